@@ -1,0 +1,23 @@
+/*
+ * base - the few macros every file uses.
+ */
+#ifndef LIBBASE_BASE_H
+#define LIBBASE_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LEAT_VERSION "0.1.0"
+
+/* The compiler insists that the caller looks at the result. */
+#define MUST_USE __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Exit status for a configuration that a restart cannot mend. */
+#define EXIT_CONFIG 2
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+#endif

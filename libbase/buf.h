@@ -1,0 +1,53 @@
+/*
+ * buf - bytes that grow, up to a limit the owner sets.
+ *
+ * Memory is kept between uses: buf_clear empties without freeing.  A buf of
+ * all zeros is empty and has no limit set; call buf_init before use.
+ */
+#ifndef LIBBASE_BUF_H
+#define LIBBASE_BUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+
+struct buf {
+	uint8_t *data;    /* owned; may move on any growth */
+	size_t len;       /* bytes in use */
+	size_t cap;       /* bytes allocated */
+	size_t max_bytes; /* len never passes this */
+};
+
+/* Allocates nothing. */
+void buf_init(struct buf *b, size_t max_bytes);
+
+/* Free the memory; b is empty afterwards and may be used again. */
+void buf_fini(struct buf *b);
+
+/* Forget the content, keep the memory. */
+static inline void
+buf_clear(struct buf *b)
+{
+	b->len = 0;
+}
+
+/*
+ * Make room for `more` bytes after len.  Returns 0, -EMSGSIZE beyond
+ * max_bytes, or -ENOMEM.  len does not change.
+ */
+MUST_USE int buf_reserve(struct buf *b, size_t more);
+
+/* Append n bytes.  Returns as buf_reserve; on failure nothing changes. */
+MUST_USE int buf_add(struct buf *b, const void *bytes, size_t n);
+
+/* Append formatted text, without its NUL.  Returns as buf_reserve. */
+MUST_USE int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * Append n bytes of UTF-8 text as a JSON string, quotes included.  Control
+ * bytes are escaped; everything else is kept as it is.
+ */
+MUST_USE int buf_add_json_string(struct buf *b, const char *text, size_t n);
+
+#endif

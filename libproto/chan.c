@@ -1,0 +1,97 @@
+/* chan - see chan.h. */
+#include "libproto/chan.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int
+chan_connect(struct chan *c, const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int rc;
+
+	c->fd = -1;
+	if (strlen(path) >= sizeof addr.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	c->fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd < 0)
+		return -errno;
+	if (connect(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+		/* EAGAIN: the listener's backlog is full; as good as away. */
+		rc = errno == EAGAIN ? -ECONNREFUSED : -errno;
+		chan_close(c);
+		return rc;
+	}
+	return 0;
+}
+
+int
+chan_send(struct chan *c, const struct frame *frame)
+{
+	uint8_t header[FRAME_HEADER_MAX];
+	struct iovec iov[2];
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+	ssize_t n;
+	int rc = frame_put_header(frame, header);
+
+	if (rc < 0)
+		return rc;
+	if ((size_t)rc + frame->body_bytes > FRAME_MAX)
+		return -EMSGSIZE;
+	iov[0] = (struct iovec){header, (size_t)rc};
+	/* sendmsg does not write through iov_base. */
+	iov[1].iov_base = (void *)(uintptr_t)frame->body;
+	iov[1].iov_len = frame->body_bytes;
+	do
+		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return 0;
+	if (errno == ECONNRESET)
+		return -EPIPE;
+	/* ENOBUFS: the kernel is short of memory; try again later. */
+	return errno == ENOBUFS ? -EAGAIN : -errno;
+}
+
+int
+chan_recv(struct chan *c, void *buf, size_t cap)
+{
+	struct iovec iov = {buf, cap};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	do
+		n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	if (msg.msg_flags & MSG_TRUNC)
+		return -EMSGSIZE;
+	/* An empty packet looks the same; no peer may send one. */
+	return n == 0 ? -EPIPE : (int)n;
+}
+
+int
+chan_wait(struct chan *c, short events, int timeout_ms)
+{
+	struct pollfd p = {.fd = c->fd, .events = events};
+	int n = poll(&p, 1, timeout_ms);
+
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+void
+chan_close(struct chan *c)
+{
+	if (c->fd >= 0)
+		(void)close(c->fd); /* a socket: nothing to lose */
+	c->fd = -1;
+}

@@ -1,0 +1,57 @@
+/*
+ * event - one event, between its msgpack bytes and a struct.
+ *
+ * An event is a msgpack array of six: id, type, user_id, payload,
+ * created_at, received_at (docs/protocol.md).  The limits below are checked
+ * on the way in and on the way out: a daemon trusts no other daemon's bytes.
+ * UTF-8 and JSON validity are ingestd's to check, and not checked again.
+ */
+#ifndef LIBPROTO_EVENT_H
+#define LIBPROTO_EVENT_H
+
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libbase/buf.h"
+#include "libproto/wire.h"
+
+#define EVENT_ID_MAX 128   /* bytes; at least 1 */
+#define EVENT_TYPE_MAX 128 /* bytes; at least 1 */
+#define EVENT_USER_ID_MAX 256
+
+/* Largest packed event, bytes: it must fit one frame. */
+#define EVENT_PACKED_MAX (128 * 1024)
+
+/* created_at and received_at: 1970-01-01 to the end of 9999. */
+#define EVENT_TIME_MIN_US INT64_C(0)
+#define EVENT_TIME_MAX_US INT64_C(253402300799999999)
+
+struct event {
+	struct slice id;
+	struct slice type;
+	struct slice user_id; /* data is NULL when the event has none */
+	struct slice payload; /* JSON text of an object */
+	int64_t created_at_us;
+	int64_t received_at_us;
+};
+
+/*
+ * Append the event's msgpack form to out.  Returns 0, -EMSGSIZE when it does
+ * not fit out, or -ENOMEM; out is then as before.  The fields must be within
+ * the limits.
+ */
+MUST_USE int event_pack(struct buf *out, const struct event *event);
+
+/*
+ * Read one event.  Its slices point into r's bytes and live as long as they.
+ * Returns 0 or -EBADMSG.
+ */
+MUST_USE int event_read(struct wire_reader *r, struct event *event);
+
+/*
+ * Move r past `count` events, checking the shape of each as event_read
+ * does.  Returns 0 or -EBADMSG.
+ */
+MUST_USE int event_skip(struct wire_reader *r, uint64_t count);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * frame - one protocol message, between its bytes and a struct.
+ *
+ * A frame is a msgpack array (type, then the fields of that type) and, for
+ * some types, a body right behind it: events back to back, or one msgpack
+ * map.  docs/protocol.md is the contract; this file is the only code that
+ * knows it.  A change here bumps FRAME_VERSION and edits that page.
+ *
+ * Decoding copies nothing: slices and body point into the bytes decoded.
+ */
+#ifndef LIBPROTO_FRAME_H
+#define LIBPROTO_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libproto/event.h"
+#include "libproto/wire.h"
+
+#define FRAME_VERSION 1
+
+/* Most event bytes in one frame. */
+#define FRAME_BODY_MAX EVENT_PACKED_MAX
+
+/* Room for any header. */
+#define FRAME_HEADER_MAX 512
+
+/* Largest frame, bytes.  Linux's default SO_SNDBUF passes 212,960. */
+#define FRAME_MAX (FRAME_BODY_MAX + FRAME_HEADER_MAX)
+
+/* Length of an append header: one and the same for all values. */
+#define FRAME_APPEND_HEADER 16
+
+#define FRAME_NAME_MAX 64   /* of a peer */
+#define FRAME_STREAM_MAX 36 /* a UUID as text */
+#define FRAME_TEXT_MAX 300  /* of an error or a reason */
+
+/* Most offsets in one `appended` frame. */
+#define FRAME_APPENDED_MAX 1024
+
+enum frame_type {
+	FRAME_HELLO = 1,
+	FRAME_WELCOME = 2,
+	FRAME_APPEND = 3,
+	FRAME_APPENDED = 4,
+	FRAME_SUBSCRIBE = 5,
+	FRAME_BATCH = 6,
+	FRAME_COMMITTED = 7,
+	FRAME_STATS = 8,
+	FRAME_ERROR = 9,
+	FRAME_CONTROL = 10,
+	FRAME_REPLY = 11,
+	FRAME_INTAKE = 12,
+	FRAME_FLUSH = 13,
+};
+
+enum frame_role { ROLE_INGEST = 1, ROLE_SINK = 2, ROLE_CONTROL = 3 };
+
+/* Why batchd closes a connection. */
+enum frame_error {
+	ERROR_VERSION = 1,  /* another protocol version */
+	ERROR_PROTOCOL = 2, /* malformed, or out of turn */
+	ERROR_UNKNOWN = 3,  /* no such sink in batchd's settings */
+	ERROR_BUSY = 4,     /* a sink of this name is connected already */
+	ERROR_BEHIND = 5,   /* position is before the oldest event kept */
+	ERROR_AHEAD = 6,    /* position is beyond the log's end */
+	ERROR_FULL = 7,     /* too many connections */
+	ERROR_STOPPING = 8, /* batchd is shutting down */
+};
+
+struct frame {
+	enum frame_type type;
+	union {
+		struct {
+			uint64_t version;
+			enum frame_role role;
+			struct slice name; /* 1..FRAME_NAME_MAX, [a-z0-9-] */
+			uint64_t pid;
+		} hello;
+		struct {
+			uint64_t version;
+			struct slice stream; /* UUID of the log, as text */
+			uint64_t first_offset;
+			uint64_t next_offset;
+			uint64_t frame_max_bytes;
+		} welcome;
+		struct {
+			uint64_t seq;   /* from 1, by one, per connection */
+			uint32_t count; /* events in body, at least 1 */
+		} append;
+		struct {
+			uint64_t seq; /* everything up to it is durable */
+			/*
+			 * Body: `count` msgpack integers, the first offsets
+			 * of frames seq - count + 1 .. seq.
+			 */
+			uint32_t count;
+		} appended;
+		struct {
+			uint64_t stream_no; /* 0 today, as below */
+			bool has_position;
+			uint64_t position; /* next offset wanted */
+			uint64_t max_events;
+			uint64_t max_bytes;
+			uint64_t wait_ms;
+			bool stable; /* the same batches after a crash */
+		} subscribe;
+		struct {
+			uint64_t stream_no;
+			uint64_t offset; /* of the first event in body */
+			uint32_t count;  /* 0: nothing to flush */
+			bool last;       /* of this batch */
+		} batch;
+		struct {
+			uint64_t stream_no;
+			uint64_t next_offset;
+		} committed;
+		struct {
+			enum frame_error code;
+			struct slice text;
+		} error;
+		struct {
+			uint64_t id; /* the reply carries it back */
+			struct slice verb;
+		} control;
+		struct {
+			uint64_t id;
+			bool ok; /* body: a map; or, if not ok, empty */
+			struct slice text; /* why not ok */
+		} reply;
+		struct {
+			bool open; /* the log takes events */
+			struct slice reason;
+		} intake;
+		struct {
+			uint64_t stream_no;
+		} flush;
+	};
+	/* append, batch: events.  appended: see there.  stats, reply: map. */
+	const uint8_t *body;
+	size_t body_bytes;
+};
+
+/*
+ * Write the header of frame (not its body) to out.  Returns its length, or
+ * -EINVAL when a field is out of its limits.
+ */
+MUST_USE int frame_put_header(const struct frame *frame,
+                              uint8_t out[FRAME_HEADER_MAX]);
+
+/*
+ * Read a frame from bytes of unknown origin.  Returns 0, or -EBADMSG when
+ * it is malformed or a field is out of its limits; events in a body are not
+ * looked at.
+ */
+MUST_USE int frame_read(const void *bytes, size_t len, struct frame *frame);
+
+/* The text of an error code or role, for messages. */
+const char *frame_error_name(enum frame_error code);
+const char *frame_role_name(enum frame_role role);
+
+/* text as a slice; it must outlive the slice. */
+struct slice slice_of(const char *text);
+
+#endif

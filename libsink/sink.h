@@ -1,0 +1,118 @@
+/*
+ * sink - what a sink must provide, and the runtime that does the rest.
+ *
+ * A sink daemon is a blocking loop: receive a batch, write it, report it
+ * committed.  The runtime (sink_main) does everything but the writing: it
+ * connects and reconnects, resumes from the store's own position, retries
+ * with back-off, bisects a batch that holds bad events, keeps the
+ * dead-letter file, sends statistics, and handles signals.  A sink adds one
+ * struct sink: a table of settings and a handful of functions.
+ * docs/adding-a-sink.md walks through one.
+ *
+ * sink_main calls the functions from one thread, one at a time.  They may
+ * block, but never longer than common->timeout_ms for one operation.
+ */
+#ifndef LIBSINK_SINK_H
+#define LIBSINK_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libbase/conf.h"
+#include "libproto/event.h"
+
+enum sink_result {
+	SINK_DONE,   /* stored durably, with its position */
+	SINK_AWAY,   /* store down, slow or restarting: try again for ever */
+	SINK_SETUP,  /* store refuses for its set-up: the same, said plainly */
+	SINK_REJECT, /* the content of an event can never be stored */
+	SINK_FENCED, /* another writer has moved the position: stop */
+};
+
+#define SINK_ERROR_TEXT 300
+
+/* Why a call did not end in SINK_DONE; zeroed by the runtime before. */
+struct sink_error {
+	char text[SINK_ERROR_TEXT]; /* the store's words; no event content */
+	char code[16];              /* the store's code, such as a SQLSTATE */
+	/*
+	 * With SINK_REJECT: 1 + index of the event that the store named, or
+	 * 0.  A hint where to split; it is never trusted for setting aside.
+	 */
+	size_t bad_event;
+};
+
+/*
+ * Events to store in one go.  Their offsets follow each other from `offset`.
+ * After success the store's position for `stream` is next_offset; it was
+ * `position` before.  The three differ where events were set aside or lost.
+ * count may be 0: then only the position moves.
+ */
+struct batch {
+	const char *stream; /* UUID of the log; also other names, see retry */
+	uint64_t position;
+	uint64_t offset;
+	uint64_t next_offset;
+	const struct event *events; /* valid until the call returns */
+	size_t count;
+};
+
+/* Settings that every sink has, from [leat] and its own section. */
+struct sink_common {
+	char *socket;
+	int64_t batch_events;
+	int64_t batch_bytes;
+	int64_t batch_wait_ms;
+	int64_t timeout_ms; /* of one operation on the store */
+	int64_t retry_min_ms;
+	int64_t retry_max_ms;
+	char *dead_dir;
+	int64_t dead_max_bytes;
+};
+
+struct sink {
+	const char *name; /* [a-z0-9-]; section and program are sinkd-<name> */
+	const char *summary;         /* one line, for --help */
+	const struct conf_key *keys; /* its own settings, added to ours */
+	size_t conf_bytes;           /* size of the struct they fill */
+	size_t state_bytes;       /* of its state; zeroed before first open */
+	const char *batch_events; /* defaults of the shared settings */
+	const char *batch_wait_ms;
+	bool stable; /* wants the same batches again after a crash */
+
+	/*
+	 * Checks across settings; may be NULL.  Returns 0, or -EINVAL after
+	 * logging what is wrong.
+	 */
+	int (*check)(const void *conf);
+
+	/*
+	 * Connect and check the set-up.  After anything but SINK_DONE, and
+	 * after a later failure, the runtime calls close and, when its
+	 * back-off has passed, open again.
+	 */
+	enum sink_result (*open)(void *state, const struct sink_common *common,
+	                         const void *conf, struct sink_error *error);
+
+	/*
+	 * The next offset of `stream` that the store wants.  *found stays
+	 * false when it remembers none.
+	 */
+	enum sink_result (*position)(void *state, const char *stream,
+	                             bool *found, uint64_t *next_offset,
+	                             struct sink_error *error);
+
+	/* Store the whole batch and its position together, or nothing. */
+	enum sink_result (*write)(void *state, const struct batch *batch,
+	                          struct sink_error *error);
+
+	/* Let go of everything; state may be half open or closed already. */
+	void (*close)(void *state);
+};
+
+/* Run the sink until SIGTERM.  Returns the exit status for main. */
+int sink_main(int argc, char **argv, const struct sink *sink);
+
+#endif
