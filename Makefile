@@ -10,7 +10,7 @@ PREFIX   ?= /usr/local
 WARN  := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings \
          -Wvla -Wundef -Wformat=2 -Wconversion -Wno-sign-conversion
 CWARN := -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
-flags-release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+flags-release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
 flags-debug   := -Og -g3
 flags-asan    := -O1 -g -fno-omit-frame-pointer \
                  -fsanitize=address,undefined -fno-sanitize-recover=all
