@@ -1,0 +1,180 @@
+/* test_conf - settings: defaults, limits, messages. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libbase/conf.h"
+
+static const char *const colours[] = {"red", "green", NULL};
+
+struct sample {
+	bool flag;
+	int64_t number;
+	int64_t size;
+	int colour;
+	char *text;
+};
+
+static const struct conf_key keys[] = {
+    {"flag", CONF_BOOL, offsetof(struct sample, flag), "yes", 0, 0, NULL, "f"},
+    {"number", CONF_INT, offsetof(struct sample, number), "5", -1, 10, NULL,
+     "n"},
+    {"size", CONF_SIZE, offsetof(struct sample, size), "64M", 1, 1 << 30, NULL,
+     "s"},
+    {"colour", CONF_CHOICE, offsetof(struct sample, colour), "green", 0, 0,
+     colours, "c"},
+    {"text", CONF_TEXT, offsetof(struct sample, text), "hello", 1, 8, NULL,
+     "t"},
+    {0},
+};
+
+static struct sample sample;
+static char pairs[256];
+static char errors[1024];
+
+static const char *
+on_pair(void *into, const char *name, const char *value)
+{
+	ck_assert_ptr_eq(into, pairs);
+	if (strcmp(name, "forbidden") == 0)
+		return "it would break the guarantee";
+	(void)snprintf(pairs, sizeof pairs, "%s=%s", name, value);
+	return NULL;
+}
+
+static const struct conf_table tables[] = {
+    {"batchd", keys, &sample, NULL},
+    {"sinkd-x.free", NULL, pairs, on_pair},
+};
+
+static const struct conf_program program = {
+    .name = "batchd", .tables = tables, .table_count = ARRAY_LEN(tables)};
+
+static int
+parse(const char *text)
+{
+	return conf_parse(&program, "leat.conf", text, errors, sizeof errors);
+}
+
+static void
+teardown(void)
+{
+	conf_free(tables, ARRAY_LEN(tables));
+}
+
+START_TEST(an_empty_file_gives_the_defaults)
+{
+	ck_assert_int_eq(parse(""), 0);
+	ck_assert(sample.flag);
+	ck_assert_int_eq(sample.number, 5);
+	ck_assert_int_eq(sample.size, 64 << 20);
+	ck_assert_int_eq(sample.colour, 1);
+	ck_assert_str_eq(sample.text, "hello");
+}
+END_TEST
+
+START_TEST(values_are_read_and_other_daemons_passed_over)
+{
+	ck_assert_int_eq(parse("; comment\n[ingestd]\nwhatever = 1\n"
+	                       "[batchd]\nflag = no\nnumber = -1\nsize = 3K\n"
+	                       "colour = red\ntext = a b ; tail\n"
+	                       "[sinkd-x.free]\nlinger.ms = 5\n"),
+	                 0);
+	ck_assert(!sample.flag);
+	ck_assert_int_eq(sample.number, -1);
+	ck_assert_int_eq(sample.size, 3072);
+	ck_assert_int_eq(sample.colour, 0);
+	ck_assert_str_eq(sample.text, "a b");
+	ck_assert_str_eq(pairs, "linger.ms=5");
+}
+END_TEST
+
+/* Each refused text, and the words that its message must hold. */
+static const struct {
+	const char *text, *words;
+} refused[] = {
+    {"[batchd]\nnumber = 11\n", "leat.conf:2: [batchd] number = 11: must be a "
+                                "whole number from -1 to 10"},
+    {"[batchd]\n\nnumber = 1x\n", "leat.conf:3:"},
+    {"[batchd]\nnumber = \n", "leat.conf:2:"},
+    {"[batchd]\nnumber = 99999999999999999999\n", "whole number"},
+    {"[batchd]\nsize = 2G\n", "bytes (K, M, G may follow) from 1 to"},
+    {"[batchd]\nsize = 9999999999G\n", "bytes"},
+    {"[batchd]\nflag = true\n", "yes or no"},
+    {"[batchd]\ncolour = blue\n", "one of: red, green"},
+    {"[batchd]\ntext = 123456789\n", "text of 1 to 8 bytes"},
+    {"[batchd]\ntext =\n", "text of 1 to 8 bytes"},
+    {"[batchd]\nnmber = 1\n", "[batchd] has no key 'nmber'"},
+    {"[batchd]\nnumber = 1\nnumber = 2\n", "leat.conf:3: [batchd] number is "
+                                           "set twice"},
+    {"[bachd]\nnumber = 1\n", "unknown section [bachd]"},
+    {"number = 1\n", "unknown section []"},
+    {"[batchd]\nnonsense\n", "leat.conf:2: not a section"},
+    {"[sinkd-x.free]\nforbidden = 1\n", "it would break the guarantee"},
+};
+
+START_TEST(what_is_wrong_is_named_with_its_line)
+{
+	ck_assert_int_eq(parse(refused[_i].text), -EINVAL);
+	ck_assert_msg(strstr(errors, refused[_i].words), "'%s' not in '%s'",
+	              refused[_i].words, errors);
+}
+END_TEST
+
+START_TEST(a_line_too_long_is_refused_not_split)
+{
+	char text[400] = "[batchd]\ntext = ";
+
+	memset(text + strlen(text), 'x', 300);
+	ck_assert_int_eq(parse(text), -EINVAL);
+	ck_assert_msg(strstr(errors, "leat.conf:2: line is longer than"),
+	              "'%s'", errors);
+}
+END_TEST
+
+START_TEST(a_secret_comes_from_its_file_or_the_environment)
+{
+	char path[] = "/tmp/leat-secret-XXXXXX", out[8];
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq((int)write(fd, "hunter2\nrest", 12), 12);
+	ck_assert_int_eq(conf_secret(path, "LEAT_TEST", out, sizeof out), 7);
+	ck_assert_str_eq(out, "hunter2");
+	ck_assert_int_eq(conf_secret(path, "LEAT_TEST", out, 7), -EMSGSIZE);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(conf_secret(path, "LEAT_TEST", out, 7), -ENOENT);
+
+	ck_assert_int_eq(setenv("LEAT_TEST", "abc", 1), 0);
+	ck_assert_int_eq(conf_secret("", "LEAT_TEST", out, sizeof out), 3);
+	ck_assert_str_eq(out, "abc");
+	ck_assert_ptr_null(getenv("LEAT_TEST")); /* children must not see it */
+	ck_assert_int_eq(conf_secret("", "LEAT_TEST", out, sizeof out), 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("conf");
+	TCase *tc = tcase_create("conf");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, NULL, teardown);
+	tcase_add_test(tc, an_empty_file_gives_the_defaults);
+	tcase_add_test(tc, values_are_read_and_other_daemons_passed_over);
+	tcase_add_loop_test(tc, what_is_wrong_is_named_with_its_line, 0,
+	                    ARRAY_LEN(refused));
+	tcase_add_test(tc, a_line_too_long_is_refused_not_split);
+	tcase_add_test(tc, a_secret_comes_from_its_file_or_the_environment);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
