@@ -2,8 +2,10 @@
 # install what is missing first.  `make` alone builds into build/$(MODE).
 # MODE is release, debug, asan or tsan; each has its own build tree.
 MODE     ?= release
-O        := build/$(MODE)
-PROGRAMS := ingestd batchd leat $(wildcard sinkd-*)
+BUILD    ?= build
+O        := $(BUILD)/$(MODE)
+PROGRAMS := $(foreach p,ingestd batchd leat $(wildcard sinkd-*),\
+            $(if $(wildcard $(p)/$(p).c),$(p)))
 LIBS     := libsink libproto libbase
 PREFIX   ?= /usr/local
 
@@ -20,6 +22,9 @@ MODE_FLAGS    := $(flags-$(MODE)) $(if $(WERROR),-Werror)
 ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(CWARN) $(MODE_FLAGS) $(CFLAGS)
 ALL_CXXFLAGS   = -std=c++17 -D_GNU_SOURCE -I. $(WARN) $(MODE_FLAGS) $(CXXFLAGS)
 ALL_LDFLAGS    = $(link-$(MODE)) $(LDFLAGS)
+
+# Say what is made in a word; V=1 shows the commands.
+Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 
 # Debian's name of a library, where pkg-config knows it by another.
 pc = $(shell pkg-config --libs $(1))
@@ -44,36 +49,73 @@ all: $(PROGRAMS:%=$(O)/bin/%)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/%.o: %.cc Makefile
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CXX) $(ALL_CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/%.a: $$(call mods,$$*)
 	@mkdir -p $(@D) && rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(O)/bin/%: $(O)/$$*/$$*.o $(O)/%.a $(LIB_A)
 	@mkdir -p $(@D)
-	$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
 # Unit tests: each tests/unit/test_X.c is a program that may use any module.
 UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
-UNIT_A      := $(O)/ingestd.a $(O)/batchd.a $(O)/sinkd-postgres.a $(LIB_A)
-UNIT_LIBS    = $(ingestd-LIBS) $(call pc,libpq check)
+UNIT_A      := $(PROGRAMS:%=$(O)/%.a) $(LIB_A)
+UNIT_LIBS    = $(foreach p,$(PROGRAMS),$($(p)-LIBS)) $(call pc,check)
 $(UNIT_TESTS): %: %.o $(UNIT_A)
-	$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
 
-FORMATTED := $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.cc' 2>/dev/null)
+# Everything below needs what scripts/install-deps installs.  On a fresh
+# machine that happens first, so the rest runs in a make of its own.
+.PHONY: deps deps-stores deps-lint test demo bench lint install
+deps deps-stores deps-lint:
+	@scripts/install-deps $(patsubst deps%,-%,$(filter-out deps,$@))
+
+JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKE1 = $(MAKE) --no-print-directory $(JOBS) WERROR=1
+
+# T="test_http test_kill" runs some.
+test: deps
+	@$(MAKE) --no-print-directory format-check
+	@$(MAKE1) MODE=release all
+	@$(MAKE1) MODE=asan all unit-tests
+	@tests/run --build $(BUILD) $(T)
+
+demo: deps
+	@$(MAKE1) MODE=release all
+	@scripts/demo --bin $(BUILD)/release/bin
+
+bench: deps
+	@$(MAKE1) MODE=release all
+	@bench/run $(BENCH)
+
+FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cc')
 format:
 	clang-format -i $(FORMATTED)
 format-check:
-	clang-format --dry-run -Werror $(FORMATTED)
+	@clang-format --dry-run -Werror $(FORMATTED)
+
+# Analysers: advice first, a gate once they are silent.
+CHECKED = $(filter %.c,$(FORMATTED))
+lint: deps-lint format-check
+	cppcheck --quiet --std=c11 --error-exitcode=1 -I. \
+	  --enable=warning,performance,portability --inline-suppr $(CHECKED)
+	clang-tidy --quiet $(CHECKED) -- -std=c17 -D_GNU_SOURCE -I.
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/leat
+	install $(PROGRAMS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 leat.conf supervisord.conf README.md docs/*.md \
+	  $(DESTDIR)$(PREFIX)/share/doc/leat
 
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
