@@ -1,0 +1,294 @@
+"""A whole leat for a test: private folder, settings, PostgreSQL, daemons.
+
+    with Leat() as leat:
+        status, answer = leat.post([{"type": "click"}])
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 1
+
+Leaving the block stops everything in the order of a real installation, and
+fails the test when a daemon did not exit 0 or a sanitizer had something to
+say.  On failure the end of every log is printed.
+"""
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from postgres import USER, Postgres
+from process import Daemon
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+LOG_TAIL_LINES = 40
+
+
+class Skip(Exception):
+    """This test cannot run here; says why."""
+
+
+def build_tree(mode):
+    return pathlib.Path(os.environ.get("LEAT_BUILD", ROOT / "build")) / mode
+
+
+def program(name, mode="asan"):
+    path = build_tree(mode) / "bin" / name
+    if not path.exists():
+        raise AssertionError(f"{path} is not built")
+    return str(path)
+
+
+def limit(seconds):
+    """The test's time limit; tests/run reads it without calling."""
+    return lambda function: function
+
+
+def fact(text):
+    """A figure that belongs into the test's line of the report."""
+    print("FACT " + text, flush=True)
+
+
+def wait_until(predicate, what, timeout_s=30, pause_s=0.01):
+    """Ask until predicate() is true; returns its value."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(pause_s)
+
+
+class Leat:
+    """
+    settings: {"batchd": {"max_bytes": "16M"}, ...} beside the test's own.
+    table: SQL run before the sink starts, else the sink makes its table.
+    """
+
+    def __init__(self, mode="asan", *, sinks=("postgres",), settings=None,
+                 table=None, postgres=True, start=True, pg_settings="",
+                 folder=None):
+        self.mode, self.sinks, self.table = mode, list(sinks), table
+        self.start_all = start
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="leat-"))
+        self.folder.chmod(0o755)
+        self.pg = None
+        if postgres:
+            self.pg = Postgres(self.folder / "pg", pg_settings)
+        self.settings = self._settings(settings or {})
+        self.conf = self.folder / "leat.conf"
+        self.write_conf()
+        self.batchd = self.daemon("batchd", r" ready socket=")
+        self.ingestd = self.daemon("ingestd", r" ready address=")
+        self.sink = {s: self.daemon(f"sinkd-{s}", r" ready\b")
+                     for s in self.sinks}
+
+    # Settings and processes.
+
+    def _settings(self, extra):
+        s = {"leat": {"socket": self.folder / "batchd.sock"},
+             "batchd": {"dir": self.folder / "log",
+                        "sinks": " ".join(self.sinks)},
+             "ingestd": {"listen": "127.0.0.1", "port": 0}}
+        for sink in self.sinks:
+            s[f"sinkd-{sink}"] = {"dead_dir": self.folder / "dead",
+                                  "retry_max_ms": 1000}
+        if "postgres" in self.sinks and self.pg:
+            s["sinkd-postgres"].update(
+                host=self.pg.folder, user=USER, dbname="postgres",
+                create_table="yes")
+        for section, pairs in extra.items():
+            s.setdefault(section, {}).update(pairs)
+        return s
+
+    def write_conf(self):
+        with open(self.conf, "w") as f:
+            for section, pairs in self.settings.items():
+                f.write(f"[{section}]\n")
+                for key, value in pairs.items():
+                    if value is not None:
+                        f.write(f"{key} = {value}\n")
+
+    def daemon(self, name, ready, mode=None):
+        (self.folder / "dead").mkdir(exist_ok=True)
+        (self.folder / "log").mkdir(exist_ok=True)
+        return Daemon(name, [program(name, mode or self.mode), "--config",
+                             str(self.conf)],
+                      self.folder / f"{name}.log", ready=ready)
+
+    def daemons(self):
+        """In the order of stopping: nothing is cut off from below."""
+        return [self.ingestd, *self.sink.values(), self.batchd]
+
+    def run(self, name, *args, mode=None, timeout_s=60):
+        """Run one of the programs to its end."""
+        return subprocess.run(
+            [program(name, mode or self.mode), "--config", str(self.conf),
+             *args], capture_output=True, text=True, timeout=timeout_s)
+
+    # The life of a test.
+
+    def __enter__(self):
+        try:
+            if self.pg:
+                self.pg.start()
+                if self.table:
+                    self.pg.query(self.table)
+            if self.start_all:
+                self.start()
+        except BaseException:
+            self._tails()
+            self._kill_all()
+            raise
+        return self
+
+    def start(self):
+        self.batchd.start(wait=False)
+        self.ingestd.start(wait=False)
+        for sink in self.sink.values():
+            sink.start(wait=False)
+        for d in reversed(self.daemons()):
+            d.wait_ready()
+        self.intake_open()
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if not error:
+                self.stop()
+        except BaseException:
+            self._tails()
+            raise
+        finally:
+            self._kill_all()
+        if error and not isinstance(error, Skip):
+            self._tails()
+        if not error or isinstance(error, Skip):
+            self._check_reports()
+            shutil.rmtree(self.folder)
+        elif not os.environ.get("LEAT_KEEP"):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self):
+        for d in self.daemons():
+            d.stop()
+        if self.pg:
+            self.pg.stop()
+
+    def _check_reports(self):
+        bad = [f"{d.name}: {line}" for d in self.daemons()
+               for line in d.reports()]
+        if bad:
+            self._tails()
+            raise AssertionError("sanitizer reports:\n" + "\n".join(bad))
+
+    def _kill_all(self):
+        for d in self.daemons() + ([self.pg] if self.pg else []):
+            if d.running:
+                d.kill()
+
+    def _tails(self):
+        for d in self.daemons() + ([self.pg] if self.pg else []):
+            print(f"--- {d.name}: the end of its log", file=sys.stderr)
+            for line in d.lines[-LOG_TAIL_LINES:]:
+                print("  " + line, file=sys.stderr)
+        sys.stderr.flush()
+
+    # What batchd says.
+
+    def try_status(self):
+        """The status map, or None while batchd is away."""
+        done = self.run("leat", "status", "--json", mode="release")
+        if done.returncode == 1:
+            return None
+        assert done.returncode == 0, f"leat status: {done.stderr}"
+        return json.loads(done.stdout)
+
+    def status(self):
+        return wait_until(self.try_status, "batchd answers status")
+
+    def sink_status(self, name="postgres"):
+        status = self.try_status()
+        for s in status["sinks"] if status else []:
+            if s["name"] == name:
+                return s
+        return None
+
+    def caught_up(self, timeout_s=60, names=None):
+        """Wait until every sink has committed everything; the status then."""
+        def done():
+            status = self.try_status()
+            if not status:
+                return None
+            end = status["log"]["next_offset"]
+            for s in status["sinks"]:
+                if s["name"] in (names or self.sinks) and \
+                        s["committed"] != end:
+                    return None
+            return status
+        return wait_until(done, "all sinks have caught up", timeout_s, 0.03)
+
+    def memory(self):
+        """Private bytes of each running daemon."""
+        return {d.name: d.private_bytes() for d in self.daemons() if d.running}
+
+    def dead_letters(self, name="postgres"):
+        path = self.folder / "dead" / f"{name}.ndjson"
+        if not path.exists():
+            return []
+        return [json.loads(l) for l in path.read_text().splitlines()]
+
+    # HTTP.
+
+    @property
+    def port(self):
+        line = self.ingestd.wait_line(r" ready address=")
+        return int(re.search(r"port=(\d+)", line)[1])
+
+    def connect(self, timeout_s=30):
+        return http.client.HTTPConnection("127.0.0.1", self.port,
+                                          timeout=timeout_s)
+
+    def request(self, method, path, body=None, headers=None, connection=None):
+        """Returns (status, parsed JSON or text, headers in lower case)."""
+        c = connection or self.connect()
+        c.request(method, path, body, headers or {})
+        r = c.getresponse()
+        text = r.read()
+        fields = {k.lower(): v for k, v in r.getheaders()}
+        if not connection:
+            c.close()
+        if fields.get("content-type", "").startswith("application/json"):
+            return r.status, json.loads(text), fields
+        return r.status, text.decode("utf-8", "replace"), fields
+
+    def post(self, events, headers=None, path="/v1/events", connection=None):
+        """Send events (Python objects, or a ready body)."""
+        body = events if isinstance(events, (bytes, str)) else \
+            json.dumps(events)
+        if isinstance(body, str):
+            body = body.encode()
+        status, answer, _ = self.request(
+            "POST", path, body,
+            {"Content-Type": "application/json", **(headers or {})},
+            connection)
+        return status, answer
+
+    def accept(self, events, **more):
+        """Send events that must be accepted, and return the answer."""
+        status, answer = self.post(events, **more)
+        assert status == 202, f"{status}: {answer}"
+        return answer
+
+    def ready(self):
+        try:
+            return self.request("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def intake_open(self, timeout_s=30):
+        wait_until(self.ready, "ingestd says it is ready", timeout_s)

@@ -1,0 +1,124 @@
+"""A private PostgreSQL cluster for a test: no port, a socket in its folder."""
+import fcntl
+import glob
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from process import Daemon
+
+USER = "leat"
+SETTINGS = """
+listen_addresses = ''
+shared_buffers = 32MB
+max_connections = 30
+max_wal_size = 1GB
+huge_pages = off
+timezone = 'UTC'
+log_line_prefix = '%m [%p] '
+log_checkpoints = off
+"""
+
+
+def bin_dir():
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"),
+                   key=lambda p: int(p.split("/")[4]))
+    return pathlib.Path(found[-1]).parent
+
+
+def system_user():
+    """PostgreSQL refuses to run as root."""
+    return "postgres" if os.geteuid() == 0 else None
+
+
+def as_user(argv):
+    user = system_user()
+    if not user:
+        return argv
+    return ["setpriv", "--reuid", user, "--regid", user, "--init-groups",
+            "--"] + argv
+
+
+def make_cluster(data):
+    """initdb; the folder above `data` must belong to system_user()."""
+    subprocess.run(as_user([str(bin_dir() / "initdb"), "--no-sync", "-U", USER,
+                            "--auth=trust", "--encoding=UTF8", "--locale=C",
+                            "-D", str(data)]),
+                   check=True, stdout=subprocess.DEVNULL, cwd="/")
+    with open(data / "postgresql.conf", "a") as f:
+        f.write(SETTINGS)
+
+
+def own(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    if system_user():
+        shutil.chown(folder, system_user())
+
+
+def template():
+    """A fresh cluster, made once for all tests of a run."""
+    shared = os.environ.get("LEAT_TEST_TMP")
+    if not shared:
+        return None
+    home = pathlib.Path(shared) / "postgres"
+    own(home)
+    with open(pathlib.Path(shared) / "postgres.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "done").exists():
+            make_cluster(home / "data")
+            (home / "done").touch()
+    return home / "data"
+
+
+class Postgres(Daemon):
+    """Made in `folder` (which others may enter), started by start()."""
+
+    def __init__(self, folder, settings=""):
+        self.folder = pathlib.Path(folder)
+        own(self.folder)
+        data = self.folder / "data"
+        ready_made = template()
+        if ready_made:
+            subprocess.run(["cp", "-a", str(ready_made), str(data)],
+                           check=True)
+        else:
+            make_cluster(data)
+        with open(data / "postgresql.conf", "a") as f:
+            f.write(settings)
+        super().__init__(
+            "postgres", [str(bin_dir() / "postgres"), "-D", str(data),
+                         "-k", str(self.folder)],
+            self.folder / "log", user=system_user(),
+            ready="ready to accept connections")
+
+    def stop(self, timeout_s=30, mode="fast"):
+        """As pg_ctl stop -m `mode` does it."""
+        if not self.running:
+            return
+        self.signal({"smart": signal.SIGTERM, "fast": signal.SIGINT,
+                     "immediate": signal.SIGQUIT}[mode])
+        self.wait(timeout_s)
+
+    def query(self, sql):
+        """The answer as psql -At prints it."""
+        done = subprocess.run(
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder),
+             "-U", USER, "-d", "postgres", "-c", sql],
+            capture_output=True, text=True, timeout=110)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql: {done.stderr.strip()}")
+        return done.stdout.rstrip("\n")
+
+    def number(self, sql):
+        return int(self.query(sql))
+
+
+if __name__ == "__main__":  # try it: a cluster that answers
+    with tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o755)
+        pg = Postgres(pathlib.Path(d) / "pg").start()
+        print(pg.query("select version()"))
+        pg.stop()
