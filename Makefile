@@ -72,6 +72,16 @@ $(UNIT_TESTS): %: %.o $(UNIT_A)
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
 
+# Bench programs: bench/X.c holds the main of X; they share the other files.
+BENCH_PROGRAMS := $(patsubst bench/%.c,%,$(wildcard bench/evload.c bench/barecopy.c))
+BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \
+                  $(BENCH_PROGRAMS:%=bench/%.c),$(wildcard bench/*.c)))
+barecopy-LIBS   = $(call pc,libpq)
+all: $(BENCH_PROGRAMS:%=$(O)/bin/%)
+$(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/libbase.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) -lm $(LDLIBS)
+
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
 .PHONY: deps deps-stores deps-lint test demo bench lint install
