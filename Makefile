@@ -77,6 +77,7 @@ BENCH_PROGRAMS := $(patsubst bench/%.c,%,$(wildcard bench/evload.c bench/barecop
 BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \
                   $(BENCH_PROGRAMS:%=bench/%.c),$(wildcard bench/*.c)))
 barecopy-LIBS   = $(call pc,libpq)
+$(O)/bench/barecopy.o: ALL_CFLAGS += $(shell pkg-config --cflags libpq)
 all: $(BENCH_PROGRAMS:%=$(O)/bin/%)
 $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/libbase.a
 	@mkdir -p $(@D)
