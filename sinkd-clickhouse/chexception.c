@@ -1,0 +1,236 @@
+/* chexception - see chexception.h. */
+#include "sinkd-clickhouse/chexception.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CODE_MAX 100000
+
+/*
+ * Codes that are the data's fault.  Codes have kept their numbers since the
+ * first versions (src/Common/ErrorCodes.cpp).
+ */
+static const int data_codes[] = {
+    6,   /* CANNOT_PARSE_TEXT */
+    19,  /* SIZE_OF_FIXED_STRING_DOESNT_MATCH */
+    25,  /* CANNOT_PARSE_ESCAPE_SEQUENCE */
+    26,  /* CANNOT_PARSE_QUOTED_STRING */
+    27,  /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
+    33,  /* CANNOT_READ_ALL_DATA */
+    38,  /* CANNOT_PARSE_DATE */
+    41,  /* CANNOT_PARSE_DATETIME */
+    69,  /* ARGUMENT_OUT_OF_BOUND */
+    70,  /* CANNOT_CONVERT_TYPE */
+    72,  /* CANNOT_PARSE_NUMBER */
+    117, /* INCORRECT_DATA */
+    128, /* TOO_LARGE_ARRAY_SIZE */
+    131, /* TOO_LARGE_STRING_SIZE */
+    153, /* ILLEGAL_DIVISION */
+    248, /* INVALID_PARTITION_VALUE */
+    321, /* VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE */
+    349, /* CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN */
+    376, /* CANNOT_PARSE_UUID */
+    395, /* FUNCTION_THROW_IF_VALUE_IS_NON_ZERO */
+    407, /* DECIMAL_OVERFLOW */
+    441, /* CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING */
+    467, /* CANNOT_PARSE_BOOL */
+    469, /* VIOLATED_CONSTRAINT */
+    675, /* CANNOT_PARSE_IPV4 */
+    676, /* CANNOT_PARSE_IPV6 */
+    691, /* UNKNOWN_ELEMENT_OF_ENUM */
+};
+
+/* Codes that somebody has to mend on the server, or in the settings. */
+static const int setup_codes[] = {
+    7,   /* INCORRECT_NUMBER_OF_COLUMNS */
+    8,   /* THERE_IS_NO_COLUMN */
+    10,  /* NOT_FOUND_COLUMN_IN_BLOCK */
+    15,  /* DUPLICATE_COLUMN */
+    16,  /* NO_SUCH_COLUMN_IN_TABLE */
+    20,  /* NUMBER_OF_COLUMNS_DOESNT_MATCH */
+    36,  /* BAD_ARGUMENTS */
+    43,  /* ILLEGAL_TYPE_OF_ARGUMENT */
+    44,  /* ILLEGAL_COLUMN */
+    46,  /* UNKNOWN_FUNCTION */
+    47,  /* UNKNOWN_IDENTIFIER */
+    48,  /* NOT_IMPLEMENTED */
+    50,  /* UNKNOWN_TYPE */
+    53,  /* TYPE_MISMATCH */
+    56,  /* UNKNOWN_STORAGE */
+    60,  /* UNKNOWN_TABLE */
+    62,  /* SYNTAX_ERROR */
+    73,  /* UNKNOWN_FORMAT */
+    80,  /* INCORRECT_QUERY */
+    81,  /* UNKNOWN_DATABASE */
+    115, /* UNKNOWN_SETTING */
+    119, /* ENGINE_REQUIRED */
+    164, /* READONLY */
+    180, /* THERE_IS_NO_PROFILE */
+    192, /* UNKNOWN_USER */
+    193, /* WRONG_PASSWORD */
+    194, /* REQUIRED_PASSWORD */
+    195, /* IP_ADDRESS_NOT_ALLOWED */
+    291, /* DATABASE_ACCESS_DENIED */
+    344, /* SUPPORT_IS_DISABLED */
+    370, /* DATA_TYPE_CANNOT_BE_USED_IN_TABLES */
+    381, /* HTTP_LENGTH_REQUIRED */
+    392, /* QUERY_IS_PROHIBITED */
+    452, /* SETTING_CONSTRAINT_VIOLATION */
+    455, /* SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY */
+    471, /* INVALID_SETTING_VALUE */
+    472, /* READONLY_SETTING */
+    492, /* ACCESS_ENTITY_NOT_FOUND */
+    497, /* ACCESS_DENIED */
+    511, /* UNKNOWN_ROLE */
+    516, /* AUTHENTICATION_FAILED */
+};
+
+/* The code of one INSERT that touches too many partitions, or of merges. */
+#define TOO_MANY_PARTS 252
+
+/* Words before which a message stops being free of content. */
+static const char *const content_marks[] = {
+    " Column values:", " here: ",    " while parsing", "Buffer before",
+    ", e.what() =",    " (version ", ". Stack trace"};
+
+static const char *
+find(const char *text, size_t n, const char *word)
+{
+	return memmem(text, n, word, strlen(word));
+}
+
+/* "Code: 60, e.displayText() = DB::Exception: ..." or "Code: 60. DB::..." */
+static bool
+read_exception(const char *at, const char *end, struct chexception *e)
+{
+	static const char mark[] = "DB::Exception: ";
+	const char *message;
+	int code = 0;
+
+	at += strlen("Code: ");
+	if (at == end || !isdigit((unsigned char)*at))
+		return false;
+	while (at < end && isdigit((unsigned char)*at) && code < CODE_MAX)
+		code = code * 10 + (*at++ - '0');
+	if (code == 0 || code >= CODE_MAX || at == end ||
+	    (*at != '.' && *at != ','))
+		return false;
+	at++;
+	message = find(at, (size_t)(end - at), mark);
+	if (message)
+		at = message + strlen(mark);
+	e->code = code;
+	e->message = at;
+	e->message_bytes = (size_t)(end - at);
+	return true;
+}
+
+bool
+chexception_find(const char *body, size_t n, int code,
+                 struct chexception *exception)
+{
+	const char *at = body, *end = body + n;
+
+	while (n > 0 && (at = find(at, (size_t)(end - at), "Code: "))) {
+		bool starts_line = at == body || at[-1] == '\n';
+
+		if (starts_line && read_exception(at, end, exception)) {
+			if (code != 0)
+				exception->code = code;
+			return true;
+		}
+		at++;
+	}
+	if (code == 0)
+		return false;
+	*exception = (struct chexception){code, body, n};
+	return true;
+}
+
+static bool
+listed(const int *codes, size_t n, int code)
+{
+	for (size_t i = 0; i < n; i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
+enum sink_result
+chexception_class(const struct chexception *e)
+{
+	const char *text = e->message;
+	size_t n = e->message_bytes;
+
+	/* One batch spread over more partitions than allowed: split it. */
+	if (e->code == TOO_MANY_PARTS)
+		return n > 0 && find(text, n, "partitions for single INSERT")
+		           ? SINK_REJECT
+		           : SINK_AWAY;
+	/* The columns have changed since they were read. */
+	if (e->code == 117 && n > 0 && find(text, n, "Type of ") &&
+	    find(text, n, "must be"))
+		return SINK_SETUP;
+	if (listed(data_codes, ARRAY_LEN(data_codes), e->code))
+		return SINK_REJECT;
+	if (listed(setup_codes, ARRAY_LEN(setup_codes), e->code))
+		return SINK_SETUP;
+	/* Also every code not known here: nothing is set aside unasked. */
+	return SINK_AWAY;
+}
+
+enum sink_result
+chexception_status_class(long status)
+{
+	switch (status) {
+	case 413: /* body too large, says a proxy: a smaller one may pass */
+		return SINK_REJECT;
+	case 401:
+	case 403:
+	case 404:
+	case 405:
+	case 407:
+	case 411:
+		return SINK_SETUP;
+	default:
+		/* Redirects are not followed: the URL is to be mended. */
+		return status >= 300 && status < 400 ? SINK_SETUP : SINK_AWAY;
+	}
+}
+
+size_t
+chexception_row(const struct chexception *e, size_t count)
+{
+	const char *at, *end = e->message + e->message_bytes;
+	size_t row = 0;
+
+	if (e->message_bytes == 0)
+		return 0;
+	at = find(e->message, e->message_bytes, "at row ");
+	if (!at)
+		return 0;
+	for (at += strlen("at row "); at < end && *at >= '0' && *at <= '9';
+	     at++) {
+		row = row * 10 + (size_t)(*at - '0');
+		if (row > count)
+			return 0;
+	}
+	return row;
+}
+
+void
+chexception_text(const struct chexception *e, char *out, size_t size)
+{
+	size_t n = e->message_bytes, used = 0;
+	const char *end;
+
+	if (n > 0 && (end = memchr(e->message, '\n', n)))
+		n = (size_t)(end - e->message);
+	for (size_t i = 0; i < ARRAY_LEN(content_marks) && n > 0; i++)
+		if ((end = find(e->message, n, content_marks[i])))
+			n = (size_t)(end - e->message);
+	for (size_t i = 0; i < n && used + 1 < size; i++)
+		out[used++] = e->message[i];
+	out[used] = '\0';
+}

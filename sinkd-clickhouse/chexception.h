@@ -1,0 +1,49 @@
+/*
+ * chexception - what ClickHouse means by an answer that is no success.
+ *
+ * The server reports an exception as text, "Code: 60. DB::Exception: ...",
+ * in the body of any answer, also behind a status of 200 when the failure
+ * came late.  Its code decides who is at fault: the store for now, its
+ * set-up, or the data.
+ */
+#ifndef SINKD_CLICKHOUSE_CHEXCEPTION_H
+#define SINKD_CLICKHOUSE_CHEXCEPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "libbase/base.h"
+#include "libsink/sink.h"
+
+struct chexception {
+	int code;
+	const char *message; /* into the body; not terminated */
+	size_t message_bytes;
+};
+
+/*
+ * Find an exception in an answer's body.  `code` is that of the
+ * X-ClickHouse-Exception-Code header, 0 without one.  Returns whether there
+ * is an exception; with a code from the header alone, the message is the
+ * whole body.
+ */
+bool chexception_find(const char *body, size_t n, int code,
+                      struct chexception *exception);
+
+/* Whose fault it is: SINK_AWAY, SINK_SETUP or SINK_REJECT. */
+enum sink_result chexception_class(const struct chexception *exception);
+
+/* The same for a status without any exception, as proxies answer. */
+enum sink_result chexception_status_class(long status);
+
+/*
+ * The row that the message names, counted from 1, when it is one of
+ * `count`; else 0.
+ */
+size_t chexception_row(const struct chexception *exception, size_t count);
+
+/* The message for people: one line, without the content of any event. */
+void chexception_text(const struct chexception *exception, char *out,
+                      size_t size);
+
+#endif

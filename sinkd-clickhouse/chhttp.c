@@ -1,0 +1,195 @@
+/* chhttp - see chhttp.h. */
+#include "sinkd-clickhouse/chhttp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <curl/curl.h>
+
+#define UPLOAD_BUFFER_BYTES (512L * 1024)
+#define HEADER_MAX 512
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *user)
+{
+	struct chhttp *h = user;
+	size_t n = size * count, room = CHHTTP_ANSWER_MAX - h->body.len;
+
+	/* The rest is read too, or the connection could not be kept. */
+	if (n > room)
+		h->cut = true;
+	if (buf_add(&h->body, data, n < room ? n : room) < 0)
+		return 0;
+	return n;
+}
+
+static size_t
+on_header(char *data, size_t size, size_t count, void *user)
+{
+	static const char name[] = "X-ClickHouse-Exception-Code:";
+	struct chhttp *h = user;
+	size_t n = size * count;
+	char text[16];
+
+	if (n > strlen(name) && n < strlen(name) + sizeof text &&
+	    strncasecmp(data, name, strlen(name)) == 0) {
+		(void)snprintf(text, sizeof text, "%.*s",
+		               (int)(n - strlen(name)), data + strlen(name));
+		h->exception_code = (int)strtol(text, NULL, 10);
+	}
+	return n;
+}
+
+/* Append one header.  Returns 0 or -ENOMEM; *list stays valid. */
+static int
+add_header(void **list, const char *name, const char *value)
+{
+	char line[HEADER_MAX];
+	struct curl_slist *longer;
+	int n = snprintf(line, sizeof line, "%s: %s", name, value);
+
+	if (n < 0 || (size_t)n >= sizeof line)
+		return -EINVAL;
+	longer = curl_slist_append(*list, line);
+	explicit_bzero(line, sizeof line); /* may hold the password */
+	if (!longer)
+		return -ENOMEM;
+	*list = longer;
+	return 0;
+}
+
+static int
+add_headers(void **list, const struct chhttp_options *o, bool gzip)
+{
+	int rc = add_header(list, "Content-Type", "application/octet-stream");
+
+	/* Empty ones are not sent; curl's own Expect costs a round trip. */
+	if (rc == 0)
+		rc = add_header(list, "Expect", "");
+	if (rc == 0)
+		rc = add_header(list, "X-ClickHouse-User", o->user);
+	if (rc == 0 && o->password[0])
+		rc = add_header(list, "X-ClickHouse-Key", o->password);
+	if (rc == 0 && gzip)
+		rc = add_header(list, "Content-Encoding", "gzip");
+	return rc;
+}
+
+static CURLcode
+set_options(struct chhttp *h, const struct chhttp_options *o)
+{
+	CURL *c = h->curl;
+	CURLcode rc = CURLE_OK;
+
+#define SET(option, value)                                                     \
+	do {                                                                   \
+		if (rc == CURLE_OK)                                            \
+			rc = curl_easy_setopt(c, (option), (value));           \
+	} while (0)
+	SET(CURLOPT_ERRORBUFFER, h->error);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_POST, 1L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
+	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, h);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, h);
+	if (o->ca_file[0])
+		SET(CURLOPT_CAINFO, o->ca_file);
+#undef SET
+	return rc;
+}
+
+int
+chhttp_open(struct chhttp *h, const struct chhttp_options *options)
+{
+	int rc;
+
+	*h = (struct chhttp){.status = 0};
+	buf_init(&h->body, CHHTTP_ANSWER_MAX);
+	h->curl = curl_easy_init();
+	rc = h->curl ? 0 : -ENOMEM;
+	if (rc == 0)
+		rc = add_headers(&h->headers, options, false);
+	if (rc == 0)
+		rc = add_headers(&h->packed_headers, options, true);
+	if (rc == 0 && set_options(h, options) != CURLE_OK)
+		rc = -EINVAL;
+	if (rc < 0 && h->error[0] == '\0')
+		(void)snprintf(h->error, sizeof h->error,
+		               "cannot prepare for HTTP: %s", strerror(-rc));
+	if (rc < 0)
+		chhttp_close(h);
+	return rc;
+}
+
+/* Whether an operator has to mend something before it can work. */
+static bool
+is_setup(CURLcode rc)
+{
+	switch (rc) {
+	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_URL_MALFORMAT:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_ISSUER_ERROR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int
+chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
+            bool gzip, int64_t timeout_ms)
+{
+	CURL *c = h->curl;
+	CURLcode rc;
+
+	buf_clear(&h->body);
+	h->cut = false;
+	h->status = 0;
+	h->exception_code = 0;
+	h->error[0] = '\0';
+	rc = curl_easy_setopt(c, CURLOPT_URL, url);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_HTTPHEADER,
+		                      gzip ? h->packed_headers : h->headers);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
+		                      (curl_off_t)n);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+	if (rc == CURLE_OK)
+		rc = curl_easy_perform(c);
+	if (rc == CURLE_OK)
+		rc = curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &h->status);
+	if (rc == CURLE_OK)
+		return 0;
+	if (h->error[0] == '\0')
+		(void)snprintf(h->error, sizeof h->error, "%s",
+		               curl_easy_strerror(rc));
+	return is_setup(rc) ? -EINVAL : -EAGAIN;
+}
+
+void
+chhttp_close(struct chhttp *h)
+{
+	curl_easy_cleanup(h->curl); /* takes NULL */
+	curl_slist_free_all(h->headers);
+	curl_slist_free_all(h->packed_headers);
+	h->curl = h->headers = h->packed_headers = NULL;
+	buf_fini(&h->body);
+}

@@ -1,0 +1,61 @@
+/*
+ * chhttp - requests to a ClickHouse server over HTTP.
+ *
+ * One connection, kept open between requests; one request at a time.  A
+ * request blocks until its answer is read whole or its time is up.  The
+ * environment's proxy settings are not used.
+ */
+#ifndef SINKD_CLICKHOUSE_CHHTTP_H
+#define SINKD_CLICKHOUSE_CHHTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libbase/buf.h"
+
+/* Most of an answer that is kept, bytes. */
+#define CHHTTP_ANSWER_MAX (64 * KIB)
+
+#define CHHTTP_ERROR_TEXT 256
+
+struct chhttp_options {
+	const char *user;
+	const char *password;
+	const char *ca_file; /* empty: the system's */
+	int64_t connect_timeout_ms;
+};
+
+struct chhttp {
+	void *curl;           /* NULL when closed */
+	void *headers;        /* for a plain body */
+	void *packed_headers; /* for one in gzip */
+	struct buf body;      /* of the last answer */
+	bool cut;             /* it was longer than is kept */
+	long status;          /* its status */
+	int exception_code;   /* its X-ClickHouse-Exception-Code; 0: none */
+	char error[CHHTTP_ERROR_TEXT]; /* why there was none */
+};
+
+/*
+ * Prepare for requests; nothing is sent yet.  After success the caller must
+ * chhttp_close.  Returns 0, -ENOMEM, or -EINVAL with h->error when an option
+ * cannot be used.
+ */
+MUST_USE int chhttp_open(struct chhttp *h,
+                         const struct chhttp_options *options);
+
+/*
+ * POST body to url.  Returns 0 when there is an answer, whatever it says;
+ * -EAGAIN when the server cannot be reached, hangs up or takes longer than
+ * timeout_ms; -EINVAL when trying again would not help, such as a
+ * certificate that does not verify.  h->error then says why.
+ */
+MUST_USE int chhttp_post(struct chhttp *h, const char *url, const void *body,
+                         size_t n, bool gzip, int64_t timeout_ms);
+
+/* Does nothing if h is closed, or all zeros. */
+void chhttp_close(struct chhttp *h);
+
+#endif

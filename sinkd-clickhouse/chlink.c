@@ -1,0 +1,91 @@
+/* chlink - see chlink.h. */
+#include "sinkd-clickhouse/chlink.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sinkd-clickhouse/chexception.h"
+
+static bool
+is_blank(const struct buf *b)
+{
+	for (size_t i = 0; i < b->len; i++)
+		if (!isspace(b->data[i]))
+			return false;
+	return true;
+}
+
+static enum sink_result
+judge_exception(const struct chexception *e, size_t rows,
+                struct sink_error *error)
+{
+	enum sink_result result = chexception_class(e);
+
+	chexception_text(e, error->text, sizeof error->text);
+	(void)snprintf(error->code, sizeof error->code, "%d", e->code);
+	if (result == SINK_REJECT)
+		error->bad_event = chexception_row(e, rows);
+	return result;
+}
+
+/* What an answer means; rows is 0 for a statement. */
+static enum sink_result
+judge(const struct chlink *link, int rc, bool insert, size_t rows,
+      struct sink_error *error)
+{
+	const struct chhttp *h = &link->http;
+	struct chexception e;
+
+	if (rc < 0) {
+		(void)snprintf(error->text, sizeof error->text, "%s", h->error);
+		return rc == -EINVAL ? SINK_SETUP : SINK_AWAY;
+	}
+	if (chexception_find((const char *)h->body.data, h->body.len,
+	                     h->exception_code, &e))
+		return judge_exception(&e, rows, error);
+	if (h->status != 200) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "HTTP status %ld without an exception: is "
+		               "this ClickHouse?",
+		               h->status);
+		(void)snprintf(error->code, sizeof error->code, "%ld",
+		               h->status);
+		return chexception_status_class(h->status);
+	}
+	/* An INSERT that worked has nothing to say. */
+	if (h->cut || (insert && !is_blank(&h->body))) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "unexpected answer of %zu bytes: is this "
+		               "ClickHouse?",
+		               h->body.len);
+		return SINK_AWAY;
+	}
+	return SINK_DONE;
+}
+
+enum sink_result
+chlink_statement(struct chlink *link, const struct buf *sql,
+                 struct sink_error *error)
+{
+	char url[CHLINK_URL_MAX + 32];
+	int rc;
+
+	/* Without it a failure could come behind half of the result. */
+	(void)snprintf(url, sizeof url, "%s?wait_end_of_query=1", link->url);
+	rc = chhttp_post(&link->http, url, sql->data, sql->len, false,
+	                 link->timeout_ms);
+	return judge(link, rc, false, 0, error);
+}
+
+enum sink_result
+chlink_insert(struct chlink *link, const struct buf *url,
+              const struct buf *body, bool gzip, size_t rows,
+              struct sink_error *error)
+{
+	int rc = chhttp_post(&link->http, (const char *)url->data, body->data,
+	                     body->len, gzip, link->timeout_ms);
+
+	return judge(link, rc, true, rows, error);
+}

@@ -1,0 +1,40 @@
+/*
+ * chlink - one ClickHouse server: a statement or an INSERT, and what came
+ * of it in the runtime's terms.
+ */
+#ifndef SINKD_CLICKHOUSE_CHLINK_H
+#define SINKD_CLICKHOUSE_CHLINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libsink/sink.h"
+#include "sinkd-clickhouse/chhttp.h"
+
+#define CHLINK_URL_MAX 512 /* with its NUL */
+
+struct chlink {
+	struct chhttp http;       /* http.body is the last answer */
+	char url[CHLINK_URL_MAX]; /* ends with '/' */
+	int64_t timeout_ms;       /* of one request */
+};
+
+/*
+ * Run a statement of at most a few KiB.  After SINK_DONE its result is in
+ * link->http.body; else the reason is in *error.
+ */
+enum sink_result chlink_statement(struct chlink *link, const struct buf *sql,
+                                  struct sink_error *error);
+
+/*
+ * POST the rows of an INSERT to url, which holds the query and its settings
+ * (NUL-terminated).  rows is their number, to check a row that the server
+ * names.
+ */
+enum sink_result chlink_insert(struct chlink *link, const struct buf *url,
+                               const struct buf *body, bool gzip, size_t rows,
+                               struct sink_error *error);
+
+#endif

@@ -1,0 +1,76 @@
+/* chsql - see chsql.h. */
+#include "sinkd-clickhouse/chsql.h"
+
+#include <ctype.h>
+#include <string.h>
+
+int
+chsql_add(struct buf *out, const char *text)
+{
+	return buf_add(out, text, strlen(text));
+}
+
+static int
+add_quoted(struct buf *out, char quote, const char *text)
+{
+	size_t n = strlen(text);
+	uint8_t *p;
+	int rc = buf_reserve(out, 2 * n + 2);
+
+	if (rc < 0)
+		return rc;
+	p = out->data + out->len;
+	*p++ = (uint8_t)quote;
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] == quote || text[i] == '\\')
+			*p++ = '\\';
+		*p++ = (uint8_t)text[i];
+	}
+	*p++ = (uint8_t)quote;
+	out->len = (size_t)(p - out->data);
+	return 0;
+}
+
+int
+chsql_add_name(struct buf *out, const char *name)
+{
+	return add_quoted(out, '`', name);
+}
+
+int
+chsql_add_value(struct buf *out, const char *value)
+{
+	return add_quoted(out, '\'', value);
+}
+
+int
+chsql_add_parameter(struct buf *url, const char *name, const char *value,
+                    size_t n)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	bool first = !memchr(url->data, '?', url->len);
+	size_t name_bytes = strlen(name);
+	uint8_t *p;
+	int rc = buf_reserve(url, name_bytes + 3 * n + 2);
+
+	if (rc < 0)
+		return rc;
+	p = url->data + url->len;
+	*p++ = first ? '?' : '&';
+	memcpy(p, name, name_bytes);
+	p += name_bytes;
+	*p++ = '=';
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)value[i];
+
+		if (isalnum(c) || c == '-' || c == '_' || c == '.') {
+			*p++ = c;
+		} else {
+			*p++ = '%';
+			*p++ = (uint8_t)hex[c >> 4];
+			*p++ = (uint8_t)hex[c & 15];
+		}
+	}
+	url->len = (size_t)(p - url->data);
+	return 0;
+}

@@ -1,0 +1,431 @@
+/* chtable - see chtable.h. */
+#include "sinkd-clickhouse/chtable.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sinkd-clickhouse/chsql.h"
+
+/*
+ * An INSERT has to be one block, deduplicated by its token, done when it is
+ * answered, and all or nothing, whatever the user's profile says.
+ */
+const struct chtable_setting chtable_insert_settings[] = {
+    {"async_insert", "0"},
+    {"insert_deduplicate", "1"},
+    {"max_insert_block_size", "1048576"},
+    {"max_insert_block_size_bytes", "0"},
+    {"min_insert_block_size_rows", "1048576"},
+    {"min_insert_block_size_bytes", "0"},
+    {"input_format_max_block_size_bytes", "0"},
+    {"input_format_allow_errors_num", "0"},
+    {"input_format_allow_errors_ratio", "0"},
+    {"input_format_with_names_use_header", "1"},
+    {"input_format_with_types_use_header", "1"},
+    {"input_format_binary_read_json_as_string", "1"},
+    {"insert_distributed_sync", "1"},
+    {"materialized_views_ignore_errors", "0"},
+    /* A view that missed the first try gets its rows from the second. */
+    {"deduplicate_blocks_in_dependent_materialized_views", "1"},
+};
+const size_t chtable_insert_setting_count = ARRAY_LEN(chtable_insert_settings);
+
+_Static_assert(ARRAY_LEN(chtable_insert_settings) <= CHTABLE_SETTINGS_MAX,
+               "knows[] is too short");
+
+/* A result in TabSeparatedRaw, taken apart line by line. */
+struct lines {
+	const char *at, *end;
+};
+
+#define CELLS_MAX 8
+
+/* The next line's cells.  Returns their number, 0 at the end. */
+static size_t
+next_line(struct lines *l, struct slice cells[CELLS_MAX])
+{
+	size_t n = 0;
+
+	while (l->at < l->end && n < CELLS_MAX) {
+		const char *start = l->at;
+
+		while (l->at < l->end && *l->at != '\t' && *l->at != '\n')
+			l->at++;
+		cells[n++] = (struct slice){start, (uint32_t)(l->at - start)};
+		if (l->at < l->end && *l->at++ == '\n')
+			break;
+	}
+	return n;
+}
+
+static bool
+is(struct slice s, const char *text)
+{
+	return s.bytes == strlen(text) && memcmp(s.data, text, s.bytes) == 0;
+}
+
+static void
+copy(char *out, size_t size, struct slice s)
+{
+	(void)snprintf(out, size, "%.*s", (int)s.bytes, s.data);
+}
+
+static int64_t
+number(struct slice s)
+{
+	char text[24];
+
+	copy(text, sizeof text, s);
+	return strtoll(text, NULL, 10);
+}
+
+static enum sink_result
+no_room(int rc, struct sink_error *error)
+{
+	(void)snprintf(error->text, sizeof error->text,
+	               "cannot build a statement: %s", strerror(-rc));
+	return SINK_AWAY;
+}
+
+/* Where there is "?n" and "?d": the table's name and database, quoted. */
+static enum sink_result
+run(const struct chtable *t, struct chlink *link, struct buf *sql,
+    const char *text, struct sink_error *error)
+{
+	int rc = 0;
+
+	buf_clear(sql);
+	while (rc == 0 && *text) {
+		size_t n = strcspn(text, "?");
+
+		rc = buf_add(sql, text, n);
+		text += n;
+		if (rc < 0 || !*text)
+			break;
+		rc = chsql_add_value(sql,
+		                     text[1] == 'n' ? t->name : t->database);
+		text += 2;
+	}
+	if (rc < 0)
+		return no_room(rc, error);
+	return chlink_statement(link, sql, error);
+}
+
+static void
+learn(struct chtable *t, struct slice kind, struct slice name,
+      struct slice value)
+{
+	if (is(kind, "version")) {
+		copy(t->version, sizeof t->version, value);
+	} else if (is(kind, "setting")) {
+		for (size_t i = 0; i < chtable_insert_setting_count; i++)
+			if (is(name, chtable_insert_settings[i].name))
+				t->knows[i] = true;
+		t->knows_token |= is(name, "insert_deduplication_token");
+		t->knows_types_header |=
+		    is(name, "input_format_with_types_use_header");
+	} else if (is(kind, "tree")) {
+		t->knows_window |=
+		    is(name, "non_replicated_deduplication_window");
+		t->knows_fsync |= is(name, "fsync_after_insert");
+	}
+}
+
+static enum sink_result
+read_server(struct chtable *t, struct chlink *link, struct buf *sql,
+            struct sink_error *error)
+{
+	struct slice cell[CELLS_MAX];
+	struct lines l;
+	size_t n;
+	enum sink_result result =
+	    run(t, link, sql,
+	        "SELECT 'version' AS kind, '' AS name, version() AS value "
+	        "UNION ALL SELECT 'setting' AS kind, name, '' AS value "
+	        "FROM system.settings WHERE match(name, "
+	        "'insert|^input_format_|materialized_views') "
+	        "UNION ALL SELECT 'tree' AS kind, name, value "
+	        "FROM system.merge_tree_settings WHERE match(name, "
+	        "'deduplication_window$|^fsync_after_insert$') "
+	        "FORMAT TabSeparatedRaw",
+	        error);
+
+	if (result != SINK_DONE)
+		return result;
+	l.at = (const char *)link->http.body.data;
+	l.end = l.at + link->http.body.len;
+	while ((n = next_line(&l, cell)) > 0)
+		if (n == 3)
+			learn(t, cell[0], cell[1], cell[2]);
+	if (t->version[0])
+		return SINK_DONE;
+	(void)snprintf(error->text, sizeof error->text,
+	               "the server does not tell its version: is this "
+	               "ClickHouse?");
+	return SINK_SETUP;
+}
+
+/* `extract` gives '' where engine_full does not set a thing. */
+static enum sink_result
+read_engine(struct chtable *t, struct chlink *link, struct buf *sql,
+            struct sink_error *error)
+{
+	struct slice cell[CELLS_MAX];
+	struct lines l;
+	enum sink_result result = run(
+	    t, link, sql,
+	    "SELECT engine, "
+	    "if(match(engine, '^(Replicated|Shared).*MergeTree$'), "
+	    "'replicated', "
+	    "if(match(engine, 'MergeTree$'), 'plain', 'other')) AS family, "
+	    "extract(engine_full, "
+	    "'[ ,]non_replicated_deduplication_window = ([0-9]+)') AS plain, "
+	    "extract(engine_full, "
+	    "'[ ,]replicated_deduplication_window = ([0-9]+)') AS own, "
+	    "extract(engine_full, '[ ,]fsync_after_insert = ([a-z0-9]+)') "
+	    "AS fsync, "
+	    "(SELECT max(value) FROM system.merge_tree_settings WHERE name = "
+	    "'non_replicated_deduplication_window') AS plain_default, "
+	    "(SELECT max(value) FROM system.merge_tree_settings WHERE name = "
+	    "'replicated_deduplication_window') AS own_default, "
+	    "(SELECT max(value) FROM system.merge_tree_settings WHERE name = "
+	    "'fsync_after_insert') AS fsync_default "
+	    "FROM system.tables WHERE database = ?d AND name = ?n "
+	    "FORMAT TabSeparatedRaw",
+	    error);
+	struct slice window;
+
+	if (result != SINK_DONE)
+		return result;
+	l.at = (const char *)link->http.body.data;
+	l.end = l.at + link->http.body.len;
+	t->exists = next_line(&l, cell) == 8;
+	if (!t->exists)
+		return SINK_DONE;
+	copy(t->engine, sizeof t->engine, cell[0]);
+	t->replicated = is(cell[1], "replicated");
+	window = t->replicated ? cell[3] : cell[2];
+	if (window.bytes == 0)
+		window = t->replicated ? cell[6] : cell[5];
+	t->window = is(cell[1], "other") ? 0 : number(window);
+	if (cell[4].bytes == 0)
+		cell[4] = cell[7];
+	t->fsync = is(cell[4], "1") || is(cell[4], "true");
+	return SINK_DONE;
+}
+
+static enum sink_result
+create_table(struct chtable *t, struct chlink *link, struct buf *sql,
+             struct sink_error *error)
+{
+	/*
+	 * Servers before DateTime64 (20.1) get the times as ms: their
+	 * DateTime would lose what is below a second.  The version is at
+	 * least as new as the settings that it knows.
+	 */
+	bool current = t->knows_token;
+	const char *time = current ? "DateTime64(6, 'UTC')" : "Int64";
+	const char *label = current ? "LowCardinality(String)" : "String";
+	int rc;
+
+	buf_clear(sql);
+	rc = chsql_add(sql, "CREATE TABLE IF NOT EXISTS ");
+	if (rc == 0)
+		rc = chtable_add_name(t, sql);
+	if (rc == 0)
+		rc = buf_addf(sql,
+		              " (id String, type %s, user_id Nullable(String), "
+		              "payload String, created_at %s, received_at %s) "
+		              "ENGINE = MergeTree ORDER BY (type, created_at) "
+		              "SETTINGS index_granularity = 8192",
+		              label, time, time);
+	if (rc == 0 && t->knows_window)
+		rc = chsql_add(
+		    sql,
+		    ", non_replicated_deduplication_window = " CHTABLE_WINDOW);
+	if (rc == 0 && t->knows_fsync)
+		rc = chsql_add(sql, ", fsync_after_insert = 1, "
+		                    "fsync_part_directory = 1");
+	if (rc < 0)
+		return no_room(rc, error);
+	return chlink_statement(link, sql, error);
+}
+
+static enum sink_result
+read_columns(const struct chtable *t, struct chlink *link, struct buf *sql,
+             struct sink_error *error)
+{
+	return run(t, link, sql,
+	           "SELECT name, default_kind, type FROM system.columns "
+	           "WHERE database = ?d AND table = ?n AND name IN ('id', "
+	           "'type', 'user_id', 'payload', 'created_at', "
+	           "'received_at') FORMAT TabSeparatedRaw",
+	           error);
+}
+
+/* The line of one field.  Returns false when the table has no such column. */
+static bool
+find_column(const struct chlink *link, enum event_field field,
+            struct slice cell[CELLS_MAX])
+{
+	struct lines l;
+	size_t n;
+
+	l.at = (const char *)link->http.body.data;
+	l.end = l.at + link->http.body.len;
+	while ((n = next_line(&l, cell)) > 0)
+		if (n == 3 && is(cell[0], chtype_field_name(field)))
+			return true;
+	return false;
+}
+
+static bool
+knows_json(const struct chtable *t)
+{
+	for (size_t i = 0; i < chtable_insert_setting_count; i++)
+		if (strcmp(chtable_insert_settings[i].name,
+		           "input_format_binary_read_json_as_string") == 0)
+			return t->knows[i];
+	return false;
+}
+
+/* Take one column.  Returns 0, or -EINVAL with the reason in *error. */
+static int
+take_column(struct chtable *t, const struct chlink *link,
+            enum event_field field, struct sink_error *error)
+{
+	const char *name = chtype_field_name(field);
+	struct slice cell[CELLS_MAX];
+	struct chtype *type = &t->types[field];
+
+	if (!find_column(link, field, cell)) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "table %s.%s has no column %s (%s)", t->database,
+		               t->name, name, chtype_allowed(field));
+		return -EINVAL;
+	}
+	if (is(cell[1], "MATERIALIZED") || is(cell[1], "ALIAS")) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "column %s of %s.%s is %.*s: nothing can be "
+		               "inserted into it",
+		               name, t->database, t->name, (int)cell[1].bytes,
+		               cell[1].data);
+		return -EINVAL;
+	}
+	if (cell[2].bytes >= CHTABLE_TYPE_TEXT ||
+	    chtype_parse(cell[2].data, cell[2].bytes, type) < 0 ||
+	    !chtype_holds(type, field) ||
+	    (type->kind == CHTYPE_JSON && !knows_json(t))) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "column %s of %s.%s has type %.*s: must be %s",
+		               name, t->database, t->name,
+		               cell[2].bytes < 60 ? (int)cell[2].bytes : 60,
+		               cell[2].data, chtype_allowed(field));
+		return -EINVAL;
+	}
+	copy(t->type_text[field], sizeof t->type_text[field], cell[2]);
+	return 0;
+}
+
+enum sink_result
+chtable_read(struct chtable *t, struct chlink *link, bool create,
+             struct buf *sql, struct sink_error *error)
+{
+	enum sink_result result;
+
+	*t = (struct chtable){.database = t->database, .name = t->name};
+	result = read_server(t, link, sql, error);
+	if (result == SINK_DONE)
+		result = read_engine(t, link, sql, error);
+	if (result == SINK_DONE && !t->exists && create) {
+		result = create_table(t, link, sql, error);
+		if (result == SINK_DONE)
+			result = read_engine(t, link, sql, error);
+	}
+	if (result == SINK_DONE && !t->exists) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "no table %s.%s, or no right to see it "
+		               "(create_table = yes makes one)",
+		               t->database, t->name);
+		return SINK_SETUP;
+	}
+	if (result == SINK_DONE)
+		result = read_columns(t, link, sql, error);
+	if (result != SINK_DONE)
+		return result;
+	for (int f = 0; f < FIELD_COUNT; f++)
+		if (take_column(t, link, (enum event_field)f, error) < 0)
+			return SINK_SETUP;
+	return SINK_DONE;
+}
+
+enum sink_result
+chtable_compare(const struct chtable *t, struct chlink *link, struct buf *sql,
+                bool *changed, struct sink_error *error)
+{
+	struct slice cell[CELLS_MAX];
+	enum sink_result result = read_columns(t, link, sql, error);
+
+	if (result != SINK_DONE)
+		return result;
+	*changed = false;
+	for (int f = 0; f < FIELD_COUNT; f++)
+		if (!find_column(link, (enum event_field)f, cell) ||
+		    !is(cell[2], t->type_text[f]))
+			*changed = true;
+	return SINK_DONE;
+}
+
+bool
+chtable_guarantee(const struct chtable *t, char *out, size_t size)
+{
+	const char *because, *advice = "";
+	bool once = false;
+
+	if (t->replicated && t->window > 0) {
+		/* Older servers know a repeated block by its content. */
+		once = true;
+		because = t->knows_token ? "repeated inserts are known by "
+		                           "their token"
+		                         : "repeated inserts are known by "
+		                           "their content";
+	} else if (!t->knows_token) {
+		because = "the server has no insert_deduplication_token; "
+			  "duplicates are possible only after a failure in "
+			  "mid-insert";
+	} else if (t->window > 0) {
+		once = true;
+		because = "repeated inserts are known by their token";
+	} else if (strstr(t->engine, "MergeTree")) {
+		because = "the table remembers no inserts; duplicates are "
+			  "possible after a failure in mid-insert";
+		advice = t->replicated
+		             ? " (set replicated_deduplication_window)"
+		             : " (set non_replicated_deduplication_window)";
+	} else {
+		because = "the engine does not know repeated inserts; "
+			  "duplicates are possible after a failure in "
+			  "mid-insert";
+	}
+	(void)snprintf(out, size,
+	               "guarantee=%s engine=%s server=%s window=%lld "
+	               "fsync=%s why=\"%s%s\"",
+	               once ? "exactly_once" : "at_least_once", t->engine,
+	               t->version, (long long)t->window,
+	               t->fsync ? "yes" : "no", because, advice);
+	return once;
+}
+
+int
+chtable_add_name(const struct chtable *t, struct buf *out)
+{
+	int rc = chsql_add_name(out, t->database);
+
+	if (rc == 0)
+		rc = chsql_add(out, ".");
+	if (rc == 0)
+		rc = chsql_add_name(out, t->name);
+	return rc;
+}

@@ -1,0 +1,209 @@
+/* chtype - see chtype.h. */
+#include "sinkd-clickhouse/chtype.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct scan {
+	const char *at, *end;
+};
+
+static bool
+take(struct scan *s, const char *word)
+{
+	size_t n = strlen(word);
+
+	if ((size_t)(s->end - s->at) < n || memcmp(s->at, word, n) != 0)
+		return false;
+	s->at += n;
+	return true;
+}
+
+static void
+skip_spaces(struct scan *s)
+{
+	while (s->at < s->end && *s->at == ' ')
+		s->at++;
+}
+
+/* A decimal number of at most max.  Returns false when there is none. */
+static bool
+take_number(struct scan *s, uint32_t max, uint32_t *number)
+{
+	uint32_t v = 0;
+	const char *start = s->at;
+
+	while (s->at < s->end && *s->at >= '0' && *s->at <= '9') {
+		v = v * 10 + (uint32_t)(*s->at++ - '0');
+		if (v > max)
+			return false;
+	}
+	*number = v;
+	return s->at > start;
+}
+
+/* A quoted time zone; its name does not matter here. */
+static bool
+take_zone(struct scan *s)
+{
+	if (!take(s, "'"))
+		return false;
+	while (s->at < s->end && *s->at != '\'') {
+		if (*s->at == '\\')
+			return false;
+		s->at++;
+	}
+	return take(s, "'");
+}
+
+/* JSON's own parameters, which change nothing for the one who inserts. */
+static bool
+take_json_parameters(struct scan *s)
+{
+	bool quoted = false;
+	unsigned depth = 0;
+
+	if (s->at == s->end || *s->at != '(')
+		return true;
+	while (s->at < s->end) {
+		char c = *s->at++;
+
+		if (c == '\\' && quoted && s->at < s->end)
+			s->at++;
+		else if (c == '\'')
+			quoted = !quoted;
+		else if (!quoted && c == '(')
+			depth++;
+		else if (!quoted && c == ')' && --depth == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+take_datetime64(struct scan *s, struct chtype *type)
+{
+	uint32_t precision;
+
+	if (!take_number(s, 9, &precision))
+		return false;
+	type->kind = CHTYPE_DATETIME64;
+	type->precision = precision;
+	if (take(s, ",")) {
+		skip_spaces(s);
+		if (!take_zone(s))
+			return false;
+	}
+	return take(s, ")");
+}
+
+static bool
+take_bare(struct scan *s, struct chtype *type)
+{
+	if (take(s, "FixedString(")) {
+		type->kind = CHTYPE_FIXED_STRING;
+		return take_number(s, CHTYPE_FIXED_MAX, &type->fixed_bytes) &&
+		       type->fixed_bytes > 0 && take(s, ")");
+	}
+	if (take(s, "DateTime64("))
+		return take_datetime64(s, type);
+	if (take(s, "DateTime")) {
+		type->kind = CHTYPE_DATETIME;
+		return !take(s, "(") || (take_zone(s) && take(s, ")"));
+	}
+	if (take(s, "JSON")) {
+		type->kind = CHTYPE_JSON;
+		return take_json_parameters(s);
+	}
+	if (take(s, "String"))
+		type->kind = CHTYPE_STRING;
+	else if (take(s, "UUID"))
+		type->kind = CHTYPE_UUID;
+	else if (take(s, "Int64"))
+		type->kind = CHTYPE_INT64;
+	else if (take(s, "UInt64"))
+		type->kind = CHTYPE_UINT64;
+	else
+		return false;
+	return true;
+}
+
+int
+chtype_parse(const char *text, size_t n, struct chtype *type)
+{
+	struct scan s = {text, text + n};
+	struct chtype t = {.nullable = false};
+	bool low_cardinality;
+	unsigned open = 0;
+
+	/* Neither wrapper stands in the other way round, or twice. */
+	low_cardinality = take(&s, "LowCardinality(");
+	open += low_cardinality;
+	if (take(&s, "Nullable(")) {
+		t.nullable = true;
+		open++;
+	}
+	if (!take_bare(&s, &t))
+		return -EINVAL;
+	if (low_cardinality && t.kind == CHTYPE_JSON)
+		return -EINVAL;
+	for (; open > 0; open--)
+		if (!take(&s, ")"))
+			return -EINVAL;
+	if (s.at != s.end)
+		return -EINVAL;
+	*type = t;
+	return 0;
+}
+
+bool
+chtype_holds(const struct chtype *type, enum event_field field)
+{
+	bool time = field == FIELD_CREATED_AT || field == FIELD_RECEIVED_AT;
+
+	switch (type->kind) {
+	case CHTYPE_STRING:
+	case CHTYPE_FIXED_STRING:
+		return !time;
+	case CHTYPE_UUID:
+		return !time && field != FIELD_PAYLOAD;
+	case CHTYPE_DATETIME:
+	case CHTYPE_DATETIME64:
+	case CHTYPE_INT64:
+	case CHTYPE_UINT64:
+		return time;
+	case CHTYPE_JSON:
+		return field == FIELD_PAYLOAD;
+	}
+	return false;
+}
+
+const char *
+chtype_allowed(enum event_field field)
+{
+	switch (field) {
+	case FIELD_PAYLOAD:
+		return "String, FixedString(N) or JSON, also in Nullable or "
+		       "LowCardinality";
+	case FIELD_CREATED_AT:
+	case FIELD_RECEIVED_AT:
+		return "DateTime, DateTime64(p), Int64 or UInt64 (ms), also "
+		       "in Nullable";
+	case FIELD_ID:
+	case FIELD_TYPE:
+	case FIELD_USER_ID:
+	case FIELD_COUNT:
+		break;
+	}
+	return "String, FixedString(N) or UUID, also in Nullable or "
+	       "LowCardinality";
+}
+
+const char *
+chtype_field_name(enum event_field field)
+{
+	static const char *const names[FIELD_COUNT] = {
+	    "id", "type", "user_id", "payload", "created_at", "received_at"};
+
+	return names[field];
+}

@@ -1,0 +1,443 @@
+/* clickhouse - see clickhouse.h. */
+#include "sinkd-clickhouse/clickhouse.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/log.h"
+#include "sinkd-clickhouse/chgzip.h"
+#include "sinkd-clickhouse/chsql.h"
+#include "sinkd-clickhouse/rowbinary.h"
+
+#define PASSWORD_ENV "LEAT_CLICKHOUSE_PASSWORD"
+#define URLS_MAX 16
+#define SQL_MAX (16 * KIB)
+
+static const char *const compressions[] = {"none", "gzip", NULL};
+
+#define KEY(field) offsetof(struct clickhouse_conf, field)
+static const struct conf_key clickhouse_keys[] = {
+    {"url", CONF_TEXT, KEY(url), "http://127.0.0.1:8123", 8, 4096, NULL,
+     "HTTP interface of the server; several, separated by spaces, are tried "
+     "in turn and must be replicas of one table."},
+    {"database", CONF_TEXT, KEY(database), "default", 1, 128, NULL,
+     "Database of the table."},
+    {"table", CONF_TEXT, KEY(table), "events", 1, 128, NULL,
+     "Table to insert into, without its database."},
+    {"user", CONF_TEXT, KEY(user), "default", 1, 128, NULL,
+     "User to insert as."},
+    {"password_file", CONF_TEXT, KEY(password_file), "", 0, 1024, NULL,
+     "File whose first line is the password; empty: environment variable "
+     "LEAT_CLICKHOUSE_PASSWORD, or none."},
+    {"ca_file", CONF_TEXT, KEY(ca_file), "", 0, 1024, NULL,
+     "Certificates that an https server is checked against; empty: the "
+     "system's."},
+    {"create_table", CONF_BOOL, KEY(create_table), "no", 0, 0, NULL,
+     "Create the table when there is none."},
+    {"compression", CONF_CHOICE, KEY(compression), "none", 0, 0, compressions,
+     "How to pack the rows on their way."},
+    {"connect_timeout_ms", CONF_INT, KEY(connect_timeout_ms), "2000", 10, 60000,
+     NULL, "Time to connect to one server before the next is tried."},
+    {NULL, CONF_BOOL, 0, NULL, 0, 0, NULL, NULL},
+};
+#undef KEY
+
+/*
+ * The index-th URL of the list, with one '/' at its end.  Returns its
+ * length; 0 behind the last; -EINVAL when it is no URL to use.
+ */
+static int
+nth_url(const char *list, unsigned index, char out[CHLINK_URL_MAX])
+{
+	size_t n;
+
+	for (;;) {
+		list += strspn(list, " \t");
+		n = strcspn(list, " \t");
+		if (n == 0)
+			return 0;
+		if (index-- == 0)
+			break;
+		list += n;
+	}
+	if (strncmp(list, "http://", 7) != 0 &&
+	    strncmp(list, "https://", 8) != 0)
+		return -EINVAL;
+	/* A query is ours to add; a password here would be in logs. */
+	if (memchr(list, '?', n) || memchr(list, '#', n) ||
+	    memchr(list, '@', n))
+		return -EINVAL;
+	while (n > 0 && list[n - 1] == '/')
+		n--;
+	if (n + 2 > CHLINK_URL_MAX)
+		return -EINVAL;
+	memcpy(out, list, n);
+	out[n] = '/';
+	out[n + 1] = '\0';
+	return (int)n + 1;
+}
+
+static int
+clickhouse_check(const void *vconf)
+{
+	const struct clickhouse_conf *conf = vconf;
+	char url[CHLINK_URL_MAX];
+	unsigned count = 0;
+	int rc;
+
+	while ((rc = nth_url(conf->url, count, url)) > 0)
+		count++;
+	if (rc < 0 || count == 0 || count > URLS_MAX) {
+		log_error("settings refused: [sinkd-clickhouse] url: must be 1 "
+		          "to %d of http://host:port or https://host:port, "
+		          "separated by spaces, without user, password or "
+		          "query",
+		          URLS_MAX);
+		return -EINVAL;
+	}
+	if (strchr(conf->table, '.')) {
+		log_error("settings refused: [sinkd-clickhouse] table = %s: "
+		          "must be a name without a dot (database is a key of "
+		          "its own)",
+		          log_quote(conf->table));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/*
+ * Read the password anew, so that a changed file counts; the environment
+ * gives it only once.  Returns 0 or -errno.
+ */
+static int
+read_password(struct clickhouse *c)
+{
+	char text[CLICKHOUSE_PASSWORD_MAX];
+	int rc = conf_secret(c->conf->password_file, PASSWORD_ENV, text,
+	                     sizeof text);
+
+	if (rc > 0 || (rc == 0 && c->conf->password_file[0]))
+		memcpy(c->password, text, (size_t)rc + 1);
+	explicit_bzero(text, sizeof text);
+	return rc < 0 ? rc : 0;
+}
+
+/* Say which guarantee holds; once, until it changes. */
+static void
+say_guarantee(struct clickhouse *c)
+{
+	char text[sizeof c->said];
+	bool once = chtable_guarantee(&c->table, text, sizeof text);
+
+	if (strcmp(text, c->said) == 0)
+		return;
+	memcpy(c->said, text, sizeof text);
+	if (once)
+		log_info("table ready database=%s table=%s %s",
+		         log_quote(c->conf->database),
+		         log_quote(c->conf->table), text);
+	else
+		log_warn("table ready database=%s table=%s %s",
+		         log_quote(c->conf->database),
+		         log_quote(c->conf->table), text);
+}
+
+/* Try the servers in turn, from the one that answered last. */
+static enum sink_result
+find_server(struct clickhouse *c, struct sink_error *error)
+{
+	enum sink_result result = SINK_AWAY;
+	unsigned count = 0;
+
+	while (nth_url(c->conf->url, count, c->link.url) > 0)
+		count++;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned index = (c->url_index + i) % count;
+
+		if (nth_url(c->conf->url, index, c->link.url) < 0)
+			continue;
+		result = chtable_read(&c->table, &c->link,
+		                      c->conf->create_table, &c->sql, error);
+		if (result != SINK_AWAY) {
+			c->url_index = index;
+			return result;
+		}
+	}
+	return result;
+}
+
+static enum sink_result
+clickhouse_open(void *state, const struct sink_common *common, const void *conf,
+                struct sink_error *error)
+{
+	struct clickhouse *c = state;
+	struct chhttp_options options;
+	enum sink_result result;
+	int rc;
+
+	c->conf = conf;
+	/* Rows can be wider than events were; a batch that does not fit is
+	 * split (I12). */
+	buf_init(&c->sql, SQL_MAX);
+	buf_init(&c->rows, 2 * (size_t)common->batch_bytes + MIB);
+	buf_init(&c->packed, 2 * (size_t)common->batch_bytes + 2 * MIB);
+	c->table.database = c->conf->database;
+	c->table.name = c->conf->table;
+	c->link.timeout_ms = common->timeout_ms;
+	rc = read_password(c);
+	if (rc < 0) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot read password_file: %s", strerror(-rc));
+		return SINK_SETUP;
+	}
+	options = (struct chhttp_options){.user = c->conf->user,
+	                                  .password = c->password,
+	                                  .ca_file = c->conf->ca_file,
+	                                  .connect_timeout_ms =
+	                                      c->conf->connect_timeout_ms};
+	if (chhttp_open(&c->link.http, &options) < 0) {
+		(void)snprintf(error->text, sizeof error->text, "%s",
+		               c->link.http.error);
+		return SINK_SETUP;
+	}
+	result = find_server(c, error);
+	if (result == SINK_DONE)
+		say_guarantee(c);
+	return result;
+}
+
+static enum sink_result
+clickhouse_position(void *state, const char *stream, bool *found,
+                    uint64_t *next_offset, struct sink_error *error)
+{
+	/* ClickHouse has none: batchd's cursor decides. */
+	(void)state, (void)stream, (void)next_offset, (void)error;
+	*found = false;
+	return SINK_DONE;
+}
+
+static int
+add_string(struct buf *out, const char *text)
+{
+	size_t n = strlen(text);
+	int rc;
+
+	do {
+		uint8_t byte = (uint8_t)((n & 0x7f) | (n >= 0x80 ? 0x80 : 0));
+
+		rc = buf_add(out, &byte, 1);
+		n >>= 7;
+	} while (rc == 0 && n > 0);
+	return rc == 0 ? buf_add(out, text, strlen(text)) : rc;
+}
+
+/* Names and types, so that the server notices columns that have changed. */
+static int
+add_header(struct buf *out, const struct chtable *t)
+{
+	uint8_t columns = FIELD_COUNT;
+	int rc = buf_add(out, &columns, 1);
+
+	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
+		rc = add_string(out, chtype_field_name((enum event_field)f));
+	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
+		rc = add_string(out, t->type_text[f]);
+	return rc;
+}
+
+/* Build the body.  SINK_REJECT names the event that a column cannot hold. */
+static enum sink_result
+build_rows(struct clickhouse *c, const struct batch *batch,
+           struct sink_error *error)
+{
+	enum event_field field = FIELD_ID;
+	const char *why = "";
+	int rc = 0;
+	size_t i = 0;
+
+	buf_clear(&c->rows);
+	if (batch->count > CLICKHOUSE_ROWS_MAX)
+		rc = -EMSGSIZE;
+	if (rc == 0 && c->table.knows_types_header)
+		rc = add_header(&c->rows, &c->table);
+	while (rc == 0 && i < batch->count) {
+		rc = rowbinary_add(&c->rows, c->table.types, &batch->events[i],
+		                   &field, &why);
+		if (rc == 0)
+			i++;
+	}
+	switch (rc) {
+	case 0:
+		return SINK_DONE;
+	case -EINVAL:
+		error->bad_event = i + 1;
+		(void)snprintf(error->code, sizeof error->code, "content");
+		(void)snprintf(
+		    error->text, sizeof error->text, "%s %s (column type %s)",
+		    chtype_field_name(field), why, c->table.type_text[field]);
+		return SINK_REJECT;
+	case -EMSGSIZE: /* to be split */
+		(void)snprintf(error->code, sizeof error->code, "size");
+		(void)snprintf(error->text, sizeof error->text,
+		               "the rows take more than %zu bytes",
+		               c->rows.max_bytes);
+		return SINK_REJECT;
+	default:
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot build the rows: %s", strerror(-rc));
+		return SINK_AWAY;
+	}
+}
+
+/* INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
+static int
+add_insert(struct buf *sql, const struct chtable *t)
+{
+	int rc = chsql_add(sql, "INSERT INTO ");
+
+	if (rc == 0)
+		rc = chtable_add_name(t, sql);
+	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++) {
+		rc = chsql_add(sql, f == 0 ? " (" : ", ");
+		if (rc == 0)
+			rc = chsql_add_name(
+			    sql, chtype_field_name((enum event_field)f));
+	}
+	if (rc == 0)
+		rc = chsql_add(sql, t->knows_types_header
+		                        ? ") FORMAT RowBinaryWithNamesAndTypes"
+		                        : ") FORMAT RowBinary");
+	return rc;
+}
+
+/*
+ * The URL of an INSERT, with its NUL.  The query goes there and the rows
+ * alone into the body; the server puts a newline between.
+ */
+static int
+build_url(struct clickhouse *c, const struct batch *batch)
+{
+	struct chtable *t = &c->table;
+	struct buf *url = &c->sql;
+	char query[1024], token[256];
+	size_t query_bytes;
+	int n, rc;
+
+	buf_clear(url);
+	rc = add_insert(url, t);
+	if (rc < 0)
+		return rc;
+	if (url->len > sizeof query)
+		return -EMSGSIZE;
+	query_bytes = url->len;
+	memcpy(query, url->data, query_bytes);
+	buf_clear(url);
+	rc = chsql_add(url, c->link.url);
+	if (rc == 0)
+		rc = chsql_add_parameter(url, "query", query, query_bytes);
+	if (rc == 0)
+		rc = chsql_add_parameter(url, "wait_end_of_query", "1", 1);
+	for (size_t i = 0; rc == 0 && i < chtable_insert_setting_count; i++) {
+		const struct chtable_setting *s = &chtable_insert_settings[i];
+
+		if (t->knows[i])
+			rc = chsql_add_parameter(url, s->name, s->value,
+			                         strlen(s->value));
+	}
+	n = snprintf(token, sizeof token, "%s:%s:%" PRIu64 "-%" PRIu64,
+	             batch->stream, clickhouse_sink.name, batch->offset,
+	             batch->next_offset);
+	if (n < 0 || (size_t)n >= sizeof token)
+		return -EMSGSIZE;
+	if (rc == 0 && t->knows_token)
+		rc = chsql_add_parameter(url, "insert_deduplication_token",
+		                         token, (size_t)n);
+	return rc == 0 ? buf_add(url, "", 1) : rc;
+}
+
+/*
+ * The server refuses rows that fit the columns as they were read.  Have the
+ * columns changed since?  Then it is not the events' fault.
+ */
+static enum sink_result
+confirm_reject(struct clickhouse *c, struct sink_error *error)
+{
+	struct sink_error now = {.bad_event = 0};
+	bool changed = false;
+	enum sink_result result =
+	    chtable_compare(&c->table, &c->link, &c->sql, &changed, &now);
+
+	if (result != SINK_DONE) {
+		*error = now;
+		return result;
+	}
+	if (!changed)
+		return SINK_REJECT;
+	(void)snprintf(error->text, sizeof error->text,
+	               "the columns of %s.%s have changed: reading them again",
+	               c->conf->database, c->conf->table);
+	error->bad_event = 0;
+	return SINK_AWAY;
+}
+
+static enum sink_result
+clickhouse_write(void *state, const struct batch *batch,
+                 struct sink_error *error)
+{
+	struct clickhouse *c = state;
+	bool gzip = c->conf->compression == COMPRESSION_GZIP;
+	enum sink_result result;
+	int rc;
+
+	if (batch->count == 0)
+		return SINK_DONE; /* no position to move */
+	result = build_rows(c, batch, error);
+	if (result != SINK_DONE)
+		return result;
+	rc = build_url(c, batch);
+	buf_clear(&c->packed);
+	if (rc == 0 && gzip)
+		rc = chgzip_add(&c->packed, c->rows.data, c->rows.len);
+	if (rc < 0) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot build the insert: %s", strerror(-rc));
+		return SINK_AWAY;
+	}
+	result = chlink_insert(&c->link, &c->sql, gzip ? &c->packed : &c->rows,
+	                       gzip, batch->count, error);
+	if (result == SINK_REJECT)
+		result = confirm_reject(c, error);
+	if (result == SINK_AWAY)
+		c->url_index++; /* open begins with the next server */
+	return result;
+}
+
+static void
+clickhouse_close(void *state)
+{
+	struct clickhouse *c = state;
+
+	chhttp_close(&c->link.http);
+	buf_fini(&c->sql);
+	buf_fini(&c->rows);
+	buf_fini(&c->packed);
+}
+
+const struct sink clickhouse_sink = {
+    .name = "clickhouse",
+    .summary = "Stores events in a ClickHouse table.",
+    .keys = clickhouse_keys,
+    .conf_bytes = sizeof(struct clickhouse_conf),
+    .state_bytes = sizeof(struct clickhouse),
+    .batch_events = "100000",
+    .batch_wait_ms = "1000",
+    .stable = true,
+    .check = clickhouse_check,
+    .open = clickhouse_open,
+    .position = clickhouse_position,
+    .write = clickhouse_write,
+    .close = clickhouse_close,
+};

@@ -1,0 +1,9 @@
+/* sinkd-clickhouse - writes batches of events into a ClickHouse table. */
+#include "libsink/sink.h"
+#include "sinkd-clickhouse/clickhouse.h"
+
+int
+main(int argc, char **argv)
+{
+	return sink_main(argc, argv, &clickhouse_sink);
+}
