@@ -70,6 +70,7 @@ struct sink_common {
 	int64_t retry_max_ms;
 	char *dead_dir;
 	int64_t dead_max_bytes;
+	int64_t drain_ms; /* at SIGTERM, for what the log has by then */
 };
 
 struct sink {
@@ -77,6 +78,12 @@ struct sink {
 	const char *summary;         /* one line, for --help */
 	const struct conf_key *keys; /* its own settings, added to ours */
 	size_t conf_bytes;           /* size of the struct they fill */
+	/*
+	 * Further sections of its own, such as one of free pairs; may be NULL.
+	 * `into` is set to the struct of conf_bytes.
+	 */
+	const struct conf_table *more;
+	size_t more_count;
 	size_t state_bytes;       /* of its state; zeroed before first open */
 	const char *batch_events; /* defaults of the shared settings */
 	const char *batch_wait_ms;
@@ -91,7 +98,8 @@ struct sink {
 	/*
 	 * Connect and check the set-up.  After anything but SINK_DONE, and
 	 * after a later failure, the runtime calls close and, when its
-	 * back-off has passed, open again.
+	 * back-off has passed, open again.  A write that ends in SINK_REJECT
+	 * is no failure: the state stays open and the next write follows.
 	 */
 	enum sink_result (*open)(void *state, const struct sink_common *common,
 	                         const void *conf, struct sink_error *error);
@@ -104,7 +112,12 @@ struct sink {
 	                             bool *found, uint64_t *next_offset,
 	                             struct sink_error *error);
 
-	/* Store the whole batch and its position together, or nothing. */
+	/*
+	 * Store the whole batch and its position together, or nothing.  After
+	 * SINK_AWAY, SINK_SETUP and SINK_FENCED the runtime asks position
+	 * what has become of the batch, so a write whose end is not known is
+	 * SINK_AWAY.
+	 */
 	enum sink_result (*write)(void *state, const struct batch *batch,
 	                          struct sink_error *error);
 

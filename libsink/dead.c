@@ -1,0 +1,393 @@
+/* dead - see dead.h. */
+#include "libsink/dead.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "libbase/log.h"
+
+#define SCAN_BYTES (2 * (size_t)LETTER_MAX)
+
+int
+dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
+{
+	*d = (struct dead){.fd = -1, .max_bytes = max_bytes};
+	buf_init(&d->line, LETTER_MAX);
+	d->dir = strdup(dir);
+	if (!d->dir || asprintf(&d->path, "%s/%s.ndjson", dir, name) < 0) {
+		d->path = NULL;
+		dead_fini(d);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void
+close_file(struct dead *d)
+{
+	if (d->fd >= 0)
+		(void)close(d->fd); /* all of it is synced */
+	d->fd = -1;
+	d->bytes = 0;
+	d->letters = 0;
+	d->top_offset = 0;
+	d->search_at = 0;
+	d->has_stream = false;
+}
+
+void
+dead_fini(struct dead *d)
+{
+	close_file(d);
+	buf_fini(&d->line);
+	free(d->path);
+	free(d->dir);
+	d->path = NULL;
+	d->dir = NULL;
+}
+
+static int
+sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd) < 0)
+		rc = -errno;
+	(void)close(fd); /* read only */
+	return rc;
+}
+
+/* Whether the open file is still the one at the path. */
+static bool
+is_current(const struct dead *d)
+{
+	struct stat st;
+
+	return d->fd >= 0 && stat(d->path, &st) == 0 && st.st_dev == d->dev &&
+	       st.st_ino == d->ino;
+}
+
+static bool
+same_stream(const struct dead *d, const struct slice *stream)
+{
+	return d->has_stream && strlen(d->stream) == stream->bytes &&
+	       memcmp(d->stream, stream->data, stream->bytes) == 0;
+}
+
+/* What to do with each line that scan finds; true ends the scan. */
+typedef bool (*on_line)(struct dead *d, const char *line, size_t bytes,
+                        uint64_t at, void *arg);
+
+/*
+ * Walk over the whole lines from `from`.  *end is where the last one ends,
+ * or where on_line said stop.  Returns 1 when it did, else 0 or -errno.
+ */
+static int
+scan(struct dead *d, uint64_t from, on_line f, void *arg, uint64_t *end)
+{
+	char *bytes = malloc(SCAN_BYTES);
+	size_t used = 0;
+	int rc = 0;
+
+	*end = from;
+	if (!bytes)
+		return -ENOMEM;
+	while (rc == 0) {
+		char *line = bytes, *newline;
+		ssize_t n = pread(d->fd, bytes + used, SCAN_BYTES - used,
+		                  (off_t)(*end + used));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = -errno;
+		if (n <= 0)
+			break;
+		used += (size_t)n;
+		while (rc == 0 &&
+		       (newline = memchr(line, '\n',
+		                         used - (size_t)(line - bytes)))) {
+			size_t len = (size_t)(newline - line);
+
+			rc = f(d, line, len, *end, arg) ? 1 : 0;
+			*end += len + 1;
+			line = newline + 1;
+		}
+		used -= (size_t)(line - bytes);
+		memmove(bytes, line, used);
+		if (rc == 0 && used == SCAN_BYTES)
+			rc = -EFBIG; /* no letter is as long: not our file */
+	}
+	free(bytes);
+	return rc;
+}
+
+static bool
+on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
+           void *arg)
+{
+	struct slice stream;
+	uint64_t offset;
+
+	(void)at;
+	(void)arg;
+	d->letters++;
+	if (letter_peek(line, bytes, &stream, &offset) < 0)
+		return false; /* an operator's edit; --retry-dead says so */
+	if (same_stream(d, &stream)) {
+		if (offset > d->top_offset)
+			d->top_offset = offset;
+	}
+	return false;
+}
+
+/* Count what is there and cut what a crash tore.  Locked. */
+static int
+read_file(struct dead *d)
+{
+	struct stat st;
+	int rc;
+
+	d->letters = 0;
+	d->top_offset = 0;
+	d->search_at = 0;
+	rc = scan(d, 0, on_counted, NULL, &d->bytes);
+	if (rc < 0)
+		return rc;
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size == d->bytes)
+		return 0;
+	log_warn("dead letters: cut a torn last line path=%s bytes=%" PRIu64,
+	         log_quote(d->path), (uint64_t)st.st_size - d->bytes);
+	if (ftruncate(d->fd, (off_t)d->bytes) < 0 || fsync(d->fd) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+lock_file(struct dead *d)
+{
+	while (flock(d->fd, LOCK_EX) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Open and lock the file at the path; with `create`, make it. */
+static int
+open_locked(struct dead *d, bool create)
+{
+	int flags = O_RDWR | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0);
+	struct stat st;
+	int rc;
+
+	if (mkdir(d->dir, 0750) < 0 && errno != EEXIST)
+		return -errno;
+	/* Again when --retry-dead renamed it between open and lock. */
+	do {
+		close_file(d);
+		d->fd = open(d->path, flags, 0640);
+		if (d->fd < 0)
+			return -errno;
+		rc = lock_file(d);
+		if (rc == 0 && fstat(d->fd, &st) < 0)
+			rc = -errno;
+		if (rc < 0)
+			return rc;
+		d->dev = st.st_dev;
+		d->ino = st.st_ino;
+	} while (!is_current(d));
+	rc = sync_dir(d->dir);
+	return rc < 0 ? rc : read_file(d);
+}
+
+/* Lock the current file.  Other writers may have added to it. */
+static int
+lock_current(struct dead *d, bool create)
+{
+	struct stat st;
+	int rc;
+
+	if (!is_current(d))
+		return open_locked(d, create);
+	rc = lock_file(d);
+	if (rc < 0)
+		return rc;
+	if (!is_current(d))
+		return open_locked(d, create);
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	return (uint64_t)st.st_size == d->bytes ? 0 : read_file(d);
+}
+
+static void
+unlock(struct dead *d)
+{
+	if (d->fd >= 0)
+		(void)flock(d->fd, LOCK_UN); /* cannot fail on an open file */
+}
+
+int
+dead_refresh(struct dead *d)
+{
+	int rc;
+
+	if (is_current(d))
+		return 0;
+	rc = open_locked(d, false);
+	unlock(d);
+	if (rc < 0)
+		close_file(d);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+struct sought {
+	const struct letter *letter;
+};
+
+static bool
+on_sought(struct dead *d, const char *line, size_t bytes, uint64_t at,
+          void *arg)
+{
+	const struct sought *s = arg;
+	struct slice stream;
+	uint64_t offset;
+
+	(void)at;
+	return letter_peek(line, bytes, &stream, &offset) == 0 &&
+	       same_stream(d, &stream) && offset == s->letter->offset;
+}
+
+/*
+ * Whether the letter is in the file: 1, 0 or -errno.  Letters are set aside
+ * in the order of the log, so the search goes on where the last one ended,
+ * and from the start only when that finds nothing.
+ */
+static int
+find(struct dead *d, const struct letter *letter)
+{
+	struct sought s = {letter};
+	uint64_t from = d->search_at, end;
+	int rc;
+
+	if (d->letters == 0 || letter->offset > d->top_offset)
+		return 0;
+	rc = scan(d, from, on_sought, &s, &end);
+	if (rc == 0 && from > 0)
+		rc = scan(d, 0, on_sought, &s, &end);
+	if (rc > 0)
+		d->search_at = end;
+	return rc;
+}
+
+/* top_offset is of one stream; a change of stream counts anew. */
+static int
+set_stream(struct dead *d, const struct slice *stream)
+{
+	if (same_stream(d, stream))
+		return 0;
+	if (stream->bytes >= sizeof d->stream)
+		return -EINVAL;
+	memcpy(d->stream, stream->data, stream->bytes);
+	d->stream[stream->bytes] = '\0';
+	d->has_stream = true;
+	return read_file(d);
+}
+
+static int
+write_line(struct dead *d)
+{
+	size_t done = 0;
+	int rc = 0;
+
+	while (rc == 0 && done < d->line.len) {
+		ssize_t n =
+		    write(d->fd, d->line.data + done, d->line.len - done);
+
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			rc = -errno;
+	}
+	if (rc == 0 && fsync(d->fd) < 0)
+		rc = -errno;
+	if (rc == 0) {
+		d->bytes += d->line.len;
+		d->letters++;
+		return 0;
+	}
+	/* A half line would spoil the next one; cut now or at next open. */
+	if (ftruncate(d->fd, (off_t)d->bytes) < 0)
+		close_file(d);
+	return rc;
+}
+
+static int
+append_locked(struct dead *d, const struct letter *letter)
+{
+	int rc = set_stream(d, &letter->stream);
+
+	if (rc == 0)
+		rc = find(d, letter);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	buf_clear(&d->line);
+	rc = letter_add(&d->line, letter);
+	if (rc < 0)
+		return rc;
+	if (d->line.len > d->max_bytes || d->bytes > d->max_bytes - d->line.len)
+		return -EDQUOT;
+	rc = write_line(d);
+	if (rc == 0 && letter->offset > d->top_offset)
+		d->top_offset = letter->offset;
+	return rc;
+}
+
+int
+dead_append(struct dead *d, const struct letter *letter)
+{
+	int rc = lock_current(d, true);
+
+	if (rc == 0)
+		rc = append_locked(d, letter);
+	unlock(d);
+	return rc;
+}
+
+int
+dead_take(struct dead *d, char *out, size_t size)
+{
+	char when[CLOCK_TEXT_BYTES + 1];
+	int rc, n;
+
+	rc = lock_current(d, false);
+	if (rc == 0 && d->letters == 0)
+		rc = -ENOENT;
+	if (rc == 0) {
+		clock_format_us(clock_wall_us(), when);
+		n = snprintf(out, size, "%.*s.retry-%s.ndjson",
+		             (int)(strlen(d->path) - strlen(".ndjson")),
+		             d->path, when);
+		if (n < 0 || (size_t)n >= size)
+			rc = -ENAMETOOLONG;
+	}
+	if (rc == 0 && rename(d->path, out) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = sync_dir(d->dir);
+	unlock(d);
+	close_file(d);
+	return rc;
+}

@@ -1,0 +1,64 @@
+/*
+ * dead - the file of one sink's dead letters, `<dir>/<name>.ndjson`: events
+ * that the store rejects for their content, each with the store's reason.
+ *
+ * A letter is on disk when dead_append returns (I10), and stands in the file
+ * once, also when a crash makes the sink set the same event aside again.
+ * The file is locked (flock) only while it is written to, so --retry-dead
+ * can take it away, by renaming it, from under a running sink.
+ */
+#ifndef LIBSINK_DEAD_H
+#define LIBSINK_DEAD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "libbase/base.h"
+#include "libbase/buf.h"
+#include "libsink/letter.h"
+
+struct dead {
+	char *path; /* owned, as the next two */
+	char *dir;
+	int fd; /* -1: not open */
+	dev_t dev;
+	ino_t ino;
+	uint64_t max_bytes;
+	uint64_t bytes;   /* of the file, all whole lines */
+	uint64_t letters; /* in the file */
+	/* For finding a letter that is there already. */
+	char stream[64];
+	bool has_stream;
+	uint64_t top_offset; /* highest offset of `stream` in the file */
+	uint64_t search_at;  /* where the last search ended */
+	struct buf line;
+};
+
+/*
+ * Remember where the letters of sink `name` go.  Opens nothing.  Returns 0
+ * or -ENOMEM.
+ */
+MUST_USE int dead_init(struct dead *d, const char *dir, const char *name,
+                       uint64_t max_bytes);
+void dead_fini(struct dead *d);
+
+/*
+ * Bring d->letters and the rest in line with the file as it is now: make the
+ * folder when it is missing, cut a torn last line.  A file that is not there
+ * counts as empty.  Returns 0 or -errno.
+ */
+MUST_USE int dead_refresh(struct dead *d);
+
+/*
+ * Put the letter on disk, unless its stream and offset are there already.
+ * Returns 0, -EDQUOT when the file would pass max_bytes, or -errno.
+ */
+MUST_USE int dead_append(struct dead *d, const struct letter *letter);
+
+/*
+ * Move all letters to a new file beside, whose path is written to out (size
+ * bytes).  Returns 0, -ENOENT when there are none, or -errno.
+ */
+MUST_USE int dead_take(struct dead *d, char *out, size_t size);
+
+#endif

@@ -1,0 +1,339 @@
+/* deliver - see deliver.h. */
+#include "libsink/deliver.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "libbase/clock.h"
+#include "libproto/frame.h"
+
+/*
+ * Ends of pieces that wait.  Halving 2^26 events and halving once more what
+ * a wrong hint split off stays below this.
+ */
+#define ENDS_MAX 64
+
+/* One batch on its way into the store. */
+struct work {
+	const struct batch *whole;
+	uint64_t position; /* of the store */
+	size_t low;        /* events before this one are dealt with */
+	/* The next piece is low .. end of the topmost. */
+	struct {
+		size_t end;
+		/* Whether a hint about this piece may be followed. */
+		bool hints;
+	} ends[ENDS_MAX];
+	size_t depth;
+};
+
+uint64_t
+deliver_delay_ms(const struct sink_common *common, unsigned n)
+{
+	uint64_t ms = (uint64_t)common->retry_min_ms;
+	uint32_t random = 0;
+
+	while (n > 1 && ms < (uint64_t)common->retry_max_ms) {
+		ms *= 2;
+		n--;
+	}
+	if (ms > (uint64_t)common->retry_max_ms)
+		ms = (uint64_t)common->retry_max_ms;
+	/* Without randomness the wait is merely not spread. */
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+		random = 0;
+	return ms - random % (ms / 2 + 1);
+}
+
+void
+deliver_close(struct deliver *d)
+{
+	if (d->open)
+		d->sink->close(d->state);
+	d->open = false;
+}
+
+/* The store took something: whatever was wrong is over. */
+static void
+recovered(struct deliver *d)
+{
+	if (d->failures > 0)
+		log_info("store back after_ms=%" PRIu64,
+		         clock_mono_ms() - d->away_since_ms);
+	d->failures = 0;
+	stats_well(d->stats, STATS_WRITING);
+}
+
+/* Say what is wrong and wait.  Returns as d->wait. */
+static int
+back_off(struct deliver *d, enum sink_result result,
+         const struct sink_error *error)
+{
+	bool setup = result == SINK_SETUP || result == SINK_REJECT;
+	uint64_t ms;
+
+	if (d->failures++ == 0)
+		d->away_since_ms = clock_mono_ms();
+	ms = deliver_delay_ms(d->common, d->failures);
+	d->stats->retries++;
+	stats_error(d->stats, setup ? STATS_SETUP : STATS_RETRYING,
+	            error->text);
+	log_warn("%s attempt=%u retry_in_ms=%" PRIu64 " code=%s err=%s",
+	         setup ? "the store's set-up needs attention" : "store away",
+	         d->failures, ms, log_quote(error->code),
+	         log_quote(error->text));
+	return d->wait(d->arg, ms);
+}
+
+static enum sink_result
+try_start(struct deliver *d, const char *stream, bool *found,
+          uint64_t *position, struct sink_error *error)
+{
+	enum sink_result result = SINK_DONE;
+
+	if (!d->open) {
+		/* Set first: a half open state is closed, too. */
+		d->open = true;
+		result = d->sink->open(d->state, d->common, d->conf, error);
+	}
+	*found = false;
+	if (result == SINK_DONE)
+		result =
+		    d->sink->position(d->state, stream, found, position, error);
+	if (result != SINK_DONE)
+		deliver_close(d);
+	return result;
+}
+
+int
+deliver_start(struct deliver *d, const char *stream, bool *found,
+              uint64_t *position)
+{
+	for (;;) {
+		struct sink_error error = {0};
+		enum sink_result result =
+		    try_start(d, stream, found, position, &error);
+		int rc;
+
+		if (result == SINK_DONE)
+			return 0;
+		rc = back_off(d, result, &error);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static void
+push(struct work *w, size_t end, bool hints)
+{
+	assert(w->depth < ENDS_MAX);
+	w->ends[w->depth].end = end;
+	w->ends[w->depth].hints = hints;
+	w->depth++;
+}
+
+static bool
+done(const struct work *w)
+{
+	return w->low == w->whole->count &&
+	       w->position == w->whole->next_offset;
+}
+
+/* What to write next; without events when only the position is left. */
+static struct batch
+next_piece(const struct work *w)
+{
+	size_t count = w->whole->count;
+	size_t end = w->depth > 0 ? w->ends[w->depth - 1].end : count;
+
+	return (struct batch){.stream = w->whole->stream,
+	                      .position = w->position,
+	                      .offset = w->whole->offset + w->low,
+	                      .next_offset = end == count
+	                                         ? w->whole->next_offset
+	                                         : w->whole->offset + end,
+	                      .events = w->whole->events + w->low,
+	                      .count = end - w->low};
+}
+
+static void
+stored(struct deliver *d, struct work *w, const struct batch *piece)
+{
+	recovered(d);
+	d->stats->events += piece->count;
+	w->low += piece->count;
+	w->position = piece->next_offset;
+	if (w->depth > 0)
+		w->depth--;
+}
+
+/*
+ * Cut the topmost piece: around the event that the store named, or in
+ * halves.  A piece that a hint declared good and that is rejected all the
+ * same is only halved from then on: hints may cost time, never truth.
+ */
+static void
+split(struct work *w, size_t count, size_t bad_event)
+{
+	bool hints = w->ends[w->depth - 1].hints;
+	size_t bad = w->low + bad_event - 1;
+
+	if (hints && bad_event >= 1 && bad_event <= count) {
+		if (bad + 1 < w->low + count)
+			push(w, bad + 1, true);
+		if (bad > w->low)
+			push(w, bad, false);
+	} else {
+		push(w, w->low + count / 2, hints);
+	}
+}
+
+static void
+aside_error(struct deliver *d, int rc, struct sink_error *error)
+{
+	if (rc == -EDQUOT)
+		(void)snprintf(error->text, sizeof error->text,
+		               "dead letters are at dead_max_bytes: run "
+		               "--retry-dead, move the file away, or raise it");
+	else
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot write the dead letters %s: %s",
+		               d->dead->path, strerror(-rc));
+}
+
+/* Put the one event of `piece` on disk as a dead letter, before going on. */
+static int
+set_aside(struct deliver *d, struct work *w, const struct batch *piece,
+          const struct sink_error *why)
+{
+	struct letter letter = {.stream = slice_of(piece->stream),
+	                        .offset = piece->offset,
+	                        .sink = slice_of(d->sink->name),
+	                        .at_us = clock_wall_us(),
+	                        .code = slice_of(why->code),
+	                        .reason = slice_of(why->text),
+	                        .event = piece->events[0]};
+	unsigned suppressed;
+	int rc;
+
+	if (d->origin) {
+		const struct letter *origin =
+		    &d->origin[piece->offset - d->origin_offset];
+
+		letter.stream = origin->stream;
+		letter.offset = origin->offset;
+	}
+	while ((rc = dead_append(d->dead, &letter)) < 0) {
+		struct sink_error error = {0};
+
+		aside_error(d, rc, &error);
+		rc = back_off(d, SINK_SETUP, &error);
+		if (rc < 0)
+			return rc;
+	}
+	if (log_allow(&d->aside_limit, &suppressed))
+		log_warn("event set aside offset=%" PRIu64
+		         " code=%s err=%s not_logged=%u",
+		         piece->offset, log_quote(why->code),
+		         log_quote(why->text), suppressed);
+	recovered(d);
+	d->stats->dead_letters = d->dead->letters;
+	w->low++;
+	w->depth--;
+	return 0;
+}
+
+static int
+rejected(struct deliver *d, struct work *w, const struct batch *piece,
+         const struct sink_error *error)
+{
+	if (piece->count == 1)
+		return set_aside(d, w, piece, error);
+	if (piece->count == 0)
+		return back_off(d, SINK_SETUP, error);
+	split(w, piece->count, error->bad_event);
+	return 0;
+}
+
+/*
+ * Ask the store where it is, after a write whose end is in doubt.  Returns 0
+ * when that is before or behind the piece: the rest goes on from there.
+ */
+static int
+reconcile(struct deliver *d, struct work *w, const struct batch *piece,
+          bool fenced)
+{
+	uint64_t position = 0;
+	bool found;
+	int rc = deliver_start(d, piece->stream, &found, &position);
+
+	if (rc < 0)
+		return rc;
+	if (found && position == piece->next_offset) {
+		stored(d, w, piece);
+		return 0;
+	}
+	if (!fenced && (!found || position == piece->position))
+		return 0;
+	log_error("the store's position is not what this sink left: another "
+	          "writer has this sink's name, or the store has gone back "
+	          "stream=%s expected=%" PRIu64 " found=%s position=%" PRIu64,
+	          piece->stream, piece->position, found ? "yes" : "no",
+	          position);
+	return -ESTALE;
+}
+
+/* Neither stored nor rejected: start over with the store. */
+static int
+interrupted(struct deliver *d, struct work *w, const struct batch *piece,
+            enum sink_result result, const struct sink_error *error)
+{
+	int rc = 0;
+
+	deliver_close(d);
+	/* Being fenced is settled by the position, not by waiting. */
+	if (result != SINK_FENCED)
+		rc = back_off(d, result, error);
+	return rc < 0 ? rc : reconcile(d, w, piece, result == SINK_FENCED);
+}
+
+int
+deliver_batch(struct deliver *d, const struct batch *batch)
+{
+	struct work w = {.whole = batch, .position = batch->position};
+	int rc = 0;
+
+	d->aside_limit.interval_ms = 10000;
+	d->aside_limit.burst = 5;
+	d->stats->state = STATS_WRITING;
+	if (batch->count > 0)
+		push(&w, batch->count, true);
+	while (rc == 0 && !done(&w)) {
+		struct batch piece = next_piece(&w);
+		struct sink_error error = {0};
+		enum sink_result result;
+
+		assert(d->open);
+		result = d->sink->write(d->state, &piece, &error);
+		switch (result) {
+		case SINK_DONE:
+			stored(d, &w, &piece);
+			break;
+		case SINK_REJECT:
+			rc = rejected(d, &w, &piece, &error);
+			break;
+		case SINK_AWAY:
+		case SINK_SETUP:
+		case SINK_FENCED:
+			rc = interrupted(d, &w, &piece, result, &error);
+			break;
+		}
+	}
+	if (rc == 0)
+		d->stats->batches++;
+	return rc;
+}

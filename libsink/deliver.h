@@ -1,0 +1,67 @@
+/*
+ * deliver - get a batch into the store, whatever it takes: retry while the
+ * store is away, bisect what it rejects, set bad events aside, and after
+ * every doubt go by the position that the store itself remembers.
+ */
+#ifndef LIBSINK_DELIVER_H
+#define LIBSINK_DELIVER_H
+
+#include <stdbool.h>
+
+#include "libbase/base.h"
+#include "libbase/log.h"
+#include "libsink/dead.h"
+#include "libsink/sink.h"
+#include "libsink/stats.h"
+
+struct deliver {
+	/* Set by the owner. */
+	const struct sink *sink;
+	const struct sink_common *common;
+	const void *conf;
+	void *state; /* sink->state_bytes, zeroed */
+	struct dead *dead;
+	struct stats *stats;
+	/*
+	 * Let ms pass.  Returns 0, or -errno to give up: deliver then returns
+	 * that.
+	 */
+	int (*wait)(void *arg, uint64_t ms);
+	void *arg;
+	/*
+	 * Where the events come from when that is not the batch's stream:
+	 * origin[i] for the event at offset origin_offset + i.  Or NULL.
+	 */
+	const struct letter *origin;
+	uint64_t origin_offset;
+
+	/* Owned by deliver. */
+	bool open;
+	unsigned failures; /* in a row */
+	uint64_t away_since_ms;
+	struct log_limit aside_limit;
+};
+
+/*
+ * Open the store and ask for its position in `stream`; tries until it works.
+ * Returns 0, or what wait gave up with.
+ */
+MUST_USE int deliver_start(struct deliver *d, const char *stream, bool *found,
+                           uint64_t *position);
+
+/*
+ * Store every event of the batch or set it aside, and move the position to
+ * next_offset.  Returns 0; -ESTALE when the store's position is none that
+ * this batch can have led to, so that another writer must be at work or the
+ * store has gone back: start again from its position; or what wait gave up
+ * with.
+ */
+MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch);
+
+/* Close the store.  May be called twice. */
+void deliver_close(struct deliver *d);
+
+/* The n-th wait in a row (from 1): min doubling to max, less up to a half. */
+uint64_t deliver_delay_ms(const struct sink_common *common, unsigned n);
+
+#endif

@@ -1,0 +1,322 @@
+/* letter - see letter.h. */
+#include "libsink/letter.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "libbase/clock.h"
+
+static int
+add_text(struct buf *out, const char *key, const struct slice *value)
+{
+	int rc = buf_add(out, key, strlen(key));
+
+	return rc < 0 ? rc
+	              : buf_add_json_string(out, value->data, value->bytes);
+}
+
+static int
+add_time(struct buf *out, const char *key, int64_t us)
+{
+	char text[CLOCK_TEXT_BYTES + 1];
+
+	clock_format_us(us, text);
+	return buf_addf(out, "%s\"%s\"", key, text);
+}
+
+static int
+add_payload(struct buf *out, const struct slice *payload)
+{
+	static const char key[] = ",\"payload\":";
+	bool breaks = memchr(payload->data, '\n', payload->bytes) ||
+	              memchr(payload->data, '\r', payload->bytes);
+	int rc;
+
+	if (breaks)
+		return add_text(out, ",\"payload_text\":", payload);
+	rc = buf_add(out, key, sizeof key - 1);
+	return rc < 0 ? rc : buf_add(out, payload->data, payload->bytes);
+}
+
+static int
+add_event(struct buf *out, const struct event *event)
+{
+	int rc = add_text(out, ",\"event\":{\"id\":", &event->id);
+
+	if (rc == 0)
+		rc = add_text(out, ",\"type\":", &event->type);
+	if (rc == 0 && event->user_id.data)
+		rc = add_text(out, ",\"user_id\":", &event->user_id);
+	else if (rc == 0)
+		rc = buf_addf(out, ",\"user_id\":null");
+	if (rc == 0)
+		rc = add_payload(out, &event->payload);
+	if (rc == 0)
+		rc = add_time(out, ",\"created_at\":", event->created_at_us);
+	if (rc == 0)
+		rc = add_time(out, ",\"received_at\":", event->received_at_us);
+	return rc < 0 ? rc : buf_add(out, "}}\n", 3);
+}
+
+int
+letter_add(struct buf *out, const struct letter *letter)
+{
+	size_t before = out->len;
+	int rc = add_text(out, "{\"stream\":", &letter->stream);
+
+	if (rc == 0)
+		rc = buf_addf(out, ",\"offset\":%" PRIu64, letter->offset);
+	if (rc == 0)
+		rc = add_text(out, ",\"sink\":", &letter->sink);
+	if (rc == 0)
+		rc = add_time(out, ",\"at\":", letter->at_us);
+	if (rc == 0)
+		rc = add_text(out, ",\"code\":", &letter->code);
+	if (rc == 0)
+		rc = add_text(out, ",\"reason\":", &letter->reason);
+	if (rc == 0)
+		rc = add_event(out, &letter->event);
+	if (rc < 0)
+		out->len = before;
+	return rc;
+}
+
+/* Reading: a failed step makes all later ones do nothing. */
+struct reader {
+	char *start, *at, *end;
+	const char *why; /* NULL while all is well */
+};
+
+static void
+fail(struct reader *r, const char *why)
+{
+	if (!r->why)
+		r->why = why;
+}
+
+static bool
+skip(struct reader *r, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (r->why || (size_t)(r->end - r->at) < n ||
+	    memcmp(r->at, text, n) != 0)
+		return false;
+	r->at += n;
+	return true;
+}
+
+static void
+expect(struct reader *r, const char *text, const char *why)
+{
+	if (!skip(r, text))
+		fail(r, why);
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* What stands behind a backslash, as buf_add_json_string writes it. */
+static char
+take_escape(struct reader *r)
+{
+	int high, low;
+
+	if (skip(r, "n"))
+		return '\n';
+	if (skip(r, "\""))
+		return '"';
+	if (skip(r, "\\"))
+		return '\\';
+	if (skip(r, "u00") && r->end - r->at >= 2) {
+		high = hex_digit(r->at[0]);
+		low = hex_digit(r->at[1]);
+		if (high == 0 || high == 1) {
+			if (low >= 0) {
+				r->at += 2;
+				return (char)(high << 4 | low);
+			}
+		}
+	}
+	fail(r, "bad escape in a string");
+	return 0;
+}
+
+static void
+take_string(struct reader *r, struct slice *s, size_t min, size_t max)
+{
+	char *out;
+
+	expect(r, "\"", "a string must follow");
+	out = r->at;
+	*s = (struct slice){out, 0};
+	while (!r->why && r->at < r->end && *r->at != '"') {
+		char c = *r->at++;
+
+		if (c == '\\')
+			c = take_escape(r);
+		*out++ = c;
+	}
+	expect(r, "\"", "the string has no end");
+	if (r->why)
+		return;
+	s->bytes = (uint32_t)(out - s->data);
+	if (s->bytes < min || s->bytes > max)
+		fail(r, "the string is too short or too long");
+}
+
+static void
+take_number(struct reader *r, uint64_t *value)
+{
+	char *first = r->at;
+	uint64_t v = 0;
+
+	while (r->at < r->end && *r->at >= '0' && *r->at <= '9' &&
+	       v <= (INT64_MAX - 9) / 10)
+		v = v * 10 + (uint64_t)(*r->at++ - '0');
+	if (r->at == first)
+		fail(r, "a number must follow");
+	*value = v;
+}
+
+static int
+digits(const char *at, int count)
+{
+	int v = 0;
+
+	for (int i = 0; i < count; i++)
+		v = v * 10 + at[i] - '0';
+	return v;
+}
+
+/* As clock_format_us writes it; what it would write otherwise is refused. */
+static void
+take_time(struct reader *r, int64_t *us)
+{
+	char again[CLOCK_TEXT_BYTES + 1];
+	struct tm tm = {0};
+	const char *t;
+
+	expect(r, "\"", "a time must follow");
+	if (r->why || r->end - r->at < CLOCK_TEXT_BYTES) {
+		fail(r, "a time must follow");
+		return;
+	}
+	t = r->at;
+	tm.tm_year = digits(t, 4) - 1900;
+	tm.tm_mon = digits(t + 5, 2) - 1;
+	tm.tm_mday = digits(t + 8, 2);
+	tm.tm_hour = digits(t + 11, 2);
+	tm.tm_min = digits(t + 14, 2);
+	tm.tm_sec = digits(t + 17, 2);
+	*us = (int64_t)timegm(&tm) * 1000000 + digits(t + 20, 6);
+	clock_format_us(*us, again);
+	if (memcmp(t, again, CLOCK_TEXT_BYTES) != 0) {
+		fail(r, "not a time of the form 2026-01-31T23:59:59.123456Z");
+		return;
+	}
+	r->at += CLOCK_TEXT_BYTES;
+	expect(r, "\"", "the time has no end");
+}
+
+/* ,"created_at":"..","received_at":".."}} has one length, from the end. */
+#define TAIL_BYTES (2 * (CLOCK_TEXT_BYTES + 2) + 14 + 15 + 2)
+
+static void
+take_payload(struct reader *r, struct slice *payload)
+{
+	if (skip(r, ",\"payload_text\":")) {
+		take_string(r, payload, 2, EVENT_PACKED_MAX);
+		return;
+	}
+	expect(r, ",\"payload\":", "payload must follow");
+	if (r->why || r->end - r->at < TAIL_BYTES + 2 ||
+	    r->end - r->at > TAIL_BYTES + EVENT_PACKED_MAX || *r->at != '{') {
+		fail(r, "payload must be an object, and the two times follow");
+		return;
+	}
+	*payload =
+	    (struct slice){r->at, (uint32_t)(r->end - r->at - TAIL_BYTES)};
+	r->at += payload->bytes;
+	if (r->at[-1] != '}')
+		fail(r, "payload must be an object");
+}
+
+static void
+take_event(struct reader *r, struct event *event)
+{
+	expect(r, ",\"event\":{\"id\":", "event must follow");
+	take_string(r, &event->id, 1, EVENT_ID_MAX);
+	expect(r, ",\"type\":", "type must follow");
+	take_string(r, &event->type, 1, EVENT_TYPE_MAX);
+	expect(r, ",\"user_id\":", "user_id must follow");
+	if (skip(r, "null"))
+		event->user_id = (struct slice){0};
+	else
+		take_string(r, &event->user_id, 0, EVENT_USER_ID_MAX);
+	take_payload(r, &event->payload);
+	expect(r, ",\"created_at\":", "created_at must follow");
+	take_time(r, &event->created_at_us);
+	expect(r, ",\"received_at\":", "received_at must follow");
+	take_time(r, &event->received_at_us);
+	expect(r, "}}", "the line has no end");
+	if (r->at != r->end)
+		fail(r, "something follows the end");
+}
+
+int
+letter_read(char *line, size_t bytes, struct letter *letter, const char **why,
+            size_t *at)
+{
+	struct reader r = {.start = line, .at = line, .end = line + bytes};
+
+	expect(&r, "{\"stream\":", "not a dead letter");
+	take_string(&r, &letter->stream, 1, 64);
+	expect(&r, ",\"offset\":", "offset must follow");
+	take_number(&r, &letter->offset);
+	expect(&r, ",\"sink\":", "sink must follow");
+	take_string(&r, &letter->sink, 1, 64);
+	expect(&r, ",\"at\":", "at must follow");
+	take_time(&r, &letter->at_us);
+	expect(&r, ",\"code\":", "code must follow");
+	take_string(&r, &letter->code, 0, 64);
+	expect(&r, ",\"reason\":", "reason must follow");
+	take_string(&r, &letter->reason, 0, 4096);
+	take_event(&r, &letter->event);
+	if (!r.why)
+		return 0;
+	*why = r.why;
+	*at = (size_t)(r.at - r.start);
+	return -EBADMSG;
+}
+
+int
+letter_peek(const char *line, size_t bytes, struct slice *stream,
+            uint64_t *offset)
+{
+	/* Only skips and a string without escapes: nothing is written. */
+	struct reader r = {.start = (char *)(uintptr_t)line,
+	                   .at = (char *)(uintptr_t)line,
+	                   .end = (char *)(uintptr_t)line + bytes};
+	const char *close;
+
+	expect(&r, "{\"stream\":\"", "");
+	if (r.why)
+		return -EBADMSG;
+	close = memchr(r.at, '"', (size_t)(r.end - r.at));
+	if (!close)
+		return -EBADMSG;
+	*stream = (struct slice){r.at, (uint32_t)(close - r.at)};
+	r.at += stream->bytes;
+	expect(&r, "\",\"offset\":", "");
+	if (!r.why)
+		take_number(&r, offset);
+	return r.why ? -EBADMSG : 0;
+}

@@ -1,0 +1,56 @@
+/*
+ * letter - one dead letter, between a struct and its line of JSON.
+ *
+ *	{"stream":"..","offset":5,"sink":"postgres","at":"2026-..Z",
+ *	 "code":"22P02","reason":"..","event":{"id":"..","type":"..",
+ *	 "user_id":null,"payload":{..},"created_at":"..","received_at":".."}}
+ *
+ * on one line, with the keys in this order and no spaces.  The payload is the
+ * sender's text, byte for byte.  One that has line breaks between its tokens
+ * cannot stand in a line: it is a string then, under "payload_text".
+ * Reading takes exactly what writing makes and refuses all else.
+ */
+#ifndef LIBSINK_LETTER_H
+#define LIBSINK_LETTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libbase/buf.h"
+#include "libproto/event.h"
+
+/*
+ * Longest line: the payload, each of whose bytes may become six as a string,
+ * and the rest.
+ */
+#define LETTER_MAX (6 * EVENT_PACKED_MAX + 8 * 1024)
+
+struct letter {
+	struct slice stream; /* of the log the event came from */
+	uint64_t offset;     /* in that stream */
+	struct slice sink;
+	int64_t at_us;
+	struct slice code;
+	struct slice reason;
+	struct event event;
+};
+
+/* Append the letter's line, newline included.  Returns as buf_add. */
+MUST_USE int letter_add(struct buf *out, const struct letter *letter);
+
+/*
+ * Read a line (without its newline).  Strings are unescaped in place: the
+ * line is changed, and the letter's slices point into it.  Returns 0, or
+ * -EBADMSG with *why (static text) and *at (offset in the line) set.
+ */
+MUST_USE int letter_read(char *line, size_t bytes, struct letter *letter,
+                         const char **why, size_t *at);
+
+/*
+ * Read only stream and offset.  Changes nothing.  Returns 0 or -EBADMSG.
+ */
+MUST_USE int letter_peek(const char *line, size_t bytes, struct slice *stream,
+                         uint64_t *offset);
+
+#endif

@@ -1,0 +1,373 @@
+/* session - see session.h. */
+#include "libsink/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/clock.h"
+#include "libbase/log.h"
+#include "libsink/stop.h"
+
+#define STATS_MS 1000
+#define WELCOME_MS 10000
+/* A session that lasts this long was no failure. */
+#define LASTING_MS 5000
+/* batchd is on this machine: asking for it often costs nothing. */
+#define BATCHD_RETRY_MS 1000
+
+/* Tell batchd how things are: when the state changes, and once a second. */
+static int
+tell(struct session *s)
+{
+	uint8_t map[STATS_MAP_MAX];
+	uint64_t now = clock_mono_ms();
+
+	if (!s->feed.welcomed)
+		return 0;
+	if (s->told == s->stats.state && now - s->told_ms < STATS_MS)
+		return 0;
+	if (now - s->told_ms >= STATS_MS) {
+		/* Somebody may have taken the letters away. */
+		int rc = dead_refresh(&s->dead);
+
+		if (rc == 0)
+			s->stats.dead_letters = s->dead.letters;
+	}
+	s->told = s->stats.state;
+	s->told_ms = now;
+	return feed_stats(&s->feed, map, stats_pack(&s->stats, map));
+}
+
+/*
+ * Wait until the link has something to read, no longer than `until_ms`, and
+ * tell batchd meanwhile.  Returns 0, -ETIMEDOUT, -EINTR or -EPIPE.
+ */
+static int
+wait_link(struct session *s, uint64_t until_ms)
+{
+	for (;;) {
+		uint64_t now = clock_mono_ms();
+		int ms, rc = tell(s);
+
+		if (rc < 0)
+			return rc;
+		if (now >= until_ms)
+			return -ETIMEDOUT;
+		ms = until_ms - now < STATS_MS ? (int)(until_ms - now)
+		                               : STATS_MS;
+		if (s->drain_until_ms == 0)
+			rc = stop_wait(s->feed.chan.fd, POLLIN, ms);
+		else
+			rc = chan_wait(&s->feed.chan, POLLIN, ms);
+		if (rc != -ETIMEDOUT)
+			return rc;
+	}
+}
+
+/*
+ * deliver's wait: a link that breaks ends it, since the batch comes again
+ * from the store's position; so does a stop, since nothing is lost.
+ */
+static int
+on_wait(void *arg, uint64_t ms)
+{
+	struct session *s = arg;
+	uint64_t until = clock_mono_ms() + ms;
+
+	if (stop_asked())
+		return -EINTR;
+	for (;;) {
+		int rc = wait_link(s, until);
+
+		if (rc == -ETIMEDOUT)
+			return 0;
+		if (rc == 0)
+			rc = feed_step(&s->feed);
+		if (rc < 0 && rc != -EAGAIN)
+			return rc;
+	}
+}
+
+/* Ask for the rest of the log, and no more than drain_ms of it. */
+static int
+start_drain(struct session *s)
+{
+	int64_t ms = s->settings->common.drain_ms;
+
+	log_info("stopping: draining drain_ms=%" PRId64, ms);
+	s->drain_until_ms = clock_mono_ms() + (uint64_t)ms;
+	return feed_flush(&s->feed);
+}
+
+/* Returns FEED_BATCH, FEED_EMPTY, -EINTR (drained long enough) or -errno. */
+static int
+next_batch(struct session *s)
+{
+	for (;;) {
+		int rc = feed_step(&s->feed);
+
+		if (rc == FEED_BATCH || rc == FEED_EMPTY)
+			return rc;
+		if (rc == -EAGAIN) {
+			uint64_t until = s->drain_until_ms;
+
+			rc = wait_link(s, until ? until : UINT64_MAX);
+		}
+		if (rc == -ETIMEDOUT)
+			return -EINTR;
+		if (rc == -EINTR && s->drain_until_ms == 0)
+			rc = start_drain(s);
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+	}
+}
+
+static int
+store(struct session *s, const char *stream, bool *known, uint64_t *position)
+{
+	const struct feed *f = &s->feed;
+	struct batch batch = {.stream = stream,
+	                      .position = *known ? *position : f->offset,
+	                      .offset = f->offset,
+	                      .next_offset = f->offset + f->count,
+	                      .events = f->events,
+	                      .count = f->count};
+	int rc = deliver_batch(&s->deliver, &batch);
+
+	if (rc < 0)
+		return rc;
+	s->stats.bytes += f->body_bytes;
+	*known = true;
+	*position = batch.next_offset;
+	s->failures = 0;
+	return feed_committed(&s->feed, batch.next_offset);
+}
+
+static int
+work(struct session *s, bool known, uint64_t position)
+{
+	char stream[FRAME_STREAM_MAX + 1];
+
+	memcpy(stream, s->feed.stream, sizeof stream);
+	for (;;) {
+		int rc;
+
+		s->stats.state = STATS_IDLE;
+		if (stop_asked() && s->drain_until_ms == 0)
+			rc = start_drain(s);
+		else
+			rc = tell(s);
+		if (rc == 0)
+			rc = next_batch(s);
+		if (rc < 0)
+			return rc;
+		if (rc == FEED_EMPTY && s->drain_until_ms != 0)
+			return -EINTR; /* all there was is stored */
+		if (rc == FEED_EMPTY)
+			continue;
+		rc = store(s, stream, &known, &position);
+		if (rc == 0 && s->drain_until_ms != 0)
+			rc = feed_flush(&s->feed);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int
+await_welcome(struct session *s)
+{
+	uint64_t until = clock_mono_ms() + WELCOME_MS;
+
+	for (;;) {
+		int rc = wait_link(s, until);
+
+		if (rc == 0)
+			rc = feed_step(&s->feed);
+		if (rc == FEED_WELCOME)
+			return 0;
+		if (rc < 0 && rc != -EAGAIN)
+			return rc;
+	}
+}
+
+/* From connecting to whatever ends it, which is returned. */
+static int
+run_once(struct session *s)
+{
+	uint64_t position = 0;
+	bool found = false;
+	int rc;
+
+	s->ready_ms = 0;
+	s->stats.state = STATS_STARTING;
+	rc = feed_connect(&s->feed, s->settings->common.socket);
+	if (rc == 0)
+		rc = await_welcome(s);
+	if (rc == 0)
+		rc = deliver_start(&s->deliver, s->feed.stream, &found,
+		                   &position);
+	if (rc == 0)
+		rc = feed_subscribe(&s->feed, found, position);
+	if (rc < 0)
+		return rc;
+	s->ready_ms = clock_mono_ms();
+	stats_well(&s->stats, STATS_IDLE);
+	if (found)
+		log_info("ready stream=%s position=%" PRIu64, s->feed.stream,
+		         position);
+	else
+		log_info("ready stream=%s position=batchd's", s->feed.stream);
+	return work(s, found, position);
+}
+
+/* What an operator can do about batchd's refusal. */
+static const char *
+advice(enum frame_error code)
+{
+	switch (code) {
+	case ERROR_VERSION:
+		return "run batchd and the sinks from one version";
+	case ERROR_UNKNOWN:
+		return "add this sink's name to [batchd] sinks, restart batchd";
+	case ERROR_BUSY:
+		return "stop the other process of this sink";
+	case ERROR_BEHIND:
+		return "the store has gone back behind the log: restore it "
+		       "from a newer copy, or move its position forward";
+	case ERROR_AHEAD:
+		return "the log is older than the store: batchd's folder was "
+		       "restored or belongs to another installation";
+	case ERROR_FULL:
+		return "raise [batchd] max_connections";
+	case ERROR_PROTOCOL:
+		return "report this: it is a fault of leat";
+	case ERROR_STOPPING:
+		return "wait for batchd";
+	}
+	return "";
+}
+
+static void
+say_why(struct session *s, int why, uint64_t ms)
+{
+	if (why == -EREMOTEIO)
+		log_warn("batchd refuses code=%s text=%s advice=%s "
+		         "retry_in_ms=%" PRIu64,
+		         frame_error_name(s->feed.error_code),
+		         log_quote(s->feed.error_text),
+		         log_quote(advice(s->feed.error_code)), ms);
+	else if (why == -ESTALE)
+		log_warn("starting again from the store's position "
+		         "retry_in_ms=%" PRIu64,
+		         ms);
+	else if (log_allow(&s->away_limit, NULL))
+		log_warn("batchd away socket=%s err=%s",
+		         s->settings->common.socket,
+		         log_quote(why == -EPIPE ? "closed by batchd"
+		                                 : strerror(-why)));
+}
+
+/* How long to stay away from batchd after `why`. */
+static uint64_t
+delay_ms(struct session *s, int why)
+{
+	const struct sink_common *common = &s->settings->common;
+	uint64_t ms;
+
+	if (why == -ESTALE)
+		return (uint64_t)common->retry_max_ms;
+	if (s->ready_ms != 0 && clock_mono_ms() - s->ready_ms >= LASTING_MS)
+		s->failures = 0;
+	ms = deliver_delay_ms(common, ++s->failures);
+	if (why == -EREMOTEIO && s->feed.error_code != ERROR_STOPPING)
+		return ms;
+	return ms < BATCHD_RETRY_MS ? ms : BATCHD_RETRY_MS;
+}
+
+/* Let ms pass; a link that is still open tells batchd why. */
+static int
+pause_ms(struct session *s, uint64_t ms)
+{
+	uint64_t until = clock_mono_ms() + ms;
+
+	for (;;) {
+		int rc = wait_link(s, until);
+
+		if (rc == -EINTR)
+			return rc;
+		if (rc == -ETIMEDOUT)
+			return 0;
+		if (rc == 0)
+			rc = feed_step(&s->feed);
+		if (rc < 0 && rc != -EAGAIN)
+			feed_close(&s->feed);
+	}
+}
+
+void
+session_run(struct session *s)
+{
+	for (;;) {
+		int why = run_once(s);
+		uint64_t ms = delay_ms(s, why);
+
+		if (why == -EINTR || stop_asked())
+			return;
+		say_why(s, why, ms);
+		if (why == -ESTALE) {
+			deliver_close(&s->deliver);
+			stats_error(&s->stats, STATS_FENCED,
+			            "another writer has moved the position");
+		} else {
+			feed_close(&s->feed);
+		}
+		if (pause_ms(s, ms) < 0)
+			return;
+	}
+}
+
+int
+session_init(struct session *s, struct settings *settings)
+{
+	const struct sink_common *c = &settings->common;
+	struct feed_limits limits = {.events = (uint64_t)c->batch_events,
+	                             .bytes = (uint64_t)c->batch_bytes,
+	                             .wait_ms = (uint64_t)c->batch_wait_ms,
+	                             .stable = settings->sink->stable};
+	int rc;
+
+	*s = (struct session){
+	    .settings = settings,
+	    .feed = {.chan = {.fd = -1}},
+	    .dead = {.fd = -1},
+	    .away_limit = {.interval_ms = 60000, .burst = 3},
+	    .deliver = {.sink = settings->sink,
+	                .common = c,
+	                .conf = settings->conf,
+	                .dead = &s->dead,
+	                .stats = &s->stats,
+	                .wait = on_wait,
+	                .arg = s},
+	};
+	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);
+	if (!s->deliver.state)
+		return -ENOMEM;
+	rc = dead_init(&s->dead, c->dead_dir, settings->sink->name,
+	               (uint64_t)c->dead_max_bytes);
+	if (rc == 0)
+		rc = feed_init(&s->feed, settings->sink->name, &limits);
+	return rc;
+}
+
+void
+session_fini(struct session *s)
+{
+	deliver_close(&s->deliver);
+	free(s->deliver.state);
+	s->deliver.state = NULL;
+	dead_fini(&s->dead);
+	feed_fini(&s->feed);
+}

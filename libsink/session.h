@@ -1,0 +1,33 @@
+/*
+ * session - a sink at work: linked to batchd, from the store's position on,
+ * batch after batch, until something ends it.
+ */
+#ifndef LIBSINK_SESSION_H
+#define LIBSINK_SESSION_H
+
+#include "libsink/deliver.h"
+#include "libsink/feed.h"
+#include "libsink/settings.h"
+
+struct session {
+	struct settings *settings;
+	struct feed feed;
+	struct deliver deliver;
+	struct dead dead;
+	struct stats stats;
+	enum stats_state told; /* to batchd, last */
+	uint64_t told_ms;
+	uint64_t drain_until_ms; /* 0: not draining */
+	uint64_t ready_ms;       /* 0: not yet in this session */
+	unsigned failures;       /* sessions in a row that came to nothing */
+	struct log_limit away_limit;
+};
+
+/* Returns 0 or -errno; session_fini either way. */
+MUST_USE int session_init(struct session *s, struct settings *settings);
+void session_fini(struct session *s);
+
+/* Work until a stop is asked; every error is logged and worked around. */
+void session_run(struct session *s);
+
+#endif

@@ -1,0 +1,57 @@
+/* sink_main - the main of every sink daemon; see sink.h. */
+#include "libsink/sink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/log.h"
+#include "libproto/frame.h"
+#include "libsink/retry_dead.h"
+#include "libsink/session.h"
+#include "libsink/stop.h"
+
+static int
+run(struct settings *settings)
+{
+	struct session session;
+	int rc, status = EXIT_SUCCESS;
+
+	rc = session_init(&session, settings);
+	if (rc == 0)
+		rc = stop_init();
+	if (rc < 0) {
+		log_error("cannot start err=%s", log_quote(strerror(-rc)));
+		status = EXIT_FAILURE;
+	} else if (settings->retry_dead) {
+		status = retry_dead(&session.deliver);
+	} else {
+		rc = dead_refresh(&session.dead);
+		if (rc < 0)
+			log_warn("dead letters cannot be kept: an event that "
+			         "the store rejects will stop this sink "
+			         "dir=%s err=%s",
+			         log_quote(settings->common.dead_dir),
+			         log_quote(strerror(-rc)));
+		session_run(&session);
+		log_info("stopped");
+	}
+	session_fini(&session);
+	return status;
+}
+
+int
+sink_main(int argc, char **argv, const struct sink *sink)
+{
+	char program[sizeof "sinkd-" + FRAME_NAME_MAX];
+	struct settings settings;
+	int status;
+
+	(void)snprintf(program, sizeof program, "sinkd-%s", sink->name);
+	log_init(program);
+	status = settings_start(&settings, sink, program, argc, argv);
+	if (status == CONF_RUN)
+		status = run(&settings);
+	settings_free(&settings);
+	return status;
+}

@@ -1,0 +1,45 @@
+/*
+ * stats - what a sink tells batchd about itself (docs/protocol.md).
+ */
+#ifndef LIBSINK_STATS_H
+#define LIBSINK_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+
+#define STATS_ERROR_MAX 300
+/* Room for the map: keys, numbers and one error text. */
+#define STATS_MAP_MAX 1024
+
+enum stats_state {
+	STATS_STARTING, /* no position known yet */
+	STATS_IDLE,
+	STATS_WRITING,
+	STATS_RETRYING, /* the store is away */
+	STATS_SETUP,    /* the store, or the dead letters, need somebody */
+	STATS_FENCED,   /* another writer has this sink's name */
+};
+
+struct stats {
+	enum stats_state state;
+	uint64_t events; /* stored since the start, as the next two */
+	uint64_t batches;
+	uint64_t bytes; /* of packed events */
+	uint64_t retries;
+	uint64_t dead_letters;           /* in the file now */
+	char error[STATS_ERROR_MAX + 1]; /* empty: all is well */
+	int64_t error_since_us;          /* of the first of a row of errors */
+};
+
+/* Note why the store does not take events; the time of the first counts. */
+void stats_error(struct stats *s, enum stats_state state, const char *text);
+
+/* The store works (again). */
+void stats_well(struct stats *s, enum stats_state state);
+
+/* Write the map to out.  Returns its length. */
+size_t stats_pack(const struct stats *s, uint8_t out[STATS_MAP_MAX]);
+
+#endif

@@ -1,0 +1,69 @@
+/* stop - see stop.h. */
+#include "libsink/stop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t asked;
+/* Readable once asked, so that no signal is missed before a poll. */
+static int wake_fd = -1;
+
+static void
+on_signal(int signo)
+{
+	static const uint64_t one = 1;
+	int saved = errno;
+
+	(void)signo;
+	if (asked)
+		_exit(EXIT_FAILURE);
+	asked = 1;
+	if (write(wake_fd, &one, sizeof one) < 0)
+		_exit(EXIT_FAILURE); /* nobody would wake up */
+	errno = saved;
+}
+
+int
+stop_init(void)
+{
+	struct sigaction act = {.sa_handler = on_signal,
+	                        .sa_flags = SA_RESTART};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (wake_fd < 0)
+		return -errno;
+	if (sigaction(SIGTERM, &act, NULL) < 0 ||
+	    sigaction(SIGINT, &act, NULL) < 0 ||
+	    sigaction(SIGPIPE, &ignore, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+bool
+stop_asked(void)
+{
+	return asked != 0;
+}
+
+int
+stop_wait(int fd, short events, int timeout_ms)
+{
+	struct pollfd p[2] = {{.fd = wake_fd, .events = POLLIN},
+	                      {.fd = fd, .events = events}};
+	int n;
+
+	if (stop_asked())
+		return -EINTR;
+	n = poll(p, 2, timeout_ms);
+	if (stop_asked())
+		return -EINTR;
+	if (n < 0)
+		return errno == EINTR ? -ETIMEDOUT : -errno;
+	return n == 0 ? -ETIMEDOUT : 0;
+}
