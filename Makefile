@@ -33,7 +33,7 @@ ingestd-LIBS         = $(call pc,libuv libmicrohttpd simdjson zlib libzstd) -lst
 batchd-LIBS          = $(call pc,libuv)
 sinkd-postgres-LIBS  = $(call pc,libpq)
 sinkd-kafka-LIBS     = $(call pc,rdkafka)
-sinkd-clickhouse-LIBS = $(call pc,libcurl)
+sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
 
 # x/x.c holds main; every other x/*.c (and .cc) goes into x.a, so that tests
 # can link it.
