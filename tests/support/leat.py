@@ -13,8 +13,10 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,12 +70,14 @@ class Leat:
     """
     settings: {"batchd": {"max_bytes": "16M"}, ...} beside the test's own.
     table: SQL run before the sink starts, else the sink makes its table.
+    also: names of sinks that batchd knows and nobody starts.
     """
 
-    def __init__(self, mode="asan", *, sinks=("postgres",), settings=None,
-                 table=None, postgres=True, start=True, pg_settings="",
-                 folder=None):
+    def __init__(self, mode="asan", *, sinks=("postgres",), also=(),
+                 settings=None, table=None, postgres=True, start=True,
+                 pg_settings=""):
         self.mode, self.sinks, self.table = mode, list(sinks), table
+        self.also = list(also)
         self.start_all = start
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="leat-"))
         self.folder.chmod(0o755)
@@ -93,7 +97,7 @@ class Leat:
     def _settings(self, extra):
         s = {"leat": {"socket": self.folder / "batchd.sock"},
              "batchd": {"dir": self.folder / "log",
-                        "sinks": " ".join(self.sinks)},
+                        "sinks": " ".join(self.sinks + self.also)},
              "ingestd": {"listen": "127.0.0.1", "port": 0}}
         for sink in self.sinks:
             s[f"sinkd-{sink}"] = {"dead_dir": self.folder / "dead",
@@ -218,15 +222,15 @@ class Leat:
                 return s
         return None
 
-    def caught_up(self, timeout_s=60, names=None):
-        """Wait until every sink has committed everything; the status then."""
+    def caught_up(self, timeout_s=60):
+        """Wait until our sinks have committed everything; the status then."""
         def done():
             status = self.try_status()
             if not status:
                 return None
             end = status["log"]["next_offset"]
             for s in status["sinks"]:
-                if s["name"] in (names or self.sinks) and \
+                if s["name"] in self.sinks and \
                         s["committed"] != end:
                     return None
             return status
@@ -236,11 +240,13 @@ class Leat:
         """Private bytes of each running daemon."""
         return {d.name: d.private_bytes() for d in self.daemons() if d.running}
 
-    def dead_letters(self, name="postgres"):
+    def dead_letters_text(self, name="postgres"):
         path = self.folder / "dead" / f"{name}.ndjson"
-        if not path.exists():
-            return []
-        return [json.loads(l) for l in path.read_text().splitlines()]
+        return path.read_text() if path.exists() else ""
+
+    def dead_letters(self, name="postgres"):
+        return [json.loads(line)
+                for line in self.dead_letters_text(name).splitlines()]
 
     # HTTP.
 
@@ -292,3 +298,15 @@ class Leat:
 
     def intake_open(self, timeout_s=30):
         wait_until(self.ready, "ingestd says it is ready", timeout_s)
+
+
+def free_port():
+    """Outside the range that the kernel hands out for connections."""
+    while True:
+        port = random.randint(15000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue

@@ -1,0 +1,132 @@
+"""Settings: refused with line and reason, shown by --check, all documented."""
+import pathlib
+import re
+import subprocess
+import tempfile
+
+from leat import ROOT, program
+
+DAEMONS = ["ingestd", "batchd", "sinkd-postgres"]
+
+
+def run(name, *args, text=None):
+    with tempfile.TemporaryDirectory() as d:
+        conf = pathlib.Path(d) / "leat.conf"
+        if text is not None:
+            conf.write_text(text)
+            args = ("--config", str(conf), *args)
+        return subprocess.run([program(name), *args], capture_output=True,
+                              text=True, timeout=20)
+
+
+def test_what_is_refused():
+    for name in DAEMONS:
+        bad = [(f"# a comment\n\n[{name}]\nno_such_key = 1\n", 4,
+                "no_such_key"),
+               ("[leat]\nsocket = /tmp/x\n[nonsense]\na = 1\n", 4, "nonsense"),
+               (f"[leat]\nsocket = {'x' * 200}\n", 2, "socket"),
+               ("[leat]\nsocket = /a\nsocket = /b\n", 3, "twice"),
+               (f"[{name}]\nthis is no pair\n", 2, "name = value")]
+        for text, line, word in bad:
+            done = run(name, "--check", text=text)
+            assert done.returncode == 2, (name, text, done)
+            assert f"leat.conf:{line}:" in done.stderr, (name, text, done)
+            assert word in done.stderr, (name, text, done)
+            # Without --check it does not start either.
+            assert run(name, text=text).returncode == 2
+        assert run(name, "--nonsense").returncode == 2
+        assert run(name, "--config", "/nonexistent").returncode == 2
+
+
+def test_out_of_range():
+    for name, pair in [("ingestd", "port = 70000"), ("ingestd", "port = http"),
+                       ("batchd", "fsync = sometimes"),
+                       ("sinkd-postgres", "batch_bytes = 1G"),
+                       ("sinkd-postgres", "create_table = maybe")]:
+        done = run(name, "--check", text=f"[{name}]\n{pair}\n")
+        key = pair.split()[0]
+        assert done.returncode == 2, (name, pair, done)
+        assert "leat.conf:2:" in done.stderr and key in done.stderr, done
+        assert "must be" in done.stderr, done
+
+
+def test_the_example_is_in_force_as_it_says():
+    """leat.conf shows every key of every daemon with its default."""
+    for name in DAEMONS:
+        path = str(ROOT / "leat.conf")
+        done = run(name, "--check", "--config", path)
+        assert done.returncode == 0, done.stderr
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as empty:
+            defaults = run(name, "--check", "--config", empty.name)
+        assert done.stdout == defaults.stdout, (done.stdout, defaults.stdout)
+    example = (ROOT / "leat.conf").read_text()
+    shown = {}
+    section = None
+    for line in example.splitlines():
+        if m := re.fullmatch(r"\[(.+)\]", line):
+            section = m[1]
+        elif m := re.fullmatch(r"#? ?([a-z_]+) =( .*)?", line):
+            shown[section, m[1]] = (m[2] or "").strip()
+    for name in DAEMONS:
+        for key, default in keys_of(name).items():
+            assert shown.get(key) == default, (key, default, shown.get(key))
+
+
+def keys_of(name):
+    """(section, key) -> default, from --help."""
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    keys, section = {}, None
+    for line in done.stdout.splitlines():
+        if m := re.fullmatch(r"\[(.+)\]", line):
+            section = m[1]
+        elif section and (m := re.fullmatch(r"  ([a-z_]+) =( .*)?", line)):
+            keys[section, m[1]] = (m[2] or "").strip()
+    assert keys, done.stdout
+    return keys
+
+
+def documented():
+    """(section, key) -> default, from the tables of docs/operations.md."""
+    keys, section = {}, None
+    for line in (ROOT / "docs/operations.md").read_text().splitlines():
+        if m := re.match(r"### `\[(.+)\]`", line):
+            section = m[1]
+        elif line.startswith("#"):
+            section = None
+        elif section and (m := re.match(r"\| `([a-z_]+)` \| (?:`(.*?)`)? *\|",
+                                        line)):
+            keys[section, m[1]] = m[2] or ""
+    return keys
+
+
+def test_every_key_is_documented_with_its_default():
+    docs = documented()
+    programs = {}
+    for name in DAEMONS:
+        programs.update(keys_of(name))
+    ours = {k: v for k, v in docs.items()
+            if k[0] in {s for s, _ in programs}}
+    missing = {k: v for k, v in programs.items() if docs.get(k) != v}
+    assert not missing, f"docs/operations.md lacks {missing}"
+    extra = set(ours) - set(programs)
+    assert not extra, f"docs/operations.md has {extra}, which no daemon reads"
+
+
+def test_version_and_help():
+    for name in DAEMONS:
+        done = run(name, "--version")
+        assert done.returncode == 0
+        assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", done.stdout), done
+        assert done.stderr == ""
+
+
+def test_secrets_are_not_shown():
+    with tempfile.NamedTemporaryFile("w") as f:
+        f.write("hunter2\n")
+        f.flush()
+        done = run("sinkd-postgres", "--check",
+                   text=f"[sinkd-postgres]\npassword_file = {f.name}\n")
+        assert done.returncode == 0, done.stderr
+        assert f.name in done.stdout
+        assert "hunter2" not in done.stdout + done.stderr

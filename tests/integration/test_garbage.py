@@ -1,0 +1,175 @@
+"""Malformed frames and malformed HTTP: refused, said once, nothing falls."""
+import os
+import random
+import socket
+
+from events import small
+from leat import Leat, limit, wait_until
+from wire import (APPEND, BATCH, COMMITTED, CONTROL, CONTROLLER, ERROR, FLUSH,
+                  HELLO, INGEST, INTAKE, SINK, STATS, SUBSCRIBE, VERSION,
+                  WELCOME, Peer, append, event, pack)
+
+ROUNDS = int(os.environ.get("LEAT_GARBAGE", "300"))
+
+BAD_HELLO = [
+    b"\x00", b"\xc1" * 10, b"\x95", os.urandom(100), b"x" * 100_000,
+    pack([HELLO]), pack([HELLO, 99, INGEST, "n", 1]),
+    pack([HELLO, VERSION, 9, "n", 1]), pack([HELLO, VERSION, INGEST, "", 1]),
+    pack([HELLO, VERSION, INGEST, "UPPER", 1]),
+    pack([HELLO, VERSION, INGEST, "n" * 65, 1]),
+    pack([HELLO, VERSION, SINK, "nobody-knows-me", 1]),
+    pack([HELLO, VERSION, INGEST, "n", 1, 2]), append(1, [event()]),
+    pack([SUBSCRIBE, 0, None, 1, 1, 1, False]), pack([CONTROL, 1, "status"]),
+]
+
+BAD_INGEST = [
+    b"\x00", os.urandom(50), append(2, [event()]), append(1, []),
+    append(1, [event()])[:-1], append(1, [b"\xc0"]),
+    append(1, [event()]) + b"more", append(1, [event(), event()])[:-9],
+    append(1, [event(id_="")]), append(1, [event(id_="i" * 129)]),
+    append(1, [event(type_="")]), append(1, [event(user="u" * 257)]),
+    append(1, [event(created=-1)]), append(1, [event(received=1 << 62)]),
+    append(1, [pack(["a", "b", None, "{}", 1])]),
+    b"\x93\x03\xcf" + b"\0" * 7 + b"\x01\xce\xff\xff\xff\xff" + event(),
+    b"x" * (200 * 1024), pack([HELLO, VERSION, INGEST, "n", 1]),
+    pack([COMMITTED, 0, 1]), pack([SUBSCRIBE, 0, None, 1, 1, 1, False]),
+    pack([INTAKE, True, ""]), pack([WELCOME, 1, "s", 0, 0, 1]),
+]
+
+BAD_SINK = [
+    append(1, [event()]), pack([COMMITTED, 0, 5]), pack([FLUSH, 7]),
+    pack([SUBSCRIBE, 0, 1 << 40, 10, 10, 10, False]),
+    pack([SUBSCRIBE, 0, None, 0, 0, 0, False]),
+    pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])
+    + pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]),
+    pack([BATCH, 0, 0, 1, True]) + event(), os.urandom(64),
+]
+
+
+def closes(leat, data, role=None, name="test"):
+    """batchd answers with error (if it can) and closes this one."""
+    with Peer(leat, role, name) as peer:
+        try:
+            peer.send(data)
+        except OSError:
+            return
+        types = peer.until_closed()
+        assert set(types) <= {ERROR, INTAKE, STATS}, (data[:40], types)
+
+
+def works(leat, n):
+    leat.accept(small("g", 1, n))
+
+
+@limit(120)
+def test_frames_that_batchd_must_refuse():
+    with Leat(also=["other"]) as leat:
+        before = len(leat.batchd.lines)
+        for data in BAD_HELLO:
+            closes(leat, data)
+        works(leat, 0)
+        for data in BAD_INGEST:
+            closes(leat, data, INGEST)
+        works(leat, 1)
+        for data in BAD_SINK:
+            closes(leat, data, SINK, "other")
+        works(leat, 2)
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 3
+        said = len(leat.batchd.lines) - before
+        tried = len(BAD_HELLO) + len(BAD_INGEST) + len(BAD_SINK)
+        assert 0 < said <= 3 * tried, f"{said} lines for {tried} refusals"
+
+
+@limit(120)
+def test_frames_mutated_at_random():
+    seed = int(os.environ.get("LEAT_SEED", random.randrange(1 << 32)))
+    print(f"LEAT_SEED={seed}")
+    rng = random.Random(seed)
+    good = [(INGEST, append(1, [event(), event("b", payload='{"a":1}')])),
+            (CONTROLLER, pack([CONTROL, 7, "status"])),
+            (SINK, pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])),
+            (None, pack([HELLO, VERSION, CONTROLLER, "n", 1]))]
+    with Leat(also=["other"]) as leat:
+        for _ in range(ROUNDS):
+            role, frame = rng.choice(good)
+            data = bytearray(frame)
+            for _ in range(rng.randint(1, 4)):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+            data = bytes(data[:rng.randint(1, len(data))])
+            with Peer(leat, role, "other") as peer:
+                try:
+                    peer.send(data)
+                    peer.send(data)
+                except OSError:
+                    pass
+        # Mutated appends that were whole are events like any other.
+        wait_until(lambda: len(leat.status()["daemons"]) <= 4,
+                   "the closed connections are gone")
+        works(leat, 0)
+        leat.caught_up()
+        assert leat.batchd.running and leat.sink["postgres"].running
+
+
+REQUEST = (b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: "
+           b"application/json\r\nContent-Length: 14\r\n\r\n"
+           b'[{"type":"t"}]')
+
+BAD_HTTP = [
+    b"", b"\r\n\r\n", b"\x00" * 100, b"GARBAGE\r\n\r\n", b"GET\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9e9\r\n\r\n",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Length: 99999999999999999999999\r\n\r\n",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    b"Content-Length: 6\r\n\r\nabcdef",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    b"\r\nzz\r\nabc\r\n0\r\n\r\n",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    b"\r\nffffffffffffffffff\r\nabc",
+    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n"
+    b"\r\nabc",
+    b"GET /%00%ff HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n" + b"A: b\r\n" * 20_000 + b"\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost x\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+    REQUEST[:-3], os.urandom(5000),
+]
+
+
+def converse(leat, data):
+    """Send, say that no more comes, and read to the end."""
+    with socket.create_connection(("127.0.0.1", leat.port), 20) as s:
+        try:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            out = b""
+            while chunk := s.recv(65536):
+                out += chunk
+        except (ConnectionResetError, BrokenPipeError):
+            return b""
+        return out
+
+
+@limit(120)
+def test_malformed_http():
+    with Leat() as leat:
+        before = len(leat.ingestd.lines)
+        for data in BAD_HTTP:
+            answer = converse(leat, data)
+            assert b" 202 " not in answer and b" 500 " not in answer, \
+                (data[:60], answer[:200])
+        rng = random.Random(5)
+        for _ in range(ROUNDS):
+            data = bytearray(REQUEST)
+            for _ in range(rng.randint(1, 5)):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+            converse(leat, bytes(data))
+        accepted = leat.status()["log"]["next_offset"]
+        works(leat, 0)
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == accepted + 1
+        said = len(leat.ingestd.lines) - before
+        assert said < 200, f"{said} lines for {len(BAD_HTTP) + ROUNDS} tries"

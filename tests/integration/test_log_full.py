@@ -1,0 +1,101 @@
+"""The log's budget and the disk run out: pressure reaches the sender."""
+import ctypes
+import os
+import subprocess
+
+from leat import Leat, Skip, fact, limit, wait_until
+from load import Load, check_exactly_once
+
+CLONE_NEWNS = 0x00020000
+
+
+def fill_then_drain(leat):
+    """With no sink running: fill the log, see 503, then let it drain."""
+    with Load(leat, threads=3, events_per_request=50, padding=400) as load:
+        load.saw(503, 60)
+        assert leat.request("GET", "/healthz")[0] == 200
+        assert leat.request("GET", "/readyz")[0] == 503
+        log = leat.status()["log"]
+        assert not log["open"] and log["reason"], log
+        # Still full, still answering; nothing more is promised.
+        load.saw(503)
+        leat.sink["postgres"].start()
+        # By itself, without a restart of anything.
+        load.more(2000, 60)
+        load.stop()
+        assert all(int(r) >= 1 for r in load.retry_after), load.retry_after
+        stored = check_exactly_once(leat, load)
+        assert "lost" not in load.statuses, load.statuses
+    fact(f"{stored} stored, {load.statuses[503]} requests refused")
+    return log
+
+
+@limit(150)
+def test_a_budget_of_16_mib():
+    settings = {"batchd": {"max_bytes": "16M", "segment_bytes": "2M",
+                           "retain_ms": 0}}
+    with Leat(settings=settings, start=False) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+        log = fill_then_drain(leat)
+        assert log["bytes"] <= 16 << 20, log
+        used = sum(f.stat().st_blocks * 512
+                   for f in (leat.folder / "log").glob("*.seg"))
+        assert used <= 17 << 20, used
+
+
+def private_tmpfs(folder, size):
+    """A small file system that goes away with this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS) != 0:
+        raise Skip("mounting a tmpfs needs root (CAP_SYS_ADMIN)")
+    for argv in (["mount", "--make-rprivate", "/"],
+                 ["mount", "-t", "tmpfs", "-o", f"size={size}", "leat-test",
+                  str(folder)]):
+        done = subprocess.run(argv, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+
+
+@limit(150)
+def test_a_full_file_system():
+    """Other files take the space: intake stops, sinks drain, it resumes."""
+    settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
+                           "min_free_bytes": "2M", "retain_ms": 0}}
+    with Leat(settings=settings, start=False) as leat:
+        private_tmpfs(leat.folder / "log", "24M")
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+        fill_then_drain(leat)
+        leat.stop()
+        subprocess.run(["umount", str(leat.folder / "log")], check=True)
+
+
+@limit(150)
+def test_somebody_else_fills_the_file_system():
+    settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
+                           "min_free_bytes": "2M", "retain_ms": 0}}
+    with Leat(settings=settings, start=False) as leat:
+        private_tmpfs(leat.folder / "log", "24M")
+        leat.start()
+        leat.accept([{"type": "before"}])
+        filler = leat.folder / "log" / "somebody-else"
+        with open(filler, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"x" * 65536)
+            except OSError:
+                pass
+        with Load(leat, padding=400) as load:
+            load.saw(503, 60)
+            filler.unlink()
+            load.more(1000, 60)
+            load.stop()
+            leat.caught_up()
+            stored = set(leat.pg.query("select id from events").splitlines())
+            assert set(load.acked) <= stored
+        wait_until(leat.ready, "ready again")
+        leat.stop()
+        subprocess.run(["umount", str(leat.folder / "log")], check=True)

@@ -1,0 +1,216 @@
+"""What an operator does: twins, new and removed sinks, damage, restarts."""
+import os
+import signal
+import subprocess
+
+from events import small
+from leat import Leat, program, wait_until
+from load import Load, check_exactly_once
+from wire import SINK, Peer, pack, SUBSCRIBE
+
+
+def count(leat):
+    return leat.pg.number("select count(*) from events")
+
+
+def test_a_second_batchd_is_kept_off_the_log():
+    with Leat() as leat:
+        done = leat.run("batchd", timeout_s=20)
+        assert done.returncode not in (0, None), done
+        assert str(leat.folder / "log") in done.stderr, done.stderr
+        leat.accept(small("l", 10))
+        leat.caught_up()
+        assert count(leat) == 10
+
+
+def test_a_twin_sink_stores_nothing_twice():
+    with Leat() as leat, Load(leat) as load:
+        twin = leat.daemon("sinkd-postgres", r" ready\b")
+        twin.name = "twin"
+        load.more(200)
+        twin.start(wait=False)
+        twin.wait_line("busy")
+        load.more(200)
+        # Frozen, then replaced by the twin, then awake again with a batch
+        # in hand that the twin has written too.
+        sink = leat.sink["postgres"]
+        sink.signal(signal.SIGSTOP)
+        load.more(200)
+        leat.batchd.kill()
+        leat.batchd.start()
+        twin.wait_ready()
+        load.more(200)
+        sink.signal(signal.SIGCONT)
+        load.more(200)
+        load.stop()
+        check_exactly_once(leat, load)
+        twin.stop()
+        leat.caught_up()
+        assert not twin.reports()
+
+
+def test_a_batchd_that_stands_still():
+    """Frozen for a while: nobody is told what is not true."""
+    with Leat() as leat, Load(leat, threads=2) as load:
+        load.more(200)
+        for _ in range(3):
+            leat.batchd.signal(signal.SIGSTOP)
+            leat.sink["postgres"].kill()
+            leat.batchd.signal(signal.SIGCONT)
+            leat.sink["postgres"].start()
+            load.more(200)
+        load.stop()
+        check_exactly_once(leat, load)
+
+
+def test_a_sink_that_was_never_there_holds_its_events():
+    """Named but never connected: kept.  Removed: released, aloud."""
+    settings = {"batchd": {"max_bytes": "16M", "segment_bytes": "1M",
+                           "retain_ms": 0}}
+    with Leat(also=["later"], settings=settings) as leat:
+        with Load(leat, events_per_request=100, padding=500) as load:
+            load.saw(503, 60)
+            load.stop()
+        leat.caught_up()
+        status = leat.status()
+        assert status["log"]["first_offset"] == 0, status["log"]
+        assert not leat.ready()
+        leat.ingestd.stop()
+        leat.batchd.stop()
+        leat.settings["batchd"]["sinks"] = "postgres"
+        leat.write_conf()
+        leat.batchd.start()
+        leat.batchd.wait_line("later")
+        leat.ingestd.start()
+        leat.intake_open()
+        leat.accept(small("after", 5))
+        leat.caught_up()
+        wait_until(lambda: leat.status()["log"]["first_offset"] > 0,
+                   "old segments are deleted")
+
+
+def test_a_new_sink_starts_where_it_is_told():
+    """A second sink on the same store, oldest and newest."""
+    with Leat() as leat:
+        leat.accept(small("o", 100))
+        leat.caught_up()
+        for name, start, want in (("old", "oldest", 0), ("new", "newest", 100)):
+            leat.batchd.stop()
+            sinks = leat.settings["batchd"]["sinks"] + " " + name
+            leat.settings["batchd"].update(sinks=sinks, start=start)
+            leat.write_conf()
+            leat.batchd.start()
+            leat.sink["postgres"].wait_line(" ready")
+            with Peer(leat, SINK, name) as peer:
+                peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False]))
+                wait_until(lambda: leat.sink_status(name)["connected"],
+                           "connected")
+                assert leat.sink_status(name)["committed"] == want
+
+
+def test_a_lost_cursor_means_from_the_oldest():
+    """The store's own position still keeps anything from coming twice."""
+    with Leat() as leat:
+        leat.accept(small("c", 100))
+        leat.caught_up()
+        leat.batchd.stop()
+        for cursor in (leat.folder / "log/cursors").glob("*"):
+            cursor.unlink()
+        leat.batchd.start()
+        leat.intake_open()
+        leat.accept(small("c", 100, 100))
+        leat.caught_up()
+        assert count(leat) == 200
+
+
+def test_a_position_that_went_back_is_followed():
+    """The store lost its last commits: it gets them again."""
+    settings = {"batchd": {"retain_ms": 3600000}}
+    with Leat(settings=settings) as leat:
+        leat.accept(small("b", 100))
+        leat.caught_up()
+        leat.sink["postgres"].stop()
+        leat.pg.query("delete from events where ctid in (select ctid from "
+                      "events order by ctid desc limit 40); "
+                      "update leat_position set next_offset = 60")
+        leat.sink["postgres"].start()
+        leat.accept(small("b", 1, 100))
+        leat.caught_up()
+        assert count(leat) == 101
+
+
+def test_settings_that_a_restart_cannot_mend_stop_the_daemon():
+    with Leat(start=False, postgres=False) as leat:
+        leat.settings["batchd"]["fsync"] = "perhaps"
+        leat.write_conf()
+        for name in ("batchd", "leat"):
+            args = ("status",) if name == "leat" else ()
+            done = leat.run(name, *args)
+            assert name == "leat" or done.returncode == 2, done
+
+
+def test_status_for_people():
+    with Leat() as leat:
+        leat.accept(small("s", 42))
+        leat.caught_up()
+        done = leat.run("leat", "status")
+        assert done.returncode == 0, done.stderr
+        for word in ("postgres", "42", "ingestd"):
+            assert word in done.stdout, done.stdout
+        leat.batchd.stop()
+        done = leat.run("leat", "status")
+        assert done.returncode == 1 and done.stderr, done
+
+
+def test_supervisord_order_and_exit_statuses():
+    """Our supervisord.conf: starts all, mends a kill, leaves a 2 alone."""
+    import shutil
+
+    from leat import ROOT, Skip, build_tree, free_port
+    from process import Daemon
+    if not shutil.which("supervisord"):
+        raise Skip("no supervisord")
+    with Leat(start=False, settings={"ingestd": {"port": free_port()}}) as leat:
+        env = {"LEAT_BIN": str(build_tree("release") / "bin"),
+               "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.folder),
+               "LEAT_LOGS": str(leat.folder)}
+        conf = str(ROOT / "supervisord.conf")
+        sup = Daemon("supervisord", ["supervisord", "-c", conf],
+                     leat.folder / "sup.out", ready="", env=env)
+        sup.start(wait=False)
+
+        def ctl(*args):
+            return subprocess.run(
+                ["supervisorctl", "-c", conf, *args], capture_output=True,
+                text=True, env=dict(os.environ, **env)).stdout
+
+        def log(name):
+            path = leat.folder / f"{name}.log"
+            return path.read_text() if path.exists() else ""
+        try:
+            wait_until(lambda: all(" ready " in log(n) for n in (
+                "ingestd-0", "ingestd-1", "batchd", "sinkd-postgres")),
+                "all are ready")
+            pid = ctl("pid", "batchd").strip()
+            os.kill(int(pid), signal.SIGKILL)
+            wait_until(lambda: log("batchd").count(" ready ") == 2,
+                       "batchd is back")
+            # A mended file and `start` are needed after an exit of 2.
+            good = leat.conf.read_text()
+            leat.conf.write_text(good + "[batchd]\nnonsense = 1\n")
+            ctl("signal", "KILL", "batchd")
+            wait_until(lambda: "EXITED" in ctl("status", "batchd"),
+                       "batchd stays down")
+            leat.conf.write_text(good)
+            ctl("start", "batchd")
+            wait_until(lambda: log("batchd").count(" ready ") == 3,
+                       "batchd is back")
+        finally:
+            sup.signal(signal.SIGTERM)
+            sup.wait(60)
+        ends = [line.split("stopped: ")[1].split()[0] for line in
+                log("supervisord").splitlines() if "stopped: " in line]
+        assert set(ends[:2]) == {"ingestd:ingestd-0", "ingestd:ingestd-1"} or \
+            set(ends[:2]) == {"ingestd-0", "ingestd-1"}, ends
+        assert ends[2:] == ["sinkd-postgres", "batchd"], ends
+        assert program("batchd")

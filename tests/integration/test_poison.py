@@ -1,0 +1,128 @@
+"""An event that the store refuses is set aside; the flow goes on."""
+import json
+
+from events import event_id, small
+from leat import Leat, wait_until
+
+UUID_TABLE = """create table events (id uuid not null, type text not null,
+  user_id text, payload jsonb, created_at timestamptz,
+  received_at timestamptz)"""
+
+
+def test_one_among_five_thousand():
+    with Leat(table=UUID_TABLE) as leat:
+        events = small("p", 5000)
+        events[3210]["id"] = "no uuid"
+        events[3210]["payload"] = {"keep": "m\u00e9", "n": 1}
+        for i in range(0, 5000, 1000):
+            leat.accept(events[i:i + 1000])
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 4999
+        (dead,) = leat.dead_letters()
+        assert dead["event"]["id"] == "no uuid", dead
+        assert dead["event"]["payload"] == events[3210]["payload"], dead
+        assert dead["offset"] == 3210 and dead["sink"] == "postgres", dead
+        assert "uuid" in dead["reason"], dead
+        assert leat.sink_status()["stats"]["dead_letters"] == 1
+
+        # Not mended yet: it stays.
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert len(leat.dead_letters()) == 1
+
+        leat.pg.query("alter table events alter column id type text")
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert leat.dead_letters() == []
+        assert leat.pg.number("select count(*) from events") == 5000
+        row = leat.pg.query("select type, payload->>'keep' from events "
+                            "where id = 'no uuid'")
+        assert row == "t|m\u00e9", row
+
+        # Once more changes nothing.
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert leat.pg.number("select count(*) from events") == 5000
+
+
+def test_a_schema_that_changes_under_a_running_sink():
+    """The sink must notice, not write one type's bytes into another."""
+    with Leat(table=UUID_TABLE) as leat:
+        leat.accept(small("c", 10))
+        leat.caught_up()
+        leat.pg.query("alter table events alter column id type text, "
+                      "alter column payload type text, "
+                      "alter column created_at type bigint using 0")
+        leat.accept(small("c", 10, 10))
+        leat.caught_up()
+        ids = set(leat.pg.query("select id from events").splitlines())
+        assert ids == {event_id("c", i) for i in range(20)}, ids
+        for line in leat.pg.query("select payload from events").splitlines():
+            json.loads(line)
+        assert leat.pg.number("select count(*) from events where created_at "
+                              "> 1600000000000 and created_at < "
+                              "4000000000000") == 10
+        assert leat.dead_letters() == []
+
+
+def test_many_poisoned_events():
+    """Every second one: bisection ends, and order is kept."""
+    with Leat(table=UUID_TABLE) as leat:
+        events = small("m", 200)
+        for i in range(0, 200, 2):
+            events[i]["id"] = f"bad {i}"
+        leat.accept(events)
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 100
+        assert [d["offset"] for d in leat.dead_letters()] == \
+            list(range(0, 200, 2))
+
+
+def test_what_the_server_alone_can_refuse():
+    """A constraint; an integer overflow in a generated column."""
+    table = UUID_TABLE[:-1] + """, n int generated always as
+      ((payload->>'i')::int) stored, check (type <> 'forbidden'))"""
+    with Leat(table=table) as leat:
+        events = small("g", 50)
+        events[7]["type"] = "forbidden"
+        events[20]["payload"] = {"i": 99999999999}
+        leat.accept(events)
+        leat.accept(small("g", 50, 50))
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 98
+        reasons = {d["offset"]: d["code"] for d in leat.dead_letters()}
+        assert reasons == {7: "23514", 20: "22003"}, reasons
+
+
+def test_dead_letters_survive_kill():
+    """kill -9 in the middle of setting aside: each bad event once."""
+    with Leat(table=UUID_TABLE,
+              settings={"sinkd-postgres": {"batch_events": 50}}) as leat:
+        events = small("k", 2000)
+        bad = list(range(5, 2000, 10))
+        for i in bad:
+            events[i]["id"] = f"bad {i}"
+        sink = leat.sink["postgres"]
+        sink.kill()
+        for i in range(0, 2000, 500):
+            leat.accept(events[i:i + 500])
+        for n in (10, 60, 110, 160):
+            sink.start()
+            wait_until(lambda: leat.dead_letters_text().count("\n") >= n,
+                       f"{n} dead letters", pause_s=0.001)
+            sink.kill()
+        sink.start()
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 2000 - len(bad)
+        assert [d["offset"] for d in leat.dead_letters()] == bad
+
+
+def test_a_senders_own_retries_with_dedup_by_id():
+    settings = {"sinkd-postgres": {"dedup_by_id": "yes"}}
+    with Leat(settings=settings) as leat:
+        leat.accept(small("d", 100))
+        leat.accept(small("d", 100))
+        leat.accept(small("d", 100, 50) + small("d", 10))
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 150
+        assert leat.dead_letters() == []
