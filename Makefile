@@ -78,10 +78,12 @@ BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \
                   $(BENCH_PROGRAMS:%=bench/%.c),$(wildcard bench/*.c)))
 barecopy-LIBS   = $(call pc,libpq)
 $(O)/bench/barecopy.o: ALL_CFLAGS += $(shell pkg-config --cflags libpq)
+$(O)/tests/unit/test_hist: $(O)/bench/hist.o
+$(O)/tests/unit/test_answer: $(O)/bench/answer.o
 all: $(BENCH_PROGRAMS:%=$(O)/bin/%)
 $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/libbase.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) -lm $(LDLIBS)
+	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(LDLIBS)
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.

@@ -1,7 +1,6 @@
 /* hist - see hist.h. */
 #include "bench/hist.h"
 
-#include <math.h>
 #include <stddef.h>
 
 #define SUB (UINT64_C(1) << HIST_SUB_BITS)
@@ -45,10 +44,11 @@ hist_add(struct hist *h, uint64_t us)
 uint64_t
 hist_quantile(const struct hist *h, double q)
 {
-	uint64_t rank = (uint64_t)ceil(q * (double)h->total), seen = 0;
+	double share = q * (double)h->total;
+	uint64_t rank = (uint64_t)share, seen = 0;
 
-	if (rank == 0)
-		rank = 1;
+	if (rank == 0 || (double)rank < share)
+		rank++;
 	for (size_t i = 0; i < HIST_BUCKETS; i++) {
 		seen += h->counts[i];
 		if (seen >= rank) {
