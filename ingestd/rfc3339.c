@@ -1,0 +1,146 @@
+/* rfc3339 - see rfc3339.h. */
+#include "ingestd/rfc3339.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+#include "libproto/event.h"
+
+#define US_PER_S INT64_C(1000000)
+#define MINUTES_PER_DAY (24 * 60)
+#define SECONDS_PER_DAY (MINUTES_PER_DAY * 60)
+
+/* `count` digits as a number, or -1. */
+static int
+digits(const char *text, int count)
+{
+	int v = 0;
+
+	for (int i = 0; i < count; i++) {
+		unsigned d = (unsigned char)text[i] - (unsigned)'0';
+
+		if (d > 9)
+			return -1;
+		v = v * 10 + (int)d;
+	}
+	return v;
+}
+
+static bool
+leap_year(int y)
+{
+	return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+}
+
+static int
+month_days(int year, int month)
+{
+	static const uint8_t days[] = {31, 28, 31, 30, 31, 30,
+	                               31, 31, 30, 31, 30, 31};
+
+	return days[month - 1] + (month == 2 && leap_year(year));
+}
+
+/* Days since 1970-01-01, by counting years from March 0000. */
+static int64_t
+days_from_civil(int year, int month, int day)
+{
+	int y = month <= 2 ? year - 1 : year;
+	int era = (y >= 0 ? y : y - 399) / 400;
+	int yoe = y - era * 400;
+	int doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+	int doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+
+	return (int64_t)era * 146097 + doe - 719468;
+}
+
+/* The fraction, from its point on.  Returns bytes read, or -EINVAL. */
+static int
+read_fraction(const char *text, size_t n, int *us)
+{
+	int v = 0, got = 0;
+
+	while (1 + (size_t)got < n) {
+		int d = digits(text + 1 + got, 1);
+
+		if (d < 0)
+			break;
+		if (got < 6)
+			v = v * 10 + d;
+		got++;
+	}
+	if (got < 1 || got > 9)
+		return -EINVAL;
+	for (int i = got; i < 6; i++)
+		v *= 10;
+	*us = v;
+	return 1 + got;
+}
+
+/* All of text as an offset, in minutes east.  Returns 0 or -EINVAL. */
+static int
+read_offset(const char *text, size_t n, int *minutes)
+{
+	int h, m;
+
+	if (n == 1 && (*text == 'Z' || *text == 'z')) {
+		*minutes = 0;
+		return 0;
+	}
+	if (n != 6 || (*text != '+' && *text != '-') || text[3] != ':')
+		return -EINVAL;
+	h = digits(text + 1, 2);
+	m = digits(text + 4, 2);
+	if (h < 0 || h > 23 || m < 0 || m > 59)
+		return -EINVAL;
+	*minutes = (*text == '-' ? -1 : 1) * (h * 60 + m);
+	return 0;
+}
+
+int
+rfc3339_read(const char *text, size_t n, int64_t *us)
+{
+	int year, month, day, h, m, s, rc, fraction_us = 0, offset;
+	size_t at = 19;
+	int64_t t;
+	bool leap;
+
+	if (n < 20 || text[4] != '-' || text[7] != '-' ||
+	    (text[10] != 'T' && text[10] != 't' && text[10] != ' ') ||
+	    text[13] != ':' || text[16] != ':')
+		return -EINVAL;
+	year = digits(text, 4);
+	month = digits(text + 5, 2);
+	day = digits(text + 8, 2);
+	h = digits(text + 11, 2);
+	m = digits(text + 14, 2);
+	s = digits(text + 17, 2);
+	if (year < 0 || month < 1 || month > 12 || day < 1 ||
+	    day > month_days(year, month) || h < 0 || h > 23 || m < 0 ||
+	    m > 59 || s < 0 || s > 60)
+		return -EINVAL;
+	if (text[at] == '.') {
+		rc = read_fraction(text + at, n - at, &fraction_us);
+		if (rc < 0)
+			return rc;
+		at += (size_t)rc;
+	}
+	rc = read_offset(text + at, n - at, &offset);
+	if (rc < 0)
+		return rc;
+
+	leap = s == 60;
+	if (leap) {
+		s = 59;
+		fraction_us = (int)US_PER_S - 1;
+	}
+	t = days_from_civil(year, month, day) * SECONDS_PER_DAY +
+	    (h * 60 + m - offset) * INT64_C(60) + s;
+	if (leap && (t + 1) % SECONDS_PER_DAY != 0)
+		return -EINVAL;
+	t = t * US_PER_S + fraction_us;
+	if (t < EVENT_TIME_MIN_US || t > EVENT_TIME_MAX_US)
+		return -ERANGE;
+	*us = t;
+	return 0;
+}
