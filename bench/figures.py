@@ -1,0 +1,184 @@
+"""What the benchmarks measure: each function is one figure, or one row.
+
+Loads are bounded in time and count; everything runs on the loopback in a
+private folder, and is gone afterwards.
+"""
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import threading
+import time
+
+import leat as harness
+import stores
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+SAMPLE_S = 0.1
+SYNC_PROBES = 300
+LIMITS = {"batchd": {"max_bytes": "40G"}}  # no figure is about a full log
+
+
+def program_args(leat, **options):
+    argv = [harness.program("evload", leat.mode), "--json", "--port",
+            str(leat.port)]
+    for name, value in options.items():
+        argv += ["--" + name.replace("_", "-"), str(value)]
+    return argv
+
+
+def send(leat, **options):
+    """Run evload to its end; its result.  Anything not accepted is fatal."""
+    done = subprocess.run(program_args(leat, **options), capture_output=True,
+                          text=True, timeout=1200)
+    if done.returncode != 0:
+        raise RuntimeError(f"evload: {done.stderr}{done.stdout}")
+    result = json.loads(done.stdout)
+    if result["refused_events"] or result["unknown_events"]:
+        result["note"] = (f"{result['refused_events']} refused, "
+                          f"{result['unknown_events']} unknown")
+    return result
+
+
+class Peaks(threading.Thread):
+    """Largest private memory of each daemon while the block runs, bytes."""
+
+    def __init__(self, leat, into):
+        super().__init__(daemon=True)
+        self.leat, self.into = leat, into
+        self.over = threading.Event()
+
+    def run(self):
+        while not self.over.wait(SAMPLE_S):
+            for d in self.leat.daemons():
+                try:
+                    if d.running:
+                        now = d.private_bytes()
+                        self.into[d.name] = max(now, self.into.get(d.name, 0))
+                except (OSError, ValueError):
+                    pass  # it ended between two looks
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+def cpu_s(pid):
+    """CPU seconds of a process so far, its threads included."""
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def sync_us(folder):
+    """What one 64 KiB overwrite and fdatasync costs here: P50, P99."""
+    path = pathlib.Path(folder) / "sync-probe"
+    block, took = b"\0" * 65536, []
+    with open(path, "wb") as f:
+        for _ in range(SYNC_PROBES):
+            f.write(block)
+        f.flush()
+        os.fsync(f.fileno())
+        for i in range(SYNC_PROBES):
+            start = time.perf_counter()
+            os.pwrite(f.fileno(), block, i * len(block))
+            os.fdatasync(f.fileno())
+            took.append((time.perf_counter() - start) * 1e6)
+    path.unlink()
+    took.sort()
+    return {"p50": round(took[len(took) // 2]),
+            "p99": round(took[int(len(took) * 0.99)])}
+
+
+def accepted(mode, seconds, sizes, connections, memory):
+    """Durable events/s by events a request, no sink reading; and the CPU."""
+    rows = {}
+    with harness.Leat(mode, sinks=(), postgres=False, settings=LIMITS) as leat:
+        send(leat, events_per_request=100, seconds=1)
+        with Peaks(leat, memory):
+            for n in sizes:
+                before = {d.name: cpu_s(d.pid)
+                          for d in (leat.ingestd, leat.batchd)}
+                row = send(leat, events_per_request=n, seconds=seconds,
+                           connections=connections, events=10 ** 11)
+                row["cpu_s_per_million"] = {
+                    d.name: (cpu_s(d.pid) - before[d.name])
+                    / max(row["acked_events"], 1) * 1e6
+                    for d in (leat.ingestd, leat.batchd)}
+                rows[n] = row
+    return rows
+
+
+def wait_committed(leat, name, timeout_s):
+    end = leat.status()["log"]["next_offset"]
+    harness.wait_until(
+        lambda: (leat.sink_status(name) or {}).get("committed") == end,
+        f"{name} has all events", timeout_s, stores.CHECK_ROWS_EVERY_S)
+    return end
+
+
+def batch_events(leat, name):
+    """The sink's batch size as its own --check prints it."""
+    done = leat.run(f"sinkd-{name}", "--check", mode=leat.mode)
+    found = re.search(r"^\s*batch_events\s*=\s*(\d+)", done.stdout, re.M)
+    return int(found[1]) if found else 10000
+
+
+def latency(leat, store, seconds, size, memory, seed):
+    """At 5,000 events/s: time to the 202, and until visible in the store."""
+    store.clear()
+    with Peaks(leat, memory):
+        sent = send(leat, events_per_request=size, rate=5000, seconds=seconds,
+                    seed=seed)
+        wait_committed(leat, store.name, 60)
+    return {"answer_us": sent["latency_us"], "visible_us": store.visible_us(),
+            "events": sent["acked_events"], "note": sent.get("note")}
+
+
+def end_to_end(leat, store, events, memory, seed):
+    """Sent as fast as accepted, until the last is committed: events/s."""
+    store.clear()
+    start = time.time()
+    with Peaks(leat, memory):
+        send(leat, events=events, seconds=300, seed=seed)
+        wait_committed(leat, store.name, 300)
+    stored = store.count()
+    if stored != events:
+        raise RuntimeError(f"{store.name} holds {stored} of {events}")
+    return events / (store.last_commit_s() - start)
+
+
+def drain(leat, store, events, memory, seed):
+    """A backlog, then the sink starts: events/s until the last commit."""
+    sink = leat.sink[store.name]
+    sink.stop()
+    store.clear()
+    send(leat, events=events, seconds=300, seed=seed)
+    with Peaks(leat, memory):
+        start = time.time()
+        sink.start(wait=False)
+        wait_committed(leat, store.name, 300)
+    return events / (store.last_commit_s() - start)
+
+
+def throughput(leat, store, events, rounds, memory):
+    """Bare, drain and end to end in turn, so that all see the same noise."""
+    found = {"bare": [], "drain": [], "end_to_end": []}
+    batch = batch_events(leat, store.name)
+    for i in range(rounds):
+        found["bare"].append(store.bare(events, batch))
+        found["drain"].append(
+            drain(leat, store, events, memory, 1000 + 2 * i))
+        found["end_to_end"].append(
+            end_to_end(leat, store, events, memory, 1001 + 2 * i))
+    median = {k: statistics.median(v) for k, v in found.items()}
+    return {"batch_events": batch, "events": events, "runs": found,
+            **{k + "_per_s": v for k, v in median.items()},
+            "drain_ratio": median["drain"] / median["bare"],
+            "end_to_end_ratio": median["end_to_end"] / median["bare"]}
