@@ -4,8 +4,8 @@
 MODE     ?= release
 BUILD    ?= build
 O        := $(BUILD)/$(MODE)
-PROGRAMS := $(foreach p,ingestd batchd leat $(wildcard sinkd-*),\
-            $(if $(wildcard $(p)/$(p).c),$(p)))
+FOLDERS  := ingestd batchd leat $(wildcard sinkd-*)
+PROGRAMS := $(foreach p,$(FOLDERS),$(if $(wildcard $(p)/$(p).c),$(p)))
 LIBS     := libsink libproto libbase
 PREFIX   ?= /usr/local
 
@@ -65,8 +65,8 @@ $(O)/bin/%: $(O)/$$*/$$*.o $(O)/%.a $(LIB_A)
 
 # Unit tests: each tests/unit/test_X.c is a program that may use any module.
 UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
-UNIT_A      := $(PROGRAMS:%=$(O)/%.a) $(LIB_A)
-UNIT_LIBS    = $(foreach p,$(PROGRAMS),$($(p)-LIBS)) $(call pc,check)
+UNIT_A      := $(FOLDERS:%=$(O)/%.a) $(LIB_A)
+UNIT_LIBS    = $(foreach p,$(FOLDERS),$($(p)-LIBS)) $(call pc,check)
 $(UNIT_TESTS): %: %.o $(UNIT_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 .PHONY: unit-tests
