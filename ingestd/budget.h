@@ -1,0 +1,34 @@
+/*
+ * budget - how many bytes may be held for requests at once: bodies that are
+ * being received and events that are not durable yet (invariant I12).
+ */
+#ifndef INGESTD_BUDGET_H
+#define INGESTD_BUDGET_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct budget {
+	size_t max_bytes;
+	size_t used_bytes;
+};
+
+/* Whether n more bytes were granted. */
+static inline bool
+budget_take(struct budget *b, size_t n)
+{
+	if (n > b->max_bytes - b->used_bytes)
+		return false;
+	b->used_bytes += n;
+	return true;
+}
+
+static inline void
+budget_give(struct budget *b, size_t n)
+{
+	assert(n <= b->used_bytes);
+	b->used_bytes -= n;
+}
+
+#endif
