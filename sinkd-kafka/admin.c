@@ -1,0 +1,297 @@
+/* admin - see admin.h. */
+#include "sinkd-kafka/admin.h"
+
+#include <stdio.h>
+
+#include "sinkd-kafka/fault.h"
+#include "sinkd-kafka/producer.h"
+
+/* Slice of a blocking call, after which a broker's refusal is looked at. */
+#define SLICE_MS 500
+
+/* One admin request: its options and the queue that its result comes by. */
+struct request {
+	rd_kafka_AdminOptions_t *options;
+	rd_kafka_queue_t *queue;
+	rd_kafka_event_t *result;
+};
+
+static void
+request_init(struct request *r, struct kafka *k, rd_kafka_admin_op_t op,
+             uint64_t deadline_ms)
+{
+	int left = producer_left_ms(deadline_ms);
+	char text[64];
+
+	r->options = rd_kafka_AdminOptions_new(k->rk, op);
+	r->queue = rd_kafka_queue_new(k->rk);
+	r->result = NULL;
+	/* Refused only when out of range, and the default serves as well. */
+	(void)rd_kafka_AdminOptions_set_request_timeout(
+	    r->options, left > 0 ? left : 1, text, sizeof text);
+}
+
+/*
+ * Wait for the result.  Returns librdkafka's error for the whole request;
+ * *text is valid until request_fini.
+ */
+static rd_kafka_resp_err_t
+request_wait(struct request *r, uint64_t deadline_ms, const char **text)
+{
+	/* librdkafka times requests out itself; this is the net below. */
+	int left = producer_left_ms(deadline_ms) + 1000;
+
+	r->result = rd_kafka_queue_poll(r->queue, left);
+	*text = NULL;
+	if (!r->result)
+		return RD_KAFKA_RESP_ERR__TIMED_OUT;
+	*text = rd_kafka_event_error_string(r->result);
+	return rd_kafka_event_error(r->result);
+}
+
+static void
+request_fini(struct request *r)
+{
+	if (r->result)
+		rd_kafka_event_destroy(r->result);
+	rd_kafka_queue_destroy(r->queue);
+	rd_kafka_AdminOptions_destroy(r->options);
+}
+
+/* The outcome for the one topic, from a CreateTopics result. */
+static rd_kafka_resp_err_t
+created(const struct request *r, char *text, size_t text_bytes)
+{
+	const rd_kafka_CreateTopics_result_t *result =
+	    rd_kafka_event_CreateTopics_result(r->result);
+	const rd_kafka_topic_result_t **topics;
+	const char *words;
+	size_t n = 0;
+
+	topics = rd_kafka_CreateTopics_result_topics(result, &n);
+	if (n != 1)
+		return RD_KAFKA_RESP_ERR__BAD_MSG;
+	words = rd_kafka_topic_result_error_string(topics[0]);
+	(void)snprintf(text, text_bytes, "%s", words ? words : "");
+	return rd_kafka_topic_result_error(topics[0]);
+}
+
+static rd_kafka_resp_err_t
+try_create(struct kafka *k, bool any_time, uint64_t deadline_ms, char *text,
+           size_t text_bytes)
+{
+	rd_kafka_NewTopic_t *topic;
+	rd_kafka_resp_err_t err;
+	const char *words;
+	struct request r;
+
+	topic =
+	    rd_kafka_NewTopic_new(k->conf->topic, (int)k->conf->partitions,
+	                          (int)k->conf->replication, text, text_bytes);
+	if (!topic)
+		return RD_KAFKA_RESP_ERR__INVALID_ARG;
+	/* Or a sender whose clock is an hour ahead could not be stored. */
+	if (any_time)
+		(void)rd_kafka_NewTopic_set_config(
+		    topic, "message.timestamp.after.max.ms",
+		    "9223372036854775807");
+	request_init(&r, k, RD_KAFKA_ADMIN_OP_CREATETOPICS, deadline_ms);
+	rd_kafka_CreateTopics(k->rk, &topic, 1, r.options, r.queue);
+	err = request_wait(&r, deadline_ms, &words);
+	if (err)
+		(void)snprintf(text, text_bytes, "%s", words ? words : "");
+	else
+		err = created(&r, text, text_bytes);
+	request_fini(&r);
+	rd_kafka_NewTopic_destroy(topic);
+	return err;
+}
+
+static enum sink_result
+create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	char text[SINK_ERROR_TEXT] = "";
+	rd_kafka_resp_err_t err =
+	    try_create(k, true, deadline_ms, text, sizeof text);
+
+	/* A broker before Kafka 3.6 has no such limit and no such setting. */
+	if (err == RD_KAFKA_RESP_ERR_INVALID_CONFIG)
+		err = try_create(k, false, deadline_ms, text, sizeof text);
+	if (!err)
+		log_info("topic created topic=%s partitions=%d replication=%d",
+		         k->conf->topic, (int)k->conf->partitions,
+		         (int)k->conf->replication);
+	if (!err || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+		return SINK_DONE;
+	return producer_fault(k, "create_topic", err, text, error);
+}
+
+/*
+ * One look at the topic.  Returns NO_ERROR when it has partitions, or why
+ * not; the errors that pass by themselves are LEADER_NOT_AVAILABLE and what
+ * fault_class calls away.
+ */
+static rd_kafka_resp_err_t
+look_at_topic(struct kafka *k, int timeout_ms)
+{
+	const rd_kafka_metadata_t *md = NULL;
+	rd_kafka_resp_err_t err;
+
+	err = rd_kafka_metadata(k->rk, 0, k->topic, &md, timeout_ms);
+	if (err)
+		return err;
+	if (md->topic_cnt != 1)
+		err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	else
+		err = md->topics[0].err;
+	if (!err && md->topics[0].partition_cnt == 0)
+		err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+	rd_kafka_metadata_destroy(md);
+	return err;
+}
+
+/* Whether to look again: not when a broker has said that it never will. */
+static bool
+hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
+{
+	if (producer_left_ms(deadline_ms) == 0)
+		return true;
+	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
+	    k->conf->create_topic)
+		return false; /* news of it travels to all brokers */
+	return fault_class(err) == SINK_SETUP || k->broker.err;
+}
+
+enum sink_result
+admin_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	rd_kafka_resp_err_t err;
+	enum sink_result result = SINK_DONE;
+
+	/* First: a handle for the topic would have the broker create it. */
+	if (k->conf->create_topic)
+		result = create_topic(k, deadline_ms, error);
+	if (result != SINK_DONE)
+		return result;
+	k->topic = rd_kafka_topic_new(k->rk, k->conf->topic, NULL);
+	if (!k->topic)
+		return fault_report(error, "topic", rd_kafka_last_error(),
+		                    NULL);
+	for (;;) {
+		int left = producer_left_ms(deadline_ms);
+
+		err = look_at_topic(k, left < SLICE_MS ? left : SLICE_MS);
+		if (!err)
+			return SINK_DONE;
+		/* Also a short wait for news before the next look. */
+		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
+		if (hopeless(k, err, deadline_ms))
+			break;
+	}
+	if (err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		return producer_fault(k, "topic", err, NULL, error);
+	return fault_report(error, k->conf->topic, err,
+	                    "the topic does not exist: create it, or set "
+	                    "create_topic = yes");
+}
+
+/* The committed offset in a result: *found stays false when there is none. */
+static rd_kafka_resp_err_t
+committed(const struct request *r, bool *found, uint64_t *position)
+{
+	const rd_kafka_ListConsumerGroupOffsets_result_t *result =
+	    rd_kafka_event_ListConsumerGroupOffsets_result(r->result);
+	const rd_kafka_topic_partition_list_t *list;
+	const rd_kafka_group_result_t **groups;
+	const rd_kafka_error_t *e;
+	size_t n = 0;
+
+	groups = rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
+	if (n != 1)
+		return RD_KAFKA_RESP_ERR__BAD_MSG;
+	e = rd_kafka_group_result_error(groups[0]);
+	if (e)
+		return rd_kafka_error_code(e);
+	list = rd_kafka_group_result_partitions(groups[0]);
+	if (!list || list->cnt != 1)
+		return RD_KAFKA_RESP_ERR__BAD_MSG;
+	if (list->elems[0].err)
+		return list->elems[0].err;
+	if (list->elems[0].offset >= 0) {
+		*found = true;
+		*position = (uint64_t)list->elems[0].offset;
+	}
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t
+ask_position(struct kafka *k, uint64_t deadline_ms, char *text,
+             size_t text_bytes)
+{
+	rd_kafka_ListConsumerGroupOffsets_t *ask;
+	rd_kafka_resp_err_t err;
+	const char *words = NULL;
+	rd_kafka_error_t *e;
+	struct request r;
+
+	request_init(&r, k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
+	             deadline_ms);
+	/* Never an offset whose transaction may still be aborted. */
+	e = rd_kafka_AdminOptions_set_require_stable_offsets(r.options, 1);
+	err = rd_kafka_error_code(e);
+	rd_kafka_error_destroy(e);
+	ask = rd_kafka_ListConsumerGroupOffsets_new(k->name, k->offsets);
+	if (!err) {
+		rd_kafka_ListConsumerGroupOffsets(k->rk, &ask, 1, r.options,
+		                                  r.queue);
+		err = request_wait(&r, deadline_ms, &words);
+	}
+	(void)snprintf(text, text_bytes, "%s", err && words ? words : "");
+	if (!err)
+		err = committed(&r, &k->found, &k->position);
+	rd_kafka_ListConsumerGroupOffsets_destroy(ask);
+	request_fini(&r);
+	return err;
+}
+
+enum sink_result
+admin_position(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	char text[SINK_ERROR_TEXT];
+
+	k->found = false;
+	for (;;) {
+		rd_kafka_resp_err_t err =
+		    ask_position(k, deadline_ms, text, sizeof text);
+		int left = producer_left_ms(deadline_ms);
+
+		if (!err)
+			return SINK_DONE;
+		if (fault_class(err) != SINK_AWAY || left == 0)
+			return producer_fault(k, "position", err, text, error);
+		/* A coordinator that moves or loads: ask again. */
+		(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
+	}
+}
+
+void
+admin_forget_position(struct kafka *k, uint64_t deadline_ms)
+{
+	rd_kafka_DeleteConsumerGroupOffsets_t *ask;
+	rd_kafka_resp_err_t err;
+	const char *words;
+	struct request r;
+
+	request_init(&r, k, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS,
+	             deadline_ms);
+	ask = rd_kafka_DeleteConsumerGroupOffsets_new(k->name, k->offsets);
+	rd_kafka_DeleteConsumerGroupOffsets(k->rk, &ask, 1, r.options, r.queue);
+	err = request_wait(&r, deadline_ms, &words);
+	if (err)
+		log_warn("cannot delete the position that exactly_once left: "
+		         "going back to it would start there group=%s err=%s",
+		         k->name,
+		         log_quote(words ? words : rd_kafka_err2str(err)));
+	rd_kafka_DeleteConsumerGroupOffsets_destroy(ask);
+	request_fini(&r);
+}

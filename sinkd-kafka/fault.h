@@ -1,0 +1,27 @@
+/*
+ * fault - what an error of librdkafka means for the sink.
+ *
+ * librdkafka tells apart retriable, abortable and fatal errors of a
+ * transaction; transaction.c acts on that.  What remains is whose fault it
+ * is: the broker's being away, the set-up, or an event's content.
+ */
+#ifndef SINKD_KAFKA_FAULT_H
+#define SINKD_KAFKA_FAULT_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "libsink/sink.h"
+
+/*
+ * SINK_SETUP, SINK_REJECT or SINK_AWAY.  Being fenced counts as away: the
+ * broker also fences a producer whose transaction has timed out, for example
+ * after the process was stopped.  The next producer reads the position, and
+ * only that tells whether another writer was there.
+ */
+enum sink_result fault_class(rd_kafka_resp_err_t err);
+
+/* Fill error: "<what>: <text> (<name of err>)".  Returns fault_class(err). */
+enum sink_result fault_report(struct sink_error *error, const char *what,
+                              rd_kafka_resp_err_t err, const char *text);
+
+#endif

@@ -1,0 +1,130 @@
+/* message - see message.h. */
+#include "sinkd-kafka/message.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "libbase/clock.h"
+
+static int
+add_text(struct buf *out, const char *text)
+{
+	return buf_add(out, text, strlen(text));
+}
+
+/* key opens the field: `{"id":` or `,"type":`. */
+static int
+add_string(struct buf *out, const char *key, const struct slice *s)
+{
+	int rc = add_text(out, key);
+
+	if (rc < 0)
+		return rc;
+	if (!s->data)
+		return add_text(out, "null");
+	return buf_add_json_string(out, s->data, s->bytes);
+}
+
+static int
+add_time(struct buf *out, const char *key, int64_t wall_us)
+{
+	char when[CLOCK_TEXT_BYTES + 1];
+	int rc = add_text(out, key);
+
+	if (rc < 0)
+		return rc;
+	clock_format_us(wall_us, when);
+	rc = add_text(out, when);
+	return rc < 0 ? rc : add_text(out, "\"");
+}
+
+int
+message_json(struct buf *out, const struct event *event)
+{
+	size_t before = out->len;
+	int rc;
+
+	rc = add_string(out, "{\"id\":", &event->id);
+	if (rc == 0)
+		rc = add_string(out, ",\"type\":", &event->type);
+	if (rc == 0)
+		rc = add_string(out, ",\"user_id\":", &event->user_id);
+	if (rc == 0)
+		rc = add_text(out, ",\"payload\":");
+	if (rc == 0)
+		rc = buf_add(out, event->payload.data, event->payload.bytes);
+	if (rc == 0)
+		rc = add_time(out, ",\"created_at\":\"", event->created_at_us);
+	if (rc == 0)
+		rc =
+		    add_time(out, ",\"received_at\":\"", event->received_at_us);
+	if (rc == 0)
+		rc = add_text(out, "}");
+	if (rc < 0)
+		out->len = before;
+	return rc;
+}
+
+/* msgpack's writer: 0, or -1 when the buffer takes no more. */
+static int
+on_bytes(void *out, const char *bytes, size_t n)
+{
+	return buf_add(out, bytes, n) < 0 ? -1 : 0;
+}
+
+static int
+pack_string(msgpack_packer *pk, const char *data, size_t n)
+{
+	int rc = msgpack_pack_str(pk, n);
+
+	return rc < 0 ? rc : msgpack_pack_str_body(pk, data, n);
+}
+
+static int
+pack_field(msgpack_packer *pk, const char *key, const struct slice *s)
+{
+	int rc = pack_string(pk, key, strlen(key));
+
+	if (rc < 0)
+		return rc;
+	if (!s->data)
+		return msgpack_pack_nil(pk);
+	return pack_string(pk, s->data, s->bytes);
+}
+
+static int
+pack_time(msgpack_packer *pk, const char *key, int64_t wall_us)
+{
+	int rc = pack_string(pk, key, strlen(key));
+
+	return rc < 0 ? rc : msgpack_pack_int64(pk, wall_us);
+}
+
+int
+message_msgpack(struct buf *out, const struct event *event)
+{
+	size_t before = out->len;
+	msgpack_packer pk;
+	int rc;
+
+	msgpack_packer_init(&pk, out, on_bytes);
+	rc = msgpack_pack_map(&pk, 6);
+	if (rc == 0)
+		rc = pack_field(&pk, "id", &event->id);
+	if (rc == 0)
+		rc = pack_field(&pk, "type", &event->type);
+	if (rc == 0)
+		rc = pack_field(&pk, "user_id", &event->user_id);
+	if (rc == 0)
+		rc = pack_field(&pk, "payload", &event->payload);
+	if (rc == 0)
+		rc = pack_time(&pk, "created_at", event->created_at_us);
+	if (rc == 0)
+		rc = pack_time(&pk, "received_at", event->received_at_us);
+	if (rc == 0)
+		return 0;
+	out->len = before;
+	return -EMSGSIZE;
+}

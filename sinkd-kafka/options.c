@@ -1,0 +1,95 @@
+/* options - see options.h. */
+#include "sinkd-kafka/options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IN_FLIGHT_MAX 5 /* what idempotence allows */
+
+/* Properties that leat sets itself, or that its promise forbids. */
+static const struct {
+	const char *name, *why;
+} refused[] = {
+    {"bootstrap.servers", "is set by brokers in [sinkd-kafka]"},
+    {"metadata.broker.list", "is set by brokers in [sinkd-kafka]"},
+    {"enable.idempotence",
+     "is always on: without it a retry can store an event twice or out of "
+     "order"},
+    {"transactional.id",
+     "is made from sink and stream: it is what fences a stale twin"},
+    {"acks", "is always all: fewer would lose events with a broker"},
+    {"request.required.acks",
+     "is always all: fewer would lose events with a broker"},
+    {"retries", "is never limited: a retry is bounded by timeout_ms"},
+    {"message.send.max.retries",
+     "is never limited: a retry is bounded by timeout_ms"},
+    {"transaction.timeout.ms", "follows timeout_ms in [sinkd-kafka]"},
+    {"message.timeout.ms", "follows timeout_ms in [sinkd-kafka]"},
+    {"delivery.timeout.ms", "follows timeout_ms in [sinkd-kafka]"},
+    {"enable.gapless.guarantee",
+     "would stop the sink at the first event that a broker refuses"},
+    {"queuing.strategy", "must stay fifo: idempotence needs the order"},
+    {"delivery.report.only.error",
+     "must stay off: the sink waits for delivery reports"},
+    {"sasl.password",
+     "belongs in password_file in [sinkd-kafka] or in LEAT_KAFKA_PASSWORD"},
+    {"test.mock.num.brokers", "would send the events nowhere"},
+};
+
+static const char *
+check_pair(const char *name, const char *value)
+{
+	rd_kafka_conf_t *probe;
+	rd_kafka_conf_res_t res;
+
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		if (strcmp(refused[i].name, name) == 0)
+			return refused[i].why;
+	}
+	if ((strcmp(name, "max.in.flight") == 0 ||
+	     strcmp(name, "max.in.flight.requests.per.connection") == 0) &&
+	    strtol(value, NULL, 10) > IN_FLIGHT_MAX)
+		return "must be at most 5: idempotence needs it";
+	probe = rd_kafka_conf_new();
+	res = rd_kafka_conf_set(probe, name, value, NULL, 0);
+	rd_kafka_conf_destroy(probe);
+	if (res == RD_KAFKA_CONF_UNKNOWN)
+		return "librdkafka has no such property";
+	if (res != RD_KAFKA_CONF_OK)
+		return "librdkafka does not take this value";
+	return NULL;
+}
+
+const char *
+options_add(struct options *o, const char *name, const char *value)
+{
+	size_t name_bytes = strlen(name) + 1, value_bytes = strlen(value) + 1;
+	const char *why = check_pair(name, value);
+
+	if (why)
+		return why;
+	if (name_bytes + value_bytes > sizeof o->pairs - o->used)
+		return "the section is longer than 8 KiB";
+	memcpy(o->pairs + o->used, name, name_bytes);
+	memcpy(o->pairs + o->used + name_bytes, value, value_bytes);
+	o->used += name_bytes + value_bytes;
+	return NULL;
+}
+
+int
+options_apply(const struct options *o, rd_kafka_conf_t *rk_conf, char *text,
+              size_t text_bytes)
+{
+	const char *at = o->pairs, *end = o->pairs + o->used;
+
+	while (at < end) {
+		const char *name = at, *value = at + strlen(at) + 1;
+
+		if (rd_kafka_conf_set(rk_conf, name, value, text, text_bytes) !=
+		    RD_KAFKA_CONF_OK)
+			return -EINVAL;
+		at = value + strlen(value) + 1;
+	}
+	return 0;
+}

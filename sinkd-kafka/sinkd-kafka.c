@@ -1,0 +1,9 @@
+/* sinkd-kafka - carries events from batchd to a Kafka topic. */
+#include "libsink/sink.h"
+#include "sinkd-kafka/kafka.h"
+
+int
+main(int argc, char **argv)
+{
+	return sink_main(argc, argv, &kafka_sink);
+}

@@ -1,0 +1,261 @@
+/* transaction - see transaction.h. */
+#include "sinkd-kafka/transaction.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libbase/clock.h"
+#include "sinkd-kafka/fault.h"
+#include "sinkd-kafka/message.h"
+#include "sinkd-kafka/producer.h"
+
+/* Delivery reports are taken in after this many messages. */
+#define POLL_EVERY 1024
+
+/* How long the abort of a failed transaction may take: it is a courtesy. */
+#define ABORT_MS 5000
+
+/* The names of the headers are part of docs/kafka.md. */
+#define HEADER_STREAM "leat-stream"
+#define HEADER_OFFSET "leat-offset"
+
+static struct slice
+key_of(const struct kafka *k, const struct event *event)
+{
+	switch ((enum kafka_key)k->conf->key) {
+	case KEY_USER_ID:
+		return event->user_id;
+	case KEY_ID:
+		return event->id;
+	case KEY_NONE:
+		break;
+	}
+	return (struct slice){0};
+}
+
+/* Make the value in k->value.  Fails only without memory. */
+static int
+make_value(struct kafka *k, const struct event *event)
+{
+	buf_clear(&k->value);
+	if (k->conf->format == FORMAT_MSGPACK)
+		return message_msgpack(&k->value, event);
+	return message_json(&k->value, event);
+}
+
+/* Hand one message to librdkafka, which copies it. */
+static rd_kafka_resp_err_t
+produce_one(struct kafka *k, const struct batch *batch, size_t i)
+{
+	const struct event *event = &batch->events[i];
+	struct slice key = key_of(k, event);
+	char offset[24];
+	int n = snprintf(offset, sizeof offset, "%" PRIu64, batch->offset + i);
+	rd_kafka_resp_err_t err;
+	rd_kafka_error_t *e;
+	rd_kafka_vu_t v[] = {
+	    {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = k->topic},
+	    {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+	    {.vtype = RD_KAFKA_VTYPE_VALUE,
+	     .u.mem = {k->value.data, k->value.len}},
+	    {.vtype = RD_KAFKA_VTYPE_KEY,
+	     .u.mem = {(void *)(uintptr_t)key.data, key.bytes}},
+	    {.vtype = RD_KAFKA_VTYPE_TIMESTAMP,
+	     .u.i64 = event->created_at_us / 1000},
+	    {.vtype = RD_KAFKA_VTYPE_HEADER,
+	     .u.header = {HEADER_STREAM, batch->stream,
+	                  (ssize_t)strlen(batch->stream)}},
+	    {.vtype = RD_KAFKA_VTYPE_HEADER,
+	     .u.header = {HEADER_OFFSET, offset, n}},
+	    {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(i + 1)},
+	};
+
+	e = rd_kafka_produceva(k->rk, v, ARRAY_LEN(v));
+	if (!e)
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	err = rd_kafka_error_code(e);
+	rd_kafka_error_destroy(e);
+	return err;
+}
+
+/*
+ * Hand all messages to librdkafka.  Stops at the first that fails, or when
+ * an earlier one is reported as failed; the message is then in k->failed.
+ * Returns NO_ERROR, or why it stopped: _STATE when the transaction failed
+ * meanwhile, whose own words come from committing it.
+ */
+static rd_kafka_resp_err_t
+produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
+{
+	k->failed = (struct kafka_fault){0};
+	for (size_t i = 0; i < batch->count; i++) {
+		rd_kafka_resp_err_t err;
+
+		if (make_value(k, &batch->events[i]) < 0)
+			return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+		while ((err = produce_one(k, batch, i)) ==
+		       RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+			/* Until a delivery makes room. */
+			(void)rd_kafka_poll(k->rk, 100);
+			if (producer_left_ms(deadline_ms) == 0)
+				return RD_KAFKA_RESP_ERR__TIMED_OUT;
+		}
+		if (err && fault_class(err) == SINK_REJECT) {
+			k->failed.err = err;
+			k->failed.event = i + 1;
+			(void)snprintf(k->failed.text, sizeof k->failed.text,
+			               "%s", rd_kafka_err2str(err));
+		}
+		if (i % POLL_EVERY == POLL_EVERY - 1)
+			(void)rd_kafka_poll(k->rk, 0);
+		if (k->failed.err)
+			return k->failed.err;
+		if (err)
+			return err;
+	}
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* What a call on the transaction said; one call on a handle at a time. */
+enum call { SEND_OFFSETS, COMMIT, ABORT };
+
+static rd_kafka_error_t *
+call_once(struct kafka *k, enum call call, int timeout_ms)
+{
+	switch (call) {
+	case SEND_OFFSETS:
+		return rd_kafka_send_offsets_to_transaction(
+		    k->rk, k->offsets, k->group, timeout_ms);
+	case COMMIT:
+		return rd_kafka_commit_transaction(k->rk, timeout_ms);
+	case ABORT:
+		return rd_kafka_abort_transaction(k->rk, timeout_ms);
+	}
+	return NULL;
+}
+
+/*
+ * Make a call until it is done, has failed for good, or time is up: a
+ * retriable error is an invitation to call again, as librdkafka documents
+ * it.  Returns NULL, or the error for the caller to destroy.
+ */
+static rd_kafka_error_t *
+call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
+{
+	for (;;) {
+		int left = producer_left_ms(deadline_ms);
+		rd_kafka_error_t *e = call_once(k, call, left);
+
+		if (!e || rd_kafka_error_is_fatal(e) ||
+		    rd_kafka_error_txn_requires_abort(e) ||
+		    !rd_kafka_error_is_retriable(e) || left == 0)
+			return e;
+		rd_kafka_error_destroy(e);
+		(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
+	}
+}
+
+/*
+ * End a transaction that cannot be committed.  Returns whether it is known
+ * to be aborted.
+ */
+static bool
+abort_transaction(struct kafka *k)
+{
+	rd_kafka_error_t *e = call_until(k, ABORT, clock_mono_ms() + ABORT_MS);
+
+	if (!e)
+		return true;
+	/* init_transactions of the next producer ends it. */
+	rd_kafka_error_destroy(e);
+	return false;
+}
+
+/*
+ * Sort out a failed transaction: the words go to error, the transaction is
+ * aborted where that is possible, and the producer is gone.  e may be NULL
+ * when producing failed with err; it is destroyed.
+ */
+static enum sink_result
+failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
+       rd_kafka_resp_err_t err, struct sink_error *error)
+{
+	const char *words = e ? rd_kafka_error_string(e) : NULL;
+	bool fatal = e && rd_kafka_error_is_fatal(e);
+	/* Only then nothing of it can have been committed. */
+	bool abortable = !e || rd_kafka_error_txn_requires_abort(e);
+	enum sink_result result;
+	char origin[SINK_ERROR_TEXT];
+
+	if (fatal) {
+		err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
+		words = origin;
+	} else if (e) {
+		err = rd_kafka_error_code(e);
+	}
+	result = producer_fault(k, what, err, words, error);
+	rd_kafka_error_destroy(e);
+	if (abortable && !fatal && !abort_transaction(k) &&
+	    result == SINK_REJECT)
+		result = SINK_AWAY; /* met again, and rejected then */
+	else if ((fatal || !abortable) && result == SINK_REJECT)
+		result = SINK_AWAY;
+	producer_close(k);
+	return result;
+}
+
+enum sink_result
+transaction_write(struct kafka *k, const struct batch *batch,
+                  struct sink_error *error)
+{
+	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
+	rd_kafka_error_t *e = rd_kafka_begin_transaction(k->rk);
+	rd_kafka_resp_err_t err;
+
+	if (e)
+		return failed(k, "begin", e, 0, error);
+	err = produce(k, batch, deadline);
+	/* _STATE: the transaction has failed; committing says why. */
+	if (err && err != RD_KAFKA_RESP_ERR__STATE)
+		return failed(k, "produce", NULL, err, error);
+	k->offsets->elems[0].offset = (int64_t)batch->next_offset;
+	if (!err)
+		e = call_until(k, SEND_OFFSETS, deadline);
+	if (e)
+		return failed(k, "send position", e, 0, error);
+	e = call_until(k, COMMIT, deadline);
+	if (e)
+		return failed(k, "commit", e, 0, error);
+	assert(!err); /* a failed transaction does not commit */
+	k->found = true;
+	k->position = batch->next_offset;
+	return SINK_DONE;
+}
+
+enum sink_result
+transaction_flush(struct kafka *k, const struct batch *batch,
+                  struct sink_error *error)
+{
+	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
+	rd_kafka_resp_err_t err = produce(k, batch, deadline);
+	enum sink_result result;
+
+	if (!err)
+		err = rd_kafka_flush(k->rk, producer_left_ms(deadline));
+	if (!err && !k->failed.err)
+		return SINK_DONE;
+	if (err == RD_KAFKA_RESP_ERR__FATAL) {
+		char origin[SINK_ERROR_TEXT];
+
+		err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
+		result = producer_fault(k, "produce", err, origin, error);
+	} else {
+		result = producer_fault(k, "produce", err, NULL, error);
+	}
+	/* Messages under way may still arrive: this is at least once. */
+	producer_close(k);
+	return result;
+}

@@ -1,0 +1,27 @@
+/*
+ * transaction - one batch into Kafka: all of it, with the position, or
+ * nothing that a read_committed consumer sees.
+ *
+ * After a failure the producer is let go of: whatever may still be under way
+ * in its connections is fenced when the next one calls init_transactions.
+ */
+#ifndef SINKD_KAFKA_TRANSACTION_H
+#define SINKD_KAFKA_TRANSACTION_H
+
+#include "sinkd-kafka/kafka.h"
+
+/*
+ * Produce the batch and commit it in one transaction with its position.
+ * Needs a producer (producer_ready).
+ */
+enum sink_result transaction_write(struct kafka *k, const struct batch *batch,
+                                   struct sink_error *error);
+
+/*
+ * Produce the batch and wait until all brokers have it; no transaction, no
+ * position.  After a failure some of it may be stored.
+ */
+enum sink_result transaction_flush(struct kafka *k, const struct batch *batch,
+                                   struct sink_error *error);
+
+#endif
