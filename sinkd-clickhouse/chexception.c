@@ -2,6 +2,7 @@
 #include "sinkd-clickhouse/chexception.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,4 +234,7 @@ chexception_text(const struct chexception *e, char *out, size_t size)
 	for (size_t i = 0; i < n && used + 1 < size; i++)
 		out[used++] = e->message[i];
 	out[used] = '\0';
+	if (used == 0)
+		(void)snprintf(out, size, "exception %d, without a message",
+		               e->code);
 }

@@ -60,7 +60,7 @@ take_zone(struct scan *s)
 static bool
 take_json_parameters(struct scan *s)
 {
-	bool quoted = false;
+	char quote = '\0'; /* the one that is open: ' or ` */
 	unsigned depth = 0;
 
 	if (s->at == s->end || *s->at != '(')
@@ -68,13 +68,15 @@ take_json_parameters(struct scan *s)
 	while (s->at < s->end) {
 		char c = *s->at++;
 
-		if (c == '\\' && quoted && s->at < s->end)
+		if (quote && c == '\\' && s->at < s->end)
 			s->at++;
-		else if (c == '\'')
-			quoted = !quoted;
-		else if (!quoted && c == '(')
+		else if (quote)
+			quote = c == quote ? '\0' : quote;
+		else if (c == '\'' || c == '`')
+			quote = c;
+		else if (c == '(')
 			depth++;
-		else if (!quoted && c == ')' && --depth == 0)
+		else if (c == ')' && --depth == 0)
 			return true;
 	}
 	return false;

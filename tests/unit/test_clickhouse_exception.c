@@ -1,0 +1,207 @@
+/* test_clickhouse_exception - whose fault a server's answer is. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sinkd-clickhouse/chexception.h"
+
+static bool
+find(const char *body, int header, struct chexception *e)
+{
+	return chexception_find(body, strlen(body), header, e);
+}
+
+static enum sink_result
+class_of(int code, const char *message)
+{
+	struct chexception e = {code, message, strlen(message)};
+
+	return chexception_class(&e);
+}
+
+static const char *
+text_of(const char *message)
+{
+	static char out[80];
+	struct chexception e = {1, message, strlen(message)};
+
+	chexception_text(&e, out, sizeof out);
+	return out;
+}
+
+START_TEST(reads_the_code_in_the_words_of_old_and_new_servers)
+{
+	struct chexception e;
+
+	ck_assert(find("Code: 60, e.displayText() = DB::Exception: Table "
+	               "a.b doesn't exist., e.what() = DB::Exception\n",
+	               0, &e));
+	ck_assert_int_eq(e.code, 60);
+	ck_assert_int_eq(strncmp(e.message, "Table a.b", 9), 0);
+	ck_assert(find("Code: 469. DB::Exception: Constraint `c` for table "
+	               "a.b is violated at row 3. (VIOLATED_CONSTRAINT) "
+	               "(version 26.1.1.1 (official build))\n",
+	               469, &e));
+	ck_assert_int_eq(e.code, 469);
+	ck_assert_uint_eq(chexception_row(&e, 5), 3);
+}
+END_TEST
+
+START_TEST(sees_an_exception_behind_other_output)
+{
+	struct chexception e;
+
+	ck_assert(find("1\t2\n3\n__exception__\r\nabcdef\r\nCode: 241. "
+	               "DB::Exception: Memory limit exceeded\n",
+	               0, &e));
+	ck_assert_int_eq(e.code, 241);
+}
+END_TEST
+
+START_TEST(believes_the_header_when_the_body_says_nothing)
+{
+	struct chexception e;
+
+	ck_assert(find("", 252, &e));
+	ck_assert_int_eq(e.code, 252);
+	ck_assert_uint_eq(chexception_row(&e, 5), 0);
+	ck_assert_int_eq(chexception_class(&e), SINK_AWAY);
+}
+END_TEST
+
+START_TEST(takes_nothing_else_for_an_exception)
+{
+	static const char *const bodies[] = {
+	    "",
+	    "ok\n",
+	    "Code",
+	    "Code: ",
+	    "Code: x. DB::Exception: ",
+	    "Code: 60",
+	    "Code: 0. DB::Exception: ok",
+	    "Code: 99999999999999999999. DB::Exception: ",
+	    "the words Code: 60. DB::Exception: within a line",
+	};
+	struct chexception e;
+
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+		ck_assert_msg(!find(bodies[i], 0, &e), "%s", bodies[i]);
+}
+END_TEST
+
+START_TEST(classes_codes)
+{
+	ck_assert_int_eq(class_of(159, ""), SINK_AWAY);
+	ck_assert_int_eq(class_of(202, ""), SINK_AWAY);
+	ck_assert_int_eq(class_of(241, ""), SINK_AWAY);
+	ck_assert_int_eq(class_of(242, ""), SINK_AWAY);
+	ck_assert_int_eq(class_of(999, ""), SINK_AWAY);
+	ck_assert_int_eq(class_of(60, ""), SINK_SETUP);
+	ck_assert_int_eq(class_of(115, ""), SINK_SETUP);
+	ck_assert_int_eq(class_of(516, ""), SINK_SETUP);
+	ck_assert_int_eq(class_of(27, ""), SINK_REJECT);
+	ck_assert_int_eq(class_of(469, ""), SINK_REJECT);
+	/* Not known here: kept and tried again, never set aside. */
+	ck_assert_int_eq(class_of(12345, ""), SINK_AWAY);
+}
+END_TEST
+
+START_TEST(splits_a_batch_of_too_many_partitions_and_waits_for_merges)
+{
+	ck_assert_int_eq(class_of(252, "Too many partitions for single INSERT "
+	                               "block (more than 100)."),
+	                 SINK_REJECT);
+	ck_assert_int_eq(class_of(252, "Too many parts (300). Merges are "
+	                               "processing significantly slower"),
+	                 SINK_AWAY);
+}
+END_TEST
+
+START_TEST(does_not_blame_events_for_changed_columns)
+{
+	ck_assert_int_eq(class_of(117, "Type of \"id\" must be UUID, not "
+	                               "String"),
+	                 SINK_SETUP);
+	ck_assert_int_eq(class_of(117, "Cannot parse JSON object"),
+	                 SINK_REJECT);
+}
+END_TEST
+
+START_TEST(classes_answers_that_only_proxies_give)
+{
+	ck_assert_int_eq(chexception_status_class(413), SINK_REJECT);
+	ck_assert_int_eq(chexception_status_class(403), SINK_SETUP);
+	ck_assert_int_eq(chexception_status_class(302), SINK_SETUP);
+	ck_assert_int_eq(chexception_status_class(429), SINK_AWAY);
+	ck_assert_int_eq(chexception_status_class(503), SINK_AWAY);
+}
+END_TEST
+
+START_TEST(trusts_a_row_only_within_the_batch)
+{
+	static const struct {
+		const char *message;
+		size_t row;
+	} cases[] = {
+	    {"violated at row 1. Expression", 1},
+	    {"bad: (at row 5)\n", 5},
+	    {"bad: (at row 6)\n", 0},
+	    {"bad: (at row 0)\n", 0},
+	    {"bad: (at row 99999999999999999999999)\n", 0},
+	    {"bad: (at row", 0},
+	    {"bad", 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *m = cases[i].message;
+		struct chexception e = {469, m, strlen(m)};
+
+		ck_assert_uint_eq(chexception_row(&e, 5), cases[i].row);
+	}
+}
+END_TEST
+
+START_TEST(keeps_content_out_of_the_text)
+{
+	ck_assert_str_eq(text_of("Constraint `c` is violated at row 1. "
+	                         "Expression: (id != 'x'). Column values: "
+	                         "id = 'secret'"),
+	                 "Constraint `c` is violated at row 1. Expression: "
+	                 "(id != 'x').");
+	ck_assert_str_eq(text_of("Cannot parse JSON object here: {\"a\":1}: "
+	                         "(at row 2)"),
+	                 "Cannot parse JSON object");
+	ck_assert_str_eq(text_of("first\nsecond"), "first");
+	ck_assert_str_eq(text_of("a, e.what() = DB::Exception"), "a");
+	ck_assert_uint_eq(strlen(text_of("0123456789012345678901234567890123456"
+	                                 "789012345678901234567890123456789012"
+	                                 "34567890")),
+	                  79);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("clickhouse exceptions");
+	TCase *tc = tcase_create("exceptions");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_test(tc, reads_the_code_in_the_words_of_old_and_new_servers);
+	tcase_add_test(tc, sees_an_exception_behind_other_output);
+	tcase_add_test(tc, believes_the_header_when_the_body_says_nothing);
+	tcase_add_test(tc, takes_nothing_else_for_an_exception);
+	tcase_add_test(tc, classes_codes);
+	tcase_add_test(
+	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
+	tcase_add_test(tc, does_not_blame_events_for_changed_columns);
+	tcase_add_test(tc, classes_answers_that_only_proxies_give);
+	tcase_add_test(tc, trusts_a_row_only_within_the_batch);
+	tcase_add_test(tc, keeps_content_out_of_the_text);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,598 @@
+/*
+ * test_clickhouse_insert - the sink against a server that answers from a
+ * script and keeps what it was asked.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <zlib.h>
+
+#include "sinkd-clickhouse/clickhouse.h"
+
+#define REQUESTS_MAX 16
+#define REQUEST_BYTES (64 * KIB)
+
+/* One answer; an empty text hangs up instead. */
+struct answer {
+	const char *text; /* whole HTTP response */
+	bool close;       /* and hang up */
+};
+
+struct request {
+	char bytes[REQUEST_BYTES]; /* head and body; NUL behind */
+	size_t head, len;
+};
+
+static struct {
+	int listener;
+	pthread_t thread;
+	const struct answer *script;
+	size_t answers;
+	struct request request[REQUESTS_MAX];
+	size_t requests, connections;
+} server;
+
+static struct sink_common common;
+static struct clickhouse_conf conf;
+static struct clickhouse state;
+static struct sink_error error;
+static char url[128], database[] = "d`b", table[] = "t", user[] = "me",
+		      nothing[] = "";
+
+/* Read one request whole.  Returns false when the client has gone. */
+static bool
+read_request(int fd, struct request *r)
+{
+	const char *end, *length;
+	size_t need = REQUEST_BYTES - 1;
+
+	r->len = 0;
+	r->head = 0;
+	while (r->len < need) {
+		ssize_t n =
+		    recv(fd, r->bytes + r->len, REQUEST_BYTES - 1 - r->len, 0);
+
+		if (n <= 0)
+			return false;
+		r->len += (size_t)n;
+		r->bytes[r->len] = '\0';
+		end = strstr(r->bytes, "\r\n\r\n");
+		if (!end || r->head)
+			continue;
+		r->head = (size_t)(end - r->bytes) + 4;
+		length = strstr(r->bytes, "Content-Length: ");
+		ck_assert_ptr_nonnull(length);
+		need = r->head + (size_t)atol(length + 16);
+		ck_assert_uint_lt(need, REQUEST_BYTES);
+	}
+	return true;
+}
+
+static void *
+serve(void *arg)
+{
+	int fd = -1;
+
+	(void)arg;
+	for (size_t i = 0; i < server.answers; i++) {
+		const struct answer *a = &server.script[i];
+
+		while (fd < 0 || !read_request(fd, &server.request[i])) {
+			if (fd >= 0)
+				(void)close(fd);
+			fd = accept(server.listener, NULL, NULL);
+			if (fd < 0)
+				return NULL; /* the test is over */
+			server.connections++;
+		}
+		server.requests++;
+		if (a->text)
+			ck_assert_int_eq(
+			    send(fd, a->text, strlen(a->text), MSG_NOSIGNAL),
+			    (ssize_t)strlen(a->text));
+		if (!a->text || a->close) {
+			(void)close(fd);
+			fd = -1;
+		}
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return NULL;
+}
+
+static void
+start(const struct answer *script, size_t answers)
+{
+	ck_assert_uint_le(answers, REQUESTS_MAX);
+	server.script = script;
+	server.answers = answers;
+	server.requests = server.connections = 0;
+	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
+}
+
+/* Until the script is through, or at once when it never will be. */
+static void
+finish(bool early)
+{
+	if (early)
+		(void)shutdown(server.listener, SHUT_RDWR);
+	clickhouse_sink.close(&state);
+	ck_assert_int_eq(pthread_join(server.thread, NULL), 0);
+}
+
+static void
+setup(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof a;
+
+	server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(server.listener, 0);
+	ck_assert_int_eq(bind(server.listener, (void *)&a, sizeof a), 0);
+	ck_assert_int_eq(listen(server.listener, 8), 0);
+	ck_assert_int_eq(getsockname(server.listener, (void *)&a, &n), 0);
+	(void)snprintf(url, sizeof url, "http://127.0.0.1:%u",
+	               ntohs(a.sin_port));
+	common = (struct sink_common){
+	    .batch_events = 1000, .batch_bytes = 16384, .timeout_ms = 5000};
+	conf = (struct clickhouse_conf){.url = url,
+	                                .database = database,
+	                                .table = table,
+	                                .user = user,
+	                                .password_file = nothing,
+	                                .ca_file = nothing,
+	                                .connect_timeout_ms = 1000};
+	state = (struct clickhouse){.conf = NULL};
+	error = (struct sink_error){.bad_event = 0};
+}
+
+static void
+teardown(void)
+{
+	(void)close(server.listener);
+}
+
+#define OK(text) "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" text
+#define KEPT                                                                   \
+	"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: "                 \
+	"Keep-Alive\r\n\r\n"
+#define FAIL(text)                                                             \
+	"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n" text
+
+static const char old_server[] = OK("version\t\t18.16.1\n"
+                                    "setting\tinsert_deduplicate\t\n");
+static const char new_server[] =
+    OK("version\t\t26.1.1\n"
+       "setting\tinsert_deduplicate\t\n"
+       "setting\tasync_insert\t\n"
+       "setting\tinsert_deduplication_token\t\n"
+       "tree\tnon_replicated_deduplication_window\t0\n");
+static const char plain_engine[] = OK("MergeTree\tplain\t\t\t\t\t100\t\n");
+static const char window_engine[] = OK("MergeTree\tplain\t50\t\t\t0\t100\t\n");
+static const char no_engine[] = OK("");
+static const char columns[] =
+    OK("id\t\tUUID\ntype\t\tString\nuser_id\tDEFAULT\tNullable(String)\n"
+       "payload\t\tString\ncreated_at\t\tInt64\nreceived_at\t\tInt64\n");
+
+/* What open asks, in this order. */
+#define OPENS(server, engine)                                                  \
+	{server, true}, {engine, true},                                        \
+	{                                                                      \
+		columns, true                                                  \
+	}
+
+static enum sink_result
+open_sink(void)
+{
+	return clickhouse_sink.open(&state, &common, &conf, &error);
+}
+
+static struct slice
+slice(const char *text)
+{
+	return (struct slice){text, (uint32_t)strlen(text)};
+}
+
+static enum sink_result
+write_events(size_t count)
+{
+	static struct event e[8];
+	struct batch b = {.stream = "s",
+	                  .position = 9,
+	                  .offset = 10,
+	                  .next_offset = 10 + count,
+	                  .events = e,
+	                  .count = count};
+
+	for (size_t i = 0; i < count; i++)
+		e[i] = (struct event){
+		    .id = slice("00112233-4455-6677-8899-aabbccddeeff"),
+		    .type = slice("t"),
+		    .payload = slice("{}"),
+		    .created_at_us = 1000,
+		    .received_at_us = 2000};
+	return clickhouse_sink.write(&state, &b, &error);
+}
+
+static const char row[] = "\x77\x66\x55\x44\x33\x22\x11\0"
+			  "\xff\xee\xdd\xcc\xbb\xaa\x99\x88\1t\1\2{}"
+			  "\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0";
+#define ROW_BYTES (sizeof row - 1)
+
+START_TEST(sends_rows_under_a_token_of_their_offsets)
+{
+	static const struct answer script[] = {
+	    OPENS(new_server, window_engine), {KEPT, false}, {KEPT, false}};
+	struct request *r = &server.request[3];
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=exactly_once"));
+	ck_assert_int_eq(write_events(1), SINK_DONE);
+	ck_assert_int_eq(write_events(2), SINK_DONE);
+	finish(false);
+	ck_assert_ptr_nonnull(strstr(r->bytes, "POST /?query=INSERT%20INTO%20"
+	                                       "%60d%5C%60b%60.%60t%60%20"));
+	ck_assert_ptr_nonnull(strstr(r->bytes, "FORMAT%20RowBinary&"));
+	ck_assert_ptr_nonnull(strstr(r->bytes,
+	                             "&insert_deduplication_token=s%3A"
+	                             "clickhouse%3A10-11 HTTP/1.1\r\n"));
+	ck_assert_ptr_nonnull(strstr(r->bytes, "&async_insert=0&"));
+	ck_assert_ptr_nonnull(strstr(r->bytes, "&insert_deduplicate=1&"));
+	ck_assert_ptr_nonnull(strstr(r->bytes, "X-ClickHouse-User: me\r\n"));
+	ck_assert_ptr_null(strstr(r->bytes, "Expect:"));
+	ck_assert_uint_eq(r->len - r->head, ROW_BYTES);
+	ck_assert_mem_eq(r->bytes + r->head, row, ROW_BYTES);
+	/* The second on the same connection as the first. */
+	ck_assert_uint_eq(server.connections, 4);
+}
+END_TEST
+
+START_TEST(sends_an_old_server_no_setting_that_it_does_not_know)
+{
+	static const struct answer script[] = {OPENS(old_server, plain_engine),
+	                                       {KEPT, true}};
+	struct request *r = &server.request[3];
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=at_least_once"));
+	ck_assert_int_eq(write_events(1), SINK_DONE);
+	finish(false);
+	ck_assert_ptr_nonnull(strstr(r->bytes, "&insert_deduplicate=1 HTTP"));
+	ck_assert_ptr_null(strstr(r->bytes, "token"));
+	ck_assert_ptr_null(strstr(r->bytes, "async_insert"));
+}
+END_TEST
+
+START_TEST(writes_nothing_for_an_empty_batch)
+{
+	static const struct answer script[] = {OPENS(new_server, plain_engine)};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(0), SINK_DONE);
+	finish(false);
+}
+END_TEST
+
+START_TEST(packs_the_rows_when_asked)
+{
+	static const struct answer script[] = {OPENS(new_server, plain_engine),
+	                                       {KEPT, true}};
+	struct request *r = &server.request[3];
+	Bytef out[256];
+	z_stream z = {.next_out = out, .avail_out = sizeof out};
+
+	conf.compression = COMPRESSION_GZIP;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(2), SINK_DONE);
+	finish(false);
+	ck_assert_ptr_nonnull(strstr(r->bytes, "Content-Encoding: gzip\r\n"));
+	z.next_in = (Bytef *)r->bytes + r->head;
+	z.avail_in = (uInt)(r->len - r->head);
+	ck_assert_int_eq(inflateInit2(&z, MAX_WBITS + 16), Z_OK);
+	ck_assert_int_eq(inflate(&z, Z_FINISH), Z_STREAM_END);
+	ck_assert_int_eq(inflateEnd(&z), Z_OK);
+	ck_assert_uint_eq(z.total_out, 2 * ROW_BYTES);
+	ck_assert_mem_eq(out + ROW_BYTES, row, ROW_BYTES);
+}
+END_TEST
+
+START_TEST(classes_the_exception_of_an_insert)
+{
+	static const struct {
+		const char *text;
+		enum sink_result result;
+		const char *code;
+	} cases[] = {
+	    {FAIL("Code: 241. DB::Exception: Memory limit"), SINK_AWAY, "241"},
+	    {FAIL("Code: 60. DB::Exception: No table"), SINK_SETUP, "60"},
+	    /* Behind a status of 200, and by the header alone. */
+	    {OK("Code: 497. DB::Exception: no"), SINK_SETUP, "497"},
+	    {"HTTP/1.1 500 E\r\nX-ClickHouse-Exception-Code: 242\r\n"
+	     "Content-Length: 0\r\n\r\n",
+	     SINK_AWAY, "242"},
+	    {"HTTP/1.1 503 E\r\nContent-Length: 0\r\n\r\n", SINK_AWAY, "503"},
+	    {"HTTP/1.1 403 E\r\nContent-Length: 0\r\n\r\n", SINK_SETUP, "403"},
+	    {OK("<html>log in here</html>"), SINK_AWAY, ""},
+	    {NULL, SINK_AWAY, ""},
+	    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", SINK_AWAY, ""},
+	    {"nonsense\r\n\r\n", SINK_AWAY, ""},
+	};
+	struct answer script[] = {OPENS(new_server, window_engine),
+	                          {NULL, true}};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		script[3].text = cases[i].text;
+		error = (struct sink_error){.bad_event = 0};
+		start(script, ARRAY_LEN(script));
+		ck_assert_int_eq(open_sink(), SINK_DONE);
+		ck_assert_int_eq(write_events(2), cases[i].result);
+		finish(false);
+		ck_assert_str_eq(error.code, cases[i].code);
+		ck_assert_str_ne(error.text, "");
+		ck_assert_uint_eq(error.bad_event, 0);
+	}
+}
+END_TEST
+
+START_TEST(passes_on_the_row_that_the_server_names)
+{
+	static const struct answer script[] = {
+	    OPENS(new_server, window_engine),
+	    {FAIL("Code: 469. DB::Exception: violated at row 2."), true},
+	    {columns, true}};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(3), SINK_REJECT);
+	finish(false);
+	ck_assert_uint_eq(error.bad_event, 2);
+	ck_assert_str_eq(error.text, "violated at row 2.");
+}
+END_TEST
+
+START_TEST(blames_no_event_when_the_columns_have_changed)
+{
+	static const char changed[] =
+	    OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
+	       "payload\t\tString\ncreated_at\t\tInt64\n"
+	       "received_at\t\tInt64\n");
+	static const struct answer script[] = {
+	    OPENS(old_server, plain_engine),
+	    {FAIL("Code: 33, e.displayText() = DB::Exception: Cannot read "
+	          "all data, e.what() = DB::Exception"),
+	     true},
+	    {changed, true}};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(3), SINK_AWAY);
+	finish(false);
+	ck_assert_uint_eq(error.bad_event, 0);
+}
+END_TEST
+
+START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
+{
+	static const struct answer script[] = {OPENS(new_server, plain_engine)};
+	struct event e[2] = {
+	    {.id = slice("00112233445566778899aabbccddeeff"),
+	     .type = slice("t"),
+	     .payload = slice("{}")},
+	    {.id = slice("no"), .type = slice("t"), .payload = slice("{}")}};
+	struct batch b = {
+	    .stream = "s", .next_offset = 2, .events = e, .count = 2};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
+	                 SINK_REJECT);
+	finish(false);
+	ck_assert_uint_eq(error.bad_event, 2);
+	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
+}
+END_TEST
+
+START_TEST(asks_to_split_what_is_larger_than_its_buffer)
+{
+	static const char wide[] =
+	    OK("id\t\tString\ntype\t\tFixedString(100000)\nuser_id\t\tString\n"
+	       "payload\t\tFixedString(131072)\ncreated_at\t\tInt64\n"
+	       "received_at\t\tInt64\n");
+	static const struct answer script[] = {{new_server, true},
+	                                       {plain_engine, true},
+	                                       {wide, true},
+	                                       {KEPT, true}};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(8), SINK_REJECT);
+	ck_assert_uint_eq(error.bad_event, 0);
+	finish(true);
+}
+END_TEST
+
+START_TEST(names_what_is_wrong_with_the_table)
+{
+	static const struct {
+		const char *columns, *words;
+	} cases[] = {
+	    {OK("id\t\tString\n"), "no column type"},
+	    {OK("id\t\tArray(String)\n"),
+	     "column id of d`b.t has type Array(String): must be String"},
+	    {OK("id\tMATERIALIZED\tString\n"), "is MATERIALIZED"},
+	    {OK("id\t\tDateTime\n"), "has type DateTime: must be"},
+	    {OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
+	        "payload\t\tJSON\n"),
+	     "column payload of d`b.t has type JSON"},
+	    {OK("broken"), "no column id"},
+	};
+	struct answer script[] = {
+	    {new_server, true}, {plain_engine, true}, {NULL, true}};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		script[2].text = cases[i].columns;
+		error = (struct sink_error){.bad_event = 0};
+		start(script, ARRAY_LEN(script));
+		ck_assert_int_eq(open_sink(), SINK_SETUP);
+		finish(false);
+		ck_assert_msg(strstr(error.text, cases[i].words) != NULL,
+		              "%s: %s", cases[i].words, error.text);
+	}
+}
+END_TEST
+
+START_TEST(says_when_there_is_no_table_and_makes_one_when_told)
+{
+	static const struct answer without[] = {{new_server, true},
+	                                        {no_engine, true}};
+	static const struct answer with[] = {{new_server, true},
+	                                     {no_engine, true},
+	                                     {KEPT, true},
+	                                     {window_engine, true},
+	                                     {columns, true}};
+	const char *create;
+
+	start(without, ARRAY_LEN(without));
+	ck_assert_int_eq(open_sink(), SINK_SETUP);
+	ck_assert_ptr_nonnull(strstr(error.text, "no table d`b.t"));
+	finish(false);
+	conf.create_table = true;
+	start(with, ARRAY_LEN(with));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	finish(false);
+	create = server.request[2].bytes + server.request[2].head;
+	ck_assert_ptr_nonnull(
+	    strstr(create, "CREATE TABLE IF NOT EXISTS `d\\`b`.`t`"));
+	ck_assert_ptr_nonnull(
+	    strstr(create, "non_replicated_deduplication_window = 10000"));
+	ck_assert_ptr_null(strstr(create, "fsync")); /* it knows none */
+}
+END_TEST
+
+START_TEST(tries_the_next_server_and_stays_with_it)
+{
+	static const struct answer script[] = {OPENS(new_server, window_engine),
+	                                       {KEPT, true}};
+	char urls[256];
+
+	/* Port 1 refuses. */
+	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1/  %s/", url);
+	conf.url = urls;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(1), SINK_DONE);
+	finish(false);
+	ck_assert_uint_eq(state.url_index, 1);
+}
+END_TEST
+
+START_TEST(says_away_when_no_server_answers)
+{
+	conf.url = (char[]){"http://127.0.0.1:1 http://127.0.0.1:1"};
+	ck_assert_int_eq(open_sink(), SINK_AWAY);
+	ck_assert_str_ne(error.text, "");
+	clickhouse_sink.close(&state);
+	clickhouse_sink.close(&state); /* twice is safe */
+}
+END_TEST
+
+START_TEST(keeps_the_environments_password_over_a_reopening)
+{
+	static const struct answer script[] = {OPENS(new_server, plain_engine),
+	                                       OPENS(new_server, plain_engine)};
+
+	ck_assert_int_eq(setenv("LEAT_CLICKHOUSE_PASSWORD", "s3cret", 1), 0);
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_ptr_null(getenv("LEAT_CLICKHOUSE_PASSWORD"));
+	clickhouse_sink.close(&state);
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	finish(false);
+	ck_assert_ptr_nonnull(
+	    strstr(server.request[5].bytes, "X-ClickHouse-Key: s3cret\r\n"));
+}
+END_TEST
+
+START_TEST(remembers_no_position)
+{
+	bool found = true;
+	uint64_t next = 7;
+
+	ck_assert_int_eq(
+	    clickhouse_sink.position(&state, "s", &found, &next, &error),
+	    SINK_DONE);
+	ck_assert(!found);
+}
+END_TEST
+
+START_TEST(checks_its_urls)
+{
+	static const struct {
+		const char *url;
+		int rc;
+	} cases[] = {
+	    {"http://a:8123", 0},
+	    {"https://a:8443/ch/ http://b", 0},
+	    {"a:8123", -22},
+	    {"http://a ftp://b", -22},
+	    {"http://me:secret@a", -22},
+	    {"http://a/?x=1", -22},
+	    {"   ", -22},
+	};
+	char text[64];
+
+	conf.url = text;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void)snprintf(text, sizeof text, "%s", cases[i].url);
+		ck_assert_int_eq(clickhouse_sink.check(&conf), cases[i].rc);
+	}
+	conf.url = url;
+	conf.table = (char[]){"a.b"};
+	ck_assert_int_eq(clickhouse_sink.check(&conf), -22);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("clickhouse inserts");
+	TCase *tc = tcase_create("inserts");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, sends_rows_under_a_token_of_their_offsets);
+	tcase_add_test(tc,
+	               sends_an_old_server_no_setting_that_it_does_not_know);
+	tcase_add_test(tc, writes_nothing_for_an_empty_batch);
+	tcase_add_test(tc, packs_the_rows_when_asked);
+	tcase_add_test(tc, classes_the_exception_of_an_insert);
+	tcase_add_test(tc, passes_on_the_row_that_the_server_names);
+	tcase_add_test(tc, blames_no_event_when_the_columns_have_changed);
+	tcase_add_test(tc,
+	               refuses_an_event_that_a_column_cannot_hold_by_itself);
+	tcase_add_test(tc, asks_to_split_what_is_larger_than_its_buffer);
+	tcase_add_test(tc, names_what_is_wrong_with_the_table);
+	tcase_add_test(tc, says_when_there_is_no_table_and_makes_one_when_told);
+	tcase_add_test(tc, tries_the_next_server_and_stays_with_it);
+	tcase_add_test(tc, says_away_when_no_server_answers);
+	tcase_add_test(tc, keeps_the_environments_password_over_a_reopening);
+	tcase_add_test(tc, remembers_no_position);
+	tcase_add_test(tc, checks_its_urls);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,172 @@
+/* test_clickhouse_types - column types from a server's own words. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sinkd-clickhouse/chtype.h"
+
+static struct chtype
+parsed(const char *text)
+{
+	struct chtype t;
+
+	ck_assert_msg(chtype_parse(text, strlen(text), &t) == 0, "%s", text);
+	return t;
+}
+
+START_TEST(reads_every_type_that_is_taken)
+{
+	struct chtype t;
+
+	ck_assert_int_eq(parsed("String").kind, CHTYPE_STRING);
+	ck_assert_int_eq(parsed("UUID").kind, CHTYPE_UUID);
+	ck_assert_int_eq(parsed("Int64").kind, CHTYPE_INT64);
+	ck_assert_int_eq(parsed("UInt64").kind, CHTYPE_UINT64);
+	ck_assert_int_eq(parsed("DateTime").kind, CHTYPE_DATETIME);
+	ck_assert_int_eq(parsed("DateTime('Asia/Istanbul')").kind,
+	                 CHTYPE_DATETIME);
+	t = parsed("DateTime64(3)");
+	ck_assert_int_eq(t.kind, CHTYPE_DATETIME64);
+	ck_assert_uint_eq(t.precision, 3);
+	t = parsed("DateTime64(9, 'UTC')");
+	ck_assert_uint_eq(t.precision, 9);
+	t = parsed("FixedString(36)");
+	ck_assert_int_eq(t.kind, CHTYPE_FIXED_STRING);
+	ck_assert_uint_eq(t.fixed_bytes, 36);
+	ck_assert_int_eq(parsed("JSON").kind, CHTYPE_JSON);
+	ck_assert_int_eq(
+	    parsed("JSON(max_dynamic_paths=8, `a)` Enum8('(' = 1))").kind,
+	    CHTYPE_JSON);
+}
+END_TEST
+
+START_TEST(reads_wrappers)
+{
+	struct chtype t = parsed("LowCardinality(String)");
+
+	ck_assert_int_eq(t.kind, CHTYPE_STRING);
+	ck_assert(!t.nullable);
+	t = parsed("Nullable(UUID)");
+	ck_assert_int_eq(t.kind, CHTYPE_UUID);
+	ck_assert(t.nullable);
+	t = parsed("LowCardinality(Nullable(FixedString(8)))");
+	ck_assert_int_eq(t.kind, CHTYPE_FIXED_STRING);
+	ck_assert_uint_eq(t.fixed_bytes, 8);
+	ck_assert(t.nullable);
+	ck_assert(parsed("Nullable(DateTime64(6, 'UTC'))").nullable);
+}
+END_TEST
+
+START_TEST(refuses_everything_else)
+{
+	static const char *const bad[] = {
+	    "",
+	    " String",
+	    "String ",
+	    "Strings",
+	    "string",
+	    "Int32",
+	    "UInt128",
+	    "Date",
+	    "DateTime(",
+	    "DateTime()",
+	    "DateTime('UTC'",
+	    "DateTime('U\\TC')",
+	    "DateTime64",
+	    "DateTime64()",
+	    "DateTime64(10)",
+	    "DateTime64(3,)",
+	    "DateTime64(3, UTC)",
+	    "FixedString",
+	    "FixedString()",
+	    "FixedString(0)",
+	    "FixedString(-1)",
+	    "FixedString(131073)",
+	    "FixedString(99999999999999999999)",
+	    "Nullable(String",
+	    "Nullable(String))",
+	    "Nullable()",
+	    "Nullable(Nullable(String))",
+	    "Nullable(LowCardinality(String))",
+	    "LowCardinality(LowCardinality(String))",
+	    "LowCardinality(JSON)",
+	    "JSON(",
+	    "JSON('",
+	    "JSON(a))",
+	    "Object('json')",
+	    "Array(String)",
+	    "Enum8('a' = 1)",
+	    "SimpleAggregateFunction(any, String)",
+	};
+	struct chtype t;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		ck_assert_msg(chtype_parse(bad[i], strlen(bad[i]), &t) ==
+		                  -EINVAL,
+		              "taken: %s", bad[i]);
+}
+END_TEST
+
+START_TEST(never_reads_behind_the_text)
+{
+	static const char *const texts[] = {
+	    "LowCardinality(Nullable(FixedString(36)))",
+	    "Nullable(DateTime64(6, 'Europe/Berlin'))",
+	    "Nullable(JSON(a UInt32, SKIP b, SKIP REGEXP '\\'x'))",
+	};
+	struct chtype t;
+
+	/* A copy that ends where the text does: ASan sees a byte beyond. */
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		for (size_t n = 0; n < strlen(texts[i]); n++) {
+			char *copy = malloc(n ? n : 1);
+
+			ck_assert_ptr_nonnull(copy);
+			memcpy(copy, texts[i], n);
+			ck_assert_int_eq(chtype_parse(copy, n, &t), -EINVAL);
+			free(copy);
+		}
+		(void)parsed(texts[i]);
+	}
+}
+END_TEST
+
+START_TEST(knows_which_field_goes_where)
+{
+	struct chtype text = parsed("LowCardinality(String)");
+	struct chtype uuid = parsed("UUID"), json = parsed("JSON");
+	struct chtype time = parsed("DateTime64(3)"), ms = parsed("Int64");
+
+	ck_assert(chtype_holds(&text, FIELD_ID));
+	ck_assert(chtype_holds(&text, FIELD_PAYLOAD));
+	ck_assert(!chtype_holds(&text, FIELD_CREATED_AT));
+	ck_assert(chtype_holds(&uuid, FIELD_USER_ID));
+	ck_assert(!chtype_holds(&uuid, FIELD_PAYLOAD));
+	ck_assert(chtype_holds(&json, FIELD_PAYLOAD));
+	ck_assert(!chtype_holds(&json, FIELD_TYPE));
+	ck_assert(chtype_holds(&time, FIELD_RECEIVED_AT));
+	ck_assert(chtype_holds(&ms, FIELD_CREATED_AT));
+	ck_assert(!chtype_holds(&ms, FIELD_ID));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("clickhouse types");
+	TCase *tc = tcase_create("types");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_test(tc, reads_every_type_that_is_taken);
+	tcase_add_test(tc, reads_wrappers);
+	tcase_add_test(tc, refuses_everything_else);
+	tcase_add_test(tc, never_reads_behind_the_text);
+	tcase_add_test(tc, knows_which_field_goes_where);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
