@@ -19,9 +19,12 @@ flags-asan    := -O1 -g -fno-omit-frame-pointer \
 flags-tsan    := -O1 -g -fsanitize=thread
 link-release  := -pie -Wl,-z,relro,-z,now
 MODE_FLAGS    := $(flags-$(MODE)) $(if $(WERROR),-Werror)
-ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(CWARN) $(MODE_FLAGS) $(CFLAGS)
+ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(PQ_CFLAGS) $(WARN) $(CWARN) $(MODE_FLAGS) $(CFLAGS)
 ALL_CXXFLAGS   = -std=c++17 -D_GNU_SOURCE -I. $(WARN) $(MODE_FLAGS) $(CXXFLAGS)
 ALL_LDFLAGS    = $(link-$(MODE)) $(LDFLAGS)
+
+# Asked for once, when first needed: a fresh machine has no pkg-config yet.
+PQ_CFLAGS = $(eval PQ_CFLAGS := $$(shell pkg-config --cflags libpq))$(PQ_CFLAGS)
 
 # Say what is made in a word; V=1 shows the commands.
 Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
@@ -77,7 +80,6 @@ BENCH_PROGRAMS := $(patsubst bench/%.c,%,$(wildcard bench/evload.c bench/barecop
 BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \
                   $(BENCH_PROGRAMS:%=bench/%.c),$(wildcard bench/*.c)))
 barecopy-LIBS   = $(call pc,libpq)
-$(O)/bench/barecopy.o: ALL_CFLAGS += $(shell pkg-config --cflags libpq)
 $(O)/tests/unit/test_hist: $(O)/bench/hist.o
 $(O)/tests/unit/test_answer: $(O)/bench/answer.o
 all: $(BENCH_PROGRAMS:%=$(O)/bin/%)
