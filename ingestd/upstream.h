@@ -1,0 +1,152 @@
+/*
+ * upstream - the connection to batchd: events out, durable offsets back.
+ *
+ * Events are packed into the frame that is being filled, shared by all
+ * requests of one turn of the loop; upstream_flush sends what there is.
+ * Adding the events of one request is a transaction: upstream_add for each,
+ * then upstream_commit or upstream_cancel, before any other request adds.
+ *
+ * What waits to become durable is bounded by the budget.  While batchd is
+ * away the connection is tried again with a back-off; whatever waited is
+ * answered with -EPIPE at once, its outcome unknown.
+ *
+ * Everything runs on the loop's thread.
+ */
+#ifndef INGESTD_UPSTREAM_H
+#define INGESTD_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "ingestd/budget.h"
+#include "libbase/base.h"
+#include "libbase/log.h"
+#include "libproto/chan.h"
+#include "libproto/event.h"
+
+struct upstream_conf {
+	const char *socket;     /* path; outlives the upstream */
+	size_t max_event_bytes; /* packed */
+	uint64_t append_timeout_ms;
+};
+
+struct upstream_hooks {
+	/*
+	 * Answers a committed request, once.  rc is 0 with the offset of its
+	 * first event, which is durable with all others of the request (I1);
+	 * -EPIPE: batchd went away; -ETIMEDOUT: append_timeout_ms passed.
+	 * After an error its events may still become durable.  Must not call
+	 * into the upstream.
+	 */
+	void (*on_done)(void *owner, int rc, uint64_t offset);
+
+	/*
+	 * The answer to upstream_ask: a msgpack map of n bytes, or NULL when
+	 * batchd refused or went away.
+	 */
+	void (*on_reply)(void *arg, const uint8_t *map, size_t n);
+	void *arg; /* of on_reply */
+};
+
+enum upstream_state {
+	UPSTREAM_AWAY,   /* waiting to try again */
+	UPSTREAM_HELLO,  /* connected, no welcome yet */
+	UPSTREAM_OPEN,   /* welcome: requests are taken while intake_open */
+	UPSTREAM_CLOSED, /* upstream_close was called */
+};
+
+struct ticket;
+struct out_frame;
+
+struct upstream {
+	struct upstream_conf conf;
+	struct upstream_hooks hooks;
+	struct budget *budget;
+	uv_loop_t *loop;
+
+	enum upstream_state state;
+	bool intake_open;
+	char intake_reason[FRAME_TEXT_MAX + 1];
+	struct chan chan;
+	uv_poll_t *poll; /* owned; freed when libuv lets go */
+	bool want_write;
+	uint64_t backoff_ms;
+	uv_timer_t retry;
+	struct log_limit away_log;
+	uint8_t *in; /* FRAME_MAX bytes */
+
+	struct out_frame *first, *last; /* not sent; last is being filled */
+	struct out_frame *spare;
+	unsigned spare_count;
+	uint64_t next_seq;  /* of the next frame to start */
+	uint64_t sent_seq;  /* of the last frame sent */
+	uint64_t acked_seq; /* of the last frame that is durable */
+
+	struct {                        /* the request being added */
+		struct out_frame *last; /* as it was before */
+		size_t last_bytes;
+		uint32_t last_count;
+		uint64_t next_seq;
+		uint64_t events;
+		size_t bytes;
+		uint64_t first_seq; /* frame and place of its first event */
+		uint32_t first_index;
+	} adding;
+
+	struct ticket *head, *tail; /* committed, not durable; by frame */
+	struct ticket *unresolved;  /* first one without its offset */
+	struct ticket *spare_tickets;
+	uint64_t waiting;  /* requests that have no answer yet */
+	uv_timer_t expiry; /* runs while there are tickets */
+
+	uint64_t asked_id; /* of the question under way; 0: none */
+	uint64_t last_id;
+};
+
+/* Start connecting.  Returns 0 or -errno; close even so. */
+MUST_USE int upstream_open(struct upstream *u, uv_loop_t *loop,
+                           const struct upstream_conf *conf,
+                           const struct upstream_hooks *hooks,
+                           struct budget *budget);
+
+/*
+ * Answer all that wait with -EPIPE and let go of the loop's handles, which
+ * needs the loop to run once more; then upstream_fini.
+ */
+void upstream_close(struct upstream *u);
+void upstream_fini(struct upstream *u);
+
+/* Whether requests are taken now; if not, *why says it in a few words. */
+bool upstream_takes(const struct upstream *u, const char **why);
+
+/*
+ * Add an event of the current request.  Returns 0, -EMSGSIZE (the event is
+ * larger than allowed), -ENOBUFS (the budget is used up) or -ENOMEM; an event
+ * that was not added leaves the others as they are.
+ */
+MUST_USE int upstream_add(struct upstream *u, const struct event *event);
+
+/*
+ * The current request is complete, with at least one event: on_done will
+ * answer it.  Returns 0, or -ENOMEM with the request cancelled.
+ */
+MUST_USE int upstream_commit(struct upstream *u, void *owner);
+
+/* Forget the events of the current request. */
+void upstream_cancel(struct upstream *u);
+
+/* Send what was committed, as far as the socket takes it. */
+void upstream_flush(struct upstream *u);
+
+/* Send a stats map; does nothing while batchd is away or behind. */
+void upstream_send_stats(struct upstream *u, const void *map, size_t n);
+
+/*
+ * Ask batchd a control verb.  Returns 0: on_reply will come, but possibly
+ * late; -EBUSY: a question is under way; -EAGAIN: batchd is away or behind.
+ */
+MUST_USE int upstream_ask(struct upstream *u, const char *verb);
+
+#endif
