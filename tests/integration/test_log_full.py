@@ -33,7 +33,7 @@ def fill_then_drain(leat):
 @limit(150)
 def test_a_budget_of_16_mib():
     settings = {"batchd": {"max_bytes": "16M", "segment_bytes": "2M",
-                           "retain_ms": 0}}
+                           "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
         leat.batchd.start()
         leat.ingestd.start()
@@ -62,7 +62,7 @@ def private_tmpfs(folder, size):
 def test_a_full_file_system():
     """Other files take the space: intake stops, sinks drain, it resumes."""
     settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
-                           "min_free_bytes": "2M", "retain_ms": 0}}
+                           "min_free_bytes": "2M", "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
         private_tmpfs(leat.folder / "log", "24M")
         leat.batchd.start()
@@ -76,7 +76,7 @@ def test_a_full_file_system():
 @limit(150)
 def test_somebody_else_fills_the_file_system():
     settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
-                           "min_free_bytes": "2M", "retain_ms": 0}}
+                           "min_free_bytes": "2M", "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
         private_tmpfs(leat.folder / "log", "24M")
         leat.start()

@@ -66,7 +66,7 @@ def test_a_batchd_that_stands_still():
 def test_a_sink_that_was_never_there_holds_its_events():
     """Named but never connected: kept.  Removed: released, aloud."""
     settings = {"batchd": {"max_bytes": "16M", "segment_bytes": "1M",
-                           "retain_ms": 0}}
+                           "retain_seconds": 0}}
     with Leat(also=["later"], settings=settings) as leat:
         with Load(leat, events_per_request=100, padding=500) as load:
             load.saw(503, 60)
@@ -125,7 +125,7 @@ def test_a_lost_cursor_means_from_the_oldest():
 
 def test_a_position_that_went_back_is_followed():
     """The store lost its last commits: it gets them again."""
-    settings = {"batchd": {"retain_ms": 3600000}}
+    settings = {"batchd": {"retain_seconds": 3600}}
     with Leat(settings=settings) as leat:
         leat.accept(small("b", 100))
         leat.caught_up()
