@@ -326,7 +326,8 @@ START_TEST(classes_the_exception_of_an_insert)
 	    {OK("<html>log in here</html>"), SINK_AWAY, ""},
 	    {NULL, SINK_AWAY, ""},
 	    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", SINK_AWAY, ""},
-	    {"nonsense\r\n\r\n", SINK_AWAY, ""},
+	    /* No HTTP at all: the port of something else. */
+	    {"nonsense\r\n\r\n", SINK_SETUP, ""},
 	};
 	struct answer script[] = {OPENS(new_server, window_engine),
 	                          {NULL, true}};
