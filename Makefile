@@ -38,6 +38,10 @@ sinkd-postgres-LIBS  = $(call pc,libpq)
 sinkd-kafka-LIBS     = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
 
+# libpq's header has a folder of its own.
+$(O)/sinkd-postgres/%.o $(O)/tests/unit/test_postgres.o: \
+    ALL_CFLAGS += $(shell pkg-config --cflags libpq)
+
 # x/x.c holds main; every other x/*.c (and .cc) goes into x.a, so that tests
 # can link it.
 mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c,$(wildcard $(1)/*.c))) \

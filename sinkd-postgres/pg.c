@@ -1,0 +1,272 @@
+/* pg - see pg.h. */
+#include "sinkd-postgres/pg.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/clock.h"
+
+enum sink_result
+pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(error->text, sizeof error->text, fmt, ap);
+	va_end(ap);
+	return result;
+}
+
+/* The server's words, without the line break at their end. */
+static void
+set_text(struct sink_error *error, const char *text)
+{
+	size_t n = strlen(text);
+
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+		n--;
+	(void)snprintf(error->text, sizeof error->text, "%.*s", (int)n, text);
+}
+
+static enum sink_result
+lost(struct pg *pg, struct sink_error *error)
+{
+	set_text(error, PQerrorMessage(pg->conn));
+	return SINK_AWAY;
+}
+
+/*
+ * libpq gives no SQLSTATE for a refused connection.  The state shown is all
+ * that depends on these words; either way the sink keeps trying.
+ */
+static bool
+is_refusal(const char *text)
+{
+	static const char *const refusals[] = {
+	    "authentication failed", "no pg_hba.conf entry", "does not exist",
+	    "no password supplied",  "permission denied",    "invalid ",
+	    "not permitted to log",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		if (strstr(text, refusals[i]))
+			return true;
+	}
+	return false;
+}
+
+enum sink_result
+pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
+        int64_t timeout_ms, struct sink_error *error)
+{
+	pg_close(pg);
+	pg->timeout_ms = timeout_ms;
+	pg->conn = PQconnectdbParams(keywords, values, 1);
+	if (!pg->conn)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	if (PQstatus(pg->conn) != CONNECTION_OK) {
+		set_text(error, PQerrorMessage(pg->conn));
+		return is_refusal(error->text) ? SINK_SETUP : SINK_AWAY;
+	}
+	if (PQsetnonblocking(pg->conn, 1) < 0)
+		return lost(pg, error);
+	return SINK_DONE;
+}
+
+void
+pg_close(struct pg *pg)
+{
+	PQfinish(pg->conn); /* takes NULL */
+	pg->conn = NULL;
+}
+
+void
+pg_begin(struct pg *pg)
+{
+	pg->deadline_ms = clock_mono_ms() + (uint64_t)pg->timeout_ms;
+}
+
+/* Wait for the socket; input is taken in at once, or the server may stall. */
+static enum sink_result
+wait_socket(struct pg *pg, short events, struct sink_error *error)
+{
+	struct pollfd p = {.fd = PQsocket(pg->conn), .events = events};
+	uint64_t now = clock_mono_ms();
+	int n;
+
+	if (now >= pg->deadline_ms)
+		return pg_fail(error, SINK_AWAY,
+		               "no answer within timeout_ms = %lld",
+		               (long long)pg->timeout_ms);
+	n = poll(&p, 1, (int)(pg->deadline_ms - now));
+	if (n < 0 && errno != EINTR)
+		return pg_fail(error, SINK_AWAY, "poll: %s", strerror(errno));
+	if (n > 0 && (p.revents & ~POLLOUT) && !PQconsumeInput(pg->conn))
+		return lost(pg, error);
+	return SINK_DONE;
+}
+
+static enum sink_result
+flush(struct pg *pg, struct sink_error *error)
+{
+	for (;;) {
+		enum sink_result result;
+		int rc = PQflush(pg->conn);
+
+		if (rc == 0)
+			return SINK_DONE;
+		if (rc < 0)
+			return lost(pg, error);
+		result = wait_socket(pg, POLLIN | POLLOUT, error);
+		if (result != SINK_DONE)
+			return result;
+	}
+}
+
+enum sink_result
+pg_send(struct pg *pg, const char *sql, struct sink_error *error)
+{
+	if (!PQsendQuery(pg->conn, sql))
+		return lost(pg, error);
+	return flush(pg, error);
+}
+
+enum sink_result
+pg_next(struct pg *pg, PGresult **res, struct sink_error *error)
+{
+	while (PQisBusy(pg->conn)) {
+		enum sink_result result = wait_socket(pg, POLLIN, error);
+
+		if (result != SINK_DONE)
+			return result;
+	}
+	*res = PQgetResult(pg->conn);
+	return SINK_DONE;
+}
+
+enum sink_result
+pg_copy(struct pg *pg, const void *bytes, size_t n, struct sink_error *error)
+{
+	int rc = PQputCopyData(pg->conn, bytes, (int)n);
+
+	if (rc < 0)
+		return lost(pg, error);
+	/* 0 is for memory only: flush has emptied it the last time. */
+	if (rc == 0)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	return flush(pg, error);
+}
+
+enum sink_result
+pg_copy_end(struct pg *pg, const char *why, struct sink_error *error)
+{
+	if (PQputCopyEnd(pg->conn, why) != 1)
+		return lost(pg, error);
+	return flush(pg, error);
+}
+
+static bool
+is_error(const PGresult *res)
+{
+	ExecStatusType status = PQresultStatus(res);
+
+	return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+}
+
+enum sink_result
+pg_run(struct pg *pg, const char *sql, PGresult **res, struct sink_error *error)
+{
+	enum sink_result result = pg_send(pg, sql, error);
+	PGresult *last = NULL, *next = NULL;
+
+	while (result == SINK_DONE &&
+	       (result = pg_next(pg, &next, error)) == SINK_DONE && next) {
+		PQclear(last);
+		last = next;
+		if (is_error(last))
+			break;
+	}
+	if (result == SINK_DONE && last && is_error(last)) {
+		result = pg_class(last, error);
+		if (result == SINK_REJECT)
+			result = SINK_SETUP;
+		/* The rest of the answer: nothing but its end. */
+		while (pg_next(pg, &next, error) == SINK_DONE && next)
+			PQclear(next);
+	}
+	if (result == SINK_DONE && res)
+		*res = last;
+	else
+		PQclear(last);
+	return result;
+}
+
+enum sink_result
+pg_class_state(const char *s)
+{
+	static const struct {
+		const char *prefix; /* the first that fits counts */
+		enum sink_result result;
+	} classes[] = {
+	    {"22", SINK_REJECT},    /* data exception */
+	    {"23", SINK_REJECT},    /* integrity constraint violation */
+	    {"44", SINK_REJECT},    /* check option of a view */
+	    {"54", SINK_REJECT},    /* too long for an index, too deep */
+	    {"P0001", SINK_REJECT}, /* a trigger has refused the row */
+	    {"P0", SINK_SETUP},     /* a trigger is broken */
+	    {"0A", SINK_SETUP},     /* not supported */
+	    {"21", SINK_SETUP},     /* cardinality */
+	    {"28", SINK_SETUP},     /* authorization */
+	    {"3D", SINK_SETUP},     /* no such database */
+	    {"3F", SINK_SETUP},     /* no such schema */
+	    {"42", SINK_SETUP},     /* no such table, no permission */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+		size_t n = strlen(classes[i].prefix);
+
+		if (strncmp(s, classes[i].prefix, n) == 0)
+			return classes[i].result;
+	}
+	return SINK_AWAY;
+}
+
+enum sink_result
+pg_class(const PGresult *res, struct sink_error *error)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	const char *where = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	const char *line = where ? strstr(where, ", line ") : NULL;
+	char *value;
+
+	set_text(error, text ? text : PQresultErrorMessage(res));
+	if (!state) /* libpq's own: the connection is gone */
+		return SINK_AWAY;
+	(void)snprintf(error->code, sizeof error->code, "%s", state);
+	/* 'invalid input syntax for type x: "..."': not the event's data. */
+	value =
+	    strncmp(state, "22", 2) == 0 ? strstr(error->text, ": \"") : NULL;
+	if (value)
+		*value = '\0';
+	if (line)
+		error->bad_event = strtoul(line + 7, NULL, 10);
+	return pg_class_state(state);
+}
+
+int
+pg_add_literal(struct pg *pg, struct buf *out, const char *text)
+{
+	char *quoted = PQescapeLiteral(pg->conn, text, strlen(text));
+	int rc;
+
+	if (!quoted)
+		return -ENOMEM;
+	rc = buf_add(out, quoted, strlen(quoted));
+	PQfreemem(quoted);
+	return rc;
+}

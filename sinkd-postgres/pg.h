@@ -1,0 +1,74 @@
+/*
+ * pg - a connection to PostgreSQL on which nothing takes longer than its
+ * deadline, and which classes what goes wrong.
+ */
+#ifndef SINKD_POSTGRES_PG_H
+#define SINKD_POSTGRES_PG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpq-fe.h>
+
+#include "libsink/sink.h"
+
+struct pg {
+	PGconn *conn; /* owned; NULL when closed */
+	int64_t timeout_ms;
+	uint64_t deadline_ms; /* of the operation at work */
+};
+
+/*
+ * Connect with libpq's keywords and values (the arrays end with NULL).
+ * Returns SINK_DONE; else pg_close.
+ */
+enum sink_result pg_open(struct pg *pg, const char *const *keywords,
+                         const char *const *values, int64_t timeout_ms,
+                         struct sink_error *error);
+void pg_close(struct pg *pg);
+
+/* Start the time of an operation: what follows ends within timeout_ms. */
+void pg_begin(struct pg *pg);
+
+/* Send a query string, one or more statements. */
+enum sink_result pg_send(struct pg *pg, const char *sql,
+                         struct sink_error *error);
+
+/*
+ * The next result of what was sent: *res, which the caller PQclears, or NULL
+ * behind the last one.  A result that is an error is a result here: see
+ * pg_class.
+ */
+enum sink_result pg_next(struct pg *pg, PGresult **res,
+                         struct sink_error *error);
+
+/* Send COPY data, and wait until it is out of our memory. */
+enum sink_result pg_copy(struct pg *pg, const void *bytes, size_t n,
+                         struct sink_error *error);
+
+/* End the COPY: well, or (with `why`) by making the server fail it. */
+enum sink_result pg_copy_end(struct pg *pg, const char *why,
+                             struct sink_error *error);
+
+/*
+ * Run statements.  The last one's result is in *res, when res is not NULL;
+ * the caller PQclears it.  Errors are classed; an error of data is one of
+ * set-up here, since no event is involved.
+ */
+enum sink_result pg_run(struct pg *pg, const char *sql, PGresult **res,
+                        struct sink_error *error);
+
+/* Class a failed result, and fill in error. */
+enum sink_result pg_class(const PGresult *res, struct sink_error *error);
+
+/* The class of a SQLSTATE. */
+enum sink_result pg_class_state(const char *sqlstate);
+
+/* Append a quoted literal or identifier; returns 0 or -errno. */
+MUST_USE int pg_add_literal(struct pg *pg, struct buf *out, const char *text);
+
+/* Note text in error and return result. */
+enum sink_result pg_fail(struct sink_error *error, enum sink_result result,
+                         const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#endif

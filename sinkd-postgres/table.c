@@ -1,0 +1,262 @@
+/* table - see table.h. */
+#include "sinkd-postgres/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/log.h"
+
+#define SQL_MAX (16 * KIB)
+
+/* PostgreSQL's built-in types; their numbers never change. */
+enum {
+	OID_INT8 = 20,
+	OID_TEXT = 25,
+	OID_JSON = 114,
+	OID_VARCHAR = 1043,
+	OID_TIMESTAMP = 1114,
+	OID_TIMESTAMPTZ = 1184,
+	OID_UUID = 2950,
+	OID_JSONB = 3802,
+};
+
+static const struct {
+	Oid type;
+	enum copy_kind kind;
+	unsigned fields; /* bits: 1 << copy_field */
+} holds[] = {
+    {OID_TEXT, COPY_TEXT,
+     1 << COPY_ID | 1 << COPY_TYPE | 1 << COPY_USER_ID | 1 << COPY_PAYLOAD},
+    {OID_VARCHAR, COPY_TEXT,
+     1 << COPY_ID | 1 << COPY_TYPE | 1 << COPY_USER_ID | 1 << COPY_PAYLOAD},
+    {OID_UUID, COPY_UUID, 1 << COPY_ID | 1 << COPY_USER_ID},
+    {OID_JSON, COPY_TEXT, 1 << COPY_PAYLOAD},
+    {OID_JSONB, COPY_JSONB, 1 << COPY_PAYLOAD},
+    {OID_TIMESTAMPTZ, COPY_TIMESTAMP,
+     1 << COPY_CREATED_AT | 1 << COPY_RECEIVED_AT},
+    {OID_TIMESTAMP, COPY_TIMESTAMP,
+     1 << COPY_CREATED_AT | 1 << COPY_RECEIVED_AT},
+    {OID_INT8, COPY_INT8_MS, 1 << COPY_CREATED_AT | 1 << COPY_RECEIVED_AT},
+};
+
+static const char *const allowed[COPY_FIELDS] = {
+    [COPY_ID] = "text, varchar or uuid",
+    [COPY_TYPE] = "text or varchar",
+    [COPY_USER_ID] = "text, varchar or uuid",
+    [COPY_PAYLOAD] = "jsonb, json, text or varchar",
+    [COPY_CREATED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
+    [COPY_RECEIVED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
+};
+
+static int
+find_field(const char *column)
+{
+	for (int i = 0; i < COPY_FIELDS; i++) {
+		if (strcmp(column, copy_field_name((enum copy_field)i)) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static Oid
+oid_of(const PGresult *res, int row, int column)
+{
+	return (Oid)strtoul(PQgetvalue(res, row, column), NULL, 10);
+}
+
+/* Decide how the field is written for the column's type. */
+static enum sink_result
+set_kind(struct table *t, enum copy_field field, Oid type,
+         const char *type_name, struct sink_error *error)
+{
+	for (size_t i = 0; i < ARRAY_LEN(holds); i++) {
+		if (holds[i].type == type && holds[i].fields >> field & 1) {
+			t->columns.kind[field] = holds[i].kind;
+			return SINK_DONE;
+		}
+	}
+	return pg_fail(
+	    error, SINK_SETUP, "column %s of %s has type %s: must be %s",
+	    copy_field_name(field), t->name, type_name, allowed[field]);
+}
+
+/* Rows: name, type, base type, its name, must be given. */
+static enum sink_result
+read_columns(struct table *t, const PGresult *res, struct sink_error *error)
+{
+	bool seen[COPY_FIELDS] = {0};
+
+	for (int row = 0; row < PQntuples(res); row++) {
+		const char *name = PQgetvalue(res, row, 0);
+		int field = find_field(name);
+		enum sink_result result;
+
+		if (field < 0) {
+			if (PQgetvalue(res, row, 4)[0] == 't')
+				return pg_fail(error, SINK_SETUP,
+				               "column %s of %s is NOT NULL "
+				               "and has no default: leat has "
+				               "no value for it",
+				               name, t->name);
+			continue;
+		}
+		seen[field] = true;
+		t->types[field] = oid_of(res, row, 1);
+		result =
+		    set_kind(t, (enum copy_field)field, oid_of(res, row, 2),
+		             PQgetvalue(res, row, 3), error);
+		if (result != SINK_DONE)
+			return result;
+	}
+	for (int i = 0; i < COPY_FIELDS; i++) {
+		if (!seen[i])
+			return pg_fail(
+			    error, SINK_SETUP,
+			    "%s has no column %s: it must be %s", t->name,
+			    copy_field_name((enum copy_field)i), allowed[i]);
+	}
+	return SINK_DONE;
+}
+
+/* Run a query with the name as its one literal, between head and tail. */
+static enum sink_result
+ask(struct pg *pg, const char *head, const char *name, const char *tail,
+    PGresult **res, struct sink_error *error)
+{
+	enum sink_result result;
+	struct buf sql;
+	int rc;
+
+	buf_init(&sql, SQL_MAX);
+	rc = buf_addf(&sql, "%s", head);
+	if (rc == 0)
+		rc = pg_add_literal(pg, &sql, name);
+	if (rc == 0)
+		rc = buf_add(&sql, tail, strlen(tail) + 1);
+	if (rc < 0)
+		result = pg_fail(error, SINK_AWAY, "%s", strerror(-rc));
+	else
+		result = pg_run(pg, (const char *)sql.data, res, error);
+	buf_fini(&sql);
+	return result;
+}
+
+static enum sink_result
+find_table(struct table *t, struct pg *pg, const char *name,
+           struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result =
+	    ask(pg,
+	        "SELECT quote_ident(n.nspname) || '.' || "
+	        "quote_ident(c.relname), c.relkind IN ('r', 'p'), "
+	        "c.relpersistence = 'u', has_table_privilege(c.oid, 'INSERT') "
+	        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+	        "WHERE c.oid = to_regclass(",
+	        name, ")", &res, error);
+
+	if (result != SINK_DONE)
+		return result;
+	if (PQntuples(res) == 0)
+		result = pg_fail(error, SINK_SETUP,
+		                 "table %s does not exist: create it, or set "
+		                 "create_table = yes",
+		                 name);
+	else if (PQgetvalue(res, 0, 1)[0] != 't')
+		result = pg_fail(error, SINK_SETUP, "%s is not a table", name);
+	else if (PQgetvalue(res, 0, 3)[0] != 't')
+		result = pg_fail(error, SINK_SETUP,
+		                 "no permission: GRANT INSERT ON %s TO %s",
+		                 PQgetvalue(res, 0, 0), PQuser(pg->conn));
+	else if (PQgetvalue(res, 0, 2)[0] == 't')
+		log_warn("table is UNLOGGED: a crash of the server empties it "
+		         "table=%s",
+		         log_quote(name));
+	if (result == SINK_DONE)
+		(void)snprintf(t->name, sizeof t->name, "%s",
+		               PQgetvalue(res, 0, 0));
+	PQclear(res);
+	return result;
+}
+
+static enum sink_result
+check_unique(struct table *t, struct pg *pg, struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result =
+	    ask(pg,
+	        "SELECT 1 FROM pg_index i JOIN pg_attribute a "
+	        "ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
+	        "WHERE i.indisunique AND i.indisvalid AND i.indimmediate "
+	        "AND i.indnkeyatts = 1 AND i.indpred IS NULL "
+	        "AND i.indexprs IS NULL AND a.attname = 'id' "
+	        "AND i.indrelid = to_regclass(",
+	        t->name, ")", &res, error);
+
+	if (result != SINK_DONE)
+		return result;
+	if (PQntuples(res) == 0)
+		result = pg_fail(error, SINK_SETUP,
+		                 "dedup_by_id needs a unique index: CREATE "
+		                 "UNIQUE INDEX ON %s (id)",
+		                 t->name);
+	PQclear(res);
+	return result;
+}
+
+enum sink_result
+table_read(struct table *t, struct pg *pg, const char *name, bool dedup_by_id,
+           struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result = find_table(t, pg, name, error);
+
+	if (result == SINK_DONE)
+		result = ask(
+		    pg,
+		    "SELECT a.attname, a.atttypid, CASE t.typtype WHEN 'd' "
+		    "THEN t.typbasetype ELSE t.oid END, "
+		    "format_type(a.atttypid, a.atttypmod), a.attnotnull AND "
+		    "NOT a.atthasdef AND a.attidentity = '' "
+		    "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
+		    "WHERE a.attnum > 0 AND NOT a.attisdropped "
+		    "AND a.attrelid = to_regclass(",
+		    t->name, ")", &res, error);
+	if (result == SINK_DONE)
+		result = read_columns(t, res, error);
+	PQclear(res);
+	if (result == SINK_DONE && dedup_by_id)
+		result = check_unique(t, pg, error);
+	return result;
+}
+
+int
+table_add_types_query(const struct table *t, struct pg *pg, struct buf *sql)
+{
+	int rc = buf_addf(sql, "SELECT attname, atttypid FROM pg_attribute "
+	                       "WHERE NOT attisdropped AND attname IN (");
+
+	for (int i = 0; rc == 0 && i < COPY_FIELDS; i++)
+		rc = buf_addf(sql, "%s'%s'", i ? ", " : "",
+		              copy_field_name((enum copy_field)i));
+	if (rc == 0)
+		rc = buf_addf(sql, ") AND attrelid = to_regclass(");
+	if (rc == 0)
+		rc = pg_add_literal(pg, sql, t->name);
+	return rc < 0 ? rc : buf_addf(sql, ")");
+}
+
+bool
+table_unchanged(const struct table *t, const PGresult *types)
+{
+	if (PQntuples(types) != COPY_FIELDS)
+		return false;
+	for (int row = 0; row < COPY_FIELDS; row++) {
+		int field = find_field(PQgetvalue(types, row, 0));
+
+		if (field < 0 || t->types[field] != oid_of(types, row, 1))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,38 @@
+/*
+ * table - the table that events go to, as the server describes it: which of
+ * its columns take which field, and whether they can.
+ */
+#ifndef SINKD_POSTGRES_TABLE_H
+#define SINKD_POSTGRES_TABLE_H
+
+#include "sinkd-postgres/copy.h"
+#include "sinkd-postgres/pg.h"
+
+#define TABLE_NAME_MAX 300
+
+struct table {
+	char name[TABLE_NAME_MAX]; /* qualified and quoted */
+	struct copy_columns columns;
+	Oid types[COPY_FIELDS]; /* of the columns, domains as themselves */
+};
+
+/*
+ * Find the table by its name as set (an SQL name, perhaps with its schema)
+ * and check it.  With dedup_by_id it needs a unique index on id.  Returns
+ * SINK_DONE, or SINK_SETUP with what has to be changed.
+ */
+enum sink_result table_read(struct table *t, struct pg *pg, const char *name,
+                            bool dedup_by_id, struct sink_error *error);
+
+/*
+ * Append a query whose one result has COPY_FIELDS rows, the types of the
+ * columns as they are now.  table_unchanged then compares.
+ */
+MUST_USE int table_add_types_query(const struct table *t, struct pg *pg,
+                                   struct buf *sql);
+bool table_unchanged(const struct table *t, const PGresult *types);
+
+/* The names of the columns, for SQL. */
+#define TABLE_COLUMNS "id, type, user_id, payload, created_at, received_at"
+
+#endif
