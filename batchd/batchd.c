@@ -1,0 +1,29 @@
+/* batchd - the log: keeps events on disk and feeds the sinks. */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "batchd/server.h"
+#include "libbase/conf.h"
+#include "libbase/log.h"
+
+int
+main(int argc, char **argv)
+{
+	struct settings settings = {0};
+	static struct server server;
+	int rc;
+
+	log_init("batchd");
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
+	rc = settings_load(&settings, argc, argv);
+	if (rc == CONF_RUN) {
+		rc = server_open(&server, &settings);
+		if (rc == 0)
+			rc = server_run(&server);
+		server_close(&server);
+		if (rc == 0)
+			log_info("stopped");
+	}
+	settings_free(&settings);
+	return rc;
+}

@@ -1,0 +1,219 @@
+/* cursor - see cursor.h. */
+#include "batchd/cursor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "batchd/bytes.h"
+
+#define SLOT_BYTES 120
+#define SLOT_DISTANCE 2048
+#define STREAM_AT 32
+#define NAME_AT 48
+#define SUM_AT 112
+
+static const uint8_t cursor_magic[8] = "LEATCUR1";
+
+_Static_assert(NAME_AT + FRAME_NAME_MAX == SUM_AT, "the name fills its field");
+
+static void
+slot_put(const struct cursor *c, const struct cursor_slot *slot,
+         uint8_t out[SLOT_BYTES])
+{
+	memset(out, 0, SLOT_BYTES);
+	memcpy(out, cursor_magic, sizeof cursor_magic);
+	put64(out + 8, slot->sequence);
+	put64(out + 16, slot->committed);
+	put64(out + 24, slot->in_flight_end);
+	memcpy(out + STREAM_AT, c->stream, STREAM_ID_BYTES);
+	memcpy(out + NAME_AT, c->name, strlen(c->name));
+	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
+}
+
+/* Returns 0, -EBADMSG, or -ESTALE for another stream's or sink's slot. */
+static int
+slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
+          struct cursor_slot *slot)
+{
+	char name[FRAME_NAME_MAX + 1] = {0};
+
+	if (memcmp(in, cursor_magic, sizeof cursor_magic) != 0 ||
+	    get64(in + SUM_AT) != XXH3_64bits(in, SUM_AT))
+		return -EBADMSG;
+	memcpy(name, in + NAME_AT, FRAME_NAME_MAX);
+	if (memcmp(in + STREAM_AT, c->stream, STREAM_ID_BYTES) != 0 ||
+	    strcmp(name, c->name) != 0)
+		return -ESTALE;
+	slot->sequence = get64(in + 8);
+	slot->committed = get64(in + 16);
+	slot->in_flight_end = get64(in + 24);
+	if (slot->in_flight_end <= slot->committed)
+		return -EBADMSG;
+	return 0;
+}
+
+static uint64_t
+slot_at(const struct cursor_slot *slot)
+{
+	return slot->sequence % 2 * SLOT_DISTANCE;
+}
+
+void
+cursor_path(const char *sink, char out[CURSOR_PATH_BYTES])
+{
+	(void)snprintf(out, CURSOR_PATH_BYTES, "cursors/%s.cursor", sink);
+}
+
+static void
+init(struct cursor *c, const char *sink, const uint8_t stream[STREAM_ID_BYTES])
+{
+	*c = (struct cursor){.file = -1};
+	(void)snprintf(c->name, sizeof c->name, "%s", sink);
+	memcpy(c->stream, stream, STREAM_ID_BYTES);
+}
+
+int
+cursor_open(struct cursor *c, struct disk *d, const char *sink,
+            const uint8_t stream[STREAM_ID_BYTES])
+{
+	uint8_t bytes[CURSOR_FILE_BYTES] = {0};
+	char path[CURSOR_PATH_BYTES];
+	struct cursor_slot slot;
+	bool found = false;
+	ssize_t n;
+	int rc = -EBADMSG;
+
+	init(c, sink, stream);
+	cursor_path(sink, path);
+	c->file = d->open(d, path, false);
+	if (c->file < 0)
+		return c->file;
+	n = disk_read(d, c->file, bytes, sizeof bytes, 0);
+	if (n < 0)
+		rc = (int)n;
+	for (int i = 0; n >= 0 && i < 2; i++) {
+		int one = slot_read(c, bytes + i * SLOT_DISTANCE, &slot);
+
+		if (one == -ESTALE)
+			rc = one;
+		if (one == 0 && (!found || slot.sequence > c->now.sequence)) {
+			c->now = c->durable = slot;
+			found = true;
+		}
+	}
+	if (found)
+		return 0;
+	cursor_close(c, d);
+	return rc;
+}
+
+int
+cursor_stream(struct disk *d, const char *sink, uint8_t stream[STREAM_ID_BYTES])
+{
+	uint8_t bytes[CURSOR_FILE_BYTES] = {0};
+	char path[CURSOR_PATH_BYTES];
+	struct cursor_slot slot;
+	struct cursor c;
+	ssize_t n;
+	int rc = -EBADMSG, file;
+
+	cursor_path(sink, path);
+	file = d->open(d, path, false);
+	if (file < 0)
+		return file;
+	n = disk_read(d, file, bytes, sizeof bytes, 0);
+	d->close(d, file);
+	if (n < 0)
+		return (int)n;
+	for (int i = 0; rc < 0 && i < 2; i++) {
+		const uint8_t *at = bytes + i * SLOT_DISTANCE;
+
+		init(&c, sink, at + STREAM_AT);
+		rc = slot_read(&c, at, &slot);
+	}
+	if (rc == 0)
+		memcpy(stream, c.stream, STREAM_ID_BYTES);
+	return rc;
+}
+
+int
+cursor_create(struct cursor *c, struct disk *d, const char *sink,
+              const uint8_t stream[STREAM_ID_BYTES], uint64_t committed)
+{
+	uint8_t bytes[CURSOR_FILE_BYTES] = {0};
+	const char *temporary = "cursors/new.tmp";
+	char path[CURSOR_PATH_BYTES];
+	int rc;
+
+	init(c, sink, stream);
+	c->now = (struct cursor_slot){2, committed, CURSOR_NO_BATCH};
+	slot_put(c, &c->now, bytes);
+	cursor_path(sink, path);
+	c->file = d->open(d, temporary, true);
+	if (c->file < 0)
+		return c->file;
+	rc = disk_write(d, c->file, bytes, sizeof bytes, 0);
+	if (rc == 0)
+		rc = d->sync(d, c->file);
+	if (rc == 0)
+		rc = d->rename(d, temporary, path);
+	if (rc == 0)
+		rc = d->sync_dir(d, "cursors");
+	if (rc < 0)
+		cursor_close(c, d);
+	else
+		c->durable = c->now;
+	return rc;
+}
+
+void
+cursor_close(struct cursor *c, struct disk *d)
+{
+	if (c->file >= 0)
+		d->close(d, c->file);
+	c->file = -1;
+}
+
+void
+cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end)
+{
+	if (c->now.committed == committed &&
+	    c->now.in_flight_end == in_flight_end)
+		return;
+	c->now.committed = committed;
+	c->now.in_flight_end = in_flight_end;
+	c->dirty = true;
+}
+
+bool
+cursor_begin(struct cursor *c)
+{
+	if (c->busy || !c->dirty)
+		return false;
+	c->now.sequence++;
+	c->writing = c->now;
+	c->busy = true;
+	c->dirty = false;
+	return true;
+}
+
+int
+cursor_write(const struct cursor *c, struct disk *d)
+{
+	uint8_t bytes[SLOT_BYTES];
+	int rc;
+
+	slot_put(c, &c->writing, bytes);
+	rc = disk_write(d, c->file, bytes, sizeof bytes, slot_at(&c->writing));
+	return rc < 0 ? rc : d->sync(d, c->file);
+}
+
+void
+cursor_end(struct cursor *c)
+{
+	c->durable = c->writing;
+	c->busy = false;
+}

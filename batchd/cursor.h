@@ -1,0 +1,71 @@
+/*
+ * cursor - how far one sink is: a small file, written in two slots in turn,
+ * so that a torn write leaves the one before (docs/log-format.md).
+ *
+ * The fields are the main thread's.  cursor_write runs on any thread, on a
+ * copy of them: cursor_begin takes it, cursor_end says what is durable now.
+ */
+#ifndef BATCHD_CURSOR_H
+#define BATCHD_CURSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batchd/disk.h"
+#include "batchd/segment.h"
+#include "libproto/frame.h"
+
+#define CURSOR_FILE_BYTES 4096
+#define CURSOR_NO_BATCH UINT64_MAX
+
+struct cursor_slot {
+	uint64_t sequence;
+	uint64_t committed;     /* the next offset the sink wants */
+	uint64_t in_flight_end; /* or CURSOR_NO_BATCH */
+};
+
+struct cursor {
+	char name[FRAME_NAME_MAX + 1]; /* of the sink */
+	uint8_t stream[STREAM_ID_BYTES];
+	int file;                   /* -1 when closed */
+	struct cursor_slot now;     /* what the sink has told */
+	struct cursor_slot writing; /* being written */
+	struct cursor_slot durable; /* on disk: decides what is deleted */
+	bool busy;                  /* between begin and end */
+	bool dirty;                 /* now is ahead of durable and writing */
+};
+
+/* Name of the sink's file, "cursors/<sink>.cursor". */
+#define CURSOR_PATH_BYTES (8 + FRAME_NAME_MAX + 7 + 1)
+void cursor_path(const char *sink, char out[CURSOR_PATH_BYTES]);
+
+/*
+ * Open the cursor of `sink`.  Returns 0; -ENOENT when it has no file;
+ * -EBADMSG when neither slot is valid; -ESTALE when it is of another stream;
+ * or -errno.  c is closed unless 0.
+ */
+MUST_USE int cursor_open(struct cursor *c, struct disk *d, const char *sink,
+                         const uint8_t stream[STREAM_ID_BYTES]);
+
+/* The stream that the cursor of `sink` is of.  Returns 0 or as cursor_open. */
+MUST_USE int cursor_stream(struct disk *d, const char *sink,
+                           uint8_t stream[STREAM_ID_BYTES]);
+
+/*
+ * Create (or replace a damaged) file for `sink` at `committed`; durable when
+ * this returns 0.
+ */
+MUST_USE int cursor_create(struct cursor *c, struct disk *d, const char *sink,
+                           const uint8_t stream[STREAM_ID_BYTES],
+                           uint64_t committed);
+
+void cursor_close(struct cursor *c, struct disk *d);
+
+void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
+
+/* Whether there is something to write now; then cursor_write must follow. */
+MUST_USE bool cursor_begin(struct cursor *c);
+MUST_USE int cursor_write(const struct cursor *c, struct disk *d);
+void cursor_end(struct cursor *c);
+
+#endif

@@ -1,0 +1,270 @@
+/* disk - see disk.h. */
+#include "batchd/disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static int
+dir_of(struct disk *d)
+{
+	return ((struct disk_real *)(void *)d)->dir;
+}
+
+static int
+real_open(struct disk *d, const char *name, bool create)
+{
+	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
+	int fd = openat(dir_of(d), name, flags, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void
+real_close(struct disk *d, int file)
+{
+	(void)d;
+	(void)close(file); /* what must last was synced before */
+}
+
+static ssize_t
+real_pread(struct disk *d, int file, void *buf, size_t n, uint64_t at)
+{
+	ssize_t got = pread(file, buf, n, (off_t)at);
+
+	(void)d;
+	return got < 0 ? -errno : got;
+}
+
+static ssize_t
+real_pwrite(struct disk *d, int file, const void *buf, size_t n, uint64_t at)
+{
+	ssize_t put = pwrite(file, buf, n, (off_t)at);
+
+	(void)d;
+	return put < 0 ? -errno : put;
+}
+
+static int
+real_sync(struct disk *d, int file)
+{
+	(void)d;
+	return fdatasync(file) < 0 ? -errno : 0;
+}
+
+static int
+real_truncate(struct disk *d, int file, uint64_t bytes)
+{
+	(void)d;
+	return ftruncate(file, (off_t)bytes) < 0 ? -errno : 0;
+}
+
+static int
+real_allocate(struct disk *d, int file, uint64_t bytes)
+{
+	(void)d;
+	return -posix_fallocate(file, 0, (off_t)bytes);
+}
+
+static int
+real_drop_cache(struct disk *d, int file)
+{
+	(void)d;
+	return -posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static void
+real_will_need(struct disk *d, int file, uint64_t at, uint64_t n)
+{
+	(void)d;
+	(void)posix_fadvise(file, (off_t)at, (off_t)n, POSIX_FADV_WILLNEED);
+}
+
+static int64_t
+real_size(struct disk *d, int file)
+{
+	struct stat st;
+
+	(void)d;
+	return fstat(file, &st) < 0 ? -errno : st.st_size;
+}
+
+static int
+real_rename(struct disk *d, const char *from, const char *to)
+{
+	int dir = dir_of(d);
+
+	return renameat(dir, from, dir, to) < 0 ? -errno : 0;
+}
+
+static int
+real_unlink(struct disk *d, const char *name)
+{
+	return unlinkat(dir_of(d), name, 0) < 0 ? -errno : 0;
+}
+
+static int
+real_mkdir(struct disk *d, const char *name)
+{
+	if (mkdirat(dir_of(d), name, 0750) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int
+open_folder(struct disk *d, const char *folder)
+{
+	int fd = openat(dir_of(d), folder[0] ? folder : ".",
+	                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int
+real_sync_dir(struct disk *d, const char *folder)
+{
+	int fd = open_folder(d, folder), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = fsync(fd) < 0 ? -errno : 0;
+	(void)close(fd); /* synced, or the error is known */
+	return rc;
+}
+
+static int
+real_list(struct disk *d, const char *folder,
+          int (*on_name)(void *arg, const char *name), void *arg)
+{
+	int fd = open_folder(d, folder), rc = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	if (fd < 0)
+		return fd;
+	dir = fdopendir(fd);
+	if (!dir) {
+		rc = -errno;
+		(void)close(fd);
+		return rc;
+	}
+	while (rc == 0) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry) {
+			rc = -errno;
+			break;
+		}
+		if (entry->d_name[0] != '.')
+			rc = on_name(arg, entry->d_name);
+	}
+	(void)closedir(dir); /* read only */
+	return rc;
+}
+
+static int64_t
+real_free_bytes(struct disk *d)
+{
+	struct statvfs st;
+
+	if (fstatvfs(dir_of(d), &st) < 0)
+		return -errno;
+	return (int64_t)(st.f_bavail * st.f_frsize);
+}
+
+static const struct disk real_functions = {
+    .open = real_open,
+    .close = real_close,
+    .pread = real_pread,
+    .pwrite = real_pwrite,
+    .sync = real_sync,
+    .truncate = real_truncate,
+    .allocate = real_allocate,
+    .drop_cache = real_drop_cache,
+    .will_need = real_will_need,
+    .size = real_size,
+    .rename = real_rename,
+    .unlink = real_unlink,
+    .mkdir = real_mkdir,
+    .sync_dir = real_sync_dir,
+    .list = real_list,
+    .free_bytes = real_free_bytes,
+};
+
+int
+disk_real_open(struct disk_real *d, const char *path)
+{
+	int rc = 0;
+
+	*d = (struct disk_real){.disk = real_functions, .dir = -1, .lock = -1};
+	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+		return -errno;
+	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->dir < 0)
+		return -errno;
+	d->lock = openat(d->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (d->lock < 0)
+		rc = -errno;
+	else if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
+		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (rc < 0)
+		disk_real_close(d);
+	return rc;
+}
+
+void
+disk_real_close(struct disk_real *d)
+{
+	if (d->lock >= 0)
+		(void)close(d->lock); /* unlocks */
+	if (d->dir >= 0)
+		(void)close(d->dir); /* read only */
+	d->lock = d->dir = -1;
+}
+
+int
+disk_write(struct disk *d, int file, const void *buf, size_t n, uint64_t at)
+{
+	const uint8_t *p = buf;
+
+	while (n > 0) {
+		ssize_t put = d->pwrite(d, file, p, n, at);
+
+		if (put == -EINTR)
+			continue;
+		if (put < 0)
+			return (int)put;
+		if (put == 0)
+			return -EIO;
+		p += put;
+		at += (uint64_t)put;
+		n -= (size_t)put;
+	}
+	return 0;
+}
+
+ssize_t
+disk_read(struct disk *d, int file, void *buf, size_t n, uint64_t at)
+{
+	uint8_t *p = buf;
+	size_t used = 0;
+
+	while (used < n) {
+		ssize_t got = d->pread(d, file, p + used, n - used, at + used);
+
+		if (got == -EINTR)
+			continue;
+		if (got < 0)
+			return got;
+		if (got == 0)
+			break;
+		used += (size_t)got;
+	}
+	return (ssize_t)used;
+}

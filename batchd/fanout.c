@@ -1,0 +1,412 @@
+/* fanout - see fanout.h. */
+#include "batchd/fanout.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/log.h"
+
+/* Frames of one step: then other sinks and peers have their turn. */
+#define STEP_FRAMES 16
+
+int
+fanout_open(struct fanout *f, struct store *store, const char *name)
+{
+	int rc;
+
+	*f = (struct fanout){.store = store};
+	f->cursor.file = -1;
+	reader_init(&f->reader, store);
+	f->body = malloc(FRAME_BODY_MAX);
+	if (!f->body)
+		return -ENOMEM;
+	rc = cursor_open(&f->cursor, store->disk, name, store->stream);
+	if (rc == -ENOENT || rc == -EBADMSG) {
+		if (rc == -EBADMSG)
+			log_error("cursor is damaged: the sink starts at the "
+			          "oldest event kept, unless its store "
+			          "remembers more sink=%s",
+			          name);
+		return 0;
+	}
+	if (rc == -ESTALE)
+		log_error("cursor is of another log sink=%s: restore the log "
+		          "it belongs to, or remove the file",
+		          name);
+	else if (rc < 0)
+		log_error("cannot open a cursor sink=%s err=%s", name,
+		          log_quote(strerror(-rc)));
+	return rc;
+}
+
+int
+fanout_start(struct fanout *f, bool newest)
+{
+	struct store *s = f->store;
+	uint64_t at = newest ? s->durable_offset : store_first_offset(s);
+	char name[FRAME_NAME_MAX + 1];
+	int rc = 0;
+
+	if (f->cursor.file < 0) {
+		memcpy(name, f->cursor.name, sizeof name);
+		rc = cursor_create(&f->cursor, s->disk, name, s->stream, at);
+		if (rc < 0) {
+			log_error("cannot create a cursor sink=%s err=%s", name,
+			          log_quote(strerror(-rc)));
+			return rc;
+		}
+		log_info("new cursor sink=%s offset=%" PRIu64, name, at);
+	}
+	f->begin = f->cursor.now.committed;
+	return 0;
+}
+
+void
+fanout_close(struct fanout *f)
+{
+	if (!f->store)
+		return;
+	cursor_close(&f->cursor, f->store->disk);
+	reader_fini(&f->reader);
+	free(f->body);
+	*f = (struct fanout){0};
+}
+
+static void
+await(struct fanout *f)
+{
+	f->state = FANOUT_WAITING;
+	f->built = false;
+	f->batch_since_us = 0;
+}
+
+int
+fanout_subscribe(struct fanout *f, struct chan *chan,
+                 const struct frame *subscribe, bool accept_gap,
+                 const char **text)
+{
+	struct store *s = f->store;
+	uint64_t first = store_first_offset(s);
+	uint64_t at = f->cursor.now.committed;
+
+	if (subscribe->subscribe.has_position)
+		at = subscribe->subscribe.position;
+	if (at < first && accept_gap)
+		at = first;
+	if (at < first) {
+		*text =
+		    "the store's position is before the oldest event kept; "
+		    "batchd --accept-gap goes on without the events between";
+		return ERROR_BEHIND;
+	}
+	if (at > s->durable_offset) {
+		*text =
+		    "the store's position is beyond the log's end: it is of "
+		    "a log that has lost its end, or of another one";
+		return ERROR_AHEAD;
+	}
+	if (at != f->cursor.now.committed) {
+		if (at < f->cursor.now.committed)
+			log_warn("store has gone back: sending again sink=%s "
+			         "from=%" PRIu64 " cursor=%" PRIu64,
+			         f->cursor.name, at, f->cursor.now.committed);
+		cursor_set(&f->cursor, at, CURSOR_NO_BATCH);
+	}
+	f->chan = chan;
+	f->max_events = subscribe->subscribe.max_events;
+	f->max_bytes = subscribe->subscribe.max_bytes;
+	f->wait_ms = subscribe->subscribe.wait_ms;
+	f->stable = subscribe->subscribe.stable;
+	if (f->max_events == 0)
+		f->max_events = 1;
+	/* A record is sent whole. */
+	if (f->max_bytes < FRAME_BODY_MAX)
+		f->max_bytes = FRAME_BODY_MAX;
+	f->begin = at;
+	f->flush = false;
+	await(f);
+	/* How old its events are is not known: it need not wait. */
+	f->waiting_since_ms = at < s->durable_offset ? 1 : 0;
+	return 0;
+}
+
+void
+fanout_detach(struct fanout *f)
+{
+	f->chan = NULL;
+	f->state = FANOUT_AWAY;
+	f->built = false;
+	f->begin = f->cursor.now.committed;
+	if (f->waiting_since_ms == 0 && f->begin < f->store->durable_offset)
+		f->waiting_since_ms = 1;
+}
+
+int
+fanout_committed(struct fanout *f, uint64_t next_offset)
+{
+	if (f->state != FANOUT_IN_FLIGHT ||
+	    next_offset <= f->cursor.now.committed || next_offset > f->end)
+		return -EPROTO;
+	if (next_offset < f->end) {
+		/* A part of the batch; the rest stays in flight. */
+		cursor_set(&f->cursor, next_offset,
+		           f->stable ? f->end : CURSOR_NO_BATCH);
+		return 0;
+	}
+	cursor_set(&f->cursor, next_offset, CURSOR_NO_BATCH);
+	f->begin = next_offset;
+	await(f);
+	return 0;
+}
+
+void
+fanout_durable(struct fanout *f, uint64_t now_ms)
+{
+	uint64_t from =
+	    f->state == FANOUT_SENDING || f->state == FANOUT_IN_FLIGHT ||
+		    f->state == FANOUT_SYNCING || f->state == FANOUT_PLANNING
+		? f->limit
+		: f->begin;
+
+	if (f->waiting_since_ms == 0 && from < f->store->durable_offset)
+		f->waiting_since_ms = now_ms;
+}
+
+void
+fanout_cursor_written(struct fanout *f)
+{
+	if (f->state == FANOUT_SYNCING &&
+	    f->cursor.durable.in_flight_end == f->limit)
+		f->state = FANOUT_SENDING;
+}
+
+/* --- steps --- */
+
+static int
+send_frame(struct fanout *f, uint64_t offset, uint32_t count, bool last,
+           const uint8_t *body, size_t bytes)
+{
+	struct frame frame = {
+	    .type = FRAME_BATCH, .body = body, .body_bytes = bytes};
+
+	frame.batch.offset = offset;
+	frame.batch.count = count;
+	frame.batch.last = last;
+	return chan_send(f->chan, &frame);
+}
+
+/* Events that lie in the log, in bytes: as far as is known without reading. */
+static bool
+bytes_are_there(const struct fanout *f)
+{
+	const struct store *s = f->store;
+	uint64_t events = s->durable_offset - f->begin;
+
+	/* Average size of what was appended since the start. */
+	return s->appended_events > 0 &&
+	       (double)events * (double)s->appended_bytes >=
+	           (double)f->max_bytes * (double)s->appended_events;
+}
+
+/* Whether a batch is due; else when to look again. */
+static bool
+due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
+{
+	uint64_t there = f->store->durable_offset - f->begin;
+
+	if (there == 0)
+		return false;
+	if (there >= f->max_events || f->flush || bytes_are_there(f) ||
+	    now_ms - f->waiting_since_ms >= f->wait_ms)
+		return true;
+	*wake_ms = f->waiting_since_ms + f->wait_ms;
+	return false;
+}
+
+static int
+begin(struct fanout *f, uint64_t now_ms)
+{
+	uint64_t durable = f->store->durable_offset;
+	uint64_t planned = f->cursor.now.in_flight_end;
+	int rc = reader_seek(&f->reader, f->begin);
+
+	if (rc < 0)
+		return rc;
+	f->mark = reader_mark(&f->reader);
+	f->bytes_left = f->max_bytes;
+	f->limit = durable - f->begin > f->max_events ? f->begin + f->max_events
+	                                              : durable;
+	f->state = FANOUT_SENDING;
+	if (f->stable && planned != CURSOR_NO_BATCH && planned <= durable) {
+		/* The batch of before the crash, with the same end. */
+		f->limit = planned;
+		f->bytes_left = UINT64_MAX;
+	} else if (f->stable) {
+		f->state = FANOUT_PLANNING;
+	}
+	/* Events behind the limit wait from now on. */
+	f->waiting_since_ms = f->limit < durable ? now_ms : 0;
+	return 1;
+}
+
+static int
+wait_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
+{
+	int rc;
+
+	/* Promised again after a crash: at once, or a stable end is lost. */
+	if (due(f, now_ms, wake_ms) ||
+	    (f->stable && f->cursor.now.in_flight_end != CURSOR_NO_BATCH &&
+	     f->store->durable_offset > f->begin))
+		return begin(f, now_ms);
+	if (!f->flush || f->store->durable_offset > f->begin)
+		return 0;
+	rc = send_frame(f, f->begin, 0, true, NULL, 0);
+	if (rc < 0)
+		return rc;
+	f->flush = false;
+	return 0;
+}
+
+/* Read the next stretch into the body. */
+static int
+build(struct fanout *f)
+{
+	int rc;
+
+	f->stretch.body = f->body;
+	rc = reader_frame(&f->reader, f->limit, f->bytes_left, &f->stretch);
+	if (rc < 0) {
+		log_error("cannot read the log sink=%s offset=%" PRIu64
+		          " err=%s",
+		          f->cursor.name, f->reader.next_offset,
+		          log_quote(strerror(-rc)));
+		return rc;
+	}
+	f->bytes_left = f->bytes_left > f->stretch.bytes
+	                    ? f->bytes_left - f->stretch.bytes
+	                    : 0;
+	if (f->bytes_left == 0 || f->reader.next_offset >= f->limit)
+		f->stretch.ends = true;
+	f->built = true;
+	return 0;
+}
+
+static int
+plan_step(struct fanout *f)
+{
+	for (int i = 0; i < STEP_FRAMES; i++) {
+		int rc = build(f);
+
+		if (rc < 0)
+			return rc;
+		f->built = false;
+		if (!f->stretch.ends)
+			continue;
+		/* From now on the batch is begin..limit, whatever happens. */
+		f->limit = f->reader.next_offset;
+		f->bytes_left = UINT64_MAX;
+		cursor_set(&f->cursor, f->begin, f->limit);
+		f->state = FANOUT_SYNCING;
+		return reader_back(&f->reader, &f->mark);
+	}
+	return 1;
+}
+
+static int
+send_step(struct fanout *f)
+{
+	for (int i = 0; i < STEP_FRAMES; i++) {
+		const struct stretch *s = &f->stretch;
+		int rc = f->built ? 0 : build(f);
+
+		if (rc == 0 && s->count == 0) {
+			/* Everything up to the limit is lost: pass over it. */
+			cursor_set(&f->cursor, f->limit, CURSOR_NO_BATCH);
+			f->begin = f->limit;
+			await(f);
+			return 1;
+		}
+		if (rc == 0)
+			rc = send_frame(f, s->offset, s->count, s->ends,
+			                s->body, s->bytes);
+		if (rc < 0)
+			return rc;
+		f->built = false;
+		if (f->batch_since_us == 0)
+			f->batch_since_us = s->appended_us;
+		if (s->ends) {
+			f->end = f->reader.next_offset;
+			f->state = FANOUT_IN_FLIGHT;
+			if (f->end < f->limit) {
+				/* Cut short by its bytes or a gap. */
+				f->limit = f->end;
+				if (f->waiting_since_ms == 0)
+					f->waiting_since_ms = 1;
+			}
+			return 0;
+		}
+	}
+	return 1;
+}
+
+int
+fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
+{
+	*wake_ms = UINT64_MAX;
+	switch (f->state) {
+	case FANOUT_WAITING:
+		return wait_step(f, now_ms, wake_ms);
+	case FANOUT_PLANNING:
+		return plan_step(f);
+	case FANOUT_SENDING:
+		return send_step(f);
+	case FANOUT_AWAY:
+	case FANOUT_SYNCING:
+	case FANOUT_IN_FLIGHT:
+		break;
+	}
+	return 0;
+}
+
+uint64_t
+fanout_lag_events(const struct fanout *f)
+{
+	uint64_t committed = f->cursor.now.committed;
+
+	return f->store->durable_offset > committed
+	           ? f->store->durable_offset - committed
+	           : 0;
+}
+
+uint64_t
+fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us)
+{
+	if (fanout_lag_events(f) == 0)
+		return 0;
+	if (f->batch_since_us > 0)
+		return now_us > f->batch_since_us
+		           ? (uint64_t)(now_us - f->batch_since_us) / 1000
+		           : 0;
+	return f->waiting_since_ms > 1 ? now_ms - f->waiting_since_ms : 0;
+}
+
+const char *
+fanout_state_name(enum fanout_state state)
+{
+	switch (state) {
+	case FANOUT_AWAY:
+		return "away";
+	case FANOUT_WAITING:
+		return "waiting";
+	case FANOUT_PLANNING:
+	case FANOUT_SYNCING:
+	case FANOUT_SENDING:
+		return "sending";
+	case FANOUT_IN_FLIGHT:
+		return "in_flight";
+	}
+	return "?";
+}

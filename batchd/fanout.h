@@ -1,0 +1,107 @@
+/*
+ * fanout - cut batches from the log for one sink, and send them.
+ *
+ * A fanout exists for each sink in the settings, connected or not: its cursor
+ * holds the sink's events in the log.  One batch is in flight at a time (I8).
+ * fanout_step does one bounded piece of work; the server calls it from its
+ * loop.  Fanouts share nothing with each other (I11).  Main thread only.
+ */
+#ifndef BATCHD_FANOUT_H
+#define BATCHD_FANOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batchd/cursor.h"
+#include "batchd/reader.h"
+#include "libproto/chan.h"
+
+enum fanout_state {
+	FANOUT_AWAY,      /* no sink has subscribed */
+	FANOUT_WAITING,   /* for enough events, or for time */
+	FANOUT_PLANNING,  /* stable: finding where the batch ends */
+	FANOUT_SYNCING,   /* stable: that end is being made durable */
+	FANOUT_SENDING,   /* frames go out */
+	FANOUT_IN_FLIGHT, /* the sink has the batch */
+};
+
+struct fanout {
+	struct store *store; /* borrowed */
+	struct cursor cursor;
+	struct chan *chan; /* borrowed from the peer; NULL when away */
+	enum fanout_state state;
+	uint64_t max_events, max_bytes, wait_ms;
+	bool stable;
+
+	struct reader reader;
+	struct reader_mark mark; /* where the batch begins */
+	uint8_t *body;           /* FRAME_BODY_MAX bytes */
+	struct stretch stretch;  /* in body, not sent yet, if built */
+	bool built;
+
+	uint64_t begin;      /* of the batch, or of the one to come */
+	uint64_t limit;      /* the batch ends here at the latest */
+	uint64_t bytes_left; /* of max_bytes */
+	uint64_t end;        /* behind the batch in flight */
+	bool flush;          /* the sink wants what is there, now */
+
+	/* When the first event not in a batch became durable; 0: none is. */
+	uint64_t waiting_since_ms;
+	int64_t batch_since_us; /* wall clock of the first event in flight */
+};
+
+/*
+ * Open or create the cursor of sink `name`.  A missing or damaged cursor
+ * starts at the oldest event (I6), or at the newest if `newest`.  Returns 0,
+ * -ESTALE (cursor of another log) or -errno, after saying why.
+ */
+MUST_USE int fanout_open(struct fanout *f, struct store *store,
+                         const char *name);
+
+/* Once the log has started: create the cursor if there was none. */
+MUST_USE int fanout_start(struct fanout *f, bool newest);
+
+void fanout_close(struct fanout *f);
+
+/*
+ * A sink has subscribed over chan.  Returns 0, or the error to send it with
+ * a text.
+ */
+MUST_USE int fanout_subscribe(struct fanout *f, struct chan *chan,
+                              const struct frame *subscribe, bool accept_gap,
+                              const char **text);
+
+/* The sink is gone; its cursor stays. */
+void fanout_detach(struct fanout *f);
+
+/* Returns 0 or -EPROTO: nothing such was in flight. */
+MUST_USE int fanout_committed(struct fanout *f, uint64_t next_offset);
+
+/* The log's durable end has moved. */
+void fanout_durable(struct fanout *f, uint64_t now_ms);
+
+/* The cursor has been written. */
+void fanout_cursor_written(struct fanout *f);
+
+/* Whether the sink waits for its cursor to be written. */
+static inline bool
+fanout_wants_cursor(const struct fanout *f)
+{
+	return f->state == FANOUT_SYNCING;
+}
+
+/*
+ * Do some work.  Returns 1 when there is more at once; 0 when an event, a
+ * commit or *wake_ms (a time on the monotonic clock, UINT64_MAX for none)
+ * must come first; -EAGAIN when the socket is full; or -errno: the peer must
+ * be closed.
+ */
+MUST_USE int fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms);
+
+/* Events and milliseconds that the sink is behind. */
+uint64_t fanout_lag_events(const struct fanout *f);
+uint64_t fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us);
+
+const char *fanout_state_name(enum fanout_state state);
+
+#endif

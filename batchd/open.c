@@ -1,0 +1,211 @@
+/* open - how batchd starts and ends: the folder, the cursors, the socket. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "batchd/server.h"
+#include "libbase/clock.h"
+
+#define SOCKET_MODE 0660
+
+/* A cursor whose sink is no longer in the settings holds nothing back. */
+static int
+on_cursor_file(void *arg, const char *name)
+{
+	struct server *s = arg;
+	char path[CURSOR_PATH_BYTES];
+	struct cursor c;
+	struct slice sink;
+	const char *dot = strchr(name, '.');
+	int rc;
+
+	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+		return 0;
+	sink = (struct slice){name, (uint32_t)(dot - name)};
+	if (server_fanout(s, &sink))
+		return 0;
+	(void)snprintf(path, sizeof path, "cursors/%s", name);
+	char sink_name[FRAME_NAME_MAX + 1];
+	(void)snprintf(sink_name, sizeof sink_name, "%.*s", (int)sink.bytes,
+	               sink.data);
+	rc = cursor_open(&c, &s->disk.disk, sink_name, s->store.stream);
+	if (rc == 0)
+		cursor_close(&c, &s->disk.disk);
+	rc = s->disk.disk.unlink(&s->disk.disk, path);
+	if (rc < 0)
+		return rc;
+	log_warn("sink is no longer in [batchd] sinks: its events are released "
+	         "sink=%s offset=%" PRIu64,
+	         sink_name, c.now.committed);
+	return 0;
+}
+
+static int
+open_sinks(struct server *s)
+{
+	const struct settings *settings = s->settings;
+	uint64_t lowest = UINT64_MAX, highest = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < settings->sink_count; i++) {
+		struct fanout *f = &s->fanouts[s->fanout_count++];
+
+		rc = fanout_open(f, &s->store, settings->sink_names[i]);
+		if (rc < 0)
+			return rc == -ESTALE ? -ENOTRECOVERABLE : rc;
+		if (f->cursor.file < 0)
+			continue;
+		if (f->cursor.now.committed < lowest)
+			lowest = f->cursor.now.committed;
+		if (f->cursor.now.committed > highest)
+			highest = f->cursor.now.committed;
+	}
+	rc = s->disk.disk.list(&s->disk.disk, "cursors", on_cursor_file, s);
+	if (rc < 0)
+		return rc;
+	if (highest > s->store.next_offset && !settings->accept_gap) {
+		log_error("a sink's cursor is at offset %" PRIu64
+		          ", beyond the log's end at %" PRIu64
+		          ": the newest segment is missing; restore it, or "
+		          "start once with --accept-gap",
+		          highest, s->store.next_offset);
+		return -ENOTRECOVERABLE;
+	}
+	if (!store_complete(&s->store, lowest) && !settings->accept_gap) {
+		log_error("restore the missing segment, or start once with "
+		          "--accept-gap to go on without its events");
+		return -ENOTRECOVERABLE;
+	}
+	rc = store_start(&s->store, highest);
+	for (size_t i = 0; rc == 0 && i < s->fanout_count; i++)
+		rc = fanout_start(&s->fanouts[i],
+		                  settings->start == START_NEWEST);
+	return rc;
+}
+
+static int
+open_log(struct server *s)
+{
+	const struct settings *settings = s->settings;
+	struct store_conf conf = settings_store(settings);
+	int rc = disk_real_open(&s->disk, settings->dir);
+
+	if (rc == -EBUSY) {
+		log_error("another batchd has the log dir=%s",
+		          log_quote(settings->dir));
+		return EXIT_CONFIG;
+	}
+	if (rc < 0) {
+		log_error("cannot open the log's folder dir=%s err=%s",
+		          log_quote(settings->dir), log_quote(strerror(-rc)));
+		return rc == -ENOENT || rc == -EACCES ? EXIT_CONFIG
+		                                      : EXIT_FAILURE;
+	}
+	if (conf.fsync != FSYNC_ALWAYS)
+		log_warn("fsync is not always: events that were acknowledged "
+		         "can be lost in a power cut");
+	rc = store_open(&s->store, &s->disk.disk, &conf);
+	if (rc == 0)
+		rc = open_sinks(s);
+	if (rc == 0)
+		return 0;
+	log_error("cannot open the log dir=%s err=%s", log_quote(settings->dir),
+	          log_quote(strerror(-rc)));
+	return rc == -ENOTRECOVERABLE ? EXIT_CONFIG : EXIT_FAILURE;
+}
+
+/* Take the path, unless a batchd answers there. */
+static int
+listen_at(struct server *s, const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct chan probe;
+	int rc = chan_connect(&probe, path);
+
+	if (rc == 0) {
+		chan_close(&probe);
+		return -EADDRINUSE;
+	}
+	if (rc == -ECONNREFUSED && unlink(path) < 0)
+		return -errno;
+	if (strlen(path) >= sizeof addr.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	s->listener =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s->listener < 0)
+		return -errno;
+	/* Nobody can connect before listen: the mode is right by then. */
+	if (bind(s->listener, (struct sockaddr *)&addr, sizeof addr) < 0 ||
+	    chmod(path, SOCKET_MODE) < 0 || listen(s->listener, 64) < 0)
+		return -errno;
+	return 0;
+}
+
+int
+server_open(struct server *s, const struct settings *settings)
+{
+	int rc;
+
+	*s = (struct server){.settings = settings, .listener = -1};
+	s->store.file = s->disk.dir = s->disk.lock = -1;
+	s->started_ms = clock_mono_ms();
+	s->refusals = (struct log_limit){.interval_ms = 10000, .burst = 20};
+	buf_init(&s->status, FRAME_BODY_MAX);
+	s->scratch = malloc(FRAME_MAX);
+	s->peers = calloc((size_t)settings->max_connections, sizeof *s->peers);
+	if (!s->scratch || !s->peers) {
+		log_error("out of memory");
+		return EXIT_FAILURE;
+	}
+	rc = open_log(s);
+	if (rc != 0)
+		return rc;
+	rc = listen_at(s, settings->socket);
+	if (rc < 0) {
+		log_error("cannot listen socket=%s err=%s",
+		          log_quote(settings->socket),
+		          log_quote(strerror(-rc)));
+		return EXIT_FAILURE;
+	}
+	return 0;
+}
+
+/* A clean stop leaves the cursors as the sinks know them. */
+static void
+write_cursors(struct server *s)
+{
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		struct cursor *c = &s->fanouts[i].cursor;
+		int rc;
+
+		if (c->file < 0 || !cursor_begin(c))
+			continue;
+		rc = cursor_write(c, &s->disk.disk);
+		if (rc < 0)
+			log_warn("cannot write a cursor sink=%s err=%s",
+			         c->name, log_quote(strerror(-rc)));
+		cursor_end(c);
+	}
+}
+
+void
+server_close(struct server *s)
+{
+	write_cursors(s);
+	for (size_t i = 0; i < s->fanout_count; i++)
+		fanout_close(&s->fanouts[i]);
+	store_close(&s->store);
+	disk_real_close(&s->disk);
+	if (s->listener >= 0)
+		(void)close(s->listener); /* a socket: nothing to lose */
+	free(s->scratch);
+	free(s->peers);
+	buf_fini(&s->status);
+}

@@ -1,0 +1,372 @@
+/* peer - see peer.h. */
+#include "batchd/peer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "batchd/server.h"
+#include "libbase/clock.h"
+
+/* Frames that may wait for their answer; beyond, the peer is not read. */
+#define UNANSWERED_MAX 16384
+
+/* Say why on the wire, as far as that is possible, and close. */
+static int
+refuse(struct peer *p, enum frame_error code, const char *text)
+{
+	struct frame f = {.type = FRAME_ERROR};
+	unsigned suppressed = 0;
+
+	f.error.code = code;
+	f.error.text = slice_of(text);
+	/* A peer that cannot take it learns from the close. */
+	if (chan_send(&p->chan, &f) == 0 &&
+	    log_allow(&p->server->refusals, &suppressed))
+		log_warn("peer refused name=%s pid=%" PRIu64
+		         " code=%s why=%s suppressed=%u",
+		         p->name[0] ? p->name : "?", p->pid,
+		         frame_error_name(code), log_quote(text), suppressed);
+	return -ECONNABORTED;
+}
+
+static int
+send_welcome(struct peer *p)
+{
+	struct store *store = &p->server->store;
+	struct frame f = {.type = FRAME_WELCOME};
+
+	f.welcome.version = FRAME_VERSION;
+	f.welcome.stream = slice_of(store->stream_text);
+	f.welcome.first_offset = store_first_offset(store);
+	f.welcome.next_offset = store->durable_offset;
+	f.welcome.frame_max_bytes = FRAME_MAX;
+	return chan_send(&p->chan, &f);
+}
+
+static int
+on_hello(struct peer *p, const struct frame *f)
+{
+	struct server *s = p->server;
+
+	if (f->hello.version != FRAME_VERSION)
+		return refuse(p, ERROR_VERSION,
+		              "another protocol version: install one release");
+	memcpy(p->name, f->hello.name.data, f->hello.name.bytes);
+	p->name[f->hello.name.bytes] = '\0';
+	p->pid = f->hello.pid;
+	p->role = f->hello.role;
+	if (s->stopping)
+		return refuse(p, ERROR_STOPPING, "batchd is stopping");
+	switch (p->role) {
+	case ROLE_INGEST:
+		p->state = PEER_INGEST;
+		break;
+	case ROLE_CONTROL:
+		p->state = PEER_CONTROL;
+		return send_welcome(p);
+	case ROLE_SINK:
+		p->fanout = server_fanout(s, &f->hello.name);
+		if (!p->fanout)
+			return refuse(p, ERROR_UNKNOWN,
+			              "[batchd] sinks does not name this sink");
+		for (size_t i = 0; i < s->peer_count; i++) {
+			if (s->peers[i] == p ||
+			    s->peers[i]->fanout != p->fanout)
+				continue;
+			p->fanout = NULL;
+			return refuse(p, ERROR_BUSY,
+			              "a sink of this name is connected");
+		}
+		p->state = PEER_SINK;
+		break;
+	}
+	log_info("peer connected role=%s name=%s pid=%" PRIu64,
+	         frame_role_name(p->role), p->name, p->pid);
+	return send_welcome(p);
+}
+
+/* --- ingest --- */
+
+static int
+append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
+       const uint8_t *body)
+{
+	struct store *store = &p->server->store;
+	struct wire_reader events = {.at = body, .end = body + body_bytes};
+	int rc;
+
+	if (seq != p->seq + 1)
+		return refuse(p, ERROR_PROTOCOL, "append out of sequence");
+	if (body_bytes > FRAME_BODY_MAX || event_skip(&events, count) < 0 ||
+	    events.at != events.end)
+		return refuse(p, ERROR_PROTOCOL, "malformed events");
+	rc = buf_reserve(&p->offsets, PEER_OFFSET_BYTES);
+	if (rc < 0)
+		return rc;
+	p->seq = seq;
+	(void)wire_put_u64(
+	    p->offsets.data + p->offsets.len,
+	    store_append(store, (uint32_t)body_bytes, count, clock_wall_us()));
+	p->offsets.len += PEER_OFFSET_BYTES;
+	p->filling++;
+	return 0;
+}
+
+static int
+flush_appended(struct peer *p)
+{
+	while (p->durable > 0) {
+		struct frame f = {.type = FRAME_APPENDED};
+		uint32_t n = p->durable < FRAME_APPENDED_MAX
+		                 ? p->durable
+		                 : FRAME_APPENDED_MAX;
+		size_t bytes = (size_t)n * PEER_OFFSET_BYTES;
+		int rc;
+
+		f.appended.seq = p->answered + n;
+		f.appended.count = n;
+		f.body = p->offsets.data;
+		f.body_bytes = bytes;
+		rc = chan_send(&p->chan, &f);
+		if (rc < 0)
+			return rc;
+		p->answered += n;
+		p->durable -= n;
+		p->offsets.len -= bytes;
+		memmove(p->offsets.data, p->offsets.data + bytes,
+		        p->offsets.len);
+	}
+	return 0;
+}
+
+static int
+flush_intake(struct peer *p)
+{
+	struct frame f = {.type = FRAME_INTAKE};
+	int rc;
+
+	if (p->intake_told && p->intake_open == p->server->intake_open)
+		return 0;
+	f.intake.open = p->server->intake_open;
+	f.intake.reason = slice_of(server_closed_reason(p->server));
+	rc = chan_send(&p->chan, &f);
+	if (rc < 0)
+		return rc;
+	p->intake_told = true;
+	p->intake_open = f.intake.open;
+	return 0;
+}
+
+/* --- any role --- */
+
+/* Keep the map if it is one, and nothing else. */
+static int
+on_stats(struct peer *p, const struct frame *f)
+{
+	size_t at = 0;
+	msgpack_unpacked map;
+	bool good;
+	int rc = 0;
+
+	msgpack_unpacked_init(&map);
+	good = f->body_bytes <= PEER_STATS_MAX &&
+	       msgpack_unpack_next(&map, (const char *)f->body, f->body_bytes,
+	                           &at) == MSGPACK_UNPACK_SUCCESS &&
+	       map.data.type == MSGPACK_OBJECT_MAP && at == f->body_bytes;
+	msgpack_unpacked_destroy(&map);
+	if (!good)
+		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
+	buf_clear(&p->stats);
+	rc = buf_add(&p->stats, f->body, f->body_bytes);
+	return rc;
+}
+
+static int
+on_control(struct peer *p, const struct frame *f)
+{
+	struct frame reply = {.type = FRAME_REPLY};
+	uint8_t header[FRAME_HEADER_MAX];
+	struct server *s = p->server;
+	int rc;
+
+	reply.reply.id = f->control.id;
+	reply.reply.text = slice_of("");
+	if (f->control.verb.bytes == 6 &&
+	    memcmp(f->control.verb.data, "status", 6) == 0) {
+		rc = server_status(s, &s->status);
+		if (rc < 0)
+			return rc;
+		reply.reply.ok = true;
+		reply.body = s->status.data;
+		reply.body_bytes = s->status.len;
+	} else {
+		reply.reply.text = slice_of("unknown verb");
+	}
+	rc = chan_send(&p->chan, &reply);
+	if (rc != -EAGAIN)
+		return rc;
+	if (p->reply.len > 0)
+		return refuse(p, ERROR_PROTOCOL, "replies are not read");
+	rc = frame_put_header(&reply, header);
+	if (rc >= 0)
+		rc = buf_add(&p->reply, header, (size_t)rc);
+	if (rc >= 0)
+		rc = buf_add(&p->reply, reply.body, reply.body_bytes);
+	return rc;
+}
+
+static int
+flush_reply(struct peer *p)
+{
+	struct frame f;
+	int rc;
+
+	if (p->reply.len == 0)
+		return 0;
+	rc = frame_read(p->reply.data, p->reply.len, &f);
+	if (rc == 0)
+		rc = chan_send(&p->chan, &f);
+	if (rc == 0)
+		buf_clear(&p->reply);
+	return rc;
+}
+
+static int
+on_subscribe(struct peer *p, const struct frame *f)
+{
+	const char *text = "";
+	int code;
+
+	if (f->subscribe.stream_no != 0)
+		return refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
+	code = fanout_subscribe(p->fanout, &p->chan, f,
+	                        p->server->settings->accept_gap, &text);
+	if (code != 0)
+		return refuse(p, (enum frame_error)code, text);
+	p->state = PEER_SUBSCRIBED;
+	return 0;
+}
+
+/* One frame in, one transition. */
+static int
+step(struct peer *p, const struct frame *f)
+{
+	if (p->state != PEER_HELLO && f->type == FRAME_STATS)
+		return on_stats(p, f);
+	if (p->state != PEER_HELLO && f->type == FRAME_CONTROL)
+		return on_control(p, f);
+	switch (p->state) {
+	case PEER_HELLO:
+		if (f->type == FRAME_HELLO)
+			return on_hello(p, f);
+		break;
+	case PEER_INGEST: /* append is handled before */
+	case PEER_CONTROL:
+		break;
+	case PEER_SINK:
+		if (f->type == FRAME_SUBSCRIBE)
+			return on_subscribe(p, f);
+		break;
+	case PEER_SUBSCRIBED:
+		if (f->type == FRAME_COMMITTED && f->committed.stream_no == 0 &&
+		    fanout_committed(p->fanout, f->committed.next_offset) == 0)
+			return 0;
+		if (f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
+			p->fanout->flush = true;
+			return 0;
+		}
+		break;
+	case PEER_CLOSING:
+		return -EPIPE;
+	}
+	return refuse(p, ERROR_PROTOCOL, "a frame out of turn");
+}
+
+/* An ingestd's frame is received where its events must lie on disk. */
+static int
+read_ingest(struct peer *p)
+{
+	uint8_t *place = store_place(&p->server->store), *at;
+	struct frame f;
+	int n, rc;
+
+	if (!place)
+		return -EAGAIN;
+	at = place - FRAME_APPEND_HEADER;
+	n = chan_recv(&p->chan, at, FRAME_MAX);
+	if (n == -EMSGSIZE)
+		return refuse(p, ERROR_PROTOCOL, "a frame is too large");
+	if (n < 0)
+		return n;
+	rc = frame_read(at, (size_t)n, &f);
+	if (rc < 0)
+		return refuse(p, ERROR_PROTOCOL, "a malformed frame");
+	if (f.type != FRAME_APPEND)
+		return step(p, &f);
+	if (f.body != place && f.body_bytes <= FRAME_BODY_MAX)
+		memmove(place, f.body, f.body_bytes);
+	return append(p, f.append.seq, f.append.count, f.body_bytes, place);
+}
+
+int
+peer_read(struct peer *p)
+{
+	struct frame f;
+	int n;
+
+	if (p->state == PEER_INGEST)
+		return read_ingest(p);
+	n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
+	if (n == -EMSGSIZE)
+		return refuse(p, ERROR_PROTOCOL, "a frame is too large");
+	if (n < 0)
+		return n;
+	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
+		return refuse(p, ERROR_PROTOCOL, "a malformed frame");
+	return step(p, &f);
+}
+
+int
+peer_flush(struct peer *p)
+{
+	int rc = flush_reply(p);
+
+	if (rc == 0 && p->state == PEER_INGEST) {
+		rc = flush_appended(p);
+		if (rc == 0)
+			rc = flush_intake(p);
+	}
+	return rc;
+}
+
+bool
+peer_may_read(const struct peer *p)
+{
+	if (p->state == PEER_CLOSING || p->reply.len > 0)
+		return false;
+	return p->filling + p->writing + p->durable < UNANSWERED_MAX;
+}
+
+const char *
+peer_state_name(enum peer_state state)
+{
+	switch (state) {
+	case PEER_HELLO:
+		return "hello";
+	case PEER_INGEST:
+		return "ingest";
+	case PEER_SINK:
+		return "connected";
+	case PEER_SUBSCRIBED:
+		return "subscribed";
+	case PEER_CONTROL:
+		return "control";
+	case PEER_CLOSING:
+		return "closing";
+	}
+	return "?";
+}

@@ -1,0 +1,81 @@
+/*
+ * peer - one connection to batchd: what it may say when, and what it is
+ * owed.
+ *
+ * The server owns the peers and their polling.  A peer's frame comes in
+ * through peer_read; what is owed goes out through peer_flush, which the
+ * server calls when the socket can be written and when something new is
+ * owed.  Main thread only.
+ */
+#ifndef BATCHD_PEER_H
+#define BATCHD_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "batchd/fanout.h"
+#include "libbase/buf.h"
+#include "libproto/chan.h"
+
+struct server;
+
+enum peer_state {
+	PEER_HELLO,      /* nothing said yet */
+	PEER_INGEST,     /* appends */
+	PEER_SINK,       /* has not subscribed */
+	PEER_SUBSCRIBED, /* takes batches */
+	PEER_CONTROL,    /* asks */
+	PEER_CLOSING,
+};
+
+#define PEER_STATS_MAX 4096
+
+struct peer {
+	uv_poll_t poll; /* data: this peer */
+	struct server *server;
+	struct chan chan;
+	enum peer_state state;
+	enum frame_role role;
+	char name[FRAME_NAME_MAX + 1];
+	uint64_t pid;
+	uint64_t connected_ms; /* monotonic */
+	int polled;            /* events that poll waits for now */
+	bool blocked;          /* the socket is full: wait until writable */
+	struct buf stats;      /* the last map sent */
+	struct buf reply;      /* a reply that did not fit the socket */
+
+	/* ingest */
+	uint64_t seq; /* of the last append taken */
+	/*
+	 * First offsets of frames not yet answered, oldest first, as they
+	 * stand in an appended frame: 9 bytes each.
+	 */
+	struct buf offsets;
+	uint32_t filling, writing, durable; /* how many: they add up */
+	uint64_t answered;                  /* seq of the last frame answered */
+	bool intake_told, intake_open;
+
+	/* sink */
+	struct fanout *fanout; /* borrowed; NULL before hello */
+};
+
+/* Bytes of one entry of offsets. */
+#define PEER_OFFSET_BYTES 9
+
+/*
+ * Receive and handle one frame.  Returns 0; -EAGAIN when there is none, or
+ * no room for one; or -errno: the peer must be closed, and knows why.
+ */
+MUST_USE int peer_read(struct peer *p);
+
+/* Send what is owed.  Returns 0, -EAGAIN (socket full), or -errno. */
+MUST_USE int peer_flush(struct peer *p);
+
+/* Whether frames should be read from it now. */
+bool peer_may_read(const struct peer *p);
+
+const char *peer_state_name(enum peer_state state);
+
+#endif

@@ -1,0 +1,248 @@
+/* reader - see reader.h. */
+#include "batchd/reader.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "libproto/event.h"
+
+/* How far ahead the kernel is asked to read. */
+#define READ_AHEAD_BYTES (4 * MIB)
+
+void
+reader_init(struct reader *r, struct store *store)
+{
+	*r = (struct reader){.store = store, .file = -1};
+	r->scan.file = -1;
+}
+
+static void
+close_file(struct reader *r)
+{
+	if (r->file >= 0)
+		r->store->disk->close(r->store->disk, r->file);
+	r->file = -1;
+}
+
+void
+reader_fini(struct reader *r)
+{
+	close_file(r);
+	scan_fini(&r->scan);
+}
+
+static int
+open_segment(struct reader *r, uint64_t first_offset)
+{
+	struct disk *d = r->store->disk;
+	char name[SEGMENT_NAME_BYTES];
+
+	close_file(r);
+	segment_name(first_offset, name);
+	r->file = d->open(d, name, false);
+	if (r->file < 0)
+		return r->file;
+	r->segment_first = first_offset;
+	r->hinted_at = 0;
+	scan_start(&r->scan, d, r->file, r->store->seed);
+	return 0;
+}
+
+static void
+read_ahead(struct reader *r)
+{
+	struct disk *d = r->store->disk;
+
+	if (r->scan.at + READ_AHEAD_BYTES / 2 < r->hinted_at)
+		return;
+	d->will_need(d, r->file, r->scan.at, READ_AHEAD_BYTES);
+	r->hinted_at = r->scan.at + READ_AHEAD_BYTES;
+}
+
+/*
+ * Make the open file the segment of next_offset, and say where that ends:
+ * UINT64_MAX for the active one.  A deleted segment is let go here, before
+ * its file is read again: it may hold other events by now.
+ */
+static int
+enter_segment(struct reader *r, uint64_t *end)
+{
+	const struct store *s = r->store;
+	size_t i = store_find(s, r->next_offset);
+	uint64_t first_offset;
+
+	if (i == s->segment_count)
+		return -ERANGE;
+	first_offset = s->segments[i].first_offset;
+	*end = i + 1 < s->segment_count ? s->segments[i + 1].first_offset
+	                                : UINT64_MAX;
+	if (r->file >= 0 && r->segment_first == first_offset)
+		return 0;
+	return open_segment(r, first_offset);
+}
+
+/*
+ * Find the record that holds next_offset, or, when that is lost, the first
+ * one behind it; next_offset then moves there.  Returns 0; -ENODATA when
+ * everything below `limit` is lost; or -errno.
+ */
+MUST_USE static int
+find_record(struct reader *r, uint64_t limit, struct record *rec,
+            const uint8_t **body)
+{
+	struct store *s = r->store;
+	uint64_t bad_at, end;
+	int rc;
+
+	for (;;) {
+		if (r->next_offset >= limit)
+			return -ENODATA;
+		rc = enter_segment(r, &end);
+		if (rc < 0)
+			return rc;
+		bad_at = r->scan.at;
+		rc = scan_peek(&r->scan, rec, body);
+		if (rc == 0 && rec->offset + rec->count <= r->next_offset &&
+		    rec->offset >= r->segment_first) {
+			scan_next(&r->scan, rec);
+			continue;
+		}
+		if (rc == 0 && rec->offset <= r->next_offset &&
+		    rec->offset >= r->segment_first)
+			return 0;
+		if (rc == 0 && rec->offset < r->segment_first)
+			rc = -EBADMSG; /* of the file's earlier life */
+		if (rc == -EBADMSG)
+			rc = scan_resync(&r->scan, r->next_offset, rec);
+		if (rc < 0 && rc != -ENODATA)
+			return rc;
+		/* Up to the next record, the next segment, or the limit. */
+		if (rc == 0 && rec->offset < end && rec->offset < limit)
+			end = rec->offset;
+		else if (end > limit)
+			end = limit;
+		store_damage(s, r->segment_first, r->file, bad_at,
+		             rc == 0 ? r->scan.at : bad_at, r->next_offset, end,
+		             "damaged or missing record: events are lost");
+		r->next_offset = end;
+	}
+}
+
+int
+reader_seek(struct reader *r, uint64_t offset)
+{
+	const struct store *s = r->store;
+
+	if (offset < store_first_offset(s) || offset > s->durable_offset)
+		return -ERANGE;
+	if (r->file >= 0 && r->next_offset == offset)
+		return 0;
+	/* The next read finds the record from the segment's start. */
+	close_file(r);
+	r->next_offset = offset;
+	return 0;
+}
+
+struct reader_mark
+reader_mark(const struct reader *r)
+{
+	return (struct reader_mark){.next_offset = r->next_offset,
+	                            .segment_first = r->segment_first,
+	                            .at = r->file >= 0 ? r->scan.at : 0};
+}
+
+int
+reader_back(struct reader *r, const struct reader_mark *mark)
+{
+	if (r->file < 0 || mark->at == 0 ||
+	    r->segment_first != mark->segment_first)
+		return reader_seek(r, mark->next_offset);
+	r->next_offset = mark->next_offset;
+	r->scan.at = mark->at;
+	r->hinted_at = 0;
+	return 0;
+}
+
+/* Bytes of the first `count` events of a body. */
+static int
+measure(const uint8_t *body, uint32_t body_bytes, uint64_t count, size_t *bytes)
+{
+	struct wire_reader events = {.at = body, .end = body + body_bytes};
+	int rc = event_skip(&events, count);
+
+	*bytes = (size_t)(events.at - body);
+	return rc;
+}
+
+/*
+ * The part of a record from next_offset on, below limit.  Returns 0 or
+ * -EBADMSG: the record does not hold what it says.
+ */
+static int
+cut(const struct reader *r, uint64_t limit, const struct record *rec,
+    const uint8_t **body, size_t *bytes, uint32_t *count)
+{
+	uint64_t skip = r->next_offset - rec->offset;
+	uint64_t until =
+	    rec->offset + rec->count < limit ? rec->count : limit - rec->offset;
+	size_t from = 0, to = rec->body_bytes;
+	int rc = 0;
+
+	if (skip > 0)
+		rc = measure(*body, rec->body_bytes, skip, &from);
+	if (rc == 0 && until < rec->count)
+		rc = measure(*body, rec->body_bytes, until, &to);
+	*body += from;
+	*bytes = to - from;
+	*count = (uint32_t)(until - skip);
+	return rc;
+}
+
+int
+reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
+             struct stretch *out)
+{
+	uint64_t expected = 0;
+	const uint8_t *body;
+	struct record rec;
+	size_t bytes;
+	uint32_t count;
+	int rc;
+
+	out->bytes = 0;
+	out->count = 0;
+	out->ends = true;
+	scan_grown(&r->scan);
+	for (;;) {
+		rc = find_record(r, limit, &rec, &body);
+		if (rc == -ENODATA)
+			return 0; /* the limit: ends */
+		if (rc < 0)
+			return rc;
+		if (out->count > 0 && r->next_offset != expected)
+			return 0; /* a gap: ends */
+		rc = cut(r, limit, &rec, &body, &bytes, &count);
+		if (rc < 0)
+			return rc;
+		if (out->count > 0 && bytes > max_bytes - out->bytes)
+			return 0; /* max_bytes: ends */
+		if (bytes > FRAME_BODY_MAX - out->bytes) {
+			out->ends = false;
+			return 0;
+		}
+		if (out->count == 0) {
+			read_ahead(r);
+			out->offset = r->next_offset;
+			out->appended_us = rec.appended_us;
+		}
+		memcpy(out->body + out->bytes, body, bytes);
+		out->bytes += bytes;
+		out->count += count;
+		r->next_offset += count;
+		expected = r->next_offset;
+		if (r->next_offset >= rec.offset + rec.count)
+			scan_next(&r->scan, &rec);
+		if (out->bytes > max_bytes)
+			return 0;
+	}
+}

@@ -1,0 +1,315 @@
+/*
+ * recover - from the files of a folder to a log that can be appended to.
+ *
+ * Starting after kill -9 is the same as starting (docs/log-format.md).  The
+ * last segment is synced and read back from the disk, because pages that
+ * were written but not synced before a crash look valid until the power
+ * goes.  Its whole records are kept, its torn tail is cut, and a new segment
+ * is begun: nothing is ever appended behind a cut.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "batchd/cursor.h"
+#include "batchd/tidy.h"
+#include "libbase/log.h"
+
+static int
+on_segment(void *arg, const char *name)
+{
+	struct store *s = arg;
+	struct segment_info one = {.previous_first = SEGMENT_NO_PREVIOUS};
+
+	if (!segment_name_parse(name, &one.first_offset))
+		return 0;
+	return store_add_segment(s, &one);
+}
+
+static int
+by_offset(const void *a, const void *b)
+{
+	uint64_t x = ((const struct segment_info *)a)->first_offset;
+	uint64_t y = ((const struct segment_info *)b)->first_offset;
+
+	return (x > y) - (x < y);
+}
+
+/* The stream of whichever cursor file can be read. */
+static int
+on_cursor(void *arg, const char *name)
+{
+	struct store *s = arg;
+	char sink[FRAME_NAME_MAX + 1];
+	const char *dot = strchr(name, '.');
+
+	s->fresh = false;
+	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+		return 0;
+	(void)snprintf(sink, sizeof sink, "%.*s", (int)(dot - name), name);
+	return cursor_stream(s->disk, sink, s->stream) == 0 ? 1 : 0;
+}
+
+static int
+read_header(struct store *s, struct segment_info *one, bool *stream_known)
+{
+	char name[SEGMENT_NAME_BYTES];
+	uint8_t bytes[SEGMENT_HEADER];
+	struct segment_header h;
+	struct disk *d = s->disk;
+	int64_t size;
+	ssize_t n;
+	int rc = 0, file;
+
+	segment_name(one->first_offset, name);
+	file = d->open(d, name, false);
+	if (file < 0)
+		return file;
+	size = d->size(d, file);
+	n = disk_read(d, file, bytes, sizeof bytes, 0);
+	if (size < 0 || n < 0) {
+		rc = size < 0 ? (int)size : (int)n;
+		goto out;
+	}
+	one->bytes = (uint64_t)size;
+	s->bytes += one->bytes;
+	if (n < SEGMENT_HEADER || segment_header_read(bytes, &h) < 0 ||
+	    h.first_offset != one->first_offset) {
+		store_damage(s, one->first_offset, file, 0, SEGMENT_HEADER, 0,
+		             0, "damaged segment header");
+		goto out;
+	}
+	one->previous_first = h.previous_first;
+	one->created_us = h.created_us > 0 ? h.created_us : 1;
+	if (*stream_known &&
+	    memcmp(s->stream, h.stream, STREAM_ID_BYTES) != 0) {
+		log_error("segment %s is of another log: move it away", name);
+		rc = -ENOTRECOVERABLE;
+	}
+	memcpy(s->stream, h.stream, STREAM_ID_BYTES);
+	*stream_known = true;
+out:
+	d->close(d, file);
+	return rc;
+}
+
+/* Whether bytes from..to of the file are all zeros. */
+static int
+is_zero(struct disk *d, int file, uint64_t from, uint64_t to, bool *zero)
+{
+	uint8_t block[16 * KIB];
+
+	*zero = true;
+	while (*zero && from < to) {
+		uint64_t left = to - from;
+		ssize_t n = disk_read(
+		    d, file, block,
+		    left < sizeof block ? (size_t)left : sizeof block, from);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			break;
+		*zero = block[0] == 0 &&
+		        memcmp(block, block + 1, (size_t)n - 1) == 0;
+		from += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* The next valid record at or behind scan's place; as scan_resync. */
+static int
+next_valid(struct scan *scan, uint64_t offset, struct record *r)
+{
+	const uint8_t *body;
+	int rc = scan_peek(scan, r, &body);
+
+	if (rc == 0 && r->offset < offset)
+		rc = -EBADMSG;
+	return rc == -EBADMSG ? scan_resync(scan, offset, r) : rc;
+}
+
+/*
+ * Walk the last segment.  Sets *end to the byte behind its last record and
+ * s->next_offset to the offset behind it.
+ */
+static int
+walk(struct store *s, const struct segment_info *last, int file, uint64_t *end)
+{
+	struct scan scan = {.file = -1};
+	struct record r;
+	int rc;
+
+	scan_start(&scan, s->disk, file, record_seed(s->stream));
+	s->next_offset = last->first_offset;
+	*end = SEGMENT_HEADER;
+	for (;;) {
+		rc = next_valid(&scan, s->next_offset, &r);
+		/*
+		 * Nobody was told of a record behind a bad one unless a later
+		 * record says that it was synced: then the bad one is damage,
+		 * and otherwise a torn write.
+		 */
+		while (rc == 0 && scan.at > *end &&
+		       r.durable <= s->next_offset) {
+			scan_next(&scan, &r);
+			rc = next_valid(&scan, s->next_offset, &r);
+		}
+		if (rc < 0)
+			break;
+		if (scan.at > *end || r.offset > s->next_offset)
+			store_damage(s, last->first_offset, file, *end, scan.at,
+			             s->next_offset, r.offset,
+			             "damaged record: events are lost");
+		s->next_offset = r.offset + r.count;
+		scan_next(&scan, &r);
+		*end = scan.at;
+	}
+	scan_fini(&scan);
+	return rc == -ENODATA ? 0 : rc;
+}
+
+static int
+recover_last(struct store *s, struct segment_info *last)
+{
+	char name[SEGMENT_NAME_BYTES];
+	struct disk *d = s->disk;
+	uint64_t end = 0;
+	bool zero = true;
+	int rc, file;
+
+	segment_name(last->first_offset, name);
+	file = d->open(d, name, false);
+	if (file < 0)
+		return file;
+	rc = d->sync(d, file);
+	if (rc == 0)
+		rc = d->drop_cache(d, file);
+	if (rc == 0)
+		rc = walk(s, last, file, &end);
+	if (rc == 0)
+		rc = is_zero(d, file, end, last->bytes, &zero);
+	if (rc == 0 && !zero && last->bytes == s->conf.segment_bytes)
+		/* Perhaps only what a recycled segment held before. */
+		log_info("bytes behind the last record are cut segment=%s "
+		         "at=%" PRIu64 " next_offset=%" PRIu64,
+		         name, end, s->next_offset);
+	else if (rc == 0 && !zero)
+		log_warn("torn tail is cut segment=%s at=%" PRIu64
+		         " next_offset=%" PRIu64,
+		         name, end, s->next_offset);
+	if (rc == 0 && end < last->bytes) {
+		rc = d->truncate(d, file, end);
+		if (rc == 0)
+			rc = d->sync(d, file);
+		s->bytes -= last->bytes - end;
+		last->bytes = end;
+	}
+	d->close(d, file);
+	return rc;
+}
+
+static void
+stream_to_text(struct store *s)
+{
+	const uint8_t *u = s->stream;
+	int n = 0;
+
+	for (int i = 0; i < STREAM_ID_BYTES; i++)
+		n += snprintf(s->stream_text + n,
+		              sizeof s->stream_text - (size_t)n, "%s%02x",
+		              i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+		              u[i]);
+}
+
+/* A random (version 4) UUID names a new log. */
+static int
+new_stream(struct store *s)
+{
+	if (getrandom(s->stream, STREAM_ID_BYTES, 0) != STREAM_ID_BYTES)
+		return -EIO;
+	s->stream[6] = (uint8_t)((s->stream[6] & 0x0f) | 0x40);
+	s->stream[8] = (uint8_t)((s->stream[8] & 0x3f) | 0x80);
+	return 0;
+}
+
+static int
+recover_segments(struct store *s)
+{
+	bool stream_known = false;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->segment_count && rc == 0; i++)
+		rc = read_header(s, &s->segments[i], &stream_known);
+	if (rc < 0)
+		return rc;
+	if (!stream_known) {
+		/* Every header is damaged: the cursors know the name too. */
+		rc = s->disk->list(s->disk, "cursors", on_cursor, s);
+		if (rc < 0)
+			return rc;
+		if (rc == 0) {
+			log_error("no segment's header and no cursor can be "
+			          "read: the log's name is lost; move its "
+			          "folder away to start anew");
+			return -ENOTRECOVERABLE;
+		}
+	}
+	rc = recover_last(s, &s->segments[s->segment_count - 1]);
+	if (rc < 0)
+		return rc;
+	/* An empty last segment gives its name to the new one. */
+	if (s->next_offset == s->segments[s->segment_count - 1].first_offset) {
+		s->segment_count--;
+		s->bytes -= s->segments[s->segment_count].bytes;
+	}
+	return 0;
+}
+
+int
+store_recover(struct store *s)
+{
+	struct disk *d = s->disk;
+	int rc;
+
+	rc = d->mkdir(d, "cursors");
+	if (rc == 0)
+		rc = d->mkdir(d, "quarantine");
+	if (rc == 0)
+		rc = d->sync_dir(d, "");
+	/* Not segments yet, or no longer: nothing in them was promised. */
+	if (rc == 0)
+		rc = d->unlink(d, SPARE_NAME);
+	if (rc == -ENOENT)
+		rc = 0;
+	if (rc == 0)
+		rc = d->list(d, "", on_segment, s);
+	if (rc < 0)
+		return rc;
+	if (s->segment_count > 0) {
+		qsort(s->segments, s->segment_count, sizeof *s->segments,
+		      by_offset);
+		rc = recover_segments(s);
+	} else {
+		s->fresh = true;
+		rc = d->list(d, "cursors", on_cursor, s);
+		if (rc >= 0 && !s->fresh) {
+			log_error("there are cursors but no segments: the log "
+			          "is gone, not new; restore it, or move its "
+			          "folder away to start anew");
+			return -ENOTRECOVERABLE;
+		}
+		rc = rc < 0 ? rc : new_stream(s);
+	}
+	if (rc < 0)
+		return rc;
+	stream_to_text(s);
+	log_info("log opened stream=%s segments=%zu first_offset=%" PRIu64
+	         " next_offset=%" PRIu64 " bytes=%" PRIu64,
+	         s->stream_text, s->segment_count, store_first_offset(s),
+	         s->next_offset, s->bytes);
+	return 0;
+}

@@ -1,0 +1,131 @@
+/* scan - see scan.h. */
+#include "batchd/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "batchd/bytes.h"
+
+/* Larger than the largest record, so that it can hold any whole. */
+#define WINDOW_BYTES (256 * KIB)
+
+_Static_assert(WINDOW_BYTES > RECORD_HEADER + FRAME_BODY_MAX + RECORD_ALIGN,
+               "a window holds any record");
+
+void
+scan_start(struct scan *s, struct disk *disk, int file, uint64_t seed)
+{
+	s->disk = disk;
+	s->file = file;
+	s->seed = seed;
+	s->at = SEGMENT_HEADER;
+	s->window_bytes = 0;
+	s->grown = false;
+}
+
+void
+scan_fini(struct scan *s)
+{
+	free(s->window);
+	*s = (struct scan){.file = -1};
+}
+
+void
+scan_grown(struct scan *s)
+{
+	s->grown = true;
+}
+
+/* Make the window start at s->at. */
+static int
+load(struct scan *s)
+{
+	ssize_t n;
+
+	if (!s->window)
+		s->window = malloc(WINDOW_BYTES);
+	if (!s->window)
+		return -ENOMEM;
+	s->window_bytes = 0;
+	n = disk_read(s->disk, s->file, s->window, WINDOW_BYTES, s->at);
+	if (n < 0)
+		return (int)n;
+	s->window_at = s->at;
+	s->window_bytes = (size_t)n;
+	s->grown = false;
+	return 0;
+}
+
+int
+scan_peek(struct scan *s, struct record *r, const uint8_t **body)
+{
+	int rc;
+
+	for (int fresh = 0;; fresh++) {
+		if (s->at >= s->window_at &&
+		    s->at < s->window_at + s->window_bytes) {
+			size_t skip = (size_t)(s->at - s->window_at);
+
+			rc = record_read(s->window + skip,
+			                 s->window_bytes - skip, s->seed, r);
+			if (rc == 0)
+				*body = s->window + skip + RECORD_HEADER;
+			if (rc == 0 || (rc == -EBADMSG && !s->grown))
+				return rc;
+		}
+		if (fresh)
+			return s->window_bytes == 0 ? -ENODATA : -EBADMSG;
+		rc = load(s);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+void
+scan_next(struct scan *s, const struct record *r)
+{
+	s->at += record_size(r->body_bytes);
+}
+
+/* Behind the bad record at `bad`, if its length is to be believed. */
+static int
+follow_length(struct scan *s, uint64_t offset, struct record *r)
+{
+	uint8_t header[RECORD_HEADER];
+	const uint8_t *body;
+	uint64_t bad = s->at;
+	uint32_t body_bytes;
+	ssize_t n;
+	int rc;
+
+	n = disk_read(s->disk, s->file, header, sizeof header, bad);
+	if (n < 0)
+		return (int)n;
+	body_bytes = get32(header + 12);
+	if ((size_t)n < sizeof header || body_bytes == 0 ||
+	    body_bytes > FRAME_BODY_MAX)
+		return -EBADMSG;
+	s->at = bad + record_size(body_bytes);
+	rc = scan_peek(s, r, &body);
+	if (rc == 0 && r->offset < offset)
+		rc = -EBADMSG;
+	if (rc < 0)
+		s->at = bad;
+	return rc;
+}
+
+int
+scan_resync(struct scan *s, uint64_t offset, struct record *r)
+{
+	int rc = follow_length(s, offset, r);
+	const uint8_t *body;
+
+	while (rc == -EBADMSG || rc == -EAGAIN) {
+		s->at += RECORD_ALIGN;
+		rc = scan_peek(s, r, &body);
+		/* A record of the file's earlier life, or one cut in two. */
+		if (rc == 0 && r->offset < offset)
+			rc = -EBADMSG;
+	}
+	return rc == -ENODATA ? -ENODATA : rc;
+}

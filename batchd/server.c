@@ -1,0 +1,600 @@
+/* server - see server.h.  Its start and its end are in batchd.c. */
+#include "batchd/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+
+/* Frames read from one peer before the others have their turn. */
+#define READ_BURST 64
+
+/* Connections taken in one turn. */
+#define ACCEPT_BURST 16
+
+#define TICK_MS 1000
+
+static void on_turn(uv_prepare_t *handle);
+
+/* --- peers --- */
+
+static void
+on_peer_closed(uv_handle_t *handle)
+{
+	struct peer *p = handle->data;
+
+	buf_fini(&p->stats);
+	buf_fini(&p->reply);
+	buf_fini(&p->offsets);
+	free(p);
+}
+
+static void
+peer_close(struct peer *p, int why)
+{
+	struct server *s = p->server;
+	unsigned suppressed = 0;
+
+	if (p->state == PEER_CLOSING)
+		return;
+	if (p->role != ROLE_CONTROL && why != -ECONNABORTED &&
+	    log_allow(&s->refusals, &suppressed))
+		log_info("peer closed role=%s name=%s pid=%" PRIu64
+		         " why=%s suppressed=%u",
+		         p->name[0] ? frame_role_name(p->role) : "?",
+		         p->name[0] ? p->name : "?", p->pid,
+		         why == -EPIPE ? "gone" : log_quote(strerror(-why)),
+		         suppressed);
+	if (p->state == PEER_SUBSCRIBED)
+		fanout_detach(p->fanout);
+	p->state = PEER_CLOSING;
+	for (size_t i = 0; i < s->peer_count; i++) {
+		if (s->peers[i] == p) {
+			s->peers[i] = s->peers[--s->peer_count];
+			break;
+		}
+	}
+	uv_close((uv_handle_t *)&p->poll, on_peer_closed);
+	chan_close(&p->chan); /* libuv allows this after uv_close */
+}
+
+static void
+on_peer(uv_poll_t *poll, int status, int events)
+{
+	struct peer *p = poll->data;
+	int rc = status;
+
+	if (rc == 0 && (events & UV_WRITABLE))
+		p->blocked = false; /* this turn flushes */
+	if (rc == 0 && (events & UV_DISCONNECT))
+		rc = -EPIPE; /* what it sent and nobody read was not answered */
+	if (rc == 0 && !(events & UV_READABLE))
+		return;
+	for (int i = 0; rc == 0 && i < READ_BURST && peer_may_read(p); i++)
+		rc = peer_read(p);
+	if (rc < 0 && rc != -EAGAIN)
+		peer_close(p, rc);
+}
+
+static void
+peer_poll(struct peer *p)
+{
+	int events = p->blocked ? UV_WRITABLE : 0;
+	int rc;
+
+	/* An ingestd waits while the log cannot take what it sends. */
+	if (peer_may_read(p) &&
+	    (p->state != PEER_INGEST || store_place(&p->server->store)))
+		events |= UV_READABLE;
+	if (events == p->polled)
+		return;
+	/* With no events libuv still has to tell of a hang-up. */
+	rc = uv_poll_start(&p->poll, events ? events : UV_DISCONNECT, on_peer);
+	if (rc < 0)
+		peer_close(p, rc);
+	else
+		p->polled = events;
+}
+
+static struct peer *
+peer_new(struct server *s, int fd)
+{
+	struct peer *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return NULL;
+	p->server = s;
+	p->chan.fd = fd;
+	p->role = ROLE_CONTROL; /* until hello says more */
+	p->connected_ms = clock_mono_ms();
+	p->polled = -1;
+	buf_init(&p->stats, PEER_STATS_MAX);
+	buf_init(&p->reply, FRAME_MAX);
+	buf_init(&p->offsets, 1 * MIB);
+	p->poll.data = p;
+	if (uv_poll_init(&s->loop, &p->poll, fd) < 0) {
+		free(p);
+		return NULL;
+	}
+	s->peers[s->peer_count++] = p;
+	return p;
+}
+
+static void
+refuse_full(int fd)
+{
+	struct frame f = {.type = FRAME_ERROR};
+	struct chan c = {fd};
+
+	f.error.code = ERROR_FULL;
+	f.error.text = slice_of("[batchd] max_connections are in use");
+	if (chan_send(&c, &f) < 0)
+		log_debug("a refused peer could not be told");
+	chan_close(&c);
+}
+
+static void
+on_listener(uv_poll_t *poll, int status, int events)
+{
+	struct server *s = poll->data;
+
+	(void)status;
+	(void)events;
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		int fd = accept4(s->listener, NULL, NULL,
+		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		if (s->peer_count == (size_t)s->settings->max_connections) {
+			if (log_allow(&s->refusals, NULL))
+				log_warn("too many connections "
+				         "max_connections=%" PRId64,
+				         s->settings->max_connections);
+			refuse_full(fd);
+		} else if (!peer_new(s, fd)) {
+			(void)close(fd); /* nothing was said */
+		}
+	}
+}
+
+struct fanout *
+server_fanout(struct server *s, const struct slice *name)
+{
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		const char *one = s->fanouts[i].cursor.name;
+
+		if (strlen(one) == name->bytes &&
+		    memcmp(one, name->data, name->bytes) == 0)
+			return &s->fanouts[i];
+	}
+	return NULL;
+}
+
+/* --- jobs --- */
+
+/* The log cannot be trusted to have what was written: stop (I2). */
+static void
+log_failed(struct server *s, const char *what, int rc)
+{
+	log_error("%s failed, stopping: what is on disk decides at the next "
+	          "start dir=%s err=%s",
+	          what, log_quote(s->settings->dir), log_quote(strerror(-rc)));
+	s->rc = EXIT_FAILURE;
+	server_stop(s);
+}
+
+static void
+on_append_work(uv_work_t *work)
+{
+	struct server *s = work->data;
+
+	s->append.rc = store_append_run(&s->store);
+}
+
+static void
+on_append_done(uv_work_t *work, int status)
+{
+	struct server *s = work->data;
+	uint64_t now_ms = clock_mono_ms();
+	int rc = status < 0 ? status : s->append.rc;
+
+	s->append.busy = false;
+	if (rc == 0)
+		rc = store_append_end(&s->store, clock_wall_us());
+	if (rc < 0) {
+		log_failed(s, "writing the log", rc);
+		return;
+	}
+	for (size_t i = 0; i < s->peer_count; i++) {
+		s->peers[i]->durable += s->peers[i]->writing;
+		s->peers[i]->writing = 0;
+	}
+	for (size_t i = 0; i < s->fanout_count; i++)
+		fanout_durable(&s->fanouts[i], now_ms);
+	if (!s->store.spare)
+		s->tidy_wanted = true;
+}
+
+static void
+start_append(struct server *s)
+{
+	int rc;
+
+	if (s->append.busy || !store_append_begin(&s->store, clock_wall_us()))
+		return;
+	for (size_t i = 0; i < s->peer_count; i++) {
+		s->peers[i]->writing = s->peers[i]->filling;
+		s->peers[i]->filling = 0;
+	}
+	s->append.busy = true;
+	rc = uv_queue_work(&s->loop, &s->append.work, on_append_work,
+	                   on_append_done);
+	assert(rc == 0); /* fails only without a callback */
+}
+
+static void
+on_tidy_work(uv_work_t *work)
+{
+	struct server *s = work->data;
+
+	store_tidy_run(&s->store);
+}
+
+static void
+on_tidy_done(uv_work_t *work, int status)
+{
+	struct server *s = work->data;
+	bool was_full = store_is_full(&s->store);
+	int rc;
+
+	(void)status; /* never cancelled */
+	s->tidy.busy = false;
+	rc = store_tidy_end(&s->store);
+	if (rc < 0) {
+		log_failed(s, "syncing the log", rc);
+		return;
+	}
+	if (store_is_full(&s->store) && !was_full)
+		log_warn("log is full, senders get 503 until sinks catch up "
+		         "why=%s",
+		         log_quote(s->store.full));
+	else if (was_full && !store_is_full(&s->store))
+		log_info("log has room again");
+}
+
+/* Lowest offset that some sink has not on disk. */
+static uint64_t
+lowest_cursor(const struct server *s)
+{
+	uint64_t lowest = s->store.durable_offset;
+
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		uint64_t one = s->fanouts[i].cursor.durable.committed;
+
+		if (one < lowest)
+			lowest = one;
+	}
+	return lowest;
+}
+
+static void
+start_tidy(struct server *s)
+{
+	int rc;
+
+	if (s->tidy.busy || !s->tidy_wanted)
+		return;
+	s->tidy_wanted = false;
+	if (!store_tidy_begin(&s->store, lowest_cursor(s), clock_wall_us()))
+		return;
+	s->tidy.busy = true;
+	rc = uv_queue_work(&s->loop, &s->tidy.work, on_tidy_work, on_tidy_done);
+	assert(rc == 0); /* fails only without a callback */
+}
+
+static void
+on_cursors_work(uv_work_t *work)
+{
+	struct server *s = work->data;
+
+	s->cursors.rc = 0;
+	for (size_t i = 0; i < s->fanout_count && s->cursors.rc == 0; i++) {
+		const struct cursor *c = &s->fanouts[i].cursor;
+
+		if (c->busy)
+			s->cursors.rc = cursor_write(c, &s->disk.disk);
+	}
+}
+
+static void
+on_cursors_done(uv_work_t *work, int status)
+{
+	struct server *s = work->data;
+
+	(void)status; /* never cancelled */
+	s->cursors.busy = false;
+	if (s->cursors.rc < 0) {
+		log_failed(s, "writing a cursor", s->cursors.rc);
+		return;
+	}
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		if (!s->fanouts[i].cursor.busy)
+			continue;
+		cursor_end(&s->fanouts[i].cursor);
+		fanout_cursor_written(&s->fanouts[i]);
+	}
+	s->tidy_wanted = true;
+}
+
+static void
+start_cursors(struct server *s)
+{
+	bool any = false;
+	int rc;
+
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		if (fanout_wants_cursor(&s->fanouts[i]))
+			s->cursors_wanted = true;
+	}
+	/* Without room, what is committed must become deletable now. */
+	if (store_is_full(&s->store))
+		s->cursors_wanted = true;
+	if (s->cursors.busy || !s->cursors_wanted)
+		return;
+	s->cursors_wanted = false;
+	for (size_t i = 0; i < s->fanout_count; i++)
+		any |= cursor_begin(&s->fanouts[i].cursor);
+	if (!any)
+		return;
+	s->cursors.busy = true;
+	rc = uv_queue_work(&s->loop, &s->cursors.work, on_cursors_work,
+	                   on_cursors_done);
+	assert(rc == 0); /* fails only without a callback */
+}
+
+/* --- the loop --- */
+
+const char *
+server_closed_reason(const struct server *s)
+{
+	if (s->stopping)
+		return "batchd is stopping";
+	return store_is_full(&s->store) ? s->store.full : "";
+}
+
+static void
+on_idle(uv_idle_t *handle)
+{
+	(void)handle; /* its being active keeps the loop from waiting */
+}
+
+static void
+on_wake(uv_timer_t *timer)
+{
+	(void)timer; /* the turn that follows looks at the sinks */
+}
+
+static void
+on_tick(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+
+	s->tidy_wanted = true;
+	s->cursors_wanted = true;
+}
+
+/* One piece of work for each sink.  Returns whether there is more. */
+static bool
+step_sinks(struct server *s, uint64_t *wake_ms)
+{
+	uint64_t now_ms = clock_mono_ms(), one_ms;
+	bool more = false;
+
+	*wake_ms = UINT64_MAX;
+	for (size_t i = s->peer_count; i-- > 0;) {
+		struct peer *p = s->peers[i];
+		int rc;
+
+		if (p->state != PEER_SUBSCRIBED || p->blocked)
+			continue;
+		rc = fanout_step(p->fanout, now_ms, &one_ms);
+		if (rc == -EAGAIN)
+			p->blocked = true;
+		else if (rc < 0)
+			peer_close(p, rc);
+		else if (rc > 0)
+			more = true;
+		else if (one_ms < *wake_ms)
+			*wake_ms = one_ms;
+	}
+	return more;
+}
+
+static void
+flush_peers(struct server *s)
+{
+	for (size_t i = s->peer_count; i-- > 0;) {
+		struct peer *p = s->peers[i];
+		int rc = p->blocked ? 0 : peer_flush(p);
+
+		if (rc == -EAGAIN)
+			p->blocked = true;
+		else if (rc < 0)
+			peer_close(p, rc);
+	}
+}
+
+/* Whether a stop would leave nothing half done. */
+static bool
+is_drained(const struct server *s)
+{
+	char byte;
+
+	if (s->append.busy || s->store.filling->records > 0)
+		return false;
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		enum fanout_state state = s->fanouts[i].state;
+
+		if (state != FANOUT_AWAY && state != FANOUT_WAITING)
+			return false;
+	}
+	for (size_t i = 0; i < s->peer_count; i++) {
+		const struct peer *p = s->peers[i];
+
+		if (p->state == PEER_INGEST &&
+		    (p->durable > 0 ||
+		     recv(p->chan.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0))
+			return false;
+	}
+	return true;
+}
+
+static void
+on_turn(uv_prepare_t *handle)
+{
+	struct server *s = handle->data;
+	uint64_t wake_ms, now_ms;
+	bool more;
+
+	start_append(s);
+	more = step_sinks(s, &wake_ms);
+	start_cursors(s);
+	start_tidy(s);
+	s->intake_open = !s->stopping && !store_is_full(&s->store);
+	flush_peers(s);
+	for (size_t i = s->peer_count; i-- > 0;)
+		peer_poll(s->peers[i]);
+	if (s->stopping && is_drained(s)) {
+		server_stop(s);
+		return;
+	}
+	/* Starting either for a handle that is being closed is an error. */
+	if (more)
+		(void)uv_idle_start(&s->idle, on_idle);
+	else
+		(void)uv_idle_stop(&s->idle);
+	if (wake_ms == UINT64_MAX)
+		return;
+	now_ms = clock_mono_ms();
+	uv_update_time(&s->loop);
+	(void)uv_timer_start(&s->wake, on_wake,
+	                     wake_ms > now_ms ? wake_ms - now_ms : 0, 0);
+}
+
+static void
+on_drain(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+
+	log_warn("stopping before all batches in flight were committed; they "
+	         "are sent again drain_ms=%" PRId64,
+	         s->settings->drain_ms);
+	server_stop(s);
+}
+
+static void
+close_listener(struct server *s)
+{
+	if (s->listener < 0)
+		return;
+	(void)unlink(s->settings->socket); /* nobody can connect any more */
+	uv_close((uv_handle_t *)&s->listen_poll, NULL);
+	(void)close(s->listener); /* a socket: nothing to lose */
+	s->listener = -1;
+}
+
+static void
+on_signal(uv_signal_t *signal, int number)
+{
+	struct server *s = signal->data;
+
+	if (s->stopping) {
+		server_stop(s);
+		return;
+	}
+	log_info("stopping signal=%d", number);
+	s->stopping = true;
+	close_listener(s);
+	(void)uv_timer_start(&s->drain, on_drain,
+	                     (uint64_t)s->settings->drain_ms, 0);
+}
+
+static void
+stop_handle(uv_handle_t *handle, void *arg)
+{
+	struct server *s = arg;
+
+	/* Peers' handles free themselves; they are closed with the peers. */
+	if (!uv_is_closing(handle) && handle->data == s)
+		uv_close(handle, NULL);
+}
+
+void
+server_stop(struct server *s)
+{
+	if (s->stopped)
+		return;
+	s->stopping = s->stopped = true;
+	close_listener(s);
+	while (s->peer_count > 0)
+		peer_close(s->peers[s->peer_count - 1], -ESHUTDOWN);
+	uv_walk(&s->loop, stop_handle, s);
+}
+
+static int
+start_handles(struct server *s)
+{
+	static const int numbers[2] = {SIGTERM, SIGINT};
+	uv_loop_t *loop = &s->loop;
+	int rc;
+
+	rc = uv_loop_init(loop);
+	if (rc < 0)
+		return rc;
+	s->turn.data = s->idle.data = s->wake.data = s->tick.data = s;
+	s->drain.data = s->listen_poll.data = s;
+	s->append.work.data = s->tidy.work.data = s->cursors.work.data = s;
+	/* These fail only when the handle is NULL or a callback is. */
+	rc = uv_prepare_init(loop, &s->turn);
+	rc = rc < 0 ? rc : uv_idle_init(loop, &s->idle);
+	rc = rc < 0 ? rc : uv_timer_init(loop, &s->wake);
+	rc = rc < 0 ? rc : uv_timer_init(loop, &s->tick);
+	rc = rc < 0 ? rc : uv_timer_init(loop, &s->drain);
+	rc = rc < 0 ? rc : uv_prepare_start(&s->turn, on_turn);
+	rc = rc < 0 ? rc : uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+	rc = rc < 0 ? rc : uv_poll_init(loop, &s->listen_poll, s->listener);
+	rc = rc < 0 ? rc
+	            : uv_poll_start(&s->listen_poll, UV_READABLE, on_listener);
+	for (int i = 0; i < 2; i++) {
+		s->signals[i].data = s;
+		rc = rc < 0 ? rc : uv_signal_init(loop, &s->signals[i]);
+		rc = rc < 0 ? rc
+		            : uv_signal_start(&s->signals[i], on_signal,
+		                              numbers[i]);
+	}
+	return rc;
+}
+
+int
+server_run(struct server *s)
+{
+	int rc = start_handles(s);
+
+	if (rc < 0) {
+		log_error("cannot start the event loop err=%s",
+		          log_quote(uv_strerror(rc)));
+		return EXIT_FAILURE;
+	}
+	s->intake_open = true;
+	log_info("ready socket=%s", log_quote(s->settings->socket));
+	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all is closed */
+	rc = uv_loop_close(&s->loop);
+	assert(rc == 0);
+	return s->rc;
+}

@@ -1,0 +1,85 @@
+/*
+ * server - batchd's event loop: connections, the log's jobs, the sinks.
+ *
+ * Three jobs run on libuv's thread pool, at most one of each at a time:
+ * append (write and sync a group), tidy (delete, prepare a segment) and
+ * cursors (write those that moved).  Everything else is the main thread's.
+ */
+#ifndef BATCHD_SERVER_H
+#define BATCHD_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "batchd/fanout.h"
+#include "batchd/peer.h"
+#include "batchd/settings.h"
+#include "batchd/store.h"
+#include "libbase/log.h"
+
+struct job {
+	uv_work_t work; /* data: the server */
+	bool busy;
+	int rc;
+};
+
+struct server {
+	const struct settings *settings;
+	struct disk_real disk;
+	struct store store;
+	struct fanout fanouts[SINKS_MAX];
+	size_t fanout_count;
+
+	uv_loop_t loop;
+	int listener; /* -1 when closed */
+	uv_poll_t listen_poll;
+	uv_prepare_t turn; /* once in each turn of the loop */
+	uv_idle_t idle;    /* active while there is work at once */
+	uv_timer_t wake;   /* the next batch that is due by time */
+	uv_timer_t tick;   /* once a second */
+	uv_timer_t drain;  /* limit of a shutdown */
+	uv_signal_t signals[2];
+	struct job append, tidy, cursors;
+	bool tidy_wanted, cursors_wanted;
+
+	struct peer **peers; /* settings->max_connections places */
+	size_t peer_count;
+	uint8_t *scratch; /* FRAME_MAX bytes: frames that are no append */
+	struct buf status;
+
+	uint64_t started_ms;
+	bool stopping;
+	bool stopped; /* the loop is being taken down */
+	bool intake_open;
+	int rc;
+	struct log_limit refusals; /* lines that a peer can cause */
+};
+
+/*
+ * Open the log and the socket.  Returns 0, EXIT_CONFIG (a restart cannot
+ * mend it) or EXIT_FAILURE, after saying why; server_close must follow.
+ */
+MUST_USE int server_open(struct server *s, const struct settings *settings);
+
+/* Serve until SIGTERM or until the log fails.  Returns the exit status. */
+MUST_USE int server_run(struct server *s);
+
+void server_close(struct server *s);
+
+/* Begin to end: server_run returns when the jobs under way are done. */
+void server_stop(struct server *s);
+
+/* --- for peer.c --- */
+
+/* The sink of that name, or NULL. */
+struct fanout *server_fanout(struct server *s, const struct slice *name);
+
+/* Put the map of `leat status` into out.  Returns 0 or -errno. */
+MUST_USE int server_status(struct server *s, struct buf *out);
+
+/* Why events are not taken, for people; "" when they are. */
+const char *server_closed_reason(const struct server *s);
+
+#endif

@@ -1,0 +1,447 @@
+/* store - see store.h.  Recovery is in recover.c, deletion in tidy.c. */
+#include "batchd/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batchd/tidy.h"
+#include "libbase/clock.h"
+#include "libbase/log.h"
+
+/* Most bytes of one damaged stretch that are copied. */
+#define QUARANTINE_MAX_BYTES (64 * MIB)
+
+/* Filled in less than this: no time to write the next one with zeros. */
+#define QUICK_SEGMENT_US 1000000
+
+static int
+group_init(struct group *g, const struct store_conf *conf)
+{
+	/* Room for one more frame than the limit, received in place. */
+	g->bytes = malloc(conf->group_max_bytes + RECORD_HEADER + FRAME_MAX);
+	g->file = -1;
+	return g->bytes ? 0 : -ENOMEM;
+}
+
+int
+store_open(struct store *s, struct disk *disk, const struct store_conf *conf)
+{
+	int rc;
+
+	*s = (struct store){.disk = disk, .conf = *conf, .file = -1};
+	for (int i = 0; i < 2; i++) {
+		rc = group_init(&s->groups[i], conf);
+		if (rc < 0)
+			return rc;
+	}
+	s->filling = &s->groups[0];
+	rc = store_recover(s);
+	if (rc < 0)
+		return rc;
+	s->seed = record_seed(s->stream);
+	return 0;
+}
+
+int
+store_start(struct store *s, uint64_t least)
+{
+	int64_t now_us = clock_wall_us();
+	int rc;
+
+	if (least > s->next_offset)
+		s->next_offset = least;
+	s->durable_offset = s->next_offset;
+	s->filling->first_offset = s->filling->end_offset = s->next_offset;
+	s->synced_us = now_us;
+
+	if (store_tidy_begin(s, store_first_offset(s), now_us)) {
+		store_tidy_run(s);
+		rc = store_tidy_end(s);
+		if (rc < 0)
+			return rc;
+	}
+	if (!s->spare) {
+		/* A full disk may become free; a log must have a start. */
+		if (!s->fresh)
+			return 0;
+		log_error("cannot create the first segment why=%s",
+		          log_quote(s->full));
+		return -ENOSPC;
+	}
+	/* An empty group: nothing but the new segment. */
+	store_claim_spare(s);
+	s->filling->roll = true;
+	if (!store_append_begin(s, now_us))
+		return 0;
+	rc = store_append_run(s);
+	return rc < 0 ? rc : store_append_end(s, now_us);
+}
+
+void
+store_close(struct store *s)
+{
+	if (s->file >= 0)
+		s->disk->close(s->disk, s->file);
+	s->file = -1;
+	for (int i = 0; i < 2; i++) {
+		free(s->groups[i].bytes);
+		s->groups[i].bytes = NULL;
+	}
+	free(s->tidy.doomed);
+	s->tidy.doomed = NULL;
+	free(s->segments);
+	s->segments = NULL;
+	s->segment_count = s->segment_cap = 0;
+}
+
+uint64_t
+store_first_offset(const struct store *s)
+{
+	return s->segment_count > 0 ? s->segments[0].first_offset
+	                            : s->next_offset;
+}
+
+int
+store_add_segment(struct store *s, const struct segment_info *one)
+{
+	size_t cap = s->segment_cap ? 2 * s->segment_cap : 64;
+	struct segment_info *more;
+
+	if (s->segment_count == s->segment_cap) {
+		more = realloc(s->segments, cap * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		s->segments = more;
+		s->segment_cap = cap;
+	}
+	s->segments[s->segment_count++] = *one;
+	return 0;
+}
+
+size_t
+store_find(const struct store *s, uint64_t offset)
+{
+	size_t low = 0, high = s->segment_count;
+
+	/* The last segment that does not start above offset. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->segments[middle].first_offset <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low == 0 ? s->segment_count : low - 1;
+}
+
+bool
+store_complete(struct store *s, uint64_t lowest)
+{
+	bool complete = true;
+
+	for (size_t i = 0; i < s->segment_count; i++) {
+		const struct segment_info *one = &s->segments[i];
+		uint64_t before = i > 0 ? s->segments[i - 1].first_offset
+		                        : SEGMENT_NO_PREVIOUS;
+
+		if (one->first_offset <= lowest || one->created_us == 0 ||
+		    one->previous_first == before)
+			continue;
+		complete = false;
+		log_error("events are missing: a segment before the one at "
+		          "offset %" PRIu64 " is gone, and a sink at offset "
+		          "%" PRIu64 " still wants it",
+		          one->first_offset, lowest);
+	}
+	if (s->segment_count > 0 && lowest < s->segments[0].first_offset &&
+	    s->segments[0].previous_first == SEGMENT_NO_PREVIOUS &&
+	    s->segments[0].created_us != 0) {
+		complete = false;
+		log_error("events are missing: the log starts at offset "
+		          "%" PRIu64 ", and a sink is at %" PRIu64,
+		          s->segments[0].first_offset, lowest);
+	}
+	return complete;
+}
+
+/* --- append --- */
+
+void
+store_claim_spare(struct store *s)
+{
+	s->spare = false;
+	s->claimed_bytes = s->spare_bytes;
+	s->end_bytes = SEGMENT_HEADER;
+	s->room_bytes = s->spare_bytes;
+}
+
+/* Whether the segment that is being filled has room for any frame. */
+static bool
+segment_has_room(const struct store *s)
+{
+	size_t need = record_size(FRAME_BODY_MAX);
+
+	return s->room_bytes >= need && s->end_bytes <= s->room_bytes - need;
+}
+
+bool
+store_is_full(const struct store *s)
+{
+	return s->full[0] && !s->spare && !segment_has_room(s);
+}
+
+uint8_t *
+store_place(struct store *s)
+{
+	struct group *g = s->filling;
+
+	if (g->used >= s->conf.group_max_bytes)
+		return NULL;
+	if (!segment_has_room(s)) {
+		/* A group lies in one segment. */
+		if (g->used > 0 || g->roll || !s->spare)
+			return NULL;
+		store_claim_spare(s);
+		g->roll = true;
+	}
+	return g->bytes + g->used + RECORD_HEADER;
+}
+
+uint64_t
+store_append(struct store *s, uint32_t body_bytes, uint32_t count,
+             int64_t now_us)
+{
+	struct group *g = s->filling;
+	struct record r = {.body_bytes = body_bytes,
+	                   .count = count,
+	                   .offset = s->next_offset,
+	                   .appended_us = now_us};
+	size_t bytes = record_size(body_bytes);
+
+	_Static_assert(sizeof r <= RECORD_HEADER,
+	               "it waits there for its seal");
+	assert(body_bytes > 0 && body_bytes <= FRAME_BODY_MAX);
+	memcpy(g->bytes + g->used, &r, sizeof r);
+	if (g->records == 0) {
+		g->at = s->end_bytes;
+		g->first_offset = r.offset;
+	}
+	g->used += bytes;
+	g->records++;
+	s->end_bytes += bytes;
+	s->next_offset += count;
+	g->end_offset = s->next_offset;
+	s->appended_events += count;
+	s->appended_bytes += body_bytes;
+	return r.offset;
+}
+
+static bool
+sync_is_due(const struct store *s, int64_t now_us)
+{
+	switch (s->conf.fsync) {
+	case FSYNC_ALWAYS:
+		return true;
+	case FSYNC_INTERVAL:
+		return now_us - s->synced_us >= s->conf.fsync_interval_us ||
+		       now_us < s->synced_us;
+	case FSYNC_NEVER:
+		return false;
+	}
+	return true;
+}
+
+bool
+store_append_begin(struct store *s, int64_t now_us)
+{
+	struct group *g = s->filling;
+
+	if (s->writing || (g->records == 0 && !g->roll))
+		return false;
+	if (g->records == 0)
+		g->first_offset = g->end_offset = s->next_offset;
+	if (g->roll) {
+		size_t n = s->segment_count;
+
+		g->header.first_offset = g->first_offset;
+		g->header.previous_first = n > 0
+		                               ? s->segments[n - 1].first_offset
+		                               : SEGMENT_NO_PREVIOUS;
+		g->header.created_us = now_us;
+		memcpy(g->header.stream, s->stream, STREAM_ID_BYTES);
+		g->at = SEGMENT_HEADER;
+	}
+	g->file = s->file;
+	g->sync = sync_is_due(s, now_us);
+	s->writing = g;
+	s->filling = g == &s->groups[0] ? &s->groups[1] : &s->groups[0];
+	return true;
+}
+
+/* The spare becomes the segment of g's header.  Sets g->file. */
+static int
+activate(struct store *s, struct group *g)
+{
+	uint8_t header[SEGMENT_HEADER];
+	char name[SEGMENT_NAME_BYTES];
+	struct disk *d = s->disk;
+	int rc, file;
+
+	file = d->open(d, SPARE_NAME, false);
+	if (file < 0)
+		return file;
+	segment_header_put(&g->header, header);
+	segment_name(g->header.first_offset, name);
+	rc = disk_write(d, file, header, sizeof header, 0);
+	if (rc == 0 && s->conf.fsync != FSYNC_NEVER)
+		rc = d->sync(d, file);
+	if (rc == 0)
+		rc = d->rename(d, SPARE_NAME, name);
+	if (rc == 0 && s->conf.fsync != FSYNC_NEVER)
+		rc = d->sync_dir(d, "");
+	if (rc < 0)
+		d->close(d, file);
+	else
+		g->file = file;
+	return rc;
+}
+
+/* Every record gets its header; all in a group know the same durable end. */
+static void
+seal(struct group *g, uint64_t seed)
+{
+	struct record r;
+
+	for (size_t at = 0; at < g->used; at += record_size(r.body_bytes)) {
+		memcpy(&r, g->bytes + at, sizeof r);
+		/* One append runs at a time: what is before this is synced. */
+		r.durable = g->first_offset;
+		record_seal(g->bytes + at, &r, seed);
+	}
+}
+
+int
+store_append_run(struct store *s)
+{
+	struct group *g = s->writing;
+	struct disk *d = s->disk;
+	int rc = 0;
+
+	seal(g, s->seed);
+	if (g->roll)
+		rc = activate(s, g);
+	if (rc == 0 && g->used > 0)
+		rc = disk_write(d, g->file, g->bytes, g->used, g->at);
+	if (rc == 0 && g->used > 0 && g->sync)
+		rc = d->sync(d, g->file);
+	return rc;
+}
+
+int
+store_append_end(struct store *s, int64_t now_us)
+{
+	struct group *g = s->writing;
+	struct segment_info one = {.first_offset = g->header.first_offset,
+	                           .previous_first = g->header.previous_first,
+	                           .created_us = g->header.created_us,
+	                           .bytes = s->claimed_bytes};
+	int rc = 0;
+
+	if (g->roll) {
+		if (s->segment_count > 0)
+			s->quick =
+			    now_us -
+				s->segments[s->segment_count - 1].created_us <
+			    QUICK_SEGMENT_US;
+		if (s->file >= 0)
+			s->disk->close(s->disk, s->file);
+		s->file = g->file;
+		rc = store_add_segment(s, &one);
+	}
+	s->durable_offset = g->end_offset;
+	if (g->sync) {
+		s->syncs++;
+		s->synced_us = now_us;
+	}
+	s->unsynced = !g->sync;
+	g->used = 0;
+	g->records = 0;
+	g->roll = false;
+	s->writing = NULL;
+	return rc;
+}
+
+/* --- damage --- */
+
+static bool
+known_damage(struct store *s, uint64_t segment_first, uint64_t at)
+{
+	for (size_t i = 0; i < s->damage_count; i++) {
+		if (s->damages[i].segment_first == segment_first &&
+		    s->damages[i].at == at)
+			return true;
+	}
+	if (s->damage_count < DAMAGES_KNOWN)
+		s->damages[s->damage_count++] =
+		    (struct damage){segment_first, at};
+	return false;
+}
+
+/* Copy bytes at..end of file.  A copy helps people; it is best effort. */
+static int
+quarantine(struct disk *d, const char *name, int file, uint64_t at,
+           uint64_t end)
+{
+	uint8_t block[16 * KIB];
+	uint64_t done = 0;
+	int rc = 0, copy = d->open(d, name, true);
+
+	if (copy < 0)
+		return copy;
+	if (end > at + QUARANTINE_MAX_BYTES)
+		end = at + QUARANTINE_MAX_BYTES;
+	while (rc == 0 && at < end) {
+		size_t want =
+		    end - at < sizeof block ? (size_t)(end - at) : sizeof block;
+		ssize_t n = disk_read(d, file, block, want, at);
+
+		if (n <= 0) {
+			rc = (int)n;
+			break;
+		}
+		rc = disk_write(d, copy, block, (size_t)n, done);
+		done += (uint64_t)n;
+		at += (uint64_t)n;
+	}
+	if (rc == 0)
+		rc = d->sync(d, copy);
+	d->close(d, copy);
+	return rc < 0 ? rc : d->sync_dir(d, "quarantine");
+}
+
+void
+store_damage(struct store *s, uint64_t segment_first, int file, uint64_t at,
+             uint64_t end, uint64_t from, uint64_t to, const char *what)
+{
+	char name[SEGMENT_NAME_BYTES + 40];
+	int rc;
+
+	if (known_damage(s, segment_first, at))
+		return;
+	s->lost_events += to - from;
+	(void)snprintf(name, sizeof name, "quarantine/%020" PRIu64 ".%" PRIu64,
+	               segment_first, at);
+	rc = end > at ? quarantine(s->disk, name, file, at, end) : 0;
+	log_error("%s segment=%020" PRIu64 ".seg bytes=%" PRIu64 "..%" PRIu64
+	          " offsets=%" PRIu64 "..%" PRIu64 " events=%" PRIu64
+	          " copy=%s",
+	          what, segment_first, at, end, from, to, to - from,
+	          end == at ? "none"
+	          : rc == 0 ? name
+	                    : log_quote(strerror(-rc)));
+}

@@ -1,0 +1,58 @@
+/* ask - see ask.h. */
+#include "leat/ask.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "libproto/chan.h"
+
+#define ANSWER_TIMEOUT_MS 5000
+
+static int
+next_frame(struct chan *c, uint8_t *out, struct frame *f)
+{
+	int rc;
+
+	while ((rc = chan_recv(c, out, FRAME_MAX)) == -EAGAIN) {
+		rc = chan_wait(c, POLLIN, ANSWER_TIMEOUT_MS);
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+	}
+	return rc < 0 ? rc : frame_read(out, (size_t)rc, f);
+}
+
+int
+ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
+{
+	struct frame hello = {.type = FRAME_HELLO};
+	struct frame question = {.type = FRAME_CONTROL};
+	struct frame f = {.type = FRAME_HELLO};
+	struct chan c;
+	int rc = chan_connect(&c, socket);
+
+	if (rc < 0)
+		return rc;
+	hello.hello.version = FRAME_VERSION;
+	hello.hello.role = ROLE_CONTROL;
+	hello.hello.name = slice_of("leat");
+	hello.hello.pid = (uint64_t)getpid();
+	rc = chan_send(&c, &hello);
+	question.control.id = 1;
+	question.control.verb = slice_of(verb);
+	if (rc == 0)
+		rc = chan_send(&c, &question);
+	while (rc == 0 && f.type != FRAME_REPLY) {
+		rc = next_frame(&c, out, &f);
+		if (rc == 0 && f.type == FRAME_ERROR)
+			rc = -ECONNABORTED;
+	}
+	if (rc == 0 && !f.reply.ok)
+		rc = -EOPNOTSUPP;
+	if (rc == 0) {
+		*body = f.body;
+		rc = (int)f.body_bytes;
+	}
+	chan_close(&c);
+	return rc;
+}

@@ -1,0 +1,19 @@
+/* ask - one question to batchd over its socket. */
+#ifndef LEAT_ASK_H
+#define LEAT_ASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+
+/*
+ * Send control `verb` to the batchd at `socket` and wait for its reply.  The
+ * reply's map goes to out (FRAME_MAX bytes); *body points into it.  Returns
+ * the body's length, or -errno: -ECONNREFUSED and -ENOENT mean that batchd
+ * is not running, -ETIMEDOUT that it does not answer.
+ */
+MUST_USE int ask(const char *socket, const char *verb, uint8_t *out,
+                 const uint8_t **body);
+
+#endif

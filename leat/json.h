@@ -1,0 +1,27 @@
+/*
+ * json - a msgpack value as JSON text.
+ */
+#ifndef LEAT_JSON_H
+#define LEAT_JSON_H
+
+#include <msgpack.h>
+
+#include "libbase/base.h"
+#include "libbase/buf.h"
+
+/*
+ * Append value to out.  What JSON has no form for (binary, extensions) is
+ * written as null.  Returns 0 or as buf_reserve.
+ */
+MUST_USE int json_put(struct buf *out, const msgpack_object *value);
+
+/* The value of a map's key, or NULL. */
+const msgpack_object *json_get(const msgpack_object *map, const char *key);
+
+/* The same, as a number or a text; 0 or "" when it is none. */
+uint64_t json_get_uint(const msgpack_object *map, const char *key);
+
+/* Valid until the eighth call after this one. */
+const char *json_get_text(const msgpack_object *map, const char *key);
+
+#endif

@@ -1,0 +1,181 @@
+/* status - see status.h. */
+#include "leat/status.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "leat/ask.h"
+#include "leat/json.h"
+#include "libbase/log.h"
+#include "libproto/frame.h"
+
+/* "1.2G": few digits, for people. */
+static const char *
+bytes_text(uint64_t bytes)
+{
+	static char texts[4][16];
+	static unsigned next;
+	static const char units[] = "BKMGTP";
+	char *out = texts[next++ % 4];
+	double v = (double)bytes;
+	int unit = 0;
+
+	while (v >= 1024 && units[unit + 1]) {
+		v /= 1024;
+		unit++;
+	}
+	(void)snprintf(out, sizeof texts[0], unit ? "%.1f%c" : "%.0f%c", v,
+	               units[unit]);
+	return out;
+}
+
+static void
+print_log(const msgpack_object *status)
+{
+	const msgpack_object *log = json_get(status, "log");
+	const msgpack_object *batchd = json_get(status, "batchd");
+	const char *reason = json_get_text(log, "reason");
+
+	printf("leat %s, batchd pid %" PRIu64 " up %" PRIu64 " s\n",
+	       json_get_text(status, "version"), json_get_uint(batchd, "pid"),
+	       json_get_uint(batchd, "uptime_ms") / 1000);
+	printf("log     %s of %s in %" PRIu64 " segments, offsets %" PRIu64
+	       " .. %" PRIu64 " (durable %" PRIu64 "), fsync %s, %s\n",
+	       bytes_text(json_get_uint(log, "bytes")),
+	       bytes_text(json_get_uint(log, "max_bytes")),
+	       json_get_uint(log, "segments"),
+	       json_get_uint(log, "first_offset"),
+	       json_get_uint(log, "next_offset"),
+	       json_get_uint(log, "durable_offset"),
+	       json_get_text(log, "fsync"), reason[0] ? reason : "open");
+	if (json_get_uint(log, "lost_events") > 0)
+		printf("        %" PRIu64
+		       " EVENTS LOST TO DAMAGE: see batchd's "
+		       "log and quarantine/\n",
+		       json_get_uint(log, "lost_events"));
+}
+
+static void
+print_daemons(const msgpack_object *status)
+{
+	const msgpack_object *all = json_get(status, "daemons");
+
+	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
+		return;
+	for (uint32_t i = 0; i < all->via.array.size; i++) {
+		const msgpack_object *d = &all->via.array.ptr[i];
+		const msgpack_object *stats = json_get(d, "stats");
+
+		if (strcmp(json_get_text(d, "role"), "ingest") != 0)
+			continue;
+		printf("%-7s pid %" PRIu64 " up %" PRIu64
+		       " s, accepted %" PRIu64 " events, rejected %" PRIu64
+		       ", waiting %" PRIu64 " requests, 503 %" PRIu64 "\n",
+		       json_get_text(d, "name"), json_get_uint(d, "pid"),
+		       json_get_uint(d, "connected_ms") / 1000,
+		       json_get_uint(stats, "accepted_events"),
+		       json_get_uint(stats, "rejected_events"),
+		       json_get_uint(stats, "pending_requests"),
+		       json_get_uint(stats, "responses_503"));
+	}
+}
+
+static void
+print_error(const msgpack_object *stats)
+{
+	char since[32] = "?";
+	time_t at = (time_t)(json_get_uint(stats, "error_since_us") / 1000000);
+	struct tm tm;
+
+	if (json_get_text(stats, "error")[0] == '\0')
+		return;
+	if (gmtime_r(&at, &tm))
+		(void)strftime(since, sizeof since, "%Y-%m-%d %H:%M:%SZ", &tm);
+	printf("    since %s: %s\n", since, json_get_text(stats, "error"));
+}
+
+static void
+print_sinks(const msgpack_object *status)
+{
+	const msgpack_object *all = json_get(status, "sinks");
+
+	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
+		return;
+	printf("%-16s %-10s %12s %12s %9s %8s %6s\n", "SINK", "STATE",
+	       "COMMITTED", "LAG EVENTS", "LAG", "RETRIES", "DEAD");
+	for (uint32_t i = 0; i < all->via.array.size; i++) {
+		const msgpack_object *s = &all->via.array.ptr[i];
+		const msgpack_object *stats = json_get(s, "stats");
+		const char *state = json_get_text(stats, "state");
+
+		printf("%-16s %-10s %12" PRIu64 " %12" PRIu64 " %7.1f s "
+		       "%8" PRIu64 " %6" PRIu64 "\n",
+		       json_get_text(s, "name"),
+		       state[0] ? state : json_get_text(s, "state"),
+		       json_get_uint(s, "committed"),
+		       json_get_uint(s, "lag_events"),
+		       (double)json_get_uint(s, "lag_ms") / 1000,
+		       json_get_uint(stats, "retries"),
+		       json_get_uint(stats, "dead_letters"));
+		print_error(stats);
+	}
+}
+
+/* Write everything that was printed, or say that it failed. */
+static int
+finish(void)
+{
+	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS
+	                                              : EXIT_FAILURE;
+}
+
+static int
+print_json(const msgpack_object *status)
+{
+	struct buf out;
+	int rc;
+
+	buf_init(&out, 1 * MIB);
+	rc = json_put(&out, status);
+	if (rc == 0)
+		printf("%.*s\n", (int)out.len, (const char *)out.data);
+	buf_fini(&out);
+	return rc < 0 ? EXIT_FAILURE : finish();
+}
+
+int
+status_print(const char *socket, bool json)
+{
+	uint8_t *frame = malloc(FRAME_MAX);
+	msgpack_unpacked unpacked;
+	const uint8_t *body;
+	int n, rc = EXIT_FAILURE;
+	size_t at = 0;
+
+	if (!frame)
+		return EXIT_FAILURE;
+	msgpack_unpacked_init(&unpacked);
+	n = ask(socket, "status", frame, &body);
+	if (n < 0) {
+		log_error("batchd does not answer socket=%s err=%s (is it "
+		          "running?)",
+		          log_quote(socket), log_quote(strerror(-n)));
+	} else if (msgpack_unpack_next(&unpacked, (const char *)body, (size_t)n,
+	                               &at) != MSGPACK_UNPACK_SUCCESS) {
+		log_error("batchd's answer is malformed");
+	} else if (json) {
+		rc = print_json(&unpacked.data);
+	} else {
+		print_log(&unpacked.data);
+		print_daemons(&unpacked.data);
+		print_sinks(&unpacked.data);
+		rc = finish();
+	}
+	msgpack_unpacked_destroy(&unpacked);
+	free(frame);
+	return rc;
+}
