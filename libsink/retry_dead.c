@@ -1,13 +1,373 @@
 /* retry_dead - see retry_dead.h. */
 #include "libsink/retry_dead.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "libbase/clock.h"
+#include "libbase/log.h"
+#include "libsink/stop.h"
+
+struct retry {
+	struct deliver *d;
+	char path[PATH_MAX]; /* of the file at work */
+	int fd;
+	char stream[sizeof "dead-" + 16]; /* its name in the store */
+	uint64_t line;    /* lines from the start that are dealt with */
+	uint64_t retried; /* letters, in all files */
+	uint64_t kept;
+
+	/* A stretch of the file: whole lines, and the start of one more. */
+	char *bytes;
+	size_t cap, used;
+	struct letter *letters; /* of these lines, batch_events at most */
+	struct event *events;
+	size_t count;
+	size_t taken; /* bytes of the lines in letters */
+
+	/* The store's position in the stream of the last letter looked at. */
+	char origin[64];
+	bool origin_found;
+	uint64_t origin_position;
+};
+
+/* deliver's wait: an operator waits for us, so not for ever. */
+static int
+on_wait(void *arg, uint64_t ms)
+{
+	struct retry *r = arg;
+	uint64_t away_ms = clock_mono_ms() - r->d->away_since_ms;
+	int rc;
+
+	if (away_ms > (uint64_t)r->d->common->timeout_ms)
+		return -ETIMEDOUT;
+	rc = stop_wait(-1, 0, (int)ms);
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+/* Read on until the buffer is full or the file ends.  Returns 0 or -errno. */
+static int
+fill(struct retry *r)
+{
+	memmove(r->bytes, r->bytes + r->taken, r->used - r->taken);
+	r->used -= r->taken;
+	r->taken = 0;
+	r->count = 0;
+	while (r->used < r->cap) {
+		ssize_t n = read(r->fd, r->bytes + r->used, r->cap - r->used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		r->used += (size_t)n;
+	}
+	return 0;
+}
+
+/* Parse lines for one batch. */
+static int
+parse(struct retry *r, uint64_t first_line)
+{
+	size_t most = (size_t)r->d->common->batch_events;
+
+	while (r->count < most && r->taken < r->used) {
+		char *line = r->bytes + r->taken, *end;
+		struct letter *letter = &r->letters[r->count];
+		const char *why = "the line has no end";
+		size_t at = 0;
+
+		end = memchr(line, '\n', r->used - r->taken);
+		if (!end && r->count > 0)
+			return 0; /* it comes whole with the next stretch */
+		if (!end || letter_read(line, (size_t)(end - line), letter,
+		                        &why, &at) < 0) {
+			log_error("not a dead letter: mend the line and try "
+			          "again path=%s line=%" PRIu64
+			          " column=%zu err=%s",
+			          log_quote(r->path), first_line + r->count + 1,
+			          at + 1, log_quote(why));
+			return -EBADMSG;
+		}
+		r->events[r->count++] = letter->event;
+		r->taken = (size_t)(end + 1 - r->bytes);
+	}
+	return 0;
+}
+
+static int
+rewind_file(struct retry *r)
+{
+	r->used = r->taken = r->count = 0;
+	return lseek(r->fd, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+/*
+ * Look at the whole file before anything is written: a file whose retry has
+ * begun is not to be edited, since its lines are counted.
+ */
+static int
+check_file(struct retry *r)
+{
+	uint64_t line = 0;
+	int rc = 0;
+
+	while (rc == 0) {
+		rc = fill(r);
+		if (rc == 0 && line == 0) {
+			const char *name = strrchr(r->path, '/') + 1;
+			char *end = memchr(r->bytes, '\n', r->used);
+			size_t n = end ? (size_t)(end - r->bytes) : r->used;
+			XXH64_hash_t hash = XXH3_64bits_withSeed(
+			    r->bytes, n, XXH3_64bits(name, strlen(name)));
+
+			(void)snprintf(r->stream, sizeof r->stream,
+			               "dead-%016" PRIx64, (uint64_t)hash);
+		}
+		if (rc == 0 && r->used == 0)
+			break;
+		if (rc == 0)
+			rc = parse(r, line);
+		line += r->count;
+	}
+	return rc < 0 ? rc : rewind_file(r);
+}
+
+/*
+ * Whether the sink has moved past the letter's event.  If not, the sink will
+ * meet the event once more, and storing it here would store it twice.
+ */
+static int
+is_settled(struct retry *r, const struct letter *letter, bool *settled)
+{
+	const struct slice *stream = &letter->stream;
+
+	*settled = true;
+	if (r->d->sink->position_fences)
+		return 0;
+	if (strlen(r->origin) != stream->bytes ||
+	    memcmp(r->origin, stream->data, stream->bytes) != 0) {
+		char name[sizeof r->origin];
+		int rc;
+
+		(void)snprintf(name, sizeof name, "%.*s", (int)stream->bytes,
+		               stream->data);
+		rc = deliver_start(r->d, name, &r->origin_found,
+		                   &r->origin_position);
+		if (rc < 0)
+			return rc;
+		memcpy(r->origin, name, sizeof name);
+	}
+	*settled = !r->origin_found || letter->offset < r->origin_position;
+	return 0;
+}
+
+/* Deliver letters from..to; with `keep`, put them back as they are. */
+static int
+deliver_some(struct retry *r, size_t from, size_t to, bool keep)
+{
+	struct batch batch = {.stream = r->stream,
+	                      .position = r->line,
+	                      .offset = r->line,
+	                      .next_offset = r->line + (to - from),
+	                      .events = r->events + from,
+	                      .count = keep ? 0 : to - from};
+	uint64_t stored = r->d->stats->events;
+	int rc = 0;
+
+	if (from == to)
+		return 0;
+	for (size_t i = from; keep && rc == 0 && i < to; i++)
+		rc = dead_append(r->d->dead, &r->letters[i]);
+	if (rc < 0) {
+		log_error("cannot write the dead letters path=%s err=%s",
+		          log_quote(r->d->dead->path),
+		          log_quote(strerror(-rc)));
+		return rc;
+	}
+	r->d->origin = r->letters + from;
+	r->d->origin_offset = r->line;
+	rc = deliver_batch(r->d, &batch);
+	if (rc < 0)
+		return rc;
+	r->line += to - from;
+	r->retried += to - from;
+	r->kept += to - from - (r->d->stats->events - stored);
+	return 0;
+}
+
+static int
+deliver_letters(struct retry *r, size_t from)
+{
+	bool run_settled = true, settled = true;
+	size_t start = from;
+	int rc = 0;
+
+	for (size_t i = from; rc == 0 && i < r->count; i++) {
+		rc = is_settled(r, &r->letters[i], &settled);
+		if (rc == 0 && settled != run_settled) {
+			rc = deliver_some(r, start, i, !run_settled);
+			start = i;
+			run_settled = settled;
+		}
+	}
+	return rc < 0 ? rc : deliver_some(r, start, r->count, !run_settled);
+}
+
+static int
+deliver_file(struct retry *r)
+{
+	uint64_t position = 0, line = 0;
+	bool found = false;
+	int rc;
+
+	rc = deliver_start(r->d, r->stream, &found, &position);
+	r->line = found ? position : 0;
+	while (rc == 0) {
+		uint64_t skip;
+
+		rc = fill(r);
+		if (rc == 0 && r->used == 0)
+			return 0;
+		if (rc == 0)
+			rc = parse(r, line);
+		if (rc < 0)
+			return rc;
+		/* What an earlier run has stored already. */
+		skip = r->line > line ? r->line - line : 0;
+		if (skip < r->count)
+			rc = deliver_letters(r, (size_t)skip);
+		line += r->count;
+	}
+	return rc;
+}
+
+/* One file, to its end; then it is not needed any more. */
+static int
+work_off(struct retry *r)
+{
+	int rc = 0;
+
+	r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
+	if (r->fd < 0)
+		return -errno;
+	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = rewind_file(r);
+	if (rc == 0)
+		rc = check_file(r);
+	if (rc == 0)
+		rc = deliver_file(r);
+	if (rc == 0 && unlink(r->path) < 0)
+		rc = -errno;
+	(void)close(r->fd); /* read only */
+	return rc;
+}
+
+/* The oldest file that a run, this or an earlier one, has to work off. */
+static int
+find_file(struct retry *r)
+{
+	const char *slash = strrchr(r->d->dead->path, '/') + 1;
+	size_t stem = strlen(slash) - strlen(".ndjson");
+	static const char mark[] = ".retry-";
+	char best[NAME_MAX + 1] = "";
+	struct dirent *e;
+	DIR *dir = opendir(r->d->dead->dir);
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((e = readdir(dir))) {
+		if (strncmp(e->d_name, slash, stem) != 0 ||
+		    strncmp(e->d_name + stem, mark, strlen(mark)) != 0)
+			continue;
+		if (!best[0] || strcmp(e->d_name, best) < 0)
+			(void)snprintf(best, sizeof best, "%s", e->d_name);
+	}
+	(void)closedir(dir); /* read only */
+	if (!best[0])
+		return 0;
+	if ((size_t)snprintf(r->path, sizeof r->path, "%s/%s", r->d->dead->dir,
+	                     best) >= sizeof r->path)
+		return -ENAMETOOLONG;
+	return 1;
+}
+
+static int
+work_off_all(struct retry *r)
+{
+	int rc = dead_take(r->d->dead, r->path, sizeof r->path);
+
+	if (rc == -ENOENT)
+		rc = 0;
+	while (rc == 0 && (rc = find_file(r)) > 0)
+		rc = work_off(r);
+	return rc;
+}
+
+static int
+allocate(struct retry *r)
+{
+	size_t most = (size_t)r->d->common->batch_events;
+
+	r->cap = (size_t)r->d->common->batch_bytes + LETTER_MAX;
+	r->bytes = malloc(r->cap);
+	r->letters = calloc(most, sizeof *r->letters);
+	r->events = calloc(most, sizeof *r->events);
+	return r->bytes && r->letters && r->events ? 0 : -ENOMEM;
+}
+
+static const char *
+reason(int rc)
+{
+	switch (rc) {
+	case -EWOULDBLOCK:
+		return "another --retry-dead is at work";
+	case -ETIMEDOUT:
+		return "the store is away: try again later, nothing is lost";
+	case -ESTALE:
+		return "another --retry-dead has moved the position";
+	case -EINTR:
+		return "stopped: run it again to go on, nothing is lost";
+	case -EBADMSG:
+		return "a line is damaged, see above";
+	default:
+		return strerror(-rc);
+	}
+}
 
 int
 retry_dead(struct deliver *d)
 {
-	(void)d;
-	return EXIT_FAILURE;
+	struct retry r = {.d = d, .fd = -1};
+	int rc = allocate(&r);
+
+	d->wait = on_wait;
+	d->arg = &r;
+	if (rc == 0)
+		rc = work_off_all(&r);
+	if (rc < 0)
+		log_error("dead letters: not all retried path=%s err=%s",
+		          log_quote(r.path), log_quote(reason(rc)));
+	printf("retried %" PRIu64 ", stored %" PRIu64 ", kept %" PRIu64 "\n",
+	       r.retried, r.retried - r.kept, r.kept);
+	free(r.bytes);
+	free(r.letters);
+	free(r.events);
+	deliver_close(d);
+	d->origin = NULL;
+	return rc < 0 || r.kept > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -88,6 +88,12 @@ struct sink {
 	const char *batch_events; /* defaults of the shared settings */
 	const char *batch_wait_ms;
 	bool stable; /* wants the same batches again after a crash */
+	/*
+	 * Asking for the position shuts out whoever else writes to that stream
+	 * (Kafka's transactions): --retry-dead does not ask then, lest it
+	 * disturb the sink at work.
+	 */
+	bool position_fences;
 
 	/*
 	 * Checks across settings; may be NULL.  Returns 0, or -EINVAL after

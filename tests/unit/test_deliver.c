@@ -1,0 +1,445 @@
+/*
+ * test_deliver - retries, bisection and positions, against a store that
+ * answers as it is told.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libbase/log.h"
+#include "libsink/deliver.h"
+
+#define EVENTS_MAX 1000
+#define STREAM "11111111-2222-3333-4444-555555555555"
+
+/* A store in memory that remembers a position, as PostgreSQL does. */
+struct fake {
+	bool stored[EVENTS_MAX];
+	bool bad[EVENTS_MAX];
+	bool has_position;
+	uint64_t position;
+	bool remembers; /* else position() finds nothing, as in ClickHouse */
+	/* Faults to come, counted down. */
+	unsigned away_before; /* writes that fail before they store */
+	unsigned away_after;  /* writes that store, and then fail */
+	unsigned open_fails;
+	bool honest_hints, lying_hints;
+	/* What happened. */
+	unsigned writes, opens, closes, twice, skipped;
+};
+
+static struct fake fake;
+static struct deliver d;
+static struct dead dead;
+static struct stats stats;
+static struct sink_common common;
+static struct event events[EVENTS_MAX];
+static char dir[64];
+static unsigned waits, waits_allowed;
+
+static enum sink_result
+on_open(void *state, const struct sink_common *c, const void *conf,
+        struct sink_error *error)
+{
+	(void)state;
+	(void)c;
+	(void)conf;
+	fake.opens++;
+	if (fake.open_fails > 0) {
+		fake.open_fails--;
+		(void)snprintf(error->text, sizeof error->text, "refused");
+		return SINK_AWAY;
+	}
+	return SINK_DONE;
+}
+
+static enum sink_result
+on_position(void *state, const char *stream, bool *found, uint64_t *next,
+            struct sink_error *error)
+{
+	(void)state;
+	(void)stream;
+	(void)error;
+	*found = fake.remembers && fake.has_position;
+	*next = fake.position;
+	return SINK_DONE;
+}
+
+static size_t
+first_bad(const struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		if (fake.bad[b->offset + i])
+			return i;
+	}
+	return b->count;
+}
+
+static void
+put(const struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		fake.twice += fake.stored[b->offset + i];
+		fake.stored[b->offset + i] = true;
+	}
+	fake.has_position = true;
+	fake.position = b->next_offset;
+}
+
+static enum sink_result
+on_write(void *state, const struct batch *b, struct sink_error *error)
+{
+	size_t bad = first_bad(b);
+
+	(void)state;
+	fake.writes++;
+	ck_assert_uint_le(b->offset + b->count, EVENTS_MAX);
+	ck_assert_ptr_eq(b->events, events + b->offset);
+	if (fake.has_position && fake.position != b->position)
+		return SINK_FENCED;
+	if (fake.away_before > 0) {
+		fake.away_before--;
+		return SINK_AWAY;
+	}
+	if (bad < b->count) {
+		if (fake.honest_hints)
+			error->bad_event = bad + 1;
+		if (fake.lying_hints)
+			error->bad_event = b->count;
+		(void)snprintf(error->code, sizeof error->code, "22P02");
+		(void)snprintf(error->text, sizeof error->text, "no good");
+		return SINK_REJECT;
+	}
+	put(b);
+	if (fake.away_after > 0) {
+		fake.away_after--;
+		return SINK_AWAY;
+	}
+	return SINK_DONE;
+}
+
+static void
+on_close(void *state)
+{
+	(void)state;
+	fake.closes++;
+}
+
+static int
+on_wait(void *arg, uint64_t ms)
+{
+	(void)arg;
+	(void)ms;
+	return waits++ < waits_allowed ? 0 : -EINTR;
+}
+
+static const struct sink fake_sink = {
+    .name = "fake",
+    .open = on_open,
+    .position = on_position,
+    .write = on_write,
+    .close = on_close,
+};
+
+static void
+setup(void)
+{
+	log_set_level(LOG_ERROR + 1);
+	fake = (struct fake){.remembers = true};
+	stats = (struct stats){0};
+	common = (struct sink_common){.retry_min_ms = 1, .retry_max_ms = 10};
+	waits = 0;
+	waits_allowed = 100;
+	(void)snprintf(dir, sizeof dir, "/tmp/leat-deliver-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
+	for (size_t i = 0; i < EVENTS_MAX; i++)
+		events[i] = (struct event){
+		    .id = {"id", 2}, .type = {"t", 1}, .payload = {"{}", 2}};
+	d = (struct deliver){.sink = &fake_sink,
+	                     .common = &common,
+	                     .dead = &dead,
+	                     .stats = &stats,
+	                     .wait = on_wait};
+}
+
+static void
+teardown(void)
+{
+	deliver_close(&d);
+	ck_assert_uint_eq(fake.opens, fake.closes);
+	(void)unlink(dead.path);
+	dead_fini(&dead);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static int
+deliver(uint64_t position, uint64_t offset, size_t count)
+{
+	struct batch b = {.stream = STREAM,
+	                  .position = position,
+	                  .offset = offset,
+	                  .next_offset = offset + count,
+	                  .events = events + offset,
+	                  .count = count};
+	uint64_t at;
+	bool found;
+
+	ck_assert_int_eq(deliver_start(&d, STREAM, &found, &at), 0);
+	return deliver_batch(&d, &b);
+}
+
+/* Each event of low..high is stored once, but the bad ones, set aside. */
+static void
+assert_exact(size_t low, size_t high)
+{
+	size_t bad = 0;
+
+	ck_assert_uint_eq(fake.twice, 0);
+	for (size_t i = low; i < high; i++) {
+		bad += fake.bad[i];
+		ck_assert_int_eq(fake.stored[i], !fake.bad[i]);
+	}
+	ck_assert_uint_eq(dead.letters, bad);
+	ck_assert_uint_eq(fake.position, high);
+}
+
+START_TEST(stores_a_good_batch_in_one_write)
+{
+	ck_assert_int_eq(deliver(0, 0, 500), 0);
+	assert_exact(0, 500);
+	ck_assert_uint_eq(fake.writes, 1);
+	ck_assert_uint_eq(stats.events, 500);
+	ck_assert_uint_eq(stats.batches, 1);
+}
+END_TEST
+
+START_TEST(moves_over_a_gap_in_the_log)
+{
+	ck_assert_int_eq(deliver(0, 0, 10), 0);
+	ck_assert_int_eq(deliver(10, 20, 10), 0);
+	ck_assert_uint_eq(fake.position, 30);
+	ck_assert(!fake.stored[10]);
+	ck_assert(fake.stored[20]);
+}
+END_TEST
+
+START_TEST(sets_bad_events_aside_wherever_they_are)
+{
+	static const size_t where[][3] = {
+	    {0, 0, 0},    {99, 99, 99}, {0, 99, 50},
+	    {40, 41, 42}, {97, 98, 99}, {0, 1, 2},
+	};
+
+	for (int hints = 0; hints < 3; hints++) {
+		for (size_t i = 0; i < ARRAY_LEN(where); i++) {
+			teardown();
+			setup();
+			fake.honest_hints = hints == 1;
+			fake.lying_hints = hints == 2;
+			for (int j = 0; j < 3; j++)
+				fake.bad[where[i][j]] = true;
+			ck_assert_int_eq(deliver(0, 0, 100), 0);
+			assert_exact(0, 100);
+			if (hints == 1)
+				ck_assert_uint_le(fake.writes, 10);
+		}
+	}
+}
+END_TEST
+
+START_TEST(sets_a_whole_batch_aside)
+{
+	for (size_t i = 0; i < 100; i++)
+		fake.bad[i] = true;
+	fake.has_position = true;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	assert_exact(0, 100);
+	ck_assert_uint_eq(stats.dead_letters, 100);
+}
+END_TEST
+
+START_TEST(a_lying_hint_costs_no_more_than_halving_does)
+{
+	fake.lying_hints = true;
+	fake.bad[0] = true;
+	ck_assert_int_eq(deliver(0, 0, 1000), 0);
+	assert_exact(0, 1000);
+	ck_assert_uint_le(fake.writes, 40);
+}
+END_TEST
+
+START_TEST(writes_again_what_was_not_stored)
+{
+	fake.away_before = 3;
+	fake.open_fails = 2;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	assert_exact(0, 100);
+	ck_assert_uint_eq(waits, 5);
+	ck_assert_uint_eq(stats.retries, 5);
+	ck_assert_str_eq(stats.error, "");
+}
+END_TEST
+
+START_TEST(does_not_write_again_what_was_stored_before_the_answer_was_lost)
+{
+	fake.away_after = 1;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	assert_exact(0, 100);
+	ck_assert_uint_eq(fake.writes, 1);
+}
+END_TEST
+
+START_TEST(goes_on_in_mid_bisection_when_answers_are_lost)
+{
+	/* Whichever write it is whose answer is lost. */
+	for (unsigned n = 1; n < 12; n++) {
+		teardown();
+		setup();
+		fake.bad[30] = fake.bad[31] = fake.bad[99] = true;
+		fake.has_position = true;
+		fake.away_after = n;
+		fake.honest_hints = n % 2;
+		ck_assert_int_eq(deliver(0, 0, 100), 0);
+		assert_exact(0, 100);
+	}
+}
+END_TEST
+
+START_TEST(writes_the_same_piece_again_where_no_position_is_remembered)
+{
+	fake.remembers = false;
+	fake.away_before = 2;
+	fake.bad[5] = true;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	assert_exact(0, 100);
+}
+END_TEST
+
+START_TEST(gives_up_when_another_writer_has_moved_the_position)
+{
+	ck_assert_int_eq(deliver(0, 0, 10), 0);
+	fake.position = 15;
+	ck_assert_int_eq(deliver(10, 10, 10), -ESTALE);
+	ck_assert(!fake.stored[10]);
+	ck_assert_uint_eq(fake.position, 15);
+}
+END_TEST
+
+START_TEST(gives_up_when_the_store_has_gone_back)
+{
+	ck_assert_int_eq(deliver(0, 0, 10), 0);
+	fake.away_before = 1;
+	fake.position = 5;
+	ck_assert_int_eq(deliver(10, 10, 10), -ESTALE);
+	ck_assert_uint_eq(fake.position, 5);
+}
+END_TEST
+
+START_TEST(stops_waiting_when_told_and_loses_nothing)
+{
+	fake.away_before = 1000;
+	waits_allowed = 3;
+	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
+	ck_assert_int_eq(stats.state, STATS_RETRYING);
+	fake.away_before = 0;
+	waits = 0;
+	ck_assert_int_eq(deliver(0, 0, 10), 0);
+	assert_exact(0, 10);
+}
+END_TEST
+
+/* A crash: the whole batch comes again from the position in the store. */
+START_TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
+{
+	for (unsigned n = 0; n < 14; n++) {
+		teardown();
+		setup();
+		fake.honest_hints = n % 2;
+		fake.bad[3] = fake.bad[4] = fake.bad[98] = fake.bad[99] = true;
+		fake.has_position = true;
+		fake.away_after = n;
+		waits_allowed = n > 0 ? n - 1 : 100;
+		if (deliver(0, 0, 100) == -EINTR) {
+			uint64_t from = fake.position;
+
+			fake.away_after = 0;
+			deliver_close(&d);
+			dead_fini(&dead);
+			ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20),
+			                 0);
+			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
+		}
+		ck_assert_int_eq(dead_refresh(&dead), 0);
+		assert_exact(0, 100);
+	}
+}
+END_TEST
+
+START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
+{
+	dead.max_bytes = 400; /* one letter, not two */
+	fake.bad[3] = fake.bad[4] = true;
+	waits_allowed = 2;
+	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
+	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_uint_eq(fake.position, 3);
+	dead.max_bytes = 1 << 20;
+	ck_assert_int_eq(deliver(3, 3, 7), 0);
+	assert_exact(0, 10);
+}
+END_TEST
+
+START_TEST(waits_double_up_to_the_longest)
+{
+	common.retry_min_ms = 100;
+	common.retry_max_ms = 30000;
+	for (int i = 0; i < 50; i++) {
+		ck_assert_uint_le(deliver_delay_ms(&common, 1), 100);
+		ck_assert_uint_ge(deliver_delay_ms(&common, 1), 50);
+		ck_assert_uint_le(deliver_delay_ms(&common, 4), 800);
+		ck_assert_uint_ge(deliver_delay_ms(&common, 4), 400);
+		ck_assert_uint_ge(deliver_delay_ms(&common, 4000), 15000);
+		ck_assert_uint_le(deliver_delay_ms(&common, 4000), 30000);
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("deliver");
+	TCase *tc = tcase_create("store");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, stores_a_good_batch_in_one_write);
+	tcase_add_test(tc, moves_over_a_gap_in_the_log);
+	tcase_add_test(tc, sets_bad_events_aside_wherever_they_are);
+	tcase_add_test(tc, sets_a_whole_batch_aside);
+	tcase_add_test(tc, a_lying_hint_costs_no_more_than_halving_does);
+	tcase_add_test(tc, writes_again_what_was_not_stored);
+	tcase_add_test(
+	    tc,
+	    does_not_write_again_what_was_stored_before_the_answer_was_lost);
+	tcase_add_test(tc, goes_on_in_mid_bisection_when_answers_are_lost);
+	tcase_add_test(
+	    tc, writes_the_same_piece_again_where_no_position_is_remembered);
+	tcase_add_test(tc, gives_up_when_another_writer_has_moved_the_position);
+	tcase_add_test(tc, gives_up_when_the_store_has_gone_back);
+	tcase_add_test(tc, stops_waiting_when_told_and_loses_nothing);
+	tcase_add_test(
+	    tc,
+	    after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice);
+	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
+	tcase_add_test(tc, waits_double_up_to_the_longest);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
