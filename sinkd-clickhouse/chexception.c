@@ -92,8 +92,10 @@ static const int setup_codes[] = {
 
 /* Words before which a message stops being free of content. */
 static const char *const content_marks[] = {
-    " Column values:", " here: ",    " while parsing", "Buffer before",
-    ", e.what() =",    " (version ", ". Stack trace"};
+    " Column values:", " here: ", " before: ", " JSON object: ", " string '",
+    " while parsing", "Buffer before",
+    /* And where it stops being of interest. */
+    ", e.what() =", " (version ", ". Stack trace"};
 
 static const char *
 find(const char *text, size_t n, const char *word)
@@ -118,9 +120,13 @@ read_exception(const char *at, const char *end, struct chexception *e)
 	    (*at != '.' && *at != ','))
 		return false;
 	at++;
-	message = find(at, (size_t)(end - at), mark);
-	if (message)
-		at = message + strlen(mark);
+	/* A server that passes on another's exception repeats the prefix. */
+	do {
+		message = find(at, (size_t)(end - at), mark);
+		if (message)
+			at = message + strlen(mark);
+	} while (message && (size_t)(end - at) > strlen("Code: ") &&
+	         memcmp(at, "Code: ", strlen("Code: ")) == 0);
 	e->code = code;
 	e->message = at;
 	e->message_bytes = (size_t)(end - at);

@@ -44,6 +44,10 @@ START_TEST(reads_the_code_in_the_words_of_old_and_new_servers)
 	               469, &e));
 	ck_assert_int_eq(e.code, 469);
 	ck_assert_uint_eq(chexception_row(&e, 5), 3);
+	ck_assert(find("Code: 117. DB::Exception: Code: 117. DB::Exception: "
+	               "Cannot",
+	               0, &e));
+	ck_assert_int_eq(strncmp(e.message, "Cannot", 6), 0);
 }
 END_TEST
 
@@ -171,6 +175,11 @@ START_TEST(keeps_content_out_of_the_text)
 	ck_assert_str_eq(text_of("Cannot parse JSON object here: {\"a\":1}: "
 	                         "(at row 2)"),
 	                 "Cannot parse JSON object");
+	ck_assert_str_eq(text_of("Duplicate path found during parsing JSON "
+	                         "object: a. You can"),
+	                 "Duplicate path found during parsing");
+	ck_assert_str_eq(text_of("Cannot parse string 'x' as Int64"),
+	                 "Cannot parse");
 	ck_assert_str_eq(text_of("first\nsecond"), "first");
 	ck_assert_str_eq(text_of("a, e.what() = DB::Exception"), "a");
 	ck_assert_uint_eq(strlen(text_of("0123456789012345678901234567890123456"
