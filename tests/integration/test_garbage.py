@@ -39,7 +39,6 @@ BAD_INGEST = [
 BAD_SINK = [
     append(1, [event()]), pack([COMMITTED, 0, 5]), pack([FLUSH, 7]),
     pack([SUBSCRIBE, 0, 1 << 40, 10, 10, 10, False]),
-    pack([SUBSCRIBE, 0, None, 0, 0, 0, False]),
     pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])
     + pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]),
     pack([BATCH, 0, 0, 1, True]) + event(), os.urandom(64),

@@ -1,11 +1,18 @@
-"""A private ClickHouse server for a test, from the distribution's package."""
+"""A private ClickHouse for a test, on a port of 127.0.0.1.
+
+Debian's clickhouse-server; or, with LEAT_CHDB_PYTHON naming the python of a
+virtual environment that has chdb, the current engine behind chdb_server.py.
+"""
+import contextlib
 import http.client
+import os
 import pathlib
 import shutil
 import signal
 import tempfile
 import urllib.parse
 
+from leat import Skip, free_port, wait_until
 from process import Daemon
 
 CONFIG = """<?xml version="1.0"?>
@@ -25,20 +32,17 @@ CONFIG = """<?xml version="1.0"?>
 </yandex>
 """
 
-USERS = """<yandex>
+PASSWORD = "s3cret"  # of the user leat
+USERS = f"""<yandex>
   <users>
     <default><password></password>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile><quota>default</quota></default>
-    <leat><password>s3cret</password>
+    <leat><password>{PASSWORD}</password>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile><quota>default</quota></leat>
-    <reader><password></password>
-      <networks><ip>127.0.0.1</ip></networks>
-      <profile>readonly</profile><quota>default</quota></reader>
   </users>
-  <profiles><default></default>
-    <readonly><readonly>2</readonly></readonly></profiles>
+  <profiles><default></default></profiles>
   <quotas><default></default></quotas>
 </yandex>
 """
@@ -48,53 +52,35 @@ class QueryError(RuntimeError):
     """The server's words."""
 
 
-def installed():
-    return shutil.which("clickhouse-server") is not None
+class Server(Daemon):
+    """Keeps its data over restarts.  current: knows tokens and new types."""
 
+    current = False
 
-class ClickHouse(Daemon):
-    """Made in `folder`, started by start(); keeps its data over restarts."""
-
-    def __init__(self, folder, http_port, tcp_port):
-        self.folder = pathlib.Path(folder)
-        self.port = http_port
-        for name in ("data", "tmp"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.xml").write_text(CONFIG.format(
-            http_port=http_port, tcp_port=tcp_port, folder=self.folder))
-        (self.folder / "users.xml").write_text(USERS)
-        super().__init__(
-            "clickhouse", ["clickhouse-server", "--config-file",
-                           str(self.folder / "config.xml")],
-            self.folder / "log", ready="Ready for connections")
+    def __init__(self, folder, argv):
+        super().__init__("clickhouse", argv, folder / "server.log", ready="")
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
     def wait_ready(self, timeout_s=30):
-        """It answers; its log says so only at a level that is too chatty."""
-        self.wait_answer(timeout_s)
-
-    def wait_answer(self, timeout_s):
-        from leat import wait_until
-
+        """When it answers: its log says less than that."""
         def answers():
-            assert self.running, "clickhouse-server has ended"
+            assert self.running, "\n".join(["the server ended:"] + self.lines)
             try:
                 return self.query("select 1") == "1"
             except (OSError, http.client.HTTPException):
                 return False
-        wait_until(answers, "ClickHouse answers", timeout_s, 0.05)
+        wait_until(answers, "ClickHouse answers", timeout_s, 0.02)
 
     def stop(self, timeout_s=60):
-        if not self.running:
-            return
-        self.signal(signal.SIGTERM)
-        self.wait(timeout_s)
+        if self.running:
+            self.signal(signal.SIGTERM)
+            self.wait(timeout_s)
 
     def query(self, sql, timeout_s=110, **settings):
-        """The answer's text, as TabSeparated unless sql says FORMAT."""
+        """The answer's text, TabSeparated unless sql names a format."""
         c = http.client.HTTPConnection("127.0.0.1", self.port,
                                        timeout=timeout_s)
         try:
@@ -112,9 +98,46 @@ class ClickHouse(Daemon):
         return int(self.query(sql))
 
 
+class Debian(Server):
+    def __init__(self, folder):
+        self.port = free_port()
+        for name in ("data", "tmp"):
+            (folder / name).mkdir(parents=True)
+        (folder / "config.xml").write_text(CONFIG.format(
+            http_port=self.port, tcp_port=free_port(), folder=folder))
+        (folder / "users.xml").write_text(USERS)
+        super().__init__(folder, ["clickhouse-server", "--config-file",
+                                  str(folder / "config.xml")])
+
+
+class Current(Server):
+    current = True
+
+    def __init__(self, folder, python):
+        self.port = free_port()
+        script = pathlib.Path(__file__).with_name("chdb_server.py")
+        super().__init__(folder, [python, str(script), str(folder / "data"),
+                                  str(self.port)])
+
+
+@contextlib.contextmanager
+def clickhouse():
+    """A running server; its folder is gone afterwards."""
+    python = os.environ.get("LEAT_CHDB_PYTHON")
+    if not python and not shutil.which("clickhouse-server"):
+        raise Skip("no clickhouse-server")
+    folder = pathlib.Path(tempfile.mkdtemp(
+        prefix="leat-clickhouse-", dir=os.environ.get("LEAT_TEST_TMP")))
+    server = Current(folder, python) if python else Debian(folder)
+    try:
+        yield server.start()
+    finally:
+        if server.running:
+            server.kill()
+        if not os.environ.get("LEAT_KEEP"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":  # try it: a server that answers
-    from leat import free_port
-    with tempfile.TemporaryDirectory() as d:
-        ch = ClickHouse(d, free_port(), free_port()).start()
+    with clickhouse() as ch:
         print(ch.query("select version()"))
-        ch.stop()

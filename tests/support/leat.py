@@ -133,10 +133,11 @@ class Leat:
         return [self.ingestd, *self.sink.values(), self.batchd]
 
     def run(self, name, *args, mode=None, timeout_s=60):
-        """Run one of the programs to its end."""
+        """Run one of the programs, with our settings, to its end."""
         return subprocess.run(
-            [program(name, mode or self.mode), "--config", str(self.conf),
-             *args], capture_output=True, text=True, timeout=timeout_s)
+            [program(name, mode or self.mode), *args, "--config",
+             str(self.conf)], capture_output=True, text=True,
+            timeout=timeout_s)
 
     # The life of a test.
 
