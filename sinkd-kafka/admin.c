@@ -195,33 +195,46 @@ admin_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	                    "create_topic = yes");
 }
 
-/* The committed offset in a result: *found stays false when there is none. */
-static rd_kafka_resp_err_t
-committed(const struct request *r, bool *found, uint64_t *position)
+/*
+ * The partition in a result about the group: one group, one partition.
+ * Returns NULL with *err set when the group or the partition failed.
+ */
+static const rd_kafka_topic_partition_t *
+only_partition(const rd_kafka_group_result_t **groups, size_t n,
+               rd_kafka_resp_err_t *err)
 {
-	const rd_kafka_ListConsumerGroupOffsets_result_t *result =
-	    rd_kafka_event_ListConsumerGroupOffsets_result(r->result);
 	const rd_kafka_topic_partition_list_t *list;
-	const rd_kafka_group_result_t **groups;
 	const rd_kafka_error_t *e;
+
+	*err = RD_KAFKA_RESP_ERR__BAD_MSG;
+	if (n != 1)
+		return NULL;
+	e = rd_kafka_group_result_error(groups[0]);
+	list = rd_kafka_group_result_partitions(groups[0]);
+	if (e)
+		*err = rd_kafka_error_code(e);
+	else if (list && list->cnt == 1)
+		*err = list->elems[0].err;
+	return *err ? NULL : &list->elems[0];
+}
+
+/* Read k->found and k->position from a result. */
+static rd_kafka_resp_err_t
+read_position(struct kafka *k, const struct request *r)
+{
+	const rd_kafka_group_result_t **groups;
+	const rd_kafka_topic_partition_t *p;
+	rd_kafka_resp_err_t err;
 	size_t n = 0;
 
-	groups = rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n);
-	if (n != 1)
-		return RD_KAFKA_RESP_ERR__BAD_MSG;
-	e = rd_kafka_group_result_error(groups[0]);
-	if (e)
-		return rd_kafka_error_code(e);
-	list = rd_kafka_group_result_partitions(groups[0]);
-	if (!list || list->cnt != 1)
-		return RD_KAFKA_RESP_ERR__BAD_MSG;
-	if (list->elems[0].err)
-		return list->elems[0].err;
-	if (list->elems[0].offset >= 0) {
-		*found = true;
-		*position = (uint64_t)list->elems[0].offset;
+	groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+	    rd_kafka_event_ListConsumerGroupOffsets_result(r->result), &n);
+	p = only_partition(groups, n, &err);
+	if (p && p->offset >= 0) {
+		k->found = true;
+		k->position = (uint64_t)p->offset;
 	}
-	return RD_KAFKA_RESP_ERR_NO_ERROR;
+	return err;
 }
 
 static rd_kafka_resp_err_t
@@ -248,7 +261,7 @@ ask_position(struct kafka *k, uint64_t deadline_ms, char *text,
 	}
 	(void)snprintf(text, text_bytes, "%s", err && words ? words : "");
 	if (!err)
-		err = committed(&r, &k->found, &k->position);
+		err = read_position(k, &r);
 	rd_kafka_ListConsumerGroupOffsets_destroy(ask);
 	request_fini(&r);
 	return err;
@@ -274,24 +287,55 @@ admin_position(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	}
 }
 
-void
-admin_forget_position(struct kafka *k, uint64_t deadline_ms)
+/* Commit k->offsets for the group, outside any transaction. */
+static rd_kafka_resp_err_t
+alter_offsets(struct kafka *k, uint64_t deadline_ms, char *text,
+              size_t text_bytes)
 {
-	rd_kafka_DeleteConsumerGroupOffsets_t *ask;
+	rd_kafka_AlterConsumerGroupOffsets_t *ask;
+	const rd_kafka_group_result_t **groups;
 	rd_kafka_resp_err_t err;
 	const char *words;
 	struct request r;
+	size_t n = 0;
 
-	request_init(&r, k, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS,
+	request_init(&r, k, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS,
 	             deadline_ms);
-	ask = rd_kafka_DeleteConsumerGroupOffsets_new(k->name, k->offsets);
-	rd_kafka_DeleteConsumerGroupOffsets(k->rk, &ask, 1, r.options, r.queue);
+	ask = rd_kafka_AlterConsumerGroupOffsets_new(k->name, k->offsets);
+	rd_kafka_AlterConsumerGroupOffsets(k->rk, &ask, 1, r.options, r.queue);
 	err = request_wait(&r, deadline_ms, &words);
-	if (err)
-		log_warn("cannot delete the position that exactly_once left: "
-		         "going back to it would start there group=%s err=%s",
-		         k->name,
-		         log_quote(words ? words : rd_kafka_err2str(err)));
-	rd_kafka_DeleteConsumerGroupOffsets_destroy(ask);
+	(void)snprintf(text, text_bytes, "%s", err && words ? words : "");
+	if (!err) {
+		groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
+		    rd_kafka_event_AlterConsumerGroupOffsets_result(r.result),
+		    &n);
+		(void)only_partition(groups, n, &err);
+	}
+	rd_kafka_AlterConsumerGroupOffsets_destroy(ask);
 	request_fini(&r);
+	return err;
+}
+
+enum sink_result
+admin_store_position(struct kafka *k, uint64_t position, uint64_t deadline_ms,
+                     struct sink_error *error)
+{
+	char text[SINK_ERROR_TEXT];
+
+	k->offsets->elems[0].offset = (int64_t)position;
+	for (;;) {
+		rd_kafka_resp_err_t err =
+		    alter_offsets(k, deadline_ms, text, sizeof text);
+		int left = producer_left_ms(deadline_ms);
+
+		if (!err) {
+			k->found = true;
+			k->position = position;
+			return SINK_DONE;
+		}
+		if (fault_class(err) != SINK_AWAY || left == 0)
+			return producer_fault(k, "store position", err, text,
+			                      error);
+		(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
+	}
 }

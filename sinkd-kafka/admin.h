@@ -19,9 +19,11 @@ enum sink_result admin_position(struct kafka *k, uint64_t deadline_ms,
                                 struct sink_error *error);
 
 /*
- * Delete the group's committed offset.  With delivery = at_least_once it
- * would stay behind, and mislead a later exactly_once.  A failure is logged.
+ * Commit `position` for the group, outside any transaction: what
+ * delivery = at_least_once does after its messages are delivered.
  */
-void admin_forget_position(struct kafka *k, uint64_t deadline_ms);
+enum sink_result admin_store_position(struct kafka *k, uint64_t position,
+                                      uint64_t deadline_ms,
+                                      struct sink_error *error);
 
 #endif

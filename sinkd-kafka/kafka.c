@@ -99,8 +99,6 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 
 	if (result != SINK_DONE)
 		return result;
-	if (k->conf->delivery == AT_LEAST_ONCE)
-		return transaction_flush(k, batch, error);
 	/* I9: the position moves only from the value that the sink knows. */
 	if (k->found && k->position != batch->position) {
 		(void)snprintf(error->text, sizeof error->text,
@@ -109,6 +107,8 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 		               k->name, k->position, batch->position);
 		return SINK_FENCED;
 	}
+	if (k->conf->delivery == AT_LEAST_ONCE)
+		return transaction_none(k, batch, error);
 	return transaction_write(k, batch, error);
 }
 

@@ -217,11 +217,7 @@ start(struct kafka *k, struct sink_error *error)
 
 	if (result == SINK_DONE)
 		result = admin_topic(k, deadline, error);
-	if (result == SINK_DONE && k->conf->delivery == AT_LEAST_ONCE) {
-		admin_forget_position(k, deadline);
-		return SINK_DONE;
-	}
-	if (result == SINK_DONE)
+	if (result == SINK_DONE && k->conf->delivery == EXACTLY_ONCE)
 		result = init_transactions(k, deadline, error);
 	if (result == SINK_DONE)
 		result = admin_position(k, deadline, error);
@@ -262,6 +258,7 @@ producer_close(struct kafka *k)
 	if (k->rk) {
 		(void)rd_kafka_purge(k->rk, RD_KAFKA_PURGE_F_QUEUE |
 		                                RD_KAFKA_PURGE_F_INFLIGHT);
+		(void)rd_kafka_poll(k->rk, 0); /* takes what was purged */
 		rd_kafka_destroy(k->rk);
 	}
 	k->rk = NULL;

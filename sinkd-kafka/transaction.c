@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "sinkd-kafka/admin.h"
 #include "sinkd-kafka/fault.h"
 #include "sinkd-kafka/message.h"
 #include "sinkd-kafka/producer.h"
@@ -235,27 +236,36 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	return SINK_DONE;
 }
 
-enum sink_result
-transaction_flush(struct kafka *k, const struct batch *batch,
-                  struct sink_error *error)
+/* Produce and wait for the delivery of all, without a transaction. */
+static enum sink_result
+deliver(struct kafka *k, const struct batch *batch, uint64_t deadline_ms,
+        struct sink_error *error)
 {
-	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
-	rd_kafka_resp_err_t err = produce(k, batch, deadline);
-	enum sink_result result;
+	rd_kafka_resp_err_t err = produce(k, batch, deadline_ms);
+	char origin[SINK_ERROR_TEXT];
 
 	if (!err)
-		err = rd_kafka_flush(k->rk, producer_left_ms(deadline));
+		err = rd_kafka_flush(k->rk, producer_left_ms(deadline_ms));
 	if (!err && !k->failed.err)
 		return SINK_DONE;
-	if (err == RD_KAFKA_RESP_ERR__FATAL) {
-		char origin[SINK_ERROR_TEXT];
+	if (err != RD_KAFKA_RESP_ERR__FATAL)
+		return producer_fault(k, "produce", err, NULL, error);
+	err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
+	return producer_fault(k, "produce", err, origin, error);
+}
 
-		err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
-		result = producer_fault(k, "produce", err, origin, error);
-	} else {
-		result = producer_fault(k, "produce", err, NULL, error);
-	}
+enum sink_result
+transaction_none(struct kafka *k, const struct batch *batch,
+                 struct sink_error *error)
+{
+	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
+	enum sink_result result = deliver(k, batch, deadline, error);
+
+	if (result == SINK_DONE)
+		result = admin_store_position(k, batch->next_offset, deadline,
+		                              error);
 	/* Messages under way may still arrive: this is at least once. */
-	producer_close(k);
+	if (result != SINK_DONE)
+		producer_close(k);
 	return result;
 }

@@ -18,10 +18,10 @@ enum sink_result transaction_write(struct kafka *k, const struct batch *batch,
                                    struct sink_error *error);
 
 /*
- * Produce the batch and wait until all brokers have it; no transaction, no
- * position.  After a failure some of it may be stored.
+ * The same without a transaction: produce, wait until the brokers have all of
+ * it, then commit the position.  After a failure some of it may be stored.
  */
-enum sink_result transaction_flush(struct kafka *k, const struct batch *batch,
-                                   struct sink_error *error);
+enum sink_result transaction_none(struct kafka *k, const struct batch *batch,
+                                  struct sink_error *error);
 
 #endif
