@@ -107,8 +107,8 @@ follow_length(struct scan *s, uint64_t offset, struct record *r)
 		return -EBADMSG;
 	s->at = bad + record_size(body_bytes);
 	rc = scan_peek(s, r, &body);
-	if (rc == 0 && r->offset < offset)
-		rc = -EBADMSG;
+	if ((rc == 0 && r->offset < offset) || rc == -ENODATA)
+		rc = -EBADMSG; /* the length is damaged too */
 	if (rc < 0)
 		s->at = bad;
 	return rc;

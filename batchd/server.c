@@ -67,7 +67,8 @@ static void
 on_peer(uv_poll_t *poll, int status, int events)
 {
 	struct peer *p = poll->data;
-	int rc = status;
+	/* libuv's way to tell of POLLERR, which is a peer that reset. */
+	int rc = status < 0 ? -EPIPE : 0;
 
 	if (rc == 0 && (events & UV_WRITABLE))
 		p->blocked = false; /* this turn flushes */

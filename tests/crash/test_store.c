@@ -1,0 +1,607 @@
+/*
+ * test_store - the log on a real folder: what was appended comes back, after
+ * a restart, a torn tail, a flipped byte, a missing file, a failed sync.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "batchd/fanout.h"
+#include "batchd/store.h"
+
+static char dir[64];
+static struct disk_real real;
+static struct store store;
+
+static const struct store_conf conf = {
+    .max_bytes = 64 * MIB,
+    .segment_bytes = 1 * MIB,
+    .group_max_bytes = 256 * KIB,
+};
+
+static void shell(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+static void
+shell(const char *fmt, ...)
+{
+	char command[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(command, sizeof command, fmt, ap);
+	va_end(ap);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void
+setup(void)
+{
+	(void)snprintf(dir, sizeof dir, "/tmp/leat-store-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
+static void
+teardown(void)
+{
+	shell("rm -rf %s", dir);
+}
+
+static int
+open_with(const struct store_conf *c, uint64_t least)
+{
+	int rc;
+
+	ck_assert_int_eq(disk_real_open(&real, dir), 0);
+	rc = store_open(&store, &real.disk, c);
+	return rc < 0 ? rc : store_start(&store, least);
+}
+
+static void
+close_store(void)
+{
+	store_close(&store);
+	disk_real_close(&real);
+}
+
+/* Keep room ahead, as the server does. */
+static void
+tidy(uint64_t lowest)
+{
+	if (!store_tidy_begin(&store, lowest, 1))
+		return;
+	store_tidy_run(&store);
+	ck_assert_int_eq(store_tidy_end(&store), 0);
+}
+
+static int
+commit(void)
+{
+	int rc;
+
+	if (!store_append_begin(&store, 1))
+		return 0;
+	rc = store_append_run(&store);
+	return rc < 0 ? rc : store_append_end(&store, 1);
+}
+
+/* A record of `count` events; each has its own offset as its id. */
+static void
+put(uint32_t count, size_t payload_bytes)
+{
+	struct buf body;
+	uint8_t *place;
+	char id[32], *payload = malloc(payload_bytes + 3);
+
+	ck_assert_ptr_nonnull(payload);
+	memset(payload, ' ', payload_bytes + 2);
+	payload[0] = '{';
+	payload[payload_bytes + 1] = '}';
+	buf_init(&body, FRAME_BODY_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		struct event e = {
+		    .type = slice_of("t"),
+		    .payload = {payload, (uint32_t)payload_bytes + 2},
+		    .created_at_us = 1,
+		    /* No zero byte at the end: each one torn off shows. */
+		    .received_at_us = INT64_C(0x0001010101010101)};
+
+		(void)snprintf(id, sizeof id, "%llu",
+		               (unsigned long long)store.next_offset + i);
+		e.id = slice_of(id);
+		ck_assert_int_eq(event_pack(&body, &e), 0);
+	}
+	place = store_place(&store);
+	if (!place) {
+		ck_assert_int_eq(commit(), 0);
+		tidy(0);
+		place = store_place(&store);
+	}
+	ck_assert_ptr_nonnull(place);
+	memcpy(place, body.data, body.len);
+	(void)store_append(&store, (uint32_t)body.len, count, 1);
+	buf_fini(&body);
+	free(payload);
+}
+
+static void
+put_durable(uint32_t count, size_t payload_bytes)
+{
+	put(count, payload_bytes);
+	ck_assert_int_eq(commit(), 0);
+	tidy(0);
+}
+
+/* Read all from `from`; counts events, and checks that ids are offsets. */
+static uint64_t
+read_all(uint64_t from, uint64_t *last_end)
+{
+	static uint8_t body[FRAME_BODY_MAX];
+	struct stretch s = {.body = body};
+	struct reader r;
+	struct event e;
+	uint64_t events = 0;
+
+	reader_init(&r, &store);
+	ck_assert_int_eq(reader_seek(&r, from), 0);
+	*last_end = from;
+	while (r.next_offset < store.durable_offset) {
+		struct wire_reader w;
+
+		ck_assert_int_eq(
+		    reader_frame(&r, store.durable_offset, 16 * MIB, &s), 0);
+		if (s.count == 0)
+			break;
+		w = (struct wire_reader){body, body + s.bytes};
+		for (uint32_t i = 0; i < s.count; i++) {
+			char id[32] = {0};
+
+			ck_assert_int_eq(event_read(&w, &e), 0);
+			memcpy(id, e.id.data, e.id.bytes);
+			ck_assert_uint_eq(strtoull(id, NULL, 10), s.offset + i);
+		}
+		ck_assert_ptr_eq(w.at, w.end);
+		ck_assert_uint_ge(s.offset, *last_end);
+		*last_end = s.offset + s.count;
+		events += s.count;
+	}
+	reader_fini(&r);
+	return events;
+}
+
+static int
+open_segment_file(uint64_t first_offset)
+{
+	char path[128], name[SEGMENT_NAME_BYTES];
+	int fd;
+
+	segment_name(first_offset, name);
+	(void)snprintf(path, sizeof path, "%s/%s", dir, name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static void
+flip(uint64_t first_offset, off_t at)
+{
+	int fd = open_segment_file(first_offset);
+	uint8_t byte;
+
+	ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x40;
+	ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+START_TEST(what_is_durable_comes_back_over_many_segments)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	for (int i = 0; i < 400; i++) {
+		put(1 + (uint32_t)(i % 50), 200);
+		if (i % 7 == 0)
+			ck_assert_int_eq(commit(), 0);
+		tidy(0);
+	}
+	ck_assert_int_eq(commit(), 0);
+	ck_assert_uint_gt(store.segment_count, 1);
+	ck_assert_uint_eq(store.durable_offset, store.next_offset);
+	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	/* From the middle of a record too. */
+	ck_assert_uint_eq(read_all(1003, &end), store.durable_offset - 1003);
+	end = store.durable_offset;
+	close_store();
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(store.durable_offset, end);
+	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	put_durable(3, 10);
+	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	close_store();
+}
+END_TEST
+
+START_TEST(nothing_is_read_before_it_is_durable)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put(10, 10);
+	ck_assert_uint_eq(store.next_offset, 10);
+	ck_assert_uint_eq(store.durable_offset, 0);
+	ck_assert_uint_eq(read_all(0, &end), 0);
+	ck_assert_int_eq(commit(), 0);
+	ck_assert_uint_eq(read_all(0, &end), 10);
+	close_store();
+}
+END_TEST
+
+/* A crash in the middle of writing the last record, at every byte of it. */
+START_TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
+{
+	size_t body_bytes, size, keep;
+	uint64_t end;
+	int fd;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(5, 20);
+	keep = store.end_bytes;
+	put_durable(2, 50);
+	size = store.end_bytes;
+	close_store();
+	body_bytes = size - keep;
+	ck_assert_uint_gt(body_bytes, RECORD_HEADER);
+	shell("cp -r %s %s.whole", dir, dir);
+	for (size_t cut = keep; cut < size; cut++) {
+		uint8_t zeros[256] = {0};
+
+		shell("rm -rf %s && cp -r %s.whole %s", dir, dir, dir);
+		fd = open_segment_file(0);
+		ck_assert_int_eq(pwrite(fd, zeros, size - cut, (off_t)cut),
+		                 (ssize_t)(size - cut));
+		ck_assert_int_eq(close(fd), 0);
+		ck_assert_int_eq(open_with(&conf, 0), 0);
+		/* Zeros at the end may be the padding only: then it's whole */
+		if (store.durable_offset == 7) {
+			ck_assert_uint_gt(cut + RECORD_ALIGN, size);
+		} else {
+			ck_assert_uint_eq(store.durable_offset, 5);
+		}
+		ck_assert_uint_eq(store.lost_events, 0);
+		put_durable(4, 5);
+		ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+		close_store();
+	}
+	shell("rm -rf %s.whole", dir);
+}
+END_TEST
+
+/* Four records, each synced; a byte of the second is flipped. */
+START_TEST(a_flipped_byte_costs_its_record_and_no_other)
+{
+	uint64_t ends[5], end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ends[0] = store.end_bytes;
+	for (int i = 1; i < 5; i++) {
+		put_durable(10, 30);
+		ends[i] = store.end_bytes;
+	}
+	close_store();
+	shell("cp -r %s %s.whole", dir, dir);
+	for (uint64_t at = ends[1]; at < ends[2]; at++) {
+		shell("rm -rf %s && cp -r %s.whole %s", dir, dir, dir);
+		flip(0, (off_t)at);
+		ck_assert_int_eq(open_with(&conf, 0), 0);
+		ck_assert_uint_eq(store.durable_offset, 40);
+		if (store.lost_events == 0) {
+			/* Only the padding is not covered by the checksum. */
+			ck_assert_uint_gt(at + RECORD_ALIGN, ends[2]);
+			ck_assert_uint_eq(read_all(0, &end), 40);
+		} else {
+			ck_assert_uint_eq(store.lost_events, 10);
+			ck_assert_uint_eq(read_all(0, &end), 30);
+		}
+		ck_assert_uint_eq(end, 40);
+		close_store();
+	}
+	shell("rm -rf %s.whole", dir);
+}
+END_TEST
+
+START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
+{
+	uint64_t at, end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	at = store.end_bytes;
+	put_durable(10, 30);
+	put_durable(10, 30);
+	flip(0, (off_t)at + RECORD_HEADER + 5);
+	ck_assert_uint_eq(read_all(0, &end), 20);
+	ck_assert_uint_eq(end, 30);
+	ck_assert_uint_eq(store.lost_events, 10);
+	/* Told once. */
+	ck_assert_uint_eq(read_all(0, &end), 20);
+	ck_assert_uint_eq(store.lost_events, 10);
+	close_store();
+}
+END_TEST
+
+START_TEST(a_damaged_segment_header_loses_nothing)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0); /* a second segment */
+	put_durable(10, 30);
+	close_store();
+	for (off_t at = 0; at < SEGMENT_HEADER; at += 9) {
+		flip(10, at);
+		ck_assert_int_eq(open_with(&conf, 0), 0);
+		ck_assert_uint_eq(read_all(0, &end), 20);
+		close_store();
+		flip(10, at);
+	}
+}
+END_TEST
+
+START_TEST(a_missing_segment_is_missed)
+{
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	shell("rm %s/00000000000000000010.seg", dir);
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert(!store_complete(&store, 5));
+	ck_assert(store_complete(&store, 20));
+	close_store();
+}
+END_TEST
+
+START_TEST(a_reader_passes_over_a_missing_segment_and_says_so)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	shell("rm %s/00000000000000000010.seg", dir);
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(read_all(0, &end), 20);
+	ck_assert_uint_eq(end, 30);
+	ck_assert_uint_eq(store.lost_events, 10);
+	close_store();
+}
+END_TEST
+
+START_TEST(cursors_without_segments_are_not_a_fresh_start)
+{
+	struct fanout f;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_int_eq(fanout_open(&f, &store, "one"), 0);
+	ck_assert_int_eq(fanout_start(&f, false), 0);
+	fanout_close(&f);
+	close_store();
+	shell("rm %s/*.seg", dir);
+	ck_assert_int_eq(open_with(&conf, 0), -ENOTRECOVERABLE);
+	close_store();
+}
+END_TEST
+
+START_TEST(offsets_are_not_used_twice_after_the_end_is_lost)
+{
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 500), 0);
+	ck_assert_uint_eq(store.next_offset, 500);
+	close_store();
+}
+END_TEST
+
+START_TEST(segments_go_when_every_cursor_is_past_them)
+{
+	size_t before;
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	for (int i = 0; i < 60; i++)
+		put_durable(50, 2000);
+	before = store.segment_count;
+	ck_assert_uint_gt(before, 4);
+	tidy(store.segments[2].first_offset - 1);
+	ck_assert_uint_eq(store.segment_count, before - 1);
+	tidy(store.durable_offset);
+	ck_assert_uint_eq(store.segment_count, 1);
+	/* The freed ones were used again: nothing old may shine through. */
+	for (int i = 0; i < 60; i++)
+		put_durable(50, 2000);
+	ck_assert_uint_eq(read_all(store_first_offset(&store), &end),
+	                  store.durable_offset - store_first_offset(&store));
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(store.durable_offset, 6000);
+	ck_assert_uint_eq(store.lost_events, 0);
+	close_store();
+}
+END_TEST
+
+START_TEST(the_budget_closes_the_log_and_deletion_opens_it)
+{
+	struct store_conf small = conf;
+	uint64_t full_at;
+
+	small.max_bytes = 4 * MIB;
+	ck_assert_int_eq(open_with(&small, 0), 0);
+	while (!store_is_full(&store)) {
+		ck_assert_uint_lt(store.next_offset, 100000);
+		put_durable(10, 2000);
+	}
+	ck_assert_uint_le(store.bytes, small.max_bytes);
+	full_at = store.next_offset;
+	ck_assert_ptr_null(store_place(&store));
+	tidy(full_at);
+	ck_assert(!store_is_full(&store));
+	put_durable(10, 2000);
+	ck_assert_uint_eq(store.durable_offset, full_at + 10);
+	close_store();
+}
+END_TEST
+
+/* --- a disk that fails --- */
+
+static int
+failing_sync(struct disk *d, int file)
+{
+	(void)d;
+	(void)file;
+	return -EIO;
+}
+
+START_TEST(a_failed_sync_acknowledges_nothing)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	put(10, 30);
+	real.disk.sync = failing_sync;
+	ck_assert(store_append_begin(&store, 1));
+	ck_assert_int_eq(store_append_run(&store), -EIO);
+	ck_assert_uint_eq(store.durable_offset, 10);
+	close_store();
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	/* Written and not synced: either is right, half is not. */
+	ck_assert(store.durable_offset == 10 || store.durable_offset == 20);
+	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	close_store();
+}
+END_TEST
+
+/* --- cursors --- */
+
+START_TEST(a_cursor_survives_a_torn_slot)
+{
+	struct cursor c;
+	char path[128];
+	uint8_t stream[STREAM_ID_BYTES] = {1, 2, 3};
+	uint8_t garbage[120];
+	int fd;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_int_eq(cursor_create(&c, &real.disk, "one", stream, 7), 0);
+	for (uint64_t at = 8; at < 12; at++) {
+		cursor_set(&c, at, CURSOR_NO_BATCH);
+		ck_assert(cursor_begin(&c));
+		ck_assert_int_eq(cursor_write(&c, &real.disk), 0);
+		cursor_end(&c);
+		ck_assert_uint_eq(c.durable.committed, at);
+	}
+	ck_assert(!cursor_begin(&c));
+	cursor_close(&c, &real.disk);
+	/* Sequence 6 holds 11, in slot 0; 5 holds 10, in slot 1. */
+	(void)snprintf(path, sizeof path, "%s/cursors/one.cursor", dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	memset(garbage, 0x5a, sizeof garbage);
+	ck_assert_int_eq(pwrite(fd, garbage, sizeof garbage, 0), 120);
+	ck_assert_int_eq(cursor_open(&c, &real.disk, "one", stream), 0);
+	ck_assert_uint_eq(c.now.committed, 10);
+	cursor_close(&c, &real.disk);
+	ck_assert_int_eq(pwrite(fd, garbage, sizeof garbage, 2048), 120);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_eq(cursor_open(&c, &real.disk, "one", stream), -EBADMSG);
+	ck_assert_int_eq(cursor_open(&c, &real.disk, "two", stream), -ENOENT);
+	close_store();
+}
+END_TEST
+
+START_TEST(a_cursor_of_another_log_is_refused)
+{
+	uint8_t stream[STREAM_ID_BYTES] = {1}, other[STREAM_ID_BYTES] = {2};
+	struct cursor c;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_int_eq(cursor_create(&c, &real.disk, "one", stream, 7), 0);
+	cursor_close(&c, &real.disk);
+	ck_assert_int_eq(cursor_open(&c, &real.disk, "one", other), -ESTALE);
+	close_store();
+}
+END_TEST
+
+START_TEST(a_missing_cursor_starts_at_the_oldest_event)
+{
+	struct fanout f;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	ck_assert_int_eq(fanout_open(&f, &store, "one"), 0);
+	ck_assert_int_eq(fanout_start(&f, false), 0);
+	ck_assert_uint_eq(f.cursor.now.committed, 0);
+	fanout_close(&f);
+	ck_assert_int_eq(fanout_open(&f, &store, "two"), 0);
+	ck_assert_int_eq(fanout_start(&f, true), 0);
+	ck_assert_uint_eq(f.cursor.now.committed, 10);
+	fanout_close(&f);
+	close_store();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("store");
+	TCase *tc = tcase_create("store");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, what_is_durable_comes_back_over_many_segments);
+	tcase_add_test(tc, nothing_is_read_before_it_is_durable);
+	tcase_add_test(tc, a_torn_last_record_is_cut_and_the_rest_is_kept);
+	tcase_add_test(tc, a_flipped_byte_costs_its_record_and_no_other);
+	tcase_add_test(tc, a_flipped_byte_while_running_is_found_by_the_reader);
+	tcase_add_test(tc, a_damaged_segment_header_loses_nothing);
+	tcase_add_test(tc, a_missing_segment_is_missed);
+	tcase_add_test(tc, a_reader_passes_over_a_missing_segment_and_says_so);
+	tcase_add_test(tc, cursors_without_segments_are_not_a_fresh_start);
+	tcase_add_test(tc, offsets_are_not_used_twice_after_the_end_is_lost);
+	tcase_add_test(tc, segments_go_when_every_cursor_is_past_them);
+	tcase_add_test(tc, the_budget_closes_the_log_and_deletion_opens_it);
+	tcase_add_test(tc, a_failed_sync_acknowledges_nothing);
+	tcase_add_test(tc, a_cursor_survives_a_torn_slot);
+	tcase_add_test(tc, a_cursor_of_another_log_is_refused);
+	tcase_add_test(tc, a_missing_cursor_starts_at_the_oldest_event);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
