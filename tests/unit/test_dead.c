@@ -1,0 +1,354 @@
+/* test_dead - the dead letters' lines and their file. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libbase/log.h"
+#include "libproto/frame.h"
+#include "libsink/dead.h"
+
+#define STREAM "11111111-2222-3333-4444-555555555555"
+
+static char dir[64];
+static struct dead dead;
+
+static struct letter
+letter_of(const char *stream, uint64_t offset)
+{
+	return (struct letter){
+	    .stream = slice_of(stream),
+	    .offset = offset,
+	    .sink = slice_of("fake"),
+	    .at_us = INT64_C(1769903999123456),
+	    .code = slice_of("22P02"),
+	    .reason = slice_of("invalid input syntax"),
+	    .event = {.id = slice_of("id"),
+	              .type = slice_of("click"),
+	              .payload = slice_of("{\"a\": [1, 2]}"),
+	              .created_at_us = 1,
+	              .received_at_us = INT64_C(253402300799999999)}};
+}
+
+static void
+reopen(void)
+{
+	dead_fini(&dead);
+	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
+}
+
+static void
+setup(void)
+{
+	log_set_level(LOG_ERROR + 1);
+	(void)snprintf(dir, sizeof dir, "/tmp/leat-dead-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	dead = (struct dead){.fd = -1};
+	reopen();
+}
+
+static void
+teardown(void)
+{
+	(void)unlink(dead.path);
+	dead_fini(&dead);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static void
+append(uint64_t offset)
+{
+	struct letter l = letter_of(STREAM, offset);
+
+	ck_assert_int_eq(dead_append(&dead, &l), 0);
+}
+
+static off_t
+file_size(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(dead.path, &st), 0);
+	return st.st_size;
+}
+
+static void
+assert_same(const struct slice *a, const struct slice *b)
+{
+	ck_assert_uint_eq(a->bytes, b->bytes);
+	ck_assert_int_eq(!a->data, !b->data);
+	if (a->bytes > 0)
+		ck_assert_mem_eq(a->data, b->data, a->bytes);
+}
+
+/* Write the letter, read it back, compare. */
+static void
+round_trip(const struct letter *l)
+{
+	struct letter got;
+	struct buf line;
+	const char *why;
+	size_t at;
+
+	buf_init(&line, LETTER_MAX);
+	ck_assert_int_eq(letter_add(&line, l), 0);
+	ck_assert_ptr_eq(memchr(line.data, '\n', line.len),
+	                 line.data + line.len - 1);
+	ck_assert_int_eq(
+	    letter_read((char *)line.data, line.len - 1, &got, &why, &at), 0);
+	assert_same(&got.stream, &l->stream);
+	assert_same(&got.sink, &l->sink);
+	assert_same(&got.code, &l->code);
+	assert_same(&got.reason, &l->reason);
+	assert_same(&got.event.id, &l->event.id);
+	assert_same(&got.event.type, &l->event.type);
+	assert_same(&got.event.user_id, &l->event.user_id);
+	assert_same(&got.event.payload, &l->event.payload);
+	ck_assert_uint_eq(got.offset, l->offset);
+	ck_assert_int_eq(got.at_us, l->at_us);
+	ck_assert_int_eq(got.event.created_at_us, l->event.created_at_us);
+	ck_assert_int_eq(got.event.received_at_us, l->event.received_at_us);
+	buf_fini(&line);
+}
+
+START_TEST(a_line_gives_back_what_was_written)
+{
+	struct letter l = letter_of(STREAM, UINT64_C(1) << 60);
+	static const char all[] =
+	    "\x01\x02\x08\t\n\r\x1f \"quoted\" back\\slash / \x7f \xc3\xa9";
+
+	round_trip(&l);
+	l.event.user_id = slice_of("");
+	round_trip(&l);
+	l.event.id = l.event.type = l.event.user_id = slice_of(all);
+	l.reason = slice_of(all);
+	round_trip(&l);
+}
+END_TEST
+
+START_TEST(a_payload_is_kept_byte_for_byte_also_with_line_breaks)
+{
+	static const char *const payloads[] = {
+	    "{}",
+	    "{ \"a\" : 1.50 , \"b\":\"\\u00e9\\n\" }",
+	    "{\n  \"a\": 1,\r\n\t\"b\": [\"x\\\\\", {}]\n}",
+	    "{\"created_at\":\"x\",\"received_at\":\"y\"}}",
+	    "{\"payload_text\":\"z\"}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(payloads); i++) {
+		struct letter l = letter_of(STREAM, i);
+
+		l.event.payload = slice_of(payloads[i]);
+		round_trip(&l);
+	}
+}
+END_TEST
+
+START_TEST(the_largest_event_fits)
+{
+	struct letter l = letter_of(STREAM, 1);
+	char *big = malloc(EVENT_PACKED_MAX);
+
+	ck_assert_ptr_nonnull(big);
+	memset(big, '\n', EVENT_PACKED_MAX);
+	big[0] = '{';
+	big[EVENT_PACKED_MAX - 1] = '}';
+	l.event.payload = (struct slice){big, EVENT_PACKED_MAX};
+	round_trip(&l);
+	memset(big + 1, ' ', EVENT_PACKED_MAX - 2);
+	round_trip(&l);
+	free(big);
+}
+END_TEST
+
+START_TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
+{
+	struct letter l = letter_of(STREAM, 12345), got;
+	struct buf line;
+	const char *why;
+	size_t at, accepted = 0;
+	char *copy;
+
+	buf_init(&line, LETTER_MAX);
+	ck_assert_int_eq(letter_add(&line, &l), 0);
+	copy = malloc(line.len);
+	ck_assert_ptr_nonnull(copy);
+	for (size_t i = 0; i + 1 < line.len; i++) {
+		/* Exactly as long as it may be read, for the sanitizers. */
+		char *cut = malloc(i + 1);
+
+		ck_assert_ptr_nonnull(cut);
+		memcpy(cut, line.data, i);
+		ck_assert_int_eq(letter_read(cut, i, &got, &why, &at),
+		                 -EBADMSG);
+		free(cut);
+		if (line.data[i] == '"')
+			continue;
+		memcpy(copy, line.data, line.len);
+		copy[i] = '"';
+		accepted +=
+		    letter_read(copy, line.len - 1, &got, &why, &at) == 0;
+	}
+	/* Inside the payload, whose JSON was checked long before. */
+	ck_assert_uint_le(accepted, l.event.payload.bytes);
+	free(copy);
+	buf_fini(&line);
+}
+END_TEST
+
+START_TEST(letters_survive_a_restart_and_are_counted)
+{
+	struct stat st;
+
+	append(1);
+	append(7);
+	ck_assert_uint_eq(dead.letters, 2);
+	ck_assert_int_eq(stat(dead.path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 07777, 0640);
+	reopen();
+	ck_assert_uint_eq(dead.letters, 0);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, 2);
+}
+END_TEST
+
+START_TEST(the_same_event_is_set_aside_once)
+{
+	struct letter other = letter_of("another-stream", 5);
+	off_t size;
+
+	append(5);
+	append(6);
+	append(9);
+	size = file_size();
+	append(9);
+	append(5);
+	append(6);
+	ck_assert_int_eq(file_size(), size);
+	reopen();
+	append(6);
+	append(5);
+	append(9);
+	ck_assert_int_eq(file_size(), size);
+	append(7); /* below the highest, but not there */
+	ck_assert_int_gt(file_size(), size);
+	ck_assert_int_eq(dead_append(&dead, &other), 0);
+	ck_assert_uint_eq(dead.letters, 5);
+	append(9);
+	ck_assert_int_eq(dead_append(&dead, &other), 0);
+	ck_assert_uint_eq(dead.letters, 5);
+}
+END_TEST
+
+START_TEST(a_torn_last_line_is_cut_wherever_it_was_torn)
+{
+	off_t one, two;
+
+	append(1);
+	one = file_size();
+	append(2);
+	two = file_size();
+	for (off_t cut = one; cut < two; cut++) {
+		ck_assert_int_eq(truncate(dead.path, cut), 0);
+		reopen();
+		ck_assert_int_eq(dead_refresh(&dead), 0);
+		ck_assert_uint_eq(dead.letters, 1);
+		ck_assert_int_eq(file_size(), one);
+		append(2);
+		ck_assert_int_eq(file_size(), two);
+	}
+}
+END_TEST
+
+START_TEST(another_writer_of_the_file_is_seen)
+{
+	struct dead twin;
+	struct letter l = letter_of(STREAM, 2);
+
+	append(1);
+	ck_assert_int_eq(dead_init(&twin, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dead_append(&twin, &l), 0);
+	append(2);
+	ck_assert_uint_eq(dead.letters, 2);
+	dead_fini(&twin);
+}
+END_TEST
+
+START_TEST(a_full_file_takes_no_more_and_loses_nothing)
+{
+	struct letter l = letter_of(STREAM, 2);
+
+	append(1);
+	dead.max_bytes = dead.bytes;
+	ck_assert_int_eq(dead_append(&dead, &l), -EDQUOT);
+	ck_assert_uint_eq(dead.letters, 1);
+	dead.max_bytes = 1 << 20;
+	append(2);
+	ck_assert_uint_eq(dead.letters, 2);
+}
+END_TEST
+
+START_TEST(taken_letters_make_room_for_new_ones)
+{
+	struct dead taker;
+	char path[200];
+
+	append(1);
+	append(2);
+	ck_assert_int_eq(dead_init(&taker, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dead_take(&taker, path, sizeof path), 0);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	ck_assert_int_eq(access(dead.path, F_OK), -1);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, 0);
+	/* The running sink's next letter goes to a new file. */
+	append(3);
+	ck_assert_uint_eq(dead.letters, 1);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(unlink(dead.path), 0);
+	ck_assert_int_eq(dead_take(&taker, path, sizeof path), -ENOENT);
+	dead_fini(&taker);
+}
+END_TEST
+
+START_TEST(a_missing_folder_is_made)
+{
+	ck_assert_int_eq(rmdir(dir), 0);
+	append(1);
+	ck_assert_uint_eq(dead.letters, 1);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("dead");
+	TCase *tc = tcase_create("letters");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, a_line_gives_back_what_was_written);
+	tcase_add_test(tc,
+	               a_payload_is_kept_byte_for_byte_also_with_line_breaks);
+	tcase_add_test(tc, the_largest_event_fits);
+	tcase_add_test(tc,
+	               a_line_with_any_byte_missing_or_changed_never_crashes);
+	tcase_add_test(tc, letters_survive_a_restart_and_are_counted);
+	tcase_add_test(tc, the_same_event_is_set_aside_once);
+	tcase_add_test(tc, a_torn_last_line_is_cut_wherever_it_was_torn);
+	tcase_add_test(tc, another_writer_of_the_file_is_seen);
+	tcase_add_test(tc, a_full_file_takes_no_more_and_loses_nothing);
+	tcase_add_test(tc, taken_letters_make_room_for_new_ones);
+	tcase_add_test(tc, a_missing_folder_is_made);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

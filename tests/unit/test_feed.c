@@ -1,0 +1,298 @@
+/* test_feed - batches from frames, over a socketpair; the test is batchd. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libsink/feed.h"
+
+#define STREAM "11111111-2222-3333-4444-555555555555"
+#define EVENTS 100
+
+static struct feed feed;
+static struct chan batchd;
+static struct buf body;
+
+static void
+setup(void)
+{
+	struct feed_limits limits = {
+	    .events = EVENTS, .bytes = 1 << 20, .wait_ms = 10};
+	int sv[2];
+
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sv), 0);
+	ck_assert_int_eq(feed_init(&feed, "postgres", &limits), 0);
+	feed.chan.fd = sv[0];
+	batchd.fd = sv[1];
+	buf_init(&body, FRAME_BODY_MAX);
+}
+
+static void
+teardown(void)
+{
+	feed_fini(&feed);
+	chan_close(&batchd);
+	buf_fini(&body);
+}
+
+static void
+send_frame(const struct frame *f)
+{
+	ck_assert_int_eq(chan_send(&batchd, f), 0);
+}
+
+/* What feed has sent to batchd. */
+static struct frame
+received(void)
+{
+	static uint8_t bytes[FRAME_MAX];
+	struct frame f;
+	int n = chan_recv(&batchd, bytes, sizeof bytes);
+
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_eq(frame_read(bytes, (size_t)n, &f), 0);
+	return f;
+}
+
+static void
+send_welcome(void)
+{
+	struct frame f = {.type = FRAME_WELCOME,
+	                  .welcome = {.version = FRAME_VERSION,
+	                              .stream = slice_of(STREAM),
+	                              .frame_max_bytes = FRAME_MAX}};
+
+	send_frame(&f);
+}
+
+/* Events that are named by their offsets. */
+static void
+send_batch(uint64_t offset, uint32_t count, bool last)
+{
+	struct frame f = {
+	    .type = FRAME_BATCH,
+	    .batch = {.offset = offset, .count = count, .last = last}};
+
+	buf_clear(&body);
+	for (uint32_t i = 0; i < count; i++) {
+		char id[24];
+		struct event e = {.type = slice_of("t"),
+		                  .payload = slice_of("{}")};
+
+		(void)snprintf(id, sizeof id, "e%u", (unsigned)(offset + i));
+		e.id = slice_of(id);
+		ck_assert_int_eq(event_pack(&body, &e), 0);
+	}
+	f.body = body.data;
+	f.body_bytes = body.len;
+	send_frame(&f);
+}
+
+static void
+subscribe(bool has_position, uint64_t position)
+{
+	send_welcome();
+	ck_assert_int_eq(feed_step(&feed), FEED_WELCOME);
+	ck_assert_str_eq(feed.stream, STREAM);
+	ck_assert_int_eq(feed_subscribe(&feed, has_position, position), 0);
+	ck_assert_int_eq(received().type, FRAME_SUBSCRIBE);
+}
+
+static void
+assert_batch(uint64_t offset, size_t count)
+{
+	ck_assert_uint_eq(feed.offset, offset);
+	ck_assert_uint_eq(feed.count, count);
+	for (size_t i = 0; i < count; i++) {
+		char id[24];
+
+		(void)snprintf(id, sizeof id, "e%u", (unsigned)(offset + i));
+		ck_assert_uint_eq(feed.events[i].id.bytes, strlen(id));
+		ck_assert_mem_eq(feed.events[i].id.data, id, strlen(id));
+	}
+}
+
+START_TEST(joins_frames_to_a_batch)
+{
+	struct frame f;
+
+	subscribe(true, 5);
+	send_batch(5, 3, false);
+	send_batch(8, 1, false);
+	send_batch(9, 20, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_PART);
+	ck_assert_int_eq(feed_step(&feed), FEED_PART);
+	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	ck_assert_int_eq(feed_step(&feed), -EAGAIN);
+	assert_batch(5, 24);
+	ck_assert_int_eq(feed_committed(&feed, 29), 0);
+	f = received();
+	ck_assert_int_eq(f.type, FRAME_COMMITTED);
+	ck_assert_uint_eq(f.committed.next_offset, 29);
+	send_batch(29, 1, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	assert_batch(29, 1);
+}
+END_TEST
+
+START_TEST(takes_as_many_frames_as_events)
+{
+	subscribe(false, 0);
+	for (uint32_t i = 0; i < EVENTS; i++) {
+		send_batch(1000 + i, 1, i + 1 == EVENTS);
+		ck_assert_int_eq(feed_step(&feed),
+		                 i + 1 == EVENTS ? FEED_BATCH : FEED_PART);
+	}
+	assert_batch(1000, EVENTS);
+}
+END_TEST
+
+START_TEST(refuses_more_events_than_it_asked_for)
+{
+	subscribe(false, 0);
+	send_batch(0, EVENTS, false);
+	send_batch(EVENTS, 1, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_PART);
+	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+}
+END_TEST
+
+START_TEST(refuses_offsets_that_do_not_adjoin)
+{
+	subscribe(true, 5);
+	send_batch(5, 3, false);
+	send_batch(9, 3, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_PART);
+	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+}
+END_TEST
+
+START_TEST(refuses_what_is_stored_already)
+{
+	subscribe(true, 5);
+	send_batch(4, 3, true);
+	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+}
+END_TEST
+
+START_TEST(takes_a_batch_behind_a_gap)
+{
+	subscribe(true, 5);
+	send_batch(50, 3, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	assert_batch(50, 3);
+}
+END_TEST
+
+START_TEST(refuses_a_batch_while_one_is_in_hand)
+{
+	subscribe(true, 0);
+	send_batch(0, 3, true);
+	send_batch(3, 3, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+	assert_batch(0, 3);
+}
+END_TEST
+
+START_TEST(refuses_a_batch_before_it_has_subscribed)
+{
+	send_welcome();
+	send_batch(0, 3, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_WELCOME);
+	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+}
+END_TEST
+
+START_TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
+{
+	struct frame f = {.type = FRAME_BATCH,
+	                  .batch = {.count = 1, .last = true}};
+
+	subscribe(false, 0);
+	send_batch(0, 1, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	ck_assert_int_eq(feed_committed(&feed, 1), 0);
+	f.batch.offset = 1;
+	f.body = body.data;
+	f.body_bytes = body.len - 1;
+	send_frame(&f);
+	ck_assert_int_eq(feed_step(&feed), -EBADMSG);
+	feed.count = 0;
+	ck_assert_int_eq(buf_add(&body, "x", 1), 0);
+	f.body = body.data;
+	f.body_bytes = body.len;
+	send_frame(&f);
+	ck_assert_int_eq(feed_step(&feed), -EBADMSG);
+}
+END_TEST
+
+START_TEST(tells_the_answer_to_a_flush_from_a_batch)
+{
+	subscribe(false, 0);
+	ck_assert_int_eq(feed_flush(&feed), 0);
+	ck_assert_int_eq(received().type, FRAME_FLUSH);
+	send_batch(0, 2, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	ck_assert_int_eq(feed_committed(&feed, 2), 0);
+	send_batch(2, 0, true);
+	ck_assert_int_eq(feed_step(&feed), FEED_EMPTY);
+}
+END_TEST
+
+START_TEST(keeps_the_words_of_a_refusal)
+{
+	struct frame f = {.type = FRAME_ERROR,
+	                  .error = {.code = ERROR_BUSY,
+	                            .text = slice_of("connected already")}};
+
+	send_frame(&f);
+	ck_assert_int_eq(feed_step(&feed), -EREMOTEIO);
+	ck_assert_int_eq(feed.error_code, ERROR_BUSY);
+	ck_assert_str_eq(feed.error_text, "connected already");
+}
+END_TEST
+
+START_TEST(says_when_batchd_is_gone_or_speaks_rubbish)
+{
+	ck_assert_int_eq(send(batchd.fd, "rubbish", 7, 0), 7);
+	ck_assert_int_eq(feed_step(&feed), -EBADMSG);
+	chan_close(&batchd);
+	ck_assert_int_eq(feed_step(&feed), -EPIPE);
+	feed_close(&feed);
+	feed_close(&feed);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("feed");
+	TCase *tc = tcase_create("frames");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, joins_frames_to_a_batch);
+	tcase_add_test(tc, takes_as_many_frames_as_events);
+	tcase_add_test(tc, refuses_more_events_than_it_asked_for);
+	tcase_add_test(tc, refuses_offsets_that_do_not_adjoin);
+	tcase_add_test(tc, refuses_what_is_stored_already);
+	tcase_add_test(tc, takes_a_batch_behind_a_gap);
+	tcase_add_test(tc, refuses_a_batch_while_one_is_in_hand);
+	tcase_add_test(tc, refuses_a_batch_before_it_has_subscribed);
+	tcase_add_test(tc,
+	               refuses_events_that_are_cut_or_too_many_for_their_count);
+	tcase_add_test(tc, tells_the_answer_to_a_flush_from_a_batch);
+	tcase_add_test(tc, keeps_the_words_of_a_refusal);
+	tcase_add_test(tc, says_when_batchd_is_gone_or_speaks_rubbish);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

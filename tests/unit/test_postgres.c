@@ -1,0 +1,221 @@
+/* test_postgres - rows in binary, and what a SQLSTATE means. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libproto/frame.h"
+#include "sinkd-postgres/copy.h"
+#include "sinkd-postgres/pg.h"
+
+static const uint8_t uuid[16] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
+                                 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67,
+                                 0x89, 0xab, 0xcd, 0xef};
+
+static int
+parse(const char *text)
+{
+	uint8_t out[16];
+	struct slice s = slice_of(text);
+	int rc = copy_parse_uuid(&s, out);
+
+	if (rc == 0)
+		ck_assert_mem_eq(out, uuid, sizeof uuid);
+	return rc;
+}
+
+START_TEST(reads_a_uuid_as_postgres_does)
+{
+	ck_assert_int_eq(parse("01234567-89ab-cdef-0123-456789abcdef"), 0);
+	ck_assert_int_eq(parse("01234567-89AB-CDEF-0123-456789ABCDEF"), 0);
+	ck_assert_int_eq(parse("{01234567-89ab-cdef-0123-456789abcdef}"), 0);
+	ck_assert_int_eq(parse("0123456789abcdef0123456789abcdef"), 0);
+	ck_assert_int_eq(parse("0123-4567-89ab-cdef-0123-4567-89ab-cdef"), 0);
+	ck_assert_int_eq(parse("{0123456789abcdef-0123456789abcdef}"), 0);
+}
+END_TEST
+
+START_TEST(refuses_a_uuid_as_postgres_does)
+{
+	static const char *const bad[] = {
+	    "",
+	    "{",
+	    "{}",
+	    "-",
+	    "0123456789abcdef0123456789abcde",
+	    "0123456789abcdef0123456789abcdef0",
+	    "0123456789abcdef0123456789abcdef-",
+	    "-0123456789abcdef0123456789abcdef",
+	    "012-3456789abcdef0123456789abcdef",
+	    "0123--456789abcdef0123456789abcdef",
+	    "g123456789abcdef0123456789abcdef",
+	    "{0123456789abcdef0123456789abcdef",
+	    "0123456789abcdef0123456789abcdef}",
+	    "{0123456789abcdef0123456789abcdef}}",
+	    " 0123456789abcdef0123456789abcdef",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		ck_assert_int_eq(parse(bad[i]), -EINVAL);
+}
+END_TEST
+
+static struct event
+sample(void)
+{
+	return (struct event){
+	    .id = slice_of("01234567-89ab-cdef-0123-456789abcdef"),
+	    .type = slice_of("click"),
+	    .payload = slice_of("{}"),
+	    .created_at_us = INT64_C(946684800000001),
+	    .received_at_us = INT64_C(946684800123999)};
+}
+
+START_TEST(writes_a_row_of_text_jsonb_and_timestamps)
+{
+	static const char want[] = "\0\6"
+				   "\0\0\0\x24"
+				   "01234567-89ab-cdef-0123-456789abcdef"
+				   "\0\0\0\5click"
+				   "\xff\xff\xff\xff"
+				   "\0\0\0\3\1{}"
+				   "\0\0\0\x08\0\0\0\0\0\0\0\1"
+				   "\0\0\0\x08\0\0\0\0\0\1\xe4\x5f";
+	struct copy_columns c = {{[COPY_PAYLOAD] = COPY_JSONB,
+	                          [COPY_CREATED_AT] = COPY_TIMESTAMP,
+	                          [COPY_RECEIVED_AT] = COPY_TIMESTAMP}};
+	struct event e = sample();
+	struct buf out;
+
+	buf_init(&out, 1000);
+	ck_assert_int_eq(copy_add_row(&out, &c, &e), 0);
+	ck_assert_uint_eq(out.len, sizeof want - 1);
+	ck_assert_mem_eq(out.data, want, sizeof want - 1);
+	buf_fini(&out);
+}
+END_TEST
+
+START_TEST(writes_a_row_of_uuids_and_milliseconds)
+{
+	static const char tail[] = "\0\0\0\2{}"
+				   "\0\0\0\x08\0\0\0\xdc\x6a\xcf\xac\0"
+				   "\0\0\0\x08\0\0\0\xdc\x6a\xcf\xac\x7b";
+	struct copy_columns c = {{[COPY_ID] = COPY_UUID,
+	                          [COPY_USER_ID] = COPY_UUID,
+	                          [COPY_CREATED_AT] = COPY_INT8_MS,
+	                          [COPY_RECEIVED_AT] = COPY_INT8_MS}};
+	struct event e = sample();
+	struct buf out;
+
+	e.user_id = e.id;
+	buf_init(&out, 1000);
+	ck_assert_int_eq(copy_add_row(&out, &c, &e), 0);
+	ck_assert_uint_eq(out.len, 2 + 20 + 9 + 20 + sizeof tail - 1);
+	ck_assert_mem_eq(out.data + 2, "\0\0\0\x10", 4);
+	ck_assert_mem_eq(out.data + 6, uuid, 16);
+	ck_assert_mem_eq(out.data + 2 + 20 + 9 + 4, uuid, 16);
+	ck_assert_mem_eq(out.data + 2 + 20 + 9 + 20, tail, sizeof tail - 1);
+	buf_fini(&out);
+}
+END_TEST
+
+START_TEST(tells_an_empty_user_id_from_none)
+{
+	struct copy_columns c = {{0}};
+	struct event e = sample();
+	struct buf none, empty;
+
+	c.kind[COPY_CREATED_AT] = c.kind[COPY_RECEIVED_AT] = COPY_TIMESTAMP;
+	buf_init(&none, 1000);
+	buf_init(&empty, 1000);
+	ck_assert_int_eq(copy_add_row(&none, &c, &e), 0);
+	e.user_id = slice_of("");
+	ck_assert_int_eq(copy_add_row(&empty, &c, &e), 0);
+	ck_assert_uint_eq(none.len, empty.len);
+	ck_assert_mem_eq(none.data + 2 + 40 + 9, "\xff\xff\xff\xff", 4);
+	ck_assert_mem_eq(empty.data + 2 + 40 + 9, "\0\0\0\0", 4);
+	buf_fini(&none);
+	buf_fini(&empty);
+}
+END_TEST
+
+START_TEST(finds_the_first_event_that_a_uuid_column_cannot_hold)
+{
+	struct copy_columns c = {{[COPY_USER_ID] = COPY_UUID}};
+	struct event e[3] = {sample(), sample(), sample()};
+	enum copy_field field = COPY_FIELDS;
+
+	e[0].id = e[1].id = slice_of("no uuid");
+	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 3);
+	e[2].user_id = slice_of("no uuid");
+	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 2);
+	ck_assert_int_eq(field, COPY_USER_ID);
+	c.kind[COPY_ID] = COPY_UUID;
+	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 0);
+	ck_assert_int_eq(field, COPY_ID);
+}
+END_TEST
+
+START_TEST(frames_the_rows_as_the_format_wants)
+{
+	struct buf out;
+
+	buf_init(&out, 100);
+	ck_assert_int_eq(copy_add_header(&out), 0);
+	ck_assert_int_eq(copy_add_trailer(&out), 0);
+	ck_assert_uint_eq(out.len, 21);
+	ck_assert_mem_eq(out.data, "PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff",
+	                 21);
+	buf_fini(&out);
+}
+END_TEST
+
+START_TEST(classes_what_the_server_says)
+{
+	static const struct {
+		const char *state;
+		enum sink_result result;
+	} cases[] = {
+	    {"22P02", SINK_REJECT}, {"22021", SINK_REJECT},
+	    {"23502", SINK_REJECT}, {"23505", SINK_REJECT},
+	    {"54000", SINK_REJECT}, {"P0001", SINK_REJECT},
+	    {"42P01", SINK_SETUP},  {"42501", SINK_SETUP},
+	    {"28P01", SINK_SETUP},  {"3D000", SINK_SETUP},
+	    {"0A000", SINK_SETUP},  {"P0002", SINK_SETUP},
+	    {"53100", SINK_AWAY},   {"57P01", SINK_AWAY},
+	    {"57014", SINK_AWAY},   {"08006", SINK_AWAY},
+	    {"40001", SINK_AWAY},   {"40P01", SINK_AWAY},
+	    {"25006", SINK_AWAY},   {"55P03", SINK_AWAY},
+	    {"58030", SINK_AWAY},   {"XX000", SINK_AWAY},
+	    {"", SINK_AWAY},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		ck_assert_int_eq(pg_class_state(cases[i].state),
+		                 cases[i].result);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("postgres");
+	TCase *tc = tcase_create("rows");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_test(tc, reads_a_uuid_as_postgres_does);
+	tcase_add_test(tc, refuses_a_uuid_as_postgres_does);
+	tcase_add_test(tc, writes_a_row_of_text_jsonb_and_timestamps);
+	tcase_add_test(tc, writes_a_row_of_uuids_and_milliseconds);
+	tcase_add_test(tc, tells_an_empty_user_id_from_none);
+	tcase_add_test(tc,
+	               finds_the_first_event_that_a_uuid_column_cannot_hold);
+	tcase_add_test(tc, frames_the_rows_as_the_format_wants);
+	tcase_add_test(tc, classes_what_the_server_says);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
