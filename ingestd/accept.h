@@ -1,0 +1,60 @@
+/*
+ * accept - what to do with a whole body: unpack it, read its events, hand
+ * them to the upstream, or say what is wrong with them.
+ */
+#ifndef INGESTD_ACCEPT_H
+#define INGESTD_ACCEPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ingestd/inflate.h"
+#include "ingestd/json.h"
+#include "ingestd/settings.h"
+#include "ingestd/upstream.h"
+#include "ingestd/uuid7.h"
+#include "libbase/buf.h"
+
+/* Why a body got no further; what HTTP makes of it is the caller's. */
+enum accept_result {
+	ACCEPT_WAIT,       /* committed: upstream's on_done will come */
+	ACCEPT_NOTHING,    /* fine, but without an event to keep */
+	ACCEPT_INVALID,    /* events were refused: see answer */
+	ACCEPT_BAD_PACKED, /* not whole gzip or zstd */
+	ACCEPT_TOO_LARGE,  /* when unpacked */
+	ACCEPT_TOO_MANY,   /* events */
+	ACCEPT_OVERLOADED, /* the budget is used up */
+};
+
+struct accept {
+	const struct settings *settings;
+	struct upstream *upstream;
+	struct json_reader *reader;
+	struct inflate *inflate;
+	struct buf unpacked;
+	struct json_report report;
+	struct uuid7 uuid7;
+};
+
+struct accept_body {
+	struct buf *bytes; /* has JSON_PADDING bytes of room behind len */
+	enum encoding encoding;
+	bool ndjson;
+	bool partial;
+};
+
+/* Returns 0 or -errno; close even so. */
+MUST_USE int accept_open(struct accept *a, const struct settings *settings,
+                         struct upstream *upstream);
+void accept_close(struct accept *a);
+
+/*
+ * Take a body.  *accepted and *rejected say how many events; answer gets
+ * (behind what it holds) the members "rejected" and "errors" of a JSON
+ * object, without braces, when there are any.
+ */
+enum accept_result accept_body(struct accept *a, const struct accept_body *body,
+                               void *owner, uint64_t *accepted,
+                               uint64_t *rejected, struct buf *answer);
+
+#endif

@@ -1,0 +1,31 @@
+/* ingestd - events over HTTP; 202 when they are kept. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ingestd/service.h"
+#include "ingestd/settings.h"
+#include "libbase/log.h"
+
+int
+main(int argc, char **argv)
+{
+	struct settings settings;
+	struct conf_table tables[SETTINGS_TABLES];
+	struct conf_program program;
+	int rc;
+
+	log_init("ingestd");
+	settings_init(&settings, tables, &program);
+	rc = conf_start(&program, argc, argv);
+	if (rc != CONF_RUN) {
+		conf_free(tables, SETTINGS_TABLES);
+		return rc;
+	}
+	rc = service_run(&settings);
+	conf_free(tables, SETTINGS_TABLES);
+	if (rc < 0)
+		log_error("stopped err=%s", log_quote(strerror(-rc)));
+	else
+		log_info("stopped");
+	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,219 @@
+/* service - see service.h. */
+#include "ingestd/service.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <uv.h>
+
+#include "ingestd/accept.h"
+#include "ingestd/budget.h"
+#include "ingestd/http.h"
+#include "ingestd/metrics.h"
+#include "ingestd/request.h"
+#include "ingestd/upstream.h"
+#include "libbase/log.h"
+
+#define STATS_MS 1000
+
+/* Large, short-lived blocks go back to the system at once. */
+#define MMAP_THRESHOLD (1 << 20)
+
+/* Descriptors beside connections: log, loop, sockets, signals. */
+#define OTHER_FDS 64
+
+struct service {
+	uv_loop_t loop;
+	struct budget budget;
+	struct counters counters;
+	struct upstream upstream;
+	struct accept accept;
+	struct metrics metrics;
+	struct http http;
+	struct requests requests;
+	uv_signal_t term, interrupt;
+	uv_timer_t stats;
+	uv_timer_t drain;
+	uint64_t drain_ms;
+};
+
+static void
+on_ran(void *arg)
+{
+	struct service *s = arg;
+
+	upstream_flush(&s->upstream);
+	if (s->requests.stopping && s->requests.suspended == 0)
+		uv_stop(&s->loop);
+}
+
+static void
+on_reply(void *arg, const uint8_t *map, size_t n)
+{
+	struct service *s = arg;
+
+	metrics_on_reply(&s->metrics, map, n);
+}
+
+static void
+on_stats(uv_timer_t *timer)
+{
+	struct service *s = timer->data;
+
+	s->counters.connections = http_connections(&s->http);
+	metrics_send_stats(&s->metrics);
+}
+
+static void
+on_drained(uv_timer_t *timer)
+{
+	struct service *s = timer->data;
+
+	log_warn(
+	    "stopping with requests unanswered requests=%u drain_ms=%" PRIu64,
+	    s->requests.suspended, s->drain_ms);
+	uv_stop(&s->loop);
+}
+
+/* Take nothing new; answer what is under way; then stop. */
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+	struct service *s = handle->data;
+
+	if (s->requests.stopping)
+		return;
+	log_info("stopping signal=%d pending_requests=%u", signum,
+	         s->requests.suspended);
+	s->requests.stopping = true;
+	http_quiesce(&s->http);
+	if (s->requests.suspended == 0)
+		uv_stop(&s->loop);
+	else
+		(void)uv_timer_start(&s->drain, on_drained, s->drain_ms, 0);
+}
+
+/* As many descriptors as the settings ask for, if the system lets us. */
+static void
+raise_fd_limit(const struct settings *settings)
+{
+	struct rlimit limit;
+	rlim_t want = (rlim_t)settings->max_connections + OTHER_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
+		log_warn("fewer descriptors than max_connections needs "
+		         "limit=%" PRIu64 " need=%" PRIu64,
+		         (uint64_t)limit.rlim_cur, (uint64_t)want);
+}
+
+static void
+open_handles(struct service *s)
+{
+	/* None of these can fail. */
+	(void)uv_signal_init(&s->loop, &s->term);
+	(void)uv_signal_init(&s->loop, &s->interrupt);
+	(void)uv_timer_init(&s->loop, &s->stats);
+	(void)uv_timer_init(&s->loop, &s->drain);
+	s->term.data = s->interrupt.data = s;
+	s->stats.data = s->drain.data = s;
+}
+
+static int
+open_parts(struct service *s, const struct settings *settings)
+{
+	const struct upstream_conf upstream_conf = {
+	    .socket = settings->socket,
+	    .max_event_bytes = (size_t)settings->max_event_bytes,
+	    .append_timeout_ms = (uint64_t)settings->append_timeout_ms};
+	const struct upstream_hooks upstream_hooks = {
+	    .on_done = request_on_done, .on_reply = on_reply, .arg = s};
+	const struct http_hooks http_hooks = {.on_request = requests_on_request,
+	                                      .on_completed =
+	                                          requests_on_completed,
+	                                      .arg = &s->requests,
+	                                      .on_ran = on_ran,
+	                                      .ran_arg = s};
+	int rc;
+
+	s->requests.settings = settings;
+	s->requests.http = &s->http;
+	s->requests.upstream = &s->upstream;
+	s->requests.accept = &s->accept;
+	s->requests.metrics = &s->metrics;
+	s->requests.budget = &s->budget;
+	s->requests.counters = &s->counters;
+	metrics_open(&s->metrics, &s->loop, &s->counters, &s->budget,
+	             &s->upstream);
+	rc = requests_open(&s->requests);
+	if (rc == 0)
+		rc = accept_open(&s->accept, settings, &s->upstream);
+	if (rc == 0)
+		rc = http_open(&s->http, &s->loop, settings, &http_hooks);
+	if (rc == 0)
+		rc = upstream_open(&s->upstream, &s->loop, &upstream_conf,
+		                   &upstream_hooks, &s->budget);
+	if (rc == 0)
+		rc = uv_timer_start(&s->stats, on_stats, STATS_MS, STATS_MS);
+	if (rc == 0)
+		rc = uv_signal_start(&s->term, on_signal, SIGTERM);
+	if (rc == 0)
+		rc = uv_signal_start(&s->interrupt, on_signal, SIGINT);
+	return rc;
+}
+
+/*
+ * In the order that leaves no request suspended when the HTTP server stops:
+ * the upstream answers those that wait for durability, metrics the rest.
+ */
+static void
+close_parts(struct service *s)
+{
+	upstream_close(&s->upstream);
+	metrics_close(&s->metrics);
+	http_close(&s->http);
+	uv_close((uv_handle_t *)&s->term, NULL);
+	uv_close((uv_handle_t *)&s->interrupt, NULL);
+	uv_close((uv_handle_t *)&s->stats, NULL);
+	uv_close((uv_handle_t *)&s->drain, NULL);
+	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
+	upstream_fini(&s->upstream);
+	metrics_fini(&s->metrics);
+	accept_close(&s->accept);
+	requests_close(&s->requests);
+}
+
+int
+service_run(const struct settings *settings)
+{
+	static struct service s; /* large, and one of its kind */
+	int rc = uv_loop_init(&s.loop);
+
+	if (rc < 0)
+		return rc;
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+	(void)signal(SIGPIPE, SIG_IGN);
+	raise_fd_limit(settings);
+	s.budget.max_bytes = (size_t)settings->max_pending_bytes;
+	s.drain_ms = (uint64_t)settings->drain_ms;
+	s.http.listen_fd = -1;
+	open_handles(&s);
+	rc = open_parts(&s, settings);
+	if (rc == 0) {
+		log_info("ready address=%s port=%u", s.http.address,
+		         s.http.port);
+		(void)uv_run(&s.loop, UV_RUN_DEFAULT);
+	}
+	close_parts(&s);
+	/* Every handle is closed by now; anything else is our bug. */
+	if (uv_loop_close(&s.loop) < 0)
+		assert(!"handles left open");
+	return rc;
+}

@@ -1,0 +1,17 @@
+/*
+ * service - ingestd as a whole: its parts on one loop, signals, the draining
+ * at the end.
+ */
+#ifndef INGESTD_SERVICE_H
+#define INGESTD_SERVICE_H
+
+#include "ingestd/settings.h"
+#include "libbase/base.h"
+
+/*
+ * Serve until SIGTERM or SIGINT, then drain.  Returns 0, or -errno when it
+ * could not start, after saying why in the log.
+ */
+MUST_USE int service_run(const struct settings *settings);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * settings - section [ingestd], and [leat] for what all daemons share.
+ */
+#ifndef INGESTD_SETTINGS_H
+#define INGESTD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libbase/conf.h"
+
+enum unknown_fields { UNKNOWN_REJECT, UNKNOWN_IGNORE };
+
+struct settings {
+	char *socket; /* batchd's */
+	char *listen; /* address, numeric */
+	int64_t port; /* 0: any free one */
+	int64_t max_body_bytes;
+	int64_t max_event_bytes;
+	int64_t max_request_events;
+	int64_t max_pending_bytes;
+	int64_t max_header_bytes;
+	int64_t max_connections;
+	int64_t idle_timeout_ms;
+	int64_t append_timeout_ms;
+	int64_t drain_ms;
+	int unknown_fields; /* enum unknown_fields */
+	bool partial;
+};
+
+#define SETTINGS_TABLES 2
+
+/*
+ * The tables that fill s and the program around them; both point to s and
+ * to each other, so they live where the caller put them.
+ */
+void settings_init(struct settings *s,
+                   struct conf_table tables[SETTINGS_TABLES],
+                   struct conf_program *program);
+
+#endif
