@@ -63,8 +63,9 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 		return;
 	if (fault_class(k->failed.err) == SINK_REJECT && k->failed.err)
 		return;
+	/* rd_kafka_message_errstr would give a producer the event's text. */
 	keep_fault(&k->failed, err, (size_t)(uintptr_t)message->_private,
-	           rd_kafka_message_errstr(message));
+	           rd_kafka_err2str(err));
 }
 
 /* In any of librdkafka's threads. */
