@@ -18,7 +18,7 @@
 /* batchd is on this machine: asking for it often costs nothing. */
 #define BATCHD_RETRY_MS 1000
 
-/* Tell batchd how things are: when the state changes, and once a second. */
+/* Tell batchd how things are: when that changes, and once a second. */
 static int
 tell(struct session *s)
 {
@@ -27,7 +27,9 @@ tell(struct session *s)
 
 	if (!s->feed.welcomed)
 		return 0;
-	if (s->told == s->stats.state && now - s->told_ms < STATS_MS)
+	if (s->told == s->stats.state &&
+	    s->told_dead == s->stats.dead_letters &&
+	    now - s->told_ms < STATS_MS)
 		return 0;
 	if (now - s->told_ms >= STATS_MS) {
 		/* Somebody may have taken the letters away. */
@@ -37,6 +39,7 @@ tell(struct session *s)
 			s->stats.dead_letters = s->dead.letters;
 	}
 	s->told = s->stats.state;
+	s->told_dead = s->stats.dead_letters;
 	s->told_ms = now;
 	return feed_stats(&s->feed, map, stats_pack(&s->stats, map));
 }
@@ -139,10 +142,15 @@ store(struct session *s, const char *stream, bool *known, uint64_t *position)
 
 	if (rc < 0)
 		return rc;
+	s->stats.state = STATS_IDLE;
 	s->stats.bytes += f->body_bytes;
 	*known = true;
 	*position = batch.next_offset;
 	s->failures = 0;
+	/* Before committed: who sees the events there sees the letters, too. */
+	rc = tell(s);
+	if (rc < 0)
+		return rc;
 	return feed_committed(&s->feed, batch.next_offset);
 }
 

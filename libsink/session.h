@@ -15,7 +15,8 @@ struct session {
 	struct deliver deliver;
 	struct dead dead;
 	struct stats stats;
-	enum stats_state told; /* to batchd, last */
+	enum stats_state told; /* to batchd, last, as the next two */
+	uint64_t told_dead;
 	uint64_t told_ms;
 	uint64_t drain_until_ms; /* 0: not draining */
 	uint64_t ready_ms;       /* 0: not yet in this session */
