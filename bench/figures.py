@@ -18,7 +18,8 @@ import stores
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 SAMPLE_S = 0.1
 SYNC_PROBES = 300
-LIMITS = {"batchd": {"max_bytes": "40G"}}  # no figure is about a full log
+# No figure is about a full log, and nothing is kept for going back.
+LIMITS = {"batchd": {"max_bytes": "20G", "retain_seconds": 0}}
 
 
 def program_args(leat, **options):
