@@ -23,7 +23,8 @@ def test_one_among_five_thousand():
         assert dead["event"]["payload"] == events[3210]["payload"], dead
         assert dead["offset"] == 3210 and dead["sink"] == "postgres", dead
         assert "uuid" in dead["reason"], dead
-        assert leat.sink_status()["stats"]["dead_letters"] == 1
+        wait_until(lambda: leat.sink_status()["stats"]["dead_letters"] == 1,
+                   "status counts it")
 
         # Not mended yet: it stays.
         done = leat.run("sinkd-postgres", "--retry-dead")
