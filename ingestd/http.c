@@ -128,6 +128,22 @@ on_request(void *arg, struct MHD_Connection *c, const char *url,
 	                           upload, upload_bytes, request);
 }
 
+static void
+on_connection(void *arg, struct MHD_Connection *c, void **peer,
+              enum MHD_ConnectionNotificationCode code)
+{
+	struct http *h = arg;
+	const union MHD_ConnectionInfo *info;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		halfclose_remove(&h->halfclose, *peer);
+		*peer = NULL;
+		return;
+	}
+	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	*peer = info ? halfclose_add(&h->halfclose, info->connect_fd) : NULL;
+}
+
 static int
 start_daemon(struct http *h, const struct settings *s)
 {
@@ -137,6 +153,7 @@ start_daemon(struct http *h, const struct settings *s)
 	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
 	    NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
 	    h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 	    MHD_OPTION_LISTEN_SOCKET, h->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
 	    (unsigned)s->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
 	    seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -177,6 +194,8 @@ on_prepare(uv_prepare_t *prepare)
 	h->due = false;
 	(void)MHD_run(h->daemon);
 	h->hooks.on_ran(h->hooks.ran_arg);
+	if (halfclose_wake(&h->halfclose))
+		h->due = true;
 
 	if (MHD_get_timeout(h->daemon, &wait_ms) != MHD_YES)
 		wait_ms = TIMER_MAX_MS;
@@ -197,10 +216,13 @@ http_open(struct http *h, uv_loop_t *loop, const struct settings *settings,
 	int rc;
 
 	*h = (struct http){.hooks = *hooks,
+	                   .halfclose = {.epoll_fd = -1},
 	                   .loop = loop,
 	                   .listen_fd = -1,
 	                   .log = {.interval_ms = 60000, .burst = 10}};
 	rc = bind_listener(h, settings);
+	if (rc == 0)
+		rc = halfclose_open(&h->halfclose, loop, &h->due);
 	if (rc == 0)
 		rc = start_daemon(h, settings);
 	if (rc < 0)
@@ -267,4 +289,5 @@ http_close(struct http *h)
 		MHD_stop_daemon(h->daemon);
 		h->daemon = NULL;
 	}
+	halfclose_close(&h->halfclose);
 }

@@ -24,6 +24,7 @@
 #include <microhttpd.h>
 #include <uv.h>
 
+#include "ingestd/halfclose.h"
 #include "ingestd/settings.h"
 #include "libbase/base.h"
 #include "libbase/log.h"
@@ -47,6 +48,7 @@ struct http {
 	uv_loop_t *loop;
 	struct MHD_Daemon *daemon;
 	int listen_fd; /* owned until quiesced; -1 */
+	struct halfclose halfclose;
 	uv_poll_t poll;
 	uv_prepare_t prepare;
 	uv_timer_t timer;

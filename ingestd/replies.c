@@ -42,8 +42,8 @@ static const struct {
                        "max_header_bytes\"}\n",
                        NULL, NULL},
     [REPLY_FRAMING] = {MHD_HTTP_BAD_REQUEST,
-                       "{\"error\":\"transfer encoding must be chunked, "
-                       "without a content length\"}\n",
+                       "{\"error\":\"one content length or chunked "
+                       "transfer encoding, not both\"}\n",
                        NULL, NULL},
     [REPLY_BAD_PACKED] = {MHD_HTTP_BAD_REQUEST,
                           "{\"error\":\"body does not unpack\"}\n", NULL, NULL},

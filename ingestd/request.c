@@ -363,17 +363,32 @@ announced_bytes(struct request *rq)
 	return strtoull(text, NULL, 10);
 }
 
+static enum MHD_Result
+count_length(void *arg, enum MHD_ValueKind kind, const char *name,
+             const char *value)
+{
+	unsigned *count = arg;
+
+	(void)kind;
+	(void)value;
+	*count += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+	return MHD_YES;
+}
+
 /* Whether the framing of the body is sound; if not, the connection is not. */
 static bool
 framing_is_sound(struct request *rq)
 {
 	const char *coding = header(rq, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 
-	if (!coding)
-		return true;
-	/* Both, or another coding, is how requests are smuggled. */
-	return strcasecmp(coding, "chunked") == 0 &&
-	       !header(rq, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	unsigned lengths = 0;
+
+	/* Two lengths, or a length and a coding, smuggle requests in. */
+	(void)MHD_get_connection_values(rq->c, MHD_HEADER_KIND, count_length,
+	                                &lengths);
+	if (coding)
+		return lengths == 0 && strcasecmp(coding, "chunked") == 0;
+	return lengths <= 1;
 }
 
 static void

@@ -203,7 +203,7 @@ service_run(const struct settings *settings)
 	raise_fd_limit(settings);
 	s.budget.max_bytes = (size_t)settings->max_pending_bytes;
 	s.drain_ms = (uint64_t)settings->drain_ms;
-	s.http.listen_fd = -1;
+	s.http.listen_fd = s.http.halfclose.epoll_fd = -1;
 	open_handles(&s);
 	rc = open_parts(&s, settings);
 	if (rc == 0) {
