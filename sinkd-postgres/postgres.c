@@ -162,18 +162,16 @@ set_session(struct state *s, struct sink_error *error)
 	enum sink_result result;
 	char sql[512];
 
-	(void)snprintf(
-	    sql, sizeof sql,
-	    "SET statement_timeout = %" PRId64 "; "
-	    "SET client_min_messages = warning; "
-	    "SELECT current_setting('synchronous_commit'), "
-	    "current_setting('fsync'), current_setting('server_version'), "
-	    "pg_is_in_recovery()",
-	    s->pg.timeout_ms);
+	(void)snprintf(sql, sizeof sql,
+	               "SET statement_timeout = %" PRId64 "; "
+	               "SET client_min_messages = warning; "
+	               "SELECT current_setting('synchronous_commit'), "
+	               "current_setting('fsync'), pg_is_in_recovery()",
+	               s->pg.timeout_ms);
 	result = pg_run(&s->pg, sql, &res, error);
 	if (result != SINK_DONE)
 		return result;
-	if (PQgetvalue(res, 0, 3)[0] == 't')
+	if (PQgetvalue(res, 0, 2)[0] == 't')
 		result = pg_fail(error, SINK_AWAY,
 		                 "the server is a standby: it takes no writes");
 	else if (strcmp(PQgetvalue(res, 0, 0), "off") == 0)
@@ -182,11 +180,6 @@ set_session(struct state *s, struct sink_error *error)
 	if (result == SINK_DONE && strcmp(PQgetvalue(res, 0, 1), "off") == 0)
 		log_warn("the server runs with fsync = off: a crash of its "
 		         "machine can lose what is stored");
-	if (result == SINK_DONE)
-		log_info("connected server=%s host=%s db=%s",
-		         log_quote(PQgetvalue(res, 0, 2)),
-		         log_quote(PQhost(s->pg.conn)),
-		         log_quote(PQdb(s->pg.conn)));
 	PQclear(res);
 	return result;
 }
@@ -336,6 +329,12 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 		result = open_position(s, error);
 	if (result == SINK_DONE)
 		result = open_table(s, error);
+	if (result == SINK_DONE)
+		log_info(
+		    "connected server=%s host=%s db=%s table=%s",
+		    log_quote(PQparameterStatus(s->pg.conn, "server_version")),
+		    log_quote(PQhost(s->pg.conn)), log_quote(PQdb(s->pg.conn)),
+		    log_quote(s->table.name));
 	return result;
 }
 

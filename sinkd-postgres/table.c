@@ -158,24 +158,25 @@ find_table(struct table *t, struct pg *pg, const char *name,
 
 	if (result != SINK_DONE)
 		return result;
-	if (PQntuples(res) == 0)
-		result = pg_fail(error, SINK_SETUP,
-		                 "table %s does not exist: create it, or set "
-		                 "create_table = yes",
-		                 name);
-	else if (PQgetvalue(res, 0, 1)[0] != 't')
-		result = pg_fail(error, SINK_SETUP, "%s is not a table", name);
+	if (PQntuples(res) == 0) {
+		PQclear(res);
+		return pg_fail(error, SINK_SETUP,
+		               "table %s does not exist: create it, or set "
+		               "create_table = yes",
+		               name);
+	}
+	(void)snprintf(t->name, sizeof t->name, "%s", PQgetvalue(res, 0, 0));
+	if (PQgetvalue(res, 0, 1)[0] != 't')
+		result =
+		    pg_fail(error, SINK_SETUP, "%s is not a table", t->name);
 	else if (PQgetvalue(res, 0, 3)[0] != 't')
 		result = pg_fail(error, SINK_SETUP,
 		                 "no permission: GRANT INSERT ON %s TO %s",
-		                 PQgetvalue(res, 0, 0), PQuser(pg->conn));
+		                 t->name, PQuser(pg->conn));
 	else if (PQgetvalue(res, 0, 2)[0] == 't')
 		log_warn("table is UNLOGGED: a crash of the server empties it "
 		         "table=%s",
-		         log_quote(name));
-	if (result == SINK_DONE)
-		(void)snprintf(t->name, sizeof t->name, "%s",
-		               PQgetvalue(res, 0, 0));
+		         log_quote(t->name));
 	PQclear(res);
 	return result;
 }

@@ -1,0 +1,316 @@
+"""sinkd-postgres and the real server: what it says, and what it survives."""
+import json
+import os
+import pathlib
+import signal
+
+from events import small
+from leat import Leat, wait_until
+from load import Load, check_exactly_once
+
+COLUMNS = {"id": "uuid", "type": "text", "user_id": "text",
+           "payload": "jsonb", "created_at": "timestamptz",
+           "received_at": "timestamptz"}
+POSITION = ("create table leat_position (stream text, sink text, "
+            "next_offset bigint not null, primary key (stream, sink))")
+BY_HAND = {"create_table": "no", "retry_max_ms": 200}
+
+
+def table(name="events", extra="", **columns):
+    columns = {**COLUMNS, **columns}
+    return (f"create table {name} (" + ", ".join(
+        f"{c} {t}" for c, t in columns.items() if t) + extra + ")")
+
+
+def set_up_wrong(leat, words):
+    """The sink waits, says why in these words, and sets nothing aside."""
+    def says():
+        s = leat.sink_status()
+        return s and s["stats"].get("state") == "setup" and \
+            words in s["stats"]["error"]
+    wait_until(says, words)
+    assert leat.dead_letters() == []
+
+
+def test_a_wrong_set_up_is_named_and_waited_for():
+    """Each fault in turn, mended by an operator while the sink waits."""
+    with Leat(settings={"sinkd-postgres": BY_HAND}, start=False) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.accept(small("w", 10))
+        leat.sink["postgres"].start(wait=False)
+        q = leat.pg.query
+        set_up_wrong(leat, "run: CREATE TABLE leat_position (stream text")
+        q(POSITION)
+        set_up_wrong(leat, "table events does not exist")
+        q("create view events as select 1 as id")
+        set_up_wrong(leat, "public.events is not a table")
+        q("drop view events;" + table(payload=None))
+        set_up_wrong(leat, "has no column payload: it must be jsonb")
+        q("alter table events add payload bytea")
+        set_up_wrong(leat, "column payload of public.events has type bytea: "
+                           "must be jsonb, json, text or varchar")
+        q("alter table events drop payload, add payload jsonb, "
+          "add tenant int not null")
+        set_up_wrong(leat, "column tenant of public.events is NOT NULL and "
+                           "has no default")
+        q("alter table events alter tenant set default 7")
+        leat.caught_up()
+        assert leat.pg.number("select sum(tenant) from events") == 70
+
+
+def test_permissions_and_dedup_are_named():
+    settings = {**BY_HAND, "user": "writer", "dedup_by_id": "yes"}
+    with Leat(settings={"sinkd-postgres": settings}, start=False,
+              table="create role writer login; " + table() + "; " +
+              POSITION) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.accept(small("w", 10))
+        leat.sink["postgres"].start(wait=False)
+        q = leat.pg.query
+        set_up_wrong(leat, "GRANT INSERT ON public.events TO writer")
+        q("grant insert on events to writer")
+        set_up_wrong(leat, "CREATE UNIQUE INDEX ON public.events (id)")
+        q("create unique index on events (id)")
+        set_up_wrong(leat, "permission denied for table leat_position")
+        q("grant select, insert, update on leat_position to writer")
+        set_up_wrong(leat, "permission denied for table events")
+        q("grant select on events to writer")
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 10
+
+
+def test_wrong_database_and_password():
+    with Leat(settings={"sinkd-postgres": {
+            "retry_max_ms": 200, "dbname": "nowhere", "user": "writer",
+            "password_file": "secret"}}, start=False) as leat:
+        secret = leat.folder / "secret"
+        secret.write_text("wrong\n")
+        leat.settings["sinkd-postgres"]["password_file"] = secret
+        leat.write_conf()
+        leat.pg.query("create role writer login superuser password 'right'")
+        hba = leat.folder / "pg/data/pg_hba.conf"
+        hba.write_text("local all writer scram-sha-256\nlocal all all trust\n")
+        leat.pg.query("select pg_reload_conf()")
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.accept(small("w", 10))
+        sink = leat.sink["postgres"].start(wait=False)
+        set_up_wrong(leat, "password authentication failed")
+        secret.write_text("right\nsecond line\n")
+        set_up_wrong(leat, 'database "nowhere" does not exist')
+        leat.pg.query("create database nowhere")
+        leat.caught_up()
+        assert not any("right" in line or "wrong" in line
+                       for line in sink.lines)
+
+
+def test_another_schema_quotes_and_domains():
+    name = '"My Events"."Event ""Table"""'
+    sql = ("create schema \"My Events\"; create domain ident as varchar(200) "
+           "check (value <> ''); " +
+           table(name, ", extra text default 'x', gen int generated always "
+                 "as identity", id="ident", type="varchar(130)",
+                 user_id="uuid", payload="json", created_at="timestamp",
+                 received_at="bigint"))
+    with Leat(table=sql, settings={"sinkd-postgres": {
+            "table": name, "position_table": '"My Events".position'}}) as leat:
+        event = {"id": "x", "type": "t", "payload": {"a": 1},
+                 "user_id": "0195e1a5-3e1b-7d3a-8f3e-0123456789ab",
+                 "created_at": "2024-02-29T23:59:59.123456Z"}
+        leat.accept([event])
+        leat.caught_up()
+        row = leat.pg.query(
+            f"select id, type, user_id, payload, created_at, extra, gen, "
+            f"received_at > 1700000000000 from {name}")
+        assert row == ('x|t|0195e1a5-3e1b-7d3a-8f3e-0123456789ab|{"a": 1}|'
+                       "2024-02-29 23:59:59.123456|x|1|t"), row
+        assert leat.pg.number('select next_offset from '
+                              '"My Events".position') == 1
+
+
+def test_what_comes_to_light_only_at_commit():
+    """No row is named then: halving finds the bad one all the same."""
+    sql = table(extra=", unique (id) deferrable initially deferred",
+                id="text")
+    with Leat(table=sql) as leat:
+        events = small("c", 300)
+        events[211]["id"] = events[17]["id"]
+        leat.accept(events)
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 299
+        (dead,) = leat.dead_letters()
+        assert dead["code"] == "23505" and dead["offset"] == 211, dead
+
+
+def test_a_trigger_that_refuses_and_one_that_breaks():
+    sql = table(id="text") + """;
+        create function refuse() returns trigger language plpgsql as $$
+        begin
+          if new.type = 'bad' then raise 'not wanted'; end if;
+          return new;
+        end $$;
+        create trigger t before insert on events
+          for each row execute function refuse()"""
+    with Leat(table=sql) as leat:
+        events = small("t", 100)
+        events[50]["type"] = "bad"
+        leat.accept(events)
+        leat.caught_up()
+        (dead,) = leat.dead_letters()
+        assert (dead["code"], dead["reason"]) == ("P0001", "not wanted"), dead
+        leat.pg.query("create or replace function refuse() returns trigger "
+                      "language plpgsql as $$ begin return x; end $$")
+        leat.accept(small("u", 10))
+        wait_until(lambda: leat.sink_status()["stats"]["state"] == "setup",
+                   "the broken trigger is a matter of set-up")
+        leat.pg.query("drop trigger t on events")
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 109
+        assert len(leat.dead_letters()) == 1
+
+
+def test_values_too_large_for_an_index_or_a_column():
+    """A value that no index entry can hold; numbers beyond numeric."""
+    sql = table(id="text") + "; create index on events ((payload->>'big'))"
+    with Leat(table=sql) as leat:
+        events = small("v", 60)
+        # Not to be compressed below a third of a page.
+        events[10]["payload"] = {"big": os.urandom(20000).hex()}
+        events[20] = {**events[20], "payload": {"n": 1}}
+        body = json.dumps(events).replace('{"n": 1}', '{"n":1e200000}')
+        leat.accept(body)
+        leat.caught_up()
+        codes = {d["offset"]: d["code"] for d in leat.dead_letters()}
+        assert codes == {10: "54000", 20: "22003"}, codes
+        assert leat.pg.number("select count(*) from events") == 58
+
+
+def test_a_moved_position_is_a_second_writer_and_never_doubles():
+    with Leat(settings={"sinkd-postgres": {"retry_max_ms": 300}}) as leat:
+        leat.accept(small("f", 100))
+        leat.caught_up()
+        # A twin with this name has stored 0..99 and 100..119.
+        leat.pg.query("update leat_position set next_offset = 120")
+        leat.accept(small("f", 50, 100))
+        sink = leat.sink["postgres"]
+        sink.wait_line("another writer has this sink's name")
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 130
+        assert leat.pg.number("select count(distinct id) from events") == 130
+
+
+def test_a_store_that_goes_back_gets_its_events_again():
+    """Restored from an older copy: the position in it is what counts."""
+    with Leat(settings={"batchd": {"retain": None},
+                        "sinkd-postgres": {"retry_max_ms": 300}}) as leat:
+        leat.accept(small("b", 100))
+        leat.caught_up()
+        first = leat.pg.query("select id from events limit 40").splitlines()
+        leat.pg.query("begin; delete from events where id not in (" +
+                      ",".join(f"'{i}'" for i in first) +
+                      "); update leat_position set next_offset = 40; commit")
+        leat.accept(small("b", 10, 100))
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 110
+        assert leat.pg.number("select count(distinct id) from events") == 110
+
+
+def backend(leat):
+    return int(leat.pg.query(
+        "select pid from pg_stat_activity where application_name = "
+        "'leat sinkd-postgres'").splitlines()[0])
+
+
+def test_a_server_that_hangs():
+    """Stopped in any state: time runs out, nothing is stored twice."""
+    with Leat(settings={"sinkd-postgres": {"timeout_ms": 1000,
+                                           "retry_max_ms": 200}}) as leat, \
+            Load(leat, rate=4000) as load:
+        sink = leat.sink["postgres"]
+        for _ in range(4):
+            load.more(1500)
+            pid = wait_until(lambda: backend(leat), "a backend")
+            before = sink.count_lines("store away")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                wait_until(lambda: sink.count_lines("store away") > before,
+                           "the sink gives up waiting")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        load.stop()
+        check_exactly_once(leat, load)
+
+
+def test_backends_are_terminated_under_load():
+    with Leat() as leat, Load(leat) as load:
+        for _ in range(20):
+            load.more(300)
+            leat.pg.query("select pg_terminate_backend(pid) from "
+                          "pg_stat_activity where application_name = "
+                          "'leat sinkd-postgres'")
+        load.stop()
+        check_exactly_once(leat, load)
+
+
+def test_kill_in_the_middle_of_retry_dead():
+    """kill -9 at moments of all kinds: each letter is stored once."""
+    with Leat(table=table(), settings={"sinkd-postgres": {
+            "batch_events": 20}}) as leat:
+        events = small("r", 1500)
+        for i in range(1500):
+            events[i]["id"] = f"bad {i}"
+        events[1499]["id"] = "0195e1a5-3e1b-7d3a-8f3e-0123456789ab"
+        leat.accept(events)
+        leat.caught_up()
+        assert len(leat.dead_letters()) == 1499
+        leat.sink["postgres"].stop()
+        leat.pg.query("alter table events alter id type text")
+        argv = leat.sink["postgres"].argv + ["--retry-dead"]
+        retry = leat.daemon("sinkd-postgres", r"connected")
+        retry.argv = argv
+        count = "select count(*) from events"
+        for n in (2, 100, 500, 900):
+            retry.start()
+            wait_until(lambda: leat.pg.number(count) >= n, f"{n} stored",
+                       pause_s=0)
+            retry.kill()
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert leat.pg.number(count) == 1500
+        assert leat.pg.number("select count(distinct id) from events") == 1500
+        left = [p.name for p in pathlib.Path(leat.folder / "dead").iterdir()]
+        assert left == [], left
+
+
+def test_retry_dead_keeps_what_is_still_bad():
+    with Leat(table=table()) as leat:
+        events = small("k", 30)
+        for i in (3, 4, 20):
+            events[i]["id"] = f"bad {i}"
+        events[4]["id"] = "01234567-89AB-cdef-0123-456789abcdeg"
+        leat.accept(events)
+        leat.caught_up()
+        # The sink goes on while the letters are retried.
+        leat.pg.query("alter table events alter id type text, add check "
+                      "(id <> 'bad 3')")
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert "retried 3, stored 2, kept 1" in done.stdout, done.stdout
+        (dead,) = leat.dead_letters()
+        assert (dead["offset"], dead["code"]) == (3, "23514"), dead
+        leat.accept([{"id": "bad 3", "type": "t"}])
+        leat.caught_up()
+        assert [d["offset"] for d in leat.dead_letters()] == [3, 30]
+
+
+def test_sigterm_while_the_store_is_away_is_immediate():
+    with Leat(start=False) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.pg.stop()
+        leat.accept(small("s", 10))
+        sink = leat.sink["postgres"].start(wait=False)
+        sink.wait_line("store away attempt=4")
+        sink.stop(timeout_s=3)
