@@ -72,10 +72,12 @@ $(O)/bin/%: $(O)/$$*/$$*.o $(O)/%.a $(LIB_A)
 
 # Unit tests: each tests/unit/test_X.c is a program that may use any module.
 UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
-UNIT_A      := $(FOLDERS:%=$(O)/%.a) $(LIB_A)
+UNIT_A      := $(O)/tests/support/sim.a $(FOLDERS:%=$(O)/%.a) $(LIB_A)
 UNIT_LIBS    = $(foreach p,$(FOLDERS),$($(p)-LIBS)) $(call pc,check)
 $(UNIT_TESTS): %: %.o $(UNIT_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+# It switches checksums off, to show that it would notice.
+$(O)/tests/crash/test_power: ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
 

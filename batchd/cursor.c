@@ -91,7 +91,16 @@ cursor_open(struct cursor *c, struct disk *d, const char *sink,
 	c->file = d->open(d, path, false);
 	if (c->file < 0)
 		return c->file;
-	n = disk_read(d, c->file, bytes, sizeof bytes, 0);
+	/*
+	 * Only what the disk holds counts: after a failed sync the page cache
+	 * can show a slot that is torn on disk, and the next write would tear
+	 * the other one.
+	 */
+	n = d->sync(d, c->file);
+	if (n == 0)
+		n = d->drop_cache(d, c->file);
+	if (n == 0)
+		n = disk_read(d, c->file, bytes, sizeof bytes, 0);
 	if (n < 0)
 		rc = (int)n;
 	for (int i = 0; n >= 0 && i < 2; i++) {

@@ -278,8 +278,11 @@ store_recover(struct store *s)
 	rc = d->mkdir(d, "cursors");
 	if (rc == 0)
 		rc = d->mkdir(d, "quarantine");
+	/* Names that were made before a crash count only once they last. */
 	if (rc == 0)
 		rc = d->sync_dir(d, "");
+	if (rc == 0)
+		rc = d->sync_dir(d, "cursors");
 	/* Not segments yet, or no longer: nothing in them was promised. */
 	if (rc == 0)
 		rc = d->unlink(d, SPARE_NAME);

@@ -1,0 +1,507 @@
+/*
+ * test_power - the real log code on a disk whose power is cut, and whose
+ * calls fail, at every point, held against a model.
+ *
+ * SEEDS=N runs so many (500 by default), FIRST=N starts at another one.
+ * Each seed is one history: appends, commits, segments that roll and go,
+ * restarts, and three cuts.  Afterwards every acknowledged event must be
+ * there, in order, once, as it was sent; every cursor must be one that was
+ * set, and not older than one that was durable; nothing may be invented.
+ *
+ * That the test has teeth is tested as well: with the code or its caller
+ * broken in five ways it must fail each time.
+ */
+#include <check.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "batchd/fanout.h"
+#include "libbase/log.h"
+#include "tests/support/sim/simdisk.h"
+
+#define SINKS 2
+#define OFFSETS_MAX 20000
+#define ROUNDS 4
+#define STEPS 120
+#define TEETH_SEEDS 200
+
+enum broken {
+	BREAK_NOTHING,
+	BREAK_NO_SYNC,
+	BREAK_EARLY_ACK,
+	BREAK_DELETE_BEFORE_CURSOR,
+	BREAK_CURSOR_WITHOUT_SYNC,
+	BREAK_CHECKSUM,
+};
+
+struct model {
+	struct simdisk sim;
+	uint64_t random;
+	enum broken broken;
+	uint32_t generation[OFFSETS_MAX]; /* of the event at each offset */
+	uint32_t now;                     /* generation: counts starts */
+	uint64_t end;                     /* offsets below were appended */
+	uint64_t acked;
+	bool was_set[SINKS][OFFSETS_MAX + 1];
+	uint64_t cursor_durable[SINKS];
+	bool known[SINKS]; /* the sink has a durable cursor */
+
+	struct store store;
+	struct fanout fanouts[SINKS];
+	char why[200]; /* the model does not hold; "" while it does */
+};
+
+static const char *const sink_names[SINKS] = {"one", "two"};
+
+static const struct store_conf conf = {
+    .max_bytes = 2 * MIB,
+    .segment_bytes = 192 * KIB,
+    .group_max_bytes = 160 * KIB,
+};
+
+/* The linker puts this in XXH3_64bits_withSeed's place. */
+XXH64_hash_t __real_XXH3_64bits_withSeed(const void *p, size_t n,
+                                         XXH64_hash_t seed);
+XXH64_hash_t __wrap_XXH3_64bits_withSeed(const void *p, size_t n,
+                                         XXH64_hash_t seed);
+static bool checksum_off;
+
+XXH64_hash_t
+__wrap_XXH3_64bits_withSeed(const void *p, size_t n, XXH64_hash_t seed)
+{
+	return checksum_off ? 1 : __real_XXH3_64bits_withSeed(p, n, seed);
+}
+
+static uint64_t
+below(struct model *m, uint64_t n)
+{
+	return n > 0 ? sim_random(&m->random) % n : 0;
+}
+
+#define FAIL(m, ...)                                                           \
+	do {                                                                   \
+		if (!(m)->why[0])                                              \
+			(void)snprintf((m)->why, sizeof(m)->why, __VA_ARGS__); \
+	} while (0)
+
+/* --- what must hold after a start --- */
+
+static void
+check_events(struct model *m, uint64_t from)
+{
+	static uint8_t body[FRAME_BODY_MAX];
+	struct stretch s = {.body = body};
+	struct reader r;
+	uint64_t expected = from;
+	int rc;
+
+	reader_init(&r, &m->store);
+	rc = reader_seek(&r, from);
+	while (rc == 0 && r.next_offset < m->store.durable_offset) {
+		struct wire_reader w;
+
+		rc = reader_frame(&r, m->store.durable_offset, 16 * MIB, &s);
+		if (rc < 0 || s.count == 0)
+			break;
+		w = (struct wire_reader){body, body + s.bytes};
+		if (s.offset != expected)
+			FAIL(m, "offset %" PRIu64 " after %" PRIu64, s.offset,
+			     expected);
+		for (uint64_t i = s.offset; i < s.offset + s.count; i++) {
+			char id[40] = {0}, want[40];
+			struct event e;
+
+			if (event_read(&w, &e) < 0 || e.id.bytes >= sizeof id) {
+				FAIL(m, "event %" PRIu64 " is malformed", i);
+				break;
+			}
+			memcpy(id, e.id.data, e.id.bytes);
+			(void)snprintf(want, sizeof want, "%" PRIu64 ".%u", i,
+			               i < OFFSETS_MAX ? m->generation[i] : 0);
+			if (strcmp(id, want) != 0)
+				FAIL(m, "event %s is %s", want, id);
+		}
+		expected = s.offset + s.count;
+	}
+	if (!m->sim.off && !m->sim.failed && rc < 0)
+		FAIL(m, "reading: %s", strerror(-rc));
+	if (rc == 0 && expected != m->store.durable_offset)
+		FAIL(m, "events end at %" PRIu64 ", not %" PRIu64, expected,
+		     m->store.durable_offset);
+	reader_fini(&r);
+}
+
+static void
+check_start(struct model *m)
+{
+	uint64_t lowest = m->store.durable_offset;
+
+	if (m->store.durable_offset < m->acked)
+		FAIL(m, "%" PRIu64 " were acknowledged, %" PRIu64 " are there",
+		     m->acked, m->store.durable_offset);
+	if (m->store.durable_offset > m->end)
+		FAIL(m, "%" PRIu64 " were sent, %" PRIu64 " are there", m->end,
+		     m->store.durable_offset);
+	if (m->store.lost_events > 0)
+		FAIL(m, "%" PRIu64 " events are called lost",
+		     m->store.lost_events);
+	for (int i = 0; i < SINKS; i++) {
+		uint64_t c = m->fanouts[i].cursor.now.committed;
+
+		if (c < lowest)
+			lowest = c;
+		if (!m->known[i])
+			continue;
+		if (c < m->cursor_durable[i] || c > OFFSETS_MAX ||
+		    !m->was_set[i][c])
+			FAIL(m,
+			     "cursor is %" PRIu64 ", was durable at %" PRIu64,
+			     c, m->cursor_durable[i]);
+	}
+	if (lowest < store_first_offset(&m->store))
+		FAIL(m, "the log starts at %" PRIu64 ", a cursor is %" PRIu64,
+		     store_first_offset(&m->store), lowest);
+	else
+		check_events(m, lowest);
+	/* What was not acknowledged may be gone: its offsets are free. */
+	m->end = m->store.durable_offset;
+	m->acked = m->store.durable_offset;
+}
+
+/* --- the steps of a history --- */
+
+static int
+start(struct model *m)
+{
+	uint64_t highest = 0;
+	int rc = store_open(&m->store, &m->sim.disk, &conf);
+
+	for (int i = 0; rc == 0 && i < SINKS; i++) {
+		struct fanout *f = &m->fanouts[i];
+
+		rc = fanout_open(f, &m->store, sink_names[i]);
+		if (rc == 0 && f->cursor.file >= 0 &&
+		    f->cursor.now.committed > highest)
+			highest = f->cursor.now.committed;
+		if (rc == 0 && f->cursor.file < 0 && m->known[i])
+			FAIL(m, "cursor %s is gone", sink_names[i]);
+	}
+	if (rc == 0 && highest > m->store.next_offset)
+		FAIL(m, "a cursor is beyond the end");
+	if (rc == 0)
+		rc = store_start(&m->store, highest);
+	for (int i = 0; rc == 0 && i < SINKS; i++) {
+		uint64_t c;
+
+		rc = fanout_start(&m->fanouts[i], false);
+		c = m->fanouts[i].cursor.now.committed;
+		if (rc == 0 && c <= OFFSETS_MAX)
+			m->was_set[i][c] = true;
+	}
+	return rc;
+}
+
+static void
+stop(struct model *m)
+{
+	for (int i = 0; i < SINKS; i++)
+		fanout_close(&m->fanouts[i]);
+	store_close(&m->store);
+}
+
+static void
+step_append(struct model *m)
+{
+	static uint8_t payload[FRAME_BODY_MAX];
+	uint32_t count = 1 + (uint32_t)below(m, 4);
+	uint8_t *place = store_place(&m->store);
+	struct buf body;
+
+	if (!place || m->store.next_offset + count >= OFFSETS_MAX)
+		return;
+	memset(payload, 'x', sizeof payload);
+	buf_init(&body, FRAME_BODY_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t offset = m->store.next_offset + i;
+		uint64_t size =
+		    below(m, 8) == 0 ? below(m, 30000) : below(m, 1000);
+		struct event e = {
+		    .type = slice_of("t"),
+		    .payload = {(char *)payload, (uint32_t)size + 2},
+		    .created_at_us = 1,
+		    .received_at_us = 1};
+		char id[40];
+
+		(void)snprintf(id, sizeof id, "%" PRIu64 ".%u", offset, m->now);
+		e.id = slice_of(id);
+		ck_assert_int_eq(event_pack(&body, &e), 0);
+		m->generation[offset] = m->now;
+	}
+	memcpy(place, body.data, body.len);
+	(void)store_append(&m->store, (uint32_t)body.len, count, 1);
+	m->end = m->store.next_offset;
+	buf_fini(&body);
+}
+
+/* Begin one time, run and end another: other jobs come between. */
+static int
+step_commit(struct model *m)
+{
+	int rc;
+
+	if (!m->store.writing) {
+		if (store_append_begin(&m->store, 1) &&
+		    m->broken == BREAK_EARLY_ACK)
+			m->acked = m->store.next_offset;
+		return 0;
+	}
+	rc = store_append_run(&m->store);
+	if (rc == 0)
+		rc = store_append_end(&m->store, 1);
+	if (rc == 0 && m->acked < m->store.durable_offset)
+		m->acked = m->store.durable_offset;
+	return rc;
+}
+
+static int
+step_cursor(struct model *m)
+{
+	int i = (int)below(m, SINKS), rc;
+	struct cursor *c = &m->fanouts[i].cursor;
+	uint64_t ahead = m->store.durable_offset - c->now.committed;
+	uint64_t to = c->now.committed + below(m, ahead + 1);
+
+	if (!c->busy) {
+		m->was_set[i][to] = true;
+		cursor_set(c, to, CURSOR_NO_BATCH);
+		if (cursor_begin(c))
+			m->known[i] = true; /* it exists since the start */
+		return 0;
+	}
+	rc = cursor_write(c, &m->sim.disk);
+	if (rc < 0)
+		return rc;
+	cursor_end(c);
+	m->cursor_durable[i] = c->durable.committed;
+	return 0;
+}
+
+static int
+step_tidy(struct model *m)
+{
+	uint64_t lowest = m->store.durable_offset;
+
+	for (int i = 0; i < SINKS; i++) {
+		const struct cursor *c = &m->fanouts[i].cursor;
+		uint64_t one = m->broken == BREAK_DELETE_BEFORE_CURSOR
+		                   ? c->now.committed
+		                   : c->durable.committed;
+
+		if (one < lowest)
+			lowest = one;
+	}
+	if (!store_tidy_begin(&m->store, lowest, 1))
+		return 0;
+	store_tidy_run(&m->store);
+	return store_tidy_end(&m->store);
+}
+
+static int
+live(struct model *m)
+{
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < STEPS && !m->why[0]; i++) {
+		switch (below(m, 8)) {
+		case 0:
+		case 1:
+		case 2:
+			step_append(m);
+			break;
+		case 3:
+		case 4:
+			rc = step_commit(m);
+			break;
+		case 5:
+		case 6:
+			rc = step_cursor(m);
+			break;
+		default:
+			rc = step_tidy(m);
+			break;
+		}
+	}
+	return rc;
+}
+
+/* One start, a life, and an end that nobody expects. */
+static void
+round_of(struct model *m, bool faults)
+{
+	uint64_t in = m->sim.calls + 1 + below(m, 300);
+	int rc;
+
+	m->now++;
+	if (faults) {
+		m->sim.fail_at = in;
+		m->sim.fault = (enum sim_fault)(1 + below(m, 5));
+		m->sim.failed = false;
+	} else {
+		m->sim.cut_at = in;
+	}
+	rc = start(m);
+	if (rc == 0)
+		check_start(m);
+	if (rc == 0)
+		rc = live(m);
+	if (rc < 0 && !m->sim.off && !m->sim.failed)
+		FAIL(m, "without cause: %s", strerror(-rc));
+	stop(m);
+	m->sim.fail_at = 0;
+	if (faults && below(m, 2)) {
+		sim_close_all(&m->sim); /* the machine goes on */
+		m->sim.failed = false;
+	} else {
+		sim_power_cycle(&m->sim);
+	}
+}
+
+/* Returns 0, or 1 with the reason in why. */
+static int
+history(uint64_t seed, bool faults, enum broken broken, char why[200])
+{
+	struct model *m = calloc(1, sizeof *m);
+	int rc;
+
+	ck_assert_ptr_nonnull(m);
+	sim_init(&m->sim, seed);
+	m->random = seed * 77 + 13;
+	m->broken = broken;
+	m->sim.no_sync = broken == BREAK_NO_SYNC;
+	m->sim.no_cursor_sync = broken == BREAK_CURSOR_WITHOUT_SYNC;
+	checksum_off = broken == BREAK_CHECKSUM;
+	for (int i = 0; i < ROUNDS && !m->why[0]; i++)
+		round_of(m, faults);
+	/* A last start, without faults, must be perfect. */
+	m->now++;
+	if (!m->why[0]) {
+		if (start(m) < 0)
+			FAIL(m, "the last start failed");
+		else
+			check_start(m);
+		stop(m);
+	}
+	(void)snprintf(why, 200, "%s", m->why);
+	rc = m->why[0] ? 1 : 0;
+	sim_fini(&m->sim);
+	free(m);
+	checksum_off = false;
+	return rc;
+}
+
+static uint64_t
+setting(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text && text[0] ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void
+run_seeds(bool faults)
+{
+	uint64_t first = setting("FIRST", 1), seeds = setting("SEEDS", 500);
+	char why[200];
+
+	for (uint64_t seed = first; seed < first + seeds; seed++)
+		ck_assert_msg(history(seed, faults, BREAK_NOTHING, why) == 0,
+		              "seed %" PRIu64 ": %s (FIRST=%" PRIu64
+		              " SEEDS=1 repeats it)",
+		              seed, why, seed);
+}
+
+START_TEST(nothing_is_lost_when_the_power_is_cut_anywhere)
+{
+	run_seeds(false);
+}
+END_TEST
+
+START_TEST(nothing_is_lost_when_a_call_fails_anywhere)
+{
+	run_seeds(true);
+}
+END_TEST
+
+static void
+must_bite(enum broken broken, const char *name)
+{
+	char why[200];
+	uint64_t seed = 1;
+
+	while (seed <= TEETH_SEEDS && history(seed, false, broken, why) == 0)
+		seed++;
+	ck_assert_msg(seed <= TEETH_SEEDS, "%s goes unnoticed", name);
+	printf("%s is noticed at seed %" PRIu64 ": %s\n", name, seed, why);
+}
+
+START_TEST(a_log_that_does_not_sync_is_found_out)
+{
+	must_bite(BREAK_NO_SYNC, "no sync");
+}
+END_TEST
+
+START_TEST(a_log_that_acknowledges_early_is_found_out)
+{
+	must_bite(BREAK_EARLY_ACK, "early acknowledgement");
+}
+END_TEST
+
+START_TEST(a_log_that_deletes_before_the_cursor_is_durable_is_found_out)
+{
+	must_bite(BREAK_DELETE_BEFORE_CURSOR, "deletion before the cursor");
+}
+END_TEST
+
+START_TEST(a_cursor_without_sync_is_found_out)
+{
+	must_bite(BREAK_CURSOR_WITHOUT_SYNC, "a cursor without sync");
+}
+END_TEST
+
+START_TEST(a_log_without_checksums_is_found_out)
+{
+	must_bite(BREAK_CHECKSUM, "checksum off");
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("power");
+	TCase *tc = tcase_create("power");
+	SRunner *runner;
+	int failed;
+
+	/* A cut makes many errors, all of them as they should be. */
+	log_set_level((enum log_level)(LOG_ERROR + 1));
+	tcase_set_timeout(tc, 0);
+	tcase_add_test(tc, nothing_is_lost_when_the_power_is_cut_anywhere);
+	tcase_add_test(tc, nothing_is_lost_when_a_call_fails_anywhere);
+	tcase_add_test(tc, a_log_that_does_not_sync_is_found_out);
+	tcase_add_test(tc, a_log_that_acknowledges_early_is_found_out);
+	tcase_add_test(
+	    tc, a_log_that_deletes_before_the_cursor_is_durable_is_found_out);
+	tcase_add_test(tc, a_cursor_without_sync_is_found_out);
+	tcase_add_test(tc, a_log_without_checksums_is_found_out);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

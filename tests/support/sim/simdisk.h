@@ -1,0 +1,100 @@
+/*
+ * simdisk - a disk in memory whose power can be cut.
+ *
+ * It keeps what is durable apart from what was only written.  A cut keeps,
+ * loses, reorders and tears unsynced writes in sectors of 512 bytes, as the
+ * seed has it, and keeps a prefix of each folder's unsynced name changes.
+ * A rule of POSIX that file systems soften is held strictly: a file's name
+ * is durable when its folder was synced, and not before.
+ *
+ * It can also fail one call, once.  After a failed sync the pages that were
+ * to be written are clean and may be lost, as on Linux.
+ */
+#ifndef TESTS_SIMDISK_H
+#define TESTS_SIMDISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batchd/disk.h"
+
+#define SIM_FILES 4096 /* ever created between two cuts */
+#define SIM_HANDLES 256
+#define SIM_NAME_BYTES 96
+
+enum sim_fault {
+	SIM_NONE,
+	SIM_EIO,
+	SIM_ENOSPC,
+	SIM_EINTR,
+	SIM_SHORT,
+	SIM_EMFILE
+};
+
+/* A write, or with data NULL a change of size, not yet synced. */
+struct sim_write {
+	uint64_t at, bytes;
+	uint8_t *data;
+};
+
+struct sim_bytes {
+	uint8_t *data;
+	uint64_t bytes, cap;
+};
+
+struct sim_file {
+	struct sim_bytes now, durable;
+	struct sim_write *writes;
+	size_t write_count, write_cap;
+	unsigned names; /* links, in either namespace */
+	bool used;
+};
+
+struct sim_entry {
+	char name[SIM_NAME_BYTES];
+	int file;
+};
+
+/* One folder's change of names. */
+struct sim_change {
+	char remove[SIM_NAME_BYTES]; /* "" for none */
+	char add[SIM_NAME_BYTES];
+	int file;
+};
+
+struct sim_names {
+	struct sim_entry *entries;
+	size_t count, cap;
+};
+
+struct simdisk {
+	struct disk disk;         /* first: the functions cast back */
+	uint64_t random;          /* state of the generator */
+	struct sim_file *files;   /* SIM_FILES */
+	int handles[SIM_HANDLES]; /* file of each; -1 when closed */
+	struct sim_names now, durable;
+	struct sim_change *changes; /* of `now`, not yet in `durable` */
+	size_t change_count, change_cap;
+	uint64_t calls;   /* so far */
+	uint64_t cut_at;  /* the call that finds the power gone; 0: none */
+	bool off;         /* the power is gone: all calls fail */
+	uint64_t fail_at; /* the call that fails; 0: none */
+	enum sim_fault fault;
+	bool failed;         /* it has */
+	bool no_sync;        /* break: sync does nothing */
+	bool no_cursor_sync; /* break: the same, for cursors only */
+	int64_t capacity_bytes;
+};
+
+void sim_init(struct simdisk *s, uint64_t seed);
+void sim_fini(struct simdisk *s);
+
+/* What the disk holds when the power is back.  All handles are closed. */
+void sim_power_cycle(struct simdisk *s);
+
+/* The process has died; the machine has not. */
+void sim_close_all(struct simdisk *s);
+
+uint64_t sim_random(uint64_t *state);
+
+#endif
