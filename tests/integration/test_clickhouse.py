@@ -57,13 +57,13 @@ def check_stored(ch, leat, load):
     leat.caught_up()
     stored = ids(ch)
     once = set(stored)
+    assert leat.dead_letters("clickhouse") == []
     missing = [i for i in load.acked if i not in once]
     assert not missing, \
         f"{len(missing)} of {len(load.acked)} accepted events are missing"
     doubled = len(stored) - len(once)
     if ch.current:
         assert not doubled, f"{doubled} events are stored twice"
-    assert leat.dead_letters("clickhouse") == []
     fact(f"{len(load.acked)} accepted, {len(once)} stored, {doubled} doubled")
 
 
@@ -140,7 +140,7 @@ def test_low_cardinality():
 
 
 def test_rows_that_begin_like_white_space():
-    """A row begins with the length of its id: newline, space, semicolon."""
+    """The first byte is the length of the id: newline, space, semicolon."""
     with stack() as (ch, leat):
         sizes = [9, 10, 12, 13, 32, 59]
         for size in sizes:

@@ -10,6 +10,7 @@ kill -9.  Runs in a virtual environment that has chdb
 """
 import gzip
 import http.server
+import pathlib
 import re
 import sys
 import threading
@@ -24,21 +25,23 @@ def quoted(text):
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def with_settings(query, settings):
-    """INSERT ... FORMAT X, or any other statement, with its settings."""
-    if not settings:
-        return query
-    clause = "SETTINGS " + ", ".join(
-        f"{name} = {quoted(value)}" for name, value in settings.items())
-    if query.startswith("INSERT"):
-        head, _, name = query.rpartition(" FORMAT ")
-        return f"{head} {clause} FORMAT {name}"
-    return f"{query} {clause}"
+def clause(settings):
+    return " SETTINGS " + ", ".join(
+        f"{name} = {quoted(value)}" for name, value in settings.items()) \
+        if settings else ""
+
+
+def insert_from(path, query, settings):
+    """Inline, chdb would end the rows where they look like a blank line."""
+    head, _, name = query.rpartition(" FORMAT ")
+    return (f"{head} FROM INFILE {quoted(str(path))} COMPRESSION 'none'"
+            f"{clause(settings)} FORMAT {name}")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     session = None
+    rows = None  # path for the rows of an INSERT
     lock = threading.Lock()
 
     def do_POST(self):
@@ -48,13 +51,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pairs = dict(urllib.parse.parse_qsl(
             urllib.parse.urlsplit(self.path).query))
         settings = {k: v for k, v in pairs.items() if k not in NO_SETTINGS}
-        if "query" in pairs:
-            statement = with_settings(pairs["query"], settings).encode() \
-                + b"\n" + body
-        else:
-            statement = with_settings(body.decode(), settings).encode()
         try:
             with self.lock:
+                if "query" in pairs:
+                    self.rows.write_bytes(body)
+                    statement = insert_from(self.rows, pairs["query"],
+                                            settings)
+                else:
+                    statement = body.decode() + clause(settings)
                 result = self.session.query(statement, "TabSeparated")
             self.answer(200, result.bytes() or b"")
         except Exception as e:  # chdb's own class, without the code
@@ -77,6 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def main():
     folder, port = sys.argv[1], int(sys.argv[2])
     Handler.session = Session(folder)
+    Handler.rows = pathlib.Path(folder + ".rows")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     print("Ready for connections", file=sys.stderr, flush=True)
     server.serve_forever()
