@@ -95,7 +95,8 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/li
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
-.PHONY: deps deps-stores deps-lint test demo bench lint install
+.PHONY: deps deps-stores deps-lint test test-clickhouse-current demo bench \
+        lint install
 deps deps-stores deps-lint:
 	@scripts/install-deps $(patsubst deps%,-%,$(filter-out deps,$@))
 
@@ -108,6 +109,12 @@ test: deps
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all unit-tests
 	@tests/run --build $(BUILD) $(T)
+
+# The ClickHouse tests against the current engine: a large download.
+test-clickhouse-current: deps
+	@$(MAKE1) MODE=release all
+	@$(MAKE1) MODE=asan all
+	@scripts/clickhouse-current $(BUILD)
 
 demo: deps
 	@$(MAKE1) MODE=release all
