@@ -88,8 +88,9 @@ hex4(const char *p, const char *end)
 struct walk {
 	const char *text, *end;
 	const uint32_t *next;
-	const char *backslash; /* the first one not behind us, or end */
-	const char *why;       /* after refused or broken */
+	const char *backslash;     /* the first one not behind us, or end */
+	const char *why;           /* after refused or broken */
+	const char *first_refused; /* within the value being walked */
 
 	char peek() const
 	{
@@ -111,8 +112,10 @@ struct walk {
 	found escapes(span s);
 	found string(span *s);
 	found number();
-	found literal(const char *word, size_t n);
+	template <size_t size> found literal(const char (&word)[size]);
 	found scalar();
+	found name();
+	bool breaks(found f);
 	found value(unsigned depth_max);
 };
 
@@ -219,9 +222,11 @@ walk::number()
 	return found::good;
 }
 
+template <size_t size>
 found
-walk::literal(const char *word, size_t n)
+walk::literal(const char (&word)[size])
 {
+	constexpr size_t n = size - 1;
 	const char *p = text + *next++;
 
 	/* The padding is readable: no check of the length. */
@@ -240,11 +245,11 @@ walk::scalar()
 	case '"':
 		return string(&ignored);
 	case 't':
-		return literal("true", 4);
+		return literal("true");
 	case 'f':
-		return literal("false", 5);
+		return literal("false");
 	case 'n':
-		return literal("null", 4);
+		return literal("null");
 	case '-':
 	case '0':
 	case '1':
@@ -263,6 +268,30 @@ walk::scalar()
 	}
 }
 
+/* A name and its colon. */
+found
+walk::name()
+{
+	span ignored;
+	found f;
+
+	if (peek() != '"')
+		return stop(found::broken, "expected a name");
+	f = string(&ignored);
+	if (text[*next++] != ':' && f != found::broken)
+		return stop(found::broken, "expected ':'");
+	return f;
+}
+
+/* Whether f ends the walk; the first refusal is remembered. */
+bool
+walk::breaks(found f)
+{
+	if (f == found::refused && !first_refused)
+		first_refused = why;
+	return f == found::broken;
+}
+
 /*
  * Any value at next, with all that is in it.  Goes on to its end after
  * something refused.
@@ -270,65 +299,58 @@ walk::scalar()
 found
 walk::value(unsigned depth_max)
 {
-	enum { VALUE, NAME, BEHIND } expect = VALUE;
-	uint64_t is_object[JSON_DEPTH_BREAK / 64] = {};
-	const char *refused_why = nullptr;
+	uint64_t objects[JSON_DEPTH_BREAK / 64]; /* set as depth grows */
 	unsigned depth = 0;
-	bool in_object = false;
-	span name;
+	char close = 0;
 
-	do {
-		found f = found::good;
+	first_refused = nullptr;
+	for (;;) {
 		char c = peek();
 
-		if (expect == NAME) {
-			if (c != '"')
-				return stop(found::broken, "expected a name");
-			f = string(&name);
-			if (text[*next++] != ':' && f != found::broken)
-				return stop(found::broken, "expected ':'");
-			expect = VALUE;
-		} else if (expect == BEHIND) {
-			next++;
-			if (c == ',') {
-				expect = in_object ? NAME : VALUE;
-				continue;
-			}
-			if (c != (in_object ? '}' : ']'))
-				return stop(found::broken,
-				            in_object ? "expected ',' or '}'"
-				                      : "expected ',' or ']'");
-			if (--depth > 0)
-				in_object = is_object[(depth - 1) / 64] >>
-				                (depth - 1) % 64 &
-				            1;
-		} else if (c == '{' || c == '[') {
+		if (c == '{' || c == '[') {
 			uint64_t bit = UINT64_C(1) << depth % 64;
 
 			next++;
 			if (depth == JSON_DEPTH_BREAK)
 				return stop(found::broken, "nested too deeply");
 			if (depth == depth_max)
-				f = stop(found::refused, "nested too deeply");
-			in_object = c == '{';
-			if (in_object)
-				is_object[depth / 64] |= bit;
+				(void)breaks(
+				    stop(found::refused, "nested too deeply"));
+			close = c == '{' ? '}' : ']';
+			if (close == '}')
+				objects[depth / 64] |= bit;
 			else
-				is_object[depth / 64] &= ~bit;
+				objects[depth / 64] &= ~bit;
 			depth++;
-			expect = peek() == (in_object ? '}' : ']') ? BEHIND
-			         : in_object                       ? NAME
-			                                           : VALUE;
-		} else {
-			f = scalar();
-			expect = BEHIND;
+			if (peek() != close) {
+				if (close == '}' && breaks(name()))
+					return found::broken;
+				continue;
+			}
+		} else if (breaks(scalar())) {
+			return found::broken;
 		}
-		if (f == found::broken)
-			return f;
-		if (f == found::refused && !refused_why)
-			refused_why = why;
-	} while (depth > 0 || expect != BEHIND);
-	return refused_why ? stop(found::refused, refused_why) : found::good;
+		/* Behind a value: what ends here, then a comma. */
+		for (;; depth--) {
+			if (depth == 0)
+				return first_refused
+				           ? stop(found::refused, first_refused)
+				           : found::good;
+			close =
+			    objects[(depth - 1) / 64] >> (depth - 1) % 64 & 1
+				? '}'
+				: ']';
+			c = text[*next++];
+			if (c != close)
+				break;
+		}
+		if (c != ',')
+			return stop(found::broken, close == '}'
+			                               ? "expected ',' or '}'"
+			                               : "expected ',' or ']'");
+		if (close == '}' && breaks(name()))
+			return found::broken;
+	}
 }
 
 char *
@@ -540,24 +562,26 @@ body::payload(slice *out)
 field
 body::field_of_name()
 {
-	static const struct {
-		const char *name;
-		size_t bytes;
-		field f;
-	} known[] = {
-	    {"id", 2, ID},
-	    {"type", 4, TYPE},
-	    {"payload", 7, PAYLOAD},
-	    {"user_id", 7, USER_ID},
-	    {"created_at", 10, CREATED_AT},
-	    {"received_at", 11, RECEIVED_AT},
-	};
+	const char *p = name.at;
 
-	for (const auto &k : known)
-		if (k.bytes == name.bytes() &&
-		    memcmp(k.name, name.at, k.bytes) == 0)
-			return k.f;
-	return UNKNOWN;
+	/* Lengths that are constants, so that comparing takes no call. */
+	switch (name.bytes()) {
+	case 2:
+		return memcmp(p, "id", 2) == 0 ? ID : UNKNOWN;
+	case 4:
+		return memcmp(p, "type", 4) == 0 ? TYPE : UNKNOWN;
+	case 7:
+		if (memcmp(p, "payload", 7) == 0)
+			return PAYLOAD;
+		return memcmp(p, "user_id", 7) == 0 ? USER_ID : UNKNOWN;
+	case 10:
+		return memcmp(p, "created_at", 10) == 0 ? CREATED_AT : UNKNOWN;
+	case 11:
+		return memcmp(p, "received_at", 11) == 0 ? RECEIVED_AT
+		                                         : UNKNOWN;
+	default:
+		return UNKNOWN;
+	}
 }
 
 /* A field's value; its name is in `name`. */
@@ -578,7 +602,7 @@ body::one_field(event *e, unsigned *seen)
 		            "must be of 1 to 128 bytes");
 	case USER_ID:
 		if (w.peek() == 'n')
-			return w.literal("null", 4);
+			return w.literal("null");
 		return text(&e->user_id, f, 0, EVENT_USER_ID_MAX,
 		            "must be of at most 256 bytes");
 	case PAYLOAD:
