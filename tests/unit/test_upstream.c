@@ -1,0 +1,483 @@
+/* test_upstream - ingestd's end of the wire, against a batchd played here. */
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ingestd/upstream.h"
+#include "libbase/buf.h"
+
+#define TIMEOUT_MS 100
+#define BUDGET_BYTES (600 * KIB)
+
+static uv_loop_t loop;
+static struct upstream u;
+static struct budget budget;
+static char dir[] = "/tmp/leat-upstream-XXXXXX";
+static char path[64];
+static int listener;
+static struct chan peer; /* batchd's end */
+static uint8_t in[FRAME_MAX];
+static struct frame got; /* the last frame that batchd received */
+
+static struct answer {
+	int rc;
+	uint64_t offset;
+	int count;
+} answers[4];
+
+static size_t reply_bytes;
+static int replies;
+
+static void
+on_done(void *owner, int rc, uint64_t offset)
+{
+	struct answer *a = owner;
+
+	a->rc = rc;
+	a->offset = offset;
+	a->count++;
+}
+
+static void
+on_reply(void *arg, const uint8_t *map, size_t n)
+{
+	ck_assert_ptr_eq(arg, &replies);
+	reply_bytes = map ? n : 0;
+	replies++;
+}
+
+static void
+start_listening(void)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+	ck_assert_int_ge(listener, 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&addr, sizeof addr),
+	                 0);
+	ck_assert_int_eq(listen(listener, 4), 0);
+}
+
+static void
+open_upstream(void)
+{
+	struct upstream_conf conf = {.socket = path,
+	                             .max_event_bytes = 64 * KIB,
+	                             .append_timeout_ms = TIMEOUT_MS};
+	struct upstream_hooks hooks = {
+	    .on_done = on_done, .on_reply = on_reply, .arg = &replies};
+
+	ck_assert_int_eq(upstream_open(&u, &loop, &conf, &hooks, &budget), 0);
+}
+
+static void
+setup(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof path, "%s/sock", dir);
+	ck_assert_int_eq(uv_loop_init(&loop), 0);
+	budget = (struct budget){.max_bytes = BUDGET_BYTES};
+	peer.fd = -1;
+	memset(answers, 0, sizeof answers);
+	replies = 0;
+	log_set_level(LOG_ERROR);
+	start_listening();
+	open_upstream();
+}
+
+static void
+teardown(void)
+{
+	upstream_close(&u);
+	upstream_close(&u); /* twice is safe */
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	upstream_fini(&u);
+	ck_assert_int_eq(uv_loop_close(&loop), 0);
+	ck_assert_uint_eq(budget.used_bytes, 0);
+	chan_close(&peer);
+	if (listener >= 0)
+		ck_assert_int_eq(close(listener), 0);
+	(void)unlink(path);
+	ck_assert_int_eq(rmdir(dir), 0);
+	memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+}
+
+/* batchd's side. */
+
+static void
+peer_accept(void)
+{
+	peer.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	ck_assert_int_ge(peer.fd, 0);
+}
+
+static void
+peer_read(void)
+{
+	int n = chan_recv(&peer, in, sizeof in);
+
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_eq(frame_read(in, (size_t)n, &got), 0);
+}
+
+static void
+peer_send(const struct frame *f)
+{
+	ck_assert_int_eq(chan_send(&peer, f), 0);
+	(void)uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+static void
+peer_welcome(void)
+{
+	struct frame welcome = {.type = FRAME_WELCOME,
+	                        .welcome = {.version = FRAME_VERSION,
+	                                    .stream = slice_of("s"),
+	                                    .frame_max_bytes = FRAME_MAX}};
+	struct frame intake = {
+	    .type = FRAME_INTAKE,
+	    .intake = {.open = true, .reason = slice_of("")}};
+
+	peer_accept();
+	peer_read();
+	ck_assert_int_eq(got.type, FRAME_HELLO);
+	ck_assert_int_eq(got.hello.role, ROLE_INGEST);
+	peer_send(&welcome);
+	peer_send(&intake);
+}
+
+/* Frames `seq` - n + 1 .. seq are durable, their first offsets as given. */
+static void
+peer_appended(uint64_t seq, const uint64_t *offsets, uint32_t n)
+{
+	uint8_t body[9 * 8], *p = body;
+	struct frame f = {.type = FRAME_APPENDED,
+	                  .appended = {.seq = seq, .count = n},
+	                  .body = body};
+
+	for (uint32_t i = 0; i < n; i++)
+		p = wire_put_u64(p, offsets[i]);
+	f.body_bytes = (size_t)(p - body);
+	peer_send(&f);
+}
+
+/* ingestd's side. */
+
+static char payload[200 * KIB];
+
+/* An event whose payload has n bytes. */
+static int
+add(size_t n)
+{
+	struct event e = {.id = slice_of("id"),
+	                  .type = slice_of("t"),
+	                  .payload = {payload, (uint32_t)n}};
+
+	return upstream_add(&u, &e);
+}
+
+static void
+commit(int i, int events, size_t n)
+{
+	for (int k = 0; k < events; k++)
+		ck_assert_int_eq(add(n), 0);
+	ck_assert_int_eq(upstream_commit(&u, &answers[i]), 0);
+}
+
+static void
+run_until(const int *count)
+{
+	for (int i = 0; i < 1000 && *count == 0; i++)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	ck_assert_int_ne(*count, 0);
+}
+
+START_TEST(takes_events_only_when_welcome_and_open)
+{
+	struct frame intake = {
+	    .type = FRAME_INTAKE,
+	    .intake = {.open = false, .reason = slice_of("log full")}};
+	const char *why;
+
+	ck_assert(!upstream_takes(&u, &why));
+	ck_assert_str_eq(why, "batchd is away");
+	peer_welcome();
+	ck_assert(upstream_takes(&u, &why));
+	peer_send(&intake);
+	ck_assert(!upstream_takes(&u, &why));
+	ck_assert_str_eq(why, "log full");
+}
+END_TEST
+
+START_TEST(requests_of_one_turn_share_a_frame)
+{
+	uint64_t offset = 1000;
+
+	peer_welcome();
+	commit(0, 2, 10);
+	commit(1, 3, 10);
+	upstream_flush(&u);
+	peer_read();
+	ck_assert_int_eq(got.type, FRAME_APPEND);
+	ck_assert_uint_eq(got.append.seq, 1);
+	ck_assert_uint_eq(got.append.count, 5);
+	ck_assert_int_eq(answers[0].count, 0);
+	ck_assert_uint_gt(budget.used_bytes, 0);
+	peer_appended(1, &offset, 1);
+	ck_assert_int_eq(answers[0].count, 1);
+	ck_assert_int_eq(answers[0].rc, 0);
+	ck_assert_uint_eq(answers[0].offset, 1000);
+	ck_assert_uint_eq(answers[1].offset, 1002);
+	ck_assert_uint_eq(budget.used_bytes, 0);
+}
+END_TEST
+
+START_TEST(a_request_over_several_frames_waits_for_the_last)
+{
+	uint64_t first[] = {50}, rest[] = {70, 90};
+
+	peer_welcome();
+	commit(0, 1, 10);
+	commit(1, 5, 60 * KIB); /* two to a frame, beside the first */
+	upstream_flush(&u);
+	for (uint64_t seq = 1; seq <= 3; seq++) {
+		(void)uv_run(&loop, UV_RUN_NOWAIT); /* the socket may be full */
+		peer_read();
+		ck_assert_uint_eq(got.append.seq, seq);
+		ck_assert_uint_le(got.body_bytes, FRAME_BODY_MAX);
+	}
+	peer_appended(1, first, 1);
+	ck_assert_int_eq(answers[0].count, 1);
+	ck_assert_uint_eq(answers[0].offset, 50);
+	ck_assert_int_eq(answers[1].count, 0);
+	peer_appended(3, rest, 2);
+	ck_assert_int_eq(answers[1].count, 1);
+	ck_assert_uint_eq(answers[1].offset, 51);
+}
+END_TEST
+
+START_TEST(a_cancelled_request_leaves_no_trace)
+{
+	uint64_t offset = 7;
+
+	peer_welcome();
+	commit(0, 1, 10);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(add(60 * KIB), 0);
+	upstream_cancel(&u);
+	commit(1, 1, 10);
+	upstream_flush(&u);
+	peer_read();
+	ck_assert_uint_eq(got.append.count, 2);
+	ck_assert_int_eq(chan_recv(&peer, in, sizeof in), -EAGAIN);
+	peer_appended(1, &offset, 1);
+	ck_assert_uint_eq(answers[1].offset, 8);
+}
+END_TEST
+
+START_TEST(a_large_event_is_refused_and_others_stay)
+{
+	uint64_t offset = 1;
+
+	peer_welcome();
+	ck_assert_int_eq(add(60 * KIB), 0);
+	ck_assert_int_eq(add(60 * KIB), 0);
+	ck_assert_int_eq(add(64 * KIB), -EMSGSIZE); /* starts a frame in vain */
+	ck_assert_int_eq(add(200 * KIB), -EMSGSIZE);
+	ck_assert_int_eq(upstream_commit(&u, &answers[0]), 0);
+	upstream_flush(&u);
+	peer_read();
+	ck_assert_uint_eq(got.append.count, 2);
+	ck_assert_int_eq(chan_recv(&peer, in, sizeof in), -EAGAIN);
+	peer_appended(1, &offset, 1);
+	ck_assert_int_eq(answers[0].count, 1);
+	commit(1, 1, 10);
+	upstream_flush(&u);
+	peer_read();
+	ck_assert_uint_eq(got.append.seq, 2);
+	peer_appended(2, &offset, 1);
+	ck_assert_int_eq(answers[1].count, 1);
+}
+END_TEST
+
+START_TEST(the_budget_bounds_what_waits)
+{
+	int taken = 0, rc;
+
+	peer_welcome();
+	while ((rc = add(60 * KIB)) == 0)
+		taken++;
+	ck_assert_int_eq(rc, -ENOBUFS);
+	ck_assert_int_eq(taken, 9);
+	ck_assert_int_eq(upstream_commit(&u, &answers[0]), 0);
+	ck_assert_int_eq(add(60 * KIB), -ENOBUFS);
+	upstream_cancel(&u);
+}
+END_TEST
+
+START_TEST(goes_on_when_a_full_socket_empties)
+{
+	uint64_t offsets[] = {0, 2, 4, 6, 8};
+	uint64_t seq = 0;
+
+	peer_welcome();
+	commit(0, 9, 60 * KIB);
+	commit(1, 1, 10); /* together more than the socket holds */
+	upstream_flush(&u);
+	for (int i = 0; i < 1000 && seq < 5; i++) {
+		upstream_flush(&u);
+		if (chan_wait(&peer, POLLIN, 0) == 0) {
+			peer_read();
+			ck_assert_uint_eq(got.append.seq, ++seq);
+		}
+		(void)uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	ck_assert_uint_eq(seq, 5);
+	peer_appended(5, offsets, 5);
+	ck_assert_int_eq(answers[0].count, 1);
+	ck_assert_uint_eq(answers[1].offset, 9);
+}
+END_TEST
+
+START_TEST(a_lost_connection_answers_all_and_is_made_again)
+{
+	const char *why;
+
+	peer_welcome();
+	commit(0, 1, 10);
+	upstream_flush(&u);
+	commit(1, 1, 10); /* not even sent */
+	chan_close(&peer);
+	run_until(&answers[1].count);
+	ck_assert_int_eq(answers[0].count, 1);
+	ck_assert_int_eq(answers[0].rc, -EPIPE);
+	ck_assert_int_eq(answers[1].rc, -EPIPE);
+	ck_assert_uint_eq(budget.used_bytes, 0);
+	ck_assert(!upstream_takes(&u, &why));
+	while (u.state != UPSTREAM_HELLO)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	peer_welcome();
+	ck_assert(upstream_takes(&u, &why));
+	commit(2, 1, 10);
+	upstream_flush(&u);
+	peer_read();
+	ck_assert_uint_eq(got.append.seq, 1); /* counted afresh */
+}
+END_TEST
+
+START_TEST(a_request_that_waits_too_long_is_answered_once)
+{
+	uint64_t offset = 1;
+
+	peer_welcome();
+	commit(0, 1, 10);
+	upstream_flush(&u);
+	run_until(&answers[0].count);
+	ck_assert_int_eq(answers[0].rc, -ETIMEDOUT);
+	ck_assert_uint_gt(budget.used_bytes, 0);
+	peer_appended(1, &offset, 1);
+	ck_assert_int_eq(answers[0].count, 1);
+	ck_assert_uint_eq(budget.used_bytes, 0);
+}
+END_TEST
+
+/* What batchd never says: each closes the connection. */
+START_TEST(nonsense_closes_the_connection)
+{
+	uint64_t offset = 1;
+	struct frame f = {.type = FRAME_BATCH, .batch = {.count = 1}};
+
+	peer_welcome();
+	commit(0, 1, 10);
+	upstream_flush(&u);
+	switch (_i) {
+	case 0:
+		peer_send(&f);
+		break;
+	case 1: /* never sent */
+		peer_appended(2, (uint64_t[]){1, 2}, 2);
+		break;
+	case 2: /* leaves a gap */
+		commit(1, 1, 10);
+		upstream_flush(&u);
+		peer_appended(2, &offset, 1);
+		break;
+	case 3: /* twice */
+		peer_appended(1, &offset, 1);
+		answers[0] = (struct answer){.rc = -EPIPE, .count = 1};
+		peer_appended(1, &offset, 1);
+		break;
+	default:
+		ck_assert_int_eq(send(peer.fd, "\xc1", 1, 0), 1);
+		(void)uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	ck_assert_int_eq(u.state, UPSTREAM_AWAY);
+	ck_assert_int_eq(answers[0].count, 1);
+	ck_assert_int_eq(answers[0].rc, -EPIPE);
+}
+END_TEST
+
+START_TEST(asks_and_hears_once)
+{
+	struct frame reply = {.type = FRAME_REPLY,
+	                      .reply = {.ok = true, .text = slice_of("")},
+	                      .body = (const uint8_t *)"\x80",
+	                      .body_bytes = 1};
+
+	ck_assert_int_eq(upstream_ask(&u, "status"), -EAGAIN);
+	peer_welcome();
+	ck_assert_int_eq(upstream_ask(&u, "status"), 0);
+	ck_assert_int_eq(upstream_ask(&u, "status"), -EBUSY);
+	peer_read();
+	ck_assert_int_eq(got.type, FRAME_CONTROL);
+	reply.reply.id = got.control.id + 1;
+	peer_send(&reply);
+	ck_assert_int_eq(replies, 0);
+	reply.reply.id--;
+	peer_send(&reply);
+	ck_assert_int_eq(replies, 1);
+	ck_assert_uint_eq(reply_bytes, 1);
+	ck_assert_int_eq(upstream_ask(&u, "status"), 0);
+	chan_close(&peer);
+	run_until(&replies);
+	while (replies < 2)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	ck_assert_uint_eq(reply_bytes, 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("upstream");
+	TCase *tc = tcase_create("wire");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	memset(payload, ' ', sizeof payload);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, takes_events_only_when_welcome_and_open);
+	tcase_add_test(tc, requests_of_one_turn_share_a_frame);
+	tcase_add_test(tc, a_request_over_several_frames_waits_for_the_last);
+	tcase_add_test(tc, a_cancelled_request_leaves_no_trace);
+	tcase_add_test(tc, a_large_event_is_refused_and_others_stay);
+	tcase_add_test(tc, the_budget_bounds_what_waits);
+	tcase_add_test(tc, goes_on_when_a_full_socket_empties);
+	tcase_add_test(tc, a_lost_connection_answers_all_and_is_made_again);
+	tcase_add_test(tc, a_request_that_waits_too_long_is_answered_once);
+	tcase_add_loop_test(tc, nonsense_closes_the_connection, 0, 5);
+	tcase_add_test(tc, asks_and_hears_once);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
