@@ -140,7 +140,7 @@ BAD_HTTP = [
 
 def converse(leat, data):
     """Send, say that no more comes, and read to the end."""
-    with socket.create_connection(("127.0.0.1", leat.port), 20) as s:
+    with socket.create_connection(("127.0.0.1", leat.port), 10) as s:
         try:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
