@@ -190,7 +190,7 @@ static int
 open_locked(struct dead *d, bool create)
 {
 	int flags = O_RDWR | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0);
-	struct stat st;
+	struct stat st = {0};
 	int rc;
 
 	if (mkdir(d->dir, 0750) < 0 && errno != EEXIST)

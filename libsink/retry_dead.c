@@ -368,6 +368,8 @@ retry_dead(struct deliver *d)
 	free(r.letters);
 	free(r.events);
 	deliver_close(d);
+	d->wait = NULL;
+	d->arg = NULL;
 	d->origin = NULL;
 	return rc < 0 || r.kept > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

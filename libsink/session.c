@@ -338,7 +338,7 @@ session_run(struct session *s)
 }
 
 int
-session_init(struct session *s, struct settings *settings)
+session_init(struct session *s, struct sink_conf *settings)
 {
 	const struct sink_common *c = &settings->common;
 	struct feed_limits limits = {.events = (uint64_t)c->batch_events,

@@ -7,10 +7,10 @@
 
 #include "libsink/deliver.h"
 #include "libsink/feed.h"
-#include "libsink/settings.h"
+#include "libsink/sink_conf.h"
 
 struct session {
-	struct settings *settings;
+	struct sink_conf *settings;
 	struct feed feed;
 	struct deliver deliver;
 	struct dead dead;
@@ -25,7 +25,7 @@ struct session {
 };
 
 /* Returns 0 or -errno; session_fini either way. */
-MUST_USE int session_init(struct session *s, struct settings *settings);
+MUST_USE int session_init(struct session *s, struct sink_conf *settings);
 void session_fini(struct session *s);
 
 /* Work until a stop is asked; every error is logged and worked around. */

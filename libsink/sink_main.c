@@ -12,7 +12,7 @@
 #include "libsink/stop.h"
 
 static int
-run(struct settings *settings)
+run(struct sink_conf *settings)
 {
 	struct session session;
 	int rc, status = EXIT_SUCCESS;
@@ -44,14 +44,14 @@ int
 sink_main(int argc, char **argv, const struct sink *sink)
 {
 	char program[sizeof "sinkd-" + FRAME_NAME_MAX];
-	struct settings settings;
+	struct sink_conf settings;
 	int status;
 
 	(void)snprintf(program, sizeof program, "sinkd-%s", sink->name);
 	log_init(program);
-	status = settings_start(&settings, sink, program, argc, argv);
+	status = sink_conf_start(&settings, sink, program, argc, argv);
 	if (status == CONF_RUN)
 		status = run(&settings);
-	settings_free(&settings);
+	sink_conf_free(&settings);
 	return status;
 }

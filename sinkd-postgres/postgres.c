@@ -9,85 +9,39 @@
 #include <string.h>
 
 #include "libbase/log.h"
-#include "sinkd-postgres/copy.h"
-#include "sinkd-postgres/pg.h"
-#include "sinkd-postgres/table.h"
+#include "sinkd-postgres/write.h"
 
-#define SINK_NAME "postgres"
-#define STREAM_MAX 64
-#define PASSWORD_MAX 256
-#define SQL_MAX (16 * KIB)
-
-/* COPY data is sent in pieces of about this size, while it is made. */
-#define PIECE_BYTES (64 * KIB)
-#define PIECE_MAX (PIECE_BYTES + EVENT_PACKED_MAX + COPY_ROW_EXTRA + 64)
-
-struct settings {
-	char *conninfo, *host, *port, *dbname, *user, *password_file;
-	char *sslmode, *sslrootcert;
-	char *table, *position_table;
-	bool create_table, dedup_by_id;
-};
-
-struct state {
-	struct pg pg;
-	struct table table;
-	const struct settings *settings;
-	char password[PASSWORD_MAX];
-	bool password_asked;     /* the environment is read once */
-	char stream[STREAM_MAX]; /* whose position row is known to be there */
-	char *position_table;    /* quoted; owned */
-	struct buf sql;
-	struct buf piece;
-};
-
-#define TEXT(field, start, longest, text)                                      \
-	{                                                                      \
-		.name = #field, .type = CONF_TEXT,                             \
-		.offset = offsetof(struct settings, field), .initial = start,  \
-		.max = longest, .help = text                                   \
-	}
-
-#define YES_NO(field, start, text)                                             \
-	{                                                                      \
-		.name = #field, .type = CONF_BOOL,                             \
-		.offset = offsetof(struct settings, field), .initial = start,  \
-		.help = text                                                   \
-	}
+#define AT(field) offsetof(struct settings, field)
 
 static const struct conf_key keys[] = {
-    TEXT(host, "", 500, "Server, or folder of its socket; empty: libpq's own."),
-    TEXT(port, "", 50, "Port; empty: libpq's own, 5432."),
-    TEXT(dbname, "", 100, "Database; empty: named like the user."),
-    TEXT(user, "", 100, "User; empty: the one the sink runs as."),
-    TEXT(password_file, "", 1000,
-         "File whose first line is the password; empty: "
-         "LEAT_POSTGRES_PASSWORD or libpq's own."),
-    TEXT(sslmode, "", 20, "As libpq has it; verify-full checks the server."),
-    TEXT(sslrootcert, "", 1000, "File with the certificates to trust."),
-    TEXT(conninfo, "", 2000,
-         "Further libpq settings, 'key=value ...'; the keys above win."),
-    TEXT(table, "events", 200,
-         "Table of the events, perhaps with its schema, as in SQL."),
-    TEXT(position_table, "leat_position", 200,
-         "Table of the positions; in the same database."),
-    YES_NO(create_table, "no", "Create the two tables when they are missing."),
-    YES_NO(dedup_by_id, "no",
-           "Store an id only once, also when it was sent twice; needs a "
-           "unique index on id."),
+    {"host", CONF_TEXT, AT(host), "", 0, 500, NULL,
+     "Server, or folder of its socket; empty: libpq's own."},
+    {"port", CONF_TEXT, AT(port), "", 0, 50, NULL,
+     "Port; empty: libpq's own, 5432."},
+    {"dbname", CONF_TEXT, AT(dbname), "", 0, 100, NULL,
+     "Database; empty: named like the user."},
+    {"user", CONF_TEXT, AT(user), "", 0, 100, NULL,
+     "User; empty: the one the sink runs as."},
+    {"password_file", CONF_TEXT, AT(password_file), "", 0, 1000, NULL,
+     "File whose first line is the password; empty: LEAT_POSTGRES_PASSWORD "
+     "in the environment, or libpq's own ways."},
+    {"sslmode", CONF_TEXT, AT(sslmode), "", 0, 20, NULL,
+     "As libpq has it; verify-full checks the server."},
+    {"sslrootcert", CONF_TEXT, AT(sslrootcert), "", 0, 1000, NULL,
+     "File with the certificates to trust."},
+    {"conninfo", CONF_TEXT, AT(conninfo), "", 0, 2000, NULL,
+     "Further libpq settings, 'key=value ...'; the keys above win."},
+    {"table", CONF_TEXT, AT(table), "events", 1, 200, NULL,
+     "Table of the events, perhaps with its schema, as in SQL."},
+    {"position_table", CONF_TEXT, AT(position_table), "leat_position", 1, 200,
+     NULL, "Table of the positions, in the same database."},
+    {"create_table", CONF_BOOL, AT(create_table), "no", 0, 0, NULL,
+     "Create the two tables when they are missing."},
+    {"dedup_by_id", CONF_BOOL, AT(dedup_by_id), "no", 0, 0, NULL,
+     "Store an id only once, also when it was sent twice; needs a unique "
+     "index on id."},
     {0},
 };
-
-static int
-on_check(const void *conf)
-{
-	const struct settings *s = conf;
-
-	if (s->table[0] && s->position_table[0])
-		return 0;
-	log_error("[sinkd-postgres] table and position_table need a name");
-	return -EINVAL;
-}
 
 static void
 on_notice(void *arg, const PGresult *res)
@@ -97,7 +51,7 @@ on_notice(void *arg, const PGresult *res)
 }
 
 static enum sink_result
-read_password(struct state *s, struct sink_error *error)
+read_password(struct postgres *s, struct sink_error *error)
 {
 	const char *file = s->settings->password_file;
 	int rc;
@@ -116,7 +70,7 @@ read_password(struct state *s, struct sink_error *error)
 }
 
 static enum sink_result
-connect_server(struct state *s, int64_t timeout_ms, struct sink_error *error)
+connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 {
 	const struct settings *c = s->settings;
 	char seconds[24], user_timeout[24];
@@ -156,7 +110,7 @@ connect_server(struct state *s, int64_t timeout_ms, struct sink_error *error)
 
 /* What a session needs, and what an operator should know of the server. */
 static enum sink_result
-set_session(struct state *s, struct sink_error *error)
+set_session(struct postgres *s, struct sink_error *error)
 {
 	PGresult *res = NULL;
 	enum sink_result result;
@@ -185,10 +139,10 @@ set_session(struct state *s, struct sink_error *error)
 }
 
 /* Format a statement around quoted text, in s->sql, NUL included. */
-static int sql_set(struct state *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static int sql_set(struct postgres *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 static int
-sql_set(struct state *s, const char *fmt, ...)
+sql_set(struct postgres *s, const char *fmt, ...)
 {
 	char text[2048];
 	va_list ap;
@@ -204,7 +158,7 @@ sql_set(struct state *s, const char *fmt, ...)
 }
 
 static enum sink_result
-run_sql(struct state *s, PGresult **res, struct sink_error *error)
+run_sql(struct postgres *s, PGresult **res, struct sink_error *error)
 {
 	return pg_run(&s->pg, (const char *)s->sql.data, res, error);
 }
@@ -214,7 +168,7 @@ run_sql(struct state *s, PGresult **res, struct sink_error *error)
  * is the operator's SQL; the server takes it apart.
  */
 static enum sink_result
-look_up(struct state *s, const char *name, bool *exists, char **out,
+look_up(struct postgres *s, const char *name, bool *exists, char **out,
         struct sink_error *error)
 {
 	char *literal = PQescapeLiteral(s->pg.conn, name, strlen(name));
@@ -240,7 +194,7 @@ look_up(struct state *s, const char *name, bool *exists, char **out,
 }
 
 static enum sink_result
-create_events(struct state *s, const char *name, struct sink_error *error)
+create_events(struct postgres *s, const char *name, struct sink_error *error)
 {
 	if (sql_set(s,
 	            "CREATE TABLE %s (id text NOT NULL%s, type text NOT NULL, "
@@ -258,7 +212,7 @@ create_events(struct state *s, const char *name, struct sink_error *error)
 	"NULL, PRIMARY KEY (stream, sink))"
 
 static enum sink_result
-open_position(struct state *s, struct sink_error *error)
+open_position(struct postgres *s, struct sink_error *error)
 {
 	const struct settings *c = s->settings;
 	bool exists = false;
@@ -278,7 +232,7 @@ open_position(struct state *s, struct sink_error *error)
 }
 
 static enum sink_result
-open_table(struct state *s, struct sink_error *error)
+open_table(struct postgres *s, struct sink_error *error)
 {
 	const struct settings *c = s->settings;
 	enum sink_result result = SINK_DONE;
@@ -309,13 +263,13 @@ static enum sink_result
 on_open(void *state, const struct sink_common *common, const void *conf,
         struct sink_error *error)
 {
-	struct state *s = state;
+	struct postgres *s = state;
 	enum sink_result result;
 
 	s->settings = conf;
 	if (s->sql.max_bytes == 0) {
 		buf_init(&s->sql, SQL_MAX);
-		buf_init(&s->piece, PIECE_MAX);
+		buf_init(&s->piece, WRITE_PIECE_MAX);
 	}
 	result = read_password(s, error);
 	if (result == SINK_DONE)
@@ -341,7 +295,7 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 static void
 on_close(void *state)
 {
-	struct state *s = state;
+	struct postgres *s = state;
 
 	pg_close(&s->pg);
 	free(s->position_table);
@@ -351,19 +305,11 @@ on_close(void *state)
 	s->stream[0] = '\0';
 }
 
-static void
-remember_stream(struct state *s, const char *stream)
-{
-	/* A longer one is asked for each time: the cost is a no-op INSERT. */
-	if (strlen(stream) < sizeof s->stream)
-		memcpy(s->stream, stream, strlen(stream) + 1);
-}
-
 static enum sink_result
 on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
             struct sink_error *error)
 {
-	struct state *s = state;
+	struct postgres *s = state;
 	char *literal = PQescapeLiteral(s->pg.conn, stream, strlen(stream));
 	PGresult *res = NULL;
 	enum sink_result result;
@@ -383,240 +329,16 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
 	*found = PQntuples(res) == 1;
 	if (*found) {
 		*next_offset = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
-		remember_stream(s, stream);
+		write_remember(s, stream);
 	}
 	PQclear(res);
 	return SINK_DONE;
 }
 
-/* The statements of one batch, up to the COPY and behind it. */
-static int
-add_statements(struct state *s, const struct batch *b, const char *stream)
-{
-	struct buf *sql = &s->sql;
-	bool dedup = s->settings->dedup_by_id;
-	int rc;
-
-	buf_clear(sql);
-	rc = buf_addf(sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
-	if (rc == 0 && strcmp(s->stream, b->stream) != 0)
-		rc = buf_addf(sql,
-		              "INSERT INTO %s (stream, sink, next_offset) "
-		              "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
-		              "ON CONFLICT (stream, sink) DO NOTHING; ",
-		              s->position_table, stream, b->position);
-	/* I9: moves only from the value we know. */
-	if (rc == 0)
-		rc = buf_addf(sql,
-		              "UPDATE %s SET next_offset = %" PRIu64
-		              " WHERE stream = %s AND sink = '" SINK_NAME
-		              "' AND next_offset = %" PRIu64 "; ",
-		              s->position_table, b->next_offset, stream,
-		              b->position);
-	if (rc == 0 && b->count > 0)
-		rc = buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ",
-		              s->table.name);
-	if (rc == 0 && b->count > 0)
-		rc = table_add_types_query(&s->table, &s->pg, sql);
-	if (rc == 0 && b->count > 0)
-		rc = buf_addf(sql,
-		              "; COPY %s (" TABLE_COLUMNS
-		              ") FROM STDIN (FORMAT binary); ",
-		              dedup ? "pg_temp.leat_staging" : s->table.name);
-	if (rc == 0 && b->count > 0 && dedup)
-		rc = buf_addf(sql,
-		              "INSERT INTO %s (" TABLE_COLUMNS
-		              ") SELECT " TABLE_COLUMNS
-		              " FROM pg_temp.leat_staging "
-		              "ON CONFLICT (id) DO NOTHING; ",
-		              s->table.name);
-	return rc < 0 ? rc : buf_add(sql, "COMMIT", sizeof "COMMIT");
-}
-
 static enum sink_result
-send_statements(struct state *s, const struct batch *b,
-                struct sink_error *error)
+on_write(void *state, const struct batch *batch, struct sink_error *error)
 {
-	char *stream =
-	    PQescapeLiteral(s->pg.conn, b->stream, strlen(b->stream));
-	int rc = stream ? add_statements(s, b, stream) : -ENOMEM;
-
-	PQfreemem(stream);
-	if (rc < 0)
-		return pg_fail(error, SINK_AWAY, "statements: %s",
-		               strerror(-rc));
-	return pg_send(&s->pg, (const char *)s->sql.data, error);
-}
-
-/* What the answers to a batch's statements have said so far. */
-struct answers {
-	bool moved;     /* UPDATE found the position where it should be */
-	bool unchanged; /* the columns are of the types we know */
-	bool copying;   /* the server waits for data */
-	bool committed;
-};
-
-static void
-on_answer(const struct state *s, struct answers *a, PGresult *res)
-{
-	const char *tag = PQcmdStatus(res);
-
-	switch (PQresultStatus(res)) {
-	case PGRES_COPY_IN:
-		a->copying = true;
-		return;
-	case PGRES_TUPLES_OK:
-		a->unchanged = table_unchanged(&s->table, res);
-		return;
-	default:
-		if (strcmp(tag, "UPDATE 1") == 0)
-			a->moved = true;
-		/* COMMIT of a failed transaction answers ROLLBACK. */
-		if (strcmp(tag, "COMMIT") == 0)
-			a->committed = true;
-	}
-}
-
-/* Read answers until the server waits for data, or to the end. */
-static enum sink_result
-read_answers(struct state *s, struct answers *a, struct sink_error *error)
-{
-	enum sink_result result = SINK_DONE, failed;
-	PGresult *res;
-
-	while ((failed = pg_next(&s->pg, &res, error)) == SINK_DONE && res) {
-		ExecStatusType status = PQresultStatus(res);
-
-		if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
-			result = pg_class(res, error);
-		else
-			on_answer(s, a, res);
-		PQclear(res);
-		if (status == PGRES_COPY_IN)
-			return result;
-		if (PQstatus(s->pg.conn) == CONNECTION_BAD)
-			break;
-	}
-	return failed != SINK_DONE ? failed : result;
-}
-
-static enum sink_result
-send_rows(struct state *s, const struct batch *b, struct sink_error *error)
-{
-	enum sink_result result = SINK_DONE;
-	struct buf *piece = &s->piece;
-	int rc;
-
-	buf_clear(piece);
-	rc = copy_add_header(piece);
-	for (size_t i = 0; rc == 0 && i < b->count; i++) {
-		rc = copy_add_row(piece, &s->table.columns, &b->events[i]);
-		if (rc == 0 && piece->len >= PIECE_BYTES) {
-			result =
-			    pg_copy(&s->pg, piece->data, piece->len, error);
-			if (result != SINK_DONE)
-				return result;
-			buf_clear(piece);
-		}
-	}
-	if (rc == 0)
-		rc = copy_add_trailer(piece);
-	if (rc < 0)
-		return pg_fail(error, SINK_AWAY, "rows: %s", strerror(-rc));
-	result = pg_copy(&s->pg, piece->data, piece->len, error);
-	if (result == SINK_DONE)
-		result = pg_copy_end(&s->pg, NULL, error);
-	return result;
-}
-
-static enum sink_result
-columns_changed(struct sink_error *error)
-{
-	return pg_fail(error, SINK_AWAY,
-	               "the table's columns have changed: reading them again");
-}
-
-/* A rejected batch leaves a failed transaction behind. */
-static enum sink_result
-rejected(struct state *s, struct sink_error *error)
-{
-	struct sink_error ignored = {0};
-	enum sink_result result = SINK_DONE;
-
-	if (PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
-		result = pg_run(&s->pg, "ROLLBACK", NULL, &ignored);
-	if (result == SINK_DONE)
-		return SINK_REJECT;
-	*error = ignored;
-	return SINK_AWAY;
-}
-
-/* One of the fields cannot be what its column is, as far as we know. */
-static enum sink_result
-bad_field(struct state *s, size_t index, enum copy_field field,
-          struct sink_error *error)
-{
-	enum sink_result result;
-	PGresult *res = NULL;
-	bool same;
-
-	/* But perhaps somebody has just mended the column. */
-	buf_clear(&s->sql);
-	if (table_add_types_query(&s->table, &s->pg, &s->sql) < 0 ||
-	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
-	result = run_sql(s, &res, error);
-	if (result != SINK_DONE)
-		return result;
-	same = table_unchanged(&s->table, res);
-	PQclear(res);
-	if (!same)
-		return columns_changed(error);
-	(void)snprintf(error->code, sizeof error->code, "22P02");
-	error->bad_event = index + 1;
-	return pg_fail(error, SINK_REJECT,
-	               "invalid input syntax for type uuid in column %s",
-	               copy_field_name(field));
-}
-
-static enum sink_result
-on_write(void *state, const struct batch *b, struct sink_error *error)
-{
-	struct state *s = state;
-	struct answers a = {.unchanged = true};
-	enum copy_field field;
-	enum sink_result result;
-	size_t bad;
-
-	pg_begin(&s->pg);
-	bad = copy_check(&s->table.columns, b->events, b->count, &field);
-	if (bad < b->count)
-		return bad_field(s, bad, field, error);
-	result = send_statements(s, b, error);
-	if (result == SINK_DONE)
-		result = read_answers(s, &a, error);
-	/* No event was involved yet: not its fault. */
-	if (result == SINK_REJECT)
-		return SINK_SETUP;
-	if (result != SINK_DONE)
-		return result;
-	if (!a.unchanged)
-		return columns_changed(error);
-	if (!a.moved)
-		return pg_fail(error, SINK_FENCED,
-		               "the position is not %" PRIu64, b->position);
-	if (a.copying) {
-		result = send_rows(s, b, error);
-		if (result == SINK_DONE)
-			result = read_answers(s, &a, error);
-	}
-	if (result == SINK_REJECT)
-		return rejected(s, error);
-	if (result == SINK_DONE && !a.committed)
-		result = pg_fail(error, SINK_AWAY, "no COMMIT was answered");
-	if (result == SINK_DONE)
-		remember_stream(s, b->stream);
-	return result;
+	return write_batch(state, batch, error);
 }
 
 const struct sink postgres_sink = {
@@ -624,10 +346,9 @@ const struct sink postgres_sink = {
     .summary = "Writes events into a table of PostgreSQL, each exactly once.",
     .keys = keys,
     .conf_bytes = sizeof(struct settings),
-    .state_bytes = sizeof(struct state),
+    .state_bytes = sizeof(struct postgres),
     .batch_events = "10000",
     .batch_wait_ms = "10",
-    .check = on_check,
     .open = on_open,
     .position = on_position,
     .write = on_write,

@@ -13,6 +13,10 @@ COLUMNS = {"id": "uuid", "type": "text", "user_id": "text",
            "received_at": "timestamptz"}
 POSITION = ("create table leat_position (stream text, sink text, "
             "next_offset bigint not null, primary key (stream, sink))")
+SLOW = """create function slow() returns trigger language plpgsql as $$
+  begin perform pg_sleep(0.03); return null; end $$;
+  create trigger slow before insert on events
+    for each statement execute function slow()"""
 BY_HAND = {"create_table": "no", "retry_max_ms": 200}
 
 
@@ -266,12 +270,13 @@ def test_kill_in_the_middle_of_retry_dead():
         leat.caught_up()
         assert len(leat.dead_letters()) == 1499
         leat.sink["postgres"].stop()
-        leat.pg.query("alter table events alter id type text")
+        # Slow enough for a kill to come in between.
+        leat.pg.query("alter table events alter id type text; " + SLOW)
         argv = leat.sink["postgres"].argv + ["--retry-dead"]
         retry = leat.daemon("sinkd-postgres", r"connected")
         retry.argv = argv
         count = "select count(*) from events"
-        for n in (2, 100, 500, 900):
+        for n in (2, 100, 300, 600):
             retry.start()
             wait_until(lambda: leat.pg.number(count) >= n, f"{n} stored",
                        pause_s=0)

@@ -1,5 +1,5 @@
-/* settings - see settings.h. */
-#include "libsink/settings.h"
+/* sink_conf - see sink_conf.h. */
+#include "libsink/sink_conf.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,56 +8,43 @@
 #include "libbase/log.h"
 #include "libproto/frame.h"
 
+#define AT(field) offsetof(struct sink_common, field)
+
 static const struct conf_key leat_keys[] = {
-    {.name = "socket",
-     .type = CONF_TEXT,
-     .offset = offsetof(struct sink_common, socket),
-     .initial = "/run/leat/batchd.sock",
-     .min = 1,
-     .max = 107,
-     .help = "The Unix socket of batchd."},
+    {"socket", CONF_TEXT, AT(socket), "/run/leat/batchd.sock", 1, 107, NULL,
+     "Path of batchd's socket, which all daemons share."},
     {0},
 };
 
-#define NUMBER(field, kind, low, high, start, text)                            \
-	{                                                                      \
-		.name = #field, .type = kind,                                  \
-		.offset = offsetof(struct sink_common, field),                 \
-		.initial = start, .min = low, .max = high, .help = text        \
-	}
-
-/* The first two have the sink's defaults. */
+/* The first two get the sink's defaults. */
 static const struct conf_key common_keys[] = {
-    NUMBER(batch_events, CONF_INT, 1, 1000000, NULL,
-           "Most events in one batch."),
-    NUMBER(batch_wait_ms, CONF_INT, 0, 60000, NULL,
-           "A batch is sent when its first event is this old, full or not."),
-    NUMBER(batch_bytes, CONF_SIZE, FRAME_BODY_MAX, 16 << 20, "16M",
-           "Most bytes in one batch."),
-    NUMBER(timeout_ms, CONF_INT, 1000, 600000, "30000",
-           "How long one operation on the store may take."),
-    NUMBER(retry_min_ms, CONF_INT, 1, 60000, "100",
-           "First wait before a retry; each further one is twice as long."),
-    NUMBER(retry_max_ms, CONF_INT, 1, 600000, "30000",
-           "Longest wait before a retry."),
-    {.name = "dead_dir",
-     .type = CONF_TEXT,
-     .offset = offsetof(struct sink_common, dead_dir),
-     .initial = "/var/lib/leat/dead",
-     .min = 1,
-     .max = 1000,
-     .help = "Folder of the dead letters: events that the store rejects."},
-    NUMBER(dead_max_bytes, CONF_SIZE, 1 << 20, INT64_C(1) << 40, "1G",
-           "Most bytes of dead letters; when they are there the sink waits."),
-    NUMBER(drain_ms, CONF_INT, 0, 600000, "5000",
-           "At SIGTERM, how long to go on with what the log has."),
+    {"batch_events", CONF_INT, AT(batch_events), NULL, 1, 1000000, NULL,
+     "Most events in one batch."},
+    {"batch_wait_ms", CONF_INT, AT(batch_wait_ms), NULL, 0, 60000, NULL,
+     "A batch is sent when its first event is this old, full or not."},
+    {"batch_bytes", CONF_SIZE, AT(batch_bytes), "16M", FRAME_BODY_MAX, 16 << 20,
+     NULL, "Most bytes in one batch."},
+    {"timeout_ms", CONF_INT, AT(timeout_ms), "30000", 1000, 600000, NULL,
+     "How long one operation on the store may take."},
+    {"retry_min_ms", CONF_INT, AT(retry_min_ms), "100", 1, 60000, NULL,
+     "First wait before a retry; each further one is twice as long."},
+    {"retry_max_ms", CONF_INT, AT(retry_max_ms), "30000", 1, 600000, NULL,
+     "Longest wait before a retry."},
+    {"dead_dir", CONF_TEXT, AT(dead_dir), "/var/lib/leat/dead", 1, 1000, NULL,
+     "Folder of the dead letters, events that the store rejects; its last "
+     "part is created."},
+    {"dead_max_bytes", CONF_SIZE, AT(dead_max_bytes), "1G", 1 << 20,
+     INT64_C(1) << 40, NULL,
+     "Most bytes of dead letters; when they are there, the sink waits."},
+    {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
+     "At SIGTERM, how long to go on with what the log has."},
     {0},
 };
 
 static int
 on_validate(void *arg)
 {
-	const struct settings *s = arg;
+	const struct sink_conf *s = arg;
 
 	if (s->common.retry_min_ms > s->common.retry_max_ms) {
 		log_error("retry_min_ms is above retry_max_ms: lower it, or "
@@ -68,7 +55,7 @@ on_validate(void *arg)
 }
 
 static int
-build_tables(struct settings *s)
+build_tables(struct sink_conf *s)
 {
 	const struct sink *sink = s->sink;
 
@@ -84,8 +71,8 @@ build_tables(struct settings *s)
 }
 
 int
-settings_start(struct settings *s, const struct sink *sink, const char *program,
-               int argc, char **argv)
+sink_conf_start(struct sink_conf *s, const struct sink *sink,
+                const char *program, int argc, char **argv)
 {
 	struct conf_flag retry_dead = {
 	    .name = "--retry-dead",
@@ -99,7 +86,7 @@ settings_start(struct settings *s, const struct sink *sink, const char *program,
 	                            .arg = s};
 	size_t n = 0;
 
-	*s = (struct settings){.sink = sink};
+	*s = (struct sink_conf){.sink = sink};
 	retry_dead.set = &s->retry_dead;
 	if (build_tables(s) < 0) {
 		log_error("out of memory");
@@ -123,7 +110,7 @@ settings_start(struct settings *s, const struct sink *sink, const char *program,
 }
 
 void
-settings_free(struct settings *s)
+sink_conf_free(struct sink_conf *s)
 {
 	if (s->tables)
 		conf_free(s->tables, s->table_count);

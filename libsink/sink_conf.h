@@ -1,15 +1,15 @@
 /*
- * settings - the keys that every sink has, put together with the sink's own.
+ * sink_conf - the keys that every sink has, put together with the sink's own.
  */
-#ifndef LIBSINK_SETTINGS_H
-#define LIBSINK_SETTINGS_H
+#ifndef LIBSINK_SINK_CONF_H
+#define LIBSINK_SINK_CONF_H
 
 #include <stdbool.h>
 
 #include "libbase/base.h"
 #include "libsink/sink.h"
 
-struct settings {
+struct sink_conf {
 	struct sink_common common;
 	void *conf; /* owned; the sink's own */
 	bool retry_dead;
@@ -24,10 +24,10 @@ struct settings {
 /*
  * Handle the command line and read the file.  program is "sinkd-<name>" and
  * is kept.  Returns CONF_RUN, or the status to exit with; then, too,
- * settings_free(s).
+ * sink_conf_free(s).
  */
-MUST_USE int settings_start(struct settings *s, const struct sink *sink,
-                            const char *program, int argc, char **argv);
-void settings_free(struct settings *s);
+MUST_USE int sink_conf_start(struct sink_conf *s, const struct sink *sink,
+                             const char *program, int argc, char **argv);
+void sink_conf_free(struct sink_conf *s);
 
 #endif

@@ -1,0 +1,244 @@
+/* write - see write.h. */
+#include "sinkd-postgres/write.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void
+write_remember(struct postgres *s, const char *stream)
+{
+	/* A longer one is asked for each time: the cost is a no-op INSERT. */
+	if (strlen(stream) < sizeof s->stream)
+		memcpy(s->stream, stream, strlen(stream) + 1);
+}
+
+/* The statements of one batch, up to the COPY and behind it. */
+static int
+add_statements(struct postgres *s, const struct batch *b, const char *stream)
+{
+	struct buf *sql = &s->sql;
+	bool dedup = s->settings->dedup_by_id;
+	int rc;
+
+	buf_clear(sql);
+	rc = buf_addf(sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
+	if (rc == 0 && strcmp(s->stream, b->stream) != 0)
+		rc = buf_addf(sql,
+		              "INSERT INTO %s (stream, sink, next_offset) "
+		              "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
+		              "ON CONFLICT (stream, sink) DO NOTHING; ",
+		              s->position_table, stream, b->position);
+	/* I9: moves only from the value we know. */
+	if (rc == 0)
+		rc = buf_addf(sql,
+		              "UPDATE %s SET next_offset = %" PRIu64
+		              " WHERE stream = %s AND sink = '" SINK_NAME
+		              "' AND next_offset = %" PRIu64 "; ",
+		              s->position_table, b->next_offset, stream,
+		              b->position);
+	if (rc == 0 && b->count > 0)
+		rc = buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ",
+		              s->table.name);
+	if (rc == 0 && b->count > 0)
+		rc = table_add_types_query(&s->table, &s->pg, sql);
+	if (rc == 0 && b->count > 0)
+		rc = buf_addf(sql,
+		              "; COPY %s (" TABLE_COLUMNS
+		              ") FROM STDIN (FORMAT binary); ",
+		              dedup ? "pg_temp.leat_staging" : s->table.name);
+	if (rc == 0 && b->count > 0 && dedup)
+		rc = buf_addf(sql,
+		              "INSERT INTO %s (" TABLE_COLUMNS
+		              ") SELECT " TABLE_COLUMNS
+		              " FROM pg_temp.leat_staging "
+		              "ON CONFLICT (id) DO NOTHING; ",
+		              s->table.name);
+	return rc < 0 ? rc : buf_add(sql, "COMMIT", sizeof "COMMIT");
+}
+
+static enum sink_result
+send_statements(struct postgres *s, const struct batch *b,
+                struct sink_error *error)
+{
+	char *stream =
+	    PQescapeLiteral(s->pg.conn, b->stream, strlen(b->stream));
+	int rc = stream ? add_statements(s, b, stream) : -ENOMEM;
+
+	PQfreemem(stream);
+	if (rc < 0)
+		return pg_fail(error, SINK_AWAY, "statements: %s",
+		               strerror(-rc));
+	return pg_send(&s->pg, (const char *)s->sql.data, error);
+}
+
+/* What the answers to a batch's statements have said so far. */
+struct answers {
+	bool moved;     /* UPDATE found the position where it should be */
+	bool unchanged; /* the columns are of the types we know */
+	bool copying;   /* the server waits for data */
+	bool committed;
+};
+
+static void
+on_answer(const struct postgres *s, struct answers *a, PGresult *res)
+{
+	const char *tag = PQcmdStatus(res);
+
+	switch (PQresultStatus(res)) {
+	case PGRES_COPY_IN:
+		a->copying = true;
+		return;
+	case PGRES_TUPLES_OK:
+		a->unchanged = table_unchanged(&s->table, res);
+		return;
+	default:
+		if (strcmp(tag, "UPDATE 1") == 0)
+			a->moved = true;
+		/* COMMIT of a failed transaction answers ROLLBACK. */
+		if (strcmp(tag, "COMMIT") == 0)
+			a->committed = true;
+	}
+}
+
+/* Read answers until the server waits for data, or to the end. */
+static enum sink_result
+read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
+{
+	enum sink_result result = SINK_DONE, failed;
+	PGresult *res;
+
+	while ((failed = pg_next(&s->pg, &res, error)) == SINK_DONE && res) {
+		ExecStatusType status = PQresultStatus(res);
+
+		if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
+			result = pg_class(res, error);
+		else
+			on_answer(s, a, res);
+		PQclear(res);
+		if (status == PGRES_COPY_IN)
+			return result;
+		if (PQstatus(s->pg.conn) == CONNECTION_BAD)
+			break;
+	}
+	return failed != SINK_DONE ? failed : result;
+}
+
+static enum sink_result
+send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
+{
+	enum sink_result result = SINK_DONE;
+	struct buf *piece = &s->piece;
+	int rc;
+
+	buf_clear(piece);
+	rc = copy_add_header(piece);
+	for (size_t i = 0; rc == 0 && i < b->count; i++) {
+		rc = copy_add_row(piece, &s->table.columns, &b->events[i]);
+		if (rc == 0 && piece->len >= WRITE_PIECE_BYTES) {
+			result =
+			    pg_copy(&s->pg, piece->data, piece->len, error);
+			if (result != SINK_DONE)
+				return result;
+			buf_clear(piece);
+		}
+	}
+	if (rc == 0)
+		rc = copy_add_trailer(piece);
+	if (rc < 0)
+		return pg_fail(error, SINK_AWAY, "rows: %s", strerror(-rc));
+	result = pg_copy(&s->pg, piece->data, piece->len, error);
+	if (result == SINK_DONE)
+		result = pg_copy_end(&s->pg, NULL, error);
+	return result;
+}
+
+static enum sink_result
+columns_changed(struct sink_error *error)
+{
+	return pg_fail(error, SINK_AWAY,
+	               "the table's columns have changed: reading them again");
+}
+
+/* A rejected batch leaves a failed transaction behind. */
+static enum sink_result
+rejected(struct postgres *s, struct sink_error *error)
+{
+	struct sink_error ignored = {0};
+	enum sink_result result = SINK_DONE;
+
+	if (PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
+		result = pg_run(&s->pg, "ROLLBACK", NULL, &ignored);
+	if (result == SINK_DONE)
+		return SINK_REJECT;
+	*error = ignored;
+	return SINK_AWAY;
+}
+
+/* One of the fields cannot be what its column is, as far as we know. */
+static enum sink_result
+bad_field(struct postgres *s, size_t index, enum copy_field field,
+          struct sink_error *error)
+{
+	enum sink_result result;
+	PGresult *res = NULL;
+	bool same;
+
+	/* But perhaps somebody has just mended the column. */
+	buf_clear(&s->sql);
+	if (table_add_types_query(&s->table, &s->pg, &s->sql) < 0 ||
+	    buf_add(&s->sql, "", 1) < 0)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	result = pg_run(&s->pg, (const char *)s->sql.data, &res, error);
+	if (result != SINK_DONE)
+		return result;
+	same = table_unchanged(&s->table, res);
+	PQclear(res);
+	if (!same)
+		return columns_changed(error);
+	(void)snprintf(error->code, sizeof error->code, "22P02");
+	error->bad_event = index + 1;
+	return pg_fail(error, SINK_REJECT,
+	               "invalid input syntax for type uuid in column %s",
+	               copy_field_name(field));
+}
+
+enum sink_result
+write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
+{
+	struct answers a = {.unchanged = true};
+	enum copy_field field;
+	enum sink_result result;
+	size_t bad;
+
+	pg_begin(&s->pg);
+	bad = copy_check(&s->table.columns, b->events, b->count, &field);
+	if (bad < b->count)
+		return bad_field(s, bad, field, error);
+	result = send_statements(s, b, error);
+	if (result == SINK_DONE)
+		result = read_answers(s, &a, error);
+	/* No event was involved yet: not its fault. */
+	if (result == SINK_REJECT)
+		return SINK_SETUP;
+	if (result != SINK_DONE)
+		return result;
+	if (!a.unchanged)
+		return columns_changed(error);
+	if (!a.moved)
+		return pg_fail(error, SINK_FENCED,
+		               "the position is not %" PRIu64, b->position);
+	if (a.copying) {
+		result = send_rows(s, b, error);
+		if (result == SINK_DONE)
+			result = read_answers(s, &a, error);
+	}
+	if (result == SINK_REJECT)
+		return rejected(s, error);
+	if (result == SINK_DONE && !a.committed)
+		result = pg_fail(error, SINK_AWAY, "no COMMIT was answered");
+	if (result == SINK_DONE)
+		write_remember(s, b->stream);
+	return result;
+}

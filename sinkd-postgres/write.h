@@ -1,0 +1,53 @@
+/*
+ * write - one batch into PostgreSQL: one transaction, two round trips.
+ *
+ * The first carries all statements; the server runs them up to the COPY and
+ * waits for rows.  By then it has said whether the position was where we
+ * left it and whether the columns are as we know them, under a lock that
+ * keeps them so.  The second carries the rows, and brings the COMMIT.
+ */
+#ifndef SINKD_POSTGRES_WRITE_H
+#define SINKD_POSTGRES_WRITE_H
+
+#include "libbase/buf.h"
+#include "libsink/sink.h"
+#include "sinkd-postgres/pg.h"
+#include "sinkd-postgres/table.h"
+
+#define SINK_NAME "postgres"
+#define STREAM_MAX 64
+#define PASSWORD_MAX 256
+#define SQL_MAX (16 * KIB)
+
+/* COPY data is sent in pieces of about this size, while it is made. */
+#define WRITE_PIECE_BYTES (64 * KIB)
+#define WRITE_PIECE_MAX                                                        \
+	(WRITE_PIECE_BYTES + EVENT_PACKED_MAX + COPY_ROW_EXTRA + 64)
+
+struct settings {
+	char *conninfo, *host, *port, *dbname, *user, *password_file;
+	char *sslmode, *sslrootcert;
+	char *table, *position_table;
+	bool create_table, dedup_by_id;
+};
+
+struct postgres {
+	struct pg pg;
+	struct table table;
+	const struct settings *settings;
+	char password[PASSWORD_MAX];
+	bool password_asked;     /* the environment is read once */
+	char stream[STREAM_MAX]; /* whose position row is known to be there */
+	char *position_table;    /* quoted; owned */
+	struct buf sql;
+	struct buf piece;
+};
+
+/* Store the batch, as sink.h says of write. */
+enum sink_result write_batch(struct postgres *s, const struct batch *b,
+                             struct sink_error *error);
+
+/* Note that the stream has its row in the position table. */
+void write_remember(struct postgres *s, const char *stream);
+
+#endif
