@@ -494,9 +494,7 @@ receive(struct request *rq, const char *bytes, size_t n)
 	if (rq->phase == PHASE_BODY && rq->route == ROUTE_EVENTS) {
 		if (n > max - rq->received)
 			refuse(rq, REPLY_TOO_LARGE);
-		else if (!grow(rq, n))
-			refuse(rq, REPLY_OVERLOADED);
-		else if (buf_add(&rq->body, bytes, n) < 0)
+		else if (!grow(rq, n) || buf_add(&rq->body, bytes, n) < 0)
 			refuse(rq, REPLY_OVERLOADED);
 	}
 	rq->received += n;
