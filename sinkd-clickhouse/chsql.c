@@ -49,17 +49,14 @@ chsql_add_parameter(struct buf *url, const char *name, const char *value,
 {
 	static const char hex[] = "0123456789ABCDEF";
 	bool first = !memchr(url->data, '?', url->len);
-	size_t name_bytes = strlen(name);
 	uint8_t *p;
-	int rc = buf_reserve(url, name_bytes + 3 * n + 2);
+	int rc = buf_addf(url, "%c%s=", first ? '?' : '&', name);
 
+	if (rc == 0)
+		rc = buf_reserve(url, 3 * n);
 	if (rc < 0)
 		return rc;
 	p = url->data + url->len;
-	*p++ = first ? '?' : '&';
-	memcpy(p, name, name_bytes);
-	p += name_bytes;
-	*p++ = '=';
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)value[i];
 

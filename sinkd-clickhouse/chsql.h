@@ -1,6 +1,7 @@
 /*
  * chsql - text for ClickHouse: names and values quoted into a query, and a
- * query quoted into a URL.  All return as buf_add.
+ * query quoted into a URL.  All return as buf_add; after a failure the text
+ * is of no use.
  */
 #ifndef SINKD_CLICKHOUSE_CHSQL_H
 #define SINKD_CLICKHOUSE_CHSQL_H
