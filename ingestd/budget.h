@@ -14,11 +14,17 @@ struct budget {
 	size_t used_bytes;
 };
 
+static inline size_t
+budget_left(const struct budget *b)
+{
+	return b->max_bytes - b->used_bytes;
+}
+
 /* Whether n more bytes were granted. */
 static inline bool
 budget_take(struct budget *b, size_t n)
 {
-	if (n > b->max_bytes - b->used_bytes)
+	if (n > budget_left(b))
 		return false;
 	b->used_bytes += n;
 	return true;

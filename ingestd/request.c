@@ -401,18 +401,18 @@ refuse(struct request *rq, enum fixed_reply why)
 		buf_fini(&rq->body);
 }
 
-/* Take up to `bytes` more of the budget for the body, and room for it. */
+/*
+ * Charge n bytes that have come, and make room for them.  What was only
+ * announced is not charged: a few clients that announce much and send nothing
+ * would keep all others out.
+ */
 static bool
-grow(struct request *rq, size_t bytes)
+grow(struct request *rq, size_t n)
 {
-	if (rq->received + bytes > rq->charged) {
-		size_t more = rq->received + bytes - rq->charged;
-
-		if (!budget_take(rq->all->budget, more))
-			return false;
-		rq->charged += more;
-	}
-	return buf_reserve(&rq->body, bytes + JSON_PADDING) == 0;
+	if (!budget_take(rq->all->budget, n))
+		return false;
+	rq->charged += n;
+	return buf_reserve(&rq->body, n + JSON_PADDING) == 0;
 }
 
 static void
@@ -438,7 +438,8 @@ begin_events(struct request *rq, const char *method, uint64_t announced)
 		refuse(rq, REPLY_STOPPING);
 	else if (!upstream_takes(rq->all->upstream, &why))
 		refuse(rq, REPLY_UNAVAILABLE);
-	else if (!grow(rq, (size_t)announced))
+	else if (announced > budget_left(rq->all->budget) ||
+	         buf_reserve(&rq->body, (size_t)announced + JSON_PADDING) < 0)
 		refuse(rq, REPLY_OVERLOADED);
 }
 
