@@ -104,7 +104,7 @@ JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKE1 = $(MAKE) --no-print-directory $(JOBS) WERROR=1
 
 # T="test_http test_kill" runs some.
-test: deps
+test: deps-stores
 	@$(MAKE) --no-print-directory format-check
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all unit-tests

@@ -20,8 +20,10 @@ def main():
     # Lets `with` blocks end, and so stops what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     file, function = sys.argv[1:]
-    spec = importlib.util.spec_from_file_location("test", file)
+    name = pathlib.Path(file).stem
+    spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that worker processes find functions
     try:
         spec.loader.exec_module(module)
         getattr(module, function)()
