@@ -68,7 +68,7 @@ kafka_open(void *state, const struct sink_common *common, const void *conf,
 	(void)error;
 	k->common = common;
 	k->conf = conf;
-	k->log_limit.interval_ms = 10000;
+	k->log_limit.interval_ms = 60000;
 	k->log_limit.burst = 5;
 	buf_init(&k->value, MESSAGE_MAX);
 	if (!k->log_ready)

@@ -57,7 +57,8 @@ struct kafka_fault {
 struct kafka {
 	const struct sink_common *common;
 	const struct kafka_conf *conf;
-	rd_kafka_t *rk; /* NULL: no producer; and the next three too */
+	rd_kafka_t *reader; /* of the position; NULL: not needed now */
+	rd_kafka_t *rk;     /* NULL: no producer; and the next three too */
 	rd_kafka_topic_t *topic;
 	rd_kafka_topic_partition_list_t *offsets; /* partition 0, to commit */
 	rd_kafka_consumer_group_metadata_t *group;
@@ -67,6 +68,7 @@ struct kafka {
 	struct buf value;          /* of the message being made */
 	struct kafka_fault failed; /* first message not delivered */
 	struct kafka_fault broker; /* last error of a connection */
+	bool all_down;             /* no broker of any can be reached */
 	pthread_mutex_t log_lock;  /* librdkafka logs from its threads */
 	struct log_limit log_limit;
 	bool log_ready; /* log_lock is initialised */

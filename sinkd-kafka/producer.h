@@ -1,5 +1,5 @@
 /*
- * producer - librdkafka's handle for one stream: made, checked, let go of.
+ * producer - librdkafka's producer for one stream: made, checked, let go of.
  */
 #ifndef SINKD_KAFKA_PRODUCER_H
 #define SINKD_KAFKA_PRODUCER_H
@@ -17,16 +17,5 @@ enum sink_result producer_ready(struct kafka *k, const char *stream,
 
 /* Let go of the producer; what is not delivered is dropped. */
 void producer_close(struct kafka *k);
-
-/*
- * The reason behind err for people: where librdkafka only says that time ran
- * out or that a transaction failed, what a broker or a message said before.
- */
-enum sink_result producer_fault(struct kafka *k, const char *what,
-                                rd_kafka_resp_err_t err, const char *text,
-                                struct sink_error *error);
-
-/* Milliseconds from now to deadline_ms, at least 0. */
-int producer_left_ms(uint64_t deadline_ms);
 
 #endif

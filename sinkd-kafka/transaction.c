@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "libbase/clock.h"
-#include "sinkd-kafka/admin.h"
+#include "sinkd-kafka/client.h"
 #include "sinkd-kafka/fault.h"
 #include "sinkd-kafka/message.h"
+#include "sinkd-kafka/position.h"
 #include "sinkd-kafka/producer.h"
 
 /* Delivery reports are taken in after this many messages. */
@@ -91,7 +92,6 @@ produce_one(struct kafka *k, const struct batch *batch, size_t i)
 static rd_kafka_resp_err_t
 produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 {
-	k->failed = (struct kafka_fault){0};
 	for (size_t i = 0; i < batch->count; i++) {
 		rd_kafka_resp_err_t err;
 
@@ -101,7 +101,7 @@ produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 		       RD_KAFKA_RESP_ERR__QUEUE_FULL) {
 			/* Until a delivery makes room. */
 			(void)rd_kafka_poll(k->rk, 100);
-			if (producer_left_ms(deadline_ms) == 0)
+			if (client_left_ms(deadline_ms) == 0)
 				return RD_KAFKA_RESP_ERR__TIMED_OUT;
 		}
 		if (err && fault_class(err) == SINK_REJECT) {
@@ -147,7 +147,7 @@ static rd_kafka_error_t *
 call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
 {
 	for (;;) {
-		int left = producer_left_ms(deadline_ms);
+		int left = client_left_ms(deadline_ms);
 		rd_kafka_error_t *e = call_once(k, call, left);
 
 		if (!e || rd_kafka_error_is_fatal(e) ||
@@ -188,6 +188,7 @@ failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	bool fatal = e && rd_kafka_error_is_fatal(e);
 	/* Only then nothing of it can have been committed. */
 	bool abortable = !e || rd_kafka_error_txn_requires_abort(e);
+	bool aborted;
 	enum sink_result result;
 	char origin[SINK_ERROR_TEXT];
 
@@ -197,14 +198,13 @@ failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	} else if (e) {
 		err = rd_kafka_error_code(e);
 	}
-	result = producer_fault(k, what, err, words, error);
+	result = client_fault(k, what, err, words, error);
 	rd_kafka_error_destroy(e);
-	if (abortable && !fatal && !abort_transaction(k) &&
-	    result == SINK_REJECT)
-		result = SINK_AWAY; /* met again, and rejected then */
-	else if ((fatal || !abortable) && result == SINK_REJECT)
-		result = SINK_AWAY;
+	aborted = abortable && !fatal && !k->all_down && abort_transaction(k);
 	producer_close(k);
+	/* Rejected only for certain; else it is met again, and then. */
+	if (result == SINK_REJECT && !aborted)
+		result = SINK_AWAY;
 	return result;
 }
 
@@ -213,9 +213,11 @@ transaction_write(struct kafka *k, const struct batch *batch,
                   struct sink_error *error)
 {
 	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
-	rd_kafka_error_t *e = rd_kafka_begin_transaction(k->rk);
 	rd_kafka_resp_err_t err;
+	rd_kafka_error_t *e;
 
+	client_forget_faults(k);
+	e = rd_kafka_begin_transaction(k->rk);
 	if (e)
 		return failed(k, "begin", e, 0, error);
 	err = produce(k, batch, deadline);
@@ -245,13 +247,13 @@ deliver(struct kafka *k, const struct batch *batch, uint64_t deadline_ms,
 	char origin[SINK_ERROR_TEXT];
 
 	if (!err)
-		err = rd_kafka_flush(k->rk, producer_left_ms(deadline_ms));
+		err = rd_kafka_flush(k->rk, client_left_ms(deadline_ms));
 	if (!err && !k->failed.err)
 		return SINK_DONE;
 	if (err != RD_KAFKA_RESP_ERR__FATAL)
-		return producer_fault(k, "produce", err, NULL, error);
+		return client_fault(k, "produce", err, NULL, error);
 	err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
-	return producer_fault(k, "produce", err, origin, error);
+	return client_fault(k, "produce", err, origin, error);
 }
 
 enum sink_result
@@ -259,11 +261,12 @@ transaction_none(struct kafka *k, const struct batch *batch,
                  struct sink_error *error)
 {
 	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
-	enum sink_result result = deliver(k, batch, deadline, error);
+	enum sink_result result;
 
+	client_forget_faults(k);
+	result = deliver(k, batch, deadline, error);
 	if (result == SINK_DONE)
-		result = admin_store_position(k, batch->next_offset, deadline,
-		                              error);
+		result = position_store(k, batch->next_offset, deadline, error);
 	/* Messages under way may still arrive: this is at least once. */
 	if (result != SINK_DONE)
 		producer_close(k);

@@ -85,13 +85,21 @@ def test_every_field_of_100000_events():
         assert offsets == set(range(n))
 
 
+def moving(leat):
+    """Wait until the sink stores something, so that a kill can hit it."""
+    before = leat.status()["sinks"][0]["committed"]
+    wait_until(lambda: (leat.sink_status("kafka") or {}).get("committed", 0)
+               > before, "the sink stores events", 60, 0.05)
+
+
 def rounds(kill_and_restart, **settings):
     seed = int(os.environ.get("LEAT_SEED", random.randrange(1 << 32)))
     print(f"LEAT_SEED={seed}")
     moment = random.Random(seed)
     with stack(ingestd={"port": free_port()}, **settings) as (broker, leat):
-        with Load(leat) as load:
+        with Load(leat, rate=3000) as load:
             for _ in range(ROUNDS):
+                moving(leat)
                 load.more(200)
                 time.sleep(moment.uniform(0, 0.2))  # any moment
                 kill_and_restart(broker, leat)
@@ -137,7 +145,8 @@ def test_restart_the_sink_under_load():
 @limit(180)
 def test_a_sink_stopped_for_longer_than_its_transaction():
     """The broker gives the transaction up and fences the sink."""
-    with stack(timeout_ms=2000) as (broker, leat), Load(leat) as load:
+    with stack(timeout_ms=2000) as (broker, leat), \
+            Load(leat, rate=3000) as load:
         for _ in range(3):
             load.more(500)
             leat.sink["kafka"].signal(signal.SIGSTOP)

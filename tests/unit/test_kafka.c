@@ -337,7 +337,8 @@ START_TEST(waits_for_a_coordinator_at_the_start)
 	    mock, INIT_PRODUCER_ID, 1,
 	    RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
 	rd_kafka_mock_push_request_errors(
-	    mock, OFFSET_FETCH, 2, RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT,
+	    mock, OFFSET_FETCH, 3, RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT,
+	    RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
 	    RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
 	check_position(&state, false, 0);
 }
@@ -431,6 +432,19 @@ START_TEST(is_away_while_no_broker_answers)
 	reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_DONE);
 	check_position(&state, true, 10);
+}
+END_TEST
+
+START_TEST(says_at_once_that_nothing_listens)
+{
+	uint64_t before = clock_mono_ms();
+
+	(void)snprintf(brokers, sizeof brokers, "127.0.0.1:1,127.0.0.1:2");
+	configure("", "");
+	ck_assert_int_eq(write_range(&state, 0, 5), SINK_AWAY);
+	ck_assert_uint_lt(clock_mono_ms() - before,
+	                  (uint64_t)common.timeout_ms / 2);
+	ck_assert_ptr_nonnull(strstr(error.text, "refused"));
 }
 END_TEST
 
@@ -622,6 +636,7 @@ main(void)
 	                    ARRAY_LEN(faults));
 	tcase_add_test(tc, names_the_event_that_is_too_large);
 	tcase_add_test(tc, is_away_while_no_broker_answers);
+	tcase_add_test(tc, says_at_once_that_nothing_listens);
 	tcase_add_test(tc, says_that_a_topic_is_not_there);
 	tcase_add_test(tc, delivers_at_least_once_with_a_position_behind);
 	tcase_add_test(tc, names_the_event_without_transactions_too);

@@ -1,10 +1,10 @@
-/* admin - see admin.h. */
-#include "sinkd-kafka/admin.h"
+/* topic - see topic.h. */
+#include "sinkd-kafka/topic.h"
 
 #include <stdio.h>
 
+#include "sinkd-kafka/client.h"
 #include "sinkd-kafka/fault.h"
-#include "sinkd-kafka/producer.h"
 
 /* Slice of a blocking call, after which a broker's refusal is looked at. */
 #define SLICE_MS 500
@@ -20,7 +20,7 @@ static void
 request_init(struct request *r, struct kafka *k, rd_kafka_admin_op_t op,
              uint64_t deadline_ms)
 {
-	int left = producer_left_ms(deadline_ms);
+	int left = client_left_ms(deadline_ms);
 	char text[64];
 
 	r->options = rd_kafka_AdminOptions_new(k->rk, op);
@@ -39,7 +39,7 @@ static rd_kafka_resp_err_t
 request_wait(struct request *r, uint64_t deadline_ms, const char **text)
 {
 	/* librdkafka times requests out itself; this is the net below. */
-	int left = producer_left_ms(deadline_ms) + 1000;
+	int left = client_left_ms(deadline_ms) + 1000;
 
 	r->result = rd_kafka_queue_poll(r->queue, left);
 	*text = NULL;
@@ -123,7 +123,32 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		         (int)k->conf->replication);
 	if (!err || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
 		return SINK_DONE;
-	return producer_fault(k, "create_topic", err, text, error);
+	return client_fault(k, "create_topic", err, text, error);
+}
+
+/*
+ * Wait until some broker answers: what follows would only run out of time.
+ * A refused password or an address where nothing listens is known at once.
+ */
+static enum sink_result
+reach(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	for (;;) {
+		const struct rd_kafka_metadata *md = NULL;
+		int left = client_left_ms(deadline_ms);
+		rd_kafka_resp_err_t err = rd_kafka_metadata(
+		    k->rk, 0, NULL, &md, left < SLICE_MS ? left : SLICE_MS);
+
+		if (!err) {
+			rd_kafka_metadata_destroy(md);
+			return SINK_DONE;
+		}
+		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
+		if (left == 0 || k->all_down ||
+		    fault_class(err) == SINK_SETUP ||
+		    fault_class(k->broker.err) == SINK_SETUP)
+			return client_fault(k, "connect", err, NULL, error);
+	}
 }
 
 /*
@@ -154,22 +179,23 @@ look_at_topic(struct kafka *k, int timeout_ms)
 static bool
 hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 {
-	if (producer_left_ms(deadline_ms) == 0)
+	if (client_left_ms(deadline_ms) == 0)
 		return true;
 	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
 	    k->conf->create_topic)
 		return false; /* news of it travels to all brokers */
-	return fault_class(err) == SINK_SETUP || k->broker.err;
+	return fault_class(err) == SINK_SETUP || k->all_down ||
+	       fault_class(k->broker.err) == SINK_SETUP;
 }
 
 enum sink_result
-admin_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 {
 	rd_kafka_resp_err_t err;
-	enum sink_result result = SINK_DONE;
+	enum sink_result result = reach(k, deadline_ms, error);
 
 	/* First: a handle for the topic would have the broker create it. */
-	if (k->conf->create_topic)
+	if (result == SINK_DONE && k->conf->create_topic)
 		result = create_topic(k, deadline_ms, error);
 	if (result != SINK_DONE)
 		return result;
@@ -178,7 +204,7 @@ admin_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		return fault_report(error, "topic", rd_kafka_last_error(),
 		                    NULL);
 	for (;;) {
-		int left = producer_left_ms(deadline_ms);
+		int left = client_left_ms(deadline_ms);
 
 		err = look_at_topic(k, left < SLICE_MS ? left : SLICE_MS);
 		if (!err)
@@ -189,153 +215,8 @@ admin_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 			break;
 	}
 	if (err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-		return producer_fault(k, "topic", err, NULL, error);
+		return client_fault(k, "topic", err, NULL, error);
 	return fault_report(error, k->conf->topic, err,
 	                    "the topic does not exist: create it, or set "
 	                    "create_topic = yes");
-}
-
-/*
- * The partition in a result about the group: one group, one partition.
- * Returns NULL with *err set when the group or the partition failed.
- */
-static const rd_kafka_topic_partition_t *
-only_partition(const rd_kafka_group_result_t **groups, size_t n,
-               rd_kafka_resp_err_t *err)
-{
-	const rd_kafka_topic_partition_list_t *list;
-	const rd_kafka_error_t *e;
-
-	*err = RD_KAFKA_RESP_ERR__BAD_MSG;
-	if (n != 1)
-		return NULL;
-	e = rd_kafka_group_result_error(groups[0]);
-	list = rd_kafka_group_result_partitions(groups[0]);
-	if (e)
-		*err = rd_kafka_error_code(e);
-	else if (list && list->cnt == 1)
-		*err = list->elems[0].err;
-	return *err ? NULL : &list->elems[0];
-}
-
-/* Read k->found and k->position from a result. */
-static rd_kafka_resp_err_t
-read_position(struct kafka *k, const struct request *r)
-{
-	const rd_kafka_group_result_t **groups;
-	const rd_kafka_topic_partition_t *p;
-	rd_kafka_resp_err_t err;
-	size_t n = 0;
-
-	groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-	    rd_kafka_event_ListConsumerGroupOffsets_result(r->result), &n);
-	p = only_partition(groups, n, &err);
-	if (p && p->offset >= 0) {
-		k->found = true;
-		k->position = (uint64_t)p->offset;
-	}
-	return err;
-}
-
-static rd_kafka_resp_err_t
-ask_position(struct kafka *k, uint64_t deadline_ms, char *text,
-             size_t text_bytes)
-{
-	rd_kafka_ListConsumerGroupOffsets_t *ask;
-	rd_kafka_resp_err_t err;
-	const char *words = NULL;
-	rd_kafka_error_t *e;
-	struct request r;
-
-	request_init(&r, k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
-	             deadline_ms);
-	/* Never an offset whose transaction may still be aborted. */
-	e = rd_kafka_AdminOptions_set_require_stable_offsets(r.options, 1);
-	err = rd_kafka_error_code(e);
-	rd_kafka_error_destroy(e);
-	ask = rd_kafka_ListConsumerGroupOffsets_new(k->name, k->offsets);
-	if (!err) {
-		rd_kafka_ListConsumerGroupOffsets(k->rk, &ask, 1, r.options,
-		                                  r.queue);
-		err = request_wait(&r, deadline_ms, &words);
-	}
-	(void)snprintf(text, text_bytes, "%s", err && words ? words : "");
-	if (!err)
-		err = read_position(k, &r);
-	rd_kafka_ListConsumerGroupOffsets_destroy(ask);
-	request_fini(&r);
-	return err;
-}
-
-enum sink_result
-admin_position(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
-{
-	char text[SINK_ERROR_TEXT];
-
-	k->found = false;
-	for (;;) {
-		rd_kafka_resp_err_t err =
-		    ask_position(k, deadline_ms, text, sizeof text);
-		int left = producer_left_ms(deadline_ms);
-
-		if (!err)
-			return SINK_DONE;
-		if (fault_class(err) != SINK_AWAY || left == 0)
-			return producer_fault(k, "position", err, text, error);
-		/* A coordinator that moves or loads: ask again. */
-		(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
-	}
-}
-
-/* Commit k->offsets for the group, outside any transaction. */
-static rd_kafka_resp_err_t
-alter_offsets(struct kafka *k, uint64_t deadline_ms, char *text,
-              size_t text_bytes)
-{
-	rd_kafka_AlterConsumerGroupOffsets_t *ask;
-	const rd_kafka_group_result_t **groups;
-	rd_kafka_resp_err_t err;
-	const char *words;
-	struct request r;
-	size_t n = 0;
-
-	request_init(&r, k, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS,
-	             deadline_ms);
-	ask = rd_kafka_AlterConsumerGroupOffsets_new(k->name, k->offsets);
-	rd_kafka_AlterConsumerGroupOffsets(k->rk, &ask, 1, r.options, r.queue);
-	err = request_wait(&r, deadline_ms, &words);
-	(void)snprintf(text, text_bytes, "%s", err && words ? words : "");
-	if (!err) {
-		groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
-		    rd_kafka_event_AlterConsumerGroupOffsets_result(r.result),
-		    &n);
-		(void)only_partition(groups, n, &err);
-	}
-	rd_kafka_AlterConsumerGroupOffsets_destroy(ask);
-	request_fini(&r);
-	return err;
-}
-
-enum sink_result
-admin_store_position(struct kafka *k, uint64_t position, uint64_t deadline_ms,
-                     struct sink_error *error)
-{
-	char text[SINK_ERROR_TEXT];
-
-	k->offsets->elems[0].offset = (int64_t)position;
-	for (;;) {
-		rd_kafka_resp_err_t err =
-		    alter_offsets(k, deadline_ms, text, sizeof text);
-		int left = producer_left_ms(deadline_ms);
-
-		if (!err) {
-			k->found = true;
-			k->position = position;
-			return SINK_DONE;
-		}
-		if (fault_class(err) != SINK_AWAY || left == 0)
-			return producer_fault(k, "store position", err, text,
-			                      error);
-		(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
-	}
 }

@@ -1,0 +1,80 @@
+/* position - see position.h. */
+#include "sinkd-kafka/position.h"
+
+#include "sinkd-kafka/client.h"
+#include "sinkd-kafka/fault.h"
+
+static enum sink_result
+open_reader(struct kafka *k, struct sink_error *error)
+{
+	if (k->reader)
+		return SINK_DONE;
+	return client_new(k, RD_KAFKA_CONSUMER, &k->reader, error);
+}
+
+/*
+ * Whether to ask again: a coordinator that moves, loads or waits for a
+ * transaction to end does so for a while.  Waits a little, if so.
+ */
+static bool
+again(struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
+{
+	int left = client_left_ms(deadline_ms);
+
+	(void)rd_kafka_poll(k->reader, left < 50 ? left : 50);
+	return fault_class(err) == SINK_AWAY && left > 0 && !k->all_down &&
+	       fault_class(k->broker.err) != SINK_SETUP;
+}
+
+enum sink_result
+position_read(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	rd_kafka_topic_partition_t *p = &k->offsets->elems[0];
+	enum sink_result result = open_reader(k, error);
+	rd_kafka_resp_err_t err;
+
+	if (result != SINK_DONE)
+		return result;
+	do {
+		p->offset = RD_KAFKA_OFFSET_INVALID;
+		err = rd_kafka_committed(k->reader, k->offsets,
+		                         client_left_ms(deadline_ms));
+		if (!err)
+			err = p->err;
+	} while (err && again(k, err, deadline_ms));
+	if (err)
+		return client_fault(k, "position", err, NULL, error);
+	k->found = p->offset >= 0;
+	k->position = k->found ? (uint64_t)p->offset : 0;
+	return SINK_DONE;
+}
+
+enum sink_result
+position_store(struct kafka *k, uint64_t position, uint64_t deadline_ms,
+               struct sink_error *error)
+{
+	enum sink_result result = open_reader(k, error);
+	rd_kafka_resp_err_t err;
+
+	if (result != SINK_DONE)
+		return result;
+	k->offsets->elems[0].offset = (int64_t)position;
+	/* librdkafka bounds a commit by socket.timeout.ms. */
+	do
+		err = rd_kafka_commit(k->reader, k->offsets, 0);
+	while (err && again(k, err, deadline_ms));
+	if (err)
+		return client_fault(k, "store position", err, NULL, error);
+	k->found = true;
+	k->position = position;
+	return SINK_DONE;
+}
+
+void
+position_close(struct kafka *k)
+{
+	if (k->reader)
+		rd_kafka_destroy_flags(k->reader,
+		                       RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	k->reader = NULL;
+}
