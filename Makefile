@@ -17,6 +17,13 @@ flags-debug   := -Og -g3
 flags-asan    := -O1 -g -fno-omit-frame-pointer \
                  -fsanitize=address,undefined -fno-sanitize-recover=all
 flags-tsan    := -O1 -g -fsanitize=thread
+# Fuzzing is clang's: make MODE=fuzz sets the compiler too.
+flags-fuzz    := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+                 -fsanitize=address,undefined,fuzzer-no-link
+ifeq ($(MODE),fuzz)
+CC            := clang
+CXX           := clang++
+endif
 link-release  := -pie -Wl,-z,relro,-z,now
 MODE_FLAGS    := $(flags-$(MODE)) $(if $(WERROR),-Werror)
 ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(PQ_CFLAGS) $(WARN) $(CWARN) $(MODE_FLAGS) $(CFLAGS)
@@ -53,6 +60,7 @@ LIB_A := $(LIBS:%=$(O)/%.a)
 .SECONDARY:
 .SECONDEXPANSION:
 all: $(PROGRAMS:%=$(O)/bin/%)
+	@:
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -78,8 +86,20 @@ $(UNIT_TESTS): %: %.o $(UNIT_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 # It switches checksums off, to show that it would notice.
 $(O)/tests/crash/test_power: ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
-.PHONY: unit-tests
-unit-tests: $(UNIT_TESTS)
+.PHONY: unit-tests fuzz-tests fuzzers
+unit-tests: $(UNIT_TESTS) fuzz-tests
+
+# Each tests/fuzz/fuzz_X.c is a target: with replay.c it is test_fuzz_X, which
+# goes over its seeds; with libFuzzer (MODE=fuzz) it is fuzz_X, which hunts.
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TESTS   := $(FUZZ_TARGETS:%=$(O)/tests/fuzz/test_fuzz_%)
+fuzz-tests: $(FUZZ_TESTS)
+fuzzers: $(FUZZ_TARGETS:%=$(O)/bin/fuzz_%)
+$(FUZZ_TESTS): $(O)/tests/fuzz/test_%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(UNIT_A)
+	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+$(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
 # Bench programs: bench/X.c holds the main of X; they share the other files.
 BENCH_PROGRAMS := $(patsubst bench/%.c,%,$(wildcard bench/evload.c bench/barecopy.c))
@@ -95,9 +115,9 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/li
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
-.PHONY: deps deps-stores deps-lint test test-clickhouse-current demo bench \
-        lint install
-deps deps-stores deps-lint:
+.PHONY: deps deps-stores deps-lint deps-fuzz test test-clickhouse-current demo bench \
+        lint install fuzz
+deps deps-stores deps-lint deps-fuzz:
 	@scripts/install-deps $(patsubst deps%,-%,$(filter-out deps,$@))
 
 JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -115,6 +135,14 @@ test-clickhouse-current: deps
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
 	@scripts/clickhouse-current $(BUILD)
+
+# Hunt for SECONDS with each target, or with TARGETS="body frame"; what falls
+# out is kept in build/fuzz/found, and belongs into tests/fuzz/seeds.
+SECONDS = 600
+TARGETS = $(FUZZ_TARGETS)
+fuzz: deps-fuzz
+	@$(MAKE1) MODE=fuzz fuzzers
+	@tests/fuzz/run --build $(BUILD)/fuzz --seconds $(SECONDS) $(TARGETS)
 
 demo: deps
 	@$(MAKE1) MODE=release all

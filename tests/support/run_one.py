@@ -5,6 +5,7 @@ Exit status 0 passed, 1 failed, 77 skipped (the reason is the last line).
 import faulthandler
 import importlib.util
 import pathlib
+import re
 import signal
 import sys
 import traceback
@@ -28,7 +29,7 @@ def main():
         spec.loader.exec_module(module)
         getattr(module, function)()
     except Skip as why:
-        print(f"\n{why}")
+        print("\n" + " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(why)).split()))
         return 77
     except BaseException:
         traceback.print_exc()
