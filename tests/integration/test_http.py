@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from events import small
-from leat import Leat, Skip, wait_until
+from leat import ROOT, Leat, Skip, wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -267,3 +267,7 @@ def test_metrics():
         assert metric("leat_ingestd_accepted_events") == 42
         wait_until(lambda: metric('leat_sink_lag_events{sink="postgres"}')
                    == 0, "lag is shown and 0")
+        # What the page for operators names is there.
+        page = (ROOT / "docs/operations.md").read_text()
+        for name in set(re.findall(r"`(leat_(?:sink|log|ingestd)_[a-z_]+)", page)):
+            assert metric(name) is not None, name
