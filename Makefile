@@ -19,7 +19,7 @@ flags-asan    := -O1 -g -fno-omit-frame-pointer \
 flags-tsan    := -O1 -g -fsanitize=thread
 # Fuzzing is clang's: make MODE=fuzz sets the compiler too.
 flags-fuzz    := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
-                 -fsanitize=address,undefined,fuzzer-no-link
+                 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=vptr,function
 ifeq ($(MODE),fuzz)
 CC            := clang
 CXX           := clang++
@@ -99,7 +99,7 @@ $(FUZZ_TESTS): $(O)/tests/fuzz/test_%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/repla
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 $(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+	$(Q)$(CXX) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
 # Bench programs: bench/X.c holds the main of X; they share the other files.
 BENCH_PROGRAMS := $(patsubst bench/%.c,%,$(wildcard bench/evload.c bench/barecopy.c))

@@ -454,6 +454,10 @@ struct body {
 
 constexpr span NO_FIELD = {nullptr, nullptr};
 
+/* One array: two equal literals need not be the same. */
+constexpr char type_name[] = "type";
+constexpr span TYPE_NAME = {type_name, type_name + 4};
+
 void
 body::note(span field, const char *why)
 {
@@ -656,7 +660,7 @@ body::fields(event *e)
 		return w.stop(found::broken, "expected ',' or '}'");
 	if (seen >> TYPE & 1)
 		return found::good;
-	note(span{"type", "type" + 4}, "missing");
+	note(TYPE_NAME, "missing");
 	return found::refused;
 }
 
@@ -676,7 +680,7 @@ body::read_event(event *e)
 	if (w.peek() != '}')
 		return fields(e);
 	w.next++;
-	note(span{"type", "type" + 4}, "missing");
+	note(TYPE_NAME, "missing");
 	return found::refused;
 }
 

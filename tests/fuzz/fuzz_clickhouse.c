@@ -1,0 +1,91 @@
+/*
+ * fuzz_clickhouse - what a ClickHouse server answers: column types (each
+ * that holds a field takes a row), and exceptions.
+ */
+#include <errno.h>
+
+#include "sinkd-clickhouse/chexception.h"
+#include "sinkd-clickhouse/rowbinary.h"
+#include "tests/fuzz/fuzz.h"
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+static void
+check_exception(const char *text, size_t n, int code)
+{
+	struct chexception e;
+	enum sink_result class;
+	char out[SINK_ERROR_TEXT];
+
+	if (!chexception_find(text, n, code, &e))
+		return;
+	HOLDS(n == 0 ||
+	      (e.message >= text && e.message + e.message_bytes <= text + n));
+	class = chexception_class(&e);
+	HOLDS(class == SINK_AWAY || class == SINK_SETUP ||
+	      class == SINK_REJECT);
+	HOLDS(chexception_row(&e, 1000) <= 1000);
+	memset(out, 'x', sizeof out);
+	chexception_text(&e, out, sizeof out);
+	HOLDS(memchr(out, '\0', sizeof out) && out[0] && !strchr(out, '\n'));
+}
+
+static void
+check_row(const struct chtype *type)
+{
+	static const struct event event = {
+	    .id = {"0190b2a5-7b1c-7def-8abc-0123456789ab", 36},
+	    .type = {"t", 1},
+	    .payload = {"{\"a\":1}", 7},
+	    .created_at_us = EVENT_TIME_MAX_US,
+	    .received_at_us = 1};
+	struct chtype types[FIELD_COUNT] = {0};
+	enum event_field bad;
+	const char *why;
+	struct buf out;
+
+	types[FIELD_CREATED_AT].kind = types[FIELD_RECEIVED_AT].kind =
+	    CHTYPE_INT64;
+	buf_init(&out, MIB);
+	for (int f = 0; f < FIELD_COUNT; f++) {
+		struct chtype before = types[f];
+		int rc;
+
+		if (!chtype_holds(type, (enum event_field)f))
+			continue;
+		types[f] = *type;
+		buf_clear(&out);
+		rc = rowbinary_add(&out, types, &event, &bad, &why);
+		HOLDS(rc == 0 ? out.len > 0
+		              : rc == -EINVAL && out.len == 0 && why);
+		types[f] = before;
+	}
+	buf_fini(&out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct chtype type;
+	char *text;
+
+	if (size == 0)
+		return 0;
+	text = fuzz_copy(data + 1, size - 1);
+	if (data[0] % 2) {
+		check_exception(text, size - 1, 0);
+		check_exception(text, size - 1, data[0] / 2);
+	} else if (chtype_parse(text, size - 1, &type) == 0) {
+		HOLDS(type.fixed_bytes <= CHTYPE_FIXED_MAX);
+		HOLDS(type.precision <= 9);
+		check_row(&type);
+	}
+	free(text);
+	return 0;
+}

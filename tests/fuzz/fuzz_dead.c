@@ -1,0 +1,124 @@
+/*
+ * fuzz_dead - the file of dead letters, which an operator may have edited:
+ * read, appended to, and each line taken apart.  A letter that reads can be
+ * written, and reads the same again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "libbase/log.h"
+#include "libsink/dead.h"
+#include "tests/fuzz/fuzz.h"
+
+static char dir[64], path[96];
+
+static void
+remove_dir(void)
+{
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	log_set_level((enum log_level)(LOG_ERROR + 1));
+	/* In memory: a letter is synced. */
+	(void)snprintf(dir, sizeof dir, "/dev/shm/leat-fuzz-XXXXXX");
+	if (!mkdtemp(dir)) {
+		(void)snprintf(dir, sizeof dir, "/tmp/leat-fuzz-XXXXXX");
+		HOLDS(mkdtemp(dir));
+	}
+	(void)snprintf(path, sizeof path, "%s/fuzz.ndjson", dir);
+	HOLDS(atexit(remove_dir) == 0);
+	return 0;
+}
+
+static bool
+same(struct slice a, struct slice b)
+{
+	return a.bytes == b.bytes && !a.data == !b.data &&
+	       (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+}
+
+static void
+check_line(const uint8_t *bytes, size_t n)
+{
+	char *line = fuzz_copy(bytes, n);
+	struct letter a, b;
+	struct slice stream;
+	const char *why = NULL;
+	uint64_t offset;
+	struct buf out;
+	size_t at = 0;
+
+	if (letter_peek(line, n, &stream, &offset) == 0)
+		HOLDS(stream.data >= line &&
+		      stream.data + stream.bytes <= line + n);
+	if (letter_read(line, n, &a, &why, &at) < 0) {
+		HOLDS(why && at <= n);
+		free(line);
+		return;
+	}
+	buf_init(&out, LETTER_MAX);
+	HOLDS(letter_add(&out, &a) == 0);
+	HOLDS(letter_read((char *)out.data, out.len - 1, &b, &why, &at) == 0);
+	HOLDS(a.offset == b.offset && a.at_us == b.at_us);
+	HOLDS(same(a.stream, b.stream) && same(a.sink, b.sink) &&
+	      same(a.code, b.code) && same(a.reason, b.reason));
+	HOLDS(same(a.event.id, b.event.id) &&
+	      same(a.event.type, b.event.type) &&
+	      same(a.event.user_id, b.event.user_id) &&
+	      same(a.event.payload, b.event.payload) &&
+	      a.event.created_at_us == b.event.created_at_us &&
+	      a.event.received_at_us == b.event.received_at_us);
+	buf_fini(&out);
+	free(line);
+}
+
+static void
+check_file(const uint8_t *data, size_t size)
+{
+	struct letter letter = {
+	    .stream = {"s", 1},
+	    .offset = size,
+	    .sink = {"fuzz", 4},
+	    .code = {"c", 1},
+	    .reason = {"r", 1},
+	    .event = {.id = {"i", 1}, .type = {"t", 1}, .payload = {"{}", 2}}};
+	uint64_t before;
+	struct dead d;
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+	HOLDS(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	(void)close(fd); /* in memory */
+	HOLDS(dead_init(&d, dir, "fuzz", MIB) == 0);
+	HOLDS(dead_refresh(&d) == 0);
+	HOLDS(d.bytes <= size);
+	HOLDS(dead_append(&d, &letter) == 0);
+	before = d.letters;
+	HOLDS(dead_append(&d, &letter) == 0);
+	HOLDS(d.letters == before); /* it stands there once */
+	dead_fini(&d);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t *at = data, *end = data + size, *newline;
+
+	while (at < end) {
+		newline = memchr(at, '\n', (size_t)(end - at));
+		if (!newline)
+			newline = end;
+		check_line(at, (size_t)(newline - at));
+		at = newline < end ? newline + 1 : end;
+	}
+	if (size < 16 * KIB)
+		check_file(data, size);
+	return 0;
+}
