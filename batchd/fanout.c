@@ -243,6 +243,8 @@ begin(struct fanout *f, uint64_t now_ms)
 		/* The batch of before the crash, with the same end. */
 		f->limit = planned;
 		f->bytes_left = UINT64_MAX;
+		if (f->cursor.durable.in_flight_end != planned)
+			f->state = FANOUT_SYNCING;
 	} else if (f->stable) {
 		f->state = FANOUT_PLANNING;
 	}

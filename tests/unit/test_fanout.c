@@ -1,0 +1,391 @@
+/*
+ * test_fanout - how batches are cut for a sink: by events, bytes, time and
+ * flush; at the same offsets again for a sink that asks for it.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "batchd/fanout.h"
+#include "libbase/log.h"
+#include "tests/support/sim/simdisk.h"
+
+static struct simdisk sim;
+static struct store store;
+static struct fanout fanout;
+static struct chan ours, theirs;
+static uint64_t now_ms;
+
+static const struct store_conf conf = {
+    .max_bytes = 256 * MIB,
+    .segment_bytes = 1 * MIB,
+    .group_max_bytes = 256 * KIB,
+};
+
+static void
+open_all(void)
+{
+	ck_assert_int_eq(store_open(&store, &sim.disk, &conf), 0);
+	ck_assert_int_eq(fanout_open(&fanout, &store, "one"), 0);
+	ck_assert_int_eq(store_start(&store, 0), 0);
+	ck_assert_int_eq(fanout_start(&fanout, false), 0);
+}
+
+static void
+close_all(void)
+{
+	fanout_close(&fanout);
+	store_close(&store);
+}
+
+static void
+setup(void)
+{
+	int fds[2];
+
+	log_set_level((enum log_level)(LOG_ERROR + 1));
+	sim_init(&sim, 1);
+	now_ms = 1000;
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	               0, fds),
+	    0);
+	ours.fd = fds[0];
+	theirs.fd = fds[1];
+	open_all();
+}
+
+static void
+teardown(void)
+{
+	close_all();
+	chan_close(&ours);
+	chan_close(&theirs);
+	sim_fini(&sim);
+}
+
+/* One record of `count` events with payloads of so many bytes, durable. */
+static void
+put(uint32_t count, uint32_t payload_bytes)
+{
+	static char payload[FRAME_BODY_MAX];
+	uint8_t *place;
+	struct buf body;
+
+	memset(payload, 'x', sizeof payload);
+	buf_init(&body, FRAME_BODY_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		struct event e = {.id = slice_of("id"),
+		                  .type = slice_of("t"),
+		                  .payload = {payload, payload_bytes},
+		                  .created_at_us = 1,
+		                  .received_at_us = 1};
+
+		ck_assert_int_eq(event_pack(&body, &e), 0);
+	}
+	place = store_place(&store);
+	if (!place) {
+		ck_assert(store_tidy_begin(&store, 0, 1));
+		store_tidy_run(&store);
+		ck_assert_int_eq(store_tidy_end(&store), 0);
+		place = store_place(&store);
+	}
+	ck_assert_ptr_nonnull(place);
+	memcpy(place, body.data, body.len);
+	(void)store_append(&store, (uint32_t)body.len, count, 1);
+	ck_assert(store_append_begin(&store, 1));
+	ck_assert_int_eq(store_append_run(&store), 0);
+	ck_assert_int_eq(store_append_end(&store, 1), 0);
+	fanout_durable(&fanout, now_ms);
+	buf_fini(&body);
+}
+
+static int
+subscribe_at(bool has_position, uint64_t position, uint64_t events,
+             uint64_t bytes, uint64_t wait_ms, bool stable)
+{
+	struct frame f = {.type = FRAME_SUBSCRIBE};
+	const char *text;
+
+	f.subscribe.has_position = has_position;
+	f.subscribe.position = position;
+	f.subscribe.max_events = events;
+	f.subscribe.max_bytes = bytes;
+	f.subscribe.wait_ms = wait_ms;
+	f.subscribe.stable = stable;
+	return fanout_subscribe(&fanout, &ours, &f, false, &text);
+}
+
+/* What the server does for a sink that waits for its cursor. */
+static void
+write_cursor(void)
+{
+	if (!cursor_begin(&fanout.cursor))
+		return;
+	ck_assert_int_eq(cursor_write(&fanout.cursor, &sim.disk), 0);
+	cursor_end(&fanout.cursor);
+	fanout_cursor_written(&fanout);
+}
+
+/*
+ * Step until the batch is out.  Returns its events, or 0 when none is due;
+ * then *wake_ms says when to look again.
+ */
+static uint64_t
+next_batch(uint64_t *offset, uint64_t *wake_ms)
+{
+	static uint8_t bytes[FRAME_MAX];
+	uint64_t events = 0;
+	bool first = true;
+
+	for (int i = 0; i < 10000; i++) {
+		struct frame f;
+		int rc, n;
+
+		rc = fanout_step(&fanout, now_ms, wake_ms);
+		ck_assert_int_ge(rc == -EAGAIN ? 0 : rc, 0);
+		if (fanout_wants_cursor(&fanout)) {
+			write_cursor();
+			continue;
+		}
+		while ((n = chan_recv(&theirs, bytes, sizeof bytes)) > 0) {
+			ck_assert_int_eq(frame_read(bytes, (size_t)n, &f), 0);
+			ck_assert_int_eq(f.type, FRAME_BATCH);
+			if (first)
+				*offset = f.batch.offset;
+			ck_assert_uint_eq(f.batch.offset, *offset + events);
+			first = false;
+			events += f.batch.count;
+			if (f.batch.last)
+				return events;
+		}
+		if (rc == 0 && first)
+			return 0;
+	}
+	ck_abort_msg("a batch never ends");
+}
+
+START_TEST(a_batch_is_cut_at_so_many_events)
+{
+	uint64_t offset, wake;
+
+	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 50, false), 0);
+	put(4, 10);
+	put(25, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 0);
+	/* One at a time. */
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 10);
+	ck_assert_int_eq(fanout_committed(&fanout, 20), 0);
+	ck_assert_uint_eq(fanout_lag_events(&fanout), 9);
+}
+END_TEST
+
+START_TEST(a_batch_is_cut_after_so_many_ms)
+{
+	uint64_t offset, wake;
+
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 50, false), 0);
+	put(3, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(wake, now_ms + 50);
+	now_ms += 49;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	now_ms += 1;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
+	ck_assert_int_eq(fanout_committed(&fanout, 3), 0);
+	/* The wait counts from the first event that is not in a batch. */
+	now_ms += 500;
+	put(1, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(wake, now_ms + 50);
+}
+END_TEST
+
+START_TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
+{
+	uint64_t offset, wake, at = 0, n;
+
+	for (int i = 0; i < 40; i++)
+		put(2, 40000);
+	ck_assert_int_eq(subscribe_at(false, 0, 1000, 512 * KIB, 0, false), 0);
+	while (at < 80) {
+		n = next_batch(&offset, &wake);
+		ck_assert_uint_eq(offset, at);
+		ck_assert_uint_ge(n, 1);
+		ck_assert_uint_le(n * 40000, 512 * KIB);
+		at += n;
+		ck_assert_int_eq(fanout_committed(&fanout, at), 0);
+	}
+	ck_assert_uint_eq(at, 80);
+}
+END_TEST
+
+START_TEST(flush_gives_what_is_there_and_then_an_empty_batch)
+{
+	uint64_t offset, wake;
+
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 60000, false), 0);
+	put(3, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	fanout.flush = true;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
+	ck_assert_int_eq(fanout_committed(&fanout, 3), 0);
+	ck_assert(fanout.flush);
+	offset = 99;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(offset, 3); /* an empty frame came */
+	ck_assert(!fanout.flush);
+}
+END_TEST
+
+START_TEST(only_what_is_in_flight_can_be_committed)
+{
+	uint64_t offset, wake;
+
+	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 0, false), 0);
+	put(10, 10);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), -EPROTO);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_int_eq(fanout_committed(&fanout, 11), -EPROTO);
+	ck_assert_int_eq(fanout_committed(&fanout, 0), -EPROTO);
+	ck_assert_int_eq(fanout_committed(&fanout, 4), 0); /* a part */
+	ck_assert_int_eq(fanout_committed(&fanout, 4), -EPROTO);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), -EPROTO);
+}
+END_TEST
+
+START_TEST(the_stores_position_wins_within_the_log)
+{
+	uint64_t offset, wake;
+
+	put(10, 10);
+	ck_assert_int_eq(subscribe_at(true, 11, 10, 1 * MIB, 0, false),
+	                 ERROR_AHEAD);
+	ck_assert_int_eq(subscribe_at(true, 4, 100, 1 * MIB, 0, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 6);
+	ck_assert_uint_eq(offset, 4);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	fanout_detach(&fanout);
+	/* A store that has gone back. */
+	ck_assert_int_eq(subscribe_at(true, 2, 100, 1 * MIB, 0, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 8);
+	ck_assert_uint_eq(offset, 2);
+}
+END_TEST
+
+START_TEST(an_unfinished_batch_comes_again_after_a_reconnect)
+{
+	uint64_t offset, wake;
+
+	put(10, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 4, 1 * MIB, 0, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 4);
+	fanout_detach(&fanout);
+	ck_assert_int_eq(subscribe_at(false, 0, 4, 1 * MIB, 0, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 4);
+	ck_assert_uint_eq(offset, 0);
+}
+END_TEST
+
+/* The batch of 7 stays one of 7, whatever comes and whoever restarts. */
+START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
+{
+	uint64_t offset, wake;
+
+	put(3, 10);
+	put(4, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
+	put(20, 10);
+	fanout_detach(&fanout); /* the sink dies */
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
+	ck_assert_uint_eq(offset, 0);
+
+	close_all(); /* batchd dies, and the power goes */
+	sim_power_cycle(&sim);
+	open_all();
+	put(5, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 5, 1 * MIB, 0, true), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
+	ck_assert_uint_eq(offset, 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 7), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
+	ck_assert_uint_eq(offset, 7);
+}
+END_TEST
+
+START_TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
+{
+	static uint8_t bytes[FRAME_MAX];
+	uint64_t wake;
+
+	put(7, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ge(fanout_step(&fanout, now_ms, &wake), 0);
+	ck_assert(fanout_wants_cursor(&fanout));
+	ck_assert_int_eq(chan_recv(&theirs, bytes, sizeof bytes), -EAGAIN);
+	/* Nor is it when the sink comes back before the cursor is written. */
+	fanout_detach(&fanout);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ge(fanout_step(&fanout, now_ms, &wake), 0);
+	ck_assert_int_eq(chan_recv(&theirs, bytes, sizeof bytes), -EAGAIN);
+	write_cursor();
+	ck_assert_int_ge(fanout_step(&fanout, now_ms, &wake), 0);
+	ck_assert_int_gt(chan_recv(&theirs, bytes, sizeof bytes), 0);
+}
+END_TEST
+
+START_TEST(a_full_socket_is_waited_for)
+{
+	uint64_t offset, wake, at = 0;
+
+	for (int i = 0; i < 60; i++)
+		put(1, 100000);
+	ck_assert_int_eq(subscribe_at(false, 0, 60, 16 * MIB, 0, false), 0);
+	ck_assert_int_eq(fanout_step(&fanout, now_ms, &wake), 1);
+	ck_assert_int_eq(fanout_step(&fanout, now_ms, &wake), -EAGAIN);
+	ck_assert_int_eq(fanout_step(&fanout, now_ms, &wake), -EAGAIN);
+	at = next_batch(&offset, &wake); /* reads, and so makes room */
+	ck_assert_uint_eq(at, 60);
+	ck_assert_uint_eq(offset, 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("fanout");
+	TCase *tc = tcase_create("fanout");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, a_batch_is_cut_at_so_many_events);
+	tcase_add_test(tc, a_batch_is_cut_after_so_many_ms);
+	tcase_add_test(tc, a_batch_keeps_to_its_bytes_and_is_never_empty);
+	tcase_add_test(tc, flush_gives_what_is_there_and_then_an_empty_batch);
+	tcase_add_test(tc, only_what_is_in_flight_can_be_committed);
+	tcase_add_test(tc, the_stores_position_wins_within_the_log);
+	tcase_add_test(tc, an_unfinished_batch_comes_again_after_a_reconnect);
+	tcase_add_test(tc, a_stable_batch_has_the_same_end_after_any_restart);
+	tcase_add_test(tc, a_stable_batch_is_sent_only_when_its_end_is_durable);
+	tcase_add_test(tc, a_full_socket_is_waited_for);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
