@@ -101,6 +101,20 @@ $(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
+# Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
+CLOCKJUMP := $(O)/tests/torture/clockjump.so
+$(CLOCKJUMP): tests/torture/clockjump.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CWARN) -O2 -fPIC -shared -o $@ $< -ldl
+unit-tests: $(CLOCKJUMP)
+.PHONY: torture
+torture: deps-stores
+	@$(MAKE1) MODE=$(MODE) all $(CLOCKJUMP)
+	@LEAT_BUILD=$(BUILD) tests/torture/run --mode $(MODE) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(STORES),--stores "$(STORES)") \
+	  $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(FAULTS),--faults $(FAULTS),$(if $(SECONDS),,--faults 2000))
+
 # Bench programs: bench/X.c holds the main of X; they share the other files.
 BENCH_PROGRAMS := $(patsubst bench/%.c,%,$(wildcard bench/evload.c bench/barecopy.c))
 BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \

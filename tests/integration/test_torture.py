@@ -1,0 +1,22 @@
+"""The short form of tests/torture/run; `make torture` is the long one.
+
+LEAT_SEED repeats a run, LEAT_FAULTS sets its length (200).
+"""
+import os
+import pathlib
+import random
+import sys
+
+from leat import limit
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "torture"))
+
+from torture import Torture  # noqa: E402  (the path comes first)
+
+
+@limit(300)
+def test_random_faults():
+    """Every store exactly once, through whatever is killed."""
+    Torture(int(os.environ.get("LEAT_SEED", random.randrange(1 << 32))),
+            mode="asan", faults=int(os.environ.get("LEAT_FAULTS", "200")),
+            rate=500).run()

@@ -1,0 +1,239 @@
+"""The loop and the oracle."""
+import random
+import time
+
+from faults import EXIT_S, plan
+from leat import fact, wait_until
+from ledger import ACKED, Ledger, Senders, post
+from world import READY_S, World
+
+CAUGHT_UP_S = 120
+
+
+class Running:
+    def __init__(self, fault):
+        self.fault, self.steps = fault, fault.make()
+        self.until = 0.0      # next step, or the limit of the question
+        self.question = None  # must become true before the next step
+
+
+    def is_due(self):
+        late = time.monotonic() >= self.until
+        if not self.question:
+            return late
+        if self.question():
+            return True
+        assert not late, f"not within {EXIT_S} s: {self.fault.words}"
+        return False
+
+    def step(self):
+        """Returns whether that was the end."""
+        try:
+            wait = next(self.steps)
+        except StopIteration:
+            return True
+        self.question = wait if callable(wait) else None
+        self.until = time.monotonic() + (EXIT_S if self.question else wait)
+        return False
+
+
+class Torture:
+    """
+    fresh_s: how soon after the last fault a fresh event must be everywhere.
+    rest and check: faults between two quiet moments, and between two checks
+    of all that is stored.
+    """
+
+    def __init__(self, seed, mode="release", stores=("postgres", "kafka",
+                                                     "clickhouse"),
+                 faults=None, seconds=None, rest=10, check=100, fresh_s=10,
+                 rate=1000, clocked=True, say=print):
+        self.seed, self.faults, self.seconds = seed, faults, seconds
+        self.rest, self.check_every, self.fresh_s = rest, check, fresh_s
+        self.rate, self.say = rate, say
+        self.world = World(mode, stores, clocked)
+        self.active = []
+        self.fresh_took, self.memory = [], {}
+        self.counts = {}
+        self.done = 0
+
+    def run(self):
+        world = self.world
+        self.started = time.monotonic()
+        self.say(f"SEED={self.seed}")
+        for name, why in world.left_out.items():
+            self.say(f"LEFT OUT {name}: {why}")
+        if not world.disks.can:
+            self.say("no tmpfs can be mounted: small budgets instead")
+        try:
+            world.open()
+            world.ledger = Ledger(self.seed)
+            world.senders = Senders(world.ledger, world.port, rate=self.rate)
+            self.loop()
+            self.oracle(last=True)
+            world.senders.stop()
+        except BaseException as e:
+            self.say(f"FAILED after {self.done} faults, SEED={self.seed}: "
+                     f"{e!r}")
+            world.close(e)
+            raise
+        world.close()
+        self.report()
+
+    def loop(self):
+        pauses = random.Random(f"{self.seed}/pauses")
+        while not self.is_over():
+            fault = plan(self.world, self.seed, self.done)
+            self.wait_for(lambda: not any(
+                v in r.fault.victims for r in self.active
+                for v in fault.victims))
+            self.log(f"{self.done:5} {fault.words}")
+            self.active.append(Running(fault))
+            self.done += 1
+            self.turn_for(min(pauses.expovariate(8), 0.6))
+            if self.done % self.rest == 0:
+                self.calm()
+            if self.done % self.check_every == 0:
+                self.oracle()
+
+    def is_over(self):
+        if self.faults is not None and self.done >= self.faults:
+            return True
+        return self.seconds is not None and \
+            time.monotonic() - self.started > self.seconds
+
+    def log(self, words):
+        self.say(f"{time.monotonic() - self.started:8.2f} {words}")
+
+    # Faults under way.
+
+    def turn(self):
+        for r in list(self.active):
+            if r.is_due() and r.step():
+                self.active.remove(r)
+        self.world.check_alive()
+        if self.world.senders.error:
+            raise AssertionError(self.world.senders.error)
+
+    def turn_for(self, seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.turn()
+            time.sleep(0.005)
+
+    def wait_for(self, question, timeout_s=120, what="faults to end"):
+        deadline = time.monotonic() + timeout_s
+        self.turn()
+        while not question():
+            assert time.monotonic() < deadline, f"waited {timeout_s} s: {what}"
+            time.sleep(0.005)
+            self.turn()
+
+    # What must be true.
+
+    def calm(self):
+        """Let all faults end; a fresh event passes soon."""
+        world, leat = self.world, self.world.leat
+        self.wait_for(lambda: not self.active)
+        self.wait_for(lambda: all(s.ready() for s in world.stores), READY_S,
+                      "the stores answer")
+        began = time.monotonic()
+        offset = self.send_one()
+
+        def everywhere():
+            status = leat.try_status()
+            return status and all(s["committed"] > offset
+                                  for s in status["sinks"])
+        self.wait_for(everywhere, max(self.fresh_s, 60),
+                      "a fresh event is in every store")
+        took = time.monotonic() - began
+        self.fresh_took.append(took)
+        if took > self.fresh_s:
+            raise AssertionError(
+                f"a fresh event took {took:.1f} s after the last fault")
+        for name, size in leat.memory().items():
+            self.memory[name] = max(self.memory.get(name, 0), size)
+
+    def send_one(self):
+        world = self.world
+        while True:
+            _, status, offset = post(world.ledger, world.port, 1)
+            if status == 202:
+                return offset
+            self.turn_for(0.02)
+
+    def oracle(self, last=False):
+        """Nothing under way: the stores hold what they must, no more."""
+        world, leat = self.world, self.world.leat
+        self.calm()
+        world.senders.pause()
+        self.settle_letters()
+        status = leat.caught_up(CAUGHT_UP_S)
+        world.ledger.check_offsets()
+        for store in world.stores:
+            self.check_store(store, status)
+        if not last:
+            world.senders.resume()
+        acked = world.ledger.state.count(ACKED)
+        self.log(f"      checked: {acked} accepted, " + ", ".join(
+            f"{name} {rows} + {letters} set aside"
+            + (f" + {doubled} doubled" if doubled else "")
+            for name, (rows, letters, doubled) in self.counts.items()))
+
+    def settle_letters(self):
+        """A --retry-dead that was killed is run again to its end."""
+        for store in self.world.stores:
+            def settled(sink=store.sink):
+                if not self.world.leat.retry_files(sink):
+                    return True
+                done = self.world.leat.run(f"sinkd-{sink}", "--retry-dead")
+                assert done.returncode in (0, 1), done.stderr
+                return not self.world.leat.retry_files(sink)
+            wait_until(settled, f"{store.sink}'s letters are settled", 60)
+
+    def check_store(self, store, status):
+        ledger = self.world.ledger
+        letters = [d["event"]["id"]
+                   for d in self.world.leat.dead_letters(store.sink)]
+        rows = bytearray(len(ledger.state))
+        aside = bytearray(len(ledger.state))
+        ids = store.ids()
+        for counts, some in ((rows, ids), (aside, letters)):
+            for id_ in some:
+                number = ledger.number(id_)
+                assert number is not None, f"{store.name}: {id_} is not ours"
+                counts[number] = min(counts[number] + 1, 255)
+        twice = sum(n > 1 for n in rows)
+        both = sum(a and r for a, r in zip(aside, rows))
+        assert not any(n > 1 for n in aside), f"{store.name}: a letter twice"
+        assert not both, f"{store.name}: {both} both stored and set aside"
+        assert not (twice and store.once), f"{store.name}: {twice} twice"
+        missing = [i for i, s in enumerate(ledger.state)
+                   if s == ACKED and not rows[i] and not aside[i]]
+        assert not missing, (
+            f"{store.name}: {len(missing)} accepted events are missing, the "
+            f"first is {ledger.id(missing[0])}")
+        odd = ledger.poisoned | ledger.far
+        wrong = [i for i, n in enumerate(aside) if n and i not in odd]
+        assert not wrong, f"{store.name}: set aside for nothing: {wrong[:5]}"
+        distinct = len(rows) - rows.count(0)
+        self.check_books(store, status, distinct, len(letters))
+        self.counts[store.sink] = (distinct, len(letters),
+                                   len(ids) - distinct)
+
+    def check_books(self, store, status, rows, letters):
+        pass
+
+    def report(self):
+        took = sorted(self.fresh_took)
+        ledger = self.world.ledger
+        fact(f"{self.done} faults in "
+             f"{time.monotonic() - self.started:.0f} s, seed {self.seed}; "
+             f"{ledger.state.count(ACKED)} events accepted, "
+             f"{len(ledger.state) - ledger.state.count(ACKED)} not; "
+             + ", ".join(f"{n}: {r} stored, {l} set aside, {d} doubled"
+                         for n, (r, l, d) in self.counts.items())
+             + f"; fresh event after {took[len(took) // 2]:.2f} s, "
+               f"{took[-1]:.2f} s at most; most memory "
+             + ", ".join(f"{n} {b / (1 << 20):.0f} MiB"
+                         for n, b in self.memory.items()))

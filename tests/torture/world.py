@@ -1,0 +1,340 @@
+"""The whole pipeline for the torture: daemons, stores, disk and clock."""
+import ctypes
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+from clickhouse import clickhouse
+from kafka import kafka
+from leat import Leat, Skip, build_tree, free_port, wait_until
+
+CLONE_NEWNS = 0x20000
+UUID_TABLE = """create table events (id uuid not null, type text not null,
+  user_id text, payload jsonb, created_at timestamptz,
+  received_at timestamptz)"""
+READY_S = 90  # for a store on a busy machine
+ID = re.compile(rb'"id":"([^"]+)"')
+
+
+class Victim:
+    """Something with a process that faults happen to."""
+
+    def __init__(self, name, daemon):
+        self.name, self.daemon = name, daemon
+        self.down = False  # by us, for now
+        self.frozen = False
+
+    def start(self):
+        self.down = False
+        self.daemon.start(wait=False)
+
+    def pids(self):
+        return [self.daemon.pid]
+
+    def freeze(self, number):
+        """SIGSTOP or SIGCONT; a parent first, so that no child is missed."""
+        self.frozen = number == signal.SIGSTOP
+        for pid in self.pids():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def begin_kill(self):
+        self.down = True
+        if self.daemon.running:
+            self.daemon.child.kill()
+
+    def end_kill(self):
+        self.daemon.wait()
+
+    def ready(self):
+        d = self.daemon
+        with d.changed:
+            return any(re.search(d.ready, l) for l in d.lines[d.life_start:])
+
+
+class Store(Victim):
+    once = True  # exactly; otherwise at least
+    gentle = signal.SIGTERM
+
+    def __init__(self, sink, daemon):
+        super().__init__(f"the store {sink}", daemon)
+        self.sink = sink
+
+    def ids(self):
+        """The ids of all rows, with repetitions."""
+        raise NotImplementedError
+
+
+class PostgresStore(Store):
+    gentle = signal.SIGINT
+
+    def pids(self):
+        out = [self.daemon.pid]
+        path = f"/proc/{out[0]}/task/{out[0]}/children"
+        try:
+            out += map(int, pathlib.Path(path).read_text().split())
+        except OSError:
+            pass
+        return out
+
+    def begin_kill(self):
+        """All its processes: a kill of the first alone is no crash."""
+        self.down = True
+        self.dying = self.pids() if self.daemon.running else []
+        for pid in self.dying:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def end_kill(self):
+        super().end_kill()
+        wait_until(lambda: not any(map(alive, self.dying[1:])),
+                   "PostgreSQL's processes are gone")
+
+    def ids(self):
+        return self.daemon.query("copy (select id from events) to "
+                                 "stdout").split()
+
+
+class KafkaStore(Store):
+    def ids(self):
+        out = self.daemon.kcat("-C", "-t", "events", "-o", "beginning", "-e",
+                               "-q", "-X", "isolation.level=read_committed",
+                               "-f", "%s\\n", timeout_s=300)
+        return [ID.search(line)[1].decode() for line in out.splitlines()]
+
+
+class ClickHouseStore(Store):
+    def __init__(self, sink, daemon):
+        super().__init__(sink, daemon)
+        self.once = daemon.current
+
+    def ready(self):
+        try:
+            return self.daemon.query("select 1", timeout_s=2) == "1"
+        except Exception:
+            return False
+
+    def ids(self):
+        return self.daemon.query("select id from events",
+                                 timeout_s=300).split()
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Pipeline(Leat):
+    """Two ingestd on one port, and a clock that can be set."""
+
+    def __init__(self, clock, **more):
+        self.second = None
+        super().__init__(**more)
+        self.second = self.daemon("ingestd", r" ready address=")
+        self.second.name = "ingestd-2"
+        for d in self.daemons():
+            if clock:
+                d.env = {"LD_PRELOAD": str(clock_library(self.mode)),
+                         "LEAT_CLOCK": str(clock)}
+                if self.mode == "asan":
+                    d.env["ASAN_OPTIONS"] = os.environ.get(
+                        "ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+
+    def daemons(self):
+        return [self.ingestd] + ([self.second] if self.second else []) + \
+            [*self.sink.values(), self.batchd]
+
+    def start(self):
+        for d in reversed(self.daemons()):
+            d.start(wait=False)
+        for d in reversed(self.daemons()):
+            d.wait_ready()
+        self.intake_open()
+
+    def retry_files(self, sink):
+        return list((self.folder / "dead").glob(f"{sink}.retry-*"))
+
+
+def clock_library(mode):
+    path = build_tree(mode) / "tests/torture/clockjump.so"
+    if not path.exists():
+        raise AssertionError(f"{path} is not built")
+    return path
+
+
+class Clock:
+    """The wall clock of the daemons, as an offset to the machine's."""
+
+    def __init__(self, path):
+        self.path = path
+        path.write_bytes(bytes(8))
+
+    def set(self, seconds):
+        us = int(seconds * 1e6)
+        with open(self.path, "r+b") as f:
+            f.write(us.to_bytes(8, "little", signed=True))
+
+
+class Disks:
+    """Small file systems for the log and the dead letters, if allowed."""
+
+    SIZES = {"log": "64M", "dead": "8M"}
+
+    def __init__(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.can = os.geteuid() == 0 and libc.unshare(CLONE_NEWNS) == 0 and \
+            run(["mount", "--make-rprivate", "/"])
+        self.mounted = []
+
+    def mount(self, folder):
+        for name, size in self.SIZES.items() if self.can else ():
+            path = folder / name
+            if not run(["mount", "-t", "tmpfs", "-o", f"size={size}",
+                        "leat-torture", str(path)]):
+                self.can = False
+                return
+            self.mounted.append(path)
+
+    def fill(self, name):
+        with open(self.mounted[0].parent / name / "somebody-else", "wb",
+                  buffering=0) as f:
+            try:
+                while f.write(bytes(65536)):
+                    pass
+            except OSError:
+                pass
+
+    def free(self, name):
+        (self.mounted[0].parent / name / "somebody-else").unlink(
+            missing_ok=True)
+
+    def unmount(self):
+        for path in self.mounted:
+            run(["umount", str(path)])
+        self.mounted = []
+
+
+def run(argv):
+    return subprocess.run(argv, capture_output=True).returncode == 0
+
+
+class World:
+    """Everything, started; close() ends it all."""
+
+    def __init__(self, mode, names, clocked=True):
+        self.left_out = {}
+        self.contexts = []
+        self.disks = Disks()  # before any thread: they share its mounts
+        self.stores = []
+        self.closing = False
+        settings = self.start_stores(names)
+        self.clock = None
+        sinks = [s.sink for s in self.stores]
+        if "postgres" in names:
+            sinks.insert(0, "postgres")
+        clock_file = pathlib.Path(
+            os.environ.get("LEAT_TEST_TMP", "/tmp")) / \
+            f"leat-clock-{os.getpid()}"
+        if clocked:
+            self.clock = Clock(clock_file)
+        self.leat = Pipeline(clock_file if clocked else None, mode=mode,
+                             sinks=sinks, postgres="postgres" in names,
+                             table=UUID_TABLE, start=False, settings=settings)
+        self.disks.mount(self.leat.folder)
+        if self.leat.pg:
+            self.stores.insert(0, PostgresStore("postgres", self.leat.pg))
+        self.port = settings["ingestd"]["port"]
+
+    def start_stores(self, names):
+        settings = {
+            "ingestd": {"port": free_port(), "drain_ms": 2000},
+            "batchd": {"max_bytes": "1G", "segment_bytes": "1M",
+                       "min_free_bytes": "2M", "retain_seconds": 2,
+                       "drain_ms": 2000}}
+        for name, context, kind in (("kafka", kafka, KafkaStore),
+                                    ("clickhouse", clickhouse,
+                                     ClickHouseStore)):
+            if name not in names:
+                continue
+            try:
+                c = context()
+                server = c.__enter__()
+            except Skip as why:
+                self.left_out[name] = str(why)
+                continue
+            self.contexts.append(c)
+            self.stores.append(kind(name, server))
+            where = {"brokers": server.brokers, "partitions": 3} \
+                if name == "kafka" else \
+                {"url": server.url, "batch_wait_ms": 50}
+            settings[f"sinkd-{name}"] = {"create_table" if name != "kafka"
+                                         else "create_topic": "yes", **where}
+        for name in names:
+            settings.setdefault(f"sinkd-{name}", {}).update(
+                drain_ms=2000, retry_max_ms=1000)
+        return settings
+
+    def open(self):
+        self.leat.__enter__()
+        self.leat.start()
+        leat = self.leat
+        self.batchd = Victim("batchd", leat.batchd)
+        self.ingestds = [Victim("ingestd-1", leat.ingestd),
+                         Victim("ingestd-2", leat.second)]
+        self.sinks = {name: Victim(f"sinkd-{name}", d)
+                      for name, d in leat.sink.items()}
+        self.daemons = [self.batchd, *self.ingestds, *self.sinks.values()]
+        self.victims = self.daemons + self.stores
+
+    def close(self, error=None):
+        """Stop all in order; with an error, kill all and show the logs."""
+        kind = type(error) if error else None
+        try:
+            if not error:
+                self.leat.stop()
+            else:
+                for v in getattr(self, "victims", []):
+                    if v.frozen:
+                        v.freeze(signal.SIGCONT)
+                keep_logs(self)
+                self.leat._kill_all()
+            self.disks.unmount()
+            self.leat.__exit__(kind, error, None)
+        finally:
+            for c in self.contexts:
+                c.__exit__(None, None, None)
+            if self.clock:
+                self.clock.path.unlink(missing_ok=True)
+
+    def check_alive(self):
+        for v in self.victims:
+            if not v.down and not v.daemon.running:
+                raise AssertionError(
+                    f"{v.name} ended by itself with status "
+                    f"{v.daemon.child.returncode}: "
+                    + " | ".join(v.daemon.lines[-3:]))
+
+    def post_port(self):
+        return self.port
+
+
+def keep_logs(world):
+    """The log of batchd is worth more than its daemons' words."""
+    folder = os.environ.get("LEAT_TORTURE_KEEP")
+    if not folder:
+        return
+    target = pathlib.Path(folder) / time.strftime("%H%M%S")
+    target.mkdir(parents=True, exist_ok=True)
+    run(["sh", "-c", f"cp -a '{world.leat.folder}'/*.log "
+         f"'{world.leat.folder}'/log '{world.leat.folder}'/dead "
+         f"'{world.leat.folder}'/leat.conf '{target}'"])
