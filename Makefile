@@ -39,7 +39,9 @@ Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 # Debian's name of a library, where pkg-config knows it by another.
 pc = $(shell pkg-config --libs $(1))
 BASE_PC             := msgpack libxxhash inih
-ingestd-LIBS         = $(call pc,libuv libmicrohttpd simdjson zlib libzstd) -lstdc++
+ingestd-LIBS         = $(call pc,libuv libmicrohttpd gnutls nettle simdjson zlib libzstd) -lstdc++
+# The command reads the log with batchd's own code.
+leat-LIBS            = $(O)/batchd.a $(LIB_A) $(call pc,nettle)
 batchd-LIBS          = $(call pc,libuv)
 sinkd-postgres-LIBS  = $(call pc,libpq)
 sinkd-kafka-LIBS     = $(call pc,rdkafka)
@@ -77,6 +79,8 @@ $(O)/%.a: $$(call mods,$$*)
 $(O)/bin/%: $(O)/$$*/$$*.o $(O)/%.a $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+
+$(O)/bin/leat: $(O)/batchd.a
 
 # Unit tests: each tests/unit/test_X.c is a program that may use any module.
 UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))

@@ -114,14 +114,19 @@ text_of(struct accept *a, const struct accept_body *body, struct buf **text)
 
 /* What became of the text, which json_read answered with rc. */
 static enum accept_result
-settle(struct accept *a, int rc, bool partial, void *owner)
+settle(struct accept *a, int rc, const struct accept_body *body, void *owner)
 {
 	const struct json_report *report = &a->report;
 
-	if (rc == 0 && (report->rejected == 0 || partial)) {
+	if (rc == 0 && (report->rejected == 0 || body->partial)) {
 		if (report->accepted == 0) {
 			upstream_cancel(a->upstream);
 			return ACCEPT_NOTHING;
+		}
+		if (body->token && !token_take(body->token, report->accepted,
+		                               clock_mono_ms())) {
+			upstream_cancel(a->upstream);
+			return ACCEPT_LIMITED;
 		}
 		rc = upstream_commit(a->upstream, owner);
 		return rc < 0 ? ACCEPT_OVERLOADED : ACCEPT_WAIT;
@@ -151,8 +156,8 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 	if (result == ACCEPT_WAIT) {
 		rc = json_read(a->reader, (char *)text->data, text->len, &rules,
 		               on_event, a, &a->report);
-		result = settle(a, rc, body->partial, owner);
-		if (result == ACCEPT_WAIT)
+		result = settle(a, rc, body, owner);
+		if (result == ACCEPT_WAIT || result == ACCEPT_LIMITED)
 			*accepted = a->report.accepted;
 		if (result == ACCEPT_WAIT || result == ACCEPT_NOTHING ||
 		    result == ACCEPT_INVALID) {

@@ -11,6 +11,7 @@
 #include "ingestd/inflate.h"
 #include "ingestd/json.h"
 #include "ingestd/settings.h"
+#include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
 #include "ingestd/uuid7.h"
 #include "libbase/buf.h"
@@ -24,6 +25,7 @@ enum accept_result {
 	ACCEPT_TOO_LARGE,  /* when unpacked */
 	ACCEPT_TOO_MANY,   /* events */
 	ACCEPT_OVERLOADED, /* the budget is used up */
+	ACCEPT_LIMITED,    /* the token's rate */
 };
 
 struct accept {
@@ -41,6 +43,7 @@ struct accept_body {
 	enum encoding encoding;
 	bool ndjson;
 	bool partial;
+	struct token *token; /* pays for the events; may be NULL */
 };
 
 /* Returns 0 or -errno; close even so. */
@@ -49,7 +52,8 @@ MUST_USE int accept_open(struct accept *a, const struct settings *settings,
 void accept_close(struct accept *a);
 
 /*
- * Take a body.  *accepted and *rejected say how many events; answer gets
+ * Take a body.  *accepted and *rejected say how many events (of a limited
+ * one, *accepted: how many there would be); answer gets
  * (behind what it holds) the members "rejected" and "errors" of a JSON
  * object, without braces, when there are any.
  */

@@ -20,6 +20,13 @@
  */
 #define TIMER_MAX_MS 1000
 
+/* One connection, from accept to close. */
+struct http_peer {
+	struct place place;
+	struct halfclose_peer *end; /* NULL when it is not watched */
+	struct tls_generation *tls; /* NULL: plain */
+};
+
 static int
 listen_at(const struct addrinfo *ai, int *fd)
 {
@@ -110,8 +117,8 @@ on_completed(void *arg, struct MHD_Connection *c, void **request,
 {
 	struct http *h = arg;
 
-	(void)c;
 	(void)why;
+	http_phase(h, c, PLACE_IDLE);
 	if (*request)
 		h->hooks.on_completed(h->hooks.arg, *request);
 	*request = NULL;
@@ -129,35 +136,77 @@ on_request(void *arg, struct MHD_Connection *c, const char *url,
 }
 
 static void
-on_connection(void *arg, struct MHD_Connection *c, void **peer,
+peer_begin(struct http *h, struct MHD_Connection *c, int fd, void **context)
+{
+	struct http_peer *p = calloc(1, sizeof *p);
+	const union MHD_ConnectionInfo *info;
+
+	*context = p;
+	if (!p) {
+		/* Nobody would see to its end: it ends here. */
+		(void)shutdown(fd, SHUT_RDWR);
+		return;
+	}
+	places_add(&h->places, &p->place, fd);
+	p->end = halfclose_add(&h->halfclose, fd);
+	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	if (h->tls && info && info->tls_session)
+		p->tls = tls_begin(h->tls, info->tls_session);
+}
+
+static void
+peer_end(struct http *h, struct http_peer *p)
+{
+	if (!p)
+		return;
+	halfclose_remove(&h->halfclose, p->end);
+	places_remove(&h->places, &p->place);
+	if (p->tls)
+		tls_end(h->tls, p->tls);
+	free(p);
+}
+
+static void
+on_connection(void *arg, struct MHD_Connection *c, void **context,
               enum MHD_ConnectionNotificationCode code)
 {
 	struct http *h = arg;
 	const union MHD_ConnectionInfo *info;
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		halfclose_remove(&h->halfclose, *peer);
-		*peer = NULL;
+		peer_end(h, *context);
+		*context = NULL;
 		return;
 	}
 	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-	*peer = info ? halfclose_add(&h->halfclose, info->connect_fd) : NULL;
+	if (info)
+		peer_begin(h, c, info->connect_fd, context);
 }
 
 static int
-start_daemon(struct http *h, const struct settings *s)
+start_daemon(struct http *h, const struct settings *s, unsigned max_connections)
 {
 	unsigned seconds = (unsigned)((s->idle_timeout_ms + 999) / 1000);
+	unsigned flags =
+	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	static char priorities[] = TLS_PRIORITIES; /* not written to */
+	struct MHD_OptionItem tls[] = {
+	    {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_retrieve},
+	    {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
+	    {MHD_OPTION_END, 0, NULL},
+	};
+	struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
 
 	h->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-	    NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
-	    h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+	    h->tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, h,
+	    MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 	    MHD_OPTION_LISTEN_SOCKET, h->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned)s->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-	    seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-	    (size_t)s->max_header_bytes + READ_BYTES, MHD_OPTION_END);
+	    max_connections, MHD_OPTION_CONNECTION_TIMEOUT, seconds,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    (size_t)s->max_header_bytes + READ_BYTES, MHD_OPTION_ARRAY,
+	    h->tls ? tls : plain, MHD_OPTION_END);
 	if (h->daemon)
 		return 0;
 	log_error("cannot start the HTTP server");
@@ -192,6 +241,7 @@ on_prepare(uv_prepare_t *prepare)
 	if (!h->due)
 		return;
 	h->due = false;
+	places_sweep(&h->places);
 	(void)MHD_run(h->daemon);
 	h->hooks.on_ran(h->hooks.ran_arg);
 	if (halfclose_wake(&h->halfclose))
@@ -210,6 +260,7 @@ on_prepare(uv_prepare_t *prepare)
 
 int
 http_open(struct http *h, uv_loop_t *loop, const struct settings *settings,
+          unsigned max_connections, struct tls *tls,
           const struct http_hooks *hooks)
 {
 	const union MHD_DaemonInfo *info;
@@ -219,12 +270,16 @@ http_open(struct http *h, uv_loop_t *loop, const struct settings *settings,
 	                   .halfclose = {.epoll_fd = -1},
 	                   .loop = loop,
 	                   .listen_fd = -1,
+	                   .tls = tls,
 	                   .log = {.interval_ms = 60000, .burst = 10}};
+	places_init(&h->places, loop, max_connections,
+	            (uint64_t)settings->idle_timeout_ms,
+	            (uint64_t)settings->request_timeout_ms);
 	rc = bind_listener(h, settings);
 	if (rc == 0)
 		rc = halfclose_open(&h->halfclose, loop, &h->due);
 	if (rc == 0)
-		rc = start_daemon(h, settings);
+		rc = start_daemon(h, settings, max_connections);
 	if (rc < 0)
 		return rc;
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -249,6 +304,17 @@ http_resume(struct http *h, struct MHD_Connection *c)
 {
 	MHD_resume_connection(c);
 	h->due = true;
+}
+
+void
+http_phase(struct http *h, struct MHD_Connection *c, enum place_phase phase)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct http_peer *p = info ? info->socket_context : NULL;
+
+	if (p)
+		places_move(&h->places, &p->place, phase);
 }
 
 uint64_t

@@ -14,6 +14,8 @@
  * - What it refuses by itself (malformed request lines and headers, a request
  *   line and headers beyond its memory) it answers with a page of its own,
  *   not JSON, and closes.
+ * - Of a TLS session it is told of the certificate only at the handshake
+ *   (tls.h), so a reload needs no new daemon.
  */
 #ifndef INGESTD_HTTP_H
 #define INGESTD_HTTP_H
@@ -25,7 +27,9 @@
 #include <uv.h>
 
 #include "ingestd/halfclose.h"
+#include "ingestd/places.h"
 #include "ingestd/settings.h"
+#include "ingestd/tls.h"
 #include "libbase/base.h"
 #include "libbase/log.h"
 
@@ -49,6 +53,8 @@ struct http {
 	struct MHD_Daemon *daemon;
 	int listen_fd; /* owned until quiesced; -1 */
 	struct halfclose halfclose;
+	struct places places;
+	struct tls *tls; /* NULL: plain HTTP */
 	uv_poll_t poll;
 	uv_prepare_t prepare;
 	uv_timer_t timer;
@@ -59,10 +65,18 @@ struct http {
 	unsigned port;
 };
 
-/* Listen and serve.  Returns 0 or -errno after saying why; close even so. */
+/*
+ * Listen and serve, over TLS if tls is not NULL (it must be loaded, and
+ * outlive h).  Returns 0 or -errno after saying why; close even so.
+ */
 MUST_USE int http_open(struct http *h, uv_loop_t *loop,
                        const struct settings *settings,
+                       unsigned max_connections, struct tls *tls,
                        const struct http_hooks *hooks);
+
+/* c's request has entered another phase; completing it is seen here. */
+void http_phase(struct http *h, struct MHD_Connection *c,
+                enum place_phase phase);
 
 /* Resume a suspended connection; it is answered in this turn of the loop. */
 void http_resume(struct http *h, struct MHD_Connection *c);

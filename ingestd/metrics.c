@@ -246,6 +246,46 @@ metrics_refresh(struct metrics *m, struct metrics_waiter *w)
 	return false;
 }
 
+/* Their names need no escapes: TOKEN_NAME_MAX. */
+static int
+add_token_metric(struct buf *out, const struct tokens *tokens, const char *name,
+                 const char *help, size_t offset)
+{
+	int rc = add_head(out, name, "counter", help);
+
+	for (size_t i = 0; rc == 0 && i < tokens->count; i++) {
+		const struct token *t = tokens->list[i];
+		const char *value = (const char *)t + offset;
+
+		rc = buf_addf(out, "%s{token=\"%s\"} %" PRIu64 "\n", name,
+		              t->name, *(const uint64_t *)(const void *)value);
+	}
+	return rc;
+}
+
+static int
+add_tokens(struct buf *out, const struct tokens *tokens)
+{
+	int rc = 0;
+
+	if (tokens->count == 0)
+		return 0;
+	rc = add_token_metric(out, tokens, "leat_ingestd_token_requests_total",
+	                      "Requests with the token.",
+	                      offsetof(struct token, requests));
+	if (rc == 0)
+		rc = add_token_metric(out, tokens,
+		                      "leat_ingestd_token_events_total",
+		                      "Events of the token answered with 202.",
+		                      offsetof(struct token, events));
+	if (rc == 0)
+		rc = add_token_metric(
+		    out, tokens, "leat_ingestd_token_refused_total",
+		    "Requests with the token answered with 4xx.",
+		    offsetof(struct token, refused));
+	return rc;
+}
+
 int
 metrics_render(const struct metrics *m, struct buf *out)
 {
@@ -268,6 +308,14 @@ metrics_render(const struct metrics *m, struct buf *out)
 	     "Requests that wait for durability.", m->upstream->waiting},
 	    {"leat_ingestd_connections", "gauge", "HTTP connections.",
 	     c->connections},
+	    {"leat_ingestd_connections_overdue_total", "counter",
+	     "Connections closed for a request that did not come to its end.",
+	     c->connections_overdue},
+	    {"leat_ingestd_connections_evicted_total", "counter",
+	     "Connections closed to make room for others.",
+	     c->connections_evicted},
+	    {"leat_ingestd_unauthorized_total", "counter",
+	     "Requests without a good token.", c->unauthorized},
 	};
 	bool up = m->upstream->state == UPSTREAM_OPEN;
 	int rc = 0;
@@ -288,6 +336,8 @@ metrics_render(const struct metrics *m, struct buf *out)
 		    "leat_ingestd_responses_total{code=\"4xx\"} %" PRIu64 "\n"
 		    "leat_ingestd_responses_total{code=\"503\"} %" PRIu64 "\n",
 		    c->responses_2xx, c->responses_4xx, c->responses_503);
+	if (rc == 0)
+		rc = add_tokens(out, m->tokens);
 	if (rc == 0)
 		rc = add_head(out, "leat_up", "gauge",
 		              "1 while the daemon can be reached.");
@@ -341,9 +391,10 @@ metrics_send_stats(struct metrics *m)
 void
 metrics_open(struct metrics *m, uv_loop_t *loop,
              const struct counters *counters, const struct budget *budget,
-             struct upstream *upstream)
+             struct upstream *upstream, const struct tokens *tokens)
 {
 	*m = (struct metrics){.counters = counters,
+	                      .tokens = tokens,
 	                      .budget = budget,
 	                      .upstream = upstream,
 	                      .loop = loop};

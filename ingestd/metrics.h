@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "ingestd/budget.h"
+#include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
 #include "libbase/buf.h"
 
@@ -23,7 +24,10 @@ struct counters {
 	uint64_t responses_2xx;
 	uint64_t responses_4xx;
 	uint64_t responses_503;
-	uint64_t connections; /* open now */
+	uint64_t unauthorized; /* requests answered with 401 */
+	uint64_t connections;  /* open now */
+	uint64_t connections_overdue;
+	uint64_t connections_evicted;
 };
 
 /* Somebody who waits for an answer; lies in the waiter's own memory. */
@@ -35,6 +39,7 @@ struct metrics_waiter {
 struct metrics {
 	const struct counters *counters;
 	const struct budget *budget;
+	const struct tokens *tokens;
 	struct upstream *upstream;
 	uv_loop_t *loop;
 	uv_timer_t timeout;
@@ -46,7 +51,7 @@ struct metrics {
 
 void metrics_open(struct metrics *m, uv_loop_t *loop,
                   const struct counters *counters, const struct budget *budget,
-                  struct upstream *upstream);
+                  struct upstream *upstream, const struct tokens *tokens);
 
 /* Wake all waiters and let go of the loop's handle; then metrics_fini. */
 void metrics_close(struct metrics *m);

@@ -2,6 +2,7 @@
 #include "ingestd/replies.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libbase/base.h"
@@ -14,6 +15,24 @@ static const struct {
 	const char *header, *value; /* may be NULL */
 } fixed[] = {
     [REPLY_OK] = {MHD_HTTP_OK, "{\"status\":\"ok\"}\n", NULL, NULL},
+    [REPLY_PREFLIGHT] = {MHD_HTTP_NO_CONTENT, "", NULL, NULL},
+    [REPLY_UNAUTHORIZED] = {MHD_HTTP_UNAUTHORIZED,
+                            "{\"error\":\"unauthorized\",\"reason\":"
+                            "\"a token is needed\"}\n",
+                            MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                            "Bearer realm=\"leat\", "
+                            "Basic realm=\"leat\", charset=\"UTF-8\""},
+    [REPLY_FORBIDDEN] = {MHD_HTTP_FORBIDDEN,
+                         "{\"error\":\"forbidden\",\"reason\":"
+                         "\"the token is not for this\"}\n",
+                         NULL, NULL},
+    [REPLY_ORIGIN] = {MHD_HTTP_FORBIDDEN,
+                      "{\"error\":\"forbidden\",\"reason\":"
+                      "\"the origin is not in cors_origins\"}\n",
+                      NULL, NULL},
+    [REPLY_LIMITED] = {MHD_HTTP_TOO_MANY_REQUESTS,
+                       "{\"error\":\"rate limit\"}\n",
+                       MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_S},
     [REPLY_NOT_FOUND] = {MHD_HTTP_NOT_FOUND, "{\"error\":\"not found\"}\n",
                          NULL, NULL},
     [REPLY_POST_ONLY] = {MHD_HTTP_METHOD_NOT_ALLOWED,
@@ -95,13 +114,14 @@ reply_fixed(enum fixed_reply reply)
 }
 
 struct MHD_Response *
-reply_of(unsigned status, const void *text, size_t n, bool prometheus)
+reply_of(const void *text, size_t n, bool prometheus, unsigned retry_after_s)
 {
 	const char *type =
 	    prometheus ? "text/plain; version=0.0.4" : "application/json";
+	char seconds[16];
 
-	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-		return response(text, n, type, MHD_HTTP_HEADER_RETRY_AFTER,
-		                RETRY_AFTER_S);
-	return response(text, n, type, NULL, NULL);
+	if (retry_after_s == 0)
+		return response(text, n, type, NULL, NULL);
+	(void)snprintf(seconds, sizeof seconds, "%u", retry_after_s);
+	return response(text, n, type, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
 }

@@ -13,6 +13,11 @@
 /* Answers whose text never changes; made once. */
 enum fixed_reply {
 	REPLY_OK,
+	REPLY_PREFLIGHT,
+	REPLY_UNAUTHORIZED,
+	REPLY_FORBIDDEN,
+	REPLY_ORIGIN,
+	REPLY_LIMITED, /* its real text says for how long */
 	REPLY_NOT_FOUND,
 	REPLY_POST_ONLY,
 	REPLY_GET_ONLY,
@@ -36,9 +41,10 @@ struct MHD_Response *reply_fixed(enum fixed_reply reply);
 
 /*
  * A response of text, which must outlive it: JSON, or the text format of
- * Prometheus.  503 says when to come again.  Returns NULL when out of memory.
+ * Prometheus.  retry_after_s, unless 0, says when to come again.  Returns
+ * NULL when out of memory.
  */
-struct MHD_Response *reply_of(unsigned status, const void *text, size_t n,
-                              bool prometheus);
+struct MHD_Response *reply_of(const void *text, size_t n, bool prometheus,
+                              unsigned retry_after_s);
 
 #endif

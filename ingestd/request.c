@@ -4,10 +4,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "ingestd/auth.h"
+#include "ingestd/cors.h"
+#include "libbase/clock.h"
 
 /*
  * Requests over are kept, with the memory of their bodies, so that a busy
@@ -18,7 +24,11 @@
 #define SPARE_COUNT_MAX 1024
 
 #define SPARE_ANSWER_MAX (16 * KIB)
-#define ANSWER_MAX_BYTES (512 * KIB)
+#define OVERLOADED_RETRY_S 1
+#define ANSWER_MAX_BYTES (1 * MIB) /* /metrics with TOKENS_MAX tokens */
+
+/* A body is given so much at once; more as it comes, not as announced. */
+#define BODY_FIRST_MAX (256 * KIB)
 
 enum route {
 	ROUTE_NONE,
@@ -46,12 +56,16 @@ struct request {
 	enum encoding encoding;
 	bool ndjson;
 	bool partial;
-	size_t received; /* bytes of the body */
-	size_t charged;  /* of them, to the budget */
+	bool preflight;
+	const char *origin;  /* header; NULL without cors_origins */
+	struct token *token; /* a reference; NULL: nobody in particular */
+	size_t received;     /* bytes of the body */
+	size_t charged;      /* of them, to the budget */
 	struct buf body;
 	uint64_t accepted, rejected;
 	unsigned status;
-	struct buf details; /* of an answer: members of a JSON object */
+	unsigned retry_after_s; /* of the answer; 0: none */
+	struct buf details;     /* of an answer: members of a JSON object */
 	struct buf answer;
 	struct metrics_waiter waiter;
 };
@@ -82,6 +96,10 @@ request_new(struct requests *all, struct MHD_Connection *c)
 	rq->c = c;
 	rq->phase = PHASE_BODY;
 	rq->route = ROUTE_NONE;
+	rq->preflight = false;
+	rq->origin = NULL;
+	rq->token = NULL;
+	rq->retry_after_s = 0;
 	rq->received = rq->charged = 0;
 	rq->accepted = rq->rejected = 0;
 	return rq;
@@ -111,6 +129,8 @@ requests_on_completed(void *arg, void *request)
 
 	assert(rq->phase != PHASE_WAITING); /* its ticket points here */
 	uncharge(rq);
+	token_unref(rq->token);
+	rq->token = NULL;
 	if (rq->body.cap > SPARE_BODY_MAX)
 		buf_fini(&rq->body);
 	if (rq->answer.cap > SPARE_ANSWER_MAX)
@@ -143,30 +163,48 @@ static enum MHD_Result
 queue(struct request *rq, unsigned status, struct MHD_Response *r)
 {
 	count_response(rq->all->counters, status);
+	if (rq->token && status >= 400 && status < 500)
+		rq->token->refused++;
 	rq->phase = PHASE_OVER;
 	return MHD_queue_response(rq->c, status, r);
+}
+
+/* The same, of a response that is this request's own; lets go of it. */
+static enum MHD_Result
+queue_own(struct request *rq, unsigned status, struct MHD_Response *r)
+{
+	enum MHD_Result ok = r ? MHD_YES : MHD_NO;
+
+	if (ok == MHD_YES && rq->origin)
+		ok = cors_add(r, rq->all->settings->cors_origins, rq->origin,
+		              rq->preflight);
+	if (ok == MHD_YES)
+		ok = queue(rq, status, r);
+	if (r)
+		MHD_destroy_response(r);
+	return ok;
 }
 
 static enum MHD_Result
 send_fixed(struct request *rq, enum fixed_reply reply)
 {
-	return queue(rq, reply_status(reply), rq->all->fixed[reply]);
+	unsigned status = reply_status(reply);
+
+	if (rq->origin)
+		return queue_own(rq, status, reply_fixed(reply));
+	return queue(rq, status, rq->all->fixed[reply]);
 }
 
 /* The answer that stands in the request. */
 static enum MHD_Result
 send_answer(struct request *rq)
 {
-	struct MHD_Response *r;
-	enum MHD_Result ok;
-
-	r = reply_of(rq->status, rq->answer.data, rq->answer.len,
-	             rq->route == ROUTE_METRICS);
-	if (!r)
-		return MHD_NO;
-	ok = queue(rq, rq->status, r);
-	MHD_destroy_response(r);
-	return ok;
+	if (rq->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+		rq->retry_after_s = OVERLOADED_RETRY_S;
+	return queue_own(rq, rq->status,
+	                 reply_of(rq->answer.data, rq->answer.len,
+	                          rq->route == ROUTE_METRICS,
+	                          rq->retry_after_s));
 }
 
 /*
@@ -197,6 +235,19 @@ answer_overloaded(struct request *rq, const char *why)
 {
 	return answer(rq, MHD_HTTP_SERVICE_UNAVAILABLE,
 	              write_overloaded(&rq->answer, why));
+}
+
+/* n events would be too many now: say when they would not. */
+static enum MHD_Result
+answer_limited(struct request *rq, uint64_t n)
+{
+	rq->retry_after_s = token_wait_s(rq->token, n, clock_mono_ms());
+	return answer(rq, MHD_HTTP_TOO_MANY_REQUESTS,
+	              buf_addf(&rq->answer,
+	                       "{\"error\":\"rate limit\",\"rate\":%" PRId64
+	                       ",\"burst\":%" PRId64 ",\"retry_after_s\":%u}\n",
+	                       rq->token->rate, rq->token->burst,
+	                       rq->retry_after_s));
 }
 
 /* {"accepted":N[,"offset":O][,details]} */
@@ -244,6 +295,7 @@ suspend(struct request *rq)
 {
 	rq->phase = PHASE_WAITING;
 	rq->all->suspended++;
+	http_phase(rq->all->http, rq->c, PLACE_WAITING);
 	MHD_suspend_connection(rq->c);
 }
 
@@ -252,6 +304,7 @@ resume(struct request *rq)
 {
 	rq->phase = PHASE_ANSWER;
 	rq->all->suspended--;
+	http_phase(rq->all->http, rq->c, PLACE_BUSY);
 	http_resume(rq->all->http, rq->c);
 }
 
@@ -263,6 +316,8 @@ request_on_done(void *owner, int rc, uint64_t offset)
 
 	if (rc == 0) {
 		counters->accepted_events += rq->accepted;
+		if (rq->token)
+			rq->token->events += rq->accepted;
 		rq->status = MHD_HTTP_ACCEPTED;
 		rc = write_accepted(rq, true, offset);
 	} else {
@@ -391,6 +446,63 @@ framing_is_sound(struct request *rq)
 	return lengths <= 1;
 }
 
+/* Who sends. */
+
+/* The token in the URL, for pages; only of those that are public. */
+static struct token *
+token_of_url(struct request *rq)
+{
+	const char *secret =
+	    MHD_lookup_connection_value(rq->c, MHD_GET_ARGUMENT_KIND, "token");
+	struct token *token;
+
+	if (!secret || strlen(secret) > AUTH_SECRET_MAX)
+		return NULL;
+	token = tokens_find(rq->all->tokens, secret, strlen(secret));
+	return token && token->is_public ? token : NULL;
+}
+
+static void
+log_unauthorized(struct request *rq)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(rq->c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	char address[64] = "?";
+	unsigned held;
+
+	rq->all->counters->unauthorized++;
+	if (!log_allow(&rq->all->unauthorized_log, &held))
+		return;
+	if (info && info->client_addr)
+		(void)getnameinfo(info->client_addr,
+		                  sizeof(struct sockaddr_in6), address,
+		                  sizeof address, NULL, 0, NI_NUMERICHOST);
+	log_warn("unauthorized address=%s held=%u", address, held);
+}
+
+/* Returns REPLY_OK, or why the request is refused. */
+static enum fixed_reply
+authorize(struct request *rq)
+{
+	const struct settings *s = rq->all->settings;
+	const char *given = header(rq, MHD_HTTP_HEADER_AUTHORIZATION);
+	bool metrics = rq->route == ROUTE_METRICS;
+	struct token *token;
+
+	if (rq->all->tokens->count == 0 || (metrics && s->metrics_open))
+		return REPLY_OK;
+	token = given ? auth_find(rq->all->tokens, given) : token_of_url(rq);
+	if (!token) {
+		if (!given && !metrics && s->allow_anonymous)
+			return REPLY_OK;
+		log_unauthorized(rq);
+		return REPLY_UNAUTHORIZED;
+	}
+	rq->token = token_ref(token);
+	token->requests++;
+	return token->for_metrics == metrics ? REPLY_OK : REPLY_FORBIDDEN;
+}
+
 static void
 refuse(struct request *rq, enum fixed_reply why)
 {
@@ -419,6 +531,8 @@ static void
 begin_events(struct request *rq, const char *method, uint64_t announced)
 {
 	const struct settings *s = rq->all->settings;
+	size_t first =
+	    announced < BODY_FIRST_MAX ? (size_t)announced : BODY_FIRST_MAX;
 	const char *why;
 
 	if (strcmp(method, MHD_HTTP_METHOD_POST) != 0) {
@@ -439,8 +553,10 @@ begin_events(struct request *rq, const char *method, uint64_t announced)
 	else if (!upstream_takes(rq->all->upstream, &why))
 		refuse(rq, REPLY_UNAVAILABLE);
 	else if (announced > budget_left(rq->all->budget) ||
-	         buf_reserve(&rq->body, (size_t)announced + JSON_PADDING) < 0)
+	         buf_reserve(&rq->body, first + JSON_PADDING) < 0)
 		refuse(rq, REPLY_OVERLOADED);
+	else if (rq->token && !token_may(rq->token, clock_mono_ms()))
+		refuse(rq, REPLY_LIMITED);
 }
 
 static void
@@ -449,6 +565,53 @@ begin_get(struct request *rq, const char *method)
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
 	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		refuse(rq, REPLY_GET_ONLY);
+}
+
+/*
+ * What a page's browser asks first, always without a token.  Returns whether
+ * it is that, or refused.
+ */
+static bool
+begin_of_page(struct request *rq, const char *method)
+{
+	const struct settings *s = rq->all->settings;
+
+	if (!s->cors_origins[0])
+		return false;
+	rq->origin = header(rq, MHD_HTTP_HEADER_ORIGIN);
+	if (!rq->origin)
+		return false;
+	if (!cors_allows(s->cors_origins, rq->origin)) {
+		refuse(rq, REPLY_ORIGIN);
+		return true;
+	}
+	rq->preflight =
+	    strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0 &&
+	    header(rq, MHD_HTTP_HEADER_ACCESS_CONTROL_REQUEST_METHOD);
+	if (rq->preflight)
+		refuse(rq, REPLY_PREFLIGHT); /* its answer, body or not */
+	return rq->preflight;
+}
+
+static void
+begin_route(struct request *rq, const char *method, uint64_t announced)
+{
+	enum fixed_reply why = REPLY_OK;
+
+	if (rq->route == ROUTE_NONE) {
+		refuse(rq, REPLY_NOT_FOUND);
+		return;
+	}
+	if (rq->route == ROUTE_EVENTS && begin_of_page(rq, method))
+		return;
+	if (rq->route == ROUTE_EVENTS || rq->route == ROUTE_METRICS)
+		why = authorize(rq);
+	if (why != REPLY_OK)
+		refuse(rq, why);
+	else if (rq->route == ROUTE_EVENTS)
+		begin_events(rq, method, announced);
+	else
+		begin_get(rq, method);
 }
 
 static enum MHD_Result
@@ -468,12 +631,10 @@ begin(struct request *rq, const char *url, const char *method)
 		return send_fixed(rq, REPLY_FRAMING);
 
 	rq->route = route_of(url);
-	if (rq->route == ROUTE_EVENTS)
-		begin_events(rq, method, announced);
-	else if (rq->route == ROUTE_NONE)
-		refuse(rq, REPLY_NOT_FOUND);
-	else
-		begin_get(rq, method);
+	begin_route(rq, method, announced);
+	/* Who may not send keeps no place with it: see places.h. */
+	if (rq->phase == PHASE_BODY)
+		http_phase(rq->all->http, rq->c, PLACE_BUSY);
 
 	/* A client that asked before sending is spared the sending. */
 	if (rq->phase == PHASE_DISCARD && rq->refusal != REPLY_UNAVAILABLE &&
@@ -511,7 +672,8 @@ end_events(struct request *rq)
 	struct accept_body body = {.bytes = &rq->body,
 	                           .encoding = rq->encoding,
 	                           .ndjson = rq->ndjson,
-	                           .partial = rq->partial};
+	                           .partial = rq->partial,
+	                           .token = rq->token};
 	enum accept_result result;
 	const char *why;
 
@@ -538,6 +700,8 @@ end_events(struct request *rq)
 		return send_fixed(rq, REPLY_TOO_MANY);
 	case ACCEPT_OVERLOADED:
 		return send_fixed(rq, REPLY_OVERLOADED);
+	case ACCEPT_LIMITED:
+		return answer_limited(rq, rq->accepted);
 	}
 	return MHD_NO;
 }
@@ -572,6 +736,8 @@ end(struct request *rq)
 	const char *why = "starting";
 
 	if (rq->phase == PHASE_DISCARD) {
+		if (rq->refusal == REPLY_LIMITED)
+			return answer_limited(rq, 1);
 		if (rq->refusal != REPLY_UNAVAILABLE)
 			return send_fixed(rq, rq->refusal);
 		(void)upstream_takes(rq->all->upstream, &why);
@@ -629,6 +795,8 @@ requests_on_request(void *arg, struct MHD_Connection *c, const char *url,
 int
 requests_open(struct requests *rs)
 {
+	rs->unauthorized_log =
+	    (struct log_limit){.interval_ms = 60000, .burst = 10};
 	for (int i = 0; i < REPLY_COUNT; i++) {
 		rs->fixed[i] = reply_fixed((enum fixed_reply)i);
 		if (!rs->fixed[i])

@@ -21,7 +21,9 @@
 #include "ingestd/metrics.h"
 #include "ingestd/replies.h"
 #include "ingestd/settings.h"
+#include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
+#include "libbase/log.h"
 
 struct request;
 
@@ -34,6 +36,8 @@ struct requests {
 	struct metrics *metrics;
 	struct budget *budget;
 	struct counters *counters;
+	const struct tokens *tokens;
+	struct log_limit unauthorized_log;
 	bool stopping; /* no further events are taken */
 
 	struct MHD_Response *fixed[REPLY_COUNT];

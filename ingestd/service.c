@@ -36,7 +36,10 @@ struct service {
 	struct metrics metrics;
 	struct http http;
 	struct requests requests;
-	uv_signal_t term, interrupt;
+	struct tokens tokens;
+	struct tls tls;
+	const struct settings *settings;
+	uv_signal_t term, interrupt, hangup;
 	uv_timer_t stats;
 	uv_timer_t drain;
 	uint64_t drain_ms;
@@ -66,6 +69,8 @@ on_stats(uv_timer_t *timer)
 	struct service *s = timer->data;
 
 	s->counters.connections = http_connections(&s->http);
+	s->counters.connections_overdue = s->http.places.overdue;
+	s->counters.connections_evicted = s->http.places.evicted;
 	metrics_send_stats(&s->metrics);
 }
 
@@ -98,20 +103,65 @@ on_signal(uv_signal_t *handle, int signum)
 		(void)uv_timer_start(&s->drain, on_drained, s->drain_ms, 0);
 }
 
-/* As many descriptors as the settings ask for, if the system lets us. */
+/* A file that is bad leaves what was read before in force. */
+static int
+load_files(struct service *s)
+{
+	char tokens_error[TOKENS_ERROR_TEXT], tls_error[TLS_ERROR_TEXT];
+	const struct settings *c = s->settings;
+	int rc = 0, tls_rc = 0;
+
+	if (c->tokens_file[0])
+		rc = tokens_load(&s->tokens, c->tokens_file, tokens_error);
+	if (rc < 0)
+		log_error("cannot load the tokens err=%s",
+		          log_quote(tokens_error));
+	if (c->tls_certificate[0])
+		tls_rc = tls_load(&s->tls, c->tls_certificate, c->tls_key,
+		                  tls_error);
+	if (tls_rc < 0)
+		log_error("cannot load the certificate err=%s",
+		          log_quote(tls_error));
+	return rc < 0 ? rc : tls_rc;
+}
+
 static void
+on_hangup(uv_signal_t *handle, int signum)
+{
+	struct service *s = handle->data;
+
+	(void)signum;
+	if (load_files(s) < 0)
+		log_warn("reload incomplete: what was refused stays as it was");
+	else
+		log_info("reloaded tokens=%zu tls=%s", s->tokens.count,
+		         s->tls.newest ? "yes" : "no");
+}
+
+/*
+ * As many descriptors as the settings ask for, if the system lets us.
+ * Returns the most connections that there are descriptors for.
+ */
+static unsigned
 raise_fd_limit(const struct settings *settings)
 {
 	struct rlimit limit;
 	rlim_t want = (rlim_t)settings->max_connections + OTHER_FDS;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
-		return;
+		return (unsigned)settings->max_connections;
 	limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
-		log_warn("fewer descriptors than max_connections needs "
-		         "limit=%" PRIu64 " need=%" PRIu64,
-		         (uint64_t)limit.rlim_cur, (uint64_t)want);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		(void)getrlimit(RLIMIT_NOFILE, &limit); /* worked before */
+	if (limit.rlim_cur >= want)
+		return (unsigned)settings->max_connections;
+	log_warn("fewer descriptors than max_connections needs "
+	         "limit=%" PRIu64 " need=%" PRIu64,
+	         (uint64_t)limit.rlim_cur, (uint64_t)want);
+	/* Room is made before this limit is met, not after. */
+	return limit.rlim_cur > 2 * OTHER_FDS
+	           ? (unsigned)limit.rlim_cur - OTHER_FDS
+	           : OTHER_FDS;
 }
 
 static void
@@ -120,14 +170,16 @@ open_handles(struct service *s)
 	/* None of these can fail. */
 	(void)uv_signal_init(&s->loop, &s->term);
 	(void)uv_signal_init(&s->loop, &s->interrupt);
+	(void)uv_signal_init(&s->loop, &s->hangup);
 	(void)uv_timer_init(&s->loop, &s->stats);
 	(void)uv_timer_init(&s->loop, &s->drain);
-	s->term.data = s->interrupt.data = s;
+	s->term.data = s->interrupt.data = s->hangup.data = s;
 	s->stats.data = s->drain.data = s;
 }
 
 static int
-open_parts(struct service *s, const struct settings *settings)
+open_parts(struct service *s, const struct settings *settings,
+           unsigned max_connections)
 {
 	const struct upstream_conf upstream_conf = {
 	    .socket = settings->socket,
@@ -150,13 +202,17 @@ open_parts(struct service *s, const struct settings *settings)
 	s->requests.metrics = &s->metrics;
 	s->requests.budget = &s->budget;
 	s->requests.counters = &s->counters;
+	s->requests.tokens = &s->tokens;
 	metrics_open(&s->metrics, &s->loop, &s->counters, &s->budget,
-	             &s->upstream);
-	rc = requests_open(&s->requests);
+	             &s->upstream, &s->tokens);
+	rc = load_files(s);
+	if (rc == 0)
+		rc = requests_open(&s->requests);
 	if (rc == 0)
 		rc = accept_open(&s->accept, settings, &s->upstream);
 	if (rc == 0)
-		rc = http_open(&s->http, &s->loop, settings, &http_hooks);
+		rc = http_open(&s->http, &s->loop, settings, max_connections,
+		               s->tls.newest ? &s->tls : NULL, &http_hooks);
 	if (rc == 0)
 		rc = upstream_open(&s->upstream, &s->loop, &upstream_conf,
 		                   &upstream_hooks, &s->budget);
@@ -166,6 +222,8 @@ open_parts(struct service *s, const struct settings *settings)
 		rc = uv_signal_start(&s->term, on_signal, SIGTERM);
 	if (rc == 0)
 		rc = uv_signal_start(&s->interrupt, on_signal, SIGINT);
+	if (rc == 0)
+		rc = uv_signal_start(&s->hangup, on_hangup, SIGHUP);
 	return rc;
 }
 
@@ -181,6 +239,7 @@ close_parts(struct service *s)
 	http_close(&s->http);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
+	uv_close((uv_handle_t *)&s->hangup, NULL);
 	uv_close((uv_handle_t *)&s->stats, NULL);
 	uv_close((uv_handle_t *)&s->drain, NULL);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
@@ -188,27 +247,32 @@ close_parts(struct service *s)
 	metrics_fini(&s->metrics);
 	accept_close(&s->accept);
 	requests_close(&s->requests);
+	tokens_free(&s->tokens);
+	tls_free(&s->tls);
 }
 
 int
 service_run(const struct settings *settings)
 {
 	static struct service s; /* large, and one of its kind */
+	unsigned max_connections;
 	int rc = uv_loop_init(&s.loop);
 
 	if (rc < 0)
 		return rc;
 	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	(void)signal(SIGPIPE, SIG_IGN);
-	raise_fd_limit(settings);
+	max_connections = raise_fd_limit(settings);
+	s.settings = settings;
 	s.budget.max_bytes = (size_t)settings->max_pending_bytes;
 	s.drain_ms = (uint64_t)settings->drain_ms;
 	s.http.listen_fd = s.http.halfclose.epoll_fd = -1;
 	open_handles(&s);
-	rc = open_parts(&s, settings);
+	rc = open_parts(&s, settings, max_connections);
 	if (rc == 0) {
-		log_info("ready address=%s port=%u", s.http.address,
-		         s.http.port);
+		log_info("ready address=%s port=%u tls=%s tokens=%zu",
+		         s.http.address, s.http.port,
+		         s.tls.newest ? "yes" : "no", s.tokens.count);
 		(void)uv_run(&s.loop, UV_RUN_DEFAULT);
 	}
 	close_parts(&s);

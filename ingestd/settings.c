@@ -1,9 +1,14 @@
 /* settings - see settings.h. */
 #include "ingestd/settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
+#include "ingestd/cors.h"
+#include "ingestd/tls.h"
+#include "ingestd/tokens.h"
 #include "libbase/log.h"
 #include "libproto/event.h"
 
@@ -25,6 +30,20 @@ static const struct conf_key ingestd_keys[] = {
      "Address to listen at; :: or 0.0.0.0 for all."},
     {"port", CONF_INT, AT(port), "8080", 0, 65535, NULL,
      "TCP port; 0 takes a free one and says which."},
+    {"tokens_file", CONF_TEXT, AT(tokens_file), "", 0, 1000, NULL,
+     "File of the tokens that may send; empty: anybody may who reaches the "
+     "port, which must then be a loopback one."},
+    {"allow_anonymous", CONF_BOOL, AT(allow_anonymous), "no", 0, 0, NULL,
+     "Take events without a token, wherever it listens."},
+    {"metrics_open", CONF_BOOL, AT(metrics_open), "no", 0, 0, NULL,
+     "Show /metrics without a token, though there are tokens."},
+    {"cors_origins", CONF_TEXT, AT(cors_origins), "", 0, 1000, NULL,
+     "Origins of the web pages that may send, with spaces between; * for "
+     "all; empty: no CORS."},
+    {"tls_certificate", CONF_TEXT, AT(tls_certificate), "", 0, 1000, NULL,
+     "PEM file with the certificate and its chain; empty: plain HTTP."},
+    {"tls_key", CONF_TEXT, AT(tls_key), "", 0, 1000, NULL,
+     "PEM file with its private key."},
     {"max_body_bytes", CONF_SIZE, AT(max_body_bytes), "8M", 1024, 64 << 20,
      NULL, "Largest request body, also after unpacking."},
     {"max_event_bytes", CONF_SIZE, AT(max_event_bytes), "64K", 256,
@@ -41,6 +60,9 @@ static const struct conf_key ingestd_keys[] = {
     {"idle_timeout_ms", CONF_INT, AT(idle_timeout_ms), "75000", 1000, 86400000,
      NULL,
      "Close a connection that sends nothing for so long (whole seconds)."},
+    {"request_timeout_ms", CONF_INT, AT(request_timeout_ms), "60000", 100,
+     86400000, NULL,
+     "Longest time for a body to come, or for an answer to be taken."},
     {"append_timeout_ms", CONF_INT, AT(append_timeout_ms), "10000", 10, 600000,
      NULL, "Longest wait for durability; after it the answer is 503."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
@@ -52,11 +74,78 @@ static const struct conf_key ingestd_keys[] = {
     {0},
 };
 
+static bool
+is_loopback(const char *address)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, address, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+	return inet_pton(AF_INET6, address, &v6) == 1 &&
+	       (IN6_IS_ADDR_LOOPBACK(&v6) ||
+	        (IN6_IS_ADDR_V4MAPPED(&v6) &&
+	         v6.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+/* Nobody sends from elsewhere without a token, unless that is wished. */
+static int
+check_tokens(const struct settings *s)
+{
+	char error[TOKENS_ERROR_TEXT];
+	struct tokens tokens = {0};
+
+	if (s->tokens_file[0]) {
+		if (tokens_load(&tokens, s->tokens_file, error) < 0) {
+			log_error("settings refused: [ingestd] tokens_file: %s",
+			          error);
+			return -EINVAL;
+		}
+		tokens_free(&tokens);
+		return 0;
+	}
+	if (s->allow_anonymous || is_loopback(s->listen))
+		return 0;
+	log_error("settings refused: [ingestd] listen = %s: whoever reaches "
+	          "it could send; set tokens_file (`leat token NAME` makes a "
+	          "token), or listen = 127.0.0.1, or allow_anonymous = yes",
+	          s->listen);
+	return -EINVAL;
+}
+
+static int
+check_tls(const struct settings *s)
+{
+	char error[TLS_ERROR_TEXT] = "tls_certificate and tls_key go together";
+	struct tls tls = {0};
+
+	if (!s->tls_certificate[0] && !s->tls_key[0])
+		return 0;
+	if (s->tls_certificate[0] && s->tls_key[0] &&
+	    tls_load(&tls, s->tls_certificate, s->tls_key, error) == 0) {
+		tls_free(&tls);
+		return 0;
+	}
+	log_error("settings refused: [ingestd] tls: %s", error);
+	return -EINVAL;
+}
+
+static int
+check_cors(const struct settings *s)
+{
+	const char *why = cors_check(s->cors_origins);
+
+	if (!why)
+		return 0;
+	log_error("settings refused: [ingestd] cors_origins = %s: %s",
+	          s->cors_origins, why);
+	return -EINVAL;
+}
+
 /* The largest request must fit the budget, or it could never be taken. */
 static int
-validate(void *arg)
+check_budget(const struct settings *s)
 {
-	const struct settings *s = arg;
 	int64_t need =
 	    2 * s->max_body_bytes + EVENT_EXTRA_BYTES * s->max_request_events;
 
@@ -68,6 +157,17 @@ validate(void *arg)
 	          "max_request_events",
 	          s->max_pending_bytes, need, EVENT_EXTRA_BYTES);
 	return -EINVAL;
+}
+
+static int
+validate(void *arg)
+{
+	const struct settings *s = arg;
+	int rc = check_budget(s);
+
+	rc = rc < 0 ? rc : check_tokens(s);
+	rc = rc < 0 ? rc : check_tls(s);
+	return rc < 0 ? rc : check_cors(s);
 }
 
 void

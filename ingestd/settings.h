@@ -12,9 +12,14 @@
 enum unknown_fields { UNKNOWN_REJECT, UNKNOWN_IGNORE };
 
 struct settings {
-	char *socket; /* batchd's */
-	char *listen; /* address, numeric */
-	int64_t port; /* 0: any free one */
+	char *socket;      /* batchd's */
+	char *listen;      /* address, numeric */
+	int64_t port;      /* 0: any free one */
+	char *tokens_file; /* empty: no tokens */
+	bool allow_anonymous;
+	bool metrics_open;
+	char *cors_origins;
+	char *tls_certificate, *tls_key; /* both empty: plain HTTP */
 	int64_t max_body_bytes;
 	int64_t max_event_bytes;
 	int64_t max_request_events;
@@ -22,6 +27,7 @@ struct settings {
 	int64_t max_header_bytes;
 	int64_t max_connections;
 	int64_t idle_timeout_ms;
+	int64_t request_timeout_ms;
 	int64_t append_timeout_ms;
 	int64_t drain_ms;
 	int unknown_fields; /* enum unknown_fields */

@@ -1,0 +1,90 @@
+/* token - see token.h. */
+#include "leat/token.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <nettle/base64.h>
+#include <nettle/sha2.h>
+
+#include "libbase/log.h"
+
+#define NAME_MAX_BYTES 64 /* as ingestd reads it */
+#define PREFIX "leat_"    /* for people, and for those who search for leaks */
+#define RANDOM_BYTES 32
+
+/* Room for prefix, packed bytes and NUL. */
+#define TOKEN_BYTES (sizeof PREFIX + BASE64_ENCODE_RAW_LENGTH(RANDOM_BYTES))
+
+static int
+make_secret(char out[TOKEN_BYTES])
+{
+	uint8_t bytes[RANDOM_BYTES];
+	char packed[BASE64_ENCODE_RAW_LENGTH(RANDOM_BYTES)];
+	struct base64_encode_ctx ctx;
+	size_t n;
+
+	if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+		return -errno;
+	base64url_encode_init(&ctx);
+	n = base64_encode_update(&ctx, packed, sizeof bytes, bytes);
+	n += base64_encode_final(&ctx, packed + n);
+	while (n > 0 && packed[n - 1] == '=')
+		n--; /* padding says nothing */
+	(void)snprintf(out, TOKEN_BYTES, PREFIX "%.*s", (int)n, packed);
+	explicit_bzero(bytes, sizeof bytes);
+	explicit_bzero(packed, sizeof packed);
+	return 0;
+}
+
+static void
+print_line(const char *name, const char *secret)
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	struct sha256_ctx ctx;
+
+	sha256_init(&ctx);
+	sha256_update(&ctx, strlen(secret), (const uint8_t *)secret);
+	sha256_digest(&ctx, sizeof digest, digest);
+	printf("%s sha256:", name);
+	for (size_t i = 0; i < sizeof digest; i++)
+		printf("%02x", digest[i]);
+	printf("\n");
+}
+
+int
+token_make(const char *name)
+{
+	char secret[TOKEN_BYTES];
+	size_t n = strlen(name);
+	int rc;
+
+	if (n < 1 || n > NAME_MAX_BYTES ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                 "0123456789._-") < n) {
+		log_error("a name has 1 to %d of a-z, A-Z, 0-9, '.', '_' and "
+		          "'-' name=%s",
+		          NAME_MAX_BYTES, log_quote(name));
+		return EXIT_CONFIG;
+	}
+	rc = make_secret(secret);
+	if (rc < 0) {
+		log_error("no random bytes err=%s", log_quote(strerror(-rc)));
+		return EXIT_FAILURE;
+	}
+	print_line(name, secret);
+	rc = fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS
+	                                            : EXIT_FAILURE;
+	/* A token whose line is not in the file is of no use. */
+	if (rc == EXIT_SUCCESS)
+		(void)fprintf(stderr,
+		              "token for %s, shown only this once:\n%s\n", name,
+		              secret);
+	else
+		log_error("cannot write the line");
+	explicit_bzero(secret, sizeof secret);
+	return rc;
+}
