@@ -218,6 +218,92 @@ disk_real_open(struct disk_real *d, const char *path)
 	return rc;
 }
 
+/* --- to look only --- */
+
+static int
+look_open(struct disk *d, const char *name, bool create)
+{
+	int fd =
+	    create ? -1
+		   : openat(dir_of(d), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (create)
+		return -EROFS;
+	return fd < 0 ? -errno : fd;
+}
+
+static ssize_t
+look_pwrite(struct disk *d, int file, const void *buf, size_t n, uint64_t at)
+{
+	(void)d;
+	(void)file;
+	(void)buf;
+	(void)n;
+	(void)at;
+	return -EROFS;
+}
+
+static int
+look_sync(struct disk *d, int file)
+{
+	(void)d;
+	(void)file;
+	return 0;
+}
+
+static int
+look_change_size(struct disk *d, int file, uint64_t bytes)
+{
+	(void)d;
+	(void)file;
+	(void)bytes;
+	return -EROFS;
+}
+
+static int
+look_rename(struct disk *d, const char *from, const char *to)
+{
+	(void)d;
+	(void)from;
+	(void)to;
+	return -EROFS;
+}
+
+static int
+look_change_name(struct disk *d, const char *name)
+{
+	(void)d;
+	(void)name;
+	return -EROFS;
+}
+
+static const struct disk look_functions = {
+    .open = look_open,
+    .close = real_close,
+    .pread = real_pread,
+    .pwrite = look_pwrite,
+    .sync = look_sync,
+    .truncate = look_change_size,
+    .allocate = look_change_size,
+    .drop_cache = look_sync,
+    .will_need = real_will_need,
+    .size = real_size,
+    .rename = look_rename,
+    .unlink = look_change_name,
+    .mkdir = look_change_name,
+    .sync_dir = look_change_name,
+    .list = real_list,
+    .free_bytes = real_free_bytes,
+};
+
+int
+disk_real_open_read(struct disk_real *d, const char *path)
+{
+	*d = (struct disk_real){.disk = look_functions, .dir = -1, .lock = -1};
+	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return d->dir < 0 ? -errno : 0;
+}
+
 void
 disk_real_close(struct disk_real *d)
 {

@@ -64,6 +64,13 @@ struct disk_real {
  */
 MUST_USE int disk_real_open(struct disk_real *d, const char *path);
 
+/*
+ * Open the folder at path to look only: without its lock, so also beside a
+ * batchd that runs.  What would change it is -EROFS, but for sync and
+ * drop_cache, which do nothing.  Returns 0 or -errno.
+ */
+MUST_USE int disk_real_open_read(struct disk_real *d, const char *path);
+
 /* Let go of the folder and its lock.  Safe on a failed open. */
 void disk_real_close(struct disk_real *d);
 

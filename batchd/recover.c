@@ -120,18 +120,6 @@ is_zero(struct disk *d, int file, uint64_t from, uint64_t to, bool *zero)
 	return 0;
 }
 
-/* The next valid record at or behind scan's place; as scan_resync. */
-static int
-next_valid(struct scan *scan, uint64_t offset, struct record *r)
-{
-	const uint8_t *body;
-	int rc = scan_peek(scan, r, &body);
-
-	if (rc == 0 && r->offset < offset)
-		rc = -EBADMSG;
-	return rc == -EBADMSG ? scan_resync(scan, offset, r) : rc;
-}
-
 /*
  * Walk the last segment.  Sets *end to the byte behind its last record and
  * s->next_offset to the offset behind it.
@@ -147,7 +135,7 @@ walk(struct store *s, const struct segment_info *last, int file, uint64_t *end)
 	s->next_offset = last->first_offset;
 	*end = SEGMENT_HEADER;
 	for (;;) {
-		rc = next_valid(&scan, s->next_offset, &r);
+		rc = scan_find(&scan, s->next_offset, &r);
 		/*
 		 * Nobody was told of a record behind a bad one unless a later
 		 * record says that it was synced: then the bad one is damage,
@@ -156,7 +144,7 @@ walk(struct store *s, const struct segment_info *last, int file, uint64_t *end)
 		while (rc == 0 && scan.at > *end &&
 		       r.durable <= s->next_offset) {
 			scan_next(&scan, &r);
-			rc = next_valid(&scan, s->next_offset, &r);
+			rc = scan_find(&scan, s->next_offset, &r);
 		}
 		if (rc < 0)
 			break;

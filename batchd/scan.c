@@ -129,3 +129,14 @@ scan_resync(struct scan *s, uint64_t offset, struct record *r)
 	}
 	return rc == -ENODATA ? -ENODATA : rc;
 }
+
+int
+scan_find(struct scan *s, uint64_t offset, struct record *r)
+{
+	const uint8_t *body;
+	int rc = scan_peek(s, r, &body);
+
+	if (rc == 0 && r->offset < offset)
+		rc = -EBADMSG;
+	return rc == -EBADMSG ? scan_resync(s, offset, r) : rc;
+}

@@ -45,6 +45,12 @@ void scan_next(struct scan *s, const struct record *r);
  */
 MUST_USE int scan_resync(struct scan *s, uint64_t offset, struct record *r);
 
+/*
+ * The next valid record of offset at least `offset`, at s->at or behind it;
+ * s->at moves there.  Returns as scan_resync.
+ */
+MUST_USE int scan_find(struct scan *s, uint64_t offset, struct record *r);
+
 /* The file may have grown since the window was read. */
 void scan_grown(struct scan *s);
 

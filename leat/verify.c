@@ -1,0 +1,441 @@
+/* verify - see verify.h. */
+#include "leat/verify.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batchd/cursor.h"
+#include "batchd/scan.h"
+#include "libbase/log.h"
+
+struct verify_segment {
+	uint64_t first_offset, previous_first;
+	uint64_t next_offset; /* behind its last record */
+	bool header_good;
+	bool gone; /* deleted meanwhile */
+};
+
+struct verify_cursor {
+	char sink[FRAME_NAME_MAX + 1];
+	struct cursor_slot slot;
+	int rc; /* why it cannot be read */
+};
+
+static void
+damage(struct verify *v, const struct verify_damage *d, const char *what)
+{
+	if (v->damages++ == 0)
+		v->first = *d;
+	v->lost_events += d->to - d->from;
+	(void)fprintf(v->out,
+	              "DAMAGED  %020" PRIu64 ".seg bytes=%" PRIu64 "..%" PRIu64
+	              " offsets=%" PRIu64 "..%" PRIu64 " events=%" PRIu64
+	              ": %s\n",
+	              d->segment_first, d->at, d->end, d->from, d->to,
+	              d->to - d->from, what);
+}
+
+static void
+missing(struct verify *v, uint64_t from, uint64_t to, const char *what)
+{
+	v->damages++;
+	v->lost_events += to - from;
+	(void)fprintf(v->out,
+	              "MISSING  offsets=%" PRIu64 "..%" PRIu64
+	              " events=%" PRIu64 ": %s\n",
+	              from, to, to - from, what);
+}
+
+/* --- what is there --- */
+
+static int
+on_name(void *arg, const char *name)
+{
+	struct verify *v = arg;
+	struct verify_segment one = {.previous_first = SEGMENT_NO_PREVIOUS};
+	struct verify_segment *more;
+
+	if (!segment_name_parse(name, &one.first_offset))
+		return 0;
+	if (v->found_count == v->found_cap) {
+		v->found_cap = v->found_cap ? 2 * v->found_cap : 64;
+		more = realloc(v->found, v->found_cap * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		v->found = more;
+	}
+	v->found[v->found_count++] = one;
+	return 0;
+}
+
+static int
+by_offset(const void *a, const void *b)
+{
+	uint64_t x = ((const struct verify_segment *)a)->first_offset;
+	uint64_t y = ((const struct verify_segment *)b)->first_offset;
+
+	return (x > y) - (x < y);
+}
+
+static int
+open_segment(struct verify *v, uint64_t first_offset)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	segment_name(first_offset, name);
+	return v->disk->open(v->disk, name, false);
+}
+
+static int
+read_header(struct verify *v, struct verify_segment *one)
+{
+	struct verify_damage bad = {one->first_offset, 0, SEGMENT_HEADER, 0, 0};
+	uint8_t bytes[SEGMENT_HEADER];
+	struct segment_header h;
+	int file = open_segment(v, one->first_offset);
+	ssize_t n;
+
+	one->gone = file == -ENOENT;
+	if (file < 0)
+		return one->gone ? 0 : file;
+	n = disk_read(v->disk, file, bytes, sizeof bytes, 0);
+	v->disk->close(v->disk, file);
+	if (n < 0)
+		return (int)n;
+	if (n < SEGMENT_HEADER || segment_header_read(bytes, &h) < 0 ||
+	    h.first_offset != one->first_offset) {
+		damage(v, &bad, "segment header");
+		return 0;
+	}
+	one->previous_first = h.previous_first;
+	one->header_good = true;
+	if (!v->stream_known)
+		memcpy(v->stream, h.stream, STREAM_ID_BYTES);
+	v->stream_known = true;
+	if (memcmp(v->stream, h.stream, STREAM_ID_BYTES) != 0)
+		damage(v, &bad, "a segment of another log");
+	return 0;
+}
+
+static int
+on_cursor(void *arg, const char *name)
+{
+	struct verify *v = arg;
+	struct verify_cursor *more;
+	const char *dot = strchr(name, '.');
+
+	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+		return 0;
+	if (v->cursor_count == v->cursor_cap) {
+		v->cursor_cap = v->cursor_cap ? 2 * v->cursor_cap : 16;
+		more = realloc(v->cursors, v->cursor_cap * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		v->cursors = more;
+	}
+	more = &v->cursors[v->cursor_count++];
+	*more = (struct verify_cursor){0};
+	(void)snprintf(more->sink, sizeof more->sink, "%.*s", (int)(dot - name),
+	               name);
+	/* With no header left, the cursors know the log's name too. */
+	if (!v->stream_known)
+		v->stream_known =
+		    cursor_stream(v->disk, more->sink, v->stream) == 0;
+	return 0;
+}
+
+static void
+read_cursor(struct verify *v, struct verify_cursor *one)
+{
+	struct cursor c;
+
+	one->rc = cursor_open(&c, v->disk, one->sink, v->stream);
+	if (one->rc < 0)
+		return;
+	one->slot = c.now;
+	cursor_close(&c, v->disk);
+}
+
+/* Cursors first: what they have passed must be in the segments read later. */
+static int
+find_all(struct verify *v)
+{
+	struct disk *d = v->disk;
+	int rc = d->list(d, "", on_name, v);
+
+	if (rc == 0 && v->found_count > 0)
+		qsort(v->found, v->found_count, sizeof *v->found, by_offset);
+	for (size_t i = 0; rc == 0 && i < v->found_count; i++)
+		rc = read_header(v, &v->found[i]);
+	if (rc == 0)
+		rc = d->list(d, "cursors", on_cursor, v);
+	if (rc == -ENOENT)
+		rc = 0; /* no cursors */
+	if (rc < 0)
+		return rc;
+	if (v->found_count == 0 && v->cursor_count == 0)
+		return -ENOENT;
+	for (size_t i = 0; i < v->cursor_count; i++)
+		read_cursor(v, &v->cursors[i]);
+	return 0;
+}
+
+/* --- one segment --- */
+
+/* The segment has no events from `limit` on; UINT64_MAX for the last one. */
+struct walk {
+	struct scan scan;
+	uint64_t limit;
+	uint64_t next;    /* the offset expected next */
+	uint64_t end;     /* byte behind the last record */
+	uint64_t records; /* until there */
+};
+
+/*
+ * Move to the next record that counts: in the last segment a bad record is
+ * damage only if a later one says that it was synced.
+ */
+static int
+find_record(struct walk *w, struct record *r)
+{
+	int rc = scan_find(&w->scan, w->next, r);
+
+	while (rc == 0 && w->limit == UINT64_MAX && w->scan.at > w->end &&
+	       r->durable <= w->next) {
+		scan_next(&w->scan, r);
+		rc = scan_find(&w->scan, w->next, r);
+	}
+	if (rc == 0 && r->offset >= w->limit)
+		rc = -ENODATA; /* of the file's earlier life */
+	return rc;
+}
+
+/* Whether the file at hand has still the name that it was opened by. */
+static bool
+is_there(struct verify *v, uint64_t first_offset)
+{
+	int file = open_segment(v, first_offset);
+
+	if (file >= 0)
+		v->disk->close(v->disk, file);
+	return file >= 0;
+}
+
+static int
+walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
+{
+	struct verify_damage bad = {.segment_first = one->first_offset};
+	bool again = false;
+	struct record r;
+	int rc;
+
+	while ((rc = find_record(w, &r)) == 0) {
+		bool gap = w->scan.at > w->end || r.offset > w->next;
+
+		if (gap && !again) {
+			/* It may have been written while it was read. */
+			w->scan.at = w->end;
+			w->scan.window_bytes = 0;
+			again = true;
+			continue;
+		}
+		again = false;
+		if (gap && !is_there(v, one->first_offset)) {
+			one->gone = true;
+			return 0;
+		}
+		if (gap) {
+			bad.at = w->end;
+			bad.end = w->scan.at;
+			bad.from = w->next;
+			bad.to = r.offset;
+			damage(v, &bad, "no valid record");
+		}
+		w->records++;
+		v->events += r.count;
+		w->next = r.offset + r.count;
+		scan_next(&w->scan, &r);
+		w->end = w->scan.at;
+	}
+	return rc == -ENODATA ? 0 : rc;
+}
+
+/* Bytes that are no record, behind the last one of the log. */
+static int
+tell_tail(struct verify *v, const struct verify_segment *one, struct walk *w,
+          uint64_t bytes)
+{
+	uint8_t block[RECORD_HEADER], zeros[RECORD_HEADER] = {0};
+	const uint8_t *body;
+	struct record r;
+	ssize_t n;
+
+	w->scan.at = w->end;
+	w->scan.window_bytes = 0;
+	if (scan_peek(&w->scan, &r, &body) == 0)
+		return 0; /* appended meanwhile */
+	n = disk_read(v->disk, w->scan.file, block, sizeof block, w->end);
+	if (n < 0)
+		return (int)n;
+	if (memcmp(block, zeros, (size_t)n) != 0)
+		(void)fprintf(v->out,
+		              "tail     %020" PRIu64 ".seg bytes=%" PRIu64
+		              "..%" PRIu64 ": no record that is known to "
+		              "have been synced: torn, or of an earlier use\n",
+		              one->first_offset, w->end, bytes);
+	return 0;
+}
+
+/* A segment that is not the last one holds all up to the next one. */
+static void
+check_end(struct verify *v, const struct verify_segment *one,
+          const struct walk *w, uint64_t bytes)
+{
+	struct verify_damage bad = {one->first_offset, w->end, bytes, w->next,
+	                            w->limit};
+	const struct verify_segment *behind = one + 1;
+
+	if (w->next >= w->limit || !is_there(v, one->first_offset))
+		return;
+	if (!behind->header_good || behind->previous_first == one->first_offset)
+		damage(v, &bad, "records at the end");
+	else
+		missing(v, w->next, w->limit, "a segment between is gone");
+}
+
+static int
+walk_segment(struct verify *v, size_t i)
+{
+	struct verify_segment *one = &v->found[i];
+	const struct verify_segment *behind =
+	    i + 1 < v->found_count ? one + 1 : NULL;
+	struct walk w = {.limit = behind ? behind->first_offset : UINT64_MAX,
+	                 .next = one->first_offset,
+	                 .end = SEGMENT_HEADER};
+	int file = open_segment(v, one->first_offset), rc;
+	int64_t bytes;
+
+	one->gone = file == -ENOENT;
+	if (file < 0)
+		return one->gone ? 0 : file;
+	scan_start(&w.scan, v->disk, file, record_seed(v->stream));
+	bytes = v->disk->size(v->disk, file);
+	rc = bytes < 0 ? (int)bytes : walk_records(v, one, &w);
+	if (rc == 0 && !one->gone && behind)
+		check_end(v, one, &w, (uint64_t)bytes);
+	if (rc == 0 && !one->gone && !behind)
+		rc = tell_tail(v, one, &w, (uint64_t)bytes);
+	scan_fini(&w.scan);
+	v->disk->close(v->disk, file);
+	if (rc < 0 || one->gone)
+		return rc;
+	v->segments++;
+	v->records += w.records;
+	v->bytes += (uint64_t)bytes;
+	(void)fprintf(v->out,
+	              "segment  %020" PRIu64 ".seg offsets=%" PRIu64
+	              "..%" PRIu64 " records=%" PRIu64 " bytes=%" PRId64
+	              " used=%" PRIu64 "\n",
+	              one->first_offset, one->first_offset, w.next, w.records,
+	              bytes, w.end);
+	one->next_offset = w.next;
+	return 0;
+}
+
+/* --- cursors --- */
+
+static void
+check_cursor(struct verify *v, struct verify_cursor *c, uint64_t first,
+             uint64_t end)
+{
+	/* It may have moved on, and what it had passed been deleted. */
+	if (c->rc == 0 && c->slot.committed < first)
+		read_cursor(v, c);
+	if (c->rc < 0) {
+		v->damages++;
+		(void)fprintf(v->out, "DAMAGED  cursor of %s: %s\n", c->sink,
+		              c->rc == -ESTALE ? "it is of another log"
+		                               : strerror(-c->rc));
+		return;
+	}
+	(void)fprintf(v->out,
+	              "cursor   %s offset=%" PRIu64 " waiting=%" PRIu64 "\n",
+	              c->sink, c->slot.committed,
+	              c->slot.committed < end ? end - c->slot.committed : 0);
+	if (c->slot.committed < first)
+		missing(v, c->slot.committed, first,
+		        "events that this sink has not had");
+	if (c->slot.committed > end)
+		missing(v, end, c->slot.committed,
+		        "events that this sink has had: the log has lost its "
+		        "end");
+}
+
+int
+verify_run(struct verify *v, struct disk *disk, FILE *out)
+{
+	uint64_t first = 0, end = 0;
+	bool any = false;
+	int rc;
+
+	*v = (struct verify){.disk = disk, .out = out};
+	rc = find_all(v);
+	for (size_t i = 0; rc == 0 && i < v->found_count; i++) {
+		rc = walk_segment(v, i);
+		if (rc < 0 || v->found[i].gone)
+			continue;
+		if (!any)
+			first = v->found[i].first_offset;
+		end = v->found[i].next_offset;
+		any = true;
+	}
+	if (rc < 0)
+		return rc;
+	if (!any) {
+		v->damages++;
+		(void)fprintf(out, "MISSING  all segments\n");
+		return 0;
+	}
+	for (size_t i = 0; i < v->cursor_count; i++)
+		check_cursor(v, &v->cursors[i], first, end);
+	(void)fprintf(out,
+	              "%s offsets=%" PRIu64 "..%" PRIu64 " segments=%" PRIu64
+	              " records=%" PRIu64 " events=%" PRIu64 " bytes=%" PRIu64
+	              " damages=%" PRIu64 " lost_events=%" PRIu64 "\n",
+	              v->damages ? "NOT WELL" : "well    ", first, end,
+	              v->segments, v->records, v->events, v->bytes, v->damages,
+	              v->lost_events);
+	return 0;
+}
+
+void
+verify_fini(struct verify *v)
+{
+	free(v->found);
+	free(v->cursors);
+	v->found = NULL;
+	v->cursors = NULL;
+}
+
+int
+verify_print(const char *dir)
+{
+	struct disk_real real;
+	struct verify v = {0};
+	int rc = disk_real_open_read(&real, dir);
+
+	if (rc == 0)
+		rc = verify_run(&v, &real.disk, stdout);
+	verify_fini(&v);
+	disk_real_close(&real);
+	if (rc == -ENOENT)
+		log_error("there is no log dir=%s", log_quote(dir));
+	else if (rc < 0)
+		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
+		          log_quote(strerror(-rc)));
+	if (fflush(stdout) != 0 || ferror(stdout))
+		rc = -EIO;
+	return rc < 0 || v.damages > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,324 @@
+/*
+ * test_flip - every byte of a 1 MiB segment is damaged in turn: the damage is
+ * found, costs at most the record that it is in, and is told by its offsets.
+ *
+ * Each byte through the code that finds records, which recovery, readers and
+ * `leat log verify` share; and every STRIDE-th byte (701 by default, 1 for
+ * all) through these three whole.
+ */
+#include <check.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batchd/fanout.h"
+#include "leat/verify.h"
+#include "libbase/log.h"
+#include "tests/support/sim/simdisk.h"
+
+#define SEGMENT_BYTES (1 * MIB)
+#define RECORDS_MAX 4096
+
+static const struct store_conf conf = {
+    .max_bytes = 16 * MIB,
+    .segment_bytes = SEGMENT_BYTES,
+    .group_max_bytes = 256 * KIB,
+};
+
+/* Where a record lies in the segment, and whose its bytes are. */
+struct place {
+	uint64_t at, used; /* `used` bytes that its checksum covers */
+	uint64_t offset;
+	uint32_t count;
+};
+
+static struct simdisk sim;
+static struct place places[RECORDS_MAX];
+static size_t place_count;
+static uint64_t end_offset; /* of the first segment */
+static uint8_t segment[SEGMENT_BYTES];
+static uint64_t stream_seed;
+
+/* Damage: every single bit has its turn. */
+static uint8_t
+damaged(uint64_t at, uint8_t byte)
+{
+	return byte ^ (uint8_t)(1U << at % 8);
+}
+
+static void
+commit(struct store *s)
+{
+	ck_assert(store_append_begin(s, 1));
+	ck_assert_int_eq(store_append_run(s), 0);
+	ck_assert_int_eq(store_append_end(s, 1), 0);
+}
+
+static void
+append(struct store *s, uint32_t count, size_t payload_bytes)
+{
+	static char payload[FRAME_BODY_MAX];
+	struct event e = {.id = {"id", 2},
+	                  .type = {"t", 1},
+	                  .payload = {payload, (uint32_t)payload_bytes},
+	                  .created_at_us = 1,
+	                  .received_at_us = 1};
+	uint8_t *at = store_place(s);
+	struct buf body;
+
+	ck_assert_ptr_nonnull(at);
+	memset(payload, 'x', sizeof payload);
+	buf_init(&body, FRAME_BODY_MAX);
+	for (uint32_t i = 0; i < count; i++)
+		ck_assert_int_eq(event_pack(&body, &e), 0);
+	memcpy(at, body.data, body.len);
+	if (s->segment_count == 1 && !s->filling->roll) {
+		ck_assert_uint_lt(place_count, RECORDS_MAX);
+		places[place_count++] =
+		    (struct place){.at = s->end_bytes,
+		                   .used = RECORD_HEADER + body.len,
+		                   .offset = s->next_offset,
+		                   .count = count};
+		end_offset = s->next_offset + count;
+	}
+	(void)store_append(s, (uint32_t)body.len, count, 1);
+	buf_fini(&body);
+}
+
+static void
+tidy(struct store *s)
+{
+	if (!store_tidy_begin(s, 0, 1))
+		return;
+	store_tidy_run(s);
+	ck_assert_int_eq(store_tidy_end(s), 0);
+}
+
+/* A log whose first segment is full, and whose second holds three records. */
+static void
+setup(void)
+{
+	struct store s;
+	int file;
+
+	place_count = 0;
+	sim_init(&sim, 1);
+	/* The first segment after a start is small otherwise. */
+	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
+	ck_assert_int_eq(store_start(&s, 0), 0);
+	for (int i = 0; s.segment_count < 2; i++) {
+		append(&s, 1 + (uint32_t)(i % 5), (size_t)(i * 37 % 900));
+		commit(&s);
+		tidy(&s);
+	}
+	append(&s, 2, 10);
+	commit(&s);
+	append(&s, 2, 10);
+	commit(&s);
+	stream_seed = s.seed;
+	store_close(&s);
+	file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
+	ck_assert_int_ge(file, 0);
+	ck_assert_int_eq(disk_read(&sim.disk, file, segment, sizeof segment, 0),
+	                 SEGMENT_BYTES);
+	sim.disk.close(&sim.disk, file);
+}
+
+static void
+teardown(void)
+{
+	sim_fini(&sim);
+}
+
+/* The record that byte `at` belongs to, or NULL in padding and the tail. */
+static const struct place *
+place_of(uint64_t at)
+{
+	size_t low = 0, high = place_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (places[middle].at + places[middle].used <= at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < place_count && places[low].at <= at ? &places[low] : NULL;
+}
+
+/* --- every byte, through scan alone --- */
+
+/* A file of the records around the damage: the first pass reads no more. */
+static uint64_t view_end;
+
+static ssize_t
+view_pread(struct disk *d, int file, void *buf, size_t n, uint64_t at)
+{
+	(void)d;
+	(void)file;
+	if (at >= view_end)
+		return 0;
+	if (n > view_end - at)
+		n = (size_t)(view_end - at);
+	memcpy(buf, segment + at, n);
+	return (ssize_t)n;
+}
+
+/* Flip byte `at` of record i; the next record must be found behind it. */
+static void
+flip_in_record(struct disk *view, struct scan *scan, size_t i, uint64_t at)
+{
+	const struct place *bad = &places[i], *next = bad + 1;
+	uint8_t byte = segment[at];
+	const uint8_t *body;
+	struct record r;
+	int rc;
+
+	segment[at] = damaged(at, byte);
+	scan_start(scan, view, 0, stream_seed);
+	scan->at = bad->at;
+	rc = scan_peek(scan, &r, &body);
+	ck_assert_msg(rc == -EBADMSG, "byte %" PRIu64 " goes unnoticed", at);
+	rc = scan_resync(scan, bad->offset, &r);
+	ck_assert_msg(rc == 0 && r.offset == next->offset &&
+	                  scan->at == next->at,
+	              "byte %" PRIu64 " hides the record behind", at);
+	segment[at] = byte;
+}
+
+START_TEST(every_byte_of_a_record_is_guarded_and_guards_no_other)
+{
+	struct disk view = {.pread = view_pread};
+	struct scan scan = {.file = -1};
+	uint64_t flips = 0;
+
+	for (size_t i = 0; i + 1 < place_count; i++) {
+		const struct place *p = &places[i], *last = p + 1;
+
+		view_end = last->at + ((last->used + 7) & ~UINT64_C(7));
+		for (uint64_t at = p->at; at < p->at + p->used; at++, flips++)
+			flip_in_record(&view, &scan, i, at);
+	}
+	scan_fini(&scan);
+	printf("%" PRIu64 " bytes of %zu records\n", flips, place_count - 1);
+	ck_assert_uint_gt(flips, SEGMENT_BYTES / 10 * 8);
+}
+END_TEST
+
+/* --- some bytes, through all of the log --- */
+
+static void
+flip_on_disk(int file, uint64_t at)
+{
+	uint8_t byte = damaged(at, segment[at]);
+
+	ck_assert_int_eq(disk_write(&sim.disk, file, &byte, 1, at), 0);
+}
+
+static void
+mend_on_disk(int file, uint64_t at)
+{
+	ck_assert_int_eq(disk_write(&sim.disk, file, segment + at, 1, at), 0);
+}
+
+/* Offline: found, and told with its bytes and offsets. */
+static void
+verify_tells(uint64_t at, const struct place *bad, FILE *nowhere)
+{
+	struct verify v;
+
+	ck_assert_int_eq(verify_run(&v, &sim.disk, nowhere), 0);
+	if (bad) {
+		ck_assert_msg(v.damages == 1 && v.lost_events == bad->count &&
+		                  v.first.from == bad->offset &&
+		                  v.first.to == bad->offset + bad->count &&
+		                  v.first.at <= at && at < v.first.end,
+		              "verify: byte %" PRIu64, at);
+	} else {
+		ck_assert_msg(v.lost_events == 0, "verify: byte %" PRIu64, at);
+		ck_assert_uint_eq(v.damages, at < SEGMENT_HEADER);
+	}
+	verify_fini(&v);
+}
+
+/* Online: batchd starts, and a reader gets all the rest. */
+static void
+reader_passes(uint64_t at, const struct place *bad)
+{
+	static uint8_t body[FRAME_BODY_MAX];
+	struct stretch part = {.body = body};
+	uint64_t events = 0, lost = bad ? bad->count : 0;
+	struct reader r;
+	struct store s;
+
+	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
+	s.durable_offset = s.next_offset; /* as store_start says */
+	reader_init(&r, &s);
+	ck_assert_int_eq(reader_seek(&r, 0), 0);
+	while (r.next_offset < s.durable_offset) {
+		ck_assert_int_eq(
+		    reader_frame(&r, s.durable_offset, 16 * MIB, &part), 0);
+		events += part.count;
+		if (bad && part.offset < bad->offset + bad->count)
+			ck_assert_uint_le(part.offset + part.count,
+			                  bad->offset);
+	}
+	ck_assert_msg(events + lost == s.durable_offset &&
+	                  s.lost_events == lost,
+	              "byte %" PRIu64 " costs %" PRIu64 " events, not %" PRIu64,
+	              at, s.durable_offset - events, lost);
+	reader_fini(&r);
+	store_close(&s);
+}
+
+START_TEST(a_damaged_byte_costs_its_record_and_is_told)
+{
+	const char *text = getenv("STRIDE");
+	uint64_t stride = text && text[0] ? strtoull(text, NULL, 10) : 701;
+	uint64_t flips = 0, in_records = 0;
+	FILE *nowhere = fopen("/dev/null", "w");
+	int file;
+
+	ck_assert_ptr_nonnull(nowhere);
+	file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
+	ck_assert_int_ge(file, 0);
+	for (uint64_t at = 0; at < SEGMENT_BYTES; at += stride, flips++) {
+		const struct place *bad = place_of(at);
+
+		flip_on_disk(file, at);
+		verify_tells(at, bad, nowhere);
+		reader_passes(at, bad);
+		mend_on_disk(file, at);
+		in_records += bad ? 1 : 0;
+	}
+	sim.disk.close(&sim.disk, file);
+	ck_assert_int_eq(fclose(nowhere), 0);
+	printf("%" PRIu64 " bytes, %" PRIu64 " of them in records\n", flips,
+	       in_records);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("flip");
+	TCase *tc = tcase_create("flip");
+	SRunner *runner;
+	int failed;
+
+	log_set_level((enum log_level)(LOG_ERROR + 1));
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 0);
+	tcase_add_test(tc,
+	               every_byte_of_a_record_is_guarded_and_guards_no_other);
+	tcase_add_test(tc, a_damaged_byte_costs_its_record_and_is_told);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
