@@ -10,6 +10,7 @@
 
 #include "libbase/clock.h"
 #include "libproto/frame.h"
+#include "libsink/stop.h"
 
 /*
  * Ends of pieces that wait.  Halving 2^26 events and halving once more what
@@ -61,9 +62,11 @@ deliver_close(struct deliver *d)
 static void
 recovered(struct deliver *d)
 {
-	if (d->failures > 0)
-		log_info("store back after_ms=%" PRIu64,
-		         clock_mono_ms() - d->away_since_ms);
+	unsigned suppressed;
+
+	if (d->failures > 0 && log_allow(&d->back_limit, &suppressed))
+		log_info("store back after_ms=%" PRIu64 " not_logged=%u",
+		         clock_mono_ms() - d->away_since_ms, suppressed);
 	d->failures = 0;
 	stats_well(d->stats, STATS_WRITING);
 }
@@ -74,6 +77,7 @@ back_off(struct deliver *d, enum sink_result result,
          const struct sink_error *error)
 {
 	bool setup = result == SINK_SETUP || result == SINK_REJECT;
+	unsigned suppressed;
 	uint64_t ms;
 
 	if (d->failures++ == 0)
@@ -82,10 +86,13 @@ back_off(struct deliver *d, enum sink_result result,
 	d->stats->retries++;
 	stats_error(d->stats, setup ? STATS_SETUP : STATS_RETRYING,
 	            error->text);
-	log_warn("%s attempt=%u retry_in_ms=%" PRIu64 " code=%s err=%s",
-	         setup ? "the store's set-up needs attention" : "store away",
-	         d->failures, ms, log_quote(error->code),
-	         log_quote(error->text));
+	if (log_allow(&d->away_limit, &suppressed))
+		log_warn("%s attempt=%u retry_in_ms=%" PRIu64
+		         " code=%s err=%s not_logged=%u",
+		         setup ? "the store's set-up needs attention"
+		               : "store away",
+		         d->failures, ms, log_quote(error->code),
+		         log_quote(error->text), suppressed);
 	return d->wait(d->arg, ms);
 }
 
@@ -95,6 +102,7 @@ try_start(struct deliver *d, const char *stream, bool *found,
 {
 	enum sink_result result = SINK_DONE;
 
+	stop_hanging(true);
 	if (!d->open) {
 		/* Set first: a half open state is closed, too. */
 		d->open = true;
@@ -104,15 +112,27 @@ try_start(struct deliver *d, const char *stream, bool *found,
 	if (result == SINK_DONE)
 		result =
 		    d->sink->position(d->state, stream, found, position, error);
+	stop_hanging(false);
 	if (result != SINK_DONE)
 		deliver_close(d);
 	return result;
+}
+
+/* The first lines of an outage, then now and then one. */
+static void
+set_limits(struct deliver *d)
+{
+	d->aside_limit.interval_ms = 10000;
+	d->aside_limit.burst = 5;
+	d->away_limit.interval_ms = d->back_limit.interval_ms = 60000;
+	d->away_limit.burst = d->back_limit.burst = 10;
 }
 
 int
 deliver_start(struct deliver *d, const char *stream, bool *found,
               uint64_t *position)
 {
+	set_limits(d);
 	for (;;) {
 		struct sink_error error = {0};
 		enum sink_result result =
@@ -307,8 +327,6 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	struct work w = {.whole = batch, .position = batch->position};
 	int rc = 0;
 
-	d->aside_limit.interval_ms = 10000;
-	d->aside_limit.burst = 5;
 	d->stats->state = STATS_WRITING;
 	if (batch->count > 0)
 		push(&w, batch->count, true);

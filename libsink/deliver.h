@@ -39,7 +39,7 @@ struct deliver {
 	bool open;
 	unsigned failures; /* in a row */
 	uint64_t away_since_ms;
-	struct log_limit aside_limit;
+	struct log_limit aside_limit, away_limit, back_limit;
 };
 
 /*

@@ -33,11 +33,14 @@ tell(struct session *s)
 		return 0;
 	if (now - s->told_ms >= STATS_MS) {
 		/* Somebody may have taken the letters away. */
-		int rc = dead_refresh(&s->dead);
+		int rc;
 
+		dead_follow(&s->dead, s->feed.stream);
+		rc = dead_refresh(&s->dead);
 		if (rc == 0)
 			s->stats.dead_letters = s->dead.letters;
 	}
+	s->stats.set_aside = s->dead.own;
 	s->told = s->stats.state;
 	s->told_dead = s->stats.dead_letters;
 	s->told_ms = now;
@@ -318,6 +321,7 @@ pause_ms(struct session *s, uint64_t ms)
 void
 session_run(struct session *s)
 {
+	stop_bound(s->settings->common.drain_ms);
 	for (;;) {
 		int why = run_once(s);
 		uint64_t ms = delay_ms(s, why);

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t asked;
+static volatile sig_atomic_t bound_s; /* 0: none */
+static volatile sig_atomic_t hanging;
 /* Readable once asked, so that no signal is missed before a poll. */
 static int wake_fd = -1;
 
@@ -23,9 +25,21 @@ on_signal(int signo)
 	if (asked)
 		_exit(EXIT_FAILURE);
 	asked = 1;
+	if (bound_s > 0)
+		(void)alarm((unsigned)bound_s);
 	if (write(wake_fd, &one, sizeof one) < 0)
 		_exit(EXIT_FAILURE); /* nobody would wake up */
 	errno = saved;
+}
+
+/* The bound is over.  A write is waited for: its end would be in doubt. */
+static void
+on_alarm(int signo)
+{
+	(void)signo;
+	if (hanging)
+		_exit(EXIT_SUCCESS);
+	(void)alarm(1);
 }
 
 int
@@ -33,6 +47,7 @@ stop_init(void)
 {
 	struct sigaction act = {.sa_handler = on_signal,
 	                        .sa_flags = SA_RESTART};
+	struct sigaction end = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -40,9 +55,24 @@ stop_init(void)
 		return -errno;
 	if (sigaction(SIGTERM, &act, NULL) < 0 ||
 	    sigaction(SIGINT, &act, NULL) < 0 ||
+	    sigaction(SIGALRM, &end, NULL) < 0 ||
 	    sigaction(SIGPIPE, &ignore, NULL) < 0)
 		return -errno;
 	return 0;
+}
+
+void
+stop_bound(int64_t ms)
+{
+	bound_s = (sig_atomic_t)((ms + 999) / 1000);
+	if (bound_s == 0)
+		bound_s = 1;
+}
+
+void
+stop_hanging(bool yes)
+{
+	hanging = yes;
 }
 
 bool

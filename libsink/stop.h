@@ -8,6 +8,7 @@
 #define LIBSINK_STOP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "libbase/base.h"
 
@@ -15,6 +16,18 @@
 MUST_USE int stop_init(void);
 
 bool stop_asked(void);
+
+/*
+ * Bound what comes after a stop: once `ms` have passed (in whole seconds,
+ * rounded up), the process ends with status 0 as soon as it is `hanging`.
+ */
+void stop_bound(int64_t ms);
+
+/*
+ * Whether the process is in a call that can hang and that leaves nothing
+ * half done when the process ends in it: opening the store.
+ */
+void stop_hanging(bool hanging);
 
 /*
  * Block until fd (-1: none) has one of `events`, or is hung up.  Returns 0,

@@ -134,6 +134,7 @@ const struct sink kafka_sink = {
     .state_bytes = sizeof(struct kafka),
     .batch_events = "50000",
     .batch_wait_ms = "10",
+    .position_fences = true,
     .open = kafka_open,
     .position = kafka_position,
     .write = kafka_write,
