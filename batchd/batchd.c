@@ -5,6 +5,7 @@
 #include "batchd/server.h"
 #include "libbase/conf.h"
 #include "libbase/log.h"
+#include "libbase/secret.h"
 
 int
 main(int argc, char **argv)
@@ -14,6 +15,7 @@ main(int argc, char **argv)
 	int rc;
 
 	log_init("batchd");
+	secret_seal();
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
 	rc = settings_load(&settings, argc, argv);
 	if (rc == CONF_RUN) {

@@ -12,8 +12,6 @@
 #include "batchd/server.h"
 #include "libbase/clock.h"
 
-#define SOCKET_MODE 0660
-
 /* A cursor whose sink is no longer in the settings holds nothing back. */
 static int
 on_cursor_file(void *arg, const char *name)
@@ -141,10 +139,12 @@ listen_at(struct server *s, const char *path)
 	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->listener < 0)
 		return -errno;
+	rc = 0;
 	/* Nobody can connect before listen: the mode is right by then. */
 	if (bind(s->listener, (struct sockaddr *)&addr, sizeof addr) < 0 ||
-	    chmod(path, SOCKET_MODE) < 0 || listen(s->listener, 64) < 0)
-		return -errno;
+	    (rc = access_apply(&s->settings->access, path)) < 0 ||
+	    listen(s->listener, 64) < 0)
+		return rc < 0 ? rc : -errno;
 	return 0;
 }
 

@@ -139,6 +139,23 @@ refuse_full(int fd)
 	chan_close(&c);
 }
 
+/* Whether the process that connected is one that may. */
+static bool
+may_enter(struct server *s, int fd)
+{
+	unsigned held = 0;
+	uid_t uid;
+	pid_t pid;
+
+	if (access_allows(&s->settings->access, fd, &uid, &pid))
+		return true;
+	if (log_allow(&s->refusals, &held))
+		log_warn("peer refused: neither our user nor in the socket's "
+		         "group uid=%u pid=%d suppressed=%u",
+		         (unsigned)uid, (int)pid, held);
+	return false;
+}
+
 static void
 on_listener(uv_poll_t *poll, int status, int events)
 {
@@ -158,7 +175,7 @@ on_listener(uv_poll_t *poll, int status, int events)
 				         "max_connections=%" PRId64,
 				         s->settings->max_connections);
 			refuse_full(fd);
-		} else if (!peer_new(s, fd)) {
+		} else if (!may_enter(s, fd) || !peer_new(s, fd)) {
 			(void)close(fd); /* nothing was said */
 		}
 	}

@@ -22,6 +22,9 @@ static const struct conf_key leat_keys[] = {
 static const struct conf_key batchd_keys[] = {
     {"dir", CONF_TEXT, AT(dir), "/var/lib/leat/log", 1, 4000, NULL,
      "Folder of the log; its last part is created."},
+    {"socket_group", CONF_TEXT, AT(socket_group), "", 0, 64, NULL,
+     "Group whose processes may connect, beside batchd's own user and root; "
+     "empty: the group that batchd runs with."},
     {"sinks", CONF_TEXT, AT(sinks), "postgres", 0, 1000, NULL,
      "Names of the sinks that events are kept for, with spaces between; one "
      "that has never connected holds its events back, one that is removed "
@@ -103,6 +106,12 @@ validate(void *arg)
 
 	if (s->segment_bytes > s->max_bytes / 4)
 		s->segment_bytes = s->max_bytes / 4 / 4096 * 4096;
+	if (access_init(&s->access, s->socket_group) < 0) {
+		log_error("settings refused: [batchd] socket_group = %s: no "
+		          "such group",
+		          s->socket_group);
+		return -EINVAL;
+	}
 	return split_sinks(s);
 }
 

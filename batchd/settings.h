@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "batchd/access.h"
 #include "batchd/store.h"
 #include "libbase/conf.h"
 #include "libproto/frame.h"
@@ -15,6 +16,7 @@ enum settings_start { START_OLDEST, START_NEWEST };
 
 struct settings {
 	char *socket;
+	char *socket_group; /* empty: our own */
 	char *dir;
 	char *sinks; /* names with spaces between */
 	int start;   /* enum settings_start */
@@ -29,6 +31,8 @@ struct settings {
 	int64_t drain_ms;
 
 	bool accept_gap; /* --accept-gap */
+
+	struct access access; /* made from socket_group */
 
 	/* Made from sinks. */
 	char sink_names[SINKS_MAX][FRAME_NAME_MAX + 1];

@@ -5,6 +5,7 @@
 #include "ingestd/service.h"
 #include "ingestd/settings.h"
 #include "libbase/log.h"
+#include "libbase/secret.h"
 
 int
 main(int argc, char **argv)
@@ -15,6 +16,7 @@ main(int argc, char **argv)
 	int rc;
 
 	log_init("ingestd");
+	secret_seal();
 	settings_init(&settings, tables, &program);
 	rc = conf_start(&program, argc, argv);
 	if (rc != CONF_RUN) {

@@ -1,9 +1,13 @@
-/* leat - the operator's command: `leat status`, `leat log verify`. */
+/*
+ * leat - the operator's command: `leat status`, `leat log verify`, `leat
+ * token`.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "leat/status.h"
+#include "leat/token.h"
 #include "leat/verify.h"
 #include "libbase/conf.h"
 #include "libbase/log.h"
@@ -86,12 +90,22 @@ run_log_verify(int argc, char **argv)
 	return rc;
 }
 
+static int
+run_token(int argc, char **argv)
+{
+	if (argc == 2 && argv[1][0] != '-')
+		return token_make(argv[1]);
+	(void)fputs("usage: leat token NAME >>TOKENS_FILE\n", stderr);
+	return EXIT_CONFIG;
+}
+
 static const struct {
 	const char *noun, *verb; /* noun may be NULL */
 	int (*run)(int argc, char **argv);
 } verbs[] = {
     {NULL, "status", run_status},
     {"log", "verify", run_log_verify},
+    {NULL, "token", run_token},
 };
 
 int
@@ -117,7 +131,8 @@ main(int argc, char **argv)
 	}
 	help = argc == 2 && strcmp(argv[1], "--help") == 0;
 	(void)fputs("usage: leat status [--json] [--config PATH]\n"
-	            "       leat log verify [--config PATH | --dir DIR]\n",
+	            "       leat log verify [--config PATH | --dir DIR]\n"
+	            "       leat token NAME >>TOKENS_FILE\n",
 	            help ? stdout : stderr);
 	return help ? EXIT_SUCCESS : EXIT_CONFIG;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "libbase/log.h"
+#include "libbase/secret.h"
 #include "libproto/frame.h"
 #include "libsink/retry_dead.h"
 #include "libsink/session.h"
@@ -49,6 +50,7 @@ sink_main(int argc, char **argv, const struct sink *sink)
 
 	(void)snprintf(program, sizeof program, "sinkd-%s", sink->name);
 	log_init(program);
+	secret_seal();
 	status = sink_conf_start(&settings, sink, program, argc, argv);
 	if (status == CONF_RUN)
 		status = run(&settings);

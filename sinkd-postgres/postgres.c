@@ -335,6 +335,50 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
 	return SINK_DONE;
 }
 
+/*
+ * conninfo and dbname are shown by --check, so a password is refused in them.
+ * libpq's own words about a text that does not parse would quote it.
+ */
+static int
+check_conninfo(const char *key, const char *text)
+{
+	static const char *const secrets[] = {"password", "sslpassword"};
+	PQconninfoOption *all = PQconninfoParse(text, NULL);
+	int rc = all ? 0 : -EINVAL;
+
+	if (!all)
+		log_error("settings refused: [sinkd-" SINK_NAME
+		          "] %s: libpq cannot read it",
+		          key);
+	for (const PQconninfoOption *o = all; o && o->keyword; o++) {
+		for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
+			if (!o->val || strcmp(o->keyword, secrets[i]) != 0)
+				continue;
+			log_error("settings refused: [sinkd-" SINK_NAME
+			          "] %s: a %s does not belong here; use "
+			          "password_file or LEAT_POSTGRES_PASSWORD",
+			          key, secrets[i]);
+			rc = -EINVAL;
+		}
+	}
+	PQconninfoFree(all);
+	return rc;
+}
+
+static int
+on_check(const void *conf)
+{
+	const struct settings *c = conf;
+	int rc = 0;
+
+	if (c->conninfo[0])
+		rc = check_conninfo("conninfo", c->conninfo);
+	/* libpq takes a name that looks so for further settings. */
+	if (rc == 0 && (strchr(c->dbname, '=') || strstr(c->dbname, "://")))
+		rc = check_conninfo("dbname", c->dbname);
+	return rc;
+}
+
 static enum sink_result
 on_write(void *state, const struct batch *batch, struct sink_error *error)
 {
@@ -349,6 +393,7 @@ const struct sink postgres_sink = {
     .state_bytes = sizeof(struct postgres),
     .batch_events = "10000",
     .batch_wait_ms = "10",
+    .check = on_check,
     .open = on_open,
     .position = on_position,
     .write = on_write,

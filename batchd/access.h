@@ -1,0 +1,34 @@
+/*
+ * access - which local processes may talk to batchd: those of its own user,
+ * of root, and of the socket's group.
+ *
+ * The socket's mode 0660 says the same; but a mode is changed by accident,
+ * and the kernel's word about a peer (SO_PEERCRED, SO_PEERGROUPS) is not.
+ */
+#ifndef BATCHD_ACCESS_H
+#define BATCHD_ACCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "libbase/base.h"
+
+#define ACCESS_SOCKET_MODE 0660
+
+struct access {
+	gid_t gid; /* of the socket */
+};
+
+/*
+ * `group` is a name or a number; empty: the group that this process runs
+ * with.  Returns 0 or -ENOENT.
+ */
+MUST_USE int access_init(struct access *a, const char *group);
+
+/* Give the socket at path its group and mode.  Returns 0 or -errno. */
+MUST_USE int access_apply(const struct access *a, const char *path);
+
+/* Whether the peer connected at fd may talk to us; its ids for the log. */
+bool access_allows(const struct access *a, int fd, uid_t *uid, pid_t *pid);
+
+#endif
