@@ -20,6 +20,8 @@ huge_pages = off
 timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 log_checkpoints = off
+# In the data folder: a server that is killed leaves nothing elsewhere.
+dynamic_shared_memory_type = mmap
 """
 
 
