@@ -9,15 +9,19 @@
 
 #include "batchd/bytes.h"
 
-#define SLOT_BYTES 120
+#define SLOT_BYTES 136
 #define SLOT_DISTANCE 2048
 #define STREAM_AT 32
 #define NAME_AT 48
-#define SUM_AT 112
+#define SKIPPED_AT 112
+#define ASIDE_AT 120
+#define SUM_AT 128
+#define FIRST_SEQUENCE 2
 
-static const uint8_t cursor_magic[8] = "LEATCUR1";
+static const uint8_t cursor_magic[8] = "LEATCUR2";
 
-_Static_assert(NAME_AT + FRAME_NAME_MAX == SUM_AT, "the name fills its field");
+_Static_assert(NAME_AT + FRAME_NAME_MAX == SKIPPED_AT,
+               "the name fills its field");
 
 static void
 slot_put(const struct cursor *c, const struct cursor_slot *slot,
@@ -30,6 +34,8 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	put64(out + 24, slot->in_flight_end);
 	memcpy(out + STREAM_AT, c->stream, STREAM_ID_BYTES);
 	memcpy(out + NAME_AT, c->name, strlen(c->name));
+	put64(out + SKIPPED_AT, slot->skipped);
+	put64(out + ASIDE_AT, slot->set_aside);
 	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
@@ -50,6 +56,8 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->sequence = get64(in + 8);
 	slot->committed = get64(in + 16);
 	slot->in_flight_end = get64(in + 24);
+	slot->skipped = get64(in + SKIPPED_AT);
+	slot->set_aside = get64(in + ASIDE_AT);
 	if (slot->in_flight_end <= slot->committed)
 		return -EBADMSG;
 	return 0;
@@ -158,7 +166,10 @@ cursor_create(struct cursor *c, struct disk *d, const char *sink,
 	int rc;
 
 	init(c, sink, stream);
-	c->now = (struct cursor_slot){2, committed, CURSOR_NO_BATCH};
+	c->now = (struct cursor_slot){.sequence = FIRST_SEQUENCE,
+	                              .committed = committed,
+	                              .in_flight_end = CURSOR_NO_BATCH,
+	                              .skipped = committed};
 	slot_put(c, &c->now, bytes);
 	cursor_path(sink, path);
 	c->file = d->open(d, temporary, true);
@@ -195,6 +206,22 @@ cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end)
 	c->now.committed = committed;
 	c->now.in_flight_end = in_flight_end;
 	c->dirty = true;
+}
+
+void
+cursor_account(struct cursor *c, uint64_t skipped, uint64_t set_aside)
+{
+	if (c->now.skipped == skipped && c->now.set_aside == set_aside)
+		return;
+	c->now.skipped = skipped;
+	c->now.set_aside = set_aside;
+	c->dirty = true;
+}
+
+bool
+cursor_is_new(const struct cursor *c)
+{
+	return c->now.sequence == FIRST_SEQUENCE;
 }
 
 bool

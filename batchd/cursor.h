@@ -22,6 +22,9 @@ struct cursor_slot {
 	uint64_t sequence;
 	uint64_t committed;     /* the next offset the sink wants */
 	uint64_t in_flight_end; /* or CURSOR_NO_BATCH */
+	/* Of the events below committed: */
+	uint64_t skipped;   /* never sent: before its start, or lost */
+	uint64_t set_aside; /* in the sink's dead letters, as it said last */
 };
 
 struct cursor {
@@ -62,6 +65,10 @@ MUST_USE int cursor_create(struct cursor *c, struct disk *d, const char *sink,
 void cursor_close(struct cursor *c, struct disk *d);
 
 void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
+void cursor_account(struct cursor *c, uint64_t skipped, uint64_t set_aside);
+
+/* Whether it is as cursor_create left it. */
+MUST_USE bool cursor_is_new(const struct cursor *c);
 
 /* Whether there is something to write now; then cursor_write must follow. */
 MUST_USE bool cursor_begin(struct cursor *c);

@@ -82,6 +82,24 @@ await(struct fanout *f)
 	f->batch_since_us = 0;
 }
 
+/*
+ * The sink's account, before its position becomes `at`: `gap` events below
+ * will never be sent.  A new cursor counts what lies before it as skipped,
+ * but a store with a position has been fed before.
+ */
+static void
+take_account(struct fanout *f, bool has_position, uint64_t gap)
+{
+	struct cursor *c = &f->cursor;
+	uint64_t skipped = c->now.skipped;
+
+	if (has_position && cursor_is_new(c))
+		skipped = 0;
+	cursor_account(c, skipped + gap, c->now.set_aside);
+	c->dirty = true; /* no longer new */
+	f->has_told_aside = false;
+}
+
 int
 fanout_subscribe(struct fanout *f, struct chan *chan,
                  const struct frame *subscribe, bool accept_gap,
@@ -89,12 +107,14 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 {
 	struct store *s = f->store;
 	uint64_t first = store_first_offset(s);
-	uint64_t at = f->cursor.now.committed;
+	uint64_t at = f->cursor.now.committed, gap = 0;
 
 	if (subscribe->subscribe.has_position)
 		at = subscribe->subscribe.position;
-	if (at < first && accept_gap)
+	if (at < first && accept_gap) {
+		gap = first - at;
 		at = first;
+	}
 	if (at < first) {
 		*text =
 		    "the store's position is before the oldest event kept; "
@@ -107,6 +127,7 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 		    "a log that has lost its end, or of another one";
 		return ERROR_AHEAD;
 	}
+	take_account(f, subscribe->subscribe.has_position, gap);
 	if (at != f->cursor.now.committed) {
 		if (at < f->cursor.now.committed)
 			log_warn("store has gone back: sending again sink=%s "
@@ -156,6 +177,9 @@ fanout_committed(struct fanout *f, uint64_t next_offset)
 		return 0;
 	}
 	cursor_set(&f->cursor, next_offset, CURSOR_NO_BATCH);
+	cursor_account(&f->cursor, f->cursor.now.skipped + f->batch_gap,
+	               f->has_told_aside ? f->told_aside
+	                                 : f->cursor.now.set_aside);
 	f->begin = next_offset;
 	await(f);
 	return 0;
@@ -327,6 +351,10 @@ send_step(struct fanout *f)
 		if (rc == 0 && s->count == 0) {
 			/* Everything up to the limit is lost: pass over it. */
 			cursor_set(&f->cursor, f->limit, CURSOR_NO_BATCH);
+			cursor_account(&f->cursor,
+			               f->cursor.now.skipped + f->limit -
+			                   f->begin,
+			               f->cursor.now.set_aside);
 			f->begin = f->limit;
 			await(f);
 			return 1;
@@ -337,8 +365,10 @@ send_step(struct fanout *f)
 		if (rc < 0)
 			return rc;
 		f->built = false;
-		if (f->batch_since_us == 0)
+		if (f->batch_since_us == 0) {
 			f->batch_since_us = s->appended_us;
+			f->batch_gap = s->offset - f->begin;
+		}
 		if (s->ends) {
 			f->end = f->reader.next_offset;
 			f->state = FANOUT_IN_FLIGHT;
@@ -381,6 +411,25 @@ fanout_lag_events(const struct fanout *f)
 	return f->store->durable_offset > committed
 	           ? f->store->durable_offset - committed
 	           : 0;
+}
+
+void
+fanout_told_aside(struct fanout *f, uint64_t letters)
+{
+	f->told_aside = letters;
+	f->has_told_aside = true;
+	/* Those of a batch under way count when it is committed. */
+	if (fanout_lag_events(f) == 0)
+		cursor_account(&f->cursor, f->cursor.now.skipped, letters);
+}
+
+uint64_t
+fanout_stored_events(const struct fanout *f)
+{
+	const struct cursor_slot *c = &f->cursor.now;
+	uint64_t others = c->skipped + c->set_aside;
+
+	return c->committed > others ? c->committed - others : 0;
 }
 
 uint64_t

@@ -48,6 +48,9 @@ struct fanout {
 	/* When the first event not in a batch became durable; 0: none is. */
 	uint64_t waiting_since_ms;
 	int64_t batch_since_us; /* wall clock of the first event in flight */
+	uint64_t batch_gap;     /* lost events before it, passed with it */
+	uint64_t told_aside;    /* dead letters of this log, says the sink */
+	bool has_told_aside;
 };
 
 /*
@@ -97,6 +100,15 @@ fanout_wants_cursor(const struct fanout *f)
  * be closed.
  */
 MUST_USE int fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms);
+
+/* The sink says how many of this log's events its dead letters hold. */
+void fanout_told_aside(struct fanout *f, uint64_t letters);
+
+/*
+ * Of the events below the sink's cursor: those in its store.  The others are
+ * cursor.now.skipped and cursor.now.set_aside.
+ */
+uint64_t fanout_stored_events(const struct fanout *f);
 
 /* Events and milliseconds that the sink is behind. */
 uint64_t fanout_lag_events(const struct fanout *f);

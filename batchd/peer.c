@@ -163,13 +163,34 @@ flush_intake(struct peer *p)
 
 /* --- any role --- */
 
+/* The one figure of a sink's that batchd itself uses. */
+static bool
+find_aside(const msgpack_object *map, uint64_t *aside)
+{
+	static const char key[] = "set_aside";
+
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		const msgpack_object_kv *kv = &map->via.map.ptr[i];
+
+		if (kv->key.type != MSGPACK_OBJECT_STR ||
+		    kv->key.via.str.size != sizeof key - 1 ||
+		    memcmp(kv->key.via.str.ptr, key, sizeof key - 1) != 0 ||
+		    kv->val.type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+			continue;
+		*aside = kv->val.via.u64;
+		return true;
+	}
+	return false;
+}
+
 /* Keep the map if it is one, and nothing else. */
 static int
 on_stats(struct peer *p, const struct frame *f)
 {
 	size_t at = 0;
 	msgpack_unpacked map;
-	bool good;
+	bool good, has_aside;
+	uint64_t aside = 0;
 	int rc = 0;
 
 	msgpack_unpacked_init(&map);
@@ -177,9 +198,12 @@ on_stats(struct peer *p, const struct frame *f)
 	       msgpack_unpack_next(&map, (const char *)f->body, f->body_bytes,
 	                           &at) == MSGPACK_UNPACK_SUCCESS &&
 	       map.data.type == MSGPACK_OBJECT_MAP && at == f->body_bytes;
+	has_aside = good && find_aside(&map.data, &aside);
 	msgpack_unpacked_destroy(&map);
 	if (!good)
 		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
+	if (p->state == PEER_SUBSCRIBED && has_aside)
+		fanout_told_aside(p->fanout, aside);
 	buf_clear(&p->stats);
 	rc = buf_add(&p->stats, f->body, f->body_bytes);
 	return rc;

@@ -135,7 +135,7 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		const struct peer *p = peer_of(s, f);
 		bool in_flight = f->state == FANOUT_IN_FLIGHT;
 
-		(void)msgpack_pack_map(pk, 9);
+		(void)msgpack_pack_map(pk, 12);
 		put_text(pk, "name", f->cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
@@ -143,6 +143,9 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		put_uint(pk, "committed", f->cursor.now.committed);
 		put_uint(pk, "in_flight_events",
 		         in_flight ? f->end - f->begin : 0);
+		put_uint(pk, "stored_events", fanout_stored_events(f));
+		put_uint(pk, "set_aside_events", f->cursor.now.set_aside);
+		put_uint(pk, "skipped_events", f->cursor.now.skipped);
 		put_uint(pk, "lag_events", fanout_lag_events(f));
 		put_uint(pk, "lag_ms", fanout_lag_ms(f, now_ms, now_us));
 		put_stats(pk, p);

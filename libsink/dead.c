@@ -13,6 +13,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/log.h"
+#include "libproto/frame.h"
 
 #define SCAN_BYTES (2 * (size_t)LETTER_MAX)
 
@@ -37,10 +38,9 @@ close_file(struct dead *d)
 		(void)close(d->fd); /* all of it is synced */
 	d->fd = -1;
 	d->bytes = 0;
-	d->letters = 0;
+	d->letters = d->own = 0;
 	d->top_offset = 0;
 	d->search_at = 0;
-	d->has_stream = false;
 }
 
 void
@@ -145,6 +145,7 @@ on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
 	if (letter_peek(line, bytes, &stream, &offset) < 0)
 		return false; /* an operator's edit; --retry-dead says so */
 	if (same_stream(d, &stream)) {
+		d->own++;
 		if (offset > d->top_offset)
 			d->top_offset = offset;
 	}
@@ -158,7 +159,7 @@ read_file(struct dead *d)
 	struct stat st;
 	int rc;
 
-	d->letters = 0;
+	d->letters = d->own = 0;
 	d->top_offset = 0;
 	d->search_at = 0;
 	rc = scan(d, 0, on_counted, NULL, &d->bytes);
@@ -326,6 +327,7 @@ write_line(struct dead *d)
 	if (rc == 0) {
 		d->bytes += d->line.len;
 		d->letters++;
+		d->own++; /* set_stream came before */
 		return 0;
 	}
 	/* A half line would spoil the next one; cut now or at next open. */
@@ -353,6 +355,18 @@ append_locked(struct dead *d, const struct letter *letter)
 	if (rc == 0 && letter->offset > d->top_offset)
 		d->top_offset = letter->offset;
 	return rc;
+}
+
+void
+dead_follow(struct dead *d, const char *stream)
+{
+	struct slice name = slice_of(stream);
+
+	if (same_stream(d, &name) || name.bytes >= sizeof d->stream)
+		return;
+	memcpy(d->stream, stream, name.bytes + 1);
+	d->has_stream = true;
+	close_file(d); /* to be counted anew */
 }
 
 int

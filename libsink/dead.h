@@ -26,7 +26,8 @@ struct dead {
 	uint64_t max_bytes;
 	uint64_t bytes;   /* of the file, all whole lines */
 	uint64_t letters; /* in the file */
-	/* For finding a letter that is there already. */
+	uint64_t own;     /* of these, those of `stream` */
+	/* The last that was followed or appended to. */
 	char stream[64];
 	bool has_stream;
 	uint64_t top_offset; /* highest offset of `stream` in the file */
@@ -48,6 +49,12 @@ void dead_fini(struct dead *d);
  * counts as empty.  Returns 0 or -errno.
  */
 MUST_USE int dead_refresh(struct dead *d);
+
+/*
+ * Count the letters of `stream` in d->own, from the next dead_refresh or
+ * dead_append on.  A name too long for any stream is not followed.
+ */
+void dead_follow(struct dead *d, const char *stream);
 
 /*
  * Put the letter on disk, unless its stream and offset are there already.

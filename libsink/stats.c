@@ -86,13 +86,14 @@ stats_pack(const struct stats *s, uint8_t out[STATS_MAP_MAX])
 	msgpack_packer pk;
 
 	msgpack_packer_init(&pk, &m, on_write);
-	(void)msgpack_pack_map(&pk, 8);
+	(void)msgpack_pack_map(&pk, 9);
 	put_text(&pk, "state", state_name(s->state));
 	put_number(&pk, "events", s->events);
 	put_number(&pk, "batches", s->batches);
 	put_number(&pk, "bytes", s->bytes);
 	put_number(&pk, "retries", s->retries);
 	put_number(&pk, "dead_letters", s->dead_letters);
+	put_number(&pk, "set_aside", s->set_aside);
 	put_text(&pk, "error", s->error);
 	put_number(&pk, "error_since_us", (uint64_t)s->error_since_us);
 	return m.used;

@@ -8,6 +8,7 @@ from ledger import ACKED, Ledger, Senders, post
 from world import READY_S, World
 
 CAUGHT_UP_S = 120
+BOOKS = ("stored_events", "set_aside_events", "skipped_events", "lag_events")
 
 
 class Running:
@@ -168,10 +169,10 @@ class Torture:
         self.calm()
         world.senders.pause()
         self.settle_letters()
-        status = leat.caught_up(CAUGHT_UP_S)
+        leat.caught_up(CAUGHT_UP_S)
         world.ledger.check_offsets()
         for store in world.stores:
-            self.check_store(store, status)
+            self.check_store(store)
         if not last:
             world.senders.resume()
         acked = world.ledger.state.count(ACKED)
@@ -191,7 +192,7 @@ class Torture:
                 return not self.world.leat.retry_files(sink)
             wait_until(settled, f"{store.sink}'s letters are settled", 60)
 
-    def check_store(self, store, status):
+    def check_store(self, store):
         ledger = self.world.ledger
         letters = [d["event"]["id"]
                    for d in self.world.leat.dead_letters(store.sink)]
@@ -217,12 +218,38 @@ class Torture:
         wrong = [i for i, n in enumerate(aside) if n and i not in odd]
         assert not wrong, f"{store.name}: set aside for nothing: {wrong[:5]}"
         distinct = len(rows) - rows.count(0)
-        self.check_books(store, status, distinct, len(letters))
+        self.check_books(store.sink, distinct, len(letters))
         self.counts[store.sink] = (distinct, len(letters),
                                    len(ids) - distinct)
 
-    def check_books(self, store, status, rows, letters):
-        pass
+    def check_books(self, sink, rows, letters):
+        """accepted = stored + set aside + skipped + waiting, and true."""
+        leat = self.world.leat
+        seen = {}
+
+        def agree():
+            status = leat.try_status()
+            for s in status["sinks"] if status else ():
+                if s["name"] == sink:
+                    seen.update(s)
+                    return [s[k] for k in BOOKS] == [rows, letters, 0, 0] \
+                        and sum(s[k] for k in BOOKS) == \
+                        status["log"]["durable_offset"]
+            return False
+        # A sink tells of its letters once a second.
+        try:
+            wait_until(agree, "", 5)
+        except AssertionError:
+            raise AssertionError(
+                f"{sink}: the books say {seen}; there are {rows} rows and "
+                f"{letters} letters") from None
+        lines = [f'leat_sink_{key}{{sink="{sink}"}} {value}\n'
+                 for key, value in zip(BOOKS, (rows, letters, 0, 0))]
+
+        def shown():
+            page = leat.request("GET", "/metrics")[1]
+            return all(line in page for line in lines)
+        wait_until(shown, f"/metrics says {lines}", 5)
 
     def report(self):
         took = sorted(self.fresh_took)
@@ -236,4 +263,7 @@ class Torture:
              + f"; fresh event after {took[len(took) // 2]:.2f} s, "
                f"{took[-1]:.2f} s at most; most memory "
              + ", ".join(f"{n} {b / (1 << 20):.0f} MiB"
-                         for n, b in self.memory.items()))
+                         for n, b in self.memory.items())
+             + (f"; librdkafka ended its process "
+                f"{self.world.library_aborts} times"
+                if self.world.library_aborts else ""))

@@ -1,0 +1,108 @@
+"""The books of each sink: accepted = stored + set aside + skipped + waiting.
+
+tests/torture holds the same figures against the stores under faults.
+"""
+from events import event_id, small
+from leat import Leat, wait_until
+from wire import SINK, SUBSCRIBE, Peer, pack
+
+UUID_TABLE = """create table events (id uuid not null, type text not null,
+  user_id text, payload jsonb, created_at timestamptz,
+  received_at timestamptz)"""
+
+
+def books(leat, name="postgres"):
+    """(accepted, stored, set aside, skipped, waiting); the sum must hold."""
+    status = leat.status()
+    s = next(s for s in status["sinks"] if s["name"] == name)
+    figures = (s["stored_events"], s["set_aside_events"], s["skipped_events"],
+               s["lag_events"])
+    accepted = status["log"]["durable_offset"]
+    assert accepted == sum(figures), (accepted, figures)
+    return (accepted,) + figures
+
+
+def come_to(leat, want, name="postgres"):
+    wait_until(lambda: books(leat, name) == want, f"the books say {want}", 10)
+
+
+def rows(leat):
+    return leat.pg.number("select count(*) from events")
+
+
+def test_set_aside_and_retried():
+    with Leat(table=UUID_TABLE) as leat:
+        events = small("b", 100)
+        events[7]["id"] = events[50]["id"] = "no uuid"
+        leat.accept(events)
+        leat.caught_up()
+        come_to(leat, (100, 98, 2, 0, 0))
+        # Known without the sink, and over a restart of batchd.
+        leat.sink["postgres"].stop()
+        leat.batchd.stop()
+        leat.batchd.start()
+        leat.intake_open()
+        come_to(leat, (100, 98, 2, 0, 0))
+        leat.accept(small("b", 10, 100))
+        come_to(leat, (110, 98, 2, 0, 10))
+        leat.sink["postgres"].start()
+        come_to(leat, (110, 108, 2, 0, 0))
+        leat.pg.query("alter table events alter column id type text")
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0, done.stderr
+        come_to(leat, (110, 110, 0, 0, 0))
+        assert rows(leat) == 110
+
+
+def test_what_a_new_sink_does_not_get():
+    with Leat() as leat:
+        leat.accept(small("n", 100))
+        leat.caught_up()
+        leat.batchd.stop()
+        leat.settings["batchd"].update(sinks="postgres new", start="newest")
+        leat.write_conf()
+        leat.batchd.start()
+        leat.intake_open()
+        with Peer(leat, SINK, "new") as peer:
+            peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False]))
+            wait_until(lambda: leat.sink_status("new")["connected"], "there")
+            assert books(leat, "new") == (100, 0, 0, 100, 0)
+        leat.accept(small("n", 5, 100))
+        come_to(leat, (105, 0, 0, 100, 5), "new")
+
+
+def test_events_lost_to_damage():
+    with Leat() as leat:
+        leat.sink["postgres"].stop()
+        for i in range(0, 30, 10):
+            leat.accept(small("d", 10, i))
+        leat.batchd.kill()
+        segment, = (leat.folder / "log").glob("*.seg")
+        data = bytearray(segment.read_bytes())
+        data[data.index(event_id("d", 15).encode())] ^= 1
+        segment.write_bytes(data)
+        leat.batchd.start()
+        leat.sink["postgres"].start()
+        leat.intake_open()
+        leat.accept(small("d", 10, 30))
+        leat.caught_up()
+        come_to(leat, (40, 30, 0, 10, 0))
+        assert rows(leat) == 30
+        leat.batchd.stop()
+        leat.batchd.start()
+        leat.intake_open()
+        come_to(leat, (40, 30, 0, 10, 0))
+
+
+def test_a_lost_cursor_of_a_sink_whose_store_remembers():
+    with Leat() as leat:
+        leat.accept(small("c", 100))
+        leat.caught_up()
+        leat.batchd.stop()
+        for cursor in (leat.folder / "log/cursors").glob("*"):
+            cursor.unlink()
+        leat.batchd.start()
+        leat.intake_open()
+        leat.accept(small("c", 5, 100))
+        leat.caught_up()
+        come_to(leat, (105, 105, 0, 0, 0))
