@@ -320,6 +320,15 @@ build(struct fanout *f)
 	return 0;
 }
 
+/* Where the stretch ends; the reader may have passed a gap behind it. */
+static uint64_t
+stretch_end(const struct fanout *f)
+{
+	const struct stretch *s = &f->stretch;
+
+	return s->count > 0 ? s->offset + s->count : f->reader.next_offset;
+}
+
 static int
 plan_step(struct fanout *f)
 {
@@ -332,7 +341,7 @@ plan_step(struct fanout *f)
 		if (!f->stretch.ends)
 			continue;
 		/* From now on the batch is begin..limit, whatever happens. */
-		f->limit = f->reader.next_offset;
+		f->limit = stretch_end(f);
 		f->bytes_left = UINT64_MAX;
 		cursor_set(&f->cursor, f->begin, f->limit);
 		f->state = FANOUT_SYNCING;
@@ -370,7 +379,7 @@ send_step(struct fanout *f)
 			f->batch_gap = s->offset - f->begin;
 		}
 		if (s->ends) {
-			f->end = f->reader.next_offset;
+			f->end = stretch_end(f);
 			f->state = FANOUT_IN_FLIGHT;
 			if (f->end < f->limit) {
 				/* Cut short by its bytes or a gap. */

@@ -347,6 +347,91 @@ START_TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 }
 END_TEST
 
+/* Flip a byte in the body of record number n of the first segment. */
+static void
+damage(int n)
+{
+	static uint8_t bytes[64 * KIB];
+	uint8_t *at = bytes;
+	int file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
+
+	ck_assert_int_ge(file, 0);
+	ck_assert_int_gt(disk_read(&sim.disk, file, bytes, sizeof bytes, 0), 0);
+	for (int i = 0; i <= n; i++) {
+		at = memmem(at + 1, (size_t)(bytes + sizeof bytes - at - 1),
+		            "LREC", 4);
+		ck_assert_ptr_nonnull(at);
+	}
+	at[RECORD_HEADER] ^= 1;
+	ck_assert_int_eq(disk_write(&sim.disk, file, at + RECORD_HEADER, 1,
+	                            (uint64_t)(at + RECORD_HEADER - bytes)),
+	                 0);
+	sim.disk.close(&sim.disk, file);
+}
+
+/* Lost events are passed over, counted, and stop nothing. */
+START_TEST(a_batch_ends_before_lost_events_and_the_next_begins_behind)
+{
+	bool stable = _i == 1;
+	uint64_t offset, wake;
+
+	put(10, 10);
+	put(5, 10);
+	put(10, 10);
+	damage(1);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 15);
+	ck_assert_uint_eq(fanout.cursor.now.skipped, 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 25), 0);
+	ck_assert_uint_eq(fanout.cursor.now.skipped, 5);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 20);
+	ck_assert_uint_eq(fanout_lag_events(&fanout), 0);
+}
+END_TEST
+
+START_TEST(lost_events_at_the_end_are_passed_over)
+{
+	bool stable = _i == 1;
+	uint64_t offset, wake;
+
+	put(10, 10);
+	put(5, 10);
+	damage(1);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(fanout.cursor.now.committed, 15);
+	ck_assert_uint_eq(fanout.cursor.now.skipped, 5);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 10);
+}
+END_TEST
+
+START_TEST(letters_count_with_the_batch_that_they_are_of)
+{
+	uint64_t offset, wake;
+
+	put(10, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	fanout_told_aside(&fanout, 2);
+	ck_assert_uint_eq(fanout.cursor.now.set_aside, 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	ck_assert_uint_eq(fanout.cursor.now.set_aside, 2);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 8);
+	fanout_told_aside(&fanout, 0); /* retried */
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 10);
+	write_cursor();
+	close_all();
+	open_all();
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 10);
+}
+END_TEST
+
 START_TEST(a_full_socket_is_waited_for)
 {
 	uint64_t offset, wake, at = 0;
@@ -381,6 +466,11 @@ main(void)
 	tcase_add_test(tc, an_unfinished_batch_comes_again_after_a_reconnect);
 	tcase_add_test(tc, a_stable_batch_has_the_same_end_after_any_restart);
 	tcase_add_test(tc, a_stable_batch_is_sent_only_when_its_end_is_durable);
+	tcase_add_loop_test(
+	    tc, a_batch_ends_before_lost_events_and_the_next_begins_behind, 0,
+	    2);
+	tcase_add_loop_test(tc, lost_events_at_the_end_are_passed_over, 0, 2);
+	tcase_add_test(tc, letters_count_with_the_batch_that_they_are_of);
 	tcase_add_test(tc, a_full_socket_is_waited_for);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
