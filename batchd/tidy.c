@@ -100,7 +100,8 @@ store_tidy_begin(struct store *s, uint64_t lowest, int64_t now_us)
 		t->zero = !s->quick;
 	}
 	if (s->unsynced && s->conf.fsync == FSYNC_INTERVAL && !s->writing &&
-	    now_us - s->synced_us >= s->conf.fsync_interval_us) {
+	    (now_us - s->synced_us >= s->conf.fsync_interval_us ||
+	     now_us < s->synced_us)) { /* the clock was set back */
 		t->sync_active = true;
 		t->active = s->file;
 		s->unsynced = false;

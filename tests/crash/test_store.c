@@ -516,6 +516,31 @@ END_TEST
 
 /* --- cursors --- */
 
+/* What was acknowledged meanwhile must not wait until the old time comes. */
+START_TEST(a_clock_set_back_delays_no_sync)
+{
+	struct store_conf c = conf;
+	const int64_t then_us = INT64_C(1000000000000), day_us = 86400000000;
+
+	c.fsync = FSYNC_INTERVAL;
+	c.fsync_interval_us = 200000;
+	ck_assert_int_eq(open_with(&c, 0), 0);
+	tidy(0);
+	store.synced_us = then_us;
+	put(1, 10);
+	ck_assert(store_append_begin(&store, then_us + 1));
+	ck_assert_int_eq(store_append_run(&store), 0);
+	ck_assert_int_eq(store_append_end(&store, then_us + 1), 0);
+	ck_assert(store.unsynced);
+	ck_assert(store_tidy_begin(&store, 0, then_us - day_us));
+	store_tidy_run(&store);
+	ck_assert_int_eq(store_tidy_end(&store), 0);
+	ck_assert(!store.unsynced);
+	ck_assert_int_eq(store.synced_us, then_us - day_us);
+	close_store();
+}
+END_TEST
+
 START_TEST(a_cursor_survives_a_torn_slot)
 {
 	struct cursor c;
@@ -606,6 +631,7 @@ main(void)
 	tcase_add_test(tc, segments_go_when_every_cursor_is_past_them);
 	tcase_add_test(tc, the_budget_closes_the_log_and_deletion_opens_it);
 	tcase_add_test(tc, a_failed_sync_acknowledges_nothing);
+	tcase_add_test(tc, a_clock_set_back_delays_no_sync);
 	tcase_add_test(tc, a_cursor_survives_a_torn_slot);
 	tcase_add_test(tc, a_cursor_of_another_log_is_refused);
 	tcase_add_test(tc, a_missing_cursor_starts_at_the_oldest_event);
