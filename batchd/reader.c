@@ -92,6 +92,7 @@ find_record(struct reader *r, uint64_t limit, struct record *rec,
 {
 	struct store *s = r->store;
 	uint64_t bad_at, end;
+	bool fresh = false;
 	int rc;
 
 	for (;;) {
@@ -105,6 +106,7 @@ find_record(struct reader *r, uint64_t limit, struct record *rec,
 		if (rc == 0 && rec->offset + rec->count <= r->next_offset &&
 		    rec->offset >= r->segment_first) {
 			scan_next(&r->scan, rec);
+			fresh = false;
 			continue;
 		}
 		if (rc == 0 && rec->offset <= r->next_offset &&
@@ -112,10 +114,24 @@ find_record(struct reader *r, uint64_t limit, struct record *rec,
 			return 0;
 		if (rc == 0 && rec->offset < r->segment_first)
 			rc = -EBADMSG; /* of the file's earlier life */
+		/*
+		 * The window may be older than the record: then it shows a
+		 * used file's earlier life, or half of what was written.
+		 * Only what the file shows now counts as damage.
+		 */
+		if ((rc < 0 || rec->offset > r->next_offset) && !fresh) {
+			scan_forget(&r->scan);
+			fresh = true;
+			continue;
+		}
+		fresh = false;
 		if (rc == -EBADMSG)
 			rc = scan_resync(&r->scan, r->next_offset, rec);
 		if (rc < 0 && rc != -ENODATA)
 			return rc;
+		/* What comes behind may not be written yet. */
+		if (rc == -ENODATA)
+			r->scan.at = bad_at;
 		/* Up to the next record, the next segment, or the limit. */
 		if (rc == 0 && rec->offset < end && rec->offset < limit)
 			end = rec->offset;

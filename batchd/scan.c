@@ -36,6 +36,12 @@ scan_grown(struct scan *s)
 	s->grown = true;
 }
 
+void
+scan_forget(struct scan *s)
+{
+	s->window_bytes = 0;
+}
+
 /* Make the window start at s->at. */
 static int
 load(struct scan *s)

@@ -54,4 +54,7 @@ MUST_USE int scan_find(struct scan *s, uint64_t offset, struct record *r);
 /* The file may have grown since the window was read. */
 void scan_grown(struct scan *s);
 
+/* Read the file again at the next look, whatever the window shows. */
+void scan_forget(struct scan *s);
+
 #endif

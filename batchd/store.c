@@ -378,17 +378,29 @@ store_append_end(struct store *s, int64_t now_us)
 
 /* --- damage --- */
 
+/*
+ * Whether the damage at `at` was told up to `to`; if not, *from is where what
+ * is new begins: when its end was not yet written, it may have grown.
+ */
 static bool
-known_damage(struct store *s, uint64_t segment_first, uint64_t at)
+known_damage(struct store *s, uint64_t segment_first, uint64_t at,
+             uint64_t *from, uint64_t to)
 {
 	for (size_t i = 0; i < s->damage_count; i++) {
-		if (s->damages[i].segment_first == segment_first &&
-		    s->damages[i].at == at)
+		struct damage *d = &s->damages[i];
+
+		if (d->segment_first != segment_first || d->at != at)
+			continue;
+		if (to <= d->to)
 			return true;
+		if (*from < d->to)
+			*from = d->to;
+		d->to = to;
+		return false;
 	}
 	if (s->damage_count < DAMAGES_KNOWN)
 		s->damages[s->damage_count++] =
-		    (struct damage){segment_first, at};
+		    (struct damage){segment_first, at, to};
 	return false;
 }
 
@@ -431,7 +443,7 @@ store_damage(struct store *s, uint64_t segment_first, int file, uint64_t at,
 	char name[SEGMENT_NAME_BYTES + 40];
 	int rc;
 
-	if (known_damage(s, segment_first, at))
+	if (known_damage(s, segment_first, at, &from, to))
 		return;
 	s->lost_events += to - from;
 	(void)snprintf(name, sizeof name, "quarantine/%020" PRIu64 ".%" PRIu64,

@@ -75,6 +75,7 @@ struct tidy {
 /* A stretch of lost offsets that was told already. */
 struct damage {
 	uint64_t segment_first, at;
+	uint64_t to; /* offsets below were told */
 };
 #define DAMAGES_KNOWN 64
 

@@ -237,7 +237,7 @@ walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
 		if (gap && !again) {
 			/* It may have been written while it was read. */
 			w->scan.at = w->end;
-			w->scan.window_bytes = 0;
+			scan_forget(&w->scan);
 			again = true;
 			continue;
 		}
@@ -273,7 +273,7 @@ tell_tail(struct verify *v, const struct verify_segment *one, struct walk *w,
 	ssize_t n;
 
 	w->scan.at = w->end;
-	w->scan.window_bytes = 0;
+	scan_forget(&w->scan);
 	if (scan_peek(&w->scan, &r, &body) == 0)
 		return 0; /* appended meanwhile */
 	n = disk_read(v->disk, w->scan.file, block, sizeof block, w->end);

@@ -347,6 +347,57 @@ START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 }
 END_TEST
 
+/* What is appended behind damage that a reader has met is there for it. */
+START_TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
+{
+	uint64_t at, events, end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put_durable(10, 30);
+	for (int i = 0; i < 2; i++) {
+		at = store.end_bytes;
+		put_durable(10, 30);
+		flip(0, (off_t)at + RECORD_HEADER + 5);
+		(void)read_all(0, &end);
+		ck_assert_uint_eq(store.lost_events, 10 * (i + 1U));
+	}
+	put_durable(10, 30);
+	events = read_all(0, &end);
+	ck_assert_uint_eq(events, 20);
+	ck_assert_uint_eq(end, 40);
+	ck_assert_uint_eq(store.lost_events, 20);
+	close_store();
+}
+END_TEST
+
+/* The same, for a reader that stays. */
+START_TEST(a_reader_goes_on_behind_damage_at_the_end)
+{
+	static uint8_t body[FRAME_BODY_MAX];
+	struct stretch part = {.body = body};
+	uint64_t at, events = 0;
+	struct reader r;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	reader_init(&r, &store);
+	ck_assert_int_eq(reader_seek(&r, 0), 0);
+	for (int i = 0; i < 6; i++) {
+		at = store.end_bytes;
+		put_durable(10, 30);
+		if (i == 2 || i == 3)
+			flip(0, (off_t)at + RECORD_HEADER + 5);
+		ck_assert_int_eq(
+		    reader_frame(&r, store.durable_offset, 16 * MIB, &part), 0);
+		events += part.count;
+		ck_assert_uint_eq(r.next_offset, store.durable_offset);
+	}
+	ck_assert_uint_eq(events, 40);
+	ck_assert_uint_eq(store.lost_events, 20);
+	reader_fini(&r);
+	close_store();
+}
+END_TEST
+
 START_TEST(a_damaged_segment_header_loses_nothing)
 {
 	uint64_t end;
@@ -457,6 +508,40 @@ START_TEST(segments_go_when_every_cursor_is_past_them)
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	ck_assert_uint_eq(store.durable_offset, 6000);
 	ck_assert_uint_eq(store.lost_events, 0);
+	close_store();
+}
+END_TEST
+
+/*
+ * Records of one size lie in a used segment just where those of its earlier
+ * life lay: what the reader has in memory of these must not be believed.
+ */
+START_TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
+{
+	static uint8_t body[FRAME_BODY_MAX];
+	struct stretch part = {.body = body};
+	uint64_t events = 0;
+	struct reader r;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	reader_init(&r, &store);
+	ck_assert_int_eq(reader_seek(&r, 0), 0);
+	for (int i = 0; i < 400; i++) {
+		put(1, 20000);
+		put(1, 20000);
+		ck_assert_int_eq(commit(), 0);
+		tidy(r.next_offset);
+		while (r.next_offset < store.durable_offset) {
+			ck_assert_int_eq(reader_frame(&r, store.durable_offset,
+			                              16 * MIB, &part),
+			                 0);
+			events += part.count;
+		}
+	}
+	ck_assert_uint_lt(store.segment_count, 4);
+	ck_assert_uint_eq(store.lost_events, 0);
+	ck_assert_uint_eq(events, 800);
+	reader_fini(&r);
 	close_store();
 }
 END_TEST
@@ -623,12 +708,16 @@ main(void)
 	tcase_add_test(tc, a_torn_last_record_is_cut_and_the_rest_is_kept);
 	tcase_add_test(tc, a_flipped_byte_costs_its_record_and_no_other);
 	tcase_add_test(tc, a_flipped_byte_while_running_is_found_by_the_reader);
+	tcase_add_test(tc,
+	               a_flipped_byte_in_the_newest_record_costs_no_later_one);
+	tcase_add_test(tc, a_reader_goes_on_behind_damage_at_the_end);
 	tcase_add_test(tc, a_damaged_segment_header_loses_nothing);
 	tcase_add_test(tc, a_missing_segment_is_missed);
 	tcase_add_test(tc, a_reader_passes_over_a_missing_segment_and_says_so);
 	tcase_add_test(tc, cursors_without_segments_are_not_a_fresh_start);
 	tcase_add_test(tc, offsets_are_not_used_twice_after_the_end_is_lost);
 	tcase_add_test(tc, segments_go_when_every_cursor_is_past_them);
+	tcase_add_test(tc, a_reader_at_the_heels_of_the_log_loses_nothing);
 	tcase_add_test(tc, the_budget_closes_the_log_and_deletion_opens_it);
 	tcase_add_test(tc, a_failed_sync_acknowledges_nothing);
 	tcase_add_test(tc, a_clock_set_back_delays_no_sync);
