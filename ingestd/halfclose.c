@@ -81,7 +81,8 @@ struct halfclose_peer *
 halfclose_add(struct halfclose *h, int fd)
 {
 	struct halfclose_peer *p = malloc(sizeof *p);
-	struct epoll_event watch = {.events = EPOLLRDHUP | EPOLLET,
+	/* Once: shutdown(SHUT_RD) would otherwise report an end anew. */
+	struct epoll_event watch = {.events = EPOLLRDHUP | EPOLLONESHOT,
 	                            .data = {.ptr = p}};
 
 	if (!p)

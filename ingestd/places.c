@@ -113,6 +113,19 @@ places_move(struct places *ps, struct place *p, enum place_phase phase)
 }
 
 void
+places_press(struct places *ps)
+{
+	struct place_row *row = &ps->rows[PLACE_BUSY];
+	struct place *p = row->first;
+
+	if (!p || p->deadline_ms - row->timeout_ms + row->timeout_ms / 10 >
+	              uv_now(ps->loop))
+		return;
+	ps->evicted++;
+	make_go(ps, p);
+}
+
+void
 places_sweep(struct places *ps)
 {
 	uint64_t now_ms = uv_now(ps->loop);

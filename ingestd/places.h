@@ -13,7 +13,8 @@
  * - Room.  When few places are left, each new connection makes the one go
  *   that has waited longest for its request, or, when there is none, the one
  *   that has sent its body longest.  A sender at work is at the other end of
- *   that row.
+ *   that row.  Likewise, when the budget for bodies is used up, the one that
+ *   has sent longest goes, if that is a tenth of request_timeout_ms.
  *
  * A request that waits for batchd has its own limit and is never made to go.
  * A connection goes by shutdown(2): libmicrohttpd then sees its end.
@@ -65,6 +66,9 @@ void places_remove(struct places *ps, struct place *p);
 
 /* It enters another phase; one that is going stays so. */
 void places_move(struct places *ps, struct place *p, enum place_phase phase);
+
+/* The budget is used up: the slowest body goes, if it is slow. */
+void places_press(struct places *ps);
 
 /* Make those go whose deadline has passed. */
 void places_sweep(struct places *ps);

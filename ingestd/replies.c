@@ -97,8 +97,9 @@ response(const void *text, size_t n, const char *type, const char *header,
 
 	if (!r)
 		return NULL;
-	if (MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) ==
-	        MHD_YES &&
+	if ((n == 0 || /* nothing has no type */
+	     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) ==
+	         MHD_YES) &&
 	    (!header || MHD_add_response_header(r, header, value) == MHD_YES))
 		return r;
 	MHD_destroy_response(r);

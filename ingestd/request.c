@@ -418,15 +418,20 @@ announced_bytes(struct request *rq)
 	return strtoull(text, NULL, 10);
 }
 
+struct framing {
+	unsigned lengths, codings;
+};
+
 static enum MHD_Result
-count_length(void *arg, enum MHD_ValueKind kind, const char *name,
-             const char *value)
+count_framing(void *arg, enum MHD_ValueKind kind, const char *name,
+              const char *value)
 {
-	unsigned *count = arg;
+	struct framing *f = arg;
 
 	(void)kind;
 	(void)value;
-	*count += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+	f->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+	f->codings += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
 	return MHD_YES;
 }
 
@@ -435,15 +440,15 @@ static bool
 framing_is_sound(struct request *rq)
 {
 	const char *coding = header(rq, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+	struct framing f = {0};
 
-	unsigned lengths = 0;
-
-	/* Two lengths, or a length and a coding, smuggle requests in. */
-	(void)MHD_get_connection_values(rq->c, MHD_HEADER_KIND, count_length,
-	                                &lengths);
+	/* Two of either, or one of each, smuggle requests in. */
+	(void)MHD_get_connection_values(rq->c, MHD_HEADER_KIND, count_framing,
+	                                &f);
 	if (coding)
-		return lengths == 0 && strcasecmp(coding, "chunked") == 0;
-	return lengths <= 1;
+		return f.lengths == 0 && f.codings == 1 &&
+		       strcasecmp(coding, "chunked") == 0;
+	return f.lengths <= 1;
 }
 
 /* Who sends. */
@@ -508,6 +513,8 @@ refuse(struct request *rq, enum fixed_reply why)
 {
 	rq->phase = PHASE_DISCARD;
 	rq->refusal = why;
+	if (why == REPLY_OVERLOADED)
+		places_press(&rq->all->http->places);
 	uncharge(rq);
 	if (rq->body.cap > SPARE_BODY_MAX)
 		buf_fini(&rq->body);
@@ -699,6 +706,7 @@ end_events(struct request *rq)
 	case ACCEPT_TOO_MANY:
 		return send_fixed(rq, REPLY_TOO_MANY);
 	case ACCEPT_OVERLOADED:
+		places_press(&all->http->places);
 		return send_fixed(rq, REPLY_OVERLOADED);
 	case ACCEPT_LIMITED:
 		return answer_limited(rq, rq->accepted);

@@ -126,6 +126,23 @@ START_TEST(then_the_slowest_body_and_never_a_waiting_one)
 }
 END_TEST
 
+START_TEST(under_pressure_only_a_slow_body_goes)
+{
+	start(100, 2);
+	places_press(&places); /* nobody sends */
+	places_move(&places, &place[0], PLACE_BUSY);
+	places_press(&places);
+	pass(REQUEST_MS / 10 - 1);
+	places_press(&places);
+	ck_assert(!is_gone(0));
+	pass(1);
+	places_move(&places, &place[1], PLACE_BUSY);
+	places_press(&places);
+	places_press(&places);
+	ck_assert(is_gone(0) && !is_gone(1));
+}
+END_TEST
+
 START_TEST(who_is_going_stays_so_and_can_leave)
 {
 	start(100, 2);
@@ -163,6 +180,7 @@ main(void)
 	tcase_add_test(tc, who_waits_for_batchd_has_none);
 	tcase_add_test(tc, the_longest_idle_goes_for_a_new_one);
 	tcase_add_test(tc, then_the_slowest_body_and_never_a_waiting_one);
+	tcase_add_test(tc, under_pressure_only_a_slow_body_goes);
 	tcase_add_test(tc, who_is_going_stays_so_and_can_leave);
 	tcase_add_test(tc, a_single_place_evicts_nobody);
 	suite_add_tcase(s, tc);

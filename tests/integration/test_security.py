@@ -1,0 +1,460 @@
+"""Who gets in, and what gets out: tokens, TLS, CORS, sockets, secrets."""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import tempfile
+import time
+
+from events import small
+from leat import Leat, program, wait_until
+from wire import CONTROLLER, Peer
+
+EVENT = b'[{"type":"t"}]'
+
+
+def make_token(name):
+    """Returns (token, line for the file), as an operator gets them."""
+    done = subprocess.run([program("leat"), "token", name],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done
+    token = done.stderr.splitlines()[1]
+    assert re.fullmatch(r"leat_[A-Za-z0-9_-]{43}", token), done.stderr
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    assert done.stdout == f"{name} sha256:{digest}\n", done.stdout
+    return token, done.stdout.strip()
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+class Guarded(Leat):
+    """A leat with only a log, and tokens in `tokens`: name -> (token, line)."""
+
+    def __init__(self, tokens=None, **ingestd):
+        mode = ingestd.pop("mode", "asan")
+        self.extra = tempfile.TemporaryDirectory(prefix="leat-keys-")
+        self.tokens_file = pathlib.Path(self.extra.name) / "tokens"
+        if tokens:
+            self.write_tokens(tokens)
+            ingestd["tokens_file"] = self.tokens_file
+        super().__init__(mode, sinks=(), also=("postgres",), postgres=False,
+                         settings={"ingestd": ingestd})
+
+    def write_tokens(self, lines):
+        self.tokens_file.write_text("# who may send\n" + "\n".join(lines)
+                                    + "\n")
+
+    def reload(self, pattern=r"reloaded"):
+        at = len(self.ingestd.lines)
+        self.ingestd.signal(signal.SIGHUP)
+        return self.ingestd.wait_line(pattern, after=at)
+
+    def connect(self, timeout_s=30):
+        if "tls_certificate" not in self.settings["ingestd"]:
+            return super().connect(timeout_s)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=timeout_s,
+            context=ssl._create_unverified_context())
+
+    def send(self, headers=None, events=EVENT, path="/v1/events", **more):
+        return self.request("POST", path, events, headers or {}, **more)
+
+    def __exit__(self, *args):
+        try:
+            return super().__exit__(*args)
+        finally:
+            self.extra.cleanup()
+
+
+def test_tokens():
+    shop, line = make_token("shop")
+    old, old_line = make_token("old")
+    page, page_line = make_token("page")
+    prom, prom_line = make_token("prom")
+    lines = [line, old_line, page_line + " public", prom_line + " metrics"]
+    with Guarded(lines) as leat:
+        c = leat.connect()
+        basic = base64.b64encode(b"anybody:" + shop.encode()).decode()
+        for headers in (bearer(shop), {"Authorization": f"Basic {basic}"},
+                        bearer(old), bearer(page)):
+            assert leat.send(headers, connection=c)[0] == 202
+        for headers in ({}, bearer("leat_wrong"), bearer(""), bearer(shop[:-1]),
+                        {"Authorization": "Basic !"},
+                        bearer(line.split(":")[1])):
+            status, answer, fields = leat.send(headers, connection=c)
+            assert status == 401 and answer["error"] == "unauthorized", answer
+            assert fields["www-authenticate"].startswith("Bearer ")
+            assert "Basic " in fields["www-authenticate"]
+        # In a URL only what is public anyway.
+        for token, want in ((page, 202), (shop, 401)):
+            assert leat.send(path=f"/v1/events?token={token}",
+                             connection=c)[0] == want
+        # Each for its own end; whether we live is no secret.
+        assert leat.send(bearer(prom), connection=c)[0] == 403
+        assert leat.request("GET", "/metrics")[0] == 401
+        assert leat.request("GET", "/metrics", None, bearer(shop))[0] == 403
+        assert leat.request("GET", "/healthz")[0] == 200
+        assert leat.request("GET", "/readyz")[0] == 200
+        page_text = leat.request("GET", "/metrics", None, bearer(prom))[1]
+        for name, value in (("requests", 3), ("events", 2), ("refused", 1)):
+            assert f'leat_ingestd_token_{name}_total{{token="shop"}} {value}\n' \
+                in page_text, page_text
+        assert "leat_ingestd_unauthorized_total 8\n" in page_text
+
+        # A bad file changes nothing and says why.
+        leat.write_tokens(lines + ["broken"])
+        assert ":6: the hash must begin" in leat.reload(r"cannot load")
+        assert leat.send(bearer(old), connection=c)[0] == 202
+        new, new_line = make_token("new")
+        leat.write_tokens([line, new_line])
+        leat.reload(r"reloaded tokens=2")
+        assert leat.send(bearer(old), connection=c)[0] == 401
+        assert leat.send(bearer(new), connection=c)[0] == 202
+        assert leat.send(bearer(shop), connection=c)[0] == 202
+        c.close()
+        log = "\n".join(leat.ingestd.lines)
+        assert "unauthorized address=127.0.0.1" in log
+        assert not [t for t in (shop, old, page, prom, new) if t in log]
+        assert leat.status()["log"]["next_offset"] == 8
+
+
+def test_anonymous_only_where_it_was_said():
+    def check(text):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+            conf.write("[ingestd]\n" + text)
+            conf.flush()
+            return subprocess.run([program("ingestd"), "--check", "--config",
+                                   conf.name], capture_output=True, text=True,
+                                  timeout=20)
+    for address in ("0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"):
+        done = check(f"listen = {address}\n")
+        assert done.returncode == 2, done
+        assert "tokens_file" in done.stderr and "allow_anonymous" in \
+            done.stderr, done.stderr
+        assert check(f"listen = {address}\nallow_anonymous = yes\n") \
+            .returncode == 0
+    for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"):
+        assert check(f"listen = {address}\n").returncode == 0
+    for text in ("tokens_file = /nonexistent\n", "tls_key = /etc/passwd\n",
+                 "tls_certificate = /etc/passwd\ntls_key = /etc/passwd\n",
+                 "cors_origins = example.org\n"):
+        done = check(text)
+        assert done.returncode == 2 and "settings refused" in done.stderr, done
+    shop, line = make_token("shop")
+    with Guarded([line], allow_anonymous="yes", metrics_open="yes") as leat:
+        assert leat.send()[0] == 202
+        assert leat.send(bearer(shop))[0] == 202
+        assert leat.send(bearer("leat_wrong"))[0] == 401
+        assert leat.request("GET", "/metrics")[0] == 200
+
+
+def test_rate_limit():
+    slow, line = make_token("slow")
+    free, free_line = make_token("free")
+    with Guarded([line + " rate=20 burst=100", free_line]) as leat:
+        c = leat.connect()
+        started = time.monotonic()
+        assert leat.send(bearer(slow), json.dumps(small("a", 100)),
+                         connection=c)[0] == 202
+        status, answer, fields = leat.send(
+            bearer(slow), json.dumps(small("b", 60)), connection=c)
+        # Seconds may have passed since, on a busy machine.
+        if status != 202:
+            assert status == 429 and answer["error"] == "rate limit", answer
+            assert answer["rate"] == 20 and answer["burst"] == 100
+            wait_s = int(fields["retry-after"])
+            assert 1 <= wait_s <= 3 and answer["retry_after_s"] == wait_s
+        # Nobody else is held up.
+        for _ in range(20):
+            assert leat.send(bearer(free), json.dumps(small("f", 100)),
+                             connection=c)[0] == 202
+        sent = 0
+        while time.monotonic() < started + 3:
+            status, answer, _ = leat.send(
+                bearer(slow), json.dumps(small("c", 7, sent)), connection=c)
+            assert status in (202, 429), answer
+            sent += 7 if status == 202 else 0
+        passed_s = time.monotonic() - started
+        assert 20 * 2 - 7 <= sent <= 20 * passed_s + 100, (sent, passed_s)
+        c.close()
+
+
+def certificate(folder, name):
+    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+         "-days", "2", "-subj", f"/CN={name}", "-addext",
+         "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True, timeout=30)
+    return cert, key
+
+
+def s_client(port, *args):
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *args],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    return done.stdout + done.stderr
+
+
+def test_tls():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="leat-tls-"))
+    try:
+        check_tls(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def check_tls(folder):
+    first, second = certificate(folder, "first"), certificate(folder, "second")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+
+    def install(pair):
+        shutil.copy(pair[0], cert)
+        shutil.copy(pair[1], key)
+
+    install(first)
+    token, line = make_token("shop")
+    with Guarded([line], tls_certificate=cert, tls_key=key) as leat:
+        def curl(*args, ca=first[0]):
+            return subprocess.run(
+                ["curl", "-sS", "-m", "20", "--cacert", ca, *args,
+                 "-H", f"Authorization: Bearer {token}",
+                 f"https://localhost:{leat.port}/v1/events"],
+                capture_output=True, text=True, timeout=30)
+
+        # What is suspended until it is durable, small and large.
+        done = curl("--json", EVENT.decode())
+        assert json.loads(done.stdout) == {"accepted": 1, "offset": 0}, done
+        big = folder / "big.json"
+        big.write_text(json.dumps(small("big", 40_000)))
+        assert big.stat().st_size > 2_000_000
+        assert json.loads(curl("--json", f"@{big}").stdout)["accepted"] \
+            == 40_000
+        assert json.loads(curl("--json", EVENT.decode(), "-H",
+                               "Transfer-Encoding: chunked").stdout)[
+                                   "accepted"] == 1
+        context = ssl.create_default_context(cafile=first[0])
+        raw = socket.create_connection(("127.0.0.1", leat.port), 20)
+        with context.wrap_socket(raw, server_hostname="localhost") as s:
+            request = (b"POST /v1/events HTTP/1.1\r\nHost: x\r\n"
+                       b"Authorization: Bearer %s\r\nContent-Length: %d\r\n"
+                       b"\r\n%s" % (token.encode(), len(EVENT), EVENT))
+
+            def exchange(n):
+                s.sendall(request * n)
+                out = b""
+                while out.count(b" 202 ") < n or not out.endswith(b"}\n"):
+                    chunk = s.recv(65536)
+                    assert chunk, out
+                    out += chunk
+            exchange(1)
+            exchange(30)  # pipelined, in one record
+
+            # A new certificate, while a connection of the old one lives.
+            install(second)
+            leat.reload(r"reloaded .*tls=yes")
+            assert "CN = second" in s_client(leat.port)
+            exchange(1)
+            assert curl(ca=first[0]).returncode == 60
+            # One that is no pair changes nothing.
+            shutil.copy(first[1], key)
+            leat.reload(r"cannot load the certificate")
+            assert "CN = second" in s_client(leat.port)
+            exchange(1)
+
+        for version, works in (("-tls1_2", True), ("-tls1_3", True),
+                               ("-tls1_1", False), ("-tls1", False)):
+            text = s_client(leat.port, version, "-CAfile", str(second[0]),
+                            "-cipher", "ALL:@SECLEVEL=0")
+            assert ("Verify return code: 0 (ok)" in text
+                    and "Cipher is (NONE)" not in text) == works, text
+        text = s_client(leat.port, "-tls1_2", "-cipher",
+                        "kRSA:@SECLEVEL=0")
+        assert "Cipher is (NONE)" in text, text
+        # Neither silence nor plain HTTP harms anybody.
+        idle = [socket.create_connection(("127.0.0.1", leat.port), 20)
+                for _ in range(50)]
+        for s in idle[::2]:
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        done = curl("--json", EVENT.decode(), ca=second[0])
+        assert json.loads(done.stdout)["accepted"] == 1, done
+        for s in idle:
+            s.close()
+
+
+def test_cors():
+    here, there = "https://shop.example", "https://evil.example"
+    with Guarded(cors_origins=f"{here} http://localhost:3000") as leat:
+        def ask(method, origin, **more):
+            return leat.request(method, "/v1/events",
+                                EVENT if method == "POST" else None,
+                                {"Origin": origin, **more})
+        preflight = {"Access-Control-Request-Method": "POST",
+                     "Access-Control-Request-Headers": "content-type"}
+        status, text, fields = ask("OPTIONS", here, **preflight)
+        assert (status, text) == (204, ""), (status, text)
+        assert fields["access-control-allow-origin"] == here
+        assert fields["access-control-allow-methods"] == "POST"
+        assert "content-type" in \
+            fields["access-control-allow-headers"].lower()
+        assert int(fields["access-control-max-age"]) > 0
+        assert fields["vary"] == "Origin"
+        # As sendBeacon does it, and what the page may read.
+        for kind in ("text/plain;charset=UTF-8", "application/json"):
+            status, _, fields = ask("POST", here, **{"Content-Type": kind})
+            assert status == 202
+            assert fields["access-control-allow-origin"] == here
+            assert fields["vary"] == "Origin"
+        status, answer, fields = leat.request(
+            "POST", "/v1/events", b"[{}]", {"Origin": here})
+        assert status == 400 and answer["errors"]
+        assert fields["access-control-allow-origin"] == here
+        for method, more in (("OPTIONS", preflight), ("POST", {})):
+            status, answer, fields = ask(method, there, **more)
+            assert status == 403 and "origin" in answer["reason"], answer
+            assert "access-control-allow-origin" not in fields
+            assert fields["vary"] == "Origin"
+        assert leat.send()[0] == 202  # no page at all
+        assert leat.status()["log"]["next_offset"] == 3
+    token, line = make_token("page")
+    with Guarded([line + " public"], cors_origins="*") as leat:
+        # A preflight never carries a token.
+        status, _, fields = leat.request(
+            "OPTIONS", "/v1/events", None,
+            {"Origin": there, "Access-Control-Request-Method": "POST"})
+        assert status == 204
+        assert fields["access-control-allow-origin"] == "*"
+        for path, want in ((f"/v1/events?token={token}", 202),
+                           ("/v1/events", 401)):
+            status, _, fields = leat.request(
+                "POST", path, EVENT, {"Origin": there,
+                                      "Content-Type": "text/plain"})
+            assert status == want
+            assert fields["access-control-allow-origin"] == "*"
+    with Guarded() as leat:
+        assert leat.request("OPTIONS", "/v1/events", None,
+                            {"Origin": there})[0] == 405
+
+
+def as_nobody(path, groups):
+    """What another user's process gets from batchd's socket."""
+    code = ("import socket,sys\n"
+            "s=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\n"
+            "s.settimeout(10)\n"
+            "try:\n"
+            f" s.connect({str(path)!r})\n"
+            " s.send(bytes.fromhex('950101') + b'\\x03\\xa1n\\x01')\n"
+            " print(len(s.recv(1000)))\n"
+            "except OSError as e: print(type(e).__name__)\n")
+    return subprocess.run(
+        ["setpriv", "--reuid", "65534", "--regid", "65534", *groups, "--",
+         "/usr/bin/python3", "-c", code], capture_output=True, text=True,
+        timeout=20, check=True).stdout.strip()
+
+
+def test_who_may_connect_to_batchd():
+    if os.geteuid() != 0:
+        from leat import Skip
+        raise Skip("needs root, to be somebody else")
+    with Leat(sinks=(), also=("postgres",), postgres=False,
+              settings={"batchd": {"socket_group": "12345"}}) as leat:
+        path = leat.folder / "batchd.sock"
+        about = path.stat()
+        assert stat.S_IMODE(about.st_mode) == 0o660
+        assert about.st_gid == 12345
+        none, ours = ["--clear-groups"], ["--groups", "12345"]
+        assert as_nobody(path, none) == "PermissionError"
+        path.chmod(0o666)  # by accident: the kernel's word still counts
+        assert as_nobody(path, none) in ("0", "ConnectionResetError",
+                                         "BrokenPipeError")
+        leat.batchd.wait_line(r"peer refused: .* uid=65534")
+        assert int(as_nobody(path, ours)) > 10
+        with Peer(leat, CONTROLLER, "test"):
+            pass
+
+
+def test_files_are_nobody_elses():
+    before = os.umask(0)
+    try:
+        with Leat() as leat:
+            leat.accept(small("f", 10))
+            leat.accept([{"type": "t", "id": "x" * 100,
+                          "payload": {"a": 1}}])
+            leat.caught_up()
+            found = [p for p in leat.folder.rglob("*")
+                     if p.parts[len(leat.folder.parts)] in ("log", "dead")]
+            assert any(p.suffix == ".seg" for p in found)
+            assert any(p.suffix == ".cursor" for p in found)
+            for p in found:
+                mode = stat.S_IMODE(p.stat().st_mode)
+                if p.is_file():
+                    assert mode == 0o640, (p, oct(mode))
+                elif p.name not in ("log", "dead"):  # made by the test
+                    assert mode == 0o750, (p, oct(mode))
+    finally:
+        os.umask(before)
+
+
+def test_secrets_stay_in():
+    """In no argument, log line, --check or core dump of any daemon."""
+    secret = "hunter2-swordfish"
+    token, line = make_token("shop")
+    with Leat(mode="release", start=False) as leat:
+        keys = pathlib.Path(tempfile.mkdtemp(prefix="keys-",
+                                             dir=leat.folder))
+        keys.chmod(0o755)
+        (keys / "tokens").write_text(line + "\n")
+        (keys / "password").write_text(secret + "\n")
+        (keys / "password").chmod(0o644)
+        leat.settings["ingestd"]["tokens_file"] = keys / "tokens"
+        leat.settings["sinkd-postgres"]["password_file"] = keys / "password"
+        leat.write_conf()
+        leat.start()
+        assert leat.request("POST", "/v1/events", EVENT,
+                            bearer(token))[0] == 202
+        assert leat.request("POST", "/v1/events", EVENT,
+                            bearer(token + "x"))[0] == 401
+        assert leat.request("POST", f"/v1/events?token={token}", EVENT)[0] \
+            == 401
+        leat.caught_up()
+        leat.pg.stop()  # and what a sink says of a store that is away
+        leat.request("POST", "/v1/events", EVENT, bearer(token))
+        leat.sink["postgres"].wait_line(r"warn")
+        seen = []
+        for d in leat.daemons():
+            proc = pathlib.Path(f"/proc/{d.pid}")
+            seen.append((proc / "cmdline").read_text())
+            assert resource.prlimit(d.pid, resource.RLIMIT_CORE) == (0, 0)
+            assert int((proc / "coredump_filter").read_text(), 16) == 0
+            done = leat.run(d.name, "--check")
+            assert done.returncode == 0, done
+            seen += [done.stdout, done.stderr, "\n".join(d.lines)]
+        for text in seen:
+            assert secret not in text and token not in text, text
+        assert str(keys / "tokens") in seen[1]
+    for section, pair in (
+            ("sinkd-postgres", f"conninfo = password={secret}"),
+            ("sinkd-postgres", f"conninfo = postgres://u:{secret}@h/d"),
+            ("sinkd-postgres", f"dbname = password={secret}"),
+            ("sinkd-clickhouse", f"url = http://u:{secret}@127.0.0.1:8123")):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+            conf.write(f"[{section}]\n{pair}\n")
+            conf.flush()
+            done = subprocess.run([program(section), "--check", "--config",
+                                   conf.name], capture_output=True, text=True,
+                                  timeout=20)
+        assert done.returncode == 2, (pair, done)
+        assert secret not in done.stdout + done.stderr, done
