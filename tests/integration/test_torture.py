@@ -19,4 +19,5 @@ def test_random_faults():
     """Every store exactly once, through whatever is killed."""
     Torture(int(os.environ.get("LEAT_SEED", random.randrange(1 << 32))),
             mode="asan", faults=int(os.environ.get("LEAT_FAULTS", "200")),
-            rate=500).run()
+            rate=500, fresh_s=10 * float(os.environ.get("LEAT_TIME_FACTOR",
+                                                        "1"))).run()

@@ -171,6 +171,8 @@ class Torture:
         self.settle_letters()
         leat.caught_up(CAUGHT_UP_S)
         world.ledger.check_offsets()
+        assert not leat.batchd.count_lines("events are lost"), \
+            "no fault damages the log, but batchd says that it is"
         for store in world.stores:
             self.check_store(store)
         if not last:
