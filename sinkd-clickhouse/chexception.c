@@ -237,6 +237,7 @@ chexception_text(const struct chexception *e, char *out, size_t size)
 	for (size_t i = 0; i < ARRAY_LEN(content_marks) && n > 0; i++)
 		if ((end = find(e->message, n, content_marks[i])))
 			n = (size_t)(end - e->message);
+	n = n > 0 ? strnlen(e->message, n) : 0;
 	for (size_t i = 0; i < n && used + 1 < size; i++)
 		out[used++] = e->message[i];
 	out[used] = '\0';

@@ -1,0 +1,102 @@
+"""leat log verify: beside a batchd at work, and on damage."""
+import re
+import subprocess
+import threading
+
+from events import small
+from leat import Leat, limit, program, wait_until
+
+PAYLOAD = {"text": "x" * 500}
+
+
+def verify(leat, mode="asan"):
+    done = leat.run("leat", "log", "verify", mode=mode)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, done.stdout
+
+
+def fill(leat, requests, name="v"):
+    for i in range(requests):
+        events = [{"type": "t", "id": f"{name}{i}-{j}", "payload": PAYLOAD}
+                  for j in range(100)]
+        while (status := leat.post(events)[0]) == 503:
+            leat.intake_open()  # the log is full now and then
+        assert status == 202, status
+
+
+def segments(leat):
+    return sorted((leat.folder / "log").glob("*.seg"))
+
+
+@limit(120)
+def test_verify_beside_a_batchd_at_work():
+    """Segments are appended to, deleted and used again under its eyes."""
+    with Leat(settings={"batchd": {"max_bytes": "4M", "segment_bytes": "1M",
+                                   "retain_seconds": 0}}) as leat:
+        sender = threading.Thread(target=fill, args=(leat, 300))
+        sender.start()
+        runs = 0
+        while sender.is_alive() or runs < 10:
+            code, text = verify(leat, "release")
+            assert code == 0, text
+            runs += 1
+        sender.join()
+        leat.caught_up()
+        leat.stop()
+        code, text = verify(leat)
+        assert code == 0 and "cursor   postgres offset=30000" in text, text
+
+
+@limit(120)
+def test_verify_tells_damage_with_its_offsets():
+    with Leat(postgres=False, sinks=(), also=["none"],
+              settings={"batchd": {"segment_bytes": "1M"}}) as leat:
+        fill(leat, 60)
+        wait_until(lambda: len(segments(leat)) > 2, "three segments")
+        leat.stop()
+        code, text = verify(leat)
+        assert code == 0 and "events=6000" in text, text
+        assert "cursor   none offset=0 waiting=6000" in text, text
+        first = segments(leat)[0]
+        with open(first, "r+b") as f:
+            f.seek(200_000)
+            byte = f.read(1)[0]
+            f.seek(200_000)
+            f.write(bytes([byte ^ 1]))
+        code, text = verify(leat)
+        told = re.search(r"DAMAGED +(\S+) bytes=(\d+)\.\.(\d+) "
+                         r"offsets=(\d+)\.\.(\d+) events=(\d+)", text)
+        assert code == 1 and told, text
+        assert told[1] == first.name
+        assert int(told[2]) <= 200_000 < int(told[3])
+        assert int(told[5]) - int(told[4]) == int(told[6]) > 0
+        # batchd says the same of it.
+        lost = int(told[6])
+        second = segments(leat)[1]
+        gone = int(segments(leat)[2].name[:20]) - int(second.name[:20])
+        second.unlink()
+        code, text = verify(leat)
+        assert code == 1 and f"lost_events={lost + gone}" in text, text
+        assert f"MISSING  offsets={int(second.name[:20])}.." in text, text
+
+
+@limit(60)
+def test_verify_without_a_log():
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat:
+        leat.accept(small("v", 3))
+        leat.stop()
+        leat.settings["batchd"]["dir"] = leat.folder / "nothing"
+        leat.write_conf()
+        code, text = verify(leat)
+        assert code == 1 and text == "", text
+        done = subprocess.run(
+            [program("leat"), "log", "verify", "--dir",
+             str(leat.folder / "log")], capture_output=True, text=True,
+            timeout=30)
+        assert done.returncode == 0 and "events=3" in done.stdout, done
+        (leat.folder / "log/cursors/none.cursor").write_bytes(b"x" * 4096)
+        done = subprocess.run(
+            [program("leat"), "log", "verify", "--dir",
+             str(leat.folder / "log")], capture_output=True, text=True,
+            timeout=30)
+        assert done.returncode == 1 and "cursor of none" in done.stdout, done
