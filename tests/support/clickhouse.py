@@ -1,7 +1,8 @@
 """A private ClickHouse for a test, on a port of 127.0.0.1.
 
-Debian's clickhouse-server; or, with LEAT_CHDB_PYTHON naming the python of a
-virtual environment that has chdb, the current engine behind chdb_server.py.
+Debian's server, from scripts/clickhouse-server; or, with LEAT_CHDB_PYTHON
+naming the python of a virtual environment that has chdb, the current engine
+behind chdb_server.py.
 """
 import contextlib
 import http.client
@@ -12,40 +13,11 @@ import signal
 import tempfile
 import urllib.parse
 
-from leat import Skip, free_port, wait_until
+from leat import ROOT, Skip, free_port, wait_until
 from process import Daemon
 
-CONFIG = """<?xml version="1.0"?>
-<yandex>
-  <logger><level>warning</level><console>1</console></logger>
-  <listen_host>127.0.0.1</listen_host>
-  <http_port>{http_port}</http_port>
-  <tcp_port>{tcp_port}</tcp_port>
-  <path>{folder}/data/</path>
-  <tmp_path>{folder}/tmp/</tmp_path>
-  <mark_cache_size>67108864</mark_cache_size>
-  <timezone>UTC</timezone>
-  <keep_alive_timeout>10</keep_alive_timeout>
-  <users_config>users.xml</users_config>
-  <default_profile>default</default_profile>
-  <default_database>default</default_database>
-</yandex>
-"""
-
+SCRIPT = str(ROOT / "scripts" / "clickhouse-server")
 PASSWORD = "s3cret"  # of the user leat
-USERS = f"""<yandex>
-  <users>
-    <default><password></password>
-      <networks><ip>127.0.0.1</ip></networks>
-      <profile>default</profile><quota>default</quota></default>
-    <leat><password>{PASSWORD}</password>
-      <networks><ip>127.0.0.1</ip></networks>
-      <profile>default</profile><quota>default</quota></leat>
-  </users>
-  <profiles><default></default></profiles>
-  <quotas><default></default></quotas>
-</yandex>
-"""
 
 
 class QueryError(RuntimeError):
@@ -101,13 +73,8 @@ class Server(Daemon):
 class Debian(Server):
     def __init__(self, folder):
         self.port = free_port()
-        for name in ("data", "tmp"):
-            (folder / name).mkdir(parents=True)
-        (folder / "config.xml").write_text(CONFIG.format(
-            http_port=self.port, tcp_port=free_port(), folder=folder))
-        (folder / "users.xml").write_text(USERS)
-        super().__init__(folder, ["clickhouse-server", "--config-file",
-                                  str(folder / "config.xml")])
+        super().__init__(folder, [SCRIPT, "run", str(folder),
+                                  str(self.port)])
 
 
 class Current(Server):
