@@ -18,29 +18,41 @@
 /* batchd is on this machine: asking for it often costs nothing. */
 #define BATCHD_RETRY_MS 1000
 
+/* Somebody may have taken letters away, or settled those taken. */
+static void
+look_at_letters(struct session *s)
+{
+	const char *stream = s->feed.stream;
+	int rc;
+
+	dead_follow(&s->dead, stream);
+	rc = dead_refresh(&s->dead);
+	if (rc == 0)
+		rc = taken_refresh(&s->taken, s->settings->common.dead_dir,
+		                   s->settings->sink->name, stream);
+	if (rc < 0 && log_allow(&s->letters_limit, NULL))
+		log_warn("cannot count the dead letters dir=%s err=%s",
+		         log_quote(s->settings->common.dead_dir),
+		         log_quote(strerror(-rc)));
+}
+
 /* Tell batchd how things are: when that changes, and once a second. */
 static int
 tell(struct session *s)
 {
 	uint8_t map[STATS_MAP_MAX];
 	uint64_t now = clock_mono_ms();
+	bool due = now - s->told_ms >= STATS_MS;
 
 	if (!s->feed.welcomed)
 		return 0;
-	if (s->told == s->stats.state &&
-	    s->told_dead == s->stats.dead_letters &&
-	    now - s->told_ms < STATS_MS)
+	if (due)
+		look_at_letters(s);
+	s->stats.dead_letters = s->dead.letters + s->taken.letters;
+	s->stats.set_aside = s->dead.own + s->taken.own;
+	if (!due && s->told == s->stats.state &&
+	    s->told_dead == s->stats.dead_letters)
 		return 0;
-	if (now - s->told_ms >= STATS_MS) {
-		/* Somebody may have taken the letters away. */
-		int rc;
-
-		dead_follow(&s->dead, s->feed.stream);
-		rc = dead_refresh(&s->dead);
-		if (rc == 0)
-			s->stats.dead_letters = s->dead.letters;
-	}
-	s->stats.set_aside = s->dead.own;
 	s->told = s->stats.state;
 	s->told_dead = s->stats.dead_letters;
 	s->told_ms = now;
@@ -356,6 +368,7 @@ session_init(struct session *s, struct sink_conf *settings)
 	    .feed = {.chan = {.fd = -1}},
 	    .dead = {.fd = -1},
 	    .away_limit = {.interval_ms = 60000, .burst = 3},
+	    .letters_limit = {.interval_ms = 60000, .burst = 3},
 	    .deliver = {.sink = settings->sink,
 	                .common = c,
 	                .conf = settings->conf,

@@ -8,12 +8,14 @@
 #include "libsink/deliver.h"
 #include "libsink/feed.h"
 #include "libsink/sink_conf.h"
+#include "libsink/taken.h"
 
 struct session {
 	struct sink_conf *settings;
 	struct feed feed;
 	struct deliver deliver;
 	struct dead dead;
+	struct taken taken;
 	struct stats stats;
 	enum stats_state told; /* to batchd, last, as the next two */
 	uint64_t told_dead;
@@ -21,7 +23,7 @@ struct session {
 	uint64_t drain_until_ms; /* 0: not draining */
 	uint64_t ready_ms;       /* 0: not yet in this session */
 	unsigned failures;       /* sessions in a row that came to nothing */
-	struct log_limit away_limit;
+	struct log_limit away_limit, letters_limit;
 };
 
 /* Returns 0 or -errno; session_fini either way. */

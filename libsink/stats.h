@@ -28,7 +28,7 @@ struct stats {
 	uint64_t batches;
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;
-	uint64_t dead_letters;           /* in the file now */
+	uint64_t dead_letters;           /* now, with those being retried */
 	uint64_t set_aside;              /* of these, from this log */
 	char error[STATS_ERROR_MAX + 1]; /* empty: all is well */
 	int64_t error_since_us;          /* of the first of a row of errors */

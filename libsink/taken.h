@@ -1,0 +1,26 @@
+/*
+ * taken - the letters that a --retry-dead has taken out of a sink's file,
+ * `<sink>.retry-<time>.ndjson` beside it, and has not settled yet: one is at
+ * work, or was cut short and has to be run again.  Read only.
+ */
+#ifndef LIBSINK_TAKEN_H
+#define LIBSINK_TAKEN_H
+
+#include <stdint.h>
+
+#include "libbase/base.h"
+
+struct taken {
+	uint64_t letters; /* in all such files */
+	uint64_t own;     /* of these, those of the stream asked for */
+	uint64_t seen;    /* hash of names, sizes and times when counted */
+};
+
+/*
+ * Bring t in line with the files now; they are read only when they are not
+ * those of the last time.  Returns 0 or -errno, with t as before.
+ */
+MUST_USE int taken_refresh(struct taken *t, const char *dir, const char *sink,
+                           const char *stream);
+
+#endif
