@@ -78,7 +78,7 @@ def small_budget(world, victim, away_s):
         yield away_s
 
 
-def set_clock(world, victims, seconds):
+def set_clock(world, seconds):
     """The daemons' wall clock jumps."""
     world.clock.set(seconds)
     yield 0
@@ -162,7 +162,7 @@ def plan(world, seed, i):
         by_s = dice.choice([1, 60, 3600, 86400, 20 * YEAR_S]) * \
             dice.uniform(-1, 1)
         return Fault(f"set the clock by {by_s:.3f} s", ["clock"],
-                     lambda: set_clock(world, [], by_s))
+                     lambda: set_clock(world, by_s))
     if kind == "twin":
         end = dice.choice([signal.SIGTERM, signal.SIGKILL])
         return Fault(f"twin of {sink.name}, {away_s} s, {end.name}",
