@@ -4,15 +4,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "ingestd/auth.h"
 #include "ingestd/cors.h"
+#include "ingestd/headers.h"
 #include "libbase/clock.h"
 
 /*
@@ -348,41 +346,6 @@ on_metrics(struct metrics_waiter *w)
 
 /* The beginning: what the headers say. */
 
-static const char *
-header(struct request *rq, const char *name)
-{
-	return MHD_lookup_connection_value(rq->c, MHD_HEADER_KIND, name);
-}
-
-/* JSON when absent; text/plain is what a browser's sendBeacon sends. */
-static bool
-read_content_type(struct request *rq)
-{
-	const char *type = header(rq, MHD_HTTP_HEADER_CONTENT_TYPE);
-	static const struct {
-		const char *name;
-		bool ndjson;
-	} known[] = {
-	    {"application/json", false},     {"text/plain", false},
-	    {"application/x-ndjson", true},  {"application/ndjson", true},
-	    {"application/jsonlines", true},
-	};
-	size_t n;
-
-	rq->ndjson = false;
-	if (!type)
-		return true;
-	n = strcspn(type, "; \t");
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (strlen(known[i].name) != n ||
-		    strncasecmp(type, known[i].name, n) != 0)
-			continue;
-		rq->ndjson = known[i].ndjson;
-		return true;
-	}
-	return false;
-}
-
 static bool
 read_partial(struct request *rq)
 {
@@ -404,108 +367,6 @@ route_of(const char *url)
 	if (strcmp(url, "/readyz") == 0)
 		return ROUTE_READY;
 	return strcmp(url, "/metrics") == 0 ? ROUTE_METRICS : ROUTE_NONE;
-}
-
-/* The announced length of the body; 0 when there is none or it is unknown. */
-static uint64_t
-announced_bytes(struct request *rq)
-{
-	const char *text = header(rq, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-	if (!text || header(rq, MHD_HTTP_HEADER_TRANSFER_ENCODING))
-		return 0;
-	/* libmicrohttpd has refused what is no number or overflows. */
-	return strtoull(text, NULL, 10);
-}
-
-struct framing {
-	unsigned lengths, codings;
-};
-
-static enum MHD_Result
-count_framing(void *arg, enum MHD_ValueKind kind, const char *name,
-              const char *value)
-{
-	struct framing *f = arg;
-
-	(void)kind;
-	(void)value;
-	f->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
-	f->codings += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
-	return MHD_YES;
-}
-
-/* Whether the framing of the body is sound; if not, the connection is not. */
-static bool
-framing_is_sound(struct request *rq)
-{
-	const char *coding = header(rq, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-	struct framing f = {0};
-
-	/* Two of either, or one of each, smuggle requests in. */
-	(void)MHD_get_connection_values(rq->c, MHD_HEADER_KIND, count_framing,
-	                                &f);
-	if (coding)
-		return f.lengths == 0 && f.codings == 1 &&
-		       strcasecmp(coding, "chunked") == 0;
-	return f.lengths <= 1;
-}
-
-/* Who sends. */
-
-/* The token in the URL, for pages; only of those that are public. */
-static struct token *
-token_of_url(struct request *rq)
-{
-	const char *secret =
-	    MHD_lookup_connection_value(rq->c, MHD_GET_ARGUMENT_KIND, "token");
-	struct token *token;
-
-	if (!secret || strlen(secret) > AUTH_SECRET_MAX)
-		return NULL;
-	token = tokens_find(rq->all->tokens, secret, strlen(secret));
-	return token && token->is_public ? token : NULL;
-}
-
-static void
-log_unauthorized(struct request *rq)
-{
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(rq->c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	char address[64] = "?";
-	unsigned held;
-
-	rq->all->counters->unauthorized++;
-	if (!log_allow(&rq->all->unauthorized_log, &held))
-		return;
-	if (info && info->client_addr)
-		(void)getnameinfo(info->client_addr,
-		                  sizeof(struct sockaddr_in6), address,
-		                  sizeof address, NULL, 0, NI_NUMERICHOST);
-	log_warn("unauthorized address=%s held=%u", address, held);
-}
-
-/* Returns REPLY_OK, or why the request is refused. */
-static enum fixed_reply
-authorize(struct request *rq)
-{
-	const struct settings *s = rq->all->settings;
-	const char *given = header(rq, MHD_HTTP_HEADER_AUTHORIZATION);
-	bool metrics = rq->route == ROUTE_METRICS;
-	struct token *token;
-
-	if (rq->all->tokens->count == 0 || (metrics && s->metrics_open))
-		return REPLY_OK;
-	token = given ? auth_find(rq->all->tokens, given) : token_of_url(rq);
-	if (!token) {
-		if (!given && !metrics && s->allow_anonymous)
-			return REPLY_OK;
-		log_unauthorized(rq);
-		return REPLY_UNAUTHORIZED;
-	}
-	rq->token = token_ref(token);
-	token->requests++;
-	return token->for_metrics == metrics ? REPLY_OK : REPLY_FORBIDDEN;
 }
 
 static void
@@ -547,9 +408,9 @@ begin_events(struct request *rq, const char *method, uint64_t announced)
 		return;
 	}
 	rq->encoding =
-	    encoding_of(header(rq, MHD_HTTP_HEADER_CONTENT_ENCODING));
+	    encoding_of(headers_get(rq->c, MHD_HTTP_HEADER_CONTENT_ENCODING));
 	rq->partial = read_partial(rq);
-	if (!read_content_type(rq))
+	if (!headers_events_type(rq->c, &rq->ndjson))
 		refuse(rq, REPLY_MEDIA_TYPE);
 	else if (rq->encoding == ENCODING_OTHER)
 		refuse(rq, REPLY_ENCODING);
@@ -585,7 +446,7 @@ begin_of_page(struct request *rq, const char *method)
 
 	if (!s->cors_origins[0])
 		return false;
-	rq->origin = header(rq, MHD_HTTP_HEADER_ORIGIN);
+	rq->origin = headers_get(rq->c, MHD_HTTP_HEADER_ORIGIN);
 	if (!rq->origin)
 		return false;
 	if (!cors_allows(s->cors_origins, rq->origin)) {
@@ -594,7 +455,7 @@ begin_of_page(struct request *rq, const char *method)
 	}
 	rq->preflight =
 	    strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0 &&
-	    header(rq, MHD_HTTP_HEADER_ACCESS_CONTROL_REQUEST_METHOD);
+	    headers_get(rq->c, MHD_HTTP_HEADER_ACCESS_CONTROL_REQUEST_METHOD);
 	if (rq->preflight)
 		refuse(rq, REPLY_PREFLIGHT); /* its answer, body or not */
 	return rq->preflight;
@@ -612,7 +473,8 @@ begin_route(struct request *rq, const char *method, uint64_t announced)
 	if (rq->route == ROUTE_EVENTS && begin_of_page(rq, method))
 		return;
 	if (rq->route == ROUTE_EVENTS || rq->route == ROUTE_METRICS)
-		why = authorize(rq);
+		why = admit(&rq->all->admission, rq->c,
+		            rq->route == ROUTE_METRICS, &rq->token);
 	if (why != REPLY_OK)
 		refuse(rq, why);
 	else if (rq->route == ROUTE_EVENTS)
@@ -627,14 +489,14 @@ begin(struct request *rq, const char *url, const char *method)
 	const struct settings *s = rq->all->settings;
 	const union MHD_ConnectionInfo *headers = MHD_get_connection_info(
 	    rq->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	const char *expect = header(rq, MHD_HTTP_HEADER_EXPECT);
-	uint64_t announced = announced_bytes(rq);
+	const char *expect = headers_get(rq->c, MHD_HTTP_HEADER_EXPECT);
+	uint64_t announced = headers_body_bytes(rq->c);
 
 	rq->all->counters->requests++;
 	/* Answering here, before the body, closes the connection. */
 	if (headers && headers->header_size > (size_t)s->max_header_bytes)
 		return send_fixed(rq, REPLY_HEADERS);
-	if (!framing_is_sound(rq))
+	if (!headers_framing_sound(rq->c))
 		return send_fixed(rq, REPLY_FRAMING);
 
 	rq->route = route_of(url);
@@ -803,8 +665,6 @@ requests_on_request(void *arg, struct MHD_Connection *c, const char *url,
 int
 requests_open(struct requests *rs)
 {
-	rs->unauthorized_log =
-	    (struct log_limit){.interval_ms = 60000, .burst = 10};
 	for (int i = 0; i < REPLY_COUNT; i++) {
 		rs->fixed[i] = reply_fixed((enum fixed_reply)i);
 		if (!rs->fixed[i])

@@ -16,14 +16,13 @@
 #include <microhttpd.h>
 
 #include "ingestd/accept.h"
+#include "ingestd/admit.h"
 #include "ingestd/budget.h"
 #include "ingestd/http.h"
 #include "ingestd/metrics.h"
 #include "ingestd/replies.h"
 #include "ingestd/settings.h"
-#include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
-#include "libbase/log.h"
 
 struct request;
 
@@ -36,8 +35,7 @@ struct requests {
 	struct metrics *metrics;
 	struct budget *budget;
 	struct counters *counters;
-	const struct tokens *tokens;
-	struct log_limit unauthorized_log;
+	struct admission admission;
 	bool stopping; /* no further events are taken */
 
 	struct MHD_Response *fixed[REPLY_COUNT];

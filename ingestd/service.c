@@ -202,7 +202,11 @@ open_parts(struct service *s, const struct settings *settings,
 	s->requests.metrics = &s->metrics;
 	s->requests.budget = &s->budget;
 	s->requests.counters = &s->counters;
-	s->requests.tokens = &s->tokens;
+	s->requests.admission =
+	    (struct admission){.settings = settings,
+	                       .tokens = &s->tokens,
+	                       .unauthorized = &s->counters.unauthorized,
+	                       .log = {.interval_ms = 60000, .burst = 10}};
 	metrics_open(&s->metrics, &s->loop, &s->counters, &s->budget,
 	             &s->upstream, &s->tokens);
 	rc = load_files(s);

@@ -291,7 +291,7 @@ def test_bombs_and_depth():
 def test_many_tiny_requests():
     with small_leat(request_timeout_ms=60000) as leat, abused(leat) as honest:
         before = leat.status()["log"]["next_offset"]
-        block, started = 500, time.monotonic()
+        block, started, senders = 100, time.monotonic(), 32
         counts = []
 
         def pour(n):
@@ -309,14 +309,14 @@ def test_many_tiny_requests():
                     got += block
             counts.append(got)
 
-        threads = [threading.Thread(target=pour, args=(REQUESTS // 4,))
-                   for _ in range(4)]
+        threads = [threading.Thread(target=pour, args=(REQUESTS // senders,))
+                   for _ in range(senders)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
         took_s = time.monotonic() - started
-        assert sum(counts) == REQUESTS // 4 // block * block * 4, counts
+        assert sum(counts) >= REQUESTS, counts
         fact(f"{sum(counts)} pipelined in {took_s:.1f} s")
         after = leat.status()["log"]["next_offset"]
         assert after - before >= sum(counts)
