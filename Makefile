@@ -162,9 +162,10 @@ fuzz: deps-fuzz
 	@$(MAKE1) MODE=fuzz fuzzers
 	@tests/fuzz/run --build $(BUILD)/fuzz --seconds $(SECONDS) $(TARGETS)
 
-demo: deps
+# SINKS=postgres needs no other store's server.
+demo: $(if $(filter-out postgres,$(or $(SINKS),all)),deps-stores,deps)
 	@$(MAKE1) MODE=release all
-	@scripts/demo --bin $(BUILD)/release/bin
+	@SINKS="$(SINKS)" scripts/demo --bin $(BUILD)/release/bin
 
 bench: deps
 	@$(MAKE1) MODE=release all

@@ -173,7 +173,8 @@ def test_supervisord_order_and_exit_statuses():
     with Leat(start=False, settings={"ingestd": {"port": free_port()}}) as leat:
         env = {"LEAT_BIN": str(build_tree("release") / "bin"),
                "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.folder),
-               "LEAT_LOGS": str(leat.folder)}
+               "LEAT_LOGS": str(leat.folder), "LEAT_POSTGRES": "true",
+               "LEAT_KAFKA": "false", "LEAT_CLICKHOUSE": "false"}
         conf = str(ROOT / "supervisord.conf")
         sup = Daemon("supervisord", ["supervisord", "-c", conf],
                      leat.folder / "sup.out", ready="", env=env)
