@@ -12,7 +12,7 @@
 #include "ingestd/cors.h"
 #include "ingestd/tokens.h"
 
-static char path[] = "/tmp/leat-tokens-XXXXXX";
+static char path[32];
 static char error[TOKENS_ERROR_TEXT];
 static struct tokens tokens;
 
@@ -21,7 +21,7 @@ setup(void)
 {
 	int fd;
 
-	memcpy(path + sizeof path - 7, "XXXXXX", 6);
+	(void)snprintf(path, sizeof path, "/tmp/leat-tokens-XXXXXX");
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(close(fd), 0);
