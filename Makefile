@@ -45,6 +45,8 @@ leat-LIBS            = $(O)/batchd.a $(LIB_A) $(call pc,nettle)
 batchd-LIBS          = $(call pc,libuv)
 sinkd-postgres-LIBS  = $(call pc,libpq)
 sinkd-kafka-LIBS     = $(call pc,rdkafka)
+# librdkafka's threads, for a sanitizer that does not know C11's.
+TSAN_O              := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
 
 # libpq's header has a folder of its own.
@@ -81,6 +83,7 @@ $(O)/bin/%: $(O)/$$*/$$*.o $(O)/%.a $(LIB_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
 $(O)/bin/leat: $(O)/batchd.a
+$(O)/bin/sinkd-kafka: $(TSAN_O)
 
 # Unit tests: each tests/unit/test_X.c is a program that may use any module.
 UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
@@ -88,6 +91,7 @@ UNIT_A      := $(O)/tests/support/sim.a $(FOLDERS:%=$(O)/%.a) $(LIB_A)
 UNIT_LIBS    = $(foreach p,$(FOLDERS),$($(p)-LIBS)) $(call pc,check)
 $(UNIT_TESTS): %: %.o $(UNIT_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+$(UNIT_TESTS): $(TSAN_O)
 # It switches checksums off, to show that it would notice.
 $(O)/tests/crash/test_power: ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
@@ -113,6 +117,7 @@ $(CLOCKJUMP): tests/torture/clockjump.c Makefile
 unit-tests: $(CLOCKJUMP)
 .PHONY: torture
 torture: deps-stores
+	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=$(MODE) all $(CLOCKJUMP)
 	@LEAT_BUILD=$(BUILD) tests/torture/run --mode $(MODE) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(STORES),--stores "$(STORES)") \
@@ -134,7 +139,8 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/li
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
 .PHONY: deps deps-stores deps-lint deps-fuzz test test-clickhouse-current demo bench \
-        lint install fuzz
+        lint install fuzz test-tsan torture-log torture-teeth torture-flip \
+        build-torture-log
 deps deps-stores deps-lint deps-fuzz:
 	@scripts/install-deps $(patsubst deps%,-%,$(filter-out deps,$@))
 
@@ -154,13 +160,36 @@ test-clickhouse-current: deps
 	@$(MAKE1) MODE=asan all
 	@scripts/clickhouse-current $(BUILD)
 
+# Everything with threads, under the ThreadSanitizer.
+TSAN_TESTS = unit.test_chan unit.test_store unit.test_kafka unit.test_upstream \
+             test_http test_flush test_log_full test_log_verify test_garbage \
+             test_kafka.at_least_once test_kafka.kill_the_sink
+test-tsan: deps-stores
+	@$(MAKE1) MODE=tsan all unit-tests
+	@$(MAKE1) MODE=release all
+	@LEAT_TIME_FACTOR=4 tests/run --build $(BUILD) --mode tsan $(or $(T),$(TSAN_TESTS))
+
+# The log on a disk that fails and loses power, SEEDS histories of each kind;
+# whether that would notice a log that is broken; and each byte of a segment
+# damaged in turn, or each STRIDE-th.
+torture-log: deps
+	@$(MAKE1) MODE=release build-torture-log
+	@CK_FORK=no SEEDS=$(or $(SEEDS),100000) CK_RUN_CASE=power \
+	  $(BUILD)/release/tests/crash/test_power
+torture-teeth: deps
+	@$(MAKE1) MODE=release build-torture-log
+	@CK_FORK=no CK_RUN_CASE=teeth $(BUILD)/release/tests/crash/test_power
+torture-flip: deps
+	@$(MAKE1) MODE=release build-torture-log
+	@CK_FORK=no STRIDE=$(or $(STRIDE),1) $(BUILD)/release/tests/crash/test_flip
+build-torture-log: $(O)/tests/crash/test_power $(O)/tests/crash/test_flip
+
 # Hunt for SECONDS with each target, or with TARGETS="body frame"; what falls
 # out is kept in build/fuzz/found, and belongs into tests/fuzz/seeds.
-SECONDS = 600
-TARGETS = $(FUZZ_TARGETS)
 fuzz: deps-fuzz
 	@$(MAKE1) MODE=fuzz fuzzers
-	@tests/fuzz/run --build $(BUILD)/fuzz --seconds $(SECONDS) $(TARGETS)
+	@tests/fuzz/run --build $(BUILD)/fuzz \
+	  --seconds $(or $(SECONDS),600) $(or $(TARGETS),$(FUZZ_TARGETS))
 
 # SINKS=postgres needs no other store's server.
 demo: $(if $(filter-out postgres,$(or $(SINKS),all)),deps-stores,deps)

@@ -46,7 +46,12 @@ enter(struct simdisk *s, bool may_be_short)
 		return -EIO;
 	if (s->fail_at == 0 || s->calls != s->fail_at)
 		return 0;
+	if (!may_be_short && (s->fault == SIM_EINTR || s->fault == SIM_SHORT)) {
+		s->fail_at++;
+		return 0;
+	}
 	s->failed = true;
+	s->met[s->fault]++;
 	switch (s->fault) {
 	case SIM_EIO:
 		return -EIO;
@@ -55,9 +60,10 @@ enter(struct simdisk *s, bool may_be_short)
 	case SIM_EMFILE:
 		return -EMFILE;
 	case SIM_EINTR:
-		return may_be_short ? -EINTR : 0;
+		return -EINTR;
 	case SIM_SHORT:
 	case SIM_NONE:
+	case SIM_FAULTS:
 		break;
 	}
 	return 0;

@@ -7,8 +7,9 @@
  * A rule of POSIX that file systems soften is held strictly: a file's name
  * is durable when its folder was synced, and not before.
  *
- * It can also fail one call, once.  After a failed sync the pages that were
- * to be written are clean and may be lost, as on Linux.
+ * It can also fail one call, once; a fault that this call cannot have (a sync
+ * is never short) waits for the next one that can.  After a failed sync the
+ * pages that were to be written are clean and may be lost, as on Linux.
  */
 #ifndef TESTS_SIMDISK_H
 #define TESTS_SIMDISK_H
@@ -28,7 +29,8 @@ enum sim_fault {
 	SIM_ENOSPC,
 	SIM_EINTR,
 	SIM_SHORT,
-	SIM_EMFILE
+	SIM_EMFILE,
+	SIM_FAULTS
 };
 
 /* A write, or with data NULL a change of size, not yet synced. */
@@ -80,9 +82,10 @@ struct simdisk {
 	bool off;         /* the power is gone: all calls fail */
 	uint64_t fail_at; /* the call that fails; 0: none */
 	enum sim_fault fault;
-	bool failed;         /* it has */
-	bool no_sync;        /* break: sync does nothing */
-	bool no_cursor_sync; /* break: the same, for cursors only */
+	bool failed;              /* it has */
+	uint64_t met[SIM_FAULTS]; /* calls that failed so, or were short */
+	bool no_sync;             /* break: sync does nothing */
+	bool no_cursor_sync;      /* break: the same, for cursors only */
 	int64_t capacity_bytes;
 };
 
