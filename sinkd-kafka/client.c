@@ -128,9 +128,13 @@ set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
 	return err;
 }
 
-/* What the section of free pairs may change. */
+/*
+ * What the section of free pairs may change.  librdkafka itself would come
+ * back up to ten seconds after the broker did.
+ */
 static const char *const producer_defaults[][2] = {
     {"client.id", "leat"},
+    {"reconnect.backoff.max.ms", "1000"},
     {"partitioner", "murmur2_random"},
     {"compression.codec", "lz4"},
     {"linger.ms", "1"},
@@ -139,6 +143,7 @@ static const char *const producer_defaults[][2] = {
 };
 static const char *const reader_defaults[][2] = {
     {"client.id", "leat"},
+    {"reconnect.backoff.max.ms", "1000"},
     {"log.connection.close", "false"},
 };
 
