@@ -9,6 +9,8 @@ import sys
 
 from leat import limit
 
+FACTOR = float(os.environ.get("LEAT_TIME_FACTOR", "1"))
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "torture"))
 
 from torture import Torture  # noqa: E402  (the path comes first)
@@ -19,5 +21,4 @@ def test_random_faults():
     """Every store exactly once, through whatever is killed."""
     Torture(int(os.environ.get("LEAT_SEED", random.randrange(1 << 32))),
             mode="asan", faults=int(os.environ.get("LEAT_FAULTS", "200")),
-            rate=500, fresh_s=10 * float(os.environ.get("LEAT_TIME_FACTOR",
-                                                        "1"))).run()
+            seconds=200 * FACTOR, rate=500, fresh_s=10 * FACTOR).run()
