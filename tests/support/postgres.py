@@ -3,6 +3,7 @@ import fcntl
 import glob
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -103,6 +104,29 @@ class Postgres(Daemon):
         self.signal({"smart": signal.SIGTERM, "fast": signal.SIGINT,
                      "immediate": signal.SIGQUIT}[mode])
         self.wait(timeout_s)
+
+    def kill(self):
+        """kill -9 of all its processes: of the first alone is no crash."""
+        if not self.running:
+            return self.wait()
+        task = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        handles = []
+        for pid in task.read_text().split():
+            try:
+                handles.append(os.pidfd_open(int(pid)))
+            except ProcessLookupError:
+                pass
+        self.child.kill()
+        for h in handles:
+            try:
+                signal.pidfd_send_signal(h, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        for h in handles:
+            # They share memory that a new server waits for.
+            select.select([h], [], [], 30)
+            os.close(h)
+        return self.wait()
 
     def query(self, sql):
         """The answer as psql -At prints it."""
