@@ -144,7 +144,8 @@ def converse(leat, data, end=False):
         try:
             s.sendall(data)
             if end:
-                s.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):  # closed there already
+                    s.shutdown(socket.SHUT_WR)
             while chunk := s.recv(65536):
                 out += chunk
         except ConnectionError:
