@@ -66,7 +66,7 @@ split_sinks(struct settings *s)
 
 	s->sink_count = 0;
 	for (;;) {
-		char *name = s->sink_names[s->sink_count];
+		char *name;
 		size_t n;
 
 		p += strspn(p, " \t");
@@ -85,6 +85,7 @@ split_sinks(struct settings *s)
 			          log_quote(p), FRAME_NAME_MAX);
 			return -EINVAL;
 		}
+		name = s->sink_names[s->sink_count];
 		memcpy(name, p, n);
 		name[n] = '\0';
 		for (size_t i = 0; i < s->sink_count; i++) {

@@ -314,6 +314,8 @@ run(struct settings *s, const struct gen *gen, struct load_totals *t)
 			rc = -errno;
 			fprintf(stderr, "evload: %s: %s\n", s->acked_path,
 			        strerror(-rc));
+			if (f)
+				(void)fclose(f); /* nothing is in it */
 			return rc;
 		}
 		s->load.acked = f;

@@ -1,6 +1,7 @@
 /* verify - see verify.h. */
 #include "leat/verify.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -308,24 +309,27 @@ check_end(struct verify *v, const struct verify_segment *one,
 static int
 walk_segment(struct verify *v, size_t i)
 {
-	struct verify_segment *one = &v->found[i];
-	const struct verify_segment *behind =
-	    i + 1 < v->found_count ? one + 1 : NULL;
-	struct walk w = {.limit = behind ? behind->first_offset : UINT64_MAX,
-	                 .next = one->first_offset,
-	                 .end = SEGMENT_HEADER};
-	int file = open_segment(v, one->first_offset), rc;
+	bool last = i + 1 == v->found_count;
+	struct walk w = {.limit = UINT64_MAX, .end = SEGMENT_HEADER};
+	struct verify_segment *one;
 	int64_t bytes;
+	int file, rc;
 
+	assert(v->found);
+	one = &v->found[i];
+	w.next = one->first_offset;
+	if (!last)
+		w.limit = one[1].first_offset;
+	file = open_segment(v, one->first_offset);
 	one->gone = file == -ENOENT;
 	if (file < 0)
 		return one->gone ? 0 : file;
 	scan_start(&w.scan, v->disk, file, record_seed(v->stream));
 	bytes = v->disk->size(v->disk, file);
 	rc = bytes < 0 ? (int)bytes : walk_records(v, one, &w);
-	if (rc == 0 && !one->gone && behind)
+	if (rc == 0 && !one->gone && !last)
 		check_end(v, one, &w, (uint64_t)bytes);
-	if (rc == 0 && !one->gone && !behind)
+	if (rc == 0 && !one->gone && last)
 		rc = tell_tail(v, one, &w, (uint64_t)bytes);
 	scan_fini(&w.scan);
 	v->disk->close(v->disk, file);

@@ -146,26 +146,27 @@ describe(const struct conf_key *key, char *out, size_t size)
 static int
 set_field(const struct conf_key *key, void *into, const char *value)
 {
-	char *field = (char *)into + key->offset, *copy;
+	void *field = (char *)into + key->offset;
+	char **text = field, *copy;
 	int64_t number;
 
 	switch (key->type) {
 	case CONF_BOOL:
 		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
 			return -EINVAL;
-		*(bool *)(void *)field = value[0] == 'y';
+		*(bool *)field = value[0] == 'y';
 		return 0;
 	case CONF_INT:
 	case CONF_SIZE:
 		if (parse_number(value, key->type == CONF_SIZE, &number) < 0 ||
 		    number < key->min || number > key->max)
 			return -EINVAL;
-		*(int64_t *)(void *)field = number;
+		*(int64_t *)field = number;
 		return 0;
 	case CONF_CHOICE:
 		for (int i = 0; key->choices[i]; i++) {
 			if (strcmp(value, key->choices[i]) == 0) {
-				*(int *)(void *)field = i;
+				*(int *)field = i;
 				return 0;
 			}
 		}
@@ -177,8 +178,8 @@ set_field(const struct conf_key *key, void *into, const char *value)
 		copy = strdup(value);
 		if (!copy)
 			return -ENOMEM;
-		free(*(char **)(void *)field);
-		*(char **)(void *)field = copy;
+		free(*text);
+		*text = copy;
 		return 0;
 	}
 	return -EINVAL;
@@ -523,7 +524,7 @@ conf_secret(const char *path, const char *env, char *out, size_t size)
 	out[0] = '\0';
 	if (path && path[0]) {
 		rc = read_file(path, &text);
-		if (rc < 0)
+		if (rc < 0 || !text)
 			return rc;
 		n = strcspn(text, "\r\n");
 	} else {

@@ -339,7 +339,7 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 	struct wire_reader r = {.at = bytes,
 	                        .end = (const uint8_t *)bytes + len};
 	uint32_t fields;
-	uint64_t type;
+	uint64_t type = 0;
 	int rc;
 
 	rc = wire_array(&r, &fields);

@@ -58,7 +58,7 @@ wire_int(struct wire_reader *r, int64_t *value)
 	if (rc < 0)
 		return rc;
 	if (tag < 0x80 || tag >= 0xe0) {
-		*value = (int8_t)tag;
+		*value = tag < 0x80 ? tag : tag - 0x100;
 		return 0;
 	}
 	if (tag >= 0xcc && tag <= 0xcf) {

@@ -32,8 +32,9 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 static bool
 same(struct slice a, struct slice b)
 {
-	return a.bytes == b.bytes && !a.data == !b.data &&
-	       (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+	if (!a.data || !b.data)
+		return a.data == b.data && a.bytes == b.bytes;
+	return a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0;
 }
 
 static int

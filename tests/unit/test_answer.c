@@ -1,6 +1,7 @@
 /* test_answer - HTTP answers as they may arrive. */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,8 +53,7 @@ START_TEST(leaves_what_follows)
 	char two[2 * sizeof kept];
 	struct answer a;
 
-	strcpy(two, kept);
-	strcat(two, "HTTP/1.1");
+	(void)snprintf(two, sizeof two, "%sHTTP/1.1", kept);
 	ck_assert_int_eq(read_text(two, &a), 0);
 	ck_assert_uint_eq(a.bytes, sizeof kept - 1);
 }

@@ -81,7 +81,7 @@ static void
 bytes_resize(struct sim_bytes *b, uint64_t bytes)
 {
 	if (bytes > b->cap) {
-		b->cap = bytes + bytes / 2;
+		b->cap = bytes + bytes / 2 + 1;
 		b->data = need(realloc(b->data, b->cap));
 	}
 	if (bytes > b->bytes)
