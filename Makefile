@@ -119,7 +119,7 @@ unit-tests: $(CLOCKJUMP)
 torture: deps-stores
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=$(MODE) all $(CLOCKJUMP)
-	@LEAT_BUILD=$(BUILD) tests/torture/run --mode $(MODE) \
+	@LEAT_BUILD=$(abspath $(BUILD)) tests/torture/run --mode $(MODE) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(STORES),--stores "$(STORES)") \
 	  $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(FAULTS),--faults $(FAULTS),$(if $(SECONDS),,--faults 2000))
