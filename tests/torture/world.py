@@ -240,6 +240,8 @@ class World:
     """Everything, started; close() ends it all."""
 
     def __init__(self, mode, names, clocked=True):
+        if clocked:
+            clock_library(mode)  # built?  Before anything is started.
         self.left_out = {}
         self.contexts = []
         self.disks = Disks()  # before any thread: they share its mounts
