@@ -139,6 +139,11 @@ static const char *const producer_defaults[][2] = {
     {"compression.codec", "lz4"},
     {"linger.ms", "1"},
     {"queue.buffering.max.kbytes", QUEUE_KIB},
+    /*
+     * A coordinator that still ends the transaction before answers "not
+     * yet" to the next position: librdkafka's 100 ms are most of a batch.
+     */
+    {"retry.backoff.ms", "10"},
     {"log.connection.close", "false"},
 };
 static const char *const reader_defaults[][2] = {
