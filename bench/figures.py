@@ -116,12 +116,27 @@ def accepted(mode, seconds, sizes, connections, memory):
     return rows
 
 
-def wait_committed(leat, name, timeout_s):
+def wait_committed(leat, names, timeout_s):
+    """Until these sinks have it all: the time then."""
     end = leat.status()["log"]["next_offset"]
-    harness.wait_until(
-        lambda: (leat.sink_status(name) or {}).get("committed") == end,
-        f"{name} has all events", timeout_s, stores.CHECK_ROWS_EVERY_S)
-    return end
+
+    def done():
+        return all(s["committed"] == end for s in leat.status()["sinks"]
+                   if s["name"] in names)
+    harness.wait_until(done, f"{' '.join(names)} have all events", timeout_s,
+                       stores.CHECK_ROWS_EVERY_S)
+    return time.time()
+
+
+def names_of(into):
+    return [s.name for s in into]
+
+
+def last_commit_s(leat, into, timeout_s=300):
+    """When the last of the stores had its last event."""
+    seen_s = wait_committed(leat, names_of(into), timeout_s)
+    exact = [s.last_commit_s() for s in into]
+    return seen_s if None in exact else max(exact)
 
 
 def batch_events(leat, name):
@@ -131,55 +146,75 @@ def batch_events(leat, name):
     return int(found[1]) if found else 10000
 
 
-def latency(leat, store, seconds, size, memory, seed):
-    """At 5,000 events/s: time to the 202, and until visible in the store."""
-    store.clear()
+def latency(leat, into, seconds, size, memory, seed):
+    """At 5,000 events/s: time to the 202, and until visible in each store."""
+    for s in into:
+        s.clear()
+        s.watch()
     with Peaks(leat, memory):
         sent = send(leat, events_per_request=size, rate=5000, seconds=seconds,
                     seed=seed)
-        wait_committed(leat, store.name, 60)
-    return {"answer_us": sent["latency_us"], "visible_us": store.visible_us(),
+        wait_committed(leat, names_of(into), 60)
+    return {"answer_us": sent["latency_us"],
+            "visible_us": {s.name: s.visible_us() for s in into},
             "events": sent["acked_events"], "note": sent.get("note")}
 
 
-def end_to_end(leat, store, events, memory, seed):
+def check_counts(into, events):
+    for s in into:
+        stored = s.count()
+        if stored != events:
+            raise RuntimeError(f"{s.name} holds {stored} of {events}")
+
+
+def end_to_end(leat, into, events, memory, seed):
     """Sent as fast as accepted, until the last is committed: events/s."""
-    store.clear()
+    for s in into:
+        s.clear()
     start = time.time()
     with Peaks(leat, memory):
         send(leat, events=events, seconds=300, seed=seed)
-        wait_committed(leat, store.name, 300)
-    stored = store.count()
-    if stored != events:
-        raise RuntimeError(f"{store.name} holds {stored} of {events}")
-    return events / (store.last_commit_s() - start)
+        end = last_commit_s(leat, into)
+    check_counts(into, events)
+    return events / (end - start)
 
 
-def drain(leat, store, events, memory, seed):
-    """A backlog, then the sink starts: events/s until the last commit."""
-    sink = leat.sink[store.name]
-    sink.stop()
-    store.clear()
+def drain(leat, into, events, memory, seed):
+    """A backlog, then the sinks: events/s from ready to the last commit."""
+    for s in into:
+        leat.sink[s.name].stop()
+        s.clear()
     send(leat, events=events, seconds=300, seed=seed)
     with Peaks(leat, memory):
+        for s in into:
+            leat.sink[s.name].start(wait=False)
+        for s in into:
+            leat.sink[s.name].wait_ready()
         start = time.time()
-        sink.start(wait=False)
-        wait_committed(leat, store.name, 300)
-    return events / (store.last_commit_s() - start)
+        end = last_commit_s(leat, into)
+    check_counts(into, events)
+    return events / (end - start)
 
 
-def throughput(leat, store, events, rounds, memory):
+def bare(into, events, batches, options):
+    """By the stores' own clients, all at once: events/s of the slowest."""
+    return min(stores.bare_of(into, events, batches, *options))
+
+
+def throughput(leat, into, events, rounds, memory):
     """Bare, drain and end to end in turn, so that all see the same noise."""
-    found = {"bare": [], "drain": [], "end_to_end": []}
-    batch = batch_events(leat, store.name)
+    variants = into[0].variants if len(into) == 1 else {"": ()}
+    found = {"drain": [], "end_to_end": [],
+             **{"bare " + v: [] for v in variants}}
+    batches = {s.name: batch_events(leat, s.name) for s in into}
     for i in range(rounds):
-        found["bare"].append(store.bare(events, batch))
+        for name, options in variants.items():
+            found["bare " + name].append(bare(into, events, batches, options))
         found["drain"].append(
-            drain(leat, store, events, memory, 1000 + 2 * i))
+            drain(leat, into, events, memory, 1000 + 2 * i))
         found["end_to_end"].append(
-            end_to_end(leat, store, events, memory, 1001 + 2 * i))
+            end_to_end(leat, into, events, memory, 1001 + 2 * i))
     median = {k: statistics.median(v) for k, v in found.items()}
-    return {"batch_events": batch, "events": events, "runs": found,
-            **{k + "_per_s": v for k, v in median.items()},
-            "drain_ratio": median["drain"] / median["bare"],
-            "end_to_end_ratio": median["end_to_end"] / median["bare"]}
+    return {"batch_events": batches, "events": events, "runs": found,
+            "per_s": median,
+            "ratio": {k: v / median["bare "] for k, v in median.items()}}
