@@ -250,7 +250,7 @@ due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 }
 
 static int
-begin(struct fanout *f, uint64_t now_ms)
+begin(struct fanout *f)
 {
 	uint64_t durable = f->store->durable_offset;
 	uint64_t planned = f->cursor.now.in_flight_end;
@@ -272,8 +272,15 @@ begin(struct fanout *f, uint64_t now_ms)
 	} else if (f->stable) {
 		f->state = FANOUT_PLANNING;
 	}
-	/* Events behind the limit wait from now on. */
-	f->waiting_since_ms = f->limit < durable ? now_ms : 0;
+	/*
+	 * Events behind the limit have waited, too, nobody knows how long: no
+	 * longer than those before them.  The rest of a backlog is sent at
+	 * once.
+	 */
+	if (f->limit >= durable)
+		f->waiting_since_ms = 0;
+	else if (f->waiting_since_ms == 0)
+		f->waiting_since_ms = 1;
 	return 1;
 }
 
@@ -286,7 +293,7 @@ wait_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 	if (due(f, now_ms, wake_ms) ||
 	    (f->stable && f->cursor.now.in_flight_end != CURSOR_NO_BATCH &&
 	     f->store->durable_offset > f->begin))
-		return begin(f, now_ms);
+		return begin(f);
 	if (!f->flush || f->store->durable_offset > f->begin)
 		return 0;
 	rc = send_frame(f, f->begin, 0, true, NULL, 0);

@@ -209,6 +209,24 @@ START_TEST(a_batch_is_cut_after_so_many_ms)
 }
 END_TEST
 
+/* Its events are old, although the batch before them has just been cut. */
+START_TEST(the_rest_of_a_backlog_does_not_wait_again)
+{
+	uint64_t offset, wake;
+
+	put(25, 10);
+	now_ms += 5000;
+	ck_assert_int_eq(subscribe_at(false, 0, 20, 1 * MIB, 1000, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 20);
+	ck_assert_int_eq(fanout_committed(&fanout, 20), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
+	ck_assert_int_eq(fanout_committed(&fanout, 25), 0);
+	put(3, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(wake, now_ms + 1000);
+}
+END_TEST
+
 START_TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
 {
 	uint64_t offset, wake, at = 0, n;
@@ -459,6 +477,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_batch_is_cut_at_so_many_events);
 	tcase_add_test(tc, a_batch_is_cut_after_so_many_ms);
+	tcase_add_test(tc, the_rest_of_a_backlog_does_not_wait_again);
 	tcase_add_test(tc, a_batch_keeps_to_its_bytes_and_is_never_empty);
 	tcase_add_test(tc, flush_gives_what_is_there_and_then_an_empty_batch);
 	tcase_add_test(tc, only_what_is_in_flight_can_be_committed);
