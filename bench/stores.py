@@ -16,7 +16,7 @@ import leat as harness
 import visible
 from postgres import USER
 
-CHECK_ROWS_EVERY_S = 0.1  # status costs CPU that the measured need
+CHECK_ROWS_EVERY_S = 0.05  # status costs CPU that the measured need
 PARTITIONS = 6
 
 
