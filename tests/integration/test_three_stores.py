@@ -32,6 +32,11 @@ import visible  # noqa: E402
 EVENTS = count_of("LEAT_EVENTS", 1000000)
 ROUNDS = count_of("LEAT_ROUNDS", 3)
 DOWN_S = count_of("LEAT_DOWN_S", 5)
+
+# How much later than in the quiet run events may be.  make test runs other
+# tests beside this one, and only a sink that waits for the victim, which is
+# away for DOWN_S, must show; the long form runs alone and is strict.
+SLACK_MS = 20 if "LEAT_DOWN_S" in os.environ else 1500
 RATE = 5000
 MIB = 1 << 20
 
@@ -215,7 +220,7 @@ def others_keep_their_latency(s, faults):
             seed += 1
             assert grown < 4 * MIB, (victim, grown)
             late = {k: (v, quiet[k]) for k, v in p99_ms.items()
-                    if v > max(quiet[k] * 1.2, quiet[k] + 20)}
+                    if v > max(quiet[k] * 1.2, quiet[k] + SLACK_MS)}
             if not late:
                 break
             # Not the fault, perhaps, but the machine: what is quiet now?
