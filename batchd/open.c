@@ -195,9 +195,21 @@ write_cursors(struct server *s)
 	}
 }
 
+/* A clean stop says where the log ends. */
+static void
+finish_log(struct server *s)
+{
+	int rc = s->rc == EXIT_SUCCESS ? store_finish(&s->store) : 0;
+
+	if (rc < 0)
+		log_warn("cannot mark the end of the log dir=%s err=%s",
+		         log_quote(s->settings->dir), log_quote(strerror(-rc)));
+}
+
 void
 server_close(struct server *s)
 {
+	finish_log(s);
 	write_cursors(s);
 	for (size_t i = 0; i < s->fanout_count; i++)
 		fanout_close(&s->fanouts[i]);

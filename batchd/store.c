@@ -46,6 +46,20 @@ store_open(struct store *s, struct disk *disk, const struct store_conf *conf)
 	return 0;
 }
 
+/* Make the spare the active segment: an empty group, and nothing but that. */
+static int
+begin_segment(struct store *s, int64_t now_us)
+{
+	int rc;
+
+	store_claim_spare(s);
+	s->filling->roll = true;
+	if (!store_append_begin(s, now_us))
+		return 0;
+	rc = store_append_run(s);
+	return rc < 0 ? rc : store_append_end(s, now_us);
+}
+
 int
 store_start(struct store *s, uint64_t least)
 {
@@ -72,13 +86,24 @@ store_start(struct store *s, uint64_t least)
 		          log_quote(s->full));
 		return -ENOSPC;
 	}
-	/* An empty group: nothing but the new segment. */
-	store_claim_spare(s);
-	s->filling->roll = true;
-	if (!store_append_begin(s, now_us))
+	return begin_segment(s, now_us);
+}
+
+int
+store_finish(struct store *s)
+{
+	struct disk *d = s->disk;
+	int rc;
+
+	if (s->file < 0 || !s->spare || s->filling->records > 0 ||
+	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
 		return 0;
-	rc = store_append_run(s);
-	return rc < 0 ? rc : store_append_end(s, now_us);
+	assert(!s->writing && !s->tidying);
+	/* Recovery gives back the room of the last segment only. */
+	rc = d->truncate(d, s->file, s->end_bytes);
+	if (rc == 0 && s->conf.fsync != FSYNC_NEVER)
+		rc = d->sync(d, s->file);
+	return rc < 0 ? rc : begin_segment(s, clock_wall_us());
 }
 
 void

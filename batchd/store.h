@@ -138,6 +138,15 @@ MUST_USE bool store_complete(struct store *s, uint64_t lowest);
  */
 MUST_USE int store_start(struct store *s, uint64_t least);
 
+/*
+ * The last word of a clean stop, when nothing is under way: begin a segment
+ * that stays empty.  Its name declares where the records before it end, so
+ * that damage in the last of them is not taken for a torn write.  Does
+ * nothing where there is no room for it.  Returns 0 or a failed call's
+ * -errno, after which the log is as after a crash.
+ */
+MUST_USE int store_finish(struct store *s);
+
 void store_close(struct store *s);
 
 /* The oldest event kept. */

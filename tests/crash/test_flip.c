@@ -35,10 +35,10 @@ struct place {
 };
 
 static struct simdisk sim;
+static size_t watched; /* places are of this segment, counted from 1 */
 static struct place places[RECORDS_MAX];
 static size_t place_count;
-static uint64_t end_offset; /* of the first segment */
-static uint8_t segment[SEGMENT_BYTES];
+static uint8_t segment[SEGMENT_BYTES]; /* its bytes */
 static uint64_t stream_seed;
 
 /* Damage: every single bit has its turn. */
@@ -74,14 +74,13 @@ append(struct store *s, uint32_t count, size_t payload_bytes)
 	for (uint32_t i = 0; i < count; i++)
 		ck_assert_int_eq(event_pack(&body, &e), 0);
 	memcpy(at, body.data, body.len);
-	if (s->segment_count == 1 && !s->filling->roll) {
+	if (s->segment_count == watched && !s->filling->roll) {
 		ck_assert_uint_lt(place_count, RECORDS_MAX);
 		places[place_count++] =
 		    (struct place){.at = s->end_bytes,
 		                   .used = RECORD_HEADER + body.len,
 		                   .offset = s->next_offset,
 		                   .count = count};
-		end_offset = s->next_offset + count;
 	}
 	(void)store_append(s, (uint32_t)body.len, count, 1);
 	buf_fini(&body);
@@ -96,14 +95,38 @@ tidy(struct store *s)
 	ck_assert_int_eq(store_tidy_end(s), 0);
 }
 
+static int
+open_file(uint64_t first_offset)
+{
+	char name[SEGMENT_NAME_BYTES];
+	int file;
+
+	segment_name(first_offset, name);
+	file = sim.disk.open(&sim.disk, name, false);
+	ck_assert_int_ge(file, 0);
+	return file;
+}
+
+/* Take in the bytes of the watched segment.  Returns how many. */
+static uint64_t
+take_in(uint64_t first_offset)
+{
+	int file = open_file(first_offset);
+	ssize_t n = disk_read(&sim.disk, file, segment, sizeof segment, 0);
+
+	ck_assert_int_gt(n, SEGMENT_HEADER);
+	sim.disk.close(&sim.disk, file);
+	return (uint64_t)n;
+}
+
 /* A log whose first segment is full, and whose second holds three records. */
 static void
 setup(void)
 {
 	struct store s;
-	int file;
 
 	place_count = 0;
+	watched = 1;
 	sim_init(&sim, 1);
 	/* The first segment after a start is small otherwise. */
 	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
@@ -119,11 +142,7 @@ setup(void)
 	commit(&s);
 	stream_seed = s.seed;
 	store_close(&s);
-	file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
-	ck_assert_int_ge(file, 0);
-	ck_assert_int_eq(disk_read(&sim.disk, file, segment, sizeof segment, 0),
-	                 SEGMENT_BYTES);
-	sim.disk.close(&sim.disk, file);
+	ck_assert_uint_eq(take_in(0), SEGMENT_BYTES);
 }
 
 static void
@@ -274,18 +293,16 @@ reader_passes(uint64_t at, const struct place *bad)
 	store_close(&s);
 }
 
-START_TEST(a_damaged_byte_costs_its_record_and_is_told)
+/* Damage each stride-th byte of the watched segment, which has n. */
+static void
+flip_each(uint64_t first_offset, uint64_t n, uint64_t stride)
 {
-	const char *text = getenv("STRIDE");
-	uint64_t stride = text && text[0] ? strtoull(text, NULL, 10) : 701;
 	uint64_t flips = 0, in_records = 0;
 	FILE *nowhere = fopen("/dev/null", "w");
-	int file;
+	int file = open_file(first_offset);
 
 	ck_assert_ptr_nonnull(nowhere);
-	file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
-	ck_assert_int_ge(file, 0);
-	for (uint64_t at = 0; at < SEGMENT_BYTES; at += stride, flips++) {
+	for (uint64_t at = 0; at < n; at += stride, flips++) {
 		const struct place *bad = place_of(at);
 
 		flip_on_disk(file, at);
@@ -296,8 +313,39 @@ START_TEST(a_damaged_byte_costs_its_record_and_is_told)
 	}
 	sim.disk.close(&sim.disk, file);
 	ck_assert_int_eq(fclose(nowhere), 0);
+	ck_assert_uint_gt(in_records, 0);
 	printf("%" PRIu64 " bytes, %" PRIu64 " of them in records\n", flips,
 	       in_records);
+}
+
+START_TEST(a_damaged_byte_costs_its_record_and_is_told)
+{
+	const char *text = getenv("STRIDE");
+
+	flip_each(0, SEGMENT_BYTES,
+	          text && text[0] ? strtoull(text, NULL, 10) : 701);
+}
+END_TEST
+
+/* No later record declares the last one durable: the clean stop does. */
+START_TEST(after_a_clean_stop_so_does_one_of_the_last_record)
+{
+	uint64_t first;
+	struct store s;
+
+	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
+	ck_assert_int_eq(store_start(&s, 0), 0);
+	tidy(&s);
+	place_count = 0;
+	watched = s.segment_count;
+	first = s.next_offset;
+	for (uint32_t i = 1; i <= 3; i++) {
+		append(&s, i, 50 * i);
+		commit(&s);
+	}
+	ck_assert_int_eq(store_finish(&s), 0);
+	store_close(&s);
+	flip_each(first, take_in(first), 1);
 }
 END_TEST
 
@@ -315,6 +363,7 @@ main(void)
 	tcase_add_test(tc,
 	               every_byte_of_a_record_is_guarded_and_guards_no_other);
 	tcase_add_test(tc, a_damaged_byte_costs_its_record_and_is_told);
+	tcase_add_test(tc, after_a_clean_stop_so_does_one_of_the_last_record);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -342,7 +342,18 @@ live(struct model *m)
 	return rc;
 }
 
-/* One start, a life, and an end that nobody expects. */
+/* A clean stop, but that it may be cut or fail like all else. */
+static int
+finish(struct model *m)
+{
+	int rc = 0;
+
+	while (rc == 0 && (m->store.writing || m->store.filling->records > 0))
+		rc = step_commit(m);
+	return rc < 0 ? rc : store_finish(&m->store);
+}
+
+/* One start, a life, and an end that may come at any time. */
 static void
 round_of(struct model *m, bool faults)
 {
@@ -362,6 +373,8 @@ round_of(struct model *m, bool faults)
 		check_start(m);
 	if (rc == 0)
 		rc = live(m);
+	if (rc == 0 && below(m, 2))
+		rc = finish(m);
 	if (rc < 0 && !m->sim.off && !m->sim.failed)
 		FAIL(m, "without cause: %s", strerror(-rc));
 	stop(m);

@@ -28,6 +28,14 @@ def segments(leat):
     return sorted((leat.folder / "log").glob("*.seg"))
 
 
+def flip(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1]))
+
+
 @limit(120)
 def test_verify_beside_a_batchd_at_work():
     """Segments are appended to, deleted and used again under its eyes."""
@@ -58,11 +66,7 @@ def test_verify_tells_damage_with_its_offsets():
         assert code == 0 and "events=6000" in text, text
         assert "cursor   none offset=0 waiting=6000" in text, text
         first = segments(leat)[0]
-        with open(first, "r+b") as f:
-            f.seek(200_000)
-            byte = f.read(1)[0]
-            f.seek(200_000)
-            f.write(bytes([byte ^ 1]))
+        flip(first, 200_000)
         code, text = verify(leat)
         told = re.search(r"DAMAGED +(\S+) bytes=(\d+)\.\.(\d+) "
                          r"offsets=(\d+)\.\.(\d+) events=(\d+)", text)
@@ -78,6 +82,19 @@ def test_verify_tells_damage_with_its_offsets():
         code, text = verify(leat)
         assert code == 1 and f"lost_events={lost + gone}" in text, text
         assert f"MISSING  offsets={int(second.name[:20])}.." in text, text
+
+
+@limit(60)
+def test_a_clean_stop_says_where_the_log_ends():
+    """So damage in the very last record is no torn write."""
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat:
+        leat.accept(small("v", 3))
+        leat.stop()
+        last, empty = segments(leat)
+        assert empty.name == f"{3:020}.seg"
+        flip(last, last.stat().st_size - 20)
+        code, text = verify(leat)
+        assert code == 1 and "offsets=0..3 events=3" in text, text
 
 
 @limit(60)
