@@ -221,13 +221,16 @@ on_timeout(uv_timer_t *timer)
 {
 	struct metrics *m = timer->data;
 
+	question_drop(&m->question);
 	set_status(m, NULL, 0);
 	wake(m);
 }
 
-void
-metrics_on_reply(struct metrics *m, const uint8_t *map, size_t n)
+static void
+on_answer(void *arg, const uint8_t *map, size_t n)
 {
+	struct metrics *m = arg;
+
 	(void)uv_timer_stop(&m->timeout);
 	set_status(m, map, n);
 	wake(m);
@@ -236,20 +239,17 @@ metrics_on_reply(struct metrics *m, const uint8_t *map, size_t n)
 bool
 metrics_refresh(struct metrics *m, struct metrics_waiter *w)
 {
-	int rc;
-
 	if (m->has_status && uv_now(m->loop) - m->status_ms < FRESH_MS)
 		return true;
-	rc = upstream_ask(m->upstream, "status");
-	if (rc < 0 && rc != -EBUSY) {
-		set_status(m, NULL, 0);
-		return true;
+	if (!question_asked(&m->question)) {
+		if (question_ask(&m->question, "status") < 0) {
+			set_status(m, NULL, 0);
+			return true;
+		}
+		(void)uv_timer_start(&m->timeout, on_timeout, TIMEOUT_MS, 0);
 	}
 	w->next = m->waiters;
 	m->waiters = w;
-	/* A question from before that timed out may still be under way. */
-	if (!uv_is_active((uv_handle_t *)&m->timeout))
-		(void)uv_timer_start(&m->timeout, on_timeout, TIMEOUT_MS, 0);
 	return false;
 }
 
@@ -324,7 +324,6 @@ metrics_render(const struct metrics *m, struct buf *out)
 	    {"leat_ingestd_unauthorized_total", "counter",
 	     "Requests without a good token.", c->unauthorized},
 	};
-	bool up = m->upstream->state == UPSTREAM_OPEN;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(own); i++) {
@@ -352,8 +351,8 @@ metrics_render(const struct metrics *m, struct buf *out)
 		rc = buf_addf(out,
 		              "leat_up{daemon=\"ingestd\"} 1\n"
 		              "leat_up{daemon=\"batchd\"} %d\n",
-		              up && m->status.len > 0);
-	if (rc == 0 && up)
+		              m->status.len > 0);
+	if (rc == 0)
 		rc = buf_add(out, m->status.data, m->status.len);
 	return rc;
 }
@@ -396,7 +395,7 @@ metrics_send_stats(struct metrics *m)
 }
 
 void
-metrics_open(struct metrics *m, uv_loop_t *loop,
+metrics_open(struct metrics *m, uv_loop_t *loop, const char *socket,
              const struct counters *counters, const struct budget *budget,
              struct upstream *upstream, const struct tokens *tokens)
 {
@@ -404,7 +403,12 @@ metrics_open(struct metrics *m, uv_loop_t *loop,
 	                      .tokens = tokens,
 	                      .budget = budget,
 	                      .upstream = upstream,
-	                      .loop = loop};
+	                      .loop = loop,
+	                      .question = {.loop = loop,
+	                                   .socket = socket,
+	                                   .on_answer = on_answer,
+	                                   .arg = m,
+	                                   .chan = {.fd = -1}}};
 	buf_init(&m->status, PAGE_MAX_BYTES);
 	(void)uv_timer_init(loop, &m->timeout); /* cannot fail */
 	m->timeout.data = m;
@@ -416,6 +420,7 @@ metrics_close(struct metrics *m)
 	if (!m->loop || uv_is_closing((uv_handle_t *)&m->timeout))
 		return;
 	uv_close((uv_handle_t *)&m->timeout, NULL);
+	question_drop(&m->question);
 	wake(m);
 }
 

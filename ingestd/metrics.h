@@ -1,7 +1,7 @@
 /*
  * metrics - what this process counts, and GET /metrics for Prometheus: its
- * own counters, and batchd's view of the log and the sinks, asked over the
- * connection to batchd when somebody wants to know, at most once a second.
+ * own counters, and batchd's view of the log and the sinks, asked when
+ * somebody wants to know, at most once a second.
  */
 #ifndef INGESTD_METRICS_H
 #define INGESTD_METRICS_H
@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "ingestd/budget.h"
+#include "ingestd/question.h"
 #include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
 #include "libbase/buf.h"
@@ -42,6 +43,7 @@ struct metrics {
 	const struct tokens *tokens;
 	struct upstream *upstream;
 	uv_loop_t *loop;
+	struct question question;
 	uv_timer_t timeout;
 	struct metrics_waiter *waiters;
 	struct buf status; /* batchd's part, as text; empty: away */
@@ -49,7 +51,7 @@ struct metrics {
 	uint64_t status_ms;
 };
 
-void metrics_open(struct metrics *m, uv_loop_t *loop,
+void metrics_open(struct metrics *m, uv_loop_t *loop, const char *socket,
                   const struct counters *counters, const struct budget *budget,
                   struct upstream *upstream, const struct tokens *tokens);
 
@@ -62,9 +64,6 @@ void metrics_fini(struct metrics *m);
  * on_ready is called within a second.
  */
 bool metrics_refresh(struct metrics *m, struct metrics_waiter *w);
-
-/* The hook for upstream's answer to our question. */
-void metrics_on_reply(struct metrics *m, const uint8_t *map, size_t n);
 
 /* Append the whole page.  Returns as buf_add. */
 MUST_USE int metrics_render(const struct metrics *m, struct buf *out);

@@ -56,14 +56,6 @@ on_ran(void *arg)
 }
 
 static void
-on_reply(void *arg, const uint8_t *map, size_t n)
-{
-	struct service *s = arg;
-
-	metrics_on_reply(&s->metrics, map, n);
-}
-
-static void
 on_stats(uv_timer_t *timer)
 {
 	struct service *s = timer->data;
@@ -184,9 +176,8 @@ open_parts(struct service *s, const struct settings *settings,
 	const struct upstream_conf upstream_conf = {
 	    .socket = settings->socket,
 	    .max_event_bytes = (size_t)settings->max_event_bytes,
-	    .append_timeout_ms = (uint64_t)settings->append_timeout_ms};
-	const struct upstream_hooks upstream_hooks = {
-	    .on_done = request_on_done, .on_reply = on_reply, .arg = s};
+	    .append_timeout_ms = (uint64_t)settings->append_timeout_ms,
+	    .on_done = request_on_done};
 	const struct http_hooks http_hooks = {.on_request = requests_on_request,
 	                                      .on_completed =
 	                                          requests_on_completed,
@@ -207,8 +198,8 @@ open_parts(struct service *s, const struct settings *settings,
 	                       .tokens = &s->tokens,
 	                       .unauthorized = &s->counters.unauthorized,
 	                       .log = {.interval_ms = 60000, .burst = 10}};
-	metrics_open(&s->metrics, &s->loop, &s->counters, &s->budget,
-	             &s->upstream, &s->tokens);
+	metrics_open(&s->metrics, &s->loop, settings->socket, &s->counters,
+	             &s->budget, &s->upstream, &s->tokens);
 	rc = load_files(s);
 	if (rc == 0)
 		rc = requests_open(&s->requests);
@@ -219,7 +210,7 @@ open_parts(struct service *s, const struct settings *settings,
 		               s->tls.newest ? &s->tls : NULL, &http_hooks);
 	if (rc == 0)
 		rc = upstream_open(&s->upstream, &s->loop, &upstream_conf,
-		                   &upstream_hooks, &s->budget);
+		                   &s->budget);
 	if (rc == 0)
 		rc = uv_timer_start(&s->stats, on_stats, STATS_MS, STATS_MS);
 	if (rc == 0)

@@ -227,7 +227,7 @@ ticket_answer(struct upstream *u, struct ticket *t, int rc)
 		return;
 	t->owner = NULL;
 	u->waiting--;
-	u->hooks.on_done(owner, rc, t->offset);
+	u->conf.on_done(owner, rc, t->offset);
 }
 
 static void
@@ -289,10 +289,6 @@ disconnect(struct upstream *u)
 	u->next_seq = 1;
 	u->sent_seq = u->acked_seq = 0;
 	adding_start(u);
-	if (u->asked_id) {
-		u->asked_id = 0;
-		u->hooks.on_reply(u->hooks.arg, NULL, 0);
-	}
 }
 
 /* Never called between upstream_add and its commit: sends happen later. */
@@ -462,19 +458,6 @@ on_intake(struct upstream *u, const struct frame *f)
 }
 
 static int
-on_reply(struct upstream *u, const struct frame *f)
-{
-	if (!u->asked_id || f->reply.id != u->asked_id)
-		return 0; /* an answer that nobody waits for */
-	u->asked_id = 0;
-	if (f->reply.ok)
-		u->hooks.on_reply(u->hooks.arg, f->body, f->body_bytes);
-	else
-		u->hooks.on_reply(u->hooks.arg, NULL, 0);
-	return 0;
-}
-
-static int
 on_error(const struct frame *f)
 {
 	char text[FRAME_TEXT_MAX + 1];
@@ -496,8 +479,6 @@ step(struct upstream *u, const struct frame *f)
 		return on_appended(u, f);
 	case FRAME_INTAKE:
 		return on_intake(u, f);
-	case FRAME_REPLY:
-		return on_reply(u, f);
 	case FRAME_ERROR:
 		return on_error(f);
 	case FRAME_HELLO:
@@ -507,6 +488,7 @@ step(struct upstream *u, const struct frame *f)
 	case FRAME_COMMITTED:
 	case FRAME_STATS:
 	case FRAME_CONTROL:
+	case FRAME_REPLY:
 	case FRAME_FLUSH:
 		break; /* not for us */
 	}
@@ -555,27 +537,6 @@ upstream_send_stats(struct upstream *u, const void *map, size_t n)
 		fail(u, "send", rc);
 }
 
-int
-upstream_ask(struct upstream *u, const char *verb)
-{
-	struct frame f = {
-	    .type = FRAME_CONTROL,
-	    .control = {.id = u->last_id + 1, .verb = slice_of(verb)}};
-	int rc;
-
-	if (u->asked_id)
-		return -EBUSY;
-	if (u->state != UPSTREAM_OPEN)
-		return -EAGAIN;
-	rc = chan_send(&u->chan, &f);
-	if (rc < 0 && rc != -EAGAIN)
-		fail(u, "send", rc);
-	if (rc < 0)
-		return -EAGAIN;
-	u->asked_id = ++u->last_id;
-	return 0;
-}
-
 bool
 upstream_takes(const struct upstream *u, const char **why)
 {
@@ -590,11 +551,9 @@ upstream_takes(const struct upstream *u, const char **why)
 
 int
 upstream_open(struct upstream *u, uv_loop_t *loop,
-              const struct upstream_conf *conf,
-              const struct upstream_hooks *hooks, struct budget *budget)
+              const struct upstream_conf *conf, struct budget *budget)
 {
 	*u = (struct upstream){.conf = *conf,
-	                       .hooks = *hooks,
 	                       .budget = budget,
 	                       .loop = loop,
 	                       .chan = {.fd = -1},

@@ -30,9 +30,6 @@ struct upstream_conf {
 	const char *socket;     /* path; outlives the upstream */
 	size_t max_event_bytes; /* packed */
 	uint64_t append_timeout_ms;
-};
-
-struct upstream_hooks {
 	/*
 	 * Answers a committed request, once.  rc is 0 with the offset of its
 	 * first event, which is durable with all others of the request (I1);
@@ -41,13 +38,6 @@ struct upstream_hooks {
 	 * into the upstream.
 	 */
 	void (*on_done)(void *owner, int rc, uint64_t offset);
-
-	/*
-	 * The answer to upstream_ask: a msgpack map of n bytes, or NULL when
-	 * batchd refused or went away.
-	 */
-	void (*on_reply)(void *arg, const uint8_t *map, size_t n);
-	void *arg; /* of on_reply */
 };
 
 enum upstream_state {
@@ -62,7 +52,6 @@ struct out_frame;
 
 struct upstream {
 	struct upstream_conf conf;
-	struct upstream_hooks hooks;
 	struct budget *budget;
 	uv_loop_t *loop;
 
@@ -100,15 +89,11 @@ struct upstream {
 	struct ticket *spare_tickets;
 	uint64_t waiting;  /* requests that have no answer yet */
 	uv_timer_t expiry; /* runs while there are tickets */
-
-	uint64_t asked_id; /* of the question under way; 0: none */
-	uint64_t last_id;
 };
 
 /* Start connecting.  Returns 0 or -errno; close even so. */
 MUST_USE int upstream_open(struct upstream *u, uv_loop_t *loop,
                            const struct upstream_conf *conf,
-                           const struct upstream_hooks *hooks,
                            struct budget *budget);
 
 /*
@@ -142,11 +127,5 @@ void upstream_flush(struct upstream *u);
 
 /* Send a stats map; does nothing while batchd is away or behind. */
 void upstream_send_stats(struct upstream *u, const void *map, size_t n);
-
-/*
- * Ask batchd a control verb.  Returns 0: on_reply will come, but possibly
- * late; -EBUSY: a question is under way; -EAGAIN: batchd is away or behind.
- */
-MUST_USE int upstream_ask(struct upstream *u, const char *verb);
 
 #endif

@@ -17,6 +17,11 @@ def fill_then_drain(leat):
         assert leat.request("GET", "/readyz")[0] == 503
         log = leat.status()["log"]
         assert not log["open"] and log["reason"], log
+        # Who watches sees it, although batchd reads no events now.
+        page = leat.request("GET", "/metrics")[1].splitlines()
+        for line in ('leat_up{daemon="batchd"} 1', "leat_log_open 0",
+                     'leat_sink_connected{sink="postgres"} 0'):
+            assert line in page, (line, page)
         # Still full, still answering; nothing more is promised.
         load.saw(503)
         leat.sink["postgres"].start()

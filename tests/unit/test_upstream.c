@@ -31,9 +31,6 @@ static struct answer {
 	int count;
 } answers[4];
 
-static size_t reply_bytes;
-static int replies;
-
 static void
 on_done(void *owner, int rc, uint64_t offset)
 {
@@ -42,14 +39,6 @@ on_done(void *owner, int rc, uint64_t offset)
 	a->rc = rc;
 	a->offset = offset;
 	a->count++;
-}
-
-static void
-on_reply(void *arg, const uint8_t *map, size_t n)
-{
-	ck_assert_ptr_eq(arg, &replies);
-	reply_bytes = map ? n : 0;
-	replies++;
 }
 
 static void
@@ -70,11 +59,10 @@ open_upstream(void)
 {
 	struct upstream_conf conf = {.socket = path,
 	                             .max_event_bytes = 64 * KIB,
-	                             .append_timeout_ms = TIMEOUT_MS};
-	struct upstream_hooks hooks = {
-	    .on_done = on_done, .on_reply = on_reply, .arg = &replies};
+	                             .append_timeout_ms = TIMEOUT_MS,
+	                             .on_done = on_done};
 
-	ck_assert_int_eq(upstream_open(&u, &loop, &conf, &hooks, &budget), 0);
+	ck_assert_int_eq(upstream_open(&u, &loop, &conf, &budget), 0);
 }
 
 static void
@@ -86,7 +74,6 @@ setup(void)
 	budget = (struct budget){.max_bytes = BUDGET_BYTES};
 	peer.fd = -1;
 	memset(answers, 0, sizeof answers);
-	replies = 0;
 	log_set_level(LOG_ERROR);
 	start_listening();
 	open_upstream();
@@ -424,35 +411,6 @@ START_TEST(nonsense_closes_the_connection)
 }
 END_TEST
 
-START_TEST(asks_and_hears_once)
-{
-	struct frame reply = {.type = FRAME_REPLY,
-	                      .reply = {.ok = true, .text = slice_of("")},
-	                      .body = (const uint8_t *)"\x80",
-	                      .body_bytes = 1};
-
-	ck_assert_int_eq(upstream_ask(&u, "status"), -EAGAIN);
-	peer_welcome();
-	ck_assert_int_eq(upstream_ask(&u, "status"), 0);
-	ck_assert_int_eq(upstream_ask(&u, "status"), -EBUSY);
-	peer_read();
-	ck_assert_int_eq(got.type, FRAME_CONTROL);
-	reply.reply.id = got.control.id + 1;
-	peer_send(&reply);
-	ck_assert_int_eq(replies, 0);
-	reply.reply.id--;
-	peer_send(&reply);
-	ck_assert_int_eq(replies, 1);
-	ck_assert_uint_eq(reply_bytes, 1);
-	ck_assert_int_eq(upstream_ask(&u, "status"), 0);
-	chan_close(&peer);
-	run_until(&replies);
-	while (replies < 2)
-		(void)uv_run(&loop, UV_RUN_ONCE);
-	ck_assert_uint_eq(reply_bytes, 0);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -474,7 +432,6 @@ main(void)
 	tcase_add_test(tc, a_lost_connection_answers_all_and_is_made_again);
 	tcase_add_test(tc, a_request_that_waits_too_long_is_answered_once);
 	tcase_add_loop_test(tc, nonsense_closes_the_connection, 0, 5);
-	tcase_add_test(tc, asks_and_hears_once);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
