@@ -16,7 +16,9 @@ main(int argc, char **argv)
 
 	log_init("batchd");
 	secret_seal();
-	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
+	/* Neither can fail.  SIGHUP may be meant for an ingestd beside us. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
 	rc = settings_load(&settings, argc, argv);
 	if (rc == CONF_RUN) {
 		rc = server_open(&server, &settings);

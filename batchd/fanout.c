@@ -41,11 +41,40 @@ fanout_open(struct fanout *f, struct store *store, const char *name)
 	return rc;
 }
 
+void
+fanout_accept_gap(struct fanout *f)
+{
+	struct cursor *c = &f->cursor;
+	uint64_t first = store_first_offset(f->store);
+	uint64_t gap = first > c->now.committed ? first - c->now.committed : 0;
+
+	if (c->file < 0 || gap == 0)
+		return;
+	log_warn("going on without events sink=%s offsets=%" PRIu64
+	         "..%" PRIu64,
+	         c->name, c->now.committed, first);
+	cursor_set(c, first, CURSOR_NO_BATCH);
+	cursor_account(c, c->now.skipped + gap, c->now.set_aside);
+}
+
+/* How old the event at the cursor is, for as long as nobody reads it. */
+static void
+look_at_oldest(struct fanout *f)
+{
+	uint64_t at = f->cursor.now.committed;
+	struct stretch s = {.body = f->body};
+
+	if (at < f->store->synced_offset && reader_seek(&f->reader, at) == 0 &&
+	    reader_frame(&f->reader, f->store->synced_offset, 1, &s) == 0 &&
+	    s.count > 0)
+		f->oldest_us = s.appended_us;
+}
+
 int
 fanout_start(struct fanout *f, bool newest)
 {
 	struct store *s = f->store;
-	uint64_t at = newest ? s->durable_offset : store_first_offset(s);
+	uint64_t at = newest ? s->synced_offset : store_first_offset(s);
 	char name[FRAME_NAME_MAX + 1];
 	int rc = 0;
 
@@ -60,6 +89,7 @@ fanout_start(struct fanout *f, bool newest)
 		log_info("new cursor sink=%s offset=%" PRIu64, name, at);
 	}
 	f->begin = f->cursor.now.committed;
+	look_at_oldest(f);
 	return 0;
 }
 
@@ -121,7 +151,7 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 		    "batchd --accept-gap goes on without the events between";
 		return ERROR_BEHIND;
 	}
-	if (at > s->durable_offset) {
+	if (at > s->synced_offset) {
 		*text =
 		    "the store's position is beyond the log's end: it is of "
 		    "a log that has lost its end, or of another one";
@@ -134,6 +164,7 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 			         "from=%" PRIu64 " cursor=%" PRIu64,
 			         f->cursor.name, at, f->cursor.now.committed);
 		cursor_set(&f->cursor, at, CURSOR_NO_BATCH);
+		f->oldest_us = 0;
 	}
 	f->chan = chan;
 	f->max_events = subscribe->subscribe.max_events;
@@ -149,7 +180,7 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 	f->flush = false;
 	await(f);
 	/* How old its events are is not known: it need not wait. */
-	f->waiting_since_ms = at < s->durable_offset ? 1 : 0;
+	f->waiting_since_ms = at < s->synced_offset ? 1 : 0;
 	return 0;
 }
 
@@ -160,7 +191,7 @@ fanout_detach(struct fanout *f)
 	f->state = FANOUT_AWAY;
 	f->built = false;
 	f->begin = f->cursor.now.committed;
-	if (f->waiting_since_ms == 0 && f->begin < f->store->durable_offset)
+	if (f->waiting_since_ms == 0 && f->begin < f->store->synced_offset)
 		f->waiting_since_ms = 1;
 }
 
@@ -170,6 +201,7 @@ fanout_committed(struct fanout *f, uint64_t next_offset)
 	if (f->state != FANOUT_IN_FLIGHT ||
 	    next_offset <= f->cursor.now.committed || next_offset > f->end)
 		return -EPROTO;
+	f->oldest_us = 0;
 	if (next_offset < f->end) {
 		/* A part of the batch; the rest stays in flight. */
 		cursor_set(&f->cursor, next_offset,
@@ -194,7 +226,7 @@ fanout_durable(struct fanout *f, uint64_t now_ms)
 		? f->limit
 		: f->begin;
 
-	if (f->waiting_since_ms == 0 && from < f->store->durable_offset)
+	if (f->waiting_since_ms == 0 && from < f->store->synced_offset)
 		f->waiting_since_ms = now_ms;
 }
 
@@ -226,7 +258,7 @@ static bool
 bytes_are_there(const struct fanout *f)
 {
 	const struct store *s = f->store;
-	uint64_t events = s->durable_offset - f->begin;
+	uint64_t events = s->synced_offset - f->begin;
 
 	/* Average size of what was appended since the start. */
 	return s->appended_events > 0 &&
@@ -238,7 +270,7 @@ bytes_are_there(const struct fanout *f)
 static bool
 due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 {
-	uint64_t there = f->store->durable_offset - f->begin;
+	uint64_t there = f->store->synced_offset - f->begin;
 
 	if (there == 0)
 		return false;
@@ -252,7 +284,7 @@ due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 static int
 begin(struct fanout *f)
 {
-	uint64_t durable = f->store->durable_offset;
+	uint64_t synced = f->store->synced_offset;
 	uint64_t planned = f->cursor.now.in_flight_end;
 	int rc = reader_seek(&f->reader, f->begin);
 
@@ -260,10 +292,10 @@ begin(struct fanout *f)
 		return rc;
 	f->mark = reader_mark(&f->reader);
 	f->bytes_left = f->max_bytes;
-	f->limit = durable - f->begin > f->max_events ? f->begin + f->max_events
-	                                              : durable;
+	f->limit = synced - f->begin > f->max_events ? f->begin + f->max_events
+	                                             : synced;
 	f->state = FANOUT_SENDING;
-	if (f->stable && planned != CURSOR_NO_BATCH && planned <= durable) {
+	if (f->stable && planned != CURSOR_NO_BATCH && planned <= synced) {
 		/* The batch of before the crash, with the same end. */
 		f->limit = planned;
 		f->bytes_left = UINT64_MAX;
@@ -277,7 +309,7 @@ begin(struct fanout *f)
 	 * longer than those before them.  The rest of a backlog is sent at
 	 * once.
 	 */
-	if (f->limit >= durable)
+	if (f->limit >= synced)
 		f->waiting_since_ms = 0;
 	else if (f->waiting_since_ms == 0)
 		f->waiting_since_ms = 1;
@@ -292,9 +324,9 @@ wait_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 	/* Promised again after a crash: at once, or a stable end is lost. */
 	if (due(f, now_ms, wake_ms) ||
 	    (f->stable && f->cursor.now.in_flight_end != CURSOR_NO_BATCH &&
-	     f->store->durable_offset > f->begin))
+	     f->store->synced_offset > f->begin))
 		return begin(f);
-	if (!f->flush || f->store->durable_offset > f->begin)
+	if (!f->flush || f->store->synced_offset > f->begin)
 		return 0;
 	rc = send_frame(f, f->begin, 0, true, NULL, 0);
 	if (rc < 0)
@@ -372,6 +404,7 @@ send_step(struct fanout *f)
 			                   f->begin,
 			               f->cursor.now.set_aside);
 			f->begin = f->limit;
+			f->oldest_us = 0;
 			await(f);
 			return 1;
 		}
@@ -382,7 +415,7 @@ send_step(struct fanout *f)
 			return rc;
 		f->built = false;
 		if (f->batch_since_us == 0) {
-			f->batch_since_us = s->appended_us;
+			f->batch_since_us = f->oldest_us = s->appended_us;
 			f->batch_gap = s->offset - f->begin;
 		}
 		if (s->ends) {
@@ -451,13 +484,17 @@ fanout_stored_events(const struct fanout *f)
 uint64_t
 fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us)
 {
+	int64_t since_us = f->batch_since_us;
+
 	if (fanout_lag_events(f) == 0)
 		return 0;
-	if (f->batch_since_us > 0)
-		return now_us > f->batch_since_us
-		           ? (uint64_t)(now_us - f->batch_since_us) / 1000
-		           : 0;
-	return f->waiting_since_ms > 1 ? now_ms - f->waiting_since_ms : 0;
+	if (since_us == 0 && f->waiting_since_ms > 1)
+		return now_ms - f->waiting_since_ms;
+	if (since_us == 0)
+		since_us = f->oldest_us;
+	return since_us > 0 && now_us > since_us
+	           ? (uint64_t)(now_us - since_us) / 1000
+	           : 0;
 }
 
 const char *

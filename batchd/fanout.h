@@ -48,6 +48,7 @@ struct fanout {
 	/* When the first event not in a batch became durable; 0: none is. */
 	uint64_t waiting_since_ms;
 	int64_t batch_since_us; /* wall clock of the first event in flight */
+	int64_t oldest_us;      /* of the event at the cursor; 0: not known */
 	uint64_t batch_gap;     /* lost events before it, passed with it */
 	uint64_t told_aside;    /* dead letters of this log, says the sink */
 	bool has_told_aside;
@@ -60,6 +61,12 @@ struct fanout {
  */
 MUST_USE int fanout_open(struct fanout *f, struct store *store,
                          const char *name);
+
+/*
+ * Before fanout_start: the operator goes on without the events that the log
+ * no longer has, and so does the cursor.
+ */
+void fanout_accept_gap(struct fanout *f);
 
 /* Once the log has started: create the cursor if there was none. */
 MUST_USE int fanout_start(struct fanout *f, bool newest);
@@ -110,7 +117,7 @@ void fanout_told_aside(struct fanout *f, uint64_t letters);
  */
 uint64_t fanout_stored_events(const struct fanout *f);
 
-/* Events and milliseconds that the sink is behind. */
+/* Events that the sink is behind, and the age of the oldest of them. */
 uint64_t fanout_lag_events(const struct fanout *f);
 uint64_t fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us);
 

@@ -59,6 +59,8 @@ open_sinks(struct server *s)
 			return rc == -ESTALE ? -ENOTRECOVERABLE : rc;
 		if (f->cursor.file < 0)
 			continue;
+		if (settings->accept_gap)
+			fanout_accept_gap(f);
 		if (f->cursor.now.committed < lowest)
 			lowest = f->cursor.now.committed;
 		if (f->cursor.now.committed > highest)
@@ -75,10 +77,16 @@ open_sinks(struct server *s)
 		          highest, s->store.next_offset);
 		return -ENOTRECOVERABLE;
 	}
-	if (!store_complete(&s->store, lowest) && !settings->accept_gap) {
-		log_error("restore the missing segment, or start once with "
-		          "--accept-gap to go on without its events");
-		return -ENOTRECOVERABLE;
+	if (!store_complete(&s->store, lowest)) {
+		if (!settings->accept_gap) {
+			log_error("restore the missing segment, or start once "
+			          "with --accept-gap to go on without its "
+			          "events");
+			return -ENOTRECOVERABLE;
+		}
+		rc = store_accept_gaps(&s->store);
+		if (rc < 0)
+			return rc;
 	}
 	rc = store_start(&s->store, highest);
 	for (size_t i = 0; rc == 0 && i < s->fanout_count; i++)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
 
 #include <msgpack.h>
@@ -221,12 +220,13 @@ on_control(struct peer *p, const struct frame *f)
 	reply.reply.text = slice_of("");
 	if (f->control.verb.bytes == 6 &&
 	    memcmp(f->control.verb.data, "status", 6) == 0) {
-		rc = server_status(s, &s->status);
-		if (rc < 0)
-			return rc;
-		reply.reply.ok = true;
-		reply.body = s->status.data;
-		reply.body_bytes = s->status.len;
+		reply.reply.ok = server_status(s, &s->status) == 0;
+		if (!reply.reply.ok)
+			reply.reply.text = slice_of("too large for one frame");
+		else
+			reply.body = s->status.data;
+		if (reply.reply.ok)
+			reply.body_bytes = s->status.len;
 	} else {
 		reply.reply.text = slice_of("unknown verb");
 	}

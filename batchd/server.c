@@ -19,8 +19,6 @@
 
 #define TICK_MS 1000
 
-static void on_turn(uv_prepare_t *handle);
-
 /* --- peers --- */
 
 static void
@@ -269,15 +267,10 @@ on_tidy_done(uv_work_t *work, int status)
 {
 	struct server *s = work->data;
 	bool was_full = store_is_full(&s->store);
-	int rc;
 
 	(void)status; /* never cancelled */
 	s->tidy.busy = false;
-	rc = store_tidy_end(&s->store);
-	if (rc < 0) {
-		log_failed(s, "syncing the log", rc);
-		return;
-	}
+	store_tidy_end(&s->store);
 	if (store_is_full(&s->store) && !was_full)
 		log_warn("log is full, senders get 503 until sinks catch up "
 		         "why=%s",
@@ -286,17 +279,20 @@ on_tidy_done(uv_work_t *work, int status)
 		log_info("log has room again");
 }
 
-/* Lowest offset that some sink has not on disk. */
+/* Lowest offset that some sink still wants, now or after a crash. */
 static uint64_t
 lowest_cursor(const struct server *s)
 {
 	uint64_t lowest = s->store.durable_offset;
 
 	for (size_t i = 0; i < s->fanout_count; i++) {
-		uint64_t one = s->fanouts[i].cursor.durable.committed;
+		const struct cursor *c = &s->fanouts[i].cursor;
 
-		if (one < lowest)
-			lowest = one;
+		if (c->durable.committed < lowest)
+			lowest = c->durable.committed;
+		/* Its store has gone back: not on disk yet, but promised. */
+		if (c->now.committed < lowest)
+			lowest = c->now.committed;
 	}
 	return lowest;
 }
@@ -492,6 +488,11 @@ on_turn(uv_prepare_t *handle)
 		server_stop(s);
 		return;
 	}
+	now_ms = clock_mono_ms();
+	/* Each turn looks whether the interval's sync is due. */
+	if (s->store.unsynced && s->store.conf.fsync == FSYNC_INTERVAL &&
+	    wake_ms > now_ms + (uint64_t)s->settings->fsync_interval_ms)
+		wake_ms = now_ms + (uint64_t)s->settings->fsync_interval_ms;
 	/* Starting either for a handle that is being closed is an error. */
 	if (more)
 		(void)uv_idle_start(&s->idle, on_idle);
@@ -499,7 +500,6 @@ on_turn(uv_prepare_t *handle)
 		(void)uv_idle_stop(&s->idle);
 	if (wake_ms == UINT64_MAX)
 		return;
-	now_ms = clock_mono_ms();
 	uv_update_time(&s->loop);
 	(void)uv_timer_start(&s->wake, on_wake,
 	                     wake_ms > now_ms ? wake_ms - now_ms : 0, 0);

@@ -64,19 +64,16 @@ int
 store_start(struct store *s, uint64_t least)
 {
 	int64_t now_us = clock_wall_us();
-	int rc;
 
 	if (least > s->next_offset)
 		s->next_offset = least;
-	s->durable_offset = s->next_offset;
+	s->durable_offset = s->synced_offset = s->next_offset;
 	s->filling->first_offset = s->filling->end_offset = s->next_offset;
 	s->synced_us = now_us;
 
 	if (store_tidy_begin(s, store_first_offset(s), now_us)) {
 		store_tidy_run(s);
-		rc = store_tidy_end(s);
-		if (rc < 0)
-			return rc;
+		store_tidy_end(s);
 	}
 	if (!s->spare) {
 		/* A full disk may become free; a log must have a start. */
@@ -93,15 +90,20 @@ int
 store_finish(struct store *s)
 {
 	struct disk *d = s->disk;
-	int rc;
+	int rc = 0;
 
-	if (s->file < 0 || !s->spare || s->filling->records > 0 ||
-	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
+	if (s->file < 0 || s->filling->records > 0)
 		return 0;
 	assert(!s->writing && !s->tidying);
+	if (s->unsynced)
+		rc = d->sync(d, s->file);
+	if (rc < 0 || !s->spare ||
+	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
+		return rc;
+	s->unsynced = false;
 	/* Recovery gives back the room of the last segment only. */
 	rc = d->truncate(d, s->file, s->end_bytes);
-	if (rc == 0 && s->conf.fsync != FSYNC_NEVER)
+	if (rc == 0)
 		rc = d->sync(d, s->file);
 	return rc < 0 ? rc : begin_segment(s, clock_wall_us());
 }
@@ -164,6 +166,13 @@ store_find(const struct store *s, uint64_t offset)
 	return low == 0 ? s->segment_count : low - 1;
 }
 
+/* What the header of segment i should say of the one before it. */
+static uint64_t
+previous_of(const struct store *s, size_t i)
+{
+	return i > 0 ? s->segments[i - 1].first_offset : SEGMENT_NO_PREVIOUS;
+}
+
 bool
 store_complete(struct store *s, uint64_t lowest)
 {
@@ -171,11 +180,9 @@ store_complete(struct store *s, uint64_t lowest)
 
 	for (size_t i = 0; i < s->segment_count; i++) {
 		const struct segment_info *one = &s->segments[i];
-		uint64_t before = i > 0 ? s->segments[i - 1].first_offset
-		                        : SEGMENT_NO_PREVIOUS;
 
 		if (one->first_offset <= lowest || one->created_us == 0 ||
-		    one->previous_first == before)
+		    one->previous_first == previous_of(s, i))
 			continue;
 		complete = false;
 		log_error("events are missing: a segment before the one at "
@@ -192,6 +199,48 @@ store_complete(struct store *s, uint64_t lowest)
 		          s->segments[0].first_offset, lowest);
 	}
 	return complete;
+}
+
+static int
+rewrite_header(struct store *s, size_t i)
+{
+	struct segment_info *one = &s->segments[i];
+	struct segment_header h = {.first_offset = one->first_offset,
+	                           .previous_first = previous_of(s, i),
+	                           .created_us = one->created_us};
+	uint8_t bytes[SEGMENT_HEADER];
+	char name[SEGMENT_NAME_BYTES];
+	struct disk *d = s->disk;
+	int rc, file;
+
+	memcpy(h.stream, s->stream, STREAM_ID_BYTES);
+	segment_header_put(&h, bytes);
+	segment_name(one->first_offset, name);
+	file = d->open(d, name, false);
+	if (file < 0)
+		return file;
+	rc = disk_write(d, file, bytes, sizeof bytes, 0);
+	if (rc == 0)
+		rc = d->sync(d, file);
+	d->close(d, file);
+	if (rc == 0)
+		one->previous_first = h.previous_first;
+	return rc;
+}
+
+int
+store_accept_gaps(struct store *s)
+{
+	int rc = 0;
+
+	for (size_t i = 1; rc == 0 && i < s->segment_count; i++) {
+		const struct segment_info *one = &s->segments[i];
+
+		if (one->created_us != 0 &&
+		    one->previous_first != previous_of(s, i))
+			rc = rewrite_header(s, i);
+	}
+	return rc;
 }
 
 /* --- append --- */
@@ -285,8 +334,10 @@ bool
 store_append_begin(struct store *s, int64_t now_us)
 {
 	struct group *g = s->filling;
+	bool sync = sync_is_due(s, now_us);
 
-	if (s->writing || (g->records == 0 && !g->roll))
+	if (s->writing ||
+	    (g->records == 0 && !g->roll && !(s->unsynced && sync)))
 		return false;
 	if (g->records == 0)
 		g->first_offset = g->end_offset = s->next_offset;
@@ -302,7 +353,11 @@ store_append_begin(struct store *s, int64_t now_us)
 		g->at = SEGMENT_HEADER;
 	}
 	g->file = s->file;
-	g->sync = sync_is_due(s, now_us);
+	g->before = g->roll && s->unsynced && s->conf.fsync != FSYNC_NEVER
+	                ? s->file
+	                : -1;
+	g->sync = sync;
+	g->synced_offset = s->synced_offset;
 	s->writing = g;
 	s->filling = g == &s->groups[0] ? &s->groups[1] : &s->groups[0];
 	return true;
@@ -336,7 +391,7 @@ activate(struct store *s, struct group *g)
 	return rc;
 }
 
-/* Every record gets its header; all in a group know the same durable end. */
+/* Every record gets its header; all in a group know the same synced end. */
 static void
 seal(struct group *g, uint64_t seed)
 {
@@ -344,8 +399,7 @@ seal(struct group *g, uint64_t seed)
 
 	for (size_t at = 0; at < g->used; at += record_size(r.body_bytes)) {
 		memcpy(&r, g->bytes + at, sizeof r);
-		/* One append runs at a time: what is before this is synced. */
-		r.durable = g->first_offset;
+		r.durable = g->synced_offset;
 		record_seal(g->bytes + at, &r, seed);
 	}
 }
@@ -358,11 +412,15 @@ store_append_run(struct store *s)
 	int rc = 0;
 
 	seal(g, s->seed);
-	if (g->roll)
+	/* A segment that is not the last one is whole. */
+	if (g->before >= 0)
+		rc = d->sync(d, g->before);
+	if (rc == 0 && g->roll)
 		rc = activate(s, g);
 	if (rc == 0 && g->used > 0)
 		rc = disk_write(d, g->file, g->bytes, g->used, g->at);
-	if (rc == 0 && g->used > 0 && g->sync)
+	/* Of an empty group: what the ones before it wrote. */
+	if (rc == 0 && g->sync && (g->used > 0 || !g->roll))
 		rc = d->sync(d, g->file);
 	return rc;
 }
@@ -389,11 +447,17 @@ store_append_end(struct store *s, int64_t now_us)
 		rc = store_add_segment(s, &one);
 	}
 	s->durable_offset = g->end_offset;
+	if (g->sync || s->conf.fsync == FSYNC_NEVER)
+		s->synced_offset = g->end_offset;
+	else if (g->before >= 0)
+		s->synced_offset = g->first_offset;
 	if (g->sync) {
 		s->syncs++;
 		s->synced_us = now_us;
+		s->unsynced = false;
+	} else if (g->used > 0 || g->roll) {
+		s->unsynced = g->used > 0;
 	}
-	s->unsynced = !g->sync;
 	g->used = 0;
 	g->records = 0;
 	g->roll = false;

@@ -53,7 +53,9 @@ struct group {
 	uint64_t at; /* file position */
 	bool roll;   /* starts a new segment; `at` is then SEGMENT_HEADER */
 	int file;    /* that was written: a new one after a roll */
+	int before;  /* of a roll: the file to be synced first; -1 */
 	bool sync;
+	uint64_t synced_offset;       /* everything below was synced before */
 	struct segment_header header; /* of the new segment */
 };
 
@@ -65,8 +67,6 @@ struct tidy {
 	bool make;    /* a spare of make_bytes */
 	bool zero;    /* write it, rather than reserve it */
 	uint64_t make_bytes;
-	bool sync_active; /* FSYNC_INTERVAL's */
-	int active;
 	bool made;
 	size_t deleted;
 	int rc; /* of making a spare; what else fails is logged */
@@ -94,7 +94,13 @@ struct store {
 	uint64_t end_bytes;   /* where the filling group ends in its segment */
 	uint64_t room_bytes;  /* size of that segment */
 	uint64_t next_offset; /* of the next event appended */
-	uint64_t durable_offset;
+	/*
+	 * Below durable_offset events were written and, with FSYNC_ALWAYS,
+	 * synced: they are acknowledged.  Below synced_offset they may be
+	 * read: a sink must not have what a power cut takes from the log.
+	 * FSYNC_NEVER takes the one for the other.
+	 */
+	uint64_t durable_offset, synced_offset;
 
 	struct group groups[2];
 	struct group *filling;
@@ -109,8 +115,8 @@ struct store {
 	char full[128]; /* why there can be no spare; empty when there can */
 	bool fresh;     /* the folder held no log */
 
-	int64_t synced_us; /* FSYNC_INTERVAL: when last */
-	bool unsynced;
+	int64_t synced_us; /* when last */
+	bool unsynced;     /* something was written since */
 
 	struct damage damages[DAMAGES_KNOWN];
 	size_t damage_count;
@@ -133,17 +139,24 @@ MUST_USE int store_open(struct store *s, struct disk *disk,
 MUST_USE bool store_complete(struct store *s, uint64_t lowest);
 
 /*
+ * Go on without the segments that are missing between others, for good: the
+ * headers behind them forget them, and readers say which events are lost.
+ * Returns 0 or -errno.
+ */
+MUST_USE int store_accept_gaps(struct store *s);
+
+/*
  * Begin to append, at next_offset or at `least` if that is higher (a log
  * that has lost its end must not use offsets twice).  Returns 0 or -errno.
  */
 MUST_USE int store_start(struct store *s, uint64_t least);
 
 /*
- * The last word of a clean stop, when nothing is under way: begin a segment
- * that stays empty.  Its name declares where the records before it end, so
- * that damage in the last of them is not taken for a torn write.  Does
- * nothing where there is no room for it.  Returns 0 or a failed call's
- * -errno, after which the log is as after a crash.
+ * The last word of a clean stop, when nothing is under way: sync what is not,
+ * and begin a segment that stays empty.  Its name declares where the records
+ * before it end, so that damage in the last of them is not taken for a torn
+ * write; where there is no room for it there is none.  Returns 0 or a failed
+ * call's -errno, after which the log is as after a crash.
  */
 MUST_USE int store_finish(struct store *s);
 
@@ -167,7 +180,10 @@ bool store_is_full(const struct store *s);
 uint64_t store_append(struct store *s, uint32_t body_bytes, uint32_t count,
                       int64_t now_us);
 
-/* Whether there is something to write; then run and end must follow. */
+/*
+ * Whether there is something to write, or the interval's sync is due; then
+ * run and end must follow.
+ */
 MUST_USE bool store_append_begin(struct store *s, int64_t now_us);
 MUST_USE int store_append_run(struct store *s);
 /* After success of run only: a failed write ends the daemon (I2). */
@@ -179,8 +195,7 @@ MUST_USE int store_append_end(struct store *s, int64_t now_us);
 MUST_USE bool store_tidy_begin(struct store *s, uint64_t lowest,
                                int64_t now_us);
 void store_tidy_run(struct store *s);
-/* Returns 0, or a failed sync of the active segment (I2). */
-MUST_USE int store_tidy_end(struct store *s);
+void store_tidy_end(struct store *s);
 
 /* --- for readers and recovery --- */
 

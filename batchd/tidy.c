@@ -81,7 +81,7 @@ store_tidy_begin(struct store *s, uint64_t lowest, int64_t now_us)
 	doomed = realloc(t->doomed, (n + 1) * sizeof *doomed);
 	if (!doomed)
 		return false; /* the next tick tries again */
-	*t = (struct tidy){.doomed = doomed, .doomed_count = n, .active = -1};
+	*t = (struct tidy){.doomed = doomed, .doomed_count = n};
 	for (size_t i = 0; i < n; i++) {
 		doomed[i] = s->segments[i].first_offset;
 		freed += s->segments[i].bytes;
@@ -99,15 +99,7 @@ store_tidy_begin(struct store *s, uint64_t lowest, int64_t now_us)
 			t->make_bytes = START_SEGMENT_BYTES;
 		t->zero = !s->quick;
 	}
-	if (s->unsynced && s->conf.fsync == FSYNC_INTERVAL && !s->writing &&
-	    (now_us - s->synced_us >= s->conf.fsync_interval_us ||
-	     now_us < s->synced_us)) { /* the clock was set back */
-		t->sync_active = true;
-		t->active = s->file;
-		s->unsynced = false;
-		s->synced_us = now_us;
-	}
-	if (n == 0 && !t->make && !t->sync_active)
+	if (n == 0 && !t->make)
 		return false;
 	s->tidying = true;
 	return true;
@@ -161,11 +153,6 @@ store_tidy_run(struct store *s)
 	char name[SEGMENT_NAME_BYTES];
 	int rc = 0;
 
-	if (t->sync_active) {
-		t->rc = d->sync(d, t->active);
-		if (t->rc < 0)
-			return;
-	}
 	for (size_t i = 0; i < t->doomed_count && rc == 0; i++) {
 		segment_name(t->doomed[i], name);
 		rc = i == 0 && t->recycle ? d->rename(d, name, SPARE_NAME)
@@ -190,14 +177,12 @@ store_tidy_run(struct store *s)
 	}
 }
 
-int
+void
 store_tidy_end(struct store *s)
 {
 	struct tidy *t = &s->tidy;
 
 	s->tidying = false;
-	if (t->sync_active && t->rc < 0)
-		return t->rc;
 	for (size_t i = 0; i < t->deleted; i++)
 		s->bytes -= s->segments[i].bytes;
 	s->segment_count -= t->deleted;
@@ -214,5 +199,4 @@ store_tidy_end(struct store *s)
 		               "cannot prepare a segment: %s",
 		               strerror(-t->rc));
 	}
-	return 0;
 }

@@ -78,9 +78,8 @@ send_both(struct question *q, const char *verb)
 	                                .role = ROLE_CONTROL,
 	                                .name = slice_of("ingestd"),
 	                                .pid = (uint64_t)getpid()}};
-	struct frame control = {
-	    .type = FRAME_CONTROL,
-	    .control = {.id = 1, .verb = slice_of(verb)}};
+	struct frame control = {.type = FRAME_CONTROL,
+	                        .control = {.id = 1, .verb = slice_of(verb)}};
 	int rc = chan_send(&q->chan, &hello);
 
 	return rc < 0 ? rc : chan_send(&q->chan, &control);

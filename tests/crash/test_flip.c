@@ -92,7 +92,7 @@ tidy(struct store *s)
 	if (!store_tidy_begin(s, 0, 1))
 		return;
 	store_tidy_run(s);
-	ck_assert_int_eq(store_tidy_end(s), 0);
+	store_tidy_end(s);
 }
 
 static int

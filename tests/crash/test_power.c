@@ -311,7 +311,8 @@ step_tidy(struct model *m)
 	if (!store_tidy_begin(&m->store, lowest, 1))
 		return 0;
 	store_tidy_run(&m->store);
-	return store_tidy_end(&m->store);
+	store_tidy_end(&m->store);
+	return 0;
 }
 
 static int

@@ -4,8 +4,9 @@ import signal
 import subprocess
 
 from events import small
-from leat import Leat, program, wait_until
+from leat import Leat, limit, program, wait_until
 from load import Load, check_exactly_once
+from process import Daemon
 from wire import SINK, Peer, pack, SUBSCRIBE
 
 
@@ -215,3 +216,44 @@ def test_supervisord_order_and_exit_statuses():
             set(ends[:2]) == {"ingestd-0", "ingestd-1"}, ends
         assert ends[2:] == ["sinkd-postgres", "batchd"], ends
         assert program("batchd")
+
+
+@limit(120)
+def test_a_gap_is_accepted_for_good():
+    """Also by a sink that is away while --accept-gap is given."""
+    with Leat(settings={"batchd": {"segment_bytes": "1M"}},
+              start=False) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+        log = leat.folder / "log"
+
+        def segments():
+            return sorted(log.glob("*.seg"))
+        sent = 0
+        while len(segments()) < 5:
+            leat.accept([{"type": "t", "id": f"{sent + i}",
+                          "payload": {"x": "y" * 500}} for i in range(100)])
+            sent += 100
+        leat.ingestd.stop()
+        leat.batchd.stop()
+        kept = segments()
+        offset = [int(p.stem) for p in kept]
+        for i in (0, 2):
+            kept[i].unlink()
+        gone = offset[1] + offset[3] - offset[2]
+        leat.batchd.start(wait=False)
+        assert leat.batchd.wait(30) == 2
+        leat.batchd.wait_line("start once with --accept-gap")
+        accepting = Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
+                           leat.folder / "gap.log", ready=" ready socket=")
+        accepting.start()
+        accepting.stop()
+        # The sink was away then; nobody asks again.
+        leat.start()
+        leat.caught_up()
+        stored = leat.pg.query("select count(*), min(id::int), max(id::int) "
+                               "from events")
+        assert stored == f"{sent - gone}|{offset[1]}|{sent - 1}", stored
+        sink = leat.sink_status("postgres")
+        assert sink["skipped_events"] == gone, sink
