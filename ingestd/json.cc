@@ -1,23 +1,18 @@
-/* json - see json.h.  The only C++ file: simdjson is a C++ library. */
+/* json - see json.h. */
 #include "ingestd/json.h"
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <new>
 
-#include <simdjson.h>
-
+#include "ingestd/json_structure.h"
 #include "ingestd/rfc3339.h"
+
+static_assert(JSON_PADDING >= JSON_STRUCTURE_PADDING,
+              "callers leave the room that finding the structure needs");
 
 namespace
 {
-
-using parser = simdjson::internal::dom_parser_implementation;
-
-/* Room for structure is given back after a body that needed more. */
-constexpr size_t KEEP_BYTES = 1 * MIB;
-constexpr size_t FIRST_BYTES = 64 * KIB;
 
 /* What a step of the walk found. */
 enum class found {
@@ -422,7 +417,7 @@ enum field { ID, TYPE, USER_ID, PAYLOAD, CREATED_AT, RECEIVED_AT, UNKNOWN };
 
 /* One body being read. */
 struct body {
-	parser *stage1;
+	json_structure *places;
 	const json_rules *rules;
 	json_on_event on_event;
 	void *arg;
@@ -445,7 +440,7 @@ struct body {
 	int hand_over(const event *e);
 	int one_event(bool whole_text);
 	int array();
-	int structure(const char *text, size_t len);
+	int begin(const char *text, size_t len);
 	int broken();
 	uint64_t locate(const char *text, size_t len);
 	int document(const char *text, size_t len);
@@ -768,8 +763,8 @@ body::broken()
 }
 
 /*
- * In which event the first stage found its fault: a control byte in a
- * string, bytes that are not UTF-8, or a string without an end.
+ * In which event json_structure found its fault: a control byte in a string,
+ * bytes that are not UTF-8, or a string without an end.
  */
 uint64_t
 body::locate(const char *text, size_t len)
@@ -784,8 +779,7 @@ body::locate(const char *text, size_t len)
 		if (c >= 0x80) {
 			size_t n = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 
-			if (n > len - i ||
-			    !simdjson::validate_utf8(text + i, n))
+			if (n > len - i || !json_structure_utf8(text + i, n))
 				break;
 			i += n - 1;
 		} else if (in_string) {
@@ -807,51 +801,20 @@ body::locate(const char *text, size_t len)
 	return commas;
 }
 
-/* Run the first stage over a document.  Returns 0, -EBADMSG or -ENOMEM. */
+/* Place the walk at the beginning of a text.  As json_structure_find. */
 int
-body::structure(const char *text, size_t len)
+body::begin(const char *text, size_t len)
 {
-	simdjson::error_code rc;
-	uint32_t *places;
-
-	rc = stage1->stage1(reinterpret_cast<const uint8_t *>(text), len,
-	                    simdjson::stage1_mode::regular);
-	switch (rc) {
-	case simdjson::SUCCESS:
-		break;
-	case simdjson::CAPACITY:
-	case simdjson::MEMALLOC:
-		return -ENOMEM;
-	case simdjson::UTF8_ERROR:
-		w.why = "not valid UTF-8";
-		return -EBADMSG;
-	case simdjson::UNESCAPED_CHARS:
-		w.why = "control character in a string";
-		return -EBADMSG;
-	case simdjson::UNCLOSED_STRING:
-		w.why = "a string does not end";
-		return -EBADMSG;
-	case simdjson::EMPTY:
-		w.why = "no JSON";
-		return -EBADMSG;
-	default:
-		w.why = simdjson::error_message(rc);
-		return -EBADMSG;
-	}
-	/* The first stage leaves room for this end mark, and more. */
-	places = stage1->structural_indexes.get();
-	places[stage1->n_structural_indexes] = static_cast<uint32_t>(len);
 	w.text = text;
 	w.end = text + len;
-	w.next = places;
 	w.backslash = text;
-	return 0;
+	return json_structure_find(places, text, len, &w.next, &w.why);
 }
 
 int
 body::document(const char *text, size_t len)
 {
-	int rc = structure(text, len);
+	int rc = begin(text, len);
 
 	if (rc == -EBADMSG) {
 		if (memchr(text, '[', len) == text + strspn(text, " \t\r\n"))
@@ -892,7 +855,7 @@ body::lines(const char *text, size_t len)
 		if (blank(p, line_end))
 			continue;
 		so_far = *report;
-		rc = structure(p, static_cast<size_t>(line_end - p));
+		rc = begin(p, static_cast<size_t>(line_end - p));
 		if (rc == 0)
 			rc = one_event(true);
 		if (rc != -EBADMSG)
@@ -908,7 +871,7 @@ body::lines(const char *text, size_t len)
 } // namespace
 
 struct json_reader {
-	std::unique_ptr<parser> stage1;
+	json_structure *places;
 	body b;
 };
 
@@ -917,11 +880,12 @@ json_reader_new(void)
 {
 	json_reader *r = new (std::nothrow) json_reader{};
 
-	if (r &&
-	    simdjson::get_active_implementation()
-	        ->create_dom_parser_implementation(FIRST_BYTES, 1, r->stage1)) {
+	if (!r)
+		return nullptr;
+	r->places = json_structure_new();
+	if (!r->places) {
 		delete r;
-		r = nullptr;
+		return nullptr;
 	}
 	return r;
 }
@@ -929,43 +893,28 @@ json_reader_new(void)
 void
 json_reader_free(json_reader *r)
 {
+	if (!r)
+		return;
+	json_structure_free(r->places);
 	delete r;
-}
-
-/* Room for the structure of len bytes. */
-static int
-make_room(parser *stage1, size_t len)
-{
-	size_t capacity = stage1->capacity();
-
-	if (len < capacity)
-		return 0;
-	if (capacity < FIRST_BYTES)
-		capacity = FIRST_BYTES; /* an allocation failed before */
-	while (capacity <= len)
-		capacity *= 2;
-	return stage1->set_capacity(capacity) ? -ENOMEM : 0;
 }
 
 int
 json_read(json_reader *r, char *text, size_t len, const json_rules *rules,
           json_on_event on_event, void *arg, json_report *report)
 {
-	int rc = make_room(r->stage1.get(), len);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	memset(text + len, 0, JSON_PADDING);
 	*report = json_report{};
-	r->b.stage1 = r->stage1.get();
+	r->b.places = r->places;
 	r->b.rules = rules;
 	r->b.on_event = on_event;
 	r->b.arg = arg;
 	r->b.report = report;
 	r->b.index = 0;
 	rc = rules->ndjson ? r->b.lines(text, len) : r->b.document(text, len);
-	if (r->stage1->capacity() > KEEP_BYTES &&
-	    r->stage1->set_capacity(FIRST_BYTES))
+	if (json_structure_trim(r->places) < 0)
 		return -ENOMEM;
 	return rc;
 }
