@@ -1,5 +1,6 @@
 /*
- * json_structure - see json_structure.h.  simdjson is a C++ library.
+ * json_structure - see json_structure.h.  The only C++ file: simdjson is a
+ * C++ library.
  */
 #include "ingestd/json_structure.h"
 
