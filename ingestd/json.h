@@ -1,13 +1,12 @@
 /*
  * json - request bodies: from JSON text to events, everything checked.
  *
- * simdjson's first stage finds the structure of a document (brackets, commas,
- * the start of each string and number), and checks its UTF-8 and that no
- * control byte stands in a string, many bytes at a time.  The walk over that
- * structure is ours, because leat keeps the payload's own text and must
- * therefore have looked at every key, string, number and literal in it, while
- * building nothing: one pass checks the grammar of RFC 8259, the limits of
- * an event, and what stores cannot hold (U+0000, lone surrogates).
+ * leat keeps the payload's own text, and must therefore have looked at every
+ * key, string, number and literal in it, while building nothing.  So simdjson
+ * finds where they stand (json_structure), and one pass over these places
+ * checks the grammar of RFC 8259 and what stores cannot hold (json_walk), and
+ * the fields and limits of each event (json_event).  Here it is put together:
+ * bodies, lines, and the report of what was refused.
  *
  * A syntax error breaks a document: nothing of it counts.  A refused event
  * (missing type, bad time, ...) is reported, and the walk goes on behind it.
@@ -22,10 +21,6 @@
 
 #include "libbase/base.h"
 #include "libproto/event.h"
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 /* Bytes behind the text that json_read may read and write. */
 #define JSON_PADDING 64
@@ -84,9 +79,5 @@ void json_reader_free(struct json_reader *r);
 MUST_USE int json_read(struct json_reader *r, char *text, size_t len,
                        const struct json_rules *rules, json_on_event on_event,
                        void *arg, struct json_report *report);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

@@ -15,15 +15,7 @@
 
 #include "libbase/base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* Returns 0, -EINVAL (not such a text) or -ERANGE (outside the years). */
 MUST_USE int rfc3339_read(const char *text, size_t n, int64_t *us);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

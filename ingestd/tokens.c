@@ -146,19 +146,35 @@ add_line(struct tokens *t, char *line)
 	return why;
 }
 
+/* A line, from its first byte c on.  Returns NULL, or why it is refused. */
+static const char *
+next_line(FILE *f, int c, char line[LINE_BYTES])
+{
+	size_t n = 0;
+
+	for (; c != EOF && c != '\n'; c = getc(f)) {
+		if (c == '\0')
+			return "holds a NUL"; /* would hide what follows */
+		if (n == LINE_BYTES - 1)
+			return "the line is too long";
+		line[n++] = (char)c;
+	}
+	line[n] = '\0';
+	return NULL;
+}
+
 static int
 read_file(struct tokens *t, FILE *f, const char *path,
           char error[TOKENS_ERROR_TEXT])
 {
 	char line[LINE_BYTES];
 	const char *why = NULL;
-	int number = 0;
+	int c, number = 0;
 
-	while (!why && fgets(line, sizeof line, f)) {
+	while (!why && (c = getc(f)) != EOF) {
 		number++;
-		if (strlen(line) + 1 == sizeof line)
-			why = "the line is too long";
-		else
+		why = next_line(f, c, line);
+		if (!why && !ferror(f))
 			why = add_line(t, line);
 	}
 	if (!why && ferror(f)) {

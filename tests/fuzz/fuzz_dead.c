@@ -1,7 +1,8 @@
 /*
  * fuzz_dead - the file of dead letters, which an operator may have edited:
  * read, appended to, and each line taken apart.  A letter that reads can be
- * written, and reads the same again.
+ * written, and reads the same again.  Taken out to be retried, each line is
+ * still counted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,14 +11,16 @@
 
 #include "libbase/log.h"
 #include "libsink/dead.h"
+#include "libsink/taken.h"
 #include "tests/fuzz/fuzz.h"
 
-static char dir[64], path[96];
+static char dir[64], path[96], retry_path[96];
 
 static void
 remove_dir(void)
 {
 	(void)unlink(path);
+	(void)unlink(retry_path);
 	(void)rmdir(dir);
 }
 
@@ -34,6 +37,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 		HOLDS(mkdtemp(dir));
 	}
 	(void)snprintf(path, sizeof path, "%s/fuzz.ndjson", dir);
+	(void)snprintf(retry_path, sizeof retry_path, "%s/fuzz.retry-1.ndjson",
+	               dir);
 	HOLDS(atexit(remove_dir) == 0);
 	return 0;
 }
@@ -82,6 +87,53 @@ check_line(const uint8_t *bytes, size_t n)
 }
 
 static void
+write_file(const char *name, const uint8_t *data, size_t size)
+{
+	int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+	HOLDS(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	(void)close(fd); /* in memory */
+}
+
+/* Whether a line is of this stream; an empty one becomes the line's. */
+static bool
+is_of(const char *line, size_t n, char own[64])
+{
+	struct slice stream;
+	uint64_t offset;
+
+	if (letter_peek(line, n, &stream, &offset) < 0)
+		return false;
+	if (!own[0] && stream.bytes < 64 &&
+	    !memchr(stream.data, '\0', stream.bytes))
+		memcpy(own, stream.data, stream.bytes);
+	return stream.bytes == strlen(own) &&
+	       memcmp(stream.data, own, stream.bytes) == 0;
+}
+
+/* What is taken out is counted by its lines, and by those of one stream. */
+static void
+check_taken(const uint8_t *data, size_t size)
+{
+	const char *at = (const char *)data, *end = at + size, *newline;
+	struct taken taken = {0};
+	uint64_t lines = 0, count = 0;
+	char own[64] = "";
+
+	for (; at < end && (newline = memchr(at, '\n', (size_t)(end - at)));
+	     at = newline + 1) {
+		lines++;
+		count += is_of(at, (size_t)(newline - at), own);
+	}
+	write_file(retry_path, data, size);
+	HOLDS(taken_refresh(&taken, dir, "fuzz", own) == 0);
+	HOLDS(taken.letters == lines && taken.own == count);
+	HOLDS(unlink(retry_path) == 0);
+	HOLDS(taken_refresh(&taken, dir, "fuzz", own) == 0);
+	HOLDS(taken.letters == 0 && taken.own == 0);
+}
+
+static void
 check_file(const uint8_t *data, size_t size)
 {
 	struct letter letter = {
@@ -93,10 +145,8 @@ check_file(const uint8_t *data, size_t size)
 	    .event = {.id = {"i", 1}, .type = {"t", 1}, .payload = {"{}", 2}}};
 	uint64_t before;
 	struct dead d;
-	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 
-	HOLDS(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-	(void)close(fd); /* in memory */
+	write_file(path, data, size);
 	HOLDS(dead_init(&d, dir, "fuzz", MIB) == 0);
 	HOLDS(dead_refresh(&d) == 0);
 	HOLDS(d.bytes <= size);
@@ -119,7 +169,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_line(at, (size_t)(newline - at));
 		at = newline < end ? newline + 1 : end;
 	}
-	if (size < 16 * KIB)
+	if (size < 16 * KIB) {
+		check_taken(data, size);
 		check_file(data, size);
+	}
 	return 0;
 }

@@ -525,7 +525,7 @@ END_TEST
 
 /*
  * The oracle: RFC 8259 by recursive descent, byte by byte, sharing nothing
- * with json.cc.  Returns the place behind a value, or NULL.
+ * with json_walk.  Returns the place behind a value, or NULL.
  */
 static bool oracle_refused;
 

@@ -126,6 +126,8 @@ START_TEST(says_where_a_file_is_bad_and_keeps_the_old)
 	ck_assert_ptr_nonnull(strstr(error, "hash stands twice"));
 	ck_assert_int_eq(load("x %s %600s\n", hash_of("two"), ""), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(error, "too long"));
+	ck_assert_int_eq(load("\nx %s%c rate=5\n", hash_of("two"), 0), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error, ":2: holds a NUL"));
 	ck_assert_int_eq(tokens_load(&tokens, "/nonexistent", error), -ENOENT);
 	ck_assert_str_eq(find("one")->name, "a");
 	ck_assert_uint_eq(tokens.count, 1);

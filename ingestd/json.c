@@ -1,0 +1,291 @@
+/* json - see json.h. */
+#include "ingestd/json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ingestd/json_event.h"
+#include "ingestd/json_structure.h"
+#include "ingestd/json_walk.h"
+
+_Static_assert(JSON_PADDING >= JSON_STRUCTURE_PADDING,
+               "callers leave the room that finding the structure needs");
+
+struct json_reader {
+	struct json_structure *structure;
+	struct json_event_reader event;
+
+	/* The body being read. */
+	const struct json_rules *rules;
+	json_on_event on_event;
+	void *arg;
+	struct json_report *report;
+	uint64_t index; /* of the event being read */
+};
+
+static const struct json_span no_field;
+
+/* An event is refused, or all of it broken. */
+static void
+note(struct json_reader *r, const struct json_span *field, const char *why)
+{
+	struct json_report *report = r->report;
+	struct json_error *e;
+	size_t n = json_span_bytes(field);
+
+	report->rejected++;
+	if (report->error_count == JSON_ERRORS_MAX)
+		return;
+	e = &report->errors[report->error_count++];
+	e->index = r->index;
+	e->reason = why;
+	if (n > JSON_FIELD_TEXT_MAX) {
+		n = JSON_FIELD_TEXT_MAX;
+		while (n > 0 && (field->at[n] & 0xc0) == 0x80)
+			n--; /* not into the middle of a character */
+	}
+	if (n > 0)
+		memcpy(e->field, field->at, n);
+	e->field_bytes = (uint32_t)n;
+}
+
+/* Only the break counts now: it stands alone in the report. */
+static int
+broken(struct json_reader *r, const char *why)
+{
+	*r->report = (struct json_report){0};
+	r->event.walk.why = why; /* for lines */
+	note(r, &no_field, why);
+	return -EBADMSG;
+}
+
+/* Behind a refused event, which began at start; its syntax still counts. */
+static int
+skip_refused(struct json_reader *r, const uint32_t *start)
+{
+	struct json_walk *w = &r->event.walk;
+
+	w->next = start;
+	w->backslash = w->text;
+	if (json_walk_value(w, JSON_DEPTH_BREAK) == JSON_BROKEN)
+		return broken(r, w->why);
+	return 0;
+}
+
+static int
+hand_over(struct json_reader *r, const struct event *e)
+{
+	int rc = r->on_event(r->arg, e);
+
+	if (rc == 0)
+		r->report->accepted++;
+	if (rc != -EMSGSIZE)
+		return rc;
+	note(r, &no_field, "larger than max_event_bytes");
+	return 0;
+}
+
+/* whole_text: nothing may follow it. */
+static int
+one_event(struct json_reader *r, bool whole_text)
+{
+	struct json_walk *w = &r->event.walk;
+	const uint32_t *start = w->next;
+	enum json_found f;
+	struct event e;
+	int rc = 0;
+
+	if (r->index >= r->rules->max_events)
+		return -E2BIG;
+	f = json_event_read(&r->event, &e);
+	if (f == JSON_BROKEN)
+		return broken(r, w->why);
+	if (f == JSON_REFUSED) {
+		note(r, &r->event.field, w->why);
+		rc = skip_refused(r, start);
+	}
+	if (rc == 0 && whole_text && !json_walk_at_end(w))
+		return broken(r, "text behind the end");
+	if (rc == 0 && f == JSON_GOOD)
+		rc = hand_over(r, &e);
+	r->index++;
+	return rc;
+}
+
+static int
+array(struct json_reader *r)
+{
+	struct json_walk *w = &r->event.walk;
+	char c = ',';
+
+	w->next++;
+	if (json_walk_peek(w) == ']') {
+		w->next++;
+		c = ']';
+	}
+	while (c == ',') {
+		int rc = one_event(r, false);
+
+		if (rc < 0)
+			return rc;
+		c = w->text[*w->next++];
+	}
+	if (c != ']')
+		return broken(r, "expected ',' or ']'");
+	if (!json_walk_at_end(w))
+		return broken(r, "text behind the end");
+	return 0;
+}
+
+/*
+ * In which event json_structure found its fault: a control byte in a string,
+ * bytes that are not UTF-8, or a string without an end.
+ */
+static uint64_t
+locate(const char *text, size_t len)
+{
+	bool in_string = false;
+	unsigned depth = 0;
+	uint64_t commas = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0x80) {
+			size_t n = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+			if (n > len - i || !json_structure_utf8(text + i, n))
+				break;
+			i += n - 1;
+		} else if (in_string) {
+			if (c < 0x20)
+				break;
+			if (c == '\\')
+				i++;
+			in_string = c != '"';
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '[' || c == '{') {
+			depth++;
+		} else if ((c == ']' || c == '}') && depth > 0) {
+			depth--;
+		} else if (c == ',' && depth == 1) {
+			commas++;
+		}
+	}
+	return commas;
+}
+
+/* Place the walk at the beginning of a text.  As json_structure_find. */
+static int
+begin(struct json_reader *r, const char *text, size_t len)
+{
+	struct json_walk *w = &r->event.walk;
+
+	w->text = text;
+	w->end = text + len;
+	w->backslash = text;
+	return json_structure_find(r->structure, text, len, &w->next, &w->why);
+}
+
+static int
+document(struct json_reader *r, const char *text, size_t len)
+{
+	struct json_walk *w = &r->event.walk;
+	int rc = begin(r, text, len);
+
+	if (rc == -EBADMSG) {
+		if (memchr(text, '[', len) == text + strspn(text, " \t\r\n"))
+			r->index = locate(text, len);
+		return broken(r, w->why);
+	}
+	if (rc < 0)
+		return rc;
+	if (json_walk_peek(w) == '[')
+		return array(r);
+	if (json_walk_peek(w) == '{')
+		return one_event(r, true);
+	return broken(r, "must be an event or an array of events");
+}
+
+static bool
+blank(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\t' || *p == '\r'))
+		p++;
+	return p == end;
+}
+
+/* A line that breaks is a refused event: the next line starts afresh. */
+static int
+lines(struct json_reader *r, const char *text, size_t len)
+{
+	const char *p = text, *end = text + len, *line_end;
+	struct json_report so_far;
+	int rc = 0;
+
+	for (; rc == 0 && p < end; p = line_end + 1) {
+		line_end = memchr(p, '\n', (size_t)(end - p));
+		if (!line_end)
+			line_end = end;
+		if (blank(p, line_end))
+			continue;
+		so_far = *r->report;
+		rc = begin(r, p, (size_t)(line_end - p));
+		if (rc == 0)
+			rc = one_event(r, true);
+		if (rc != -EBADMSG)
+			continue;
+		*r->report = so_far;
+		note(r, &no_field, r->event.walk.why);
+		r->index++;
+		rc = 0;
+	}
+	return rc;
+}
+
+struct json_reader *
+json_reader_new(void)
+{
+	struct json_reader *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	r->structure = json_structure_new();
+	if (!r->structure) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void
+json_reader_free(struct json_reader *r)
+{
+	if (!r)
+		return;
+	json_structure_free(r->structure);
+	free(r);
+}
+
+int
+json_read(struct json_reader *r, char *text, size_t len,
+          const struct json_rules *rules, json_on_event on_event, void *arg,
+          struct json_report *report)
+{
+	int rc;
+
+	memset(text + len, 0, JSON_PADDING);
+	*report = (struct json_report){0};
+	r->rules = rules;
+	r->event.rules = rules;
+	r->on_event = on_event;
+	r->arg = arg;
+	r->report = report;
+	r->index = 0;
+	rc = rules->ndjson ? lines(r, text, len) : document(r, text, len);
+	if (json_structure_trim(r->structure) < 0)
+		return -ENOMEM;
+	return rc;
+}

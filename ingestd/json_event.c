@@ -1,0 +1,254 @@
+/* json_event - see json_event.h. */
+#include "ingestd/json_event.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ingestd/rfc3339.h"
+
+#define TIME_TEXT_MAX 64
+
+static enum json_found
+refuse(struct json_event_reader *r, const char *why)
+{
+	return json_walk_stop(&r->walk, JSON_REFUSED, why);
+}
+
+static enum json_found
+broken(struct json_event_reader *r, const char *why)
+{
+	return json_walk_stop(&r->walk, JSON_BROKEN, why);
+}
+
+/* A string value of min..max bytes. */
+static enum json_found
+read_text(struct json_event_reader *r, struct slice *out, enum json_field field,
+          size_t min, size_t max, const char *range)
+{
+	struct json_walk *w = &r->walk;
+	struct json_span s;
+	enum json_found f;
+	const char *at;
+	size_t n;
+
+	if (json_walk_peek(w) != '"')
+		return refuse(r, "must be a string");
+	f = json_walk_string(w, &s);
+	if (f != JSON_GOOD)
+		return f;
+	at = s.at;
+	n = json_span_bytes(&s);
+	if (w->backslash < s.end) {
+		n = json_escape_remove(s.at, s.end, r->texts[field], max);
+		at = r->texts[field];
+	}
+	if (n < min || n > max)
+		return refuse(r, range);
+	*out = (struct slice){at, (uint32_t)n};
+	return JSON_GOOD;
+}
+
+static const char time_shape[] =
+    "must be an RFC 3339 time or whole milliseconds";
+static const char time_range[] = "must be within the years 1970 to 9999";
+
+static enum json_found
+read_milliseconds(struct json_event_reader *r, int64_t *us)
+{
+	const char *p = r->walk.text + *r->walk.next;
+	enum json_found f = json_walk_number(&r->walk);
+	int64_t ms = 0;
+
+	if (f != JSON_GOOD)
+		return f;
+	if (*p == '-')
+		return refuse(r, time_range);
+	for (; json_digit(*p); p++) {
+		ms = ms * 10 + (*p - '0');
+		if (ms > EVENT_TIME_MAX_US / 1000)
+			return refuse(r, time_range);
+	}
+	if (*p == '.' || *p == 'e' || *p == 'E')
+		return refuse(r, time_shape);
+	*us = ms * 1000;
+	return JSON_GOOD;
+}
+
+static enum json_found
+read_time(struct json_event_reader *r, int64_t *us)
+{
+	char c = json_walk_peek(&r->walk);
+	enum json_found f;
+	struct slice s;
+	int rc;
+
+	if (c == '-' || json_digit(c))
+		return read_milliseconds(r, us);
+	if (c != '"')
+		return refuse(r, time_shape);
+	f = read_text(r, &s, FIELD_CREATED_AT, 1, TIME_TEXT_MAX, time_shape);
+	if (f != JSON_GOOD)
+		return f;
+	rc = rfc3339_read(s.data, s.bytes, us);
+	if (rc < 0)
+		return refuse(r, rc == -ERANGE ? time_range : time_shape);
+	return JSON_GOOD;
+}
+
+/* Kept as it is, byte for byte. */
+static enum json_found
+read_payload(struct json_event_reader *r, struct slice *out)
+{
+	struct json_walk *w = &r->walk;
+	const char *start = w->text + *w->next;
+	enum json_found f;
+
+	if (*start != '{')
+		return refuse(r, "must be an object");
+	f = json_walk_value(w, JSON_DEPTH_MAX);
+	if (f == JSON_GOOD) {
+		const char *last = w->text + w->next[-1];
+
+		*out = (struct slice){start, (uint32_t)(last + 1 - start)};
+	}
+	return f;
+}
+
+static enum json_field
+field_of(const struct json_span *name)
+{
+	const char *p = name->at;
+
+	/* Lengths that are constants, so that comparing takes no call. */
+	switch (json_span_bytes(name)) {
+	case 2:
+		return memcmp(p, "id", 2) == 0 ? FIELD_ID : FIELD_UNKNOWN;
+	case 4:
+		return memcmp(p, "type", 4) == 0 ? FIELD_TYPE : FIELD_UNKNOWN;
+	case 7:
+		if (memcmp(p, "payload", 7) == 0)
+			return FIELD_PAYLOAD;
+		return memcmp(p, "user_id", 7) == 0 ? FIELD_USER_ID
+		                                    : FIELD_UNKNOWN;
+	case 10:
+		return memcmp(p, "created_at", 10) == 0 ? FIELD_CREATED_AT
+		                                        : FIELD_UNKNOWN;
+	case 11:
+		return memcmp(p, "received_at", 11) == 0 ? FIELD_RECEIVED_AT
+		                                         : FIELD_UNKNOWN;
+	default:
+		return FIELD_UNKNOWN;
+	}
+}
+
+/* A field's value; its name is in r->field. */
+static enum json_found
+read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
+{
+	enum json_field field = field_of(&r->field);
+
+	if (field != FIELD_UNKNOWN && *seen >> field & 1)
+		return refuse(r, "stands twice");
+	*seen |= 1U << field;
+	switch (field) {
+	case FIELD_ID:
+		return read_text(r, &e->id, field, 1, EVENT_ID_MAX,
+		                 "must be of 1 to 128 bytes");
+	case FIELD_TYPE:
+		return read_text(r, &e->type, field, 1, EVENT_TYPE_MAX,
+		                 "must be of 1 to 128 bytes");
+	case FIELD_USER_ID:
+		if (json_walk_peek(&r->walk) == 'n')
+			return json_walk_value(&r->walk, 0); /* null */
+		return read_text(r, &e->user_id, field, 0, EVENT_USER_ID_MAX,
+		                 "must be of at most 256 bytes");
+	case FIELD_PAYLOAD:
+		return read_payload(r, &e->payload);
+	case FIELD_CREATED_AT:
+		return read_time(r, &e->created_at_us);
+	case FIELD_RECEIVED_AT:
+		return refuse(r, "is set by the server");
+	case FIELD_UNKNOWN:
+		break;
+	}
+	if (r->rules->ignore_unknown)
+		return json_walk_value(&r->walk, JSON_DEPTH_MAX);
+	return refuse(r, "unknown field");
+}
+
+/* A field's name, to r->field, and its colon. */
+static enum json_found
+read_name(struct json_event_reader *r)
+{
+	struct json_walk *w = &r->walk;
+	struct json_span name;
+	enum json_found f;
+
+	r->field = (struct json_span){NULL, NULL};
+	if (json_walk_peek(w) != '"')
+		return broken(r, "expected a name");
+	f = json_walk_string(w, &name);
+	if (f != JSON_GOOD)
+		return f;
+	if (w->backslash < name.end) {
+		size_t n = json_escape_remove(name.at, name.end, r->name,
+		                              JSON_FIELD_TEXT_MAX);
+
+		/* Longer than that, it is none that we know. */
+		if (n <= JSON_FIELD_TEXT_MAX)
+			name = (struct json_span){r->name, r->name + n};
+	}
+	r->field = name;
+	if (w->text[*w->next++] != ':')
+		return broken(r, "expected ':'");
+	return JSON_GOOD;
+}
+
+/* Without a type there is no event. */
+static enum json_found
+missing_type(struct json_event_reader *r)
+{
+	static const char type[] = "type";
+
+	r->field = (struct json_span){type, type + strlen(type)};
+	return refuse(r, "missing");
+}
+
+static enum json_found
+read_fields(struct json_event_reader *r, struct event *e)
+{
+	struct json_walk *w = &r->walk;
+	unsigned seen = 0;
+	char c;
+
+	do {
+		enum json_found f = read_name(r);
+
+		if (f == JSON_GOOD)
+			f = read_value(r, e, &seen);
+		if (f != JSON_GOOD)
+			return f;
+		c = w->text[*w->next++];
+	} while (c == ',');
+	if (c != '}')
+		return broken(r, "expected ',' or '}'");
+	return seen >> FIELD_TYPE & 1 ? JSON_GOOD : missing_type(r);
+}
+
+enum json_found
+json_event_read(struct json_event_reader *r, struct event *e)
+{
+	*e = (struct event){
+	    .payload = {"{}", 2},
+	    .created_at_us = r->rules->received_at_us,
+	    .received_at_us = r->rules->received_at_us,
+	};
+	r->field = (struct json_span){NULL, NULL};
+	if (json_walk_peek(&r->walk) != '{')
+		return refuse(r, "must be an object");
+	r->walk.next++;
+	if (json_walk_peek(&r->walk) != '}')
+		return read_fields(r, e);
+	r->walk.next++;
+	return missing_type(r);
+}

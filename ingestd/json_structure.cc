@@ -1,0 +1,113 @@
+/*
+ * json_structure - see json_structure.h.  The only C++ file: simdjson is a
+ * C++ library.
+ */
+#include "ingestd/json_structure.h"
+
+#include <cerrno>
+#include <memory>
+#include <new>
+
+#include <simdjson.h>
+
+/* Room is given back after a text that needed more. */
+static constexpr size_t KEEP_BYTES = 1 * MIB;
+static constexpr size_t FIRST_BYTES = 64 * KIB;
+
+static_assert(JSON_STRUCTURE_PADDING >= simdjson::SIMDJSON_PADDING,
+              "simdjson reads no further behind a text than we say");
+
+struct json_structure {
+	std::unique_ptr<simdjson::internal::dom_parser_implementation> parser;
+};
+
+json_structure *
+json_structure_new(void)
+{
+	json_structure *s = new (std::nothrow) json_structure{};
+
+	if (s &&
+	    simdjson::get_active_implementation()
+	        ->create_dom_parser_implementation(FIRST_BYTES, 1, s->parser)) {
+		delete s;
+		s = nullptr;
+	}
+	return s;
+}
+
+void
+json_structure_free(json_structure *s)
+{
+	delete s;
+}
+
+/* Room for the places of len bytes. */
+static int
+make_room(json_structure *s, size_t len)
+{
+	size_t capacity = s->parser->capacity();
+
+	if (len < capacity)
+		return 0;
+	if (capacity < FIRST_BYTES)
+		capacity = FIRST_BYTES; /* an allocation failed before */
+	while (capacity <= len)
+		capacity *= 2;
+	return s->parser->set_capacity(capacity) ? -ENOMEM : 0;
+}
+
+static const char *
+describe(simdjson::error_code code)
+{
+	switch (code) {
+	case simdjson::UTF8_ERROR:
+		return "not valid UTF-8";
+	case simdjson::UNESCAPED_CHARS:
+		return "control character in a string";
+	case simdjson::UNCLOSED_STRING:
+		return "a string does not end";
+	case simdjson::EMPTY:
+		return "no JSON";
+	default:
+		return simdjson::error_message(code);
+	}
+}
+
+int
+json_structure_find(json_structure *s, const char *text, size_t len,
+                    const uint32_t **places, const char **why)
+{
+	simdjson::error_code code;
+	uint32_t *found;
+	int rc = make_room(s, len);
+
+	if (rc < 0)
+		return rc;
+	code = s->parser->stage1(reinterpret_cast<const uint8_t *>(text), len,
+	                         simdjson::stage1_mode::regular);
+	if (code == simdjson::CAPACITY || code == simdjson::MEMALLOC)
+		return -ENOMEM;
+	if (code != simdjson::SUCCESS) {
+		*why = describe(code);
+		return -EBADMSG;
+	}
+	/* The first stage leaves room for this end mark, and more. */
+	found = s->parser->structural_indexes.get();
+	found[s->parser->n_structural_indexes] = static_cast<uint32_t>(len);
+	*places = found;
+	return 0;
+}
+
+int
+json_structure_trim(json_structure *s)
+{
+	if (s->parser->capacity() <= KEEP_BYTES)
+		return 0;
+	return s->parser->set_capacity(FIRST_BYTES) ? -ENOMEM : 0;
+}
+
+bool
+json_structure_utf8(const char *bytes, size_t n)
+{
+	return simdjson::validate_utf8(bytes, n);
+}
