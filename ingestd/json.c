@@ -60,14 +60,13 @@ broken(struct json_reader *r, const char *why)
 	return -EBADMSG;
 }
 
-/* Behind a refused event, which began at start; its syntax still counts. */
+/* Once more over an event that was refused: its syntax still counts. */
 static int
-skip_refused(struct json_reader *r, const uint32_t *start)
+skip_refused(struct json_reader *r, const struct json_walk *start)
 {
 	struct json_walk *w = &r->event.walk;
 
-	w->next = start;
-	w->backslash = w->text;
+	*w = *start;
 	if (json_walk_value(w, JSON_DEPTH_BREAK) == JSON_BROKEN)
 		return broken(r, w->why);
 	return 0;
@@ -91,7 +90,7 @@ static int
 one_event(struct json_reader *r, bool whole_text)
 {
 	struct json_walk *w = &r->event.walk;
-	const uint32_t *start = w->next;
+	const struct json_walk start = *w;
 	enum json_found f;
 	struct event e;
 	int rc = 0;
@@ -103,7 +102,7 @@ one_event(struct json_reader *r, bool whole_text)
 		return broken(r, w->why);
 	if (f == JSON_REFUSED) {
 		note(r, &r->event.field, w->why);
-		rc = skip_refused(r, start);
+		rc = skip_refused(r, &start);
 	}
 	if (rc == 0 && whole_text && !json_walk_at_end(w))
 		return broken(r, "text behind the end");

@@ -718,6 +718,30 @@ START_TEST(agrees_with_a_plain_parser_on_mutated_payloads)
 }
 END_TEST
 
+/*
+ * Each event costs its own bytes, not those of the whole body.  If it did,
+ * these would be terabytes to look at, and out of time.
+ */
+START_TEST(many_refused_events_cost_what_they_weigh)
+{
+	const size_t count = 1000000, blanks = 7 * MIB;
+	char *text = malloc(count * 8 + blanks + 8), *at = text;
+
+	ck_assert_ptr_nonnull(text);
+	*at++ = '[';
+	for (size_t i = 0; i < count; i++) {
+		memcpy(at, i ? ",{\"a\":1}" : "{\"a\":1}", i ? 8 : 7);
+		at += i ? 8 : 7;
+	}
+	memset(at, ' ', blanks);
+	at += blanks;
+	*at++ = ']';
+	ck_assert_int_eq(read_bytes(text, (size_t)(at - text)), 0);
+	ck_assert_uint_eq(report.rejected, count);
+	free(text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -743,6 +767,7 @@ main(void)
 	tcase_add_test(tc, a_broken_line_is_one_refused_event);
 	tcase_add_test(tc, refuses_too_many_and_too_large_events);
 	tcase_add_test(tc, agrees_with_a_plain_parser_on_mutated_payloads);
+	tcase_add_test(tc, many_refused_events_cost_what_they_weigh);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
