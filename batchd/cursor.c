@@ -9,16 +9,17 @@
 
 #include "batchd/bytes.h"
 
-#define SLOT_BYTES 136
+#define SLOT_BYTES 144
 #define SLOT_DISTANCE 2048
 #define STREAM_AT 32
 #define NAME_AT 48
 #define SKIPPED_AT 112
 #define ASIDE_AT 120
-#define SUM_AT 128
+#define AHEAD_AT 128
+#define SUM_AT 136
 #define FIRST_SEQUENCE 2
 
-static const uint8_t cursor_magic[8] = "LEATCUR2";
+static const uint8_t cursor_magic[8] = "LEATCUR3";
 
 _Static_assert(NAME_AT + FRAME_NAME_MAX == SKIPPED_AT,
                "the name fills its field");
@@ -36,6 +37,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	memcpy(out + NAME_AT, c->name, strlen(c->name));
 	put64(out + SKIPPED_AT, slot->skipped);
 	put64(out + ASIDE_AT, slot->set_aside);
+	put64(out + AHEAD_AT, slot->ahead);
 	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
@@ -58,6 +60,7 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->in_flight_end = get64(in + 24);
 	slot->skipped = get64(in + SKIPPED_AT);
 	slot->set_aside = get64(in + ASIDE_AT);
+	slot->ahead = get64(in + AHEAD_AT);
 	if (slot->in_flight_end <= slot->committed)
 		return -EBADMSG;
 	return 0;
@@ -215,6 +218,15 @@ cursor_account(struct cursor *c, uint64_t skipped, uint64_t set_aside)
 		return;
 	c->now.skipped = skipped;
 	c->now.set_aside = set_aside;
+	c->dirty = true;
+}
+
+void
+cursor_set_ahead(struct cursor *c, uint64_t ahead)
+{
+	if (c->now.ahead == ahead)
+		return;
+	c->now.ahead = ahead;
 	c->dirty = true;
 }
 

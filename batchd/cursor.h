@@ -25,6 +25,11 @@ struct cursor_slot {
 	/* Of the events below committed: */
 	uint64_t skipped;   /* never sent: before its start, or lost */
 	uint64_t set_aside; /* in the sink's dead letters, as it said last */
+	/*
+	 * A position beyond the log's end, with which its store came: what
+	 * lies below it there is not what this log appends below it.  0: none.
+	 */
+	uint64_t ahead;
 };
 
 struct cursor {
@@ -66,6 +71,7 @@ void cursor_close(struct cursor *c, struct disk *d);
 
 void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
 void cursor_account(struct cursor *c, uint64_t skipped, uint64_t set_aside);
+void cursor_set_ahead(struct cursor *c, uint64_t ahead);
 
 /* Whether it is as cursor_create left it. */
 MUST_USE bool cursor_is_new(const struct cursor *c);

@@ -130,6 +130,30 @@ take_account(struct fanout *f, bool has_position, uint64_t gap)
 	f->has_told_aside = false;
 }
 
+/*
+ * Whether a position cannot be believed: it is beyond the log's end, or its
+ * sink came with one that was, and has not been set back since.  The log may
+ * have grown past it: with other events, which the sink would pass over.
+ */
+static bool
+is_ahead(struct fanout *f, uint64_t at, bool accept_gap, uint64_t *gap)
+{
+	struct cursor *c = &f->cursor;
+
+	if (at > f->store->synced_offset) {
+		cursor_set_ahead(c, at);
+		return true;
+	}
+	if (c->now.ahead == 0)
+		return false;
+	if (at > c->now.committed && !accept_gap)
+		return true;
+	if (at > c->now.committed)
+		*gap = at - c->now.committed;
+	cursor_set_ahead(c, 0);
+	return false;
+}
+
 int
 fanout_subscribe(struct fanout *f, struct chan *chan,
                  const struct frame *subscribe, bool accept_gap,
@@ -151,10 +175,13 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 		    "batchd --accept-gap goes on without the events between";
 		return ERROR_BEHIND;
 	}
-	if (at > s->synced_offset) {
+	if (is_ahead(f, at, accept_gap, &gap)) {
 		*text =
-		    "the store's position is beyond the log's end: it is of "
-		    "a log that has lost its end, or of another one";
+		    "the store's position is, or was, beyond the log's end: "
+		    "it is of a log that has lost its end, or of another one; "
+		    "set it back to the sink's offset in leat status, or "
+		    "batchd "
+		    "--accept-gap passes over the events between";
 		return ERROR_AHEAD;
 	}
 	take_account(f, subscribe->subscribe.has_position, gap);

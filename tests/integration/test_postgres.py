@@ -41,6 +41,7 @@ def test_a_wrong_set_up_is_named_and_waited_for():
     with Leat(settings={"sinkd-postgres": BY_HAND}, start=False) as leat:
         leat.batchd.start()
         leat.ingestd.start()
+        leat.intake_open()
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
@@ -70,6 +71,7 @@ def test_permissions_and_dedup_are_named():
               POSITION) as leat:
         leat.batchd.start()
         leat.ingestd.start()
+        leat.intake_open()
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
@@ -99,6 +101,7 @@ def test_wrong_database_and_password():
         leat.pg.query("select pg_reload_conf()")
         leat.batchd.start()
         leat.ingestd.start()
+        leat.intake_open()
         leat.accept(small("w", 10))
         sink = leat.sink["postgres"].start(wait=False)
         set_up_wrong(leat, "password authentication failed")
@@ -314,6 +317,7 @@ def test_sigterm_while_the_store_is_away_is_immediate():
     with Leat(start=False) as leat:
         leat.batchd.start()
         leat.ingestd.start()
+        leat.intake_open()
         leat.pg.stop()
         leat.accept(small("s", 10))
         sink = leat.sink["postgres"].start(wait=False)
