@@ -103,8 +103,11 @@ set_options(struct chhttp *h, const struct chhttp_options *o)
 	SET(CURLOPT_WRITEDATA, h);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, h);
-	if (o->ca_file[0])
+	if (o->ca_file[0]) {
 		SET(CURLOPT_CAINFO, o->ca_file);
+		/* Or curl would trust the system's as well. */
+		SET(CURLOPT_CAPATH, NULL);
+	}
 #undef SET
 	return rc;
 }

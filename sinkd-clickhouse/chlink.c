@@ -39,7 +39,9 @@ judge(const struct chlink *link, int rc, bool insert, size_t rows,
 	struct chexception e;
 
 	if (rc < 0) {
-		(void)snprintf(error->text, sizeof error->text, "%s", h->error);
+		/* Which of the servers, curl does not always say. */
+		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
+		               h->error, link->url);
 		return rc == -EINVAL ? SINK_SETUP : SINK_AWAY;
 	}
 	if (chexception_find((const char *)h->body.data, h->body.len,

@@ -145,7 +145,10 @@ say_guarantee(struct clickhouse *c)
 		         log_quote(c->conf->table), text);
 }
 
-/* Try the servers in turn, from the one that answered last. */
+/*
+ * Try the servers in turn, from the one that answered last, until one will
+ * do.  When none does, what an operator can mend is told first.
+ */
 static enum sink_result
 find_server(struct clickhouse *c, struct sink_error *error)
 {
@@ -156,14 +159,20 @@ find_server(struct clickhouse *c, struct sink_error *error)
 		count++;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (c->url_index + i) % count;
+		struct sink_error why = {.bad_event = 0};
+		enum sink_result one;
 
 		if (nth_url(c->conf->url, index, c->link.url) < 0)
 			continue;
-		result = chtable_read(&c->table, &c->link,
-		                      c->conf->create_table, &c->sql, error);
-		if (result != SINK_AWAY) {
+		one = chtable_read(&c->table, &c->link, c->conf->create_table,
+		                   &c->sql, &why);
+		if (one == SINK_DONE) {
 			c->url_index = index;
-			return result;
+			return SINK_DONE;
+		}
+		if (result != SINK_SETUP) {
+			result = one;
+			*error = why;
 		}
 	}
 	return result;
@@ -410,7 +419,7 @@ clickhouse_write(void *state, const struct batch *batch,
 	                       gzip, batch->count, error);
 	if (result == SINK_REJECT)
 		result = confirm_reject(c, error);
-	if (result == SINK_AWAY)
+	if (result == SINK_AWAY || result == SINK_SETUP)
 		c->url_index++; /* open begins with the next server */
 	return result;
 }

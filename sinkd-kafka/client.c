@@ -21,13 +21,13 @@ keep_fault(struct kafka_fault *fault, rd_kafka_resp_err_t err, size_t event,
 	(void)snprintf(fault->text, sizeof fault->text, "%s", text);
 }
 
-/* In the thread that polls, as on_delivered. */
-static void
-on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
+void
+client_tell(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 {
-	struct kafka *k = opaque;
-
-	(void)rk;
+	/* With TLS 1.3 a refused client hears of it on the open connection. */
+	if (err == RD_KAFKA_RESP_ERR__TRANSPORT &&
+	    strstr(reason, FAULT_TLS_ALERT))
+		err = RD_KAFKA_RESP_ERR__SSL;
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		k->all_down = true;
 	/* That hides why, which came before it. */
@@ -36,7 +36,15 @@ on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 	/* A refused password is followed by mere disconnections. */
 	if (fault_class(k->broker.err) == SINK_SETUP)
 		return;
-	keep_fault(&k->broker, (rd_kafka_resp_err_t)err, 0, reason);
+	keep_fault(&k->broker, err, 0, reason);
+}
+
+/* In the thread that polls, as on_delivered. */
+static void
+on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
+{
+	(void)rk;
+	client_tell(opaque, (rd_kafka_resp_err_t)err, reason);
 }
 
 static void

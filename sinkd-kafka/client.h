@@ -17,6 +17,9 @@ enum sink_result client_new(struct kafka *k, rd_kafka_type_t type,
 /* Start anew with what librdkafka's callbacks have told. */
 void client_forget_faults(struct kafka *k);
 
+/* Keep what librdkafka says of brokers, for client_fault. */
+void client_tell(struct kafka *k, rd_kafka_resp_err_t err, const char *reason);
+
 /*
  * The reason behind err for people: where librdkafka only says that time ran
  * out or that a transaction failed, what a broker or a message said before.

@@ -2,6 +2,10 @@
 #include "sinkd-kafka/fault.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* The first that gives a SCRAM nonce back as Kafka 4 insists on. */
+#define SCRAM_WORKS 0x020601ff
 
 enum sink_result
 fault_class(rd_kafka_resp_err_t err)
@@ -44,13 +48,43 @@ fault_class(rd_kafka_resp_err_t err)
 	}
 }
 
+/* What somebody has to mend, where librdkafka's words alone mislead. */
+static const char *
+advice(rd_kafka_resp_err_t err, const char *text)
+{
+	switch (err) {
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+		return strstr(text, "SCRAM") && rd_kafka_version() < SCRAM_WORKS
+		           ? "librdkafka before 2.6.1 cannot log in to Kafka 4 "
+		             "by SCRAM, whatever the password: "
+		           : "";
+	case RD_KAFKA_RESP_ERR__SSL:
+		if (strstr(text, FAULT_TLS_ALERT))
+			return "the broker refuses our TLS or certificate: ";
+		return strstr(text, "certificate verify failed")
+		           ? "the broker's certificate is for another host "
+		             "name, or not by an authority that is trusted: "
+		           : "";
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		return "needs Read and Write on the topic, Create to create "
+		       "it: ";
+	case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+		return "needs Write on the transactional id leat-kafka-*: ";
+	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+		return "needs Read on the group leat-kafka-*: ";
+	default:
+		return "";
+	}
+}
+
 enum sink_result
 fault_report(struct sink_error *error, const char *what,
              rd_kafka_resp_err_t err, const char *text)
 {
+	if (!text || !text[0])
+		text = rd_kafka_err2str(err);
 	(void)snprintf(error->code, sizeof error->code, "%d", (int)err);
-	(void)snprintf(error->text, sizeof error->text, "%s: %s (%s)", what,
-	               text && text[0] ? text : rd_kafka_err2str(err),
-	               rd_kafka_err2name(err));
+	(void)snprintf(error->text, sizeof error->text, "%s: %s%s (%s)", what,
+	               advice(err, text), text, rd_kafka_err2name(err));
 	return fault_class(err);
 }

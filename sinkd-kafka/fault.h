@@ -12,6 +12,9 @@
 
 #include "libsink/sink.h"
 
+/* In librdkafka's words when a broker ended a connection by a TLS alert. */
+#define FAULT_TLS_ALERT "SSL alert number"
+
 /*
  * SINK_SETUP, SINK_REJECT or SINK_AWAY.  Being fenced counts as away: the
  * broker also fences a producer whose transaction has timed out, for example
@@ -20,7 +23,10 @@
  */
 enum sink_result fault_class(rd_kafka_resp_err_t err);
 
-/* Fill error: "<what>: <text> (<name of err>)".  Returns fault_class(err). */
+/*
+ * Fill error: "<what>: <text> (<name of err>)", with advice before the text
+ * where there is some.  Returns fault_class(err).
+ */
 enum sink_result fault_report(struct sink_error *error, const char *what,
                               rd_kafka_resp_err_t err, const char *text);
 

@@ -4,12 +4,32 @@
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/fault.h"
 
+/* First slice of a blocking call, after which a refusal is looked at. */
+#define SLICE_MS 500
+
 static enum sink_result
 open_reader(struct kafka *k, struct sink_error *error)
 {
+	enum sink_result result;
+
 	if (k->reader)
 		return SINK_DONE;
-	return client_new(k, RD_KAFKA_CONSUMER, &k->reader, error);
+	result = client_new(k, RD_KAFKA_CONSUMER, &k->reader, error);
+	if (result == SINK_DONE)
+		(void)rd_kafka_poll_set_consumer(k->reader);
+	return result;
+}
+
+/* A group that may not be read is told as a message, not by on_error. */
+static void
+take_news(struct kafka *k, int timeout_ms)
+{
+	rd_kafka_message_t *m = rd_kafka_consumer_poll(k->reader, timeout_ms);
+
+	if (m && m->err)
+		client_tell(k, m->err, rd_kafka_message_errstr(m));
+	if (m)
+		rd_kafka_message_destroy(m);
 }
 
 /*
@@ -21,7 +41,7 @@ again(struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 {
 	int left = client_left_ms(deadline_ms);
 
-	(void)rd_kafka_poll(k->reader, left < 50 ? left : 50);
+	take_news(k, left < 50 ? left : 50);
 	return fault_class(err) == SINK_AWAY && left > 0 && !k->all_down &&
 	       fault_class(k->broker.err) != SINK_SETUP;
 }
@@ -32,13 +52,17 @@ position_read(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	rd_kafka_topic_partition_t *p = &k->offsets->elems[0];
 	enum sink_result result = open_reader(k, error);
 	rd_kafka_resp_err_t err;
+	int slice = SLICE_MS; /* longer each time: a broker may be slow */
 
 	if (result != SINK_DONE)
 		return result;
 	do {
+		int left = client_left_ms(deadline_ms);
+
 		p->offset = RD_KAFKA_OFFSET_INVALID;
 		err = rd_kafka_committed(k->reader, k->offsets,
-		                         client_left_ms(deadline_ms));
+		                         left < slice ? left : slice);
+		slice = left < slice ? slice : 2 * slice;
 		if (!err)
 			err = p->err;
 	} while (err && again(k, err, deadline_ms));

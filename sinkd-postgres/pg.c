@@ -47,9 +47,17 @@ static bool
 is_refusal(const char *text)
 {
 	static const char *const refusals[] = {
-	    "authentication failed", "no pg_hba.conf entry", "does not exist",
-	    "no password supplied",  "permission denied",    "invalid ",
+	    "authentication failed",
+	    "no pg_hba.conf entry",
+	    "does not exist",
+	    "no password supplied",
+	    "permission denied",
+	    "invalid ",
 	    "not permitted to log",
+	    "certificate",
+	    "private key",
+	    "not support SSL",
+	    " alert ",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {

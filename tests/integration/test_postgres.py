@@ -26,16 +26,6 @@ def table(name="events", extra="", **columns):
         f"{c} {t}" for c, t in columns.items() if t) + extra + ")")
 
 
-def set_up_wrong(leat, words):
-    """The sink waits, says why in these words, and sets nothing aside."""
-    def says():
-        s = leat.sink_status()
-        return s and s["stats"].get("state") == "setup" and \
-            words in s["stats"]["error"]
-    wait_until(says, words)
-    assert leat.dead_letters() == []
-
-
 def test_a_wrong_set_up_is_named_and_waited_for():
     """Each fault in turn, mended by an operator while the sink waits."""
     with Leat(settings={"sinkd-postgres": BY_HAND}, start=False) as leat:
@@ -45,20 +35,20 @@ def test_a_wrong_set_up_is_named_and_waited_for():
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
-        set_up_wrong(leat, "run: CREATE TABLE leat_position (stream text")
+        leat.set_up_wrong("run: CREATE TABLE leat_position (stream text")
         q(POSITION)
-        set_up_wrong(leat, "table events does not exist")
+        leat.set_up_wrong("table events does not exist")
         q("create view events as select 1 as id")
-        set_up_wrong(leat, "public.events is not a table")
+        leat.set_up_wrong("public.events is not a table")
         q("drop view events;" + table(payload=None))
-        set_up_wrong(leat, "has no column payload: it must be jsonb")
+        leat.set_up_wrong("has no column payload: it must be jsonb")
         q("alter table events add payload bytea")
-        set_up_wrong(leat, "column payload of public.events has type bytea: "
-                           "must be jsonb, json, text or varchar")
+        leat.set_up_wrong("column payload of public.events has type bytea: "
+                          "must be jsonb, json, text or varchar")
         q("alter table events drop payload, add payload jsonb, "
           "add tenant int not null")
-        set_up_wrong(leat, "column tenant of public.events is NOT NULL and "
-                           "has no default")
+        leat.set_up_wrong("column tenant of public.events is NOT NULL and "
+                          "has no default")
         q("alter table events alter tenant set default 7")
         leat.caught_up()
         assert leat.pg.number("select sum(tenant) from events") == 70
@@ -75,13 +65,13 @@ def test_permissions_and_dedup_are_named():
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
-        set_up_wrong(leat, "GRANT INSERT ON public.events TO writer")
+        leat.set_up_wrong("GRANT INSERT ON public.events TO writer")
         q("grant insert on events to writer")
-        set_up_wrong(leat, "CREATE UNIQUE INDEX ON public.events (id)")
+        leat.set_up_wrong("CREATE UNIQUE INDEX ON public.events (id)")
         q("create unique index on events (id)")
-        set_up_wrong(leat, "permission denied for table leat_position")
+        leat.set_up_wrong("permission denied for table leat_position")
         q("grant select, insert, update on leat_position to writer")
-        set_up_wrong(leat, "permission denied for table events")
+        leat.set_up_wrong("permission denied for table events")
         q("grant select on events to writer")
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 10
@@ -104,9 +94,9 @@ def test_wrong_database_and_password():
         leat.intake_open()
         leat.accept(small("w", 10))
         sink = leat.sink["postgres"].start(wait=False)
-        set_up_wrong(leat, "password authentication failed")
+        leat.set_up_wrong("password authentication failed")
         secret.write_text("right\nsecond line\n")
-        set_up_wrong(leat, 'database "nowhere" does not exist')
+        leat.set_up_wrong('database "nowhere" does not exist')
         leat.pg.query("create database nowhere")
         leat.caught_up()
         assert not any("right" in line or "wrong" in line

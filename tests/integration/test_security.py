@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 
+from certificate import certificate
 from events import small
 from leat import Leat, program, wait_until
 from wire import CONTROLLER, Peer
@@ -189,17 +190,6 @@ def test_rate_limit():
         passed_s = time.monotonic() - started
         assert 20 * 2 - 7 <= sent <= 20 * passed_s + 100, (sent, passed_s)
         c.close()
-
-
-def certificate(folder, name):
-    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-         "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
-         "-days", "2", "-subj", f"/CN={name}", "-addext",
-         "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True, capture_output=True, timeout=30)
-    return cert, key
 
 
 def s_client(port, *args):

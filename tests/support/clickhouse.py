@@ -71,8 +71,19 @@ class Server(Daemon):
 
 
 class Debian(Server):
-    def __init__(self, folder):
-        self.port = free_port()
+    """tls: certificate and key, for https as well, at `tls_port`."""
+
+    def __init__(self, folder, tls=None):
+        self.port, self.tls_port = free_port(), free_port()
+        if tls:
+            (folder / "config.d").mkdir()
+            (folder / "config.d/tls.xml").write_text(
+                f"<yandex><https_port>{self.tls_port}</https_port>"
+                "<openSSL><server>"
+                f"<certificateFile>{tls[0]}</certificateFile>"
+                f"<privateKeyFile>{tls[1]}</privateKeyFile>"
+                "<verificationMode>none</verificationMode>"
+                "</server></openSSL></yandex>")
         super().__init__(folder, [SCRIPT, "run", str(folder),
                                   str(self.port)])
 
@@ -88,14 +99,17 @@ class Current(Server):
 
 
 @contextlib.contextmanager
-def clickhouse():
+def clickhouse(tls=None):
     """A running server; its folder is gone afterwards."""
     python = os.environ.get("LEAT_CHDB_PYTHON")
+    if python and tls:
+        raise Skip("the shim has no TLS")
     if not python and not shutil.which("clickhouse-server"):
         raise Skip("no clickhouse-server")
     folder = pathlib.Path(tempfile.mkdtemp(
         prefix="leat-clickhouse-", dir=os.environ.get("LEAT_TEST_TMP")))
-    server = Current(folder, python) if python else Debian(folder)
+    server = Current(folder, python) if python \
+        else Debian(folder, tls)
     try:
         yield server.start()
     finally:

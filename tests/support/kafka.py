@@ -9,6 +9,8 @@ import fcntl
 import os
 import pathlib
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 
@@ -58,16 +60,59 @@ class Message:
         self.key, self.value = key, value
 
 
-class Kafka(Daemon):
-    """Keeps its data and its port over restarts."""
+def tls_listener(pair, ca, logins=None):
+    """Settings of a broker that also listens with TLS, at its `tls_port`.
 
-    def __init__(self, folder, home):
-        self.port = free_port()
-        ready_made = template(home)
+    pair: certificate and key of the broker; ca: who signs the clients'.
+    logins: SASL mechanism -> its module and options in JAAS; without it a
+    client shows its certificate.
+    """
+    store = pair[0].with_suffix(".store")
+    store.write_text(pair[1].read_text() + pair[0].read_text())
+    protocol = "SASL_SSL" if logins else "SSL"
+    modules = {
+        f"listener.name.sasl_ssl.{name.lower()}.sasl.jaas.config":
+        f"org.apache.kafka.common.security.{module};"
+        for name, module in (logins or {}).items()}
+    return {
+        "listeners": "PLAINTEXT://127.0.0.1:%(port)d,"
+                     "CONTROLLER://127.0.0.1:%(controller)d,"
+                     f"{protocol}://127.0.0.1:%(tls_port)d",
+        "advertised.listeners": "PLAINTEXT://127.0.0.1:%(port)d,"
+                                f"{protocol}://localhost:%(tls_port)d",
+        "ssl.keystore.type": "PEM", "ssl.keystore.location": store,
+        "ssl.truststore.type": "PEM", "ssl.truststore.location": ca[0],
+        "ssl.client.auth": "none" if logins else "required",
+        "sasl.enabled.mechanisms": ",".join(logins or ()), **modules}
+
+
+class Kafka(Daemon):
+    """Keeps its data and its ports over restarts.
+
+    properties: of the broker, beside the script's; %(port)d and such in them
+    are its ports.  users: name -> password, for SCRAM-SHA-512.
+    """
+
+    def __init__(self, folder, home, properties=None, users=None):
+        self.port, self.tls_port = free_port(), free_port()
+        data = folder / "data"
+        ready_made = None if users else template(home)
         if ready_made:
-            shutil.copytree(ready_made, folder / "data")
-        super().__init__("kafka", [SCRIPT, "run", str(home),
-                                   str(folder / "data"), str(self.port)],
+            shutil.copytree(ready_made, data)
+        data.mkdir(exist_ok=True)
+        ports = {"port": self.port, "controller": self.port + 1,
+                 "tls_port": self.tls_port}
+        (data / "more.properties").write_text("".join(
+            f"{name}={value}\n" for name, value in (properties or {}).items())
+            % ports)
+        if users:
+            made = [f"SCRAM-SHA-512=[name={name},password={password}]"
+                    for name, password in users.items()]
+            subprocess.run([SCRIPT, "format", str(home), str(data),
+                            *(w for m in made for w in ("--add-scram", m))],
+                           check=True)
+        super().__init__("kafka", [SCRIPT, "run", str(home), str(data),
+                                   str(self.port)],
                          folder / "log", ready="Kafka Server started")
 
     def wait_ready(self, timeout_s=60):
@@ -76,6 +121,26 @@ class Kafka(Daemon):
     @property
     def brokers(self):
         return f"127.0.0.1:{self.port}"
+
+    def allow(self, principal, kind, name, operation):
+        """An ACL, by a CreateAcls request (version 1) of our own making.
+
+        kind and operation: numbers of Kafka's ResourceType, AclOperation.
+        """
+        def text(s):
+            return struct.pack(">h", len(s)) + s.encode()
+        literal, allow = 3, 3
+        body = struct.pack(">hhi", 30, 1, 1) + text("test") + \
+            struct.pack(">ib", 1, kind) + text(name) + \
+            struct.pack(">b", literal) + text(principal) + text("*") + \
+            struct.pack(">bb", operation, allow)
+        with socket.create_connection(("127.0.0.1", self.port), 20) as s, \
+                s.makefile("rb") as answer:
+            s.sendall(struct.pack(">i", len(body)) + body)
+            size, = struct.unpack(">i", answer.read(4))
+            # Correlation, throttle time, one result: its error code.
+            error, = struct.unpack_from(">h", answer.read(size), 12)
+        assert error == 0, f"Kafka's error {error}"
 
     def kcat(self, *args, timeout_s=100):
         return subprocess.run(["kcat", "-b", self.brokers, *args], check=True,
@@ -103,12 +168,12 @@ class Kafka(Daemon):
 
 
 @contextlib.contextmanager
-def kafka():
+def kafka(properties=None, users=None):
     """A running broker; its folder is gone afterwards."""
     home = software()
     folder = pathlib.Path(tempfile.mkdtemp(
         prefix="leat-kafka-", dir=os.environ.get("LEAT_TEST_TMP")))
-    broker = Kafka(folder, home)
+    broker = Kafka(folder, home, properties, users)
     try:
         yield broker.start()
     except BaseException:

@@ -243,6 +243,14 @@ class Leat:
             return status
         return wait_until(done, "all sinks have caught up", timeout_s, 0.03)
 
+    def set_up_wrong(self, words, name="postgres", timeout_s=30):
+        """The sink waits, says why in these words, sets nothing aside."""
+        def says():
+            stats = (self.sink_status(name) or {}).get("stats", {})
+            return stats.get("state") == "setup" and words in stats["error"]
+        wait_until(says, words, timeout_s)
+        assert self.dead_letters(name) == []
+
     def memory(self):
         """Private bytes of each running daemon."""
         return {d.name: d.private_bytes() for d in self.daemons() if d.running}
