@@ -171,12 +171,14 @@ test-tsan: deps-stores
 	@$(MAKE1) MODE=release all
 	@LEAT_TIME_FACTOR=4 tests/run --build $(BUILD) --mode tsan $(or $(T),$(TSAN_TESTS))
 
-# The log on a disk that fails and loses power, SEEDS histories of each kind;
+# The log on a disk that fails and loses power, SEEDS histories of each kind,
+# and EVERY of which one round is cut, and fails, at each call in turn;
 # whether that would notice a log that is broken; and each byte of a segment
 # damaged in turn, or each STRIDE-th.
 torture-log: deps
 	@$(MAKE1) MODE=release build-torture-log
-	@CK_FORK=no SEEDS=$(or $(SEEDS),100000) CK_RUN_CASE=power \
+	@CK_FORK=no SEEDS=$(or $(SEEDS),100000) EVERY=$(or $(EVERY),200) \
+	  $(if $(INTERVAL),INTERVAL=$(INTERVAL)) CK_RUN_CASE=power \
 	  $(BUILD)/release/tests/crash/test_power
 torture-teeth: deps
 	@$(MAKE1) MODE=release build-torture-log
