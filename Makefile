@@ -124,6 +124,21 @@ torture: deps-stores
 	  $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(FAULTS),--faults $(FAULTS),$(if $(SECONDS),,--faults 2000))
 
+# The long forms of HTTP abuse and of the three stores; a machine of their own
+# is best, since both look at how long things take.  CONNECTIONS and REQUESTS,
+# ROUNDS, DOWN_S and EVENTS change their size, TIME_FACTOR the time for it.
+.PHONY: torture-http torture-stores
+torture-http torture-stores: deps-stores
+	@$(MAKE1) MODE=release all
+	@$(MAKE1) MODE=asan all
+	@$(LONG-$@) tests/run --build $(BUILD) --jobs 1 $(or $(T),$(TESTS-$@))
+LONG-torture-http = LEAT_CONNECTIONS=$(or $(CONNECTIONS),10000) \
+  LEAT_REQUESTS=$(or $(REQUESTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
+LONG-torture-stores = LEAT_ROUNDS=$(or $(ROUNDS),20) LEAT_DOWN_S=$(or $(DOWN_S),30) \
+  LEAT_EVENTS=$(or $(EVENTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
+TESTS-torture-http   = test_abuse
+TESTS-torture-stores = test_three_stores
+
 # Bench programs: bench/X.c holds the main of X; they share the other files.
 BENCH_PROGRAMS := evload barecopy bareproduce bareinsert
 BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \
