@@ -2,14 +2,22 @@
  * test_power - the real log code on a disk whose power is cut, and whose
  * calls fail, at every point, held against a model.
  *
- * SEEDS=N runs so many (500 by default), FIRST=N starts at another one.
- * Each seed is one history: appends, commits, segments that roll and go,
- * restarts, and three cuts.  Afterwards every acknowledged event must be
- * there, in order, once, as it was sent; every cursor must be one that was
- * set, and not older than one that was durable; nothing may be invented.
+ * Each seed is one history: appends, commits, segments that roll and go, and
+ * restarts in four rounds.  Afterwards every acknowledged event must be there,
+ * in order, once, as it was sent; every cursor must be one that was set, and
+ * not older than one that was durable; a batch that went to the stable sink
+ * must have the same end again until it is committed (I8); nothing may be
+ * invented.
+ *
+ * SEEDS=N histories (500 by default) meet a cut, or a failing call, at one
+ * random call of each round; FIRST=N starts at another seed.  EVERY=N
+ * histories (5 by default) meet it at every call of one of their rounds: the
+ * round is gone through again and again, with the next call the one that
+ * meets it, until it ends unharmed.  With INTERVAL=N each N-th history has
+ * fsync = interval: there only what was synced is asked for.
  *
  * That the test has teeth is tested as well: with the code or its caller
- * broken in five ways it must fail each time.
+ * broken in six ways it must fail each time.
  */
 #include <check.h>
 #include <errno.h>
@@ -25,6 +33,7 @@
 #include "tests/support/sim/simdisk.h"
 
 #define SINKS 2
+#define STABLE 1 /* the sink whose batches keep their ends */
 #define OFFSETS_MAX 20000
 #define ROUNDS 4
 #define STEPS 120
@@ -37,6 +46,7 @@ enum broken {
 	BREAK_DELETE_BEFORE_CURSOR,
 	BREAK_CURSOR_WITHOUT_SYNC,
 	BREAK_CHECKSUM,
+	BREAK_SEND_BEFORE_PLAN,
 };
 
 struct model {
@@ -45,9 +55,13 @@ struct model {
 	enum broken broken;
 	uint32_t generation[OFFSETS_MAX]; /* of the event at each offset */
 	uint32_t now;                     /* generation: counts starts */
-	uint64_t end;                     /* offsets below were appended */
-	uint64_t acked;
+	int64_t clock_us;
+	struct store_conf conf;
+	uint64_t end;   /* offsets below were appended */
+	uint64_t acked; /* and these must last; sinks get no more */
 	bool was_set[SINKS][OFFSETS_MAX + 1];
+	bool was_planned[OFFSETS_MAX + 1]; /* as an end for STABLE */
+	uint64_t sent_end; /* of STABLE's batch that went out; 0: none */
 	uint64_t cursor_durable[SINKS];
 	bool known[SINKS]; /* the sink has a durable cursor */
 
@@ -59,12 +73,17 @@ struct model {
 /* Of all histories: calls that failed, by fault. */
 static uint64_t faults_met[SIM_FAULTS];
 
+static const char *const fault_names[SIM_FAULTS] = {
+    [SIM_NONE] = "cuts",   [SIM_EIO] = "EIO",     [SIM_ENOSPC] = "ENOSPC",
+    [SIM_EINTR] = "EINTR", [SIM_SHORT] = "short", [SIM_EMFILE] = "EMFILE"};
+
 static const char *const sink_names[SINKS] = {"one", "two"};
 
 static const struct store_conf conf = {
     .max_bytes = 2 * MIB,
     .segment_bytes = 192 * KIB,
     .group_max_bytes = 160 * KIB,
+    .fsync_interval_us = 20,
 };
 
 /* The linker puts this in XXH3_64bits_withSeed's place. */
@@ -139,6 +158,29 @@ check_events(struct model *m, uint64_t from)
 	reader_fini(&r);
 }
 
+/* A batch that went out has the same end again, or was committed (I8). */
+static void
+check_batch(struct model *m)
+{
+	const struct cursor_slot *c = &m->fanouts[STABLE].cursor.now;
+	bool planned = c->in_flight_end != CURSOR_NO_BATCH;
+
+	if (m->sent_end > c->committed && c->in_flight_end != m->sent_end)
+		FAIL(m,
+		     "a batch that ends at %" PRIu64 " went out, the cursor is "
+		     "%" PRIu64 "..%" PRId64,
+		     m->sent_end, c->committed, (int64_t)c->in_flight_end);
+	if (planned && (c->in_flight_end > OFFSETS_MAX ||
+	                !m->was_planned[c->in_flight_end]))
+		FAIL(m, "nobody planned a batch up to %" PRIu64,
+		     c->in_flight_end);
+	if (planned && c->in_flight_end > m->store.durable_offset)
+		FAIL(m, "a batch ends at %" PRIu64 ", the log at %" PRIu64,
+		     c->in_flight_end, m->store.durable_offset);
+	/* It is durable: it goes out at once. */
+	m->sent_end = planned ? c->in_flight_end : 0;
+}
+
 static void
 check_start(struct model *m)
 {
@@ -166,6 +208,7 @@ check_start(struct model *m)
 			     "cursor is %" PRIu64 ", was durable at %" PRIu64,
 			     c, m->cursor_durable[i]);
 	}
+	check_batch(m);
 	if (lowest < store_first_offset(&m->store))
 		FAIL(m, "the log starts at %" PRIu64 ", a cursor is %" PRIu64,
 		     store_first_offset(&m->store), lowest);
@@ -182,7 +225,7 @@ static int
 start(struct model *m)
 {
 	uint64_t highest = 0;
-	int rc = store_open(&m->store, &m->sim.disk, &conf);
+	int rc = store_open(&m->store, &m->sim.disk, &m->conf);
 
 	for (int i = 0; rc == 0 && i < SINKS; i++) {
 		struct fanout *f = &m->fanouts[i];
@@ -242,11 +285,13 @@ step_append(struct model *m)
 
 		(void)snprintf(id, sizeof id, "%" PRIu64 ".%u", offset, m->now);
 		e.id = slice_of(id);
-		ck_assert_int_eq(event_pack(&body, &e), 0);
+		/* Not one of check's asserts, which cost a write(2) each. */
+		if (event_pack(&body, &e) < 0)
+			FAIL(m, "an event cannot be packed");
 		m->generation[offset] = m->now;
 	}
 	memcpy(place, body.data, body.len);
-	(void)store_append(&m->store, (uint32_t)body.len, count, 1);
+	(void)store_append(&m->store, (uint32_t)body.len, count, m->clock_us);
 	m->end = m->store.next_offset;
 	buf_fini(&body);
 }
@@ -258,17 +303,41 @@ step_commit(struct model *m)
 	int rc;
 
 	if (!m->store.writing) {
-		if (store_append_begin(&m->store, 1) &&
+		if (store_append_begin(&m->store, m->clock_us) &&
 		    m->broken == BREAK_EARLY_ACK)
 			m->acked = m->store.next_offset;
 		return 0;
 	}
 	rc = store_append_run(&m->store);
 	if (rc == 0)
-		rc = store_append_end(&m->store, 1);
-	if (rc == 0 && m->acked < m->store.durable_offset)
-		m->acked = m->store.durable_offset;
+		rc = store_append_end(&m->store, m->clock_us);
+	if (rc == 0 && m->acked < m->store.synced_offset)
+		m->acked = m->store.synced_offset;
 	return rc;
+}
+
+/* Where STABLE is to be next: a batch is planned, sent, and committed. */
+static void
+move_stable(struct model *m)
+{
+	struct cursor *c = &m->fanouts[STABLE].cursor;
+	uint64_t from = c->now.committed, end = c->now.in_flight_end;
+
+	if (end == CURSOR_NO_BATCH) {
+		if (from >= m->acked)
+			return;
+		end = from + 1 + below(m, m->acked - from);
+		m->was_planned[end] = true;
+		cursor_set(c, from, end);
+		if (m->broken == BREAK_SEND_BEFORE_PLAN)
+			m->sent_end = end;
+	} else if (m->sent_end == end) {
+		/* A part of it, or all. */
+		uint64_t to = from + 1 + below(m, end - from);
+
+		m->was_set[STABLE][to] = true;
+		cursor_set(c, to, to < end ? end : CURSOR_NO_BATCH);
+	}
 }
 
 static int
@@ -276,12 +345,17 @@ step_cursor(struct model *m)
 {
 	int i = (int)below(m, SINKS), rc;
 	struct cursor *c = &m->fanouts[i].cursor;
-	uint64_t ahead = m->store.durable_offset - c->now.committed;
-	uint64_t to = c->now.committed + below(m, ahead + 1);
+	uint64_t at = c->now.committed;
+	uint64_t ahead = m->acked > at ? m->acked - at : 0;
 
 	if (!c->busy) {
-		m->was_set[i][to] = true;
-		cursor_set(c, to, CURSOR_NO_BATCH);
+		if (i == STABLE) {
+			move_stable(m);
+		} else {
+			at += below(m, ahead + 1);
+			m->was_set[i][at] = true;
+			cursor_set(c, at, CURSOR_NO_BATCH);
+		}
 		if (cursor_begin(c))
 			m->known[i] = true; /* it exists since the start */
 		return 0;
@@ -291,6 +365,9 @@ step_cursor(struct model *m)
 		return rc;
 	cursor_end(c);
 	m->cursor_durable[i] = c->durable.committed;
+	if (i == STABLE && c->durable.in_flight_end != CURSOR_NO_BATCH &&
+	    c->durable.in_flight_end == c->now.in_flight_end)
+		m->sent_end = c->now.in_flight_end; /* as fanout does */
 	return 0;
 }
 
@@ -308,7 +385,7 @@ step_tidy(struct model *m)
 		if (one < lowest)
 			lowest = one;
 	}
-	if (!store_tidy_begin(&m->store, lowest, 1))
+	if (!store_tidy_begin(&m->store, lowest, m->clock_us))
 		return 0;
 	store_tidy_run(&m->store);
 	store_tidy_end(&m->store);
@@ -321,6 +398,7 @@ live(struct model *m)
 	int rc = 0;
 
 	for (int i = 0; rc == 0 && i < STEPS && !m->why[0]; i++) {
+		m->clock_us++;
 		switch (below(m, 8)) {
 		case 0:
 		case 1:
@@ -354,21 +432,24 @@ finish(struct model *m)
 	return rc < 0 ? rc : store_finish(&m->store);
 }
 
-/* One start, a life, and an end that may come at any time. */
-static void
-round_of(struct model *m, bool faults)
+/*
+ * One start, a life, and an end that may come at any time: the call `in` from
+ * here meets `fault`, or with SIM_NONE a cut.  Returns which call really did;
+ * 0: the round had ended before.
+ */
+static uint64_t
+round_of(struct model *m, uint64_t in, enum sim_fault fault)
 {
-	uint64_t in = m->sim.calls + 1 + below(m, 300);
+	uint64_t begin = m->sim.calls, met = 0;
 	int rc;
 
 	m->now++;
-	if (faults) {
-		m->sim.fail_at = in;
-		m->sim.fault = (enum sim_fault)(1 + below(m, 5));
-		m->sim.failed = false;
-	} else {
-		m->sim.cut_at = in;
-	}
+	m->sim.failed = false;
+	m->sim.fault = fault;
+	if (fault != SIM_NONE)
+		m->sim.fail_at = begin + in;
+	else
+		m->sim.cut_at = begin + in;
 	rc = start(m);
 	if (rc == 0)
 		check_start(m);
@@ -379,48 +460,42 @@ round_of(struct model *m, bool faults)
 	if (rc < 0 && !m->sim.off && !m->sim.failed)
 		FAIL(m, "without cause: %s", strerror(-rc));
 	stop(m);
+	if (m->sim.off)
+		met = in;
+	else if (m->sim.failed)
+		met = m->sim.fail_at - begin;
 	m->sim.fail_at = 0;
-	if (faults && below(m, 2)) {
+	if (fault != SIM_NONE && below(m, 2)) {
 		sim_close_all(&m->sim); /* the machine goes on */
 		m->sim.failed = false;
 	} else {
 		sim_power_cycle(&m->sim);
 	}
+	return met;
 }
 
-/* Returns 0, or 1 with the reason in why. */
-static int
-history(uint64_t seed, bool faults, enum broken broken, char why[200])
+/* A last start, without faults, must be perfect. */
+static void
+last_start(struct model *m)
 {
-	struct model *m = calloc(1, sizeof *m);
-	int rc;
-
-	ck_assert_ptr_nonnull(m);
-	sim_init(&m->sim, seed);
-	m->random = seed * 77 + 13;
-	m->broken = broken;
-	m->sim.no_sync = broken == BREAK_NO_SYNC;
-	m->sim.no_cursor_sync = broken == BREAK_CURSOR_WITHOUT_SYNC;
-	checksum_off = broken == BREAK_CHECKSUM;
-	for (int i = 0; i < ROUNDS && !m->why[0]; i++)
-		round_of(m, faults);
-	/* A last start, without faults, must be perfect. */
+	if (m->why[0])
+		return;
 	m->now++;
-	if (!m->why[0]) {
-		if (start(m) < 0)
-			FAIL(m, "the last start failed");
-		else
-			check_start(m);
-		stop(m);
-	}
-	for (int i = 0; i < SIM_FAULTS; i++)
-		faults_met[i] += m->sim.met[i];
-	(void)snprintf(why, 200, "%s", m->why);
-	rc = m->why[0] ? 1 : 0;
-	sim_fini(&m->sim);
-	free(m);
-	checksum_off = false;
-	return rc;
+	if (start(m) < 0)
+		FAIL(m, "the last start failed");
+	else
+		check_start(m);
+	stop(m);
+}
+
+/* A random call of the round meets a fault, or a cut. */
+static void
+random_round(struct model *m, bool faults)
+{
+	uint64_t in = 1 + below(m, 300);
+
+	(void)round_of(m, in,
+	               faults ? (enum sim_fault)(1 + below(m, 5)) : SIM_NONE);
 }
 
 static uint64_t
@@ -429,6 +504,117 @@ setting(const char *name, uint64_t otherwise)
 	const char *text = getenv(name);
 
 	return text && text[0] ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static struct model *
+model_new(uint64_t seed, enum broken broken)
+{
+	struct model *m = calloc(1, sizeof *m);
+	uint64_t interval = setting("INTERVAL", 0);
+
+	ck_assert_ptr_nonnull(m);
+	sim_init(&m->sim, seed);
+	m->random = seed * 77 + 13;
+	m->clock_us = 1;
+	m->conf = conf;
+	if (interval > 0 && seed % interval == 0)
+		m->conf.fsync = FSYNC_INTERVAL;
+	m->broken = broken;
+	m->sim.no_sync = broken == BREAK_NO_SYNC;
+	m->sim.no_cursor_sync = broken == BREAK_CURSOR_WITHOUT_SYNC;
+	return m;
+}
+
+static void
+model_free(struct model *m)
+{
+	sim_fini(&m->sim);
+	free(m);
+}
+
+/* Between two rounds, when nothing is open. */
+static void
+model_copy(struct model *to, const struct model *from)
+{
+	struct simdisk sim = to->sim;
+
+	*to = *from;
+	to->sim = sim;
+	sim_copy(&to->sim, &from->sim);
+}
+
+/* Returns 0, or 1 with the reason in why. */
+static int
+history(uint64_t seed, bool faults, enum broken broken, char why[200])
+{
+	struct model *m = model_new(seed, broken);
+	int rc;
+
+	checksum_off = broken == BREAK_CHECKSUM;
+	for (int i = 0; i < ROUNDS && !m->why[0]; i++)
+		random_round(m, faults);
+	last_start(m);
+	for (int i = 0; i < SIM_FAULTS; i++)
+		faults_met[i] += m->sim.met[i];
+	(void)snprintf(why, 200, "%s", m->why);
+	rc = m->why[0] ? 1 : 0;
+	model_free(m);
+	checksum_off = false;
+	return rc;
+}
+
+/*
+ * The round after m, with the fault (or cut) at its first call, at its second,
+ * and so on until it ends without one.  Returns how many met it.
+ */
+static uint64_t
+every_call(const struct model *m, struct model *again, enum sim_fault fault,
+           uint64_t seed, int number)
+{
+	uint64_t at = 0, count = 0, met;
+
+	for (;;) {
+		model_copy(again, m);
+		met = round_of(again, at + 1, fault);
+		last_start(again);
+		ck_assert_msg(
+		    !again->why[0],
+		    "seed %" PRIu64 ", round %d, %s at call %" PRIu64 ": %s",
+		    seed, number, fault_names[fault], at + 1, again->why);
+		if (met == 0)
+			return count;
+		/* It may have waited for a call that can have it. */
+		at = met;
+		count++;
+	}
+}
+
+/* Each call of one round in ROUNDS of EVERY histories. */
+static void
+run_every_call(enum sim_fault first, enum sim_fault last)
+{
+	uint64_t seeds = setting("EVERY", 5), count[SIM_FAULTS] = {0};
+	struct model *again = model_new(1, BREAK_NOTHING);
+
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
+		struct model *m = model_new(seed, BREAK_NOTHING);
+
+		for (int i = 0; i < ROUNDS; i++) {
+			for (enum sim_fault f = first; f <= last; f++) {
+				if (i == (int)((seed + f) % ROUNDS))
+					count[f] +=
+					    every_call(m, again, f, seed, i);
+			}
+			random_round(m, first != SIM_NONE);
+			ck_assert_msg(!m->why[0], "seed %" PRIu64 ": %s", seed,
+			              m->why);
+		}
+		model_free(m);
+	}
+	for (enum sim_fault f = first; f <= last; f++)
+		printf("%s at each of %" PRIu64 " calls\n", fault_names[f],
+		       count[f]);
+	model_free(again);
 }
 
 static void
@@ -450,20 +636,26 @@ START_TEST(nothing_is_lost_when_the_power_is_cut_anywhere)
 }
 END_TEST
 
+START_TEST(nothing_is_lost_when_the_power_is_cut_at_every_call)
+{
+	run_every_call(SIM_NONE, SIM_NONE);
+}
+END_TEST
+
+START_TEST(nothing_is_lost_when_every_call_fails_in_turn)
+{
+	run_every_call(SIM_EIO, SIM_EMFILE);
+}
+END_TEST
+
 START_TEST(nothing_is_lost_when_a_call_fails_anywhere)
 {
-	static const char *const names[SIM_FAULTS] = {
-	    [SIM_EIO] = "EIO",
-	    [SIM_ENOSPC] = "ENOSPC",
-	    [SIM_EINTR] = "EINTR",
-	    [SIM_SHORT] = "short reads and writes",
-	    [SIM_EMFILE] = "EMFILE"};
 	uint64_t seeds = setting("SEEDS", 500);
 
 	memset(faults_met, 0, sizeof faults_met);
 	run_seeds(true);
 	for (int i = SIM_NONE + 1; i < SIM_FAULTS; i++) {
-		printf("%s: %" PRIu64 "\n", names[i], faults_met[i]);
+		printf("%s: %" PRIu64 "\n", fault_names[i], faults_met[i]);
 		ck_assert_uint_ge(faults_met[i], seeds / 8);
 	}
 }
@@ -505,6 +697,12 @@ START_TEST(a_cursor_without_sync_is_found_out)
 }
 END_TEST
 
+START_TEST(a_batch_sent_before_its_end_is_durable_is_found_out)
+{
+	must_bite(BREAK_SEND_BEFORE_PLAN, "a batch sent before its end");
+}
+END_TEST
+
 START_TEST(a_log_without_checksums_is_found_out)
 {
 	must_bite(BREAK_CHECKSUM, "checksum off");
@@ -525,12 +723,17 @@ main(void)
 	tcase_set_timeout(teeth, 0);
 	tcase_add_test(power, nothing_is_lost_when_the_power_is_cut_anywhere);
 	tcase_add_test(power, nothing_is_lost_when_a_call_fails_anywhere);
+	tcase_add_test(power,
+	               nothing_is_lost_when_the_power_is_cut_at_every_call);
+	tcase_add_test(power, nothing_is_lost_when_every_call_fails_in_turn);
 	tcase_add_test(teeth, a_log_that_does_not_sync_is_found_out);
 	tcase_add_test(teeth, a_log_that_acknowledges_early_is_found_out);
 	tcase_add_test(
 	    teeth,
 	    a_log_that_deletes_before_the_cursor_is_durable_is_found_out);
 	tcase_add_test(teeth, a_cursor_without_sync_is_found_out);
+	tcase_add_test(teeth,
+	               a_batch_sent_before_its_end_is_durable_is_found_out);
 	tcase_add_test(teeth, a_log_without_checksums_is_found_out);
 	suite_add_tcase(suite, power);
 	suite_add_tcase(suite, teeth);

@@ -1,10 +1,11 @@
 """Settings: refused with line and reason, shown by --check, all documented."""
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 
-from leat import ROOT, program
+from leat import ROOT, Skip, build_tree, program
 
 SINKS = sorted(p.name for p in ROOT.glob("sinkd-*")
                if (p / f"{p.name}.c").exists())
@@ -141,3 +142,101 @@ def test_secrets_are_not_shown():
         assert done.returncode == 0, done.stderr
         assert f.name in done.stdout
         assert "hunter2" not in done.stdout + done.stderr
+
+
+# systemd
+
+
+def parse_unit(text):
+    """section -> [(key, value)]"""
+    unit, pairs = {}, None
+    for line in text.splitlines():
+        if m := re.fullmatch(r"\[(\w+)\]", line):
+            pairs = unit.setdefault(m[1], [])
+        elif line and not line.startswith("#"):
+            pairs.append(tuple(line.split("=", 1)))
+    return unit
+
+
+def documented_units():
+    """name -> unit: batchd's is whole, the others say what differs."""
+    text = (ROOT / "docs/operations.md").read_text()
+    blocks = re.findall(r"^```ini\n(.*?)^```", text, re.M | re.S)
+    units = {"leat-batchd.service": parse_unit(blocks[0])}
+    for block in blocks[1:]:
+        first = block.splitlines()[0]
+        left_out = set(re.findall(r"no (\w+)", first))
+        changes, unit = parse_unit(block), {}
+        for section, pairs in units["leat-batchd.service"].items():
+            new = changes.get(section, [])
+            gone = left_out | {k for k, _ in new}
+            unit[section] = [p for p in pairs if p[0] not in gone] + new
+        for name in re.findall(r"leat-[\w-]+@?\.service", first):
+            units[name] = unit
+    for sink in SINKS:
+        units[f"leat-{sink}.service"] = \
+            units.get(f"leat-{sink}.service") or {
+                section: [(k, v.replace("sinkd-postgres", sink))
+                          for k, v in pairs] for section, pairs in
+                units["leat-sinkd-postgres.service"].items()}
+    return units
+
+
+def analyze(*args, **more):
+    return subprocess.run(["systemd-analyze", *args], capture_output=True,
+                          text=True, timeout=60, **more)
+
+
+def calls_of(filters):
+    """The system calls that a unit's SystemCallFilter lines leave."""
+    sets = {}
+
+    def expand(word):
+        if not word.startswith("@"):
+            return {word}
+        if word not in sets:
+            lines = analyze("syscall-filter", word).stdout.splitlines()[1:]
+            words = [w.strip() for w in lines if w.strip()[:1] != "#"]
+            sets[word] = set().union(*(expand(w) for w in words if w))
+        return sets[word]
+
+    left = set()
+    for line in filters:
+        for word in line.lstrip("~").split():
+            if line.startswith("~"):
+                left -= expand(word)
+            else:
+                left |= expand(word)
+    return left
+
+
+def test_the_units_in_the_docs():
+    """systemd knows every line, and leaves batchd the calls it makes."""
+    if not shutil.which("systemd-analyze"):
+        raise Skip("there is no systemd-analyze")
+    units = documented_units()
+    assert {f"leat-{name}.service" for name in ["batchd", *SINKS]} | \
+        {"leat-ingestd@.service"} == set(units), set(units)
+    with tempfile.TemporaryDirectory(prefix="leat-units-") as folder:
+        paths = []
+        for name, unit in units.items():
+            path = pathlib.Path(folder, name)
+            path.write_text("".join(
+                f"[{section}]\n" + "".join(f"{k}={v}\n" for k, v in pairs)
+                for section, pairs in unit.items()).replace(
+                    "/usr/local/bin/", f"{build_tree('release')}/bin/"))
+            paths.append(str(path))
+        done = analyze("verify", "--man=no", "--recursive-errors=no", *paths)
+    assert done.returncode == 0 and not done.stderr, done
+    for name, unit in units.items():
+        of = [pair for pairs in unit.values() for pair in pairs]
+        assert ("StartLimitIntervalSec", "0") in of, name
+        assert ("Restart", "always") in of and ("RestartSec", "1") in of, name
+        # A folder above another's would be taken over by the last to start.
+        states = [v for k, v in of if k == "StateDirectory"]
+        assert set(states) <= {"leat/log", "leat/dead"}, (name, states)
+        calls = calls_of(v for k, v in of if k == "SystemCallFilter")
+        for call in ("chown", "fallocate", "fdatasync", "flock", "fadvise64",
+                     "renameat", "accept4", "sendmsg", "prlimit64"):
+            assert call in calls, (name, call)
+        assert "mount" not in calls and "bpf" not in calls

@@ -1,5 +1,6 @@
 """Who gets in, and what gets out: tokens, TLS, CORS, sockets, secrets."""
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -12,8 +13,10 @@ import signal
 import socket
 import ssl
 import stat
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from certificate import certificate
@@ -398,6 +401,162 @@ def test_files_are_nobody_elses():
         os.umask(before)
 
 
+class Refuser:
+    """A store that hears a password out, notes it, and refuses it."""
+
+    def __init__(self, converse):
+        self.converse, self.heard = converse, set()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return  # closed: the end
+            with s, contextlib.suppress(Exception):  # the next may do better
+                s.settimeout(10)
+                self.heard.add(self.converse(s, s.makefile("rb")))
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def refuse_postgres(s, f):
+    f.read(struct.unpack(">i", f.read(4))[0] - 4)  # the startup message
+    s.sendall(struct.pack(">cii", b"R", 8, 3))     # in clear, please
+    assert f.read(1) == b"p"
+    password = f.read(struct.unpack(">i", f.read(4))[0] - 4)[:-1].decode()
+    text = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0"
+    s.sendall(b"E" + struct.pack(">i", len(text) + 4) + text)
+    return password
+
+
+def refuse_kafka(s, f):
+    """An old broker: versions, a handshake, and the token of SASL PLAIN."""
+    def ask():
+        return f.read(struct.unpack(">i", f.read(4))[0])
+
+    def answer(data):
+        s.sendall(struct.pack(">i", len(data)) + data)
+
+    while True:
+        key, version, number = struct.unpack(">hhi", ask()[:8])
+        if key == 18 and version > 0:
+            answer(struct.pack(">ihi", number, 35, 0))
+        elif key == 18:
+            answer(struct.pack(">ihi6h", number, 0, 2, 17, 0, 0, 18, 0, 0))
+        else:
+            break
+    answer(struct.pack(">ihih", number, 0, 1, 5) + b"PLAIN")
+    return ask().split(b"\0")[2].decode()
+
+
+def refuse_clickhouse(s, f):
+    password = None
+    while (line := f.readline()) not in (b"\r\n", b""):
+        name, _, value = line.decode().partition(":")
+        if name.lower() == "x-clickhouse-key":
+            password = value.strip()
+    text = b"Code: 516. DB::Exception: leat: Authentication failed"
+    s.sendall(b"HTTP/1.1 403 Forbidden\r\nX-ClickHouse-Exception-Code: 516"
+              b"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+              % (len(text), text))
+    return password
+
+
+REFUSERS = {"postgres": refuse_postgres, "kafka": refuse_kafka,
+            "clickhouse": refuse_clickhouse}
+
+
+def refused_settings(stores):
+    at = {name: f"127.0.0.1:{s.port}" for name, s in stores.items()}
+    return {
+        "sinkd-postgres": {"host": "127.0.0.1", "sslmode": "disable",
+                           "port": stores["postgres"].port, "user": "leat"},
+        "sinkd-kafka": {"brokers": at["kafka"]},
+        "sinkd-kafka.rdkafka": {
+            "security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN",
+            "sasl.username": "leat"},
+        "sinkd-clickhouse": {"url": f"http://{at['clickhouse']}"}}
+
+
+def check_refused(by_file):
+    """Each sink has sent its password, and it is nowhere else."""
+    secrets = {name: f"hunter2-{name}-swordfish" for name in REFUSERS}
+    stores = {name: Refuser(f) for name, f in REFUSERS.items()}
+    with Leat(mode="release", sinks=tuple(REFUSERS), postgres=False,
+              settings=refused_settings(stores), start=False) as leat:
+        env = {}
+        for name, secret in secrets.items():
+            if by_file:
+                path = leat.folder / f"{name}.password"
+                path.write_text(secret + "\n")
+                leat.settings[f"sinkd-{name}"]["password_file"] = path
+            else:
+                env[f"LEAT_{name.upper()}_PASSWORD"] = secret
+                leat.sink[name].env = {k: env[k] for k in list(env)[-1:]}
+        leat.write_conf()
+        leat.batchd.start()
+        leat.ingestd.start()
+        for sink in leat.sink.values():
+            sink.start(wait=False)
+        seen = []
+        for name, sink in leat.sink.items():
+            wait_until(lambda n=name: secrets[n] in stores[n].heard,
+                       f"{name} has heard the password", 30)
+            sink.wait_line(r"warn")
+            seen.append(pathlib.Path(f"/proc/{sink.pid}/cmdline").read_text())
+            done = subprocess.run(
+                [program(f"sinkd-{name}", "release"), "--check", "--config",
+                 str(leat.conf)], env=dict(os.environ, **env),
+                capture_output=True, text=True, timeout=20)
+            assert done.returncode == 0, done
+            seen += [done.stdout, done.stderr]
+        # What went wrong is said of each, in its own words.
+        wait_until(lambda: all(s["stats"].get("error")
+                               for s in leat.status()["sinks"]),
+                   "all say why", 30)
+        for args in (("status",), ("status", "--json")):
+            done = leat.run("leat", *args, mode="release")
+            assert done.returncode == 0 and "kafka" in done.stdout, done
+            seen.append(done.stdout)
+        seen += ["\n".join(d.lines) for d in leat.daemons()]
+        for text in seen:
+            assert not [s for s in secrets.values() if s in text], text
+            assert "swordfish" not in text, text
+        for d in leat.daemons():
+            check_no_core(d)
+    for s in stores.values():
+        s.close()
+
+
+def check_no_core(daemon):
+    """Its limit is 0, no memory would go into a dump, and none is made."""
+    proc = pathlib.Path(f"/proc/{daemon.pid}")
+    assert resource.prlimit(daemon.pid, resource.RLIMIT_CORE) == (0, 0)
+    assert int((proc / "coredump_filter").read_text(), 16) == 0
+    daemon.signal(signal.SIGABRT)
+    end = os.waitid(os.P_PID, daemon.pid, os.WEXITED | os.WNOWAIT)
+    assert end.si_status == signal.SIGABRT, end
+    # One that is piped away is not bound by the limit, but has no memory.
+    pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text()
+    assert end.si_code == os.CLD_KILLED or pattern.startswith("|"), end
+    daemon.wait()
+
+
+def test_passwords_that_are_sent_stay_in():
+    """Of all sinks, from a file: nowhere but on the wire."""
+    check_refused(by_file=True)
+
+
+def test_passwords_of_the_environment_stay_in():
+    check_refused(by_file=False)
+
+
 def test_secrets_stay_in():
     """In no argument, log line, --check or core dump of any daemon."""
     secret = "hunter2-swordfish"
@@ -427,14 +586,14 @@ def test_secrets_stay_in():
         for d in leat.daemons():
             proc = pathlib.Path(f"/proc/{d.pid}")
             seen.append((proc / "cmdline").read_text())
-            assert resource.prlimit(d.pid, resource.RLIMIT_CORE) == (0, 0)
-            assert int((proc / "coredump_filter").read_text(), 16) == 0
             done = leat.run(d.name, "--check")
             assert done.returncode == 0, done
             seen += [done.stdout, done.stderr, "\n".join(d.lines)]
         for text in seen:
             assert secret not in text and token not in text, text
         assert str(keys / "tokens") in seen[1]
+        for d in leat.daemons():
+            check_no_core(d)
     for section, pair in (
             ("sinkd-postgres", f"conninfo = password={secret}"),
             ("sinkd-postgres", f"conninfo = postgres://u:{secret}@h/d"),

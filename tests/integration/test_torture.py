@@ -1,6 +1,7 @@
 """The short form of tests/torture/run; `make torture` is the long one.
 
-LEAT_SEED repeats a run, LEAT_FAULTS sets its length (200).
+LEAT_SEED repeats a run, LEAT_FAULTS sets its length (200).  A busy machine
+may end it early, but not before three quarters of the faults.
 """
 import os
 import pathlib
@@ -16,9 +17,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "torture"))
 from torture import Torture  # noqa: E402  (the path comes first)
 
 
-@limit(300)
+@limit(480)
 def test_random_faults():
     """Every store exactly once, through whatever is killed."""
-    Torture(int(os.environ.get("LEAT_SEED", random.randrange(1 << 32))),
-            mode="asan", faults=int(os.environ.get("LEAT_FAULTS", "200")),
-            seconds=200 * FACTOR, rate=500, fresh_s=10 * FACTOR).run()
+    wanted = int(os.environ.get("LEAT_FAULTS", "200"))
+    torture = Torture(
+        int(os.environ.get("LEAT_SEED", random.randrange(1 << 32))),
+        mode="asan", faults=wanted, seconds=300 * FACTOR, rate=500,
+        fresh_s=10 * FACTOR)
+    torture.run()
+    assert torture.done >= wanted * 3 // 4, \
+        f"only {torture.done} of {wanted} faults in the time for it"

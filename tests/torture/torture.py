@@ -258,7 +258,8 @@ class Torture:
     def report(self):
         took = sorted(self.fresh_took)
         ledger = self.world.ledger
-        fact(f"{self.done} faults in "
+        wanted = f" of {self.faults}" if self.faults else ""
+        fact(f"{self.done}{wanted} faults in "
              f"{time.monotonic() - self.started:.0f} s, seed {self.seed}; "
              f"{ledger.state.count(ACKED)} events accepted, "
              f"{len(ledger.state) - ledger.state.count(ACKED)} not; "

@@ -108,37 +108,51 @@ bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
 static void
 forget_writes(struct sim_file *f)
 {
-	for (size_t i = 0; i < f->write_count; i++)
-		free(f->writes[i].data);
 	f->write_count = 0;
+	f->pending.bytes = 0;
+}
+
+/* Nobody has it any more; its buffers serve the next one. */
+static void
+file_drop(struct sim_file *f)
+{
+	forget_writes(f);
+	f->now.bytes = f->durable.bytes = 0;
+	f->names = 0;
+	f->used = false;
 }
 
 static void
 file_free(struct sim_file *f)
 {
-	forget_writes(f);
 	free(f->writes);
 	free(f->now.data);
 	free(f->durable.data);
+	free(f->pending.data);
 	*f = (struct sim_file){0};
 }
 
-static void
-note_write(struct sim_file *f, const uint8_t *data, uint64_t bytes, uint64_t at)
+static struct sim_write *
+write_add(struct sim_file *f)
 {
-	struct sim_write *w;
-
 	if (f->write_count == f->write_cap) {
 		f->write_cap = f->write_cap ? 2 * f->write_cap : 16;
 		f->writes =
 		    need(realloc(f->writes, f->write_cap * sizeof *f->writes));
 	}
-	w = &f->writes[f->write_count++];
-	*w = (struct sim_write){.at = at, .bytes = bytes};
-	if (data) {
-		w->data = need(malloc(bytes));
-		memcpy(w->data, data, bytes);
-	}
+	return &f->writes[f->write_count++];
+}
+
+/* data NULL: the size is `bytes` from now on. */
+static void
+note_write(struct sim_file *f, const uint8_t *data, uint64_t bytes, uint64_t at)
+{
+	*write_add(f) = (struct sim_write){.at = at,
+	                                   .bytes = bytes,
+	                                   .data = f->pending.bytes,
+	                                   .resize = !data};
+	if (data)
+		bytes_put(&f->pending, data, bytes, f->pending.bytes);
 }
 
 /* What a cut leaves of one write: all, nothing, or some of its sectors. */
@@ -149,7 +163,7 @@ keep_some(struct simdisk *s, struct sim_file *f, const struct sim_write *w)
 
 	if (luck == 0)
 		return;
-	if (!w->data) {
+	if (w->resize) {
 		bytes_resize(&f->durable, w->bytes);
 		return;
 	}
@@ -160,7 +174,8 @@ keep_some(struct simdisk *s, struct sim_file *f, const struct sim_write *w)
 		if (n > w->bytes - done)
 			n = w->bytes - done;
 		if (luck > 1 || sim_random(&s->random) % 2)
-			bytes_put(&f->durable, w->data + done, n, at);
+			bytes_put(&f->durable, f->pending.data + w->data + done,
+			          n, at);
 		done += n;
 	}
 }
@@ -241,6 +256,20 @@ change_done(struct simdisk *s, const struct sim_change *c)
 		s->files[c->file].names--;
 }
 
+/* Whether the folder of `name` is there. */
+static bool
+has_folder(struct sim_names *names, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	char folder[SIM_NAME_BYTES];
+
+	if (!slash)
+		return true;
+	(void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - name),
+	               name);
+	return names_find(names, folder);
+}
+
 /* "" for names at the top, else the folder. */
 static bool
 in_folder(const char *name, const char *folder)
@@ -262,37 +291,42 @@ collect(struct simdisk *s)
 		for (int h = 0; h < SIM_HANDLES; h++)
 			open |= s->handles[h] == i;
 		if (!open)
-			file_free(&s->files[i]);
+			file_drop(&s->files[i]);
 	}
 }
 
 /* --- the functions --- */
 
+/* A new file, or folder, of that name.  Returns its number. */
+static int
+create_file(struct simdisk *s, const char *name)
+{
+	int file = 0;
+
+	collect(s);
+	for (; s->files[file].used; file++)
+		assert(file + 1 < SIM_FILES);
+	s->files[file].used = true;
+	change(s, "", name, file);
+	return file;
+}
+
 static int
 sim_open(struct disk *d, const char *name, bool create)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false), file = -1, handle = 0;
+	int rc = enter(s, false), handle = 0;
 	struct sim_entry *e;
 
 	if (rc < 0)
 		return rc;
 	e = names_find(&s->now, name);
-	if (!e && !create)
+	if (!e && (!create || !has_folder(&s->now, name)))
 		return -ENOENT;
 	while (handle < SIM_HANDLES && s->handles[handle] >= 0)
 		handle++;
 	assert(handle < SIM_HANDLES); /* else somebody leaks them */
-	if (e) {
-		file = e->file;
-	} else {
-		collect(s);
-		for (file = 0; s->files[file].used; file++)
-			assert(file + 1 < SIM_FILES);
-		s->files[file] = (struct sim_file){.used = true};
-		change(s, "", name, file);
-	}
-	s->handles[handle] = file;
+	s->handles[handle] = e ? e->file : create_file(s, name);
 	return handle;
 }
 
@@ -374,10 +408,11 @@ sim_sync(struct disk *d, int handle)
 	for (size_t i = 0; i < f->write_count; i++) {
 		const struct sim_write *w = &f->writes[i];
 
-		if (w->data)
-			bytes_put(&f->durable, w->data, w->bytes, w->at);
-		else
+		if (w->resize)
 			bytes_resize(&f->durable, w->bytes);
+		else
+			bytes_put(&f->durable, f->pending.data + w->data,
+			          w->bytes, w->at);
 	}
 	forget_writes(f);
 	return 0;
@@ -479,8 +514,14 @@ sim_unlink(struct disk *d, const char *name)
 static int
 sim_mkdir(struct disk *d, const char *name)
 {
-	(void)name; /* folders are there by their files' names */
-	return enter(sim_of(d), false);
+	struct simdisk *s = sim_of(d);
+	int rc = enter(s, false);
+
+	if (rc < 0)
+		return rc;
+	if (!names_find(&s->now, name))
+		(void)create_file(s, name);
+	return 0;
 }
 
 static int
@@ -490,8 +531,12 @@ sim_sync_dir(struct disk *d, const char *folder)
 	int rc = enter(s, false);
 	size_t kept = 0;
 
-	if (rc < 0 || s->no_sync)
+	if (rc < 0)
 		return rc;
+	if (folder[0] && !names_find(&s->now, folder))
+		return -ENOENT;
+	if (s->no_sync)
+		return 0;
 	for (size_t i = 0; i < s->change_count; i++) {
 		struct sim_change *c = &s->changes[i];
 		const char *name = c->add[0] ? c->add : c->remove;
@@ -515,6 +560,8 @@ sim_list(struct disk *d, const char *folder,
 	int rc = enter(s, false);
 	size_t skip = folder[0] ? strlen(folder) + 1 : 0;
 
+	if (rc == 0 && folder[0] && !names_find(&s->now, folder))
+		return -ENOENT;
 	/* on_name may remove what it is told of. */
 	for (size_t i = s->now.count; i-- > 0 && rc == 0;) {
 		char name[SIM_NAME_BYTES];
@@ -584,6 +631,62 @@ sim_close_all(struct simdisk *s)
 	collect(s);
 }
 
+static void
+names_copy(struct sim_names *to, const struct sim_names *from)
+{
+	if (to->cap < from->count) {
+		to->cap = from->cap;
+		to->entries =
+		    need(realloc(to->entries, to->cap * sizeof *to->entries));
+	}
+	to->count = from->count;
+	if (from->count > 0)
+		memcpy(to->entries, from->entries,
+		       from->count * sizeof *to->entries);
+}
+
+static void
+file_copy(struct sim_file *to, const struct sim_file *from)
+{
+	forget_writes(to);
+	bytes_copy(&to->now, &from->now);
+	bytes_copy(&to->durable, &from->durable);
+	bytes_copy(&to->pending, &from->pending);
+	for (size_t i = 0; i < from->write_count; i++)
+		*write_add(to) = from->writes[i];
+	to->names = from->names;
+	to->used = from->used;
+}
+
+void
+sim_copy(struct simdisk *to, const struct simdisk *from)
+{
+	struct simdisk before = *to;
+
+	*to = *from;
+	to->files = before.files;
+	to->now = before.now;
+	to->durable = before.durable;
+	to->changes = before.changes;
+	to->change_cap = before.change_cap;
+	names_copy(&to->now, &from->now);
+	names_copy(&to->durable, &from->durable);
+	if (to->change_cap < from->change_count) {
+		to->change_cap = from->change_cap;
+		to->changes = need(
+		    realloc(to->changes, to->change_cap * sizeof *to->changes));
+	}
+	if (from->change_count > 0)
+		memcpy(to->changes, from->changes,
+		       from->change_count * sizeof *to->changes);
+	for (int i = 0; i < SIM_FILES; i++) {
+		if (from->files[i].used)
+			file_copy(&to->files[i], &from->files[i]);
+		else
+			file_drop(&to->files[i]);
+	}
+}
+
 void
 sim_power_cycle(struct simdisk *s)
 {
@@ -598,6 +701,14 @@ sim_power_cycle(struct simdisk *s)
 		change_done(s, &s->changes[i]);
 	}
 	s->change_count = 0;
+	/* What lay in a folder that is gone is gone with it. */
+	for (size_t i = s->durable.count; i-- > 0;) {
+		char name[SIM_NAME_BYTES];
+
+		memcpy(name, s->durable.entries[i].name, sizeof name);
+		if (!has_folder(&s->durable, name))
+			names_remove(s, &s->durable, name);
+	}
 	while (s->now.count > 0)
 		names_remove(s, &s->now, s->now.entries[0].name);
 	for (size_t i = 0; i < s->durable.count; i++)

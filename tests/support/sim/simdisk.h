@@ -5,7 +5,8 @@
  * loses, reorders and tears unsynced writes in sectors of 512 bytes, as the
  * seed has it, and keeps a prefix of each folder's unsynced name changes.
  * A rule of POSIX that file systems soften is held strictly: a file's name
- * is durable when its folder was synced, and not before.
+ * is durable when its folder was synced, and not before.  A folder's own name
+ * is one in the folder above: with it goes all that the folder held.
  *
  * It can also fail one call, once; a fault that this call cannot have (a sync
  * is never short) waits for the next one that can.  After a failed sync the
@@ -33,10 +34,11 @@ enum sim_fault {
 	SIM_FAULTS
 };
 
-/* A write, or with data NULL a change of size, not yet synced. */
+/* A write, or a change of size to `bytes`, not yet synced. */
 struct sim_write {
 	uint64_t at, bytes;
-	uint8_t *data;
+	uint64_t data; /* where its bytes begin in the file's `pending` */
+	bool resize;
 };
 
 struct sim_bytes {
@@ -46,6 +48,7 @@ struct sim_bytes {
 
 struct sim_file {
 	struct sim_bytes now, durable;
+	struct sim_bytes pending; /* the bytes of all writes */
 	struct sim_write *writes;
 	size_t write_count, write_cap;
 	unsigned names; /* links, in either namespace */
@@ -97,6 +100,9 @@ void sim_power_cycle(struct simdisk *s);
 
 /* The process has died; the machine has not. */
 void sim_close_all(struct simdisk *s);
+
+/* Make `to`, which was initialised, like `from`: to go on from there again. */
+void sim_copy(struct simdisk *to, const struct simdisk *from);
 
 uint64_t sim_random(uint64_t *state);
 
