@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "batchd/bytes.h"
-
 /* Larger than the largest record, so that it can hold any whole. */
 #define WINDOW_BYTES (256 * KIB)
 
@@ -93,47 +91,20 @@ scan_next(struct scan *s, const struct record *r)
 	s->at += record_size(r->body_bytes);
 }
 
-/* Behind the bad record at `bad`, if its length is to be believed. */
-static int
-follow_length(struct scan *s, uint64_t offset, struct record *r)
-{
-	uint8_t header[RECORD_HEADER];
-	const uint8_t *body;
-	uint64_t bad = s->at;
-	uint32_t body_bytes;
-	ssize_t n;
-	int rc;
-
-	n = disk_read(s->disk, s->file, header, sizeof header, bad);
-	if (n < 0)
-		return (int)n;
-	body_bytes = get32(header + 12);
-	if ((size_t)n < sizeof header || body_bytes == 0 ||
-	    body_bytes > FRAME_BODY_MAX)
-		return -EBADMSG;
-	s->at = bad + record_size(body_bytes);
-	rc = scan_peek(s, r, &body);
-	if ((rc == 0 && r->offset < offset) || rc == -ENODATA)
-		rc = -EBADMSG; /* the length is damaged too */
-	if (rc < 0)
-		s->at = bad;
-	return rc;
-}
-
 int
 scan_resync(struct scan *s, uint64_t offset, struct record *r)
 {
-	int rc = follow_length(s, offset, r);
 	const uint8_t *body;
+	int rc;
 
-	while (rc == -EBADMSG || rc == -EAGAIN) {
+	do {
 		s->at += RECORD_ALIGN;
 		rc = scan_peek(s, r, &body);
 		/* A record of the file's earlier life, or one cut in two. */
 		if (rc == 0 && r->offset < offset)
 			rc = -EBADMSG;
-	}
-	return rc == -ENODATA ? -ENODATA : rc;
+	} while (rc == -EBADMSG || rc == -EAGAIN);
+	return rc;
 }
 
 int

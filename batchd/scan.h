@@ -39,9 +39,10 @@ void scan_next(struct scan *s, const struct record *r);
 
 /*
  * After -EBADMSG: move to the next valid record of offset at least `offset`.
- * Follows the bad record's length when a valid one stands behind it, and
- * looks at every possible place otherwise.  Returns as scan_peek; -ENODATA
- * means there is none.
+ * Looks at every possible place: the bad record's length may be what is
+ * damaged, and lead past good ones.  No event can pose as a record: none
+ * holds a zero byte of a header's in its texts.  Returns as scan_peek;
+ * -ENODATA means there is none.
  */
 MUST_USE int scan_resync(struct scan *s, uint64_t offset, struct record *r);
 
