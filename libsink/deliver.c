@@ -28,6 +28,8 @@ struct work {
 		size_t end;
 		/* Whether a hint about this piece may be followed. */
 		bool hints;
+		/* A hint said that this one event is bad. */
+		bool accused;
 	} ends[ENDS_MAX];
 	size_t depth;
 };
@@ -153,7 +155,22 @@ push(struct work *w, size_t end, bool hints)
 	assert(w->depth < ENDS_MAX);
 	w->ends[w->depth].end = end;
 	w->ends[w->depth].hints = hints;
+	w->ends[w->depth].accused = false;
 	w->depth++;
+}
+
+/*
+ * The topmost piece is dealt with.  When a hint accused it and the store has
+ * taken it, hints are wrong: the rest is only halved.
+ */
+static void
+pop(struct work *w, bool taken)
+{
+	bool wrong = taken && w->ends[w->depth - 1].accused;
+
+	w->depth--;
+	if (wrong && w->depth > 0)
+		w->ends[w->depth - 1].hints = false;
 }
 
 static bool
@@ -188,7 +205,7 @@ stored(struct deliver *d, struct work *w, const struct batch *piece)
 	w->low += piece->count;
 	w->position = piece->next_offset;
 	if (w->depth > 0)
-		w->depth--;
+		pop(w, true);
 }
 
 /*
@@ -205,6 +222,7 @@ split(struct work *w, size_t count, size_t bad_event)
 	if (hints && bad_event >= 1 && bad_event <= count) {
 		if (bad + 1 < w->low + count)
 			push(w, bad + 1, true);
+		w->ends[w->depth - 1].accused = true;
 		if (bad > w->low)
 			push(w, bad, false);
 	} else {
@@ -263,7 +281,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	recovered(d);
 	d->stats->dead_letters = d->dead->letters;
 	w->low++;
-	w->depth--;
+	pop(w, false);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "libbase/log.h"
 #include "libsink/deliver.h"
 
-#define EVENTS_MAX 1000
+#define EVENTS_MAX 10000
 #define STREAM "11111111-2222-3333-4444-555555555555"
 
 /* A store in memory that remembers a position, as PostgreSQL does. */
@@ -26,7 +26,8 @@ struct fake {
 	unsigned away_before; /* writes that fail before they store */
 	unsigned away_after;  /* writes that store, and then fail */
 	unsigned open_fails;
-	bool honest_hints, lying_hints;
+	bool honest_hints, lying_hints; /* lying: always the last event, */
+	bool first_hints;               /* or always the first */
 	/* What happened. */
 	unsigned writes, opens, closes, twice, skipped;
 };
@@ -109,6 +110,8 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 			error->bad_event = bad + 1;
 		if (fake.lying_hints)
 			error->bad_event = b->count;
+		if (fake.first_hints)
+			error->bad_event = 1;
 		(void)snprintf(error->code, sizeof error->code, "22P02");
 		(void)snprintf(error->text, sizeof error->text, "no good");
 		return SINK_REJECT;
@@ -272,6 +275,16 @@ START_TEST(a_lying_hint_costs_no_more_than_halving_does)
 }
 END_TEST
 
+START_TEST(a_hint_that_is_wrong_once_is_not_followed_again)
+{
+	fake.first_hints = true;
+	fake.bad[EVENTS_MAX - 1] = true;
+	ck_assert_int_eq(deliver(0, 0, EVENTS_MAX), 0);
+	assert_exact(0, EVENTS_MAX);
+	ck_assert_uint_le(fake.writes, 40);
+}
+END_TEST
+
 START_TEST(writes_again_what_was_not_stored)
 {
 	fake.away_before = 3;
@@ -422,6 +435,7 @@ main(void)
 	tcase_add_test(tc, sets_bad_events_aside_wherever_they_are);
 	tcase_add_test(tc, sets_a_whole_batch_aside);
 	tcase_add_test(tc, a_lying_hint_costs_no_more_than_halving_does);
+	tcase_add_test(tc, a_hint_that_is_wrong_once_is_not_followed_again);
 	tcase_add_test(tc, writes_again_what_was_not_stored);
 	tcase_add_test(
 	    tc,
