@@ -243,11 +243,13 @@ unlock(struct dead *d)
 int
 dead_refresh(struct dead *d)
 {
+	struct stat st;
 	int rc;
 
-	if (is_current(d))
+	if (is_current(d) && fstat(d->fd, &st) == 0 &&
+	    (uint64_t)st.st_size == d->bytes)
 		return 0;
-	rc = open_locked(d, false);
+	rc = lock_current(d, false);
 	unlock(d);
 	if (rc < 0)
 		close_file(d);
