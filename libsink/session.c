@@ -286,6 +286,13 @@ say_why(struct session *s, int why, uint64_t ms)
 		log_warn("starting again from the store's position "
 		         "retry_in_ms=%" PRIu64,
 		         ms);
+	else if (why == -EPROTO || why == -EMSGSIZE || why == -EBADMSG)
+		log_error("batchd sent what this sink does not expect: run "
+		          "both from one version and restart them; if it "
+		          "stays, report it as a fault of leat socket=%s "
+		          "err=%s retry_in_ms=%" PRIu64,
+		          s->settings->common.socket, log_quote(strerror(-why)),
+		          ms);
 	else if (log_allow(&s->away_limit, NULL))
 		log_warn("batchd away socket=%s err=%s",
 		         s->settings->common.socket,

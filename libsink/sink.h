@@ -33,6 +33,13 @@ enum sink_result {
 
 #define SINK_ERROR_TEXT 300
 
+/*
+ * The largest batch of any settings.  A stable sink may get one that was cut
+ * before batch_events or batch_bytes were lowered: it comes again as it was.
+ */
+#define SINK_BATCH_EVENTS_MAX 1000000
+#define SINK_BATCH_BYTES_MAX (16 * MIB)
+
 /* Why a call did not end in SINK_DONE; zeroed by the runtime before. */
 struct sink_error {
 	char text[SINK_ERROR_TEXT]; /* the store's words; no event content */
