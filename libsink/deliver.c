@@ -187,14 +187,15 @@ next_piece(const struct work *w)
 	size_t count = w->whole->count;
 	size_t end = w->depth > 0 ? w->ends[w->depth - 1].end : count;
 
-	return (struct batch){.stream = w->whole->stream,
-	                      .position = w->position,
-	                      .offset = w->whole->offset + w->low,
-	                      .next_offset = end == count
-	                                         ? w->whole->next_offset
-	                                         : w->whole->offset + end,
-	                      .events = w->whole->events + w->low,
-	                      .count = end - w->low};
+	return (struct batch){
+	    .stream = w->whole->stream,
+	    .position = w->position,
+	    .offset = w->whole->offset + w->low,
+	    .next_offset =
+		end == count ? w->whole->next_offset : w->whole->offset + end,
+	    .events = w->whole->events + w->low,
+	    .count = end - w->low,
+	    .origins = w->whole->origins ? w->whole->origins + w->low : NULL};
 }
 
 static void
@@ -258,12 +259,9 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	unsigned suppressed;
 	int rc;
 
-	if (d->origin) {
-		const struct letter *origin =
-		    &d->origin[piece->offset - d->origin_offset];
-
-		letter.stream = origin->stream;
-		letter.offset = origin->offset;
+	if (piece->origins) {
+		letter.stream = piece->origins[0].stream;
+		letter.offset = piece->origins[0].offset;
 	}
 	while ((rc = dead_append(d->dead, &letter)) < 0) {
 		struct sink_error error = {0};

@@ -28,12 +28,6 @@ struct deliver {
 	 */
 	int (*wait)(void *arg, uint64_t ms);
 	void *arg;
-	/*
-	 * Where the events come from when that is not the batch's stream:
-	 * origin[i] for the event at offset origin_offset + i.  Or NULL.
-	 */
-	const struct letter *origin;
-	uint64_t origin_offset;
 
 	/* Owned by deliver. */
 	bool open;

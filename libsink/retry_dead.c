@@ -31,7 +31,8 @@ struct retry {
 	char *bytes;
 	size_t cap, used;
 	struct letter *letters; /* of these lines, batch_events at most */
-	struct event *events;
+	struct event *events;   /* and where they came from */
+	struct origin *origins;
 	size_t count;
 	size_t taken; /* bytes of the lines in letters */
 
@@ -101,6 +102,8 @@ parse(struct retry *r, uint64_t first_line)
 			          at + 1, log_quote(why));
 			return -EBADMSG;
 		}
+		r->origins[r->count] =
+		    (struct origin){letter->stream, letter->offset};
 		r->events[r->count++] = letter->event;
 		r->taken = (size_t)(end + 1 - r->bytes);
 	}
@@ -183,6 +186,7 @@ deliver_some(struct retry *r, size_t from, size_t to, bool keep)
 	                      .offset = r->line,
 	                      .next_offset = r->line + (to - from),
 	                      .events = r->events + from,
+	                      .origins = r->origins + from,
 	                      .count = keep ? 0 : to - from};
 	uint64_t stored = r->d->stats->events;
 	int rc = 0;
@@ -197,8 +201,6 @@ deliver_some(struct retry *r, size_t from, size_t to, bool keep)
 		          log_quote(strerror(-rc)));
 		return rc;
 	}
-	r->d->origin = r->letters + from;
-	r->d->origin_offset = r->line;
 	rc = deliver_batch(r->d, &batch);
 	if (rc < 0)
 		return rc;
@@ -327,7 +329,8 @@ allocate(struct retry *r)
 	r->bytes = malloc(r->cap);
 	r->letters = calloc(most, sizeof *r->letters);
 	r->events = calloc(most, sizeof *r->events);
-	return r->bytes && r->letters && r->events ? 0 : -ENOMEM;
+	r->origins = calloc(most, sizeof *r->origins);
+	return r->bytes && r->letters && r->events && r->origins ? 0 : -ENOMEM;
 }
 
 static const char *
@@ -367,9 +370,9 @@ retry_dead(struct deliver *d)
 	free(r.bytes);
 	free(r.letters);
 	free(r.events);
+	free(r.origins);
 	deliver_close(d);
 	d->wait = NULL;
 	d->arg = NULL;
-	d->origin = NULL;
 	return rc < 0 || r.kept > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

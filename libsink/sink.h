@@ -51,6 +51,12 @@ struct sink_error {
 	size_t bad_event;
 };
 
+/* Where an event stands in a log. */
+struct origin {
+	struct slice stream; /* the log's UUID as text */
+	uint64_t offset;
+};
+
 /*
  * Events to store in one go.  Their offsets follow each other from `offset`.
  * After success the store's position for `stream` is next_offset; it was
@@ -64,6 +70,12 @@ struct batch {
 	uint64_t next_offset;
 	const struct event *events; /* valid until the call returns */
 	size_t count;
+	/*
+	 * NULL: event i has offset + i in stream.  Else dead letters are
+	 * retried, under a name of their own, and event i came from
+	 * origins[i].
+	 */
+	const struct origin *origins;
 };
 
 /* Settings that every sink has, from [leat] and its own section. */

@@ -93,6 +93,11 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	if (found && position != b->position)
 		return SINK_FENCED;
 	for (size_t i = 0; i < b->count; i++) {
+		const struct origin *o = &b->origins[i];
+
+		ck_assert_uint_eq(o->offset, b->events[i].created_at_us * 7);
+		ck_assert_uint_eq(o->stream.bytes, strlen(STREAM));
+		ck_assert_mem_eq(o->stream.data, STREAM, o->stream.bytes);
 		if (store.bad[b->events[i].created_at_us]) {
 			error->bad_event = i + 1;
 			return SINK_REJECT;
