@@ -60,6 +60,13 @@ deliver_close(struct deliver *d)
 	d->open = false;
 }
 
+void
+deliver_fini(struct deliver *d)
+{
+	deliver_close(d);
+	known_fini(&d->known);
+}
+
 /* The store took something: whatever was wrong is over. */
 static void
 recovered(struct deliver *d)
@@ -130,11 +137,10 @@ set_limits(struct deliver *d)
 	d->away_limit.burst = d->back_limit.burst = 10;
 }
 
-int
-deliver_start(struct deliver *d, const char *stream, bool *found,
+static int
+find_position(struct deliver *d, const char *stream, bool *found,
               uint64_t *position)
 {
-	set_limits(d);
 	for (;;) {
 		struct sink_error error = {0};
 		enum sink_result result =
@@ -147,6 +153,15 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 		if (rc < 0)
 			return rc;
 	}
+}
+
+int
+deliver_start(struct deliver *d, const char *stream, bool *found,
+              uint64_t *position)
+{
+	set_limits(d);
+	d->has_looked = false;
+	return find_position(d, stream, found, position);
 }
 
 static void
@@ -283,6 +298,61 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	return 0;
 }
 
+/*
+ * Find the events of the batch that have a letter: it was written, and then
+ * a crash came before the position had passed them.  To store one of them
+ * now would leave a letter that --retry-dead stores again.  After the first
+ * batch from a position no others can come up but those seen with it.
+ */
+static int
+look_for_letters(struct deliver *d, const struct batch *batch)
+{
+	int rc;
+
+	known_clear(&d->known);
+	/* Letters that are retried have their letters, of course. */
+	if (batch->origins || (d->has_looked && batch->offset > d->known.top))
+		return 0;
+	while ((rc = known_find(&d->known, d->dead->dir, d->sink->name, NULL,
+	                        batch->stream, batch->offset,
+	                        batch->offset + batch->count)) < 0) {
+		struct sink_error error = {0};
+
+		(void)snprintf(error.text, sizeof error.text,
+		               "cannot read the dead letters in %s: %s",
+		               d->dead->dir, strerror(-rc));
+		rc = back_off(d, SINK_SETUP, &error);
+		if (rc < 0)
+			return rc;
+	}
+	if (d->failures > 0)
+		recovered(d);
+	d->has_looked = true;
+	return 0;
+}
+
+/* Leave events that have a letter to it; the next piece ends before one. */
+static void
+pass_letters(struct deliver *d, struct work *w)
+{
+	uint64_t offset = w->whole->offset;
+	uint64_t next = known_next(&d->known, offset + w->low);
+	size_t low = w->low;
+
+	while (w->depth > 0 && next == offset + w->low) {
+		w->low++;
+		if (w->low == w->ends[w->depth - 1].end)
+			pop(w, false);
+		next = known_next(&d->known, offset + w->low);
+	}
+	if (w->low > low)
+		log_info("events have dead letters already: not stored "
+		         "offset=%" PRIu64 " events=%zu",
+		         offset + low, w->low - low);
+	if (w->depth > 0 && next < offset + w->ends[w->depth - 1].end)
+		push(w, next - offset, w->ends[w->depth - 1].hints);
+}
+
 static int
 rejected(struct deliver *d, struct work *w, const struct batch *piece,
          const struct sink_error *error)
@@ -305,7 +375,7 @@ reconcile(struct deliver *d, struct work *w, const struct batch *piece,
 {
 	uint64_t position = 0;
 	bool found;
-	int rc = deliver_start(d, piece->stream, &found, &position);
+	int rc = find_position(d, piece->stream, &found, &position);
 
 	if (rc < 0)
 		return rc;
@@ -344,13 +414,18 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	int rc = 0;
 
 	d->stats->state = STATS_WRITING;
+	rc = look_for_letters(d, batch);
 	if (batch->count > 0)
 		push(&w, batch->count, true);
-	while (rc == 0 && !done(&w)) {
-		struct batch piece = next_piece(&w);
+	while (rc == 0) {
 		struct sink_error error = {0};
 		enum sink_result result;
+		struct batch piece;
 
+		pass_letters(d, &w);
+		if (done(&w))
+			break;
+		piece = next_piece(&w);
 		assert(d->open);
 		result = d->sink->write(d->state, &piece, &error);
 		switch (result) {
@@ -366,6 +441,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 			rc = interrupted(d, &w, &piece, result, &error);
 			break;
 		}
+		if (rc == 0 && d->step && !done(&w))
+			rc = d->step(d->arg, batch->offset + w.low, w.position);
 	}
 	if (rc == 0)
 		d->stats->batches++;

@@ -112,15 +112,23 @@ feed_subscribe(struct feed *f, bool has_position, uint64_t position)
 }
 
 int
-feed_committed(struct feed *f, uint64_t next_offset)
+feed_committed_part(struct feed *f, uint64_t next_offset)
 {
 	struct frame committed = {.type = FRAME_COMMITTED,
 	                          .committed = {.next_offset = next_offset}};
 
 	assert(f->whole);
+	return send_frame(f, &committed);
+}
+
+int
+feed_committed(struct feed *f, uint64_t next_offset)
+{
+	int rc = feed_committed_part(f, next_offset);
+
 	drop_batch(f);
 	f->wanted = next_offset;
-	return send_frame(f, &committed);
+	return rc;
 }
 
 int

@@ -85,6 +85,9 @@ MUST_USE int feed_subscribe(struct feed *f, bool has_position,
  */
 MUST_USE int feed_step(struct feed *f);
 
+/* The batch's events below next_offset are dealt with; it stays in hand. */
+MUST_USE int feed_committed_part(struct feed *f, uint64_t next_offset);
+
 /* Let go of the batch and ask for the next one. */
 MUST_USE int feed_committed(struct feed *f, uint64_t next_offset);
 

@@ -56,6 +56,16 @@ on_wait(void *arg, uint64_t ms)
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
 
+/* deliver's step: a stop need not wait for the end of a batch. */
+static int
+on_step(void *arg, uint64_t next, uint64_t position)
+{
+	(void)arg;
+	(void)next;
+	(void)position;
+	return stop_asked() ? -EINTR : 0;
+}
+
 /* Read on until the buffer is full or the file ends.  Returns 0 or -errno. */
 static int
 fill(struct retry *r)
@@ -359,6 +369,7 @@ retry_dead(struct deliver *d)
 	int rc = allocate(&r);
 
 	d->wait = on_wait;
+	d->step = on_step;
 	d->arg = &r;
 	if (rc == 0)
 		rc = work_off_all(&r);
@@ -373,6 +384,7 @@ retry_dead(struct deliver *d)
 	free(r.origins);
 	deliver_close(d);
 	d->wait = NULL;
+	d->step = NULL;
 	d->arg = NULL;
 	return rc < 0 || r.kept > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

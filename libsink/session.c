@@ -120,6 +120,32 @@ start_drain(struct session *s)
 	return feed_flush(&s->feed);
 }
 
+/*
+ * deliver's step: a batch of many bad events takes long, so a stop counts
+ * here, too, and batchd hears how things are.  Where the store has no
+ * position batchd's cursor is all there is: it follows piece by piece, or a
+ * crash would send the pieces that are stored again, cut otherwise.
+ */
+static int
+on_step(void *arg, uint64_t next, uint64_t position)
+{
+	struct session *s = arg;
+	int rc = 0;
+
+	(void)position;
+	if (stop_asked() && s->drain_until_ms == 0)
+		rc = start_drain(s);
+	if (rc == 0 && s->drain_until_ms != 0 &&
+	    clock_mono_ms() >= s->drain_until_ms)
+		rc = -EINTR;
+	if (rc == 0)
+		rc = tell(s);
+	if (rc < 0 || s->has_position || next <= s->parted)
+		return rc;
+	s->parted = next;
+	return feed_committed_part(&s->feed, next);
+}
+
 /* Returns FEED_BATCH, FEED_EMPTY, -EINTR (drained long enough) or -errno. */
 static int
 next_batch(struct session *s)
@@ -153,8 +179,10 @@ store(struct session *s, const char *stream, bool *known, uint64_t *position)
 	                      .next_offset = f->offset + f->count,
 	                      .events = f->events,
 	                      .count = f->count};
-	int rc = deliver_batch(&s->deliver, &batch);
+	int rc;
 
+	s->parted = f->offset;
+	rc = deliver_batch(&s->deliver, &batch);
 	if (rc < 0)
 		return rc;
 	s->stats.state = STATS_IDLE;
@@ -236,6 +264,7 @@ run_once(struct session *s)
 		rc = feed_subscribe(&s->feed, found, position);
 	if (rc < 0)
 		return rc;
+	s->has_position = found;
 	s->ready_ms = clock_mono_ms();
 	stats_well(&s->stats, STATS_IDLE);
 	if (found)
@@ -382,6 +411,7 @@ session_init(struct session *s, struct sink_conf *settings)
 	                .dead = &s->dead,
 	                .stats = &s->stats,
 	                .wait = on_wait,
+	                .step = on_step,
 	                .arg = s},
 	};
 	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);
@@ -397,7 +427,7 @@ session_init(struct session *s, struct sink_conf *settings)
 void
 session_fini(struct session *s)
 {
-	deliver_close(&s->deliver);
+	deliver_fini(&s->deliver);
 	free(s->deliver.state);
 	s->deliver.state = NULL;
 	dead_fini(&s->dead);
