@@ -54,8 +54,8 @@ dead_fini(struct dead *d)
 	d->dir = NULL;
 }
 
-static int
-sync_dir(const char *dir)
+int
+dead_sync_dir(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
@@ -210,7 +210,7 @@ open_locked(struct dead *d, bool create)
 		d->dev = st.st_dev;
 		d->ino = st.st_ino;
 	} while (!is_current(d));
-	rc = sync_dir(d->dir);
+	rc = dead_sync_dir(d->dir);
 	return rc < 0 ? rc : read_file(d);
 }
 
@@ -402,7 +402,7 @@ dead_take(struct dead *d, char *out, size_t size)
 	if (rc == 0 && rename(d->path, out) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = sync_dir(d->dir);
+		rc = dead_sync_dir(d->dir);
 	unlock(d);
 	close_file(d);
 	return rc;

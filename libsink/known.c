@@ -107,8 +107,8 @@ compare(const void *a, const void *b)
 }
 
 int
-known_find(struct known *k, const char *dir, const char *sink,
-           const char *skip, const char *stream, uint64_t from, uint64_t to)
+known_find(struct known *k, const char *dir, const char *sink, const char *skip,
+           const char *stream, uint64_t from, uint64_t to)
 {
 	struct sought s = {.stream = stream, .from = from, .to = to};
 	char path[PATH_MAX];

@@ -122,28 +122,27 @@ start_drain(struct session *s)
 
 /*
  * deliver's step: a batch of many bad events takes long, so a stop counts
- * here, too, and batchd hears how things are.  Where the store has no
- * position batchd's cursor is all there is: it follows piece by piece, or a
- * crash would send the pieces that are stored again, cut otherwise.
+ * here, too, and batchd hears how things are.  A stable sink goes by batchd's
+ * cursor: that follows piece by piece, or a crash would send again what is
+ * stored, to be cut otherwise.
  */
 static int
 on_step(void *arg, uint64_t next, uint64_t position)
 {
 	struct session *s = arg;
-	int rc = 0;
+	int rc = tell(s);
 
 	(void)position;
-	if (stop_asked() && s->drain_until_ms == 0)
+	if (rc == 0 && s->feed.limits.stable && next > s->parted) {
+		rc = feed_committed_part(&s->feed, next);
+		s->parted = next;
+	}
+	if (rc == 0 && stop_asked() && s->drain_until_ms == 0)
 		rc = start_drain(s);
 	if (rc == 0 && s->drain_until_ms != 0 &&
 	    clock_mono_ms() >= s->drain_until_ms)
 		rc = -EINTR;
-	if (rc == 0)
-		rc = tell(s);
-	if (rc < 0 || s->has_position || next <= s->parted)
-		return rc;
-	s->parted = next;
-	return feed_committed_part(&s->feed, next);
+	return rc;
 }
 
 /* Returns FEED_BATCH, FEED_EMPTY, -EINTR (drained long enough) or -errno. */
@@ -264,7 +263,6 @@ run_once(struct session *s)
 		rc = feed_subscribe(&s->feed, found, position);
 	if (rc < 0)
 		return rc;
-	s->has_position = found;
 	s->ready_ms = clock_mono_ms();
 	stats_well(&s->stats, STATS_IDLE);
 	if (found)

@@ -28,7 +28,7 @@ enum sink_result {
 	SINK_AWAY,   /* store down, slow or restarting: try again for ever */
 	SINK_SETUP,  /* store refuses for its set-up: the same, said plainly */
 	SINK_REJECT, /* the content of an event can never be stored */
-	SINK_FENCED, /* another writer has moved the position: stop */
+	SINK_FENCED, /* another writer has moved the position: start anew */
 };
 
 #define SINK_ERROR_TEXT 300
@@ -109,7 +109,7 @@ struct sink {
 	bool stable; /* wants the same batches again after a crash */
 	/*
 	 * Asking for the position shuts out whoever else writes to that stream
-	 * (Kafka's transactions): --retry-dead does not ask then, lest it
+	 * (Kafka's transactions): --retry-dead asks batchd instead, lest it
 	 * disturb the sink at work.
 	 */
 	bool position_fences;

@@ -35,11 +35,13 @@ on_letter(void *arg, const struct slice *stream, uint64_t offset)
 bool
 taken_is(const char *name, const char *sink)
 {
-	static const char mark[] = ".retry-";
-	size_t n = strlen(sink);
+	static const char mark[] = ".retry-", end[] = ".ndjson";
+	size_t n = strlen(sink), bytes = strlen(name);
 
 	return strncmp(name, sink, n) == 0 &&
-	       strncmp(name + n, mark, strlen(mark)) == 0;
+	       strncmp(name + n, mark, strlen(mark)) == 0 &&
+	       bytes > strlen(end) &&
+	       strcmp(name + bytes - strlen(end), end) == 0;
 }
 
 /* Add one file to the hash, or, with count, its letters. */
