@@ -8,9 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "leat/ask.h"
 #include "leat/json.h"
 #include "libbase/log.h"
+#include "libproto/ask.h"
 #include "libproto/frame.h"
 
 /* "1.2G": few digits, for people. */

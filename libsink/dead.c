@@ -54,8 +54,8 @@ dead_fini(struct dead *d)
 	d->dir = NULL;
 }
 
-static int
-sync_dir(const char *dir)
+int
+dead_sync_dir(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
@@ -210,7 +210,7 @@ open_locked(struct dead *d, bool create)
 		d->dev = st.st_dev;
 		d->ino = st.st_ino;
 	} while (!is_current(d));
-	rc = sync_dir(d->dir);
+	rc = dead_sync_dir(d->dir);
 	return rc < 0 ? rc : read_file(d);
 }
 
@@ -243,11 +243,13 @@ unlock(struct dead *d)
 int
 dead_refresh(struct dead *d)
 {
+	struct stat st;
 	int rc;
 
-	if (is_current(d))
+	if (is_current(d) && fstat(d->fd, &st) == 0 &&
+	    (uint64_t)st.st_size == d->bytes)
 		return 0;
-	rc = open_locked(d, false);
+	rc = lock_current(d, false);
 	unlock(d);
 	if (rc < 0)
 		close_file(d);
@@ -400,7 +402,7 @@ dead_take(struct dead *d, char *out, size_t size)
 	if (rc == 0 && rename(d->path, out) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = sync_dir(d->dir);
+		rc = dead_sync_dir(d->dir);
 	unlock(d);
 	close_file(d);
 	return rc;

@@ -28,6 +28,8 @@ struct work {
 		size_t end;
 		/* Whether a hint about this piece may be followed. */
 		bool hints;
+		/* A hint said that this one event is bad. */
+		bool accused;
 	} ends[ENDS_MAX];
 	size_t depth;
 };
@@ -56,6 +58,13 @@ deliver_close(struct deliver *d)
 	if (d->open)
 		d->sink->close(d->state);
 	d->open = false;
+}
+
+void
+deliver_fini(struct deliver *d)
+{
+	deliver_close(d);
+	known_fini(&d->known);
 }
 
 /* The store took something: whatever was wrong is over. */
@@ -128,11 +137,10 @@ set_limits(struct deliver *d)
 	d->away_limit.burst = d->back_limit.burst = 10;
 }
 
-int
-deliver_start(struct deliver *d, const char *stream, bool *found,
+static int
+find_position(struct deliver *d, const char *stream, bool *found,
               uint64_t *position)
 {
-	set_limits(d);
 	for (;;) {
 		struct sink_error error = {0};
 		enum sink_result result =
@@ -147,13 +155,37 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 	}
 }
 
+int
+deliver_start(struct deliver *d, const char *stream, bool *found,
+              uint64_t *position)
+{
+	set_limits(d);
+	d->has_looked = false;
+	return find_position(d, stream, found, position);
+}
+
 static void
 push(struct work *w, size_t end, bool hints)
 {
 	assert(w->depth < ENDS_MAX);
 	w->ends[w->depth].end = end;
 	w->ends[w->depth].hints = hints;
+	w->ends[w->depth].accused = false;
 	w->depth++;
+}
+
+/*
+ * The topmost piece is dealt with.  When a hint accused it and the store has
+ * taken it, hints are wrong: the rest is only halved.
+ */
+static void
+pop(struct work *w, bool taken)
+{
+	bool wrong = taken && w->ends[w->depth - 1].accused;
+
+	w->depth--;
+	if (wrong && w->depth > 0)
+		w->ends[w->depth - 1].hints = false;
 }
 
 static bool
@@ -170,14 +202,15 @@ next_piece(const struct work *w)
 	size_t count = w->whole->count;
 	size_t end = w->depth > 0 ? w->ends[w->depth - 1].end : count;
 
-	return (struct batch){.stream = w->whole->stream,
-	                      .position = w->position,
-	                      .offset = w->whole->offset + w->low,
-	                      .next_offset = end == count
-	                                         ? w->whole->next_offset
-	                                         : w->whole->offset + end,
-	                      .events = w->whole->events + w->low,
-	                      .count = end - w->low};
+	return (struct batch){
+	    .stream = w->whole->stream,
+	    .position = w->position,
+	    .offset = w->whole->offset + w->low,
+	    .next_offset =
+		end == count ? w->whole->next_offset : w->whole->offset + end,
+	    .events = w->whole->events + w->low,
+	    .count = end - w->low,
+	    .origins = w->whole->origins ? w->whole->origins + w->low : NULL};
 }
 
 static void
@@ -188,7 +221,7 @@ stored(struct deliver *d, struct work *w, const struct batch *piece)
 	w->low += piece->count;
 	w->position = piece->next_offset;
 	if (w->depth > 0)
-		w->depth--;
+		pop(w, true);
 }
 
 /*
@@ -205,6 +238,7 @@ split(struct work *w, size_t count, size_t bad_event)
 	if (hints && bad_event >= 1 && bad_event <= count) {
 		if (bad + 1 < w->low + count)
 			push(w, bad + 1, true);
+		w->ends[w->depth - 1].accused = true;
 		if (bad > w->low)
 			push(w, bad, false);
 	} else {
@@ -240,12 +274,9 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	unsigned suppressed;
 	int rc;
 
-	if (d->origin) {
-		const struct letter *origin =
-		    &d->origin[piece->offset - d->origin_offset];
-
-		letter.stream = origin->stream;
-		letter.offset = origin->offset;
+	if (piece->origins) {
+		letter.stream = piece->origins[0].stream;
+		letter.offset = piece->origins[0].offset;
 	}
 	while ((rc = dead_append(d->dead, &letter)) < 0) {
 		struct sink_error error = {0};
@@ -263,8 +294,63 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	recovered(d);
 	d->stats->dead_letters = d->dead->letters;
 	w->low++;
-	w->depth--;
+	pop(w, false);
 	return 0;
+}
+
+/*
+ * Find the events of the batch that have a letter: it was written, and then
+ * a crash came before the position had passed them.  To store one of them
+ * now would leave a letter that --retry-dead stores again.  After the first
+ * batch from a position no others can come up but those seen with it.
+ */
+static int
+look_for_letters(struct deliver *d, const struct batch *batch)
+{
+	int rc;
+
+	known_clear(&d->known);
+	/* Letters that are retried have their letters, of course. */
+	if (batch->origins || (d->has_looked && batch->offset > d->known.top))
+		return 0;
+	while ((rc = known_find(&d->known, d->dead->dir, d->sink->name, NULL,
+	                        batch->stream, batch->offset,
+	                        batch->offset + batch->count)) < 0) {
+		struct sink_error error = {0};
+
+		(void)snprintf(error.text, sizeof error.text,
+		               "cannot read the dead letters in %s: %s",
+		               d->dead->dir, strerror(-rc));
+		rc = back_off(d, SINK_SETUP, &error);
+		if (rc < 0)
+			return rc;
+	}
+	if (d->failures > 0)
+		recovered(d);
+	d->has_looked = true;
+	return 0;
+}
+
+/* Leave events that have a letter to it; the next piece ends before one. */
+static void
+pass_letters(struct deliver *d, struct work *w)
+{
+	uint64_t offset = w->whole->offset;
+	uint64_t next = known_next(&d->known, offset + w->low);
+	size_t low = w->low;
+
+	while (w->depth > 0 && next == offset + w->low) {
+		w->low++;
+		if (w->low == w->ends[w->depth - 1].end)
+			pop(w, false);
+		next = known_next(&d->known, offset + w->low);
+	}
+	if (w->low > low)
+		log_info("events have dead letters already: not stored "
+		         "offset=%" PRIu64 " events=%zu",
+		         offset + low, w->low - low);
+	if (w->depth > 0 && next < offset + w->ends[w->depth - 1].end)
+		push(w, next - offset, w->ends[w->depth - 1].hints);
 }
 
 static int
@@ -289,7 +375,7 @@ reconcile(struct deliver *d, struct work *w, const struct batch *piece,
 {
 	uint64_t position = 0;
 	bool found;
-	int rc = deliver_start(d, piece->stream, &found, &position);
+	int rc = find_position(d, piece->stream, &found, &position);
 
 	if (rc < 0)
 		return rc;
@@ -328,13 +414,18 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	int rc = 0;
 
 	d->stats->state = STATS_WRITING;
+	rc = look_for_letters(d, batch);
 	if (batch->count > 0)
 		push(&w, batch->count, true);
-	while (rc == 0 && !done(&w)) {
-		struct batch piece = next_piece(&w);
+	while (rc == 0) {
 		struct sink_error error = {0};
 		enum sink_result result;
+		struct batch piece;
 
+		pass_letters(d, &w);
+		if (done(&w))
+			break;
+		piece = next_piece(&w);
 		assert(d->open);
 		result = d->sink->write(d->state, &piece, &error);
 		switch (result) {
@@ -350,6 +441,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 			rc = interrupted(d, &w, &piece, result, &error);
 			break;
 		}
+		if (rc == 0 && d->step && !done(&w))
+			rc = d->step(d->arg, batch->offset + w.low, w.position);
 	}
 	if (rc == 0)
 		d->stats->batches++;

@@ -11,6 +11,7 @@
 #include "libbase/base.h"
 #include "libbase/log.h"
 #include "libsink/dead.h"
+#include "libsink/known.h"
 #include "libsink/sink.h"
 #include "libsink/stats.h"
 
@@ -27,16 +28,19 @@ struct deliver {
 	 * that.
 	 */
 	int (*wait)(void *arg, uint64_t ms);
-	void *arg;
 	/*
-	 * Where the events come from when that is not the batch's stream:
-	 * origin[i] for the event at offset origin_offset + i.  Or NULL.
+	 * In the midst of a batch that is split: all events below `next` are
+	 * stored or set aside, and the store's position is `position`.  May
+	 * be NULL.  Returns as wait.
 	 */
-	const struct letter *origin;
-	uint64_t origin_offset;
+	int (*step)(void *arg, uint64_t next, uint64_t position);
+	void *arg;
 
 	/* Owned by deliver. */
 	bool open;
+	/* Events of the batch with a letter; once looked for, see there. */
+	struct known known;
+	bool has_looked;
 	unsigned failures; /* in a row */
 	uint64_t away_since_ms;
 	struct log_limit aside_limit, away_limit, back_limit;
@@ -51,15 +55,19 @@ MUST_USE int deliver_start(struct deliver *d, const char *stream, bool *found,
 
 /*
  * Store every event of the batch or set it aside, and move the position to
- * next_offset.  Returns 0; -ESTALE when the store's position is none that
- * this batch can have led to, so that another writer must be at work or the
- * store has gone back: start again from its position; or what wait gave up
- * with.
+ * next_offset.  An event that has a dead letter from before (a crash came
+ * before the position had passed it) is left to its letter.  Returns 0; -ESTALE
+ * when the store's position is none that this batch can have led to, so that
+ * another writer must be at work or the store has gone back: start again from
+ * its position; or what wait gave up with.
  */
 MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch);
 
 /* Close the store.  May be called twice. */
 void deliver_close(struct deliver *d);
+
+/* Let go of everything. */
+void deliver_fini(struct deliver *d);
 
 /* The n-th wait in a row (from 1): min doubling to max, less up to a half. */
 uint64_t deliver_delay_ms(const struct sink_common *common, unsigned n);

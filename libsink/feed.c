@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libsink/sink.h"
+
 /* A batch header at its widest: array, type, stream, offset, count, last. */
 #define BATCH_HEADER_MAX 32
 #define FIRST_EVENTS 1024
@@ -15,14 +17,23 @@
 int
 feed_init(struct feed *f, const char *name, const struct feed_limits *limits)
 {
-	*f = (struct feed){.chan = {.fd = -1}, .name = name, .limits = *limits};
+	uint64_t bytes = limits->bytes;
+
+	*f = (struct feed){.chan = {.fd = -1},
+	                   .name = name,
+	                   .limits = *limits,
+	                   .events_max = limits->events};
+	if (limits->stable) {
+		/* A batch comes again as it was under other settings. */
+		bytes = SINK_BATCH_BYTES_MAX;
+		f->events_max = SINK_BATCH_EVENTS_MAX;
+	}
 	/*
 	 * Events stay where they are received, each frame behind its header;
 	 * there may be a frame for each event.  Memory that is not touched
 	 * costs nothing.
 	 */
-	f->bytes_cap =
-	    limits->bytes + limits->events * BATCH_HEADER_MAX + FRAME_MAX;
+	f->bytes_cap = bytes + f->events_max * BATCH_HEADER_MAX + FRAME_MAX;
 	f->bytes = malloc(f->bytes_cap);
 	return f->bytes ? 0 : -ENOMEM;
 }
@@ -101,15 +112,23 @@ feed_subscribe(struct feed *f, bool has_position, uint64_t position)
 }
 
 int
-feed_committed(struct feed *f, uint64_t next_offset)
+feed_committed_part(struct feed *f, uint64_t next_offset)
 {
 	struct frame committed = {.type = FRAME_COMMITTED,
 	                          .committed = {.next_offset = next_offset}};
 
 	assert(f->whole);
+	return send_frame(f, &committed);
+}
+
+int
+feed_committed(struct feed *f, uint64_t next_offset)
+{
+	int rc = feed_committed_part(f, next_offset);
+
 	drop_batch(f);
 	f->wanted = next_offset;
-	return send_frame(f, &committed);
+	return rc;
 }
 
 int
@@ -168,7 +187,7 @@ on_events(struct feed *f, const struct frame *frame)
 	size_t count = frame->batch.count;
 	int rc;
 
-	if (count > f->limits.events - f->count)
+	if (count > f->events_max - f->count)
 		return -EPROTO; /* more than was asked for */
 	rc = grow_events(f, f->count + count);
 	for (size_t i = 0; rc == 0 && i < count; i++)

@@ -39,6 +39,7 @@ struct feed {
 	struct chan chan;
 	const char *name;
 	struct feed_limits limits;
+	uint64_t events_max; /* of one batch: limits.events, more if stable */
 
 	/* From welcome. */
 	bool welcomed;
@@ -46,7 +47,7 @@ struct feed {
 
 	/* The batch: valid from FEED_BATCH until feed_committed. */
 	uint64_t offset;      /* of its first event */
-	struct event *events; /* owned; grows up to limits.events */
+	struct event *events; /* owned; grows up to events_max */
 	size_t count;
 	size_t body_bytes;
 	bool whole;
@@ -63,8 +64,9 @@ struct feed {
 };
 
 /*
- * Allocate for batches within limits; name is the sink's and is kept, not
- * copied.  Returns 0 or -ENOMEM.
+ * Allocate for batches within limits, or, for a stable sink, of any size that
+ * limits can have had when the batch was cut; name is the sink's and is kept,
+ * not copied.  Returns 0 or -ENOMEM.
  */
 MUST_USE int feed_init(struct feed *f, const char *name,
                        const struct feed_limits *limits);
@@ -82,6 +84,9 @@ MUST_USE int feed_subscribe(struct feed *f, bool has_position,
  * when batchd is gone; -EREMOTEIO when batchd refuses, see error_*.
  */
 MUST_USE int feed_step(struct feed *f);
+
+/* The batch's events below next_offset are dealt with; it stays in hand. */
+MUST_USE int feed_committed_part(struct feed *f, uint64_t next_offset);
 
 /* Let go of the batch and ask for the next one. */
 MUST_USE int feed_committed(struct feed *f, uint64_t next_offset);

@@ -16,14 +16,21 @@
 
 #include "libbase/clock.h"
 #include "libbase/log.h"
+#include "libsink/place.h"
+#include "libsink/settled.h"
 #include "libsink/stop.h"
+#include "libsink/taken.h"
 
 struct retry {
 	struct deliver *d;
 	char path[PATH_MAX]; /* of the file at work */
 	int fd;
 	char stream[sizeof "dead-" + 16]; /* its name in the store */
-	uint64_t line;    /* lines from the start that are dealt with */
+	uint64_t line;     /* lines from the start that are dealt with */
+	uint64_t position; /* of the store: behind them, or before */
+	struct place place;
+	struct known known;
+	bool begun;       /* with the first letter to be delivered */
 	uint64_t retried; /* letters, in all files */
 	uint64_t kept;
 
@@ -31,14 +38,16 @@ struct retry {
 	char *bytes;
 	size_t cap, used;
 	struct letter *letters; /* of these lines, batch_events at most */
-	struct event *events;
+	struct event *events;   /* and where they came from */
+	struct origin *origins;
 	size_t count;
 	size_t taken; /* bytes of the lines in letters */
 
-	/* The store's position in the stream of the last letter looked at. */
+	/* Where the sink is in the stream of the last letter looked at. */
 	char origin[64];
-	bool origin_found;
 	uint64_t origin_position;
+	struct settled settled;
+	bool has_asked;
 };
 
 /* deliver's wait: an operator waits for us, so not for ever. */
@@ -53,6 +62,19 @@ on_wait(void *arg, uint64_t ms)
 		return -ETIMEDOUT;
 	rc = stop_wait(-1, 0, (int)ms);
 	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+/*
+ * deliver's step: no piece is written again, whatever comes; and a stop need
+ * not wait for the end of a batch.
+ */
+static int
+on_step(void *arg, uint64_t next, uint64_t position)
+{
+	struct retry *r = arg;
+	int rc = place_save(&r->place, next, position);
+
+	return rc == 0 && stop_asked() ? -EINTR : rc;
 }
 
 /* Read on until the buffer is full or the file ends.  Returns 0 or -errno. */
@@ -101,6 +123,8 @@ parse(struct retry *r, uint64_t first_line)
 			          at + 1, log_quote(why));
 			return -EBADMSG;
 		}
+		r->origins[r->count] =
+		    (struct origin){letter->stream, letter->offset};
 		r->events[r->count++] = letter->event;
 		r->taken = (size_t)(end + 1 - r->bytes);
 	}
@@ -146,17 +170,40 @@ check_file(struct retry *r)
 }
 
 /*
- * Whether the sink has moved past the letter's event.  If not, the sink will
- * meet the event once more, and storing it here would store it twice.
+ * Where the sink is in `stream`: what the store says or, where that has no
+ * position, batchd, whose cursor the sink then goes by.
+ */
+static int
+find_origin(struct retry *r, const char *stream)
+{
+	bool found = false;
+	int rc = 0;
+
+	if (!r->d->sink->position_fences)
+		rc = deliver_start(r->d, stream, &found, &r->origin_position);
+	if (rc == 0 && !found && !r->has_asked) {
+		rc = settled_ask(&r->settled, r->d->common->socket,
+		                 r->d->sink->name);
+		r->has_asked = rc == 0;
+	}
+	if (rc == 0 && !found) {
+		/* From another log than batchd's nothing comes again. */
+		r->origin_position = strcmp(r->settled.stream, stream) == 0
+		                         ? r->settled.committed
+		                         : UINT64_MAX;
+	}
+	return rc;
+}
+
+/*
+ * Whether the sink has moved past the letter's event.  If not, the sink
+ * still looks for its letter, and passes over the event only when it is there.
  */
 static int
 is_settled(struct retry *r, const struct letter *letter, bool *settled)
 {
 	const struct slice *stream = &letter->stream;
 
-	*settled = true;
-	if (r->d->sink->position_fences)
-		return 0;
 	if (strlen(r->origin) != stream->bytes ||
 	    memcmp(r->origin, stream->data, stream->bytes) != 0) {
 		char name[sizeof r->origin];
@@ -164,14 +211,32 @@ is_settled(struct retry *r, const struct letter *letter, bool *settled)
 
 		(void)snprintf(name, sizeof name, "%.*s", (int)stream->bytes,
 		               stream->data);
-		rc = deliver_start(r->d, name, &r->origin_found,
-		                   &r->origin_position);
+		rc = find_origin(r, name);
 		if (rc < 0)
 			return rc;
 		memcpy(r->origin, name, sizeof name);
 	}
-	*settled = !r->origin_found || letter->offset < r->origin_position;
+	*settled = letter->offset < r->origin_position;
 	return 0;
+}
+
+/* Put letters from..to back as they are. */
+static int
+keep_some(struct retry *r, size_t from, size_t to)
+{
+	int rc = 0;
+
+	for (size_t i = from; rc == 0 && i < to; i++) {
+		rc = dead_append(r->d->dead, &r->letters[i]);
+		if (rc == 0)
+			rc = place_save(&r->place, r->line + (i - from) + 1,
+			                r->position);
+	}
+	if (rc < 0)
+		log_error("cannot write the dead letters path=%s err=%s",
+		          log_quote(r->d->dead->path),
+		          log_quote(strerror(-rc)));
+	return rc;
 }
 
 /* Deliver letters from..to; with `keep`, put them back as they are. */
@@ -179,41 +244,59 @@ static int
 deliver_some(struct retry *r, size_t from, size_t to, bool keep)
 {
 	struct batch batch = {.stream = r->stream,
-	                      .position = r->line,
+	                      .position = r->position,
 	                      .offset = r->line,
 	                      .next_offset = r->line + (to - from),
 	                      .events = r->events + from,
+	                      .origins = r->origins + from,
 	                      .count = keep ? 0 : to - from};
 	uint64_t stored = r->d->stats->events;
 	int rc = 0;
 
 	if (from == to)
 		return 0;
-	for (size_t i = from; keep && rc == 0 && i < to; i++)
-		rc = dead_append(r->d->dead, &r->letters[i]);
-	if (rc < 0) {
-		log_error("cannot write the dead letters path=%s err=%s",
-		          log_quote(r->d->dead->path),
-		          log_quote(strerror(-rc)));
-		return rc;
-	}
-	r->d->origin = r->letters + from;
-	r->d->origin_offset = r->line;
-	rc = deliver_batch(r->d, &batch);
+	if (keep)
+		rc = keep_some(r, from, to);
+	if (rc == 0)
+		rc = deliver_batch(r->d, &batch);
 	if (rc < 0)
 		return rc;
-	r->line += to - from;
+	r->line = r->position = batch.next_offset;
 	r->retried += to - from;
 	r->kept += to - from - (r->d->stats->events - stored);
-	return 0;
+	return place_save(&r->place, r->line, r->position);
+}
+
+/*
+ * An earlier run may have ended when it had set the letter aside again and
+ * not yet noted that: then there is another of it, to be retried in its place.
+ */
+static int
+begin(struct retry *r, size_t *from)
+{
+	const struct letter *letter = &r->letters[*from];
+	const struct dead *dead = r->d->dead;
+	char stream[sizeof r->origin];
+	int rc;
+
+	r->begun = true;
+	(void)snprintf(stream, sizeof stream, "%.*s", (int)letter->stream.bytes,
+	               letter->stream.data);
+	rc = known_find(&r->known, dead->dir, r->d->sink->name, r->path, stream,
+	                letter->offset, letter->offset + 1);
+	if (rc < 0 || r->known.count == 0)
+		return rc;
+	(*from)++;
+	r->line++;
+	return place_save(&r->place, r->line, r->position);
 }
 
 static int
 deliver_letters(struct retry *r, size_t from)
 {
 	bool run_settled = true, settled = true;
+	int rc = r->begun ? 0 : begin(r, &from);
 	size_t start = from;
-	int rc = 0;
 
 	for (size_t i = from; rc == 0 && i < r->count; i++) {
 		rc = is_settled(r, &r->letters[i], &settled);
@@ -234,7 +317,17 @@ deliver_file(struct retry *r)
 	int rc;
 
 	rc = deliver_start(r->d, r->stream, &found, &position);
-	r->line = found ? position : 0;
+	if (rc == 0)
+		rc = place_open(&r->place, r->d->dead->dir, r->path);
+	/*
+	 * The store's word counts, but of what was set aside again behind its
+	 * position it knows nothing.
+	 */
+	r->line = r->place.found ? r->place.line : 0;
+	if (found && (!r->place.found || r->place.position != position))
+		r->line = position;
+	r->position = found ? position : r->line;
+	r->begun = false;
 	while (rc == 0) {
 		uint64_t skip;
 
@@ -271,8 +364,13 @@ work_off(struct retry *r)
 		rc = check_file(r);
 	if (rc == 0)
 		rc = deliver_file(r);
+	place_close(&r->place);
 	if (rc == 0 && unlink(r->path) < 0)
 		rc = -errno;
+	if (rc == 0)
+		rc = dead_sync_dir(r->d->dead->dir);
+	if (rc == 0)
+		rc = place_remove(r->path);
 	(void)close(r->fd); /* read only */
 	return rc;
 }
@@ -281,9 +379,6 @@ work_off(struct retry *r)
 static int
 find_file(struct retry *r)
 {
-	const char *slash = strrchr(r->d->dead->path, '/') + 1;
-	size_t stem = strlen(slash) - strlen(".ndjson");
-	static const char mark[] = ".retry-";
 	char best[NAME_MAX + 1] = "";
 	struct dirent *e;
 	DIR *dir = opendir(r->d->dead->dir);
@@ -291,8 +386,7 @@ find_file(struct retry *r)
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	while ((e = readdir(dir))) {
-		if (strncmp(e->d_name, slash, stem) != 0 ||
-		    strncmp(e->d_name + stem, mark, strlen(mark)) != 0)
+		if (!taken_is(e->d_name, r->d->sink->name))
 			continue;
 		if (!best[0] || strcmp(e->d_name, best) < 0)
 			(void)snprintf(best, sizeof best, "%s", e->d_name);
@@ -327,7 +421,8 @@ allocate(struct retry *r)
 	r->bytes = malloc(r->cap);
 	r->letters = calloc(most, sizeof *r->letters);
 	r->events = calloc(most, sizeof *r->events);
-	return r->bytes && r->letters && r->events ? 0 : -ENOMEM;
+	r->origins = calloc(most, sizeof *r->origins);
+	return r->bytes && r->letters && r->events && r->origins ? 0 : -ENOMEM;
 }
 
 static const char *
@@ -342,6 +437,13 @@ reason(int rc)
 		return "another --retry-dead has moved the position";
 	case -EINTR:
 		return "stopped: run it again to go on, nothing is lost";
+	case -ENOTCONN:
+		return "the store has no position, so batchd must say which "
+		       "letters the sink is past: start batchd, run it again, "
+		       "nothing is lost";
+	case -ENXIO:
+		return "batchd does not know this sink: add its name to "
+		       "[batchd] sinks, restart batchd, run it again";
 	case -EBADMSG:
 		return "a line is damaged, see above";
 	default:
@@ -352,10 +454,11 @@ reason(int rc)
 int
 retry_dead(struct deliver *d)
 {
-	struct retry r = {.d = d, .fd = -1};
+	struct retry r = {.d = d, .fd = -1, .place = {.fd = -1}};
 	int rc = allocate(&r);
 
 	d->wait = on_wait;
+	d->step = on_step;
 	d->arg = &r;
 	if (rc == 0)
 		rc = work_off_all(&r);
@@ -367,9 +470,11 @@ retry_dead(struct deliver *d)
 	free(r.bytes);
 	free(r.letters);
 	free(r.events);
+	free(r.origins);
+	known_fini(&r.known);
 	deliver_close(d);
 	d->wait = NULL;
+	d->step = NULL;
 	d->arg = NULL;
-	d->origin = NULL;
 	return rc < 0 || r.kept > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -15,6 +15,8 @@
  * The letters are renamed away first, and their place in that file is the
  * position of a stream of its own in the store, so that a crash at any
  * moment, and a run after it, store each once where the store has positions.
+ * Where it has none, or has forgotten it, the place that is kept beside the
+ * file counts (place.h): then the piece in flight may be written again.
  */
 MUST_USE int retry_dead(struct deliver *d);
 

@@ -120,6 +120,31 @@ start_drain(struct session *s)
 	return feed_flush(&s->feed);
 }
 
+/*
+ * deliver's step: a batch of many bad events takes long, so a stop counts
+ * here, too, and batchd hears how things are.  A stable sink goes by batchd's
+ * cursor: that follows piece by piece, or a crash would send again what is
+ * stored, to be cut otherwise.
+ */
+static int
+on_step(void *arg, uint64_t next, uint64_t position)
+{
+	struct session *s = arg;
+	int rc = tell(s);
+
+	(void)position;
+	if (rc == 0 && s->feed.limits.stable && next > s->parted) {
+		rc = feed_committed_part(&s->feed, next);
+		s->parted = next;
+	}
+	if (rc == 0 && stop_asked() && s->drain_until_ms == 0)
+		rc = start_drain(s);
+	if (rc == 0 && s->drain_until_ms != 0 &&
+	    clock_mono_ms() >= s->drain_until_ms)
+		rc = -EINTR;
+	return rc;
+}
+
 /* Returns FEED_BATCH, FEED_EMPTY, -EINTR (drained long enough) or -errno. */
 static int
 next_batch(struct session *s)
@@ -153,8 +178,10 @@ store(struct session *s, const char *stream, bool *known, uint64_t *position)
 	                      .next_offset = f->offset + f->count,
 	                      .events = f->events,
 	                      .count = f->count};
-	int rc = deliver_batch(&s->deliver, &batch);
+	int rc;
 
+	s->parted = f->offset;
+	rc = deliver_batch(&s->deliver, &batch);
 	if (rc < 0)
 		return rc;
 	s->stats.state = STATS_IDLE;
@@ -286,6 +313,13 @@ say_why(struct session *s, int why, uint64_t ms)
 		log_warn("starting again from the store's position "
 		         "retry_in_ms=%" PRIu64,
 		         ms);
+	else if (why == -EPROTO || why == -EMSGSIZE || why == -EBADMSG)
+		log_error("batchd sent what this sink does not expect: run "
+		          "both from one version and restart them; if it "
+		          "stays, report it as a fault of leat socket=%s "
+		          "err=%s retry_in_ms=%" PRIu64,
+		          s->settings->common.socket, log_quote(strerror(-why)),
+		          ms);
 	else if (log_allow(&s->away_limit, NULL))
 		log_warn("batchd away socket=%s err=%s",
 		         s->settings->common.socket,
@@ -375,6 +409,7 @@ session_init(struct session *s, struct sink_conf *settings)
 	                .dead = &s->dead,
 	                .stats = &s->stats,
 	                .wait = on_wait,
+	                .step = on_step,
 	                .arg = s},
 	};
 	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);
@@ -390,7 +425,7 @@ session_init(struct session *s, struct sink_conf *settings)
 void
 session_fini(struct session *s)
 {
-	deliver_close(&s->deliver);
+	deliver_fini(&s->deliver);
 	free(s->deliver.state);
 	s->deliver.state = NULL;
 	dead_fini(&s->dead);

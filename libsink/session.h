@@ -22,6 +22,7 @@ struct session {
 	uint64_t told_ms;
 	uint64_t drain_until_ms; /* 0: not draining */
 	uint64_t ready_ms;       /* 0: not yet in this session */
+	uint64_t parted;         /* of the batch, dealt with below it */
 	unsigned failures;       /* sessions in a row that came to nothing */
 	struct log_limit away_limit, letters_limit;
 };

@@ -28,10 +28,17 @@ enum sink_result {
 	SINK_AWAY,   /* store down, slow or restarting: try again for ever */
 	SINK_SETUP,  /* store refuses for its set-up: the same, said plainly */
 	SINK_REJECT, /* the content of an event can never be stored */
-	SINK_FENCED, /* another writer has moved the position: stop */
+	SINK_FENCED, /* another writer has moved the position: start anew */
 };
 
 #define SINK_ERROR_TEXT 300
+
+/*
+ * The largest batch of any settings.  A stable sink may get one that was cut
+ * before batch_events or batch_bytes were lowered: it comes again as it was.
+ */
+#define SINK_BATCH_EVENTS_MAX 1000000
+#define SINK_BATCH_BYTES_MAX (16 * MIB)
 
 /* Why a call did not end in SINK_DONE; zeroed by the runtime before. */
 struct sink_error {
@@ -42,6 +49,12 @@ struct sink_error {
 	 * 0.  A hint where to split; it is never trusted for setting aside.
 	 */
 	size_t bad_event;
+};
+
+/* Where an event stands in a log. */
+struct origin {
+	struct slice stream; /* the log's UUID as text */
+	uint64_t offset;
 };
 
 /*
@@ -57,6 +70,12 @@ struct batch {
 	uint64_t next_offset;
 	const struct event *events; /* valid until the call returns */
 	size_t count;
+	/*
+	 * NULL: event i has offset + i in stream.  Else dead letters are
+	 * retried, under a name of their own, and event i came from
+	 * origins[i].
+	 */
+	const struct origin *origins;
 };
 
 /* Settings that every sink has, from [leat] and its own section. */
@@ -90,7 +109,7 @@ struct sink {
 	bool stable; /* wants the same batches again after a crash */
 	/*
 	 * Asking for the position shuts out whoever else writes to that stream
-	 * (Kafka's transactions): --retry-dead does not ask then, lest it
+	 * (Kafka's transactions): --retry-dead asks batchd instead, lest it
 	 * disturb the sink at work.
 	 */
 	bool position_fences;

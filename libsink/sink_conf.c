@@ -18,12 +18,12 @@ static const struct conf_key leat_keys[] = {
 
 /* The first two get the sink's defaults. */
 static const struct conf_key common_keys[] = {
-    {"batch_events", CONF_INT, AT(batch_events), NULL, 1, 1000000, NULL,
-     "Most events in one batch."},
+    {"batch_events", CONF_INT, AT(batch_events), NULL, 1, SINK_BATCH_EVENTS_MAX,
+     NULL, "Most events in one batch."},
     {"batch_wait_ms", CONF_INT, AT(batch_wait_ms), NULL, 0, 60000, NULL,
      "A batch is sent when its first event is this old, full or not."},
-    {"batch_bytes", CONF_SIZE, AT(batch_bytes), "16M", FRAME_BODY_MAX, 16 << 20,
-     NULL, "Most bytes in one batch."},
+    {"batch_bytes", CONF_SIZE, AT(batch_bytes), "16M", FRAME_BODY_MAX,
+     SINK_BATCH_BYTES_MAX, NULL, "Most bytes in one batch."},
     {"timeout_ms", CONF_INT, AT(timeout_ms), "30000", 1000, 600000, NULL,
      "How long one operation on the store may take."},
     {"retry_min_ms", CONF_INT, AT(retry_min_ms), "100", 1, 60000, NULL,

@@ -6,6 +6,7 @@
 #ifndef LIBSINK_TAKEN_H
 #define LIBSINK_TAKEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libbase/base.h"
@@ -15,6 +16,9 @@ struct taken {
 	uint64_t own;     /* of these, those of the stream asked for */
 	uint64_t seen;    /* hash of names, sizes and times when counted */
 };
+
+/* Whether `name` is one of the sink's files of taken letters. */
+MUST_USE bool taken_is(const char *name, const char *sink);
 
 /*
  * Bring t in line with the files now; they are read only when they are not

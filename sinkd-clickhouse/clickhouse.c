@@ -191,8 +191,8 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 	/* Rows can be wider than events were; a batch that does not fit is
 	 * split (I12). */
 	buf_init(&c->sql, SQL_MAX);
-	buf_init(&c->rows, 2 * (size_t)common->batch_bytes + MIB);
-	buf_init(&c->packed, 2 * (size_t)common->batch_bytes + 2 * MIB);
+	buf_init(&c->rows, 2 * SINK_BATCH_BYTES_MAX + MIB);
+	buf_init(&c->packed, 2 * SINK_BATCH_BYTES_MAX + 2 * MIB);
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
 	c->link.timeout_ms = common->timeout_ms;

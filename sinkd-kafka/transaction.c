@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libproto/frame.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/fault.h"
 #include "sinkd-kafka/message.h"
@@ -54,8 +55,12 @@ produce_one(struct kafka *k, const struct batch *batch, size_t i)
 {
 	const struct event *event = &batch->events[i];
 	struct slice key = key_of(k, event);
+	struct origin from =
+	    batch->origins
+		? batch->origins[i]
+		: (struct origin){slice_of(batch->stream), batch->offset + i};
 	char offset[24];
-	int n = snprintf(offset, sizeof offset, "%" PRIu64, batch->offset + i);
+	int n = snprintf(offset, sizeof offset, "%" PRIu64, from.offset);
 	rd_kafka_resp_err_t err;
 	rd_kafka_error_t *e;
 	rd_kafka_vu_t v[] = {
@@ -68,8 +73,8 @@ produce_one(struct kafka *k, const struct batch *batch, size_t i)
 	    {.vtype = RD_KAFKA_VTYPE_TIMESTAMP,
 	     .u.i64 = event->created_at_us / 1000},
 	    {.vtype = RD_KAFKA_VTYPE_HEADER,
-	     .u.header = {HEADER_STREAM, batch->stream,
-	                  (ssize_t)strlen(batch->stream)}},
+	     .u.header = {HEADER_STREAM, from.stream.data,
+	                  (ssize_t)from.stream.bytes}},
 	    {.vtype = RD_KAFKA_VTYPE_HEADER,
 	     .u.header = {HEADER_OFFSET, offset, n}},
 	    {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(i + 1)},

@@ -447,6 +447,39 @@ def test_a_kill_in_the_middle_of_setting_aside():
         assert [d["offset"] for d in leat.dead_letters("clickhouse")] == bad
 
 
+def test_a_verdict_that_changes_after_a_kill_in_mid_batch():
+    """What is stored or set aside of a batch is not written once more."""
+    columns = ("id UUID, type String, user_id String, payload String, "
+               "created_at Int64, received_at Int64")
+    with stack(table_of(columns, is_current()), batch_events=2000) \
+            as (ch, leat):
+        events = small("v", 2000)
+        for i in range(1500, 2000):
+            events[i]["id"] = f"bad {i}"
+        sink = leat.sink["clickhouse"]
+        sink.kill()
+        for i in range(0, 2000, 500):
+            leat.accept(events[i:i + 500])
+        sink.start()
+        wait_until(lambda: leat.dead_letters_text("clickhouse").count(
+            "\n") >= 50, "50 dead letters", pause_s=0.001)
+        sink.kill()
+        assert len(ids(ch)) == 1500
+        # batchd's cursor has followed, though the batch has not ended.
+        wait_until(lambda: 1500 <= leat.sink_status("clickhouse")["committed"]
+                   < 2000, "the cursor is in mid-batch")
+        ch.query("ALTER TABLE events MODIFY COLUMN id String")
+        letters = len(leat.dead_letters("clickhouse"))
+        assert 50 <= letters < 500, letters
+        sink.start()
+        leat.caught_up()
+        assert len(leat.dead_letters("clickhouse")) == letters
+        assert len(ids(ch)) == 2000 - letters
+        done = leat.run("sinkd-clickhouse", "--retry-dead")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert sorted(ids(ch)) == sorted(e["id"] for e in events)
+
+
 def test_the_next_url_is_tried():
     """The first refuses; the second is used, and the same after a restart."""
     with clickhouse() as ch:

@@ -1,5 +1,6 @@
 """An event that the store refuses is set aside; the flow goes on."""
 import json
+import signal
 
 from events import event_id, small
 from leat import Leat, wait_until
@@ -116,6 +117,41 @@ def test_dead_letters_survive_kill():
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 2000 - len(bad)
         assert [d["offset"] for d in leat.dead_letters()] == bad
+
+
+def test_a_stop_in_a_flood_of_bad_events_then_a_mended_table():
+    """It stops in time; what has a letter is stored by --retry-dead alone."""
+    with Leat(table=UUID_TABLE,
+              settings={"sinkd-postgres": {"drain_ms": 500}}) as leat:
+        events = small("f", 10000)
+        for e in events:
+            e["id"] = "bad " + e["id"]
+        sink = leat.sink["postgres"]
+        sink.kill()
+        for i in range(0, 10000, 1000):
+            leat.accept(events[i:i + 1000])
+        sink.start()
+        # status shows it as it goes on.
+        wait_until(lambda: leat.sink_status()["stats"]["dead_letters"] >= 20,
+                   "20 dead letters", pause_s=0.001)
+        sink.signal(signal.SIGTERM)
+        assert sink.wait(8) == 0
+        letters = len(leat.dead_letters())
+        assert 20 <= letters < 10000, letters
+        leat.pg.query("alter table events alter column id type text")
+        # The sink has not moved past them: --retry-dead leaves them.
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert leat.pg.number("select count(*) from events") == 0
+        sink.start()
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == \
+            10000 - letters
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert leat.dead_letters() == []
+        assert leat.pg.number("select count(*) from events") == 10000
+        assert leat.pg.number("select count(distinct id) from events") == 10000
 
 
 def test_a_senders_own_retries_with_dedup_by_id():

@@ -279,6 +279,22 @@ START_TEST(another_writer_of_the_file_is_seen)
 }
 END_TEST
 
+/* As --retry-dead puts letters back beside a sink at work. */
+START_TEST(what_another_process_adds_is_counted)
+{
+	struct letter l = letter_of(STREAM, 9);
+	struct dead other;
+
+	append(5);
+	ck_assert_int_eq(dead_init(&other, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dead_append(&other, &l), 0);
+	dead_fini(&other);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, 2);
+	ck_assert_uint_eq(dead.own, 2);
+}
+END_TEST
+
 START_TEST(a_full_file_takes_no_more_and_loses_nothing)
 {
 	struct letter l = letter_of(STREAM, 2);
@@ -343,6 +359,7 @@ main(void)
 	tcase_add_test(tc, the_same_event_is_set_aside_once);
 	tcase_add_test(tc, a_torn_last_line_is_cut_wherever_it_was_torn);
 	tcase_add_test(tc, another_writer_of_the_file_is_seen);
+	tcase_add_test(tc, what_another_process_adds_is_counted);
 	tcase_add_test(tc, a_full_file_takes_no_more_and_loses_nothing);
 	tcase_add_test(tc, taken_letters_make_room_for_new_ones);
 	tcase_add_test(tc, a_missing_folder_is_made);

@@ -4,21 +4,25 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libbase/log.h"
+#include "libproto/frame.h"
 #include "libsink/deliver.h"
 
-#define EVENTS_MAX 1000
+#define EVENTS_MAX 10000
 #define STREAM "11111111-2222-3333-4444-555555555555"
 
 /* A store in memory that remembers a position, as PostgreSQL does. */
 struct fake {
 	bool stored[EVENTS_MAX];
 	bool bad[EVENTS_MAX];
+	bool takes_bad; /* it was mended: but for these */
+	bool not_taken[EVENTS_MAX];
 	bool has_position;
 	uint64_t position;
 	bool remembers; /* else position() finds nothing, as in ClickHouse */
@@ -26,7 +30,9 @@ struct fake {
 	unsigned away_before; /* writes that fail before they store */
 	unsigned away_after;  /* writes that store, and then fail */
 	unsigned open_fails;
-	bool honest_hints, lying_hints;
+	bool away_at_end; /* when the position alone is to be moved */
+	bool honest_hints, lying_hints; /* lying: always the last event, */
+	bool first_hints;               /* or always the first */
 	/* What happened. */
 	unsigned writes, opens, closes, twice, skipped;
 };
@@ -39,6 +45,8 @@ static struct sink_common common;
 static struct event events[EVENTS_MAX];
 static char dir[64];
 static unsigned waits, waits_allowed;
+static unsigned steps, steps_allowed;
+static uint64_t stepped; /* next of the last step */
 
 static enum sink_result
 on_open(void *state, const struct sink_common *c, const void *conf,
@@ -72,7 +80,9 @@ static size_t
 first_bad(const struct batch *b)
 {
 	for (size_t i = 0; i < b->count; i++) {
-		if (fake.bad[b->offset + i])
+		size_t at = b->offset + i;
+
+		if (fake.takes_bad ? fake.not_taken[at] : fake.bad[at])
 			return i;
 	}
 	return b->count;
@@ -100,6 +110,8 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	ck_assert_ptr_eq(b->events, events + b->offset);
 	if (fake.has_position && fake.position != b->position)
 		return SINK_FENCED;
+	if (fake.away_at_end && b->count == 0)
+		return SINK_AWAY;
 	if (fake.away_before > 0) {
 		fake.away_before--;
 		return SINK_AWAY;
@@ -109,6 +121,8 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 			error->bad_event = bad + 1;
 		if (fake.lying_hints)
 			error->bad_event = b->count;
+		if (fake.first_hints)
+			error->bad_event = 1;
 		(void)snprintf(error->code, sizeof error->code, "22P02");
 		(void)snprintf(error->text, sizeof error->text, "no good");
 		return SINK_REJECT;
@@ -136,6 +150,18 @@ on_wait(void *arg, uint64_t ms)
 	return waits++ < waits_allowed ? 0 : -EINTR;
 }
 
+static int
+on_step(void *arg, uint64_t next, uint64_t position)
+{
+	(void)arg;
+	ck_assert_uint_ge(next, stepped);
+	ck_assert_uint_le(position, next);
+	if (fake.has_position)
+		ck_assert_uint_eq(position, fake.position);
+	stepped = next;
+	return steps++ < steps_allowed ? 0 : -EINTR;
+}
+
 static const struct sink fake_sink = {
     .name = "fake",
     .open = on_open,
@@ -151,8 +177,10 @@ setup(void)
 	fake = (struct fake){.remembers = true};
 	stats = (struct stats){0};
 	common = (struct sink_common){.retry_min_ms = 1, .retry_max_ms = 10};
-	waits = 0;
+	waits = steps = 0;
 	waits_allowed = 100;
+	steps_allowed = UINT_MAX;
+	stepped = 0;
 	(void)snprintf(dir, sizeof dir, "/tmp/leat-deliver-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
@@ -163,13 +191,14 @@ setup(void)
 	                     .common = &common,
 	                     .dead = &dead,
 	                     .stats = &stats,
-	                     .wait = on_wait};
+	                     .wait = on_wait,
+	                     .step = on_step};
 }
 
 static void
 teardown(void)
 {
-	deliver_close(&d);
+	deliver_fini(&d);
 	ck_assert_uint_eq(fake.opens, fake.closes);
 	(void)unlink(dead.path);
 	dead_fini(&dead);
@@ -268,6 +297,16 @@ START_TEST(a_lying_hint_costs_no_more_than_halving_does)
 	fake.bad[0] = true;
 	ck_assert_int_eq(deliver(0, 0, 1000), 0);
 	assert_exact(0, 1000);
+	ck_assert_uint_le(fake.writes, 40);
+}
+END_TEST
+
+START_TEST(a_hint_that_is_wrong_once_is_not_followed_again)
+{
+	fake.first_hints = true;
+	fake.bad[EVENTS_MAX - 1] = true;
+	ck_assert_int_eq(deliver(0, 0, EVENTS_MAX), 0);
+	assert_exact(0, EVENTS_MAX);
 	ck_assert_uint_le(fake.writes, 40);
 }
 END_TEST
@@ -379,6 +418,153 @@ START_TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
 }
 END_TEST
 
+/* The sink's process ends and comes back. */
+static void
+restart(void)
+{
+	deliver_fini(&d);
+	d.known = (struct known){0};
+	dead_fini(&dead);
+	ck_assert_int_eq(dead_init(&dead, dir, "fake", 10 << 20), 0);
+	steps = waits = 0;
+	steps_allowed = UINT_MAX;
+	stepped = 0;
+}
+
+/*
+ * Letters are on disk, the position has not passed their events, and now the
+ * store would take them: they are stored once, by a --retry-dead.
+ */
+START_TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
+{
+	for (size_t i = 0; i < 100; i++)
+		fake.bad[i] = i >= 20 && i != 40 && i != 41;
+	steps_allowed = 150;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_ge(dead.letters, 50);
+	ck_assert_uint_lt(dead.letters, 78);
+	for (size_t i = 0; i < 100; i++)
+		fake.bad[i] = false;
+	for (size_t i = 0; i < dead.letters; i++) {
+		size_t set_aside = 20 + i + (i >= 20 ? 2 : 0);
+
+		fake.bad[set_aside] = true; /* for assert_exact */
+	}
+	fake.takes_bad = true;
+	restart();
+	ck_assert_int_eq(
+	    deliver(fake.position, fake.position, 100 - fake.position), 0);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	assert_exact(0, 100);
+	/* One piece is left, behind the letters. */
+	ck_assert_uint_gt(fake.writes, 0);
+}
+END_TEST
+
+START_TEST(letters_are_known_wherever_they_are_in_a_batch)
+{
+	static const size_t where[][3] = {
+	    {0, 0, 0},    {99, 99, 99}, {0, 99, 50},
+	    {40, 41, 42}, {97, 98, 99}, {0, 1, 2},
+	};
+	char path[PATH_MAX];
+
+	for (int taken = 0; taken < 2; taken++) {
+		for (size_t i = 0; i < ARRAY_LEN(where); i++) {
+			teardown();
+			setup();
+			fake.has_position = true;
+			fake.takes_bad = true;
+			for (int j = 0; j < 3; j++) {
+				struct letter l = {.stream = slice_of(STREAM),
+				                   .offset = where[i][j],
+				                   .sink = slice_of("fake"),
+				                   .event = events[0]};
+
+				fake.bad[where[i][j]] = true;
+				ck_assert_int_eq(dead_append(&dead, &l), 0);
+			}
+			/* Bad ones among the others. */
+			fake.bad[30] = fake.bad[60] = true;
+			fake.not_taken[30] = fake.not_taken[60] = true;
+			if (taken)
+				ck_assert_int_eq(
+				    dead_take(&dead, path, sizeof path), 0);
+			restart();
+			ck_assert_int_eq(deliver(0, 0, 100), 0);
+			ck_assert_int_eq(dead_refresh(&dead), 0);
+			if (taken) {
+				ck_assert_uint_eq(dead.letters, 2);
+				ck_assert_int_eq(unlink(path), 0);
+				for (int j = 0; j < 100; j++)
+					ck_assert_int_eq(fake.stored[j],
+					                 !fake.bad[j]);
+				ck_assert_uint_eq(fake.position, 100);
+			} else {
+				assert_exact(0, 100);
+			}
+		}
+	}
+}
+END_TEST
+
+START_TEST(a_batch_of_letters_alone_moves_the_position)
+{
+	fake.has_position = true;
+	for (size_t i = 0; i < 100; i++)
+		fake.bad[i] = true;
+	steps_allowed = 200;
+	waits_allowed = 0;
+	/* All are set aside, and the last write, of the position, is not. */
+	fake.away_at_end = true;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(dead.letters, 100);
+	restart();
+	waits_allowed = 100;
+	fake.away_at_end = false;
+	fake.takes_bad = true;
+	fake.writes = 0;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	assert_exact(0, 100);
+	ck_assert_uint_eq(fake.writes, 1);
+}
+END_TEST
+
+START_TEST(a_stop_ends_a_batch_between_two_pieces)
+{
+	for (size_t i = 0; i < 100; i++)
+		fake.bad[i] = true;
+	fake.has_position = true;
+	for (unsigned n = 0;; n++) {
+		ck_assert_uint_lt(n, 300);
+		restart();
+		steps_allowed = 7; /* as deep as halving goes */
+		if (deliver(0, 0, 100) == 0)
+			break;
+	}
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	assert_exact(0, 100);
+}
+END_TEST
+
+/* As many steps as there are pieces, each with what it has dealt with. */
+START_TEST(says_after_each_piece_how_far_it_has_come)
+{
+	fake.remembers = false;
+	fake.bad[50] = true;
+	steps_allowed = 4;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(stepped, 50);
+	/* batchd's cursor says 50: nothing is written again, cut otherwise. */
+	fake.takes_bad = true;
+	restart();
+	ck_assert_int_eq(deliver(50, 50, 50), 0);
+	ck_assert_uint_eq(fake.twice, 0);
+	ck_assert_uint_eq(fake.position, 100);
+}
+END_TEST
+
 START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
 {
 	dead.max_bytes = 400; /* one letter, not two */
@@ -422,6 +608,7 @@ main(void)
 	tcase_add_test(tc, sets_bad_events_aside_wherever_they_are);
 	tcase_add_test(tc, sets_a_whole_batch_aside);
 	tcase_add_test(tc, a_lying_hint_costs_no_more_than_halving_does);
+	tcase_add_test(tc, a_hint_that_is_wrong_once_is_not_followed_again);
 	tcase_add_test(tc, writes_again_what_was_not_stored);
 	tcase_add_test(
 	    tc,
@@ -435,6 +622,12 @@ main(void)
 	tcase_add_test(
 	    tc,
 	    after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice);
+	tcase_add_test(tc,
+	               an_event_with_a_letter_is_left_to_it_after_a_restart);
+	tcase_add_test(tc, letters_are_known_wherever_they_are_in_a_batch);
+	tcase_add_test(tc, a_batch_of_letters_alone_moves_the_position);
+	tcase_add_test(tc, a_stop_ends_a_batch_between_two_pieces);
+	tcase_add_test(tc, says_after_each_piece_how_far_it_has_come);
 	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
 	tcase_add_test(tc, waits_double_up_to_the_longest);
 	suite_add_tcase(s, tc);

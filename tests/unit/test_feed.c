@@ -161,6 +161,30 @@ START_TEST(refuses_more_events_than_it_asked_for)
 }
 END_TEST
 
+/* Cut before batch_events and batch_bytes were lowered. */
+START_TEST(a_stable_sink_takes_a_batch_larger_than_its_limits)
+{
+	int fd = feed.chan.fd;
+	struct feed_limits limits = {.events = EVENTS,
+	                             .bytes = FRAME_BODY_MAX,
+	                             .wait_ms = 10,
+	                             .stable = true};
+
+	feed.chan.fd = -1;
+	feed_fini(&feed);
+	ck_assert_int_eq(feed_init(&feed, "clickhouse", &limits), 0);
+	feed.chan.fd = fd;
+	subscribe(false, 0);
+	for (uint32_t i = 0; i < 30; i++) {
+		send_batch(i * 1000, 1000, i == 29);
+		ck_assert_int_eq(feed_step(&feed),
+		                 i == 29 ? FEED_BATCH : FEED_PART);
+	}
+	assert_batch(0, 30000);
+	ck_assert_uint_gt(feed.body_bytes, FRAME_BODY_MAX);
+}
+END_TEST
+
 START_TEST(refuses_offsets_that_do_not_adjoin)
 {
 	subscribe(true, 5);
@@ -280,6 +304,7 @@ main(void)
 	tcase_add_test(tc, joins_frames_to_a_batch);
 	tcase_add_test(tc, takes_as_many_frames_as_events);
 	tcase_add_test(tc, refuses_more_events_than_it_asked_for);
+	tcase_add_test(tc, a_stable_sink_takes_a_batch_larger_than_its_limits);
 	tcase_add_test(tc, refuses_offsets_that_do_not_adjoin);
 	tcase_add_test(tc, refuses_what_is_stored_already);
 	tcase_add_test(tc, takes_a_batch_behind_a_gap);

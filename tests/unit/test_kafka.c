@@ -281,6 +281,37 @@ START_TEST(stores_events_with_their_position)
 }
 END_TEST
 
+/* The headers say where an event came from, also when it was set aside. */
+START_TEST(a_retried_dead_letter_keeps_its_headers)
+{
+	struct origin origins[EVENTS];
+	struct batch b = {.stream = "dead-0123456789abcdef",
+	                  .position = 0,
+	                  .offset = 0,
+	                  .next_offset = EVENTS,
+	                  .events = events,
+	                  .count = EVENTS,
+	                  .origins = origins};
+
+	for (int i = 0; i < EVENTS; i++) {
+		/* Offsets are not those of the lines. */
+		origins[i] = (struct origin){slice_of(STREAM), EVENTS - 1 - i};
+	}
+	for (int i = 0; i < EVENTS / 2; i++) {
+		struct event e = events[i];
+
+		events[i] = events[EVENTS - 1 - i];
+		events[EVENTS - 1 - i] = e;
+	}
+	ck_assert_int_eq(kafka_sink.write(&state, &b, &error), SINK_DONE);
+	make_events();
+	memset(seen, 0, sizeof seen);
+	ck_assert_int_eq(read_all(2, check_message), EVENTS);
+	for (int i = 0; i < EVENTS; i++)
+		ck_assert_int_eq(seen[i], 1);
+}
+END_TEST
+
 START_TEST(moves_the_position_without_events)
 {
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
@@ -627,6 +658,7 @@ main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, stores_events_with_their_position);
+	tcase_add_test(tc, a_retried_dead_letter_keeps_its_headers);
 	tcase_add_test(tc, moves_the_position_without_events);
 	tcase_add_test(tc, refuses_a_position_that_is_not_its_own);
 	tcase_add_test(tc, keeps_a_position_for_each_stream);

@@ -6,14 +6,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <msgpack.h>
+
 #include "libbase/log.h"
-#include "libproto/frame.h"
+#include "libproto/chan.h"
 #include "libsink/retry_dead.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
@@ -27,6 +33,8 @@ static struct {
 	unsigned stored[LETTERS];
 	bool bad[LETTERS];
 	unsigned writes_left; /* then it is away, after it has stored */
+	bool away_before;     /* or before */
+	bool forgets;         /* it has no positions */
 } store;
 
 static struct deliver d;
@@ -35,6 +43,8 @@ static struct stats stats;
 static struct sink_common common;
 static char dir[64];
 static int stdout_fd;
+static pid_t batchd; /* 0: not running */
+static char batchd_socket[80];
 
 static size_t
 stream_index(const char *stream)
@@ -77,7 +87,7 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next,
 
 	(void)state;
 	(void)error;
-	*found = i < store.stream_count;
+	*found = i < store.stream_count && !store.forgets;
 	if (*found)
 		*next = store.positions[i];
 	return SINK_DONE;
@@ -92,7 +102,16 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	(void)on_position(state, b->stream, &found, &position, error);
 	if (found && position != b->position)
 		return SINK_FENCED;
+	if (store.away_before && store.writes_left == 1) {
+		store.writes_left = 0;
+		return SINK_AWAY;
+	}
 	for (size_t i = 0; i < b->count; i++) {
+		const struct origin *o = &b->origins[i];
+
+		ck_assert_uint_eq(o->offset, b->events[i].created_at_us * 7);
+		ck_assert_uint_eq(o->stream.bytes, strlen(STREAM));
+		ck_assert_mem_eq(o->stream.data, STREAM, o->stream.bytes);
 		if (store.bad[b->events[i].created_at_us]) {
 			error->bad_event = i + 1;
 			return SINK_REJECT;
@@ -110,7 +129,7 @@ on_close(void *state)
 	(void)state;
 }
 
-static const struct sink fake_sink = {
+static struct sink fake_sink = {
     .name = "fake",
     .open = on_open,
     .position = on_position,
@@ -140,6 +159,90 @@ print_again(void)
 }
 
 static void
+put_text(msgpack_packer *pk, const char *text)
+{
+	(void)msgpack_pack_str_with_body(pk, text, strlen(text));
+}
+
+/* What batchd answers, as far as it is looked at. */
+static size_t
+make_status(msgpack_sbuffer *out, const char *sink, uint64_t committed)
+{
+	msgpack_packer pk;
+
+	msgpack_sbuffer_init(out);
+	msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
+	(void)msgpack_pack_map(&pk, 2);
+	put_text(&pk, "log");
+	(void)msgpack_pack_map(&pk, 1);
+	put_text(&pk, "stream");
+	put_text(&pk, STREAM);
+	put_text(&pk, "sinks");
+	(void)msgpack_pack_array(&pk, 2);
+	for (int i = 0; i < 2; i++) {
+		(void)msgpack_pack_map(&pk, 2);
+		put_text(&pk, "name");
+		put_text(&pk, i == 0 ? "other" : sink);
+		put_text(&pk, "committed");
+		(void)msgpack_pack_uint64(&pk, i == 0 ? 1 : committed);
+	}
+	return out->size;
+}
+
+static void
+serve(int listener, const char *sink, uint64_t committed)
+{
+	static uint8_t bytes[FRAME_MAX];
+	struct frame f, reply = {.type = FRAME_REPLY, .reply = {.ok = true}};
+	msgpack_sbuffer status;
+
+	reply.body_bytes = make_status(&status, sink, committed);
+	reply.body = (uint8_t *)status.data;
+	reply.reply.text = slice_of("");
+	for (;;) {
+		struct chan c = {accept(listener, NULL, NULL)};
+		ssize_t n;
+
+		while ((n = recv(c.fd, bytes, sizeof bytes, 0)) > 0) {
+			if (frame_read(bytes, (size_t)n, &f) < 0 ||
+			    f.type != FRAME_CONTROL)
+				continue; /* hello; welcome is not needed */
+			reply.reply.id = f.control.id;
+			if (chan_send(&c, &reply) < 0)
+				_exit(1);
+		}
+		chan_close(&c);
+	}
+}
+
+static void
+start_batchd(const char *sink, uint64_t committed)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(a.sun_path, sizeof a.sun_path, "%s", batchd_socket);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+	ck_assert_int_eq(listen(fd, 5), 0);
+	batchd = fork();
+	ck_assert_int_ge(batchd, 0);
+	if (batchd == 0)
+		serve(fd, sink, committed);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+static void
+stop_batchd(void)
+{
+	if (batchd == 0)
+		return;
+	ck_assert_int_eq(kill(batchd, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(batchd, NULL, 0), batchd);
+	ck_assert_int_eq(unlink(batchd_socket), 0);
+	batchd = 0;
+}
+
+static void
 setup(void)
 {
 	log_set_level(LOG_ERROR + 1);
@@ -156,6 +259,9 @@ setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
 	stats = (struct stats){0};
+	fake_sink.position_fences = false;
+	(void)snprintf(batchd_socket, sizeof batchd_socket, "%s/.batchd", dir);
+	common.socket = batchd_socket;
 	d = (struct deliver){.sink = &fake_sink,
 	                     .common = &common,
 	                     .dead = &dead,
@@ -175,7 +281,8 @@ setup(void)
 	}
 }
 
-/* Files in dir; the last one's path goes to out when it is not NULL. */
+/* Files of letters in dir; the last one's path goes to out when it is not NULL.
+ */
 static int
 files(char out[400])
 {
@@ -185,7 +292,7 @@ files(char out[400])
 
 	ck_assert_ptr_nonnull(open_dir);
 	while ((e = readdir(open_dir))) {
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' || strstr(e->d_name, ".place"))
 			continue;
 		n++;
 		if (out)
@@ -198,11 +305,15 @@ files(char out[400])
 static void
 teardown(void)
 {
-	char path[400];
+	char path[400], place[410];
 
 	print_again();
-	while (files(path) > 0)
+	stop_batchd();
+	while (files(path) > 0) {
 		ck_assert_int_eq(unlink(path), 0);
+		(void)snprintf(place, sizeof place, "%s.place", path);
+		(void)unlink(place);
+	}
 	dead_fini(&dead);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
@@ -283,6 +394,104 @@ START_TEST(leaves_letters_that_the_sink_has_not_moved_past)
 }
 END_TEST
 
+/*
+ * Where the store has no position, and where asking would disturb the sink,
+ * batchd says where the sink is.
+ */
+START_TEST(batchd_says_how_far_a_sink_is_whose_store_does_not)
+{
+	store.forgets = _i == 0;
+	fake_sink.position_fences = _i == 1;
+	/* Nobody says: nothing is written, and nothing is lost. */
+	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	start_batchd("elsewhere", 1000);
+	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	for (int i = 0; i < LETTERS; i++)
+		ck_assert_uint_eq(store.stored[i], 0);
+	stop_batchd();
+	start_batchd("fake", 50);
+	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	for (int i = 0; i < LETTERS; i++)
+		ck_assert_uint_eq(store.stored[i], i * 7 < 50);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, 12);
+	stop_batchd();
+	start_batchd("fake", 1000);
+	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	assert_stored_once();
+	ck_assert_int_eq(files(NULL), 0);
+}
+END_TEST
+
+START_TEST(a_store_without_positions_gets_each_letter_once)
+{
+	bool mended = _i == 1;
+	unsigned runs = 0;
+	int status;
+
+	store.forgets = store.away_before = true;
+	start_batchd("fake", 1000);
+	store.bad[4] = store.bad[5] = store.bad[19] = true;
+	do {
+		ck_assert_uint_lt(runs++, 100);
+		/* Each run comes a little further. */
+		store.writes_left = 2 + runs % 2;
+		status = retry_dead(&d);
+		/* Refused by one run, taken by the next. */
+		if (mended && runs == 3)
+			memset(store.bad, 0, sizeof store.bad);
+	} while (status != EXIT_SUCCESS && (mended || store.stored[18] == 0));
+	ck_assert_uint_gt(runs, 3);
+	store.writes_left = 1000;
+	ck_assert_int_eq(retry_dead(&d), mended ? EXIT_SUCCESS : EXIT_FAILURE);
+	assert_stored_once();
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, mended ? 0 : 3);
+	ck_assert_int_eq(files(NULL), mended ? 0 : 1);
+}
+END_TEST
+
+/* Cut short at any write, and the next run's store takes all. */
+START_TEST(what_was_set_aside_again_is_stored_once)
+{
+	for (unsigned n = 1; n < 30; n += 2) {
+		teardown();
+		setup();
+		store.away_before = n % 4 == 1;
+		for (int i = 3; i < LETTERS; i++)
+			store.bad[i] = i % 5;
+		store.writes_left = n;
+		if (retry_dead(&d) == EXIT_SUCCESS)
+			break;
+		memset(store.bad, 0, sizeof store.bad);
+		store.writes_left = 1000;
+		ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+		assert_stored_once();
+		ck_assert_int_eq(files(NULL), 0);
+	}
+}
+END_TEST
+
+/* A crash between the two: the letter is back, and its place not noted. */
+START_TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
+{
+	struct letter l = {.stream = slice_of(STREAM),
+	                   .sink = slice_of("fake"),
+	                   .code = slice_of(""),
+	                   .reason = slice_of(""),
+	                   .event = {.id = slice_of("id"),
+	                             .type = slice_of("t"),
+	                             .payload = slice_of("{\n}")}};
+
+	store.writes_left = 0;
+	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dead_append(&dead, &l), 0);
+	store.writes_left = 1000;
+	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	assert_stored_once();
+}
+END_TEST
+
 START_TEST(writes_nothing_when_a_line_is_damaged)
 {
 	FILE *f = fopen(dead.path, "a");
@@ -325,11 +534,19 @@ main(void)
 	SRunner *sr = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, stores_each_letter_and_forgets_it);
 	tcase_add_test(tc, keeps_what_is_rejected_again_as_it_was);
 	tcase_add_test(tc, goes_on_where_it_was_when_the_store_was_lost);
 	tcase_add_test(tc, leaves_letters_that_the_sink_has_not_moved_past);
+	tcase_add_loop_test(
+	    tc, batchd_says_how_far_a_sink_is_whose_store_does_not, 0, 2);
+	tcase_add_loop_test(tc, a_store_without_positions_gets_each_letter_once,
+	                    0, 2);
+	tcase_add_test(tc, what_was_set_aside_again_is_stored_once);
+	tcase_add_test(
+	    tc, a_letter_that_was_just_set_aside_again_is_not_delivered_twice);
 	tcase_add_test(tc, writes_nothing_when_a_line_is_damaged);
 	tcase_add_test(tc, refuses_to_work_beside_another_retry);
 	suite_add_tcase(s, tc);

@@ -1,6 +1,6 @@
 /* ask - one question to batchd over its socket. */
-#ifndef LEAT_ASK_H
-#define LEAT_ASK_H
+#ifndef LIBPROTO_ASK_H
+#define LIBPROTO_ASK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* ask - see ask.h. */
-#include "leat/ask.h"
+#include "libproto/ask.h"
 
 #include <errno.h>
 #include <poll.h>

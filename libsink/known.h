@@ -1,0 +1,35 @@
+/*
+ * known - which events of a stretch of the log have a dead letter of a sink
+ * on disk, in its file or among those that a --retry-dead has taken.
+ */
+#ifndef LIBSINK_KNOWN_H
+#define LIBSINK_KNOWN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+
+struct known {
+	uint64_t *offsets; /* owned; in order when found */
+	size_t count, cap;
+	size_t at;    /* of the last one asked for */
+	uint64_t top; /* the highest in any stretch of the stream, or 0 */
+};
+
+/*
+ * Find the offsets in from..to of `stream`; the file at `skip` (or NULL) is
+ * left out.  Returns 0, or -errno with nothing known.
+ */
+MUST_USE int known_find(struct known *k, const char *dir, const char *sink,
+                        const char *skip, const char *stream, uint64_t from,
+                        uint64_t to);
+
+/* The lowest one not below offset, which does not go back; or UINT64_MAX. */
+uint64_t known_next(struct known *k, uint64_t offset);
+
+/* Know none; top stays. */
+void known_clear(struct known *k);
+void known_fini(struct known *k);
+
+#endif

@@ -1,0 +1,85 @@
+/* place - see place.h. */
+#include "libsink/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libsink/dead.h"
+
+/* Two numbers of one width: a line that is overwritten within a sector. */
+#define FORM "%020" PRIu64 " %020" PRIu64 "\n"
+#define PLACE_BYTES 42
+
+static int
+name_of(const char *path, char out[PATH_MAX])
+{
+	int n = snprintf(out, PATH_MAX, "%s.place", path);
+
+	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int
+place_open(struct place *p, const char *dir, const char *path)
+{
+	char name[PATH_MAX], text[PLACE_BYTES + 1] = "";
+	ssize_t n;
+	int rc = name_of(path, name);
+
+	*p = (struct place){.fd = -1};
+	if (rc < 0)
+		return rc;
+	p->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (p->fd < 0)
+		return -errno;
+	n = pread(p->fd, text, PLACE_BYTES, 0);
+	if (n < 0) {
+		rc = -errno;
+		place_close(p);
+		return rc;
+	}
+	/* What is not whole was never synced: there is no place yet. */
+	p->found = n == PLACE_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
+	                                      &p->line, &p->position) == 2;
+	return dead_sync_dir(dir);
+}
+
+int
+place_save(struct place *p, uint64_t line, uint64_t position)
+{
+	char text[PLACE_BYTES + 1];
+	ssize_t n;
+
+	(void)snprintf(text, sizeof text, FORM, line, position);
+	do
+		n = pwrite(p->fd, text, PLACE_BYTES, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n != PLACE_BYTES)
+		return -EIO;
+	return fdatasync(p->fd) < 0 ? -errno : 0;
+}
+
+void
+place_close(struct place *p)
+{
+	if (p->fd >= 0)
+		(void)close(p->fd); /* it is synced */
+	p->fd = -1;
+}
+
+int
+place_remove(const char *path)
+{
+	char name[PATH_MAX];
+	int rc = name_of(path, name);
+
+	if (rc == 0 && unlink(name) < 0 && errno != ENOENT)
+		rc = -errno;
+	return rc;
+}

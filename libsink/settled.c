@@ -1,0 +1,98 @@
+/* settled - see settled.h. */
+#include "libsink/settled.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "libbase/log.h"
+#include "libproto/ask.h"
+
+static bool
+is_text(const msgpack_object *o, const char *text)
+{
+	return o->type == MSGPACK_OBJECT_STR &&
+	       o->via.str.size == strlen(text) &&
+	       memcmp(o->via.str.ptr, text, o->via.str.size) == 0;
+}
+
+/* The value of a map's key, if it is of that type; or NULL. */
+static const msgpack_object *
+get(const msgpack_object *map, const char *key, msgpack_object_type type)
+{
+	for (uint32_t i = 0; map && i < map->via.map.size; i++) {
+		const msgpack_object_kv *kv = &map->via.map.ptr[i];
+
+		if (is_text(&kv->key, key))
+			return kv->val.type == type ? &kv->val : NULL;
+	}
+	return NULL;
+}
+
+static int
+find_sink(struct settled *s, const msgpack_object *sinks, const char *sink)
+{
+	for (uint32_t i = 0; i < sinks->via.array.size; i++) {
+		const msgpack_object *o = &sinks->via.array.ptr[i], *name, *at;
+
+		if (o->type != MSGPACK_OBJECT_MAP)
+			continue;
+		name = get(o, "name", MSGPACK_OBJECT_STR);
+		at = get(o, "committed", MSGPACK_OBJECT_POSITIVE_INTEGER);
+		if (!name || !is_text(name, sink))
+			continue;
+		if (!at)
+			return -EBADMSG;
+		s->committed = at->via.u64;
+		return 0;
+	}
+	return -ENXIO;
+}
+
+static int
+read_status(struct settled *s, const msgpack_object *status, const char *sink)
+{
+	const msgpack_object *log, *stream, *sinks;
+
+	if (status->type != MSGPACK_OBJECT_MAP)
+		return -EBADMSG;
+	log = get(status, "log", MSGPACK_OBJECT_MAP);
+	stream = get(log, "stream", MSGPACK_OBJECT_STR);
+	sinks = get(status, "sinks", MSGPACK_OBJECT_ARRAY);
+	if (!stream || !sinks || stream->via.str.size >= sizeof s->stream)
+		return -EBADMSG;
+	memcpy(s->stream, stream->via.str.ptr, stream->via.str.size);
+	s->stream[stream->via.str.size] = '\0';
+	return find_sink(s, sinks, sink);
+}
+
+int
+settled_ask(struct settled *s, const char *socket, const char *sink)
+{
+	uint8_t *frame = malloc(FRAME_MAX);
+	const uint8_t *body;
+	msgpack_unpacked status;
+	int rc;
+
+	if (!frame)
+		return -ENOMEM;
+	rc = ask(socket, "status", frame, &body);
+	if (rc >= 0) {
+		msgpack_unpacked_init(&status);
+		rc =
+		    msgpack_unpack_next(&status, (const char *)body, (size_t)rc,
+		                        NULL) == MSGPACK_UNPACK_SUCCESS
+			? read_status(s, &status.data, sink)
+			: -EBADMSG;
+		msgpack_unpacked_destroy(&status);
+	}
+	free(frame);
+	if (rc == 0 || rc == -ENXIO)
+		return rc;
+	log_error("batchd does not say how far this sink is socket=%s err=%s",
+	          log_quote(socket), log_quote(strerror(-rc)));
+	return -ENOTCONN;
+}
