@@ -193,7 +193,7 @@ test-tsan: deps-stores
 torture-log: deps
 	@$(MAKE1) MODE=release build-torture-log
 	@CK_FORK=no SEEDS=$(or $(SEEDS),100000) EVERY=$(or $(EVERY),200) \
-	  $(if $(INTERVAL),INTERVAL=$(INTERVAL)) CK_RUN_CASE=power \
+	  CK_RUN_CASE=power \
 	  $(BUILD)/release/tests/crash/test_power
 torture-teeth: deps
 	@$(MAKE1) MODE=release build-torture-log

@@ -416,7 +416,8 @@ class Refuser:
                 s, _ = self.listener.accept()
             except OSError:
                 return  # closed: the end
-            with s, contextlib.suppress(Exception):  # the next may do better
+            # Whatever goes wrong, the next connection may do better.
+            with s, contextlib.suppress(Exception):
                 s.settimeout(10)
                 self.heard.add(self.converse(s, s.makefile("rb")))
 
