@@ -4,14 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "libbase/folder.h"
 
 static int
 dir_of(struct disk *d)
@@ -199,34 +199,13 @@ static const struct disk real_functions = {
     .free_bytes = real_free_bytes,
 };
 
-/* A new folder lasts once the one that it lies in is synced. */
-static int
-make_dir(const char *path)
-{
-	char *copy;
-	int rc = 0, parent;
-
-	if (mkdir(path, 0750) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	copy = strdup(path);
-	if (!copy)
-		return -ENOMEM;
-	parent = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent < 0 || fsync(parent) < 0)
-		rc = -errno;
-	if (parent >= 0)
-		(void)close(parent);
-	free(copy);
-	return rc;
-}
-
 int
 disk_real_open(struct disk_real *d, const char *path)
 {
 	int rc;
 
 	*d = (struct disk_real){.disk = real_functions, .dir = -1, .lock = -1};
-	rc = make_dir(path);
+	rc = folder_make(path);
 	if (rc < 0)
 		return rc;
 	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -233,8 +233,7 @@ fanout_committed(struct fanout *f, uint64_t next_offset)
 		/* A part of the batch; the rest stays in flight. */
 		cursor_set(&f->cursor, next_offset,
 		           f->stable ? f->end : CURSOR_NO_BATCH);
-		cursor_account(&f->cursor,
-		               f->cursor.now.skipped + f->batch_gap,
+		cursor_account(&f->cursor, f->cursor.now.skipped + f->batch_gap,
 		               f->cursor.now.set_aside);
 		f->batch_gap = 0;
 		return 0;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
 
@@ -52,19 +53,6 @@ dead_fini(struct dead *d)
 	free(d->dir);
 	d->path = NULL;
 	d->dir = NULL;
-}
-
-int
-dead_sync_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		rc = -errno;
-	(void)close(fd); /* read only */
-	return rc;
 }
 
 /* Whether the open file is still the one at the path. */
@@ -194,8 +182,9 @@ open_locked(struct dead *d, bool create)
 	struct stat st = {0};
 	int rc;
 
-	if (mkdir(d->dir, 0750) < 0 && errno != EEXIST)
-		return -errno;
+	rc = folder_make(d->dir);
+	if (rc < 0)
+		return rc;
 	/* Again when --retry-dead renamed it between open and lock. */
 	do {
 		close_file(d);
@@ -210,7 +199,7 @@ open_locked(struct dead *d, bool create)
 		d->dev = st.st_dev;
 		d->ino = st.st_ino;
 	} while (!is_current(d));
-	rc = dead_sync_dir(d->dir);
+	rc = folder_sync(d->dir);
 	return rc < 0 ? rc : read_file(d);
 }
 
@@ -402,7 +391,7 @@ dead_take(struct dead *d, char *out, size_t size)
 	if (rc == 0 && rename(d->path, out) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = dead_sync_dir(d->dir);
+		rc = folder_sync(d->dir);
 	unlock(d);
 	close_file(d);
 	return rc;

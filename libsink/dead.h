@@ -68,7 +68,4 @@ MUST_USE int dead_append(struct dead *d, const struct letter *letter);
  */
 MUST_USE int dead_take(struct dead *d, char *out, size_t size);
 
-/* Make what was created, renamed or removed in a folder durable. */
-MUST_USE int dead_sync_dir(const char *dir);
-
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libsink/dead.h"
+#include "libbase/folder.h"
 
 /* Two numbers of one width: a line that is overwritten within a sector. */
 #define FORM "%020" PRIu64 " %020" PRIu64 "\n"
@@ -45,7 +45,7 @@ place_open(struct place *p, const char *dir, const char *path)
 	/* What is not whole was never synced: there is no place yet. */
 	p->found = n == PLACE_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
 	                                      &p->line, &p->position) == 2;
-	return dead_sync_dir(dir);
+	return folder_sync(dir);
 }
 
 int

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "libbase/clock.h"
+#include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libsink/place.h"
 #include "libsink/settled.h"
@@ -368,7 +369,7 @@ work_off(struct retry *r)
 	if (rc == 0 && unlink(r->path) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = dead_sync_dir(r->d->dead->dir);
+		rc = folder_sync(r->d->dead->dir);
 	if (rc == 0)
 		rc = place_remove(r->path);
 	(void)close(r->fd); /* read only */

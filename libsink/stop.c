@@ -56,7 +56,9 @@ stop_init(void)
 	if (sigaction(SIGTERM, &act, NULL) < 0 ||
 	    sigaction(SIGINT, &act, NULL) < 0 ||
 	    sigaction(SIGALRM, &end, NULL) < 0 ||
-	    sigaction(SIGPIPE, &ignore, NULL) < 0)
+	    sigaction(SIGPIPE, &ignore, NULL) < 0 ||
+	    /* It may be meant for an ingestd beside us. */
+	    sigaction(SIGHUP, &ignore, NULL) < 0)
 		return -errno;
 	return 0;
 }
