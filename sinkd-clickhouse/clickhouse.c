@@ -145,28 +145,38 @@ say_guarantee(struct clickhouse *c)
 		         log_quote(c->conf->table), text);
 }
 
-/* Try the servers in turn, from the one that answered last. */
+/*
+ * Try the servers in turn, from the one that answered last, until one is
+ * ready.  When none is, the first whose set-up is wrong has the word: that
+ * needs somebody.
+ */
 static enum sink_result
 find_server(struct clickhouse *c, struct sink_error *error)
 {
-	enum sink_result result = SINK_AWAY;
+	enum sink_result worst = SINK_AWAY;
 	unsigned count = 0;
 
 	while (nth_url(c->conf->url, count, c->link.url) > 0)
 		count++;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (c->url_index + i) % count;
+		struct sink_error now = {.bad_event = 0};
+		enum sink_result result;
 
 		if (nth_url(c->conf->url, index, c->link.url) < 0)
 			continue;
 		result = chtable_read(&c->table, &c->link,
-		                      c->conf->create_table, &c->sql, error);
-		if (result != SINK_AWAY) {
+		                      c->conf->create_table, &c->sql, &now);
+		if (result == SINK_DONE) {
 			c->url_index = index;
-			return result;
+			return SINK_DONE;
+		}
+		if (worst == SINK_AWAY) {
+			worst = result;
+			*error = now;
 		}
 	}
-	return result;
+	return worst;
 }
 
 static enum sink_result
@@ -410,7 +420,7 @@ clickhouse_write(void *state, const struct batch *batch,
 	                       gzip, batch->count, error);
 	if (result == SINK_REJECT)
 		result = confirm_reject(c, error);
-	if (result == SINK_AWAY)
+	if (result == SINK_AWAY || result == SINK_SETUP)
 		c->url_index++; /* open begins with the next server */
 	return result;
 }

@@ -498,6 +498,50 @@ START_TEST(tries_the_next_server_and_stays_with_it)
 }
 END_TEST
 
+START_TEST(tries_the_next_server_when_ones_set_up_is_wrong)
+{
+	/* Two replicas in one script: the first has no table, then no user. */
+	static const struct answer script[] = {
+	    {new_server, true},
+	    {no_engine, true},
+	    OPENS(new_server, window_engine),
+	    {FAIL("Code: 497. DB::Exception: no right to insert"), true},
+	    {FAIL("Code: 516. DB::Exception: no such user"), true},
+	    OPENS(new_server, window_engine)};
+	char urls[300];
+
+	(void)snprintf(urls, sizeof urls, "%s %s", url, url);
+	conf.url = urls;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_uint_eq(state.url_index, 1);
+	/* One that takes no rows is left, too. */
+	ck_assert_int_eq(write_events(1), SINK_SETUP);
+	clickhouse_sink.close(&state);
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	finish(false);
+	ck_assert_uint_eq(state.url_index % 2, 1);
+}
+END_TEST
+
+START_TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
+{
+	static const struct answer script[] = {
+	    {FAIL("Code: 516. DB::Exception: no such user"), true},
+	    {new_server, true},
+	    {no_engine, true}};
+	char urls[300];
+
+	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1 %s %s", url, url);
+	conf.url = urls;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_SETUP);
+	finish(false);
+	ck_assert_str_eq(error.code, "516");
+	ck_assert_str_eq(error.text, "no such user");
+}
+END_TEST
+
 START_TEST(says_away_when_no_server_answers)
 {
 	conf.url = (char[]){"http://127.0.0.1:1 http://127.0.0.1:1"};
@@ -587,6 +631,9 @@ main(void)
 	tcase_add_test(tc, names_what_is_wrong_with_the_table);
 	tcase_add_test(tc, says_when_there_is_no_table_and_makes_one_when_told);
 	tcase_add_test(tc, tries_the_next_server_and_stays_with_it);
+	tcase_add_test(tc, tries_the_next_server_when_ones_set_up_is_wrong);
+	tcase_add_test(tc,
+	               names_the_first_wrong_set_up_when_no_server_is_ready);
 	tcase_add_test(tc, says_away_when_no_server_answers);
 	tcase_add_test(tc, keeps_the_environments_password_over_a_reopening);
 	tcase_add_test(tc, remembers_no_position);
