@@ -369,8 +369,8 @@ build_url(struct clickhouse *c, const struct batch *batch)
 }
 
 /*
- * The server refuses rows that fit the columns as they were read.  Have the
- * columns changed since?  Then it is not the events' fault.
+ * Rows are refused, by the server or by what was read of its columns.  Have
+ * the columns changed since?  Then it is not the events' fault.
  */
 static enum sink_result
 confirm_reject(struct clickhouse *c, struct sink_error *error)
@@ -405,6 +405,9 @@ clickhouse_write(void *state, const struct batch *batch,
 	if (batch->count == 0)
 		return SINK_DONE; /* no position to move */
 	result = build_rows(c, batch, error);
+	/* Before an event is set aside, the table has the last word. */
+	if (result == SINK_REJECT && batch->count == 1)
+		return confirm_reject(c, error);
 	if (result != SINK_DONE)
 		return result;
 	rc = build_url(c, batch);

@@ -481,3 +481,20 @@ def test_large_batches():
         memory = leat.memory()["sinkd-clickhouse"]
         assert memory < 64 << 20, memory
         fact(f"{memory >> 20} MiB")
+
+
+def test_a_mended_column_takes_what_it_refused_before():
+    """The types as they are now decide, before a single event is set aside."""
+    columns = ("id {id}, type String, user_id String, payload String, "
+               "created_at Int64, received_at Int64")
+    with stack(table_of(columns.format(id="UUID"), is_current())) \
+            as (ch, leat):
+        leat.accept([{"id": "bad 1", "type": "t"}])
+        leat.caught_up()
+        assert len(leat.dead_letters("clickhouse")) == 1
+        ch.query("DROP TABLE events")
+        ch.query(table_of(columns.format(id="String"), is_current()))
+        leat.accept([{"id": "bad 2", "type": "t"}])
+        leat.caught_up()
+        assert ids(ch) == ["bad 2"]
+        assert len(leat.dead_letters("clickhouse")) == 1

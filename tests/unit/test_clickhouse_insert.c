@@ -404,6 +404,30 @@ START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
 }
 END_TEST
 
+START_TEST(asks_the_table_before_an_event_is_set_aside)
+{
+	static const char mended[] =
+	    OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
+	       "payload\t\tString\ncreated_at\t\tInt64\n"
+	       "received_at\t\tInt64\n");
+	static const struct answer script[] = {
+	    OPENS(new_server, plain_engine), {columns, true}, {mended, true}};
+	struct event e = {
+	    .id = slice("no"), .type = slice("t"), .payload = slice("{}")};
+	struct batch b = {
+	    .stream = "s", .next_offset = 1, .events = &e, .count = 1};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
+	                 SINK_REJECT);
+	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
+	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error), SINK_AWAY);
+	finish(true);
+	ck_assert_uint_eq(server.requests, 5);
+}
+END_TEST
+
 START_TEST(asks_to_split_what_is_larger_than_its_buffer)
 {
 	static const char wide[] =
@@ -627,6 +651,7 @@ main(void)
 	tcase_add_test(tc, blames_no_event_when_the_columns_have_changed);
 	tcase_add_test(tc,
 	               refuses_an_event_that_a_column_cannot_hold_by_itself);
+	tcase_add_test(tc, asks_the_table_before_an_event_is_set_aside);
 	tcase_add_test(tc, asks_to_split_what_is_larger_than_its_buffer);
 	tcase_add_test(tc, names_what_is_wrong_with_the_table);
 	tcase_add_test(tc, says_when_there_is_no_table_and_makes_one_when_told);
