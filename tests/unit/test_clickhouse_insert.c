@@ -255,6 +255,32 @@ START_TEST(sends_rows_under_a_token_of_their_offsets)
 }
 END_TEST
 
+START_TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
+{
+	static const char with[] =
+	    OK("version\t\t26.1.1\n"
+	       "setting\tinsert_deduplication_token\t\n"
+	       "replicated\treplicated_merge_tree_settings\t\n");
+	static const char engine[] =
+	    OK("ReplicatedMergeTree\treplicated\t\t\t\t100\t0\t0\n");
+	static const struct answer script[] = {OPENS(with, engine),
+	                                       OPENS(new_server, plain_engine)};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=at_least_once"));
+	clickhouse_sink.close(&state);
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	finish(false);
+	ck_assert_ptr_nonnull(strstr(server.request[1].bytes,
+	                             "system.replicated_merge_tree_settings "
+	                             "WHERE name = 'replicated_dedup"));
+	/* Asking for what is not there would fail the whole query. */
+	ck_assert_ptr_null(strstr(server.request[4].bytes,
+	                          "system.replicated_merge_tree_settings"));
+}
+END_TEST
+
 START_TEST(sends_an_old_server_no_setting_that_it_does_not_know)
 {
 	static const struct answer script[] = {OPENS(old_server, plain_engine),
@@ -644,6 +670,8 @@ main(void)
 	tcase_add_test(tc, sends_rows_under_a_token_of_their_offsets);
 	tcase_add_test(tc,
 	               sends_an_old_server_no_setting_that_it_does_not_know);
+	tcase_add_test(
+	    tc, asks_for_the_settings_of_replicated_engines_where_they_are);
 	tcase_add_test(tc, writes_nothing_for_an_empty_batch);
 	tcase_add_test(tc, packs_the_rows_when_asked);
 	tcase_add_test(tc, classes_the_exception_of_an_insert);
