@@ -16,6 +16,13 @@
 #define URLS_MAX 16
 #define SQL_MAX (16 * KIB)
 
+/* Widest row and the header: four columns can be FixedString. */
+#define ROW_MAX MIB
+_Static_assert(4 * CHTYPE_FIXED_MAX + EVENT_PACKED_MAX +
+                       FIELD_COUNT * (CHTABLE_TYPE_TEXT + KIB) <
+                   ROW_MAX,
+               "no room for a row");
+
 static const char *const compressions[] = {"none", "gzip", NULL};
 
 #define KEY(field) offsetof(struct clickhouse_conf, field)
@@ -189,11 +196,11 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 	int rc;
 
 	c->conf = conf;
-	/* Rows can be wider than events were; a batch that does not fit is
-	 * split (I12). */
+	/* Behind what build_rows bounds there is room for one row (I12). */
+	c->rows_bytes = (size_t)common->batch_bytes;
 	buf_init(&c->sql, SQL_MAX);
-	buf_init(&c->rows, 2 * (size_t)common->batch_bytes + MIB);
-	buf_init(&c->packed, 2 * (size_t)common->batch_bytes + 2 * MIB);
+	buf_init(&c->rows, c->rows_bytes + ROW_MAX);
+	buf_init(&c->packed, c->rows_bytes + ROW_MAX + MIB);
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
 	c->link.timeout_ms = common->timeout_ms;
@@ -258,7 +265,11 @@ add_header(struct buf *out, const struct chtable *t)
 	return rc;
 }
 
-/* Build the body.  SINK_REJECT names the event that a column cannot hold. */
+/*
+ * Build the body.  SINK_REJECT names the event that a column cannot hold, or
+ * none: rows can be wider than events were, and then the batch is split.
+ * Only a single row may be wider than batch_bytes.
+ */
 static enum sink_result
 build_rows(struct clickhouse *c, const struct batch *batch,
            struct sink_error *error)
@@ -266,18 +277,19 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 	enum event_field field = FIELD_ID;
 	const char *why = "";
 	int rc = 0;
-	size_t i = 0;
+	size_t i = 0, header;
 
 	buf_clear(&c->rows);
 	if (batch->count > CLICKHOUSE_ROWS_MAX)
 		rc = -EMSGSIZE;
 	if (rc == 0 && c->table.knows_types_header)
 		rc = add_header(&c->rows, &c->table);
+	header = c->rows.len;
 	while (rc == 0 && i < batch->count) {
 		rc = rowbinary_add(&c->rows, c->table.types, &batch->events[i],
 		                   &field, &why);
-		if (rc == 0)
-			i++;
+		if (rc == 0 && ++i > 1 && c->rows.len - header > c->rows_bytes)
+			rc = -EMSGSIZE;
 	}
 	switch (rc) {
 	case 0:
@@ -293,7 +305,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 		(void)snprintf(error->code, sizeof error->code, "size");
 		(void)snprintf(error->text, sizeof error->text,
 		               "the rows take more than %zu bytes",
-		               c->rows.max_bytes);
+		               c->rows_bytes);
 		return SINK_REJECT;
 	default:
 		(void)snprintf(error->text, sizeof error->text,

@@ -44,6 +44,7 @@ struct clickhouse {
 	struct buf sql;    /* of statements, and the URL of an INSERT */
 	struct buf rows;   /* the body of an INSERT; kept between them */
 	struct buf packed; /* the same, compressed */
+	size_t rows_bytes; /* most of rows: batch_bytes */
 
 	/* These outlive close. */
 	unsigned url_index; /* of the server to begin with */

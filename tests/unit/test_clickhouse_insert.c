@@ -454,11 +454,11 @@ START_TEST(asks_the_table_before_an_event_is_set_aside)
 }
 END_TEST
 
-START_TEST(asks_to_split_what_is_larger_than_its_buffer)
+START_TEST(asks_to_split_rows_of_more_than_batch_bytes)
 {
 	static const char wide[] =
-	    OK("id\t\tString\ntype\t\tFixedString(100000)\nuser_id\t\tString\n"
-	       "payload\t\tFixedString(131072)\ncreated_at\t\tInt64\n"
+	    OK("id\t\tString\ntype\t\tFixedString(7000)\nuser_id\t\t"
+	       "String\npayload\t\tString\ncreated_at\t\tInt64\n"
 	       "received_at\t\tInt64\n");
 	static const struct answer script[] = {{new_server, true},
 	                                       {plain_engine, true},
@@ -469,7 +469,29 @@ START_TEST(asks_to_split_what_is_larger_than_its_buffer)
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(8), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 0);
-	finish(true);
+	ck_assert_int_eq(write_events(3), SINK_REJECT);
+	ck_assert_str_eq(error.text, "the rows take more than 16384 bytes");
+	ck_assert_int_eq(write_events(2), SINK_DONE);
+	finish(false);
+}
+END_TEST
+
+START_TEST(sends_a_single_row_however_wide)
+{
+	static const char wide[] =
+	    OK("id\t\tString\ntype\t\tFixedString(20000)\nuser_id\t\t"
+	       "String\npayload\t\tFixedString(20000)\ncreated_at\t\t"
+	       "Int64\nreceived_at\t\tInt64\n");
+	static const struct answer script[] = {{new_server, true},
+	                                       {plain_engine, true},
+	                                       {wide, true},
+	                                       {KEPT, true}};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(2), SINK_REJECT);
+	ck_assert_int_eq(write_events(1), SINK_DONE);
+	finish(false);
 }
 END_TEST
 
@@ -680,7 +702,8 @@ main(void)
 	tcase_add_test(tc,
 	               refuses_an_event_that_a_column_cannot_hold_by_itself);
 	tcase_add_test(tc, asks_the_table_before_an_event_is_set_aside);
-	tcase_add_test(tc, asks_to_split_what_is_larger_than_its_buffer);
+	tcase_add_test(tc, asks_to_split_rows_of_more_than_batch_bytes);
+	tcase_add_test(tc, sends_a_single_row_however_wide);
 	tcase_add_test(tc, names_what_is_wrong_with_the_table);
 	tcase_add_test(tc, says_when_there_is_no_table_and_makes_one_when_told);
 	tcase_add_test(tc, tries_the_next_server_and_stays_with_it);
