@@ -96,7 +96,8 @@ static const char retyped[] = "Type of '";
 /* Words before which a message stops being free of content. */
 static const char *const content_marks[] = {
     " Column values:", " here: ", " before: ", " JSON object: ", " string '",
-    " while parsing", "Buffer before",
+    " element '", " uuid ", " IPv4 ", " IPv6 ", " while parsing",
+    "Buffer before",
     /* And where it stops being of interest. */
     ", e.what() =", " (version ", ". Stack trace"};
 

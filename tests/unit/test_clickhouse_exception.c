@@ -199,6 +199,12 @@ START_TEST(keeps_content_out_of_the_text)
 	                 "Duplicate path found during parsing");
 	ck_assert_str_eq(text_of("Cannot parse string 'x' as Int64"),
 	                 "Cannot parse");
+	ck_assert_str_eq(text_of("Unknown element 'x' for enum, maybe you "
+	                         "meant: ['y']"),
+	                 "Unknown");
+	ck_assert_str_eq(text_of("Cannot parse uuid x-y: Cannot parse UUID"),
+	                 "Cannot parse");
+	ck_assert_str_eq(text_of("Invalid IPv4 value"), "Invalid");
 	ck_assert_str_eq(text_of("first\nsecond"), "first");
 	ck_assert_str_eq(text_of("a, e.what() = DB::Exception"), "a");
 	ck_assert_uint_eq(strlen(text_of("0123456789012345678901234567890123456"
