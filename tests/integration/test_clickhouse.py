@@ -498,3 +498,19 @@ def test_a_mended_column_takes_what_it_refused_before():
         leat.caught_up()
         assert ids(ch) == ["bad 2"]
         assert len(leat.dead_letters("clickhouse")) == 1
+
+
+def test_an_event_that_speaks_of_types_is_set_aside():
+    """The server's message quotes it; that must not stop the sink."""
+    if not is_current():
+        raise Skip("Debian's server has no JSON column")
+    columns = ("id String, type String, user_id String, payload JSON, "
+               "created_at Int64, received_at Int64")
+    with stack(table_of(columns, True)) as (ch, leat):
+        text = json.dumps(small("s", 10)).replace(
+            '{"i": 7}', '{"Type of x must be": 1, "Type of x must be": 2}')
+        leat.accept(text)
+        leat.caught_up()
+        assert ch.number("SELECT count() FROM events") == 9
+        (dead,) = leat.dead_letters("clickhouse")
+        assert (dead["offset"], dead["code"]) == (7, "117"), dead
