@@ -385,9 +385,7 @@ START_TEST(tells_faults_apart_and_goes_on)
 	ck_assert_int_eq(write_range(&state, 5, 10), faults[_i].want);
 	ck_assert_uint_gt(strlen(error.text), 0);
 	ck_assert_ptr_null(strstr(error.text, "click")); /* no event content */
-	if (faults[_i].want == SINK_REJECT)
-		ck_assert_uint_ge(error.bad_event, 1);
-	else
+	if (faults[_i].want != SINK_REJECT)
 		reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_DONE);
 	check_position(&state, true, 10);
@@ -416,6 +414,42 @@ START_TEST(names_the_event_that_is_too_large)
 	                     .count = EVENTS - 4};
 	ck_assert_int_eq(kafka_sink.write(&state, &rest, &error), SINK_DONE);
 	check_kept(EVENTS);
+}
+END_TEST
+
+START_TEST(names_no_event_when_a_broker_refuses_them_together)
+{
+	configure("", "linger.ms = 200\n");
+	for (int i = 0; i < EVENTS; i++)
+		events[i].user_id = slice_of("ann");
+	check_position(&state, false, 0);
+	rd_kafka_mock_push_request_errors(mock, PRODUCE, 1,
+	                                  RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_REJECT);
+	ck_assert_uint_eq(error.bad_event, 0);
+	rd_kafka_mock_push_request_errors(mock, PRODUCE, 1,
+	                                  RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+	ck_assert_int_eq(write_range(&state, 0, 1), SINK_REJECT);
+	ck_assert_uint_eq(error.bad_event, 1);
+}
+END_TEST
+
+START_TEST(blames_no_event_for_having_no_key)
+{
+	static const char *const ways[] = {"key = none\n",
+	                                   "key = none\ndelivery = "
+	                                   "at_least_once\n"};
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		configure(ways[i], "");
+		reopen(&state);
+		check_position(&state, false, 0);
+		rd_kafka_mock_push_request_errors(
+		    mock, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+		ck_assert_int_eq(write_range(&state, 0, 1), SINK_SETUP);
+		ck_assert_ptr_nonnull(strstr(error.text, "wants keys"));
+		ck_assert_uint_eq(error.bad_event, 0);
+	}
 }
 END_TEST
 
@@ -635,6 +669,8 @@ main(void)
 	tcase_add_loop_test(tc, tells_faults_apart_and_goes_on, 0,
 	                    ARRAY_LEN(faults));
 	tcase_add_test(tc, names_the_event_that_is_too_large);
+	tcase_add_test(tc, names_no_event_when_a_broker_refuses_them_together);
+	tcase_add_test(tc, blames_no_event_for_having_no_key);
 	tcase_add_test(tc, is_away_while_no_broker_answers);
 	tcase_add_test(tc, says_at_once_that_nothing_listens);
 	tcase_add_test(tc, says_that_a_topic_is_not_there);
