@@ -597,10 +597,19 @@ END_TEST
 
 START_TEST(refuses_options_that_break_the_promise)
 {
-	static const char *const names[] = {
-	    "acks",          "enable.idempotence", "transactional.id",
-	    "sasl.password", "message.timeout.ms", "bootstrap.servers",
-	    "retries",       "no.such.property"};
+	static const char *const names[] = {"acks",
+	                                    "enable.idempotence",
+	                                    "transactional.id",
+	                                    "sasl.password",
+	                                    "message.timeout.ms",
+	                                    "bootstrap.servers",
+	                                    "retries",
+	                                    "no.such.property",
+	                                    "statistics.interval.ms",
+	                                    "group.id",
+	                                    "isolation.level",
+	                                    "enable.auto.commit",
+	                                    "plugin.library.paths"};
 	struct options o = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
