@@ -18,6 +18,7 @@ keep_fault(struct kafka_fault *fault, rd_kafka_resp_err_t err, size_t event,
 {
 	fault->err = err;
 	fault->event = event;
+	fault->unsent = false;
 	(void)snprintf(fault->text, sizeof fault->text, "%s", text);
 }
 
@@ -55,6 +56,7 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 	if (k->failed.err && fault_class(k->failed.err) == SINK_REJECT) {
 		/* A broker refuses messages that came together together. */
 		k->failed.event = 0;
+		k->failed.unsent = false;
 		return;
 	}
 	/* rd_kafka_message_errstr would give a producer the event's text. */

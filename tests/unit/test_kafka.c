@@ -395,6 +395,7 @@ END_TEST
 START_TEST(names_the_event_that_is_too_large)
 {
 	static char big[3000];
+	rd_kafka_t *before;
 
 	memset(big, ' ', sizeof big);
 	big[0] = '{';
@@ -403,9 +404,13 @@ START_TEST(names_the_event_that_is_too_large)
 	events[3].payload = (struct slice){big, sizeof big};
 	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 4);
+	/* It costs no new producer. */
+	before = state.rk;
 	ck_assert_int_eq(write_range(&state, 0, 3), SINK_DONE);
 	ck_assert_int_eq(write_range(&state, 3, 4), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 1);
+	ck_assert_ptr_nonnull(before);
+	ck_assert_ptr_eq(state.rk, before);
 	struct batch rest = {.stream = STREAM,
 	                     .position = 3,
 	                     .offset = 4,
@@ -455,10 +460,15 @@ END_TEST
 
 START_TEST(is_away_while_no_broker_answers)
 {
+	uint64_t before;
+
 	common.timeout_ms = 1500;
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	ck_assert_int_eq(rd_kafka_mock_broker_set_down(mock, 1), 0);
+	before = clock_mono_ms();
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert_uint_lt(clock_mono_ms() - before,
+	                  2 * (uint64_t)common.timeout_ms + 1000);
 	reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
 	ck_assert_int_eq(rd_kafka_mock_broker_set_up(mock, 1), 0);
