@@ -277,3 +277,25 @@ def test_a_set_of_messages_that_the_broker_refuses_whole_is_split():
         assert leat.dead_letters("kafka") == []
         assert sorted(ids(broker)) == \
             sorted(event_id("s", i) for i in range(41))
+
+
+@limit(120)
+def test_a_broker_that_hangs_bounds_a_stop():
+    """The end of a transaction is waited for, and no longer than it lasts."""
+    with stack(timeout_ms=2000, drain_ms=500) as (broker, leat), \
+            Load(leat, rate=2000) as load:
+        load.more(500)
+        moving(leat)
+        broker.signal(signal.SIGSTOP)
+        try:
+            load.more(500)
+            leat.sink["kafka"].signal(signal.SIGTERM)
+            before = time.monotonic()
+            assert leat.sink["kafka"].wait(20) == 0
+            fact(f"{time.monotonic() - before:.1f} s")
+        finally:
+            broker.signal(signal.SIGCONT)
+        leat.sink["kafka"].start()
+        load.more(500)
+        load.stop()
+        check_exactly_once(broker, leat, load)
