@@ -267,22 +267,25 @@ is_at_raise(const char *context, size_t *line_bytes)
 }
 
 /*
- * What RAISE and ASSERT say is the trigger's own, and may quote the event:
- * where it was said does instead.  Returns false for other words.
+ * What RAISE and ASSERT say is the trigger's own, and may quote the event: it
+ * is for the dead letter, and where it was said for all else.  Returns false
+ * for other words.
  */
 static bool
 set_raised_text(struct sink_error *error, const struct pg_words *w)
 {
 	size_t n;
 
-	if (is_at_raise(w->context, &n)) {
+	if (is_at_raise(w->context, &n))
 		(void)snprintf(error->text, sizeof error->text,
 		               "refused by %.*s", (int)n, w->context);
-		return true;
-	}
-	if (strcmp(w->state, "P0001") != 0 && strcmp(w->state, "P0004") != 0)
+	else if (strcmp(w->state, "P0001") == 0 ||
+	         strcmp(w->state, "P0004") == 0)
+		(void)snprintf(error->text, sizeof error->text,
+		               "refused by a trigger");
+	else
 		return false;
-	(void)snprintf(error->text, sizeof error->text, "refused by a trigger");
+	(void)snprintf(error->letter, sizeof error->letter, "%s", w->text);
 	return true;
 }
 

@@ -163,9 +163,9 @@ def test_a_trigger_that_refuses_and_one_that_breaks():
         leat.accept(events)
         leat.caught_up()
         (dead,) = leat.dead_letters()
-        assert dead["code"] == "P0001", dead
-        assert dead["reason"] == \
-            "refused by PL/pgSQL function refuse() line 3 at RAISE", dead
+        assert (dead["code"], dead["reason"]) == ("P0001", "not wanted"), dead
+        leat.sink["postgres"].wait_line(
+            r"refused by PL/pgSQL function refuse\(\) line 3 at RAISE")
         leat.pg.query("create or replace function refuse() returns trigger "
                       "language plpgsql as $$ begin return x; end $$")
         leat.accept(small("u", 10))
@@ -377,7 +377,7 @@ def test_what_a_trigger_says_of_an_event_is_not_logged():
         leat.caught_up()
         reasons = {d["offset"]: d["reason"] for d in leat.dead_letters()}
         assert reasons == {
-            3: "refused by PL/pgSQL function refuse() line 4 at RAISE",
+            3: "no secret here",
             5: "invalid input syntax for type integer",
             7: "value ... is out of range for type integer"}, reasons
         assert not any("secret" in line or "77777777777777" in line

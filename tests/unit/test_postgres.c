@@ -240,6 +240,8 @@ START_TEST(says_where_a_trigger_refused_and_not_its_words)
 {
 	static const char context[] =
 	    "PL/pgSQL function f() line 3 at RAISE\nCOPY events, line 51";
+	struct pg_words w = {.text = "secret"};
+	struct sink_error error = {.bad_event = 0};
 
 	ck_assert_str_eq(text_of("P0001", "secret", context),
 	                 "refused by PL/pgSQL function f() line 3 at RAISE");
@@ -249,6 +251,14 @@ START_TEST(says_where_a_trigger_refused_and_not_its_words)
 	                 "refused by a trigger");
 	ck_assert_str_eq(text_of("P0004", "secret", NULL),
 	                 "refused by a trigger");
+	/* They are the dead letter's alone. */
+	w.state = "P0001";
+	(void)pg_class_words(&w, &error);
+	ck_assert_str_eq(error.letter, "secret");
+	w.state = "23505";
+	error.letter[0] = '\0';
+	(void)pg_class_words(&w, &error);
+	ck_assert_str_eq(error.letter, "");
 }
 END_TEST
 
