@@ -264,13 +264,14 @@ static int
 set_aside(struct deliver *d, struct work *w, const struct batch *piece,
           const struct sink_error *why)
 {
-	struct letter letter = {.stream = slice_of(piece->stream),
-	                        .offset = piece->offset,
-	                        .sink = slice_of(d->sink->name),
-	                        .at_us = clock_wall_us(),
-	                        .code = slice_of(why->code),
-	                        .reason = slice_of(why->text),
-	                        .event = piece->events[0]};
+	struct letter letter = {
+	    .stream = slice_of(piece->stream),
+	    .offset = piece->offset,
+	    .sink = slice_of(d->sink->name),
+	    .at_us = clock_wall_us(),
+	    .code = slice_of(why->code),
+	    .reason = slice_of(why->letter[0] ? why->letter : why->text),
+	    .event = piece->events[0]};
 	unsigned suppressed;
 	int rc;
 

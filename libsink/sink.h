@@ -45,6 +45,11 @@ struct sink_error {
 	char text[SINK_ERROR_TEXT]; /* the store's words; no event content */
 	char code[16];              /* the store's code, such as a SQLSTATE */
 	/*
+	 * With SINK_REJECT: for the dead letter instead of text, or empty.  It
+	 * may quote the event, and is never logged.
+	 */
+	char letter[SINK_ERROR_TEXT];
+	/*
 	 * With SINK_REJECT: 1 + index of the event that the store named, or
 	 * 0.  A hint where to split; it is never trusted for setting aside.
 	 */

@@ -90,10 +90,14 @@ static const int setup_codes[] = {
 /* The code of one INSERT that touches too many partitions, or of merges. */
 #define TOO_MANY_PARTS 252
 
+/* "Type of 'id' must be UUID, not String", of the header of an INSERT. */
+static const char retyped[] = "Type of '";
+
 /* Words before which a message stops being free of content. */
 static const char *const content_marks[] = {
     " Column values:", " here: ", " before: ", " JSON object: ", " string '",
-    " while parsing", "Buffer before",
+    " element '", " uuid ", " IPv4 ", " IPv6 ", " while parsing",
+    "Buffer before",
     /* And where it stops being of interest. */
     ", e.what() =", " (version ", ". Stack trace"};
 
@@ -175,9 +179,12 @@ chexception_class(const struct chexception *e)
 		return n > 0 && find(text, n, "partitions for single INSERT")
 		           ? SINK_REJECT
 		           : SINK_AWAY;
-	/* The columns have changed since they were read. */
-	if (e->code == 117 && n > 0 && find(text, n, "Type of ") &&
-	    find(text, n, "must be"))
+	/*
+	 * The columns have changed since they were read.  Only where the
+	 * message begins: further on it quotes events.
+	 */
+	if (e->code == 117 && n >= sizeof retyped - 1 &&
+	    memcmp(text, retyped, sizeof retyped - 1) == 0)
 		return SINK_SETUP;
 	if (listed(data_codes, ARRAY_LEN(data_codes), e->code))
 		return SINK_REJECT;

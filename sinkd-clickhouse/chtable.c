@@ -92,7 +92,10 @@ no_room(int rc, struct sink_error *error)
 	return SINK_AWAY;
 }
 
-/* Where there is "?n" and "?d": the table's name and database, quoted. */
+/*
+ * Where there is "?n" and "?d": the table's name and database, quoted;
+ * "?r": what holds the settings of replicated engines.
+ */
 static enum sink_result
 run(const struct chtable *t, struct chlink *link, struct buf *sql,
     const char *text, struct sink_error *error)
@@ -107,8 +110,14 @@ run(const struct chtable *t, struct chlink *link, struct buf *sql,
 		text += n;
 		if (rc < 0 || !*text)
 			break;
-		rc = chsql_add_value(sql,
-		                     text[1] == 'n' ? t->name : t->database);
+		if (text[1] == 'r')
+			rc = chsql_add(sql,
+			               t->knows_replicated_settings
+			                   ? "replicated_merge_tree_settings"
+			                   : "merge_tree_settings");
+		else
+			rc = chsql_add_value(sql, text[1] == 'n' ? t->name
+			                                         : t->database);
 		text += 2;
 	}
 	if (rc < 0)
@@ -133,6 +142,8 @@ learn(struct chtable *t, struct slice kind, struct slice name,
 		t->knows_window |=
 		    is(name, "non_replicated_deduplication_window");
 		t->knows_fsync |= is(name, "fsync_after_insert");
+	} else if (is(kind, "replicated")) {
+		t->knows_replicated_settings = true;
 	}
 }
 
@@ -152,6 +163,9 @@ read_server(struct chtable *t, struct chlink *link, struct buf *sql,
 	        "UNION ALL SELECT 'tree' AS kind, name, value "
 	        "FROM system.merge_tree_settings WHERE match(name, "
 	        "'deduplication_window$|^fsync_after_insert$') "
+	        "UNION ALL SELECT 'replicated' AS kind, name, '' AS value "
+	        "FROM system.tables WHERE database = 'system' AND "
+	        "name = 'replicated_merge_tree_settings' "
 	        "FORMAT TabSeparatedRaw",
 	        error);
 
@@ -191,10 +205,13 @@ read_engine(struct chtable *t, struct chlink *link, struct buf *sql,
 	    "AS fsync, "
 	    "(SELECT max(value) FROM system.merge_tree_settings WHERE name = "
 	    "'non_replicated_deduplication_window') AS plain_default, "
-	    "(SELECT max(value) FROM system.merge_tree_settings WHERE name = "
+	    "(SELECT max(value) FROM system.?r WHERE name = "
 	    "'replicated_deduplication_window') AS own_default, "
+	    "if(family = 'replicated', "
+	    "(SELECT max(value) FROM system.?r WHERE name = "
+	    "'fsync_after_insert'), "
 	    "(SELECT max(value) FROM system.merge_tree_settings WHERE name = "
-	    "'fsync_after_insert') AS fsync_default "
+	    "'fsync_after_insert')) AS fsync_default "
 	    "FROM system.tables WHERE database = ?d AND name = ?n "
 	    "FORMAT TabSeparatedRaw",
 	    error);

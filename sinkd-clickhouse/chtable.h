@@ -40,6 +40,8 @@ struct chtable {
 	bool knows_types_header;          /* checks the types of a header */
 	bool knows_window; /* non_replicated_deduplication_window */
 	bool knows_fsync;  /* fsync_after_insert */
+	/* Has system.replicated_merge_tree_settings. */
+	bool knows_replicated_settings;
 
 	/* Of the table. */
 	bool exists;

@@ -16,6 +16,12 @@
 #define URLS_MAX 16
 #define SQL_MAX (16 * KIB)
 
+/* Four columns can be FixedString; a header names all. */
+_Static_assert(4 * CHTYPE_FIXED_MAX + EVENT_PACKED_MAX +
+                       FIELD_COUNT * (CHTABLE_TYPE_TEXT + KIB) <
+                   SINK_BATCH_BYTES_MAX,
+               "no room for a row");
+
 static const char *const compressions[] = {"none", "gzip", NULL};
 
 #define KEY(field) offsetof(struct clickhouse_conf, field)
@@ -146,36 +152,37 @@ say_guarantee(struct clickhouse *c)
 }
 
 /*
- * Try the servers in turn, from the one that answered last, until one will
- * do.  When none does, what an operator can mend is told first.
+ * Try the servers in turn, from the one that answered last, until one is
+ * ready.  When none is, the first whose set-up is wrong has the word: that
+ * needs somebody.
  */
 static enum sink_result
 find_server(struct clickhouse *c, struct sink_error *error)
 {
-	enum sink_result result = SINK_AWAY;
+	enum sink_result worst = SINK_AWAY;
 	unsigned count = 0;
 
 	while (nth_url(c->conf->url, count, c->link.url) > 0)
 		count++;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (c->url_index + i) % count;
-		struct sink_error why = {.bad_event = 0};
-		enum sink_result one;
+		struct sink_error now = {.bad_event = 0};
+		enum sink_result result;
 
 		if (nth_url(c->conf->url, index, c->link.url) < 0)
 			continue;
-		one = chtable_read(&c->table, &c->link, c->conf->create_table,
-		                   &c->sql, &why);
-		if (one == SINK_DONE) {
+		result = chtable_read(&c->table, &c->link,
+		                      c->conf->create_table, &c->sql, &now);
+		if (result == SINK_DONE) {
 			c->url_index = index;
 			return SINK_DONE;
 		}
-		if (result != SINK_SETUP) {
-			result = one;
-			*error = why;
+		if (worst == SINK_AWAY) {
+			worst = result;
+			*error = now;
 		}
 	}
-	return result;
+	return worst;
 }
 
 static enum sink_result
@@ -188,11 +195,13 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 	int rc;
 
 	c->conf = conf;
-	/* Rows can be wider than events were; a batch that does not fit is
-	 * split (I12). */
+	/*
+	 * Rows that take more are split (I12), at the same offsets whatever
+	 * the settings are by then: their tokens must not change.
+	 */
 	buf_init(&c->sql, SQL_MAX);
-	buf_init(&c->rows, 2 * SINK_BATCH_BYTES_MAX + MIB);
-	buf_init(&c->packed, 2 * SINK_BATCH_BYTES_MAX + 2 * MIB);
+	buf_init(&c->rows, SINK_BATCH_BYTES_MAX);
+	buf_init(&c->packed, SINK_BATCH_BYTES_MAX + MIB);
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
 	c->link.timeout_ms = common->timeout_ms;
@@ -257,7 +266,11 @@ add_header(struct buf *out, const struct chtable *t)
 	return rc;
 }
 
-/* Build the body.  SINK_REJECT names the event that a column cannot hold. */
+/*
+ * Build the body.  SINK_REJECT names the event that a column cannot hold, or
+ * none: rows can be wider than events were, and then the batch is split.
+ * Only a single row may be wider than batch_bytes.
+ */
 static enum sink_result
 build_rows(struct clickhouse *c, const struct batch *batch,
            struct sink_error *error)
@@ -275,8 +288,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 	while (rc == 0 && i < batch->count) {
 		rc = rowbinary_add(&c->rows, c->table.types, &batch->events[i],
 		                   &field, &why);
-		if (rc == 0)
-			i++;
+		i += rc == 0;
 	}
 	switch (rc) {
 	case 0:
@@ -292,7 +304,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 		(void)snprintf(error->code, sizeof error->code, "size");
 		(void)snprintf(error->text, sizeof error->text,
 		               "the rows take more than %zu bytes",
-		               c->rows.max_bytes);
+		               SINK_BATCH_BYTES_MAX);
 		return SINK_REJECT;
 	default:
 		(void)snprintf(error->text, sizeof error->text,
@@ -368,8 +380,8 @@ build_url(struct clickhouse *c, const struct batch *batch)
 }
 
 /*
- * The server refuses rows that fit the columns as they were read.  Have the
- * columns changed since?  Then it is not the events' fault.
+ * Rows are refused, by the server or by what was read of its columns.  Have
+ * the columns changed since?  Then it is not the events' fault.
  */
 static enum sink_result
 confirm_reject(struct clickhouse *c, struct sink_error *error)
@@ -404,6 +416,9 @@ clickhouse_write(void *state, const struct batch *batch,
 	if (batch->count == 0)
 		return SINK_DONE; /* no position to move */
 	result = build_rows(c, batch, error);
+	/* Before an event is set aside, the table has the last word. */
+	if (result == SINK_REJECT && batch->count == 1)
+		return confirm_reject(c, error);
 	if (result != SINK_DONE)
 		return result;
 	rc = build_url(c, batch);

@@ -18,6 +18,7 @@ keep_fault(struct kafka_fault *fault, rd_kafka_resp_err_t err, size_t event,
 {
 	fault->err = err;
 	fault->event = event;
+	fault->unsent = false;
 	(void)snprintf(fault->text, sizeof fault->text, "%s", text);
 }
 
@@ -60,8 +61,12 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 		return;
 	if (k->failed.err && fault_class(err) != SINK_REJECT)
 		return;
-	if (fault_class(k->failed.err) == SINK_REJECT && k->failed.err)
+	if (k->failed.err && fault_class(k->failed.err) == SINK_REJECT) {
+		/* A broker refuses messages that came together together. */
+		k->failed.event = 0;
+		k->failed.unsent = false;
 		return;
+	}
 	/* rd_kafka_message_errstr would give a producer the event's text. */
 	keep_fault(&k->failed, err, (size_t)(uintptr_t)message->_private,
 	           rd_kafka_err2str(err));
@@ -273,6 +278,14 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 		why = &k->broker;
 	if (!why)
 		return fault_report(error, what, err, text);
+	/* No message would have a key: that is no event's fault. */
+	if (why->err == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
+	    k->conf->key == KEY_NONE) {
+		(void)fault_report(error, what, why->err,
+		                   "the topic wants keys (is it compacted?): "
+		                   "set key, or its cleanup.policy = delete");
+		return SINK_SETUP;
+	}
 	if (why == &k->failed)
 		error->bad_event = why->event;
 	return fault_report(error, what, why->err, why->text);

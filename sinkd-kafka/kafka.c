@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libbase/clock.h"
 #include "sinkd-kafka/message.h"
 #include "sinkd-kafka/producer.h"
 #include "sinkd-kafka/transaction.h"
@@ -77,12 +78,18 @@ kafka_open(void *state, const struct sink_common *common, const void *conf,
 	return SINK_DONE;
 }
 
+static uint64_t
+deadline(const struct kafka *k)
+{
+	return clock_mono_ms() + (uint64_t)k->common->timeout_ms;
+}
+
 static enum sink_result
 kafka_position(void *state, const char *stream, bool *found,
                uint64_t *next_offset, struct sink_error *error)
 {
 	struct kafka *k = state;
-	enum sink_result result = producer_ready(k, stream, error);
+	enum sink_result result = producer_ready(k, stream, deadline(k), error);
 
 	if (result == SINK_DONE && k->found) {
 		*found = true;
@@ -95,7 +102,10 @@ static enum sink_result
 kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 {
 	struct kafka *k = state;
-	enum sink_result result = producer_ready(k, batch->stream, error);
+	/* One for both: a new producer takes from the batch's time. */
+	uint64_t until = deadline(k);
+	enum sink_result result =
+	    producer_ready(k, batch->stream, until, error);
 
 	if (result != SINK_DONE)
 		return result;
@@ -108,8 +118,8 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 		return SINK_FENCED;
 	}
 	if (k->conf->delivery == AT_LEAST_ONCE)
-		return transaction_none(k, batch, error);
-	return transaction_write(k, batch, error);
+		return transaction_none(k, batch, until, error);
+	return transaction_write(k, batch, until, error);
 }
 
 static void

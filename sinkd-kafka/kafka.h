@@ -51,6 +51,7 @@ struct kafka_conf {
 struct kafka_fault {
 	rd_kafka_resp_err_t err; /* NO_ERROR: none */
 	size_t event;            /* 1 + index in the batch, or 0 */
+	bool unsent;             /* librdkafka refused it, not a broker */
 	char text[SINK_ERROR_TEXT];
 };
 

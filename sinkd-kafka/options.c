@@ -34,6 +34,15 @@ static const struct {
      "must stay off: the sink waits for delivery reports"},
     {"sasl.password",
      "belongs in password_file in [sinkd-kafka] or in LEAT_KAFKA_PASSWORD"},
+    {"group.id", "is made from sink and stream: it holds the position"},
+    {"isolation.level",
+     "is always read_committed: a position may still be aborted"},
+    {"enable.auto.commit", "is always off: the position goes with its batch"},
+    {"statistics.interval.ms",
+     "is of no use: nobody takes the statistics, and an idle sink would pile "
+     "them up"},
+    {"plugin.library.paths",
+     "would load code that can undo all that is refused here"},
     {"test.mock.num.brokers", "would send the events nowhere"},
 };
 

@@ -87,6 +87,8 @@ position_store(struct kafka *k, uint64_t position, uint64_t deadline_ms,
 	do
 		err = rd_kafka_commit(k->reader, k->offsets, 0);
 	while (err && again(k, err, deadline_ms));
+	/* What it has to tell would pile up otherwise. */
+	(void)rd_kafka_poll(k->reader, 0);
 	if (err)
 		return client_fault(k, "store position", err, NULL, error);
 	k->found = true;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libbase/clock.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/position.h"
 #include "sinkd-kafka/topic.h"
@@ -37,9 +36,8 @@ init_transactions(struct kafka *k, uint64_t deadline_ms,
 }
 
 static enum sink_result
-start(struct kafka *k, struct sink_error *error)
+start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 {
-	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
 	enum sink_result result =
 	    client_new(k, RD_KAFKA_PRODUCER, &k->rk, error);
 
@@ -48,11 +46,11 @@ start(struct kafka *k, struct sink_error *error)
 	k->offsets = rd_kafka_topic_partition_list_new(1);
 	(void)rd_kafka_topic_partition_list_add(k->offsets, k->conf->topic, 0);
 	k->group = rd_kafka_consumer_group_metadata_new(k->name);
-	result = topic_ready(k, deadline, error);
+	result = topic_ready(k, deadline_ms, error);
 	if (result == SINK_DONE && k->conf->delivery == EXACTLY_ONCE)
-		result = init_transactions(k, deadline, error);
+		result = init_transactions(k, deadline_ms, error);
 	if (result == SINK_DONE)
-		result = position_read(k, deadline, error);
+		result = position_read(k, deadline_ms, error);
 	/* Transactions carry the position from here on. */
 	if (k->conf->delivery == EXACTLY_ONCE)
 		position_close(k);
@@ -60,7 +58,8 @@ start(struct kafka *k, struct sink_error *error)
 }
 
 enum sink_result
-producer_ready(struct kafka *k, const char *stream, struct sink_error *error)
+producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
+               struct sink_error *error)
 {
 	char name[KAFKA_NAME_MAX];
 	enum sink_result result;
@@ -72,7 +71,7 @@ producer_ready(struct kafka *k, const char *stream, struct sink_error *error)
 		return SINK_DONE;
 	producer_close(k);
 	memcpy(k->name, name, sizeof name);
-	result = start(k, error);
+	result = start(k, deadline_ms, error);
 	if (result != SINK_DONE)
 		producer_close(k);
 	return result;

@@ -9,11 +9,11 @@
 /*
  * Make sure that k has a producer for `stream` and knows its position.  A
  * producer that is there already is kept; one of another stream is closed.
- * Blocks no longer than timeout_ms.  After anything but SINK_DONE there is
+ * Tries until deadline_ms.  After anything but SINK_DONE there is
  * no producer.
  */
 enum sink_result producer_ready(struct kafka *k, const char *stream,
-                                struct sink_error *error);
+                                uint64_t deadline_ms, struct sink_error *error);
 
 /* Let go of the producer; what is not delivered is dropped. */
 void producer_close(struct kafka *k);

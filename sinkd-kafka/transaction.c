@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libbase/clock.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/fault.h"
@@ -17,9 +16,6 @@
 
 /* Delivery reports are taken in after this many messages. */
 #define POLL_EVERY 1024
-
-/* How long the abort of a failed transaction may take: it is a courtesy. */
-#define ABORT_MS 5000
 
 /* The names of the headers are part of docs/kafka.md. */
 #define HEADER_STREAM "leat-stream"
@@ -112,6 +108,7 @@ produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 		if (err && fault_class(err) == SINK_REJECT) {
 			k->failed.err = err;
 			k->failed.event = i + 1;
+			k->failed.unsent = true;
 			(void)snprintf(k->failed.text, sizeof k->failed.text,
 			               "%s", rd_kafka_err2str(err));
 		}
@@ -125,9 +122,13 @@ produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* What a call on the transaction said; one call on a handle at a time. */
+/* A call on the transaction; one at a time on a handle. */
 enum call { SEND_OFFSETS, COMMIT, ABORT };
 
+/*
+ * librdkafka wants to bound the end of a transaction by itself: by
+ * transaction.timeout.ms, which is timeout_ms.
+ */
 static rd_kafka_error_t *
 call_once(struct kafka *k, enum call call, int timeout_ms)
 {
@@ -136,9 +137,9 @@ call_once(struct kafka *k, enum call call, int timeout_ms)
 		return rd_kafka_send_offsets_to_transaction(
 		    k->rk, k->offsets, k->group, timeout_ms);
 	case COMMIT:
-		return rd_kafka_commit_transaction(k->rk, timeout_ms);
+		return rd_kafka_commit_transaction(k->rk, -1);
 	case ABORT:
-		return rd_kafka_abort_transaction(k->rk, timeout_ms);
+		return rd_kafka_abort_transaction(k->rk, -1);
 	}
 	return NULL;
 }
@@ -164,40 +165,35 @@ call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
 	}
 }
 
-/*
- * End a transaction that cannot be committed.  Returns whether it is known
- * to be aborted.
- */
+/* Returns whether nothing of the transaction is left. */
 static bool
-abort_transaction(struct kafka *k)
+abort_transaction(struct kafka *k, uint64_t deadline_ms)
 {
-	rd_kafka_error_t *e = call_until(k, ABORT, clock_mono_ms() + ABORT_MS);
+	rd_kafka_error_t *e = call_until(k, ABORT, deadline_ms);
+	bool aborted = e == NULL;
 
-	if (!e)
-		return true;
-	/* init_transactions of the next producer ends it. */
-	rd_kafka_error_destroy(e);
-	return false;
+	if (e)
+		rd_kafka_error_destroy(e);
+	return aborted;
 }
 
 /*
- * Sort out a failed transaction: the words go to error, the transaction is
- * aborted where that is possible, and the producer is gone.  e may be NULL
- * when producing failed with err; it is destroyed.
+ * Sort out a failed transaction: the words go to error.  The next producer
+ * ends what this one leaves behind, so only an event that is refused needs
+ * an abort: it is so for certain, or met again.  e may be NULL when producing
+ * failed with err; it is destroyed.
  */
 static enum sink_result
 failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
-       rd_kafka_resp_err_t err, struct sink_error *error)
+       rd_kafka_resp_err_t err, uint64_t deadline_ms, struct sink_error *error)
 {
 	const char *words = e ? rd_kafka_error_string(e) : NULL;
-	bool fatal = e && rd_kafka_error_is_fatal(e);
 	/* Only then nothing of it can have been committed. */
 	bool abortable = !e || rd_kafka_error_txn_requires_abort(e);
-	bool aborted;
 	enum sink_result result;
 	char origin[SINK_ERROR_TEXT];
 
-	if (fatal) {
+	if (e && rd_kafka_error_is_fatal(e)) {
 		err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
 		words = origin;
 	} else if (e) {
@@ -205,38 +201,41 @@ failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	}
 	result = client_fault(k, what, err, words, error);
 	rd_kafka_error_destroy(e);
-	aborted = abortable && !fatal && !k->all_down && abort_transaction(k);
-	producer_close(k);
-	/* Rejected only for certain; else it is met again, and then. */
-	if (result == SINK_REJECT && !aborted)
+	if (result == SINK_REJECT &&
+	    (!abortable || !abort_transaction(k, deadline_ms)))
 		result = SINK_AWAY;
+	/*
+	 * Behind messages that a broker refused librdkafka (2.0.2) fails the
+	 * next transaction as well, for "skipped sequence numbers".
+	 */
+	if (result != SINK_REJECT || !k->failed.unsent)
+		producer_close(k);
 	return result;
 }
 
 enum sink_result
 transaction_write(struct kafka *k, const struct batch *batch,
-                  struct sink_error *error)
+                  uint64_t deadline_ms, struct sink_error *error)
 {
-	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
 	rd_kafka_resp_err_t err;
 	rd_kafka_error_t *e;
 
 	client_forget_faults(k);
 	e = rd_kafka_begin_transaction(k->rk);
 	if (e)
-		return failed(k, "begin", e, 0, error);
-	err = produce(k, batch, deadline);
+		return failed(k, "begin", e, 0, deadline_ms, error);
+	err = produce(k, batch, deadline_ms);
 	/* _STATE: the transaction has failed; committing says why. */
 	if (err && err != RD_KAFKA_RESP_ERR__STATE)
-		return failed(k, "produce", NULL, err, error);
+		return failed(k, "produce", NULL, err, deadline_ms, error);
 	k->offsets->elems[0].offset = (int64_t)batch->next_offset;
 	if (!err)
-		e = call_until(k, SEND_OFFSETS, deadline);
+		e = call_until(k, SEND_OFFSETS, deadline_ms);
 	if (e)
-		return failed(k, "send position", e, 0, error);
-	e = call_until(k, COMMIT, deadline);
+		return failed(k, "send position", e, 0, deadline_ms, error);
+	e = call_until(k, COMMIT, deadline_ms);
 	if (e)
-		return failed(k, "commit", e, 0, error);
+		return failed(k, "commit", e, 0, deadline_ms, error);
 	assert(!err); /* a failed transaction does not commit */
 	k->found = true;
 	k->position = batch->next_offset;
@@ -263,15 +262,15 @@ deliver(struct kafka *k, const struct batch *batch, uint64_t deadline_ms,
 
 enum sink_result
 transaction_none(struct kafka *k, const struct batch *batch,
-                 struct sink_error *error)
+                 uint64_t deadline_ms, struct sink_error *error)
 {
-	uint64_t deadline = clock_mono_ms() + (uint64_t)k->common->timeout_ms;
 	enum sink_result result;
 
 	client_forget_faults(k);
-	result = deliver(k, batch, deadline, error);
+	result = deliver(k, batch, deadline_ms, error);
 	if (result == SINK_DONE)
-		result = position_store(k, batch->next_offset, deadline, error);
+		result =
+		    position_store(k, batch->next_offset, deadline_ms, error);
 	/* Messages under way may still arrive: this is at least once. */
 	if (result != SINK_DONE)
 		producer_close(k);

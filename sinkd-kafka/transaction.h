@@ -3,7 +3,11 @@
  * nothing that a read_committed consumer sees.
  *
  * After a failure the producer is let go of: whatever may still be under way
- * in its connections is fenced when the next one calls init_transactions.
+ * in its connections is fenced when the next one calls init_transactions.  It
+ * goes on only when librdkafka itself refused an event, which was never sent.
+ *
+ * What is produced is given up at deadline_ms; the end of a transaction then
+ * has timeout_ms more, which is what librdkafka wants.
  */
 #ifndef SINKD_KAFKA_TRANSACTION_H
 #define SINKD_KAFKA_TRANSACTION_H
@@ -15,6 +19,7 @@
  * Needs a producer (producer_ready).
  */
 enum sink_result transaction_write(struct kafka *k, const struct batch *batch,
+                                   uint64_t deadline_ms,
                                    struct sink_error *error);
 
 /*
@@ -22,6 +27,7 @@ enum sink_result transaction_write(struct kafka *k, const struct batch *batch,
  * it, then commit the position.  After a failure some of it may be stored.
  */
 enum sink_result transaction_none(struct kafka *k, const struct batch *batch,
+                                  uint64_t deadline_ms,
                                   struct sink_error *error);
 
 #endif

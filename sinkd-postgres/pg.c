@@ -243,27 +243,134 @@ pg_class_state(const char *s)
 	return SINK_AWAY;
 }
 
+/*
+ * The words of a data exception without the value in them: 'invalid input
+ * syntax for type uuid: "..."', 'value "..." is out of range for type integer'.
+ */
+static void
+set_value_text(struct sink_error *error, const char *text)
+{
+	const char *colon = strstr(text, ": "), *quote = strchr(text, '"');
+	const char *last = quote ? strrchr(quote + 1, '"') : NULL;
+	int head = (int)strcspn(text, "\"");
+
+	if (colon && (!quote || colon < quote)) {
+		head = (int)(colon - text);
+		quote = last = NULL;
+	}
+	(void)snprintf(error->text, sizeof error->text, "%.*s%s%s", head, text,
+	               quote ? "..." : "", last ? last + 1 : "");
+}
+
+/* Whether the innermost line of the context is PL/pgSQL's RAISE. */
+static bool
+is_at_raise(const char *context, size_t *line_bytes)
+{
+	static const char at[] = " at RAISE";
+	size_t n = context ? strcspn(context, "\n") : 0;
+
+	*line_bytes = n;
+	return n >= sizeof at - 1 &&
+	       memcmp(context + n - (sizeof at - 1), at, sizeof at - 1) == 0;
+}
+
+/*
+ * What RAISE and ASSERT say is the trigger's own, and may quote the event: it
+ * is for the dead letter, and where it was said for all else.  Returns false
+ * for other words.
+ */
+static bool
+set_raised_text(struct sink_error *error, const struct pg_words *w)
+{
+	size_t n;
+
+	if (is_at_raise(w->context, &n))
+		(void)snprintf(error->text, sizeof error->text,
+		               "refused by %.*s", (int)n, w->context);
+	else if (strcmp(w->state, "P0001") == 0 ||
+	         strcmp(w->state, "P0004") == 0)
+		(void)snprintf(error->text, sizeof error->text,
+		               "refused by a trigger");
+	else
+		return false;
+	(void)snprintf(error->letter, sizeof error->letter, "%s", w->text);
+	return true;
+}
+
+/* COPY's own line of the context: a trigger's may name lines as well. */
+static size_t
+copy_line(const char *context)
+{
+	const char *at = context;
+
+	while (at && strncmp(at, "COPY ", 5) != 0) {
+		at = strchr(at, '\n');
+		if (at)
+			at++;
+	}
+	at = at ? strstr(at, ", line ") : NULL;
+	return at ? strtoul(at + 7, NULL, 10) : 0;
+}
+
+enum sink_result
+pg_class_words(const struct pg_words *w, struct sink_error *error)
+{
+	(void)snprintf(error->code, sizeof error->code, "%s", w->state);
+	error->bad_event = copy_line(w->context);
+	if (!set_raised_text(error, w)) {
+		if (strncmp(w->state, "22", 2) == 0)
+			set_value_text(error, w->text);
+		else
+			set_text(error, w->text);
+	}
+	return pg_class_state(w->state);
+}
+
+bool
+pg_words_of(const PGresult *res, struct pg_words *w)
+{
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+	*w = (struct pg_words){
+	    .state = PQresultErrorField(res, PG_DIAG_SQLSTATE),
+	    .text = text ? text : PQresultErrorMessage(res),
+	    .detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL),
+	    .context = PQresultErrorField(res, PG_DIAG_CONTEXT),
+	    .table = PQresultErrorField(res, PG_DIAG_TABLE_NAME),
+	    .constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME)};
+	return w->state != NULL;
+}
+
 enum sink_result
 pg_class(const PGresult *res, struct sink_error *error)
 {
-	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-	const char *where = PQresultErrorField(res, PG_DIAG_CONTEXT);
-	const char *line = where ? strstr(where, ", line ") : NULL;
-	char *value;
+	struct pg_words w;
 
-	set_text(error, text ? text : PQresultErrorMessage(res));
-	if (!state) /* libpq's own: the connection is gone */
-		return SINK_AWAY;
-	(void)snprintf(error->code, sizeof error->code, "%s", state);
-	/* 'invalid input syntax for type x: "..."': not the event's data. */
-	value =
-	    strncmp(state, "22", 2) == 0 ? strstr(error->text, ": \"") : NULL;
-	if (value)
-		*value = '\0';
-	if (line)
-		error->bad_event = strtoul(line + 7, NULL, 10);
-	return pg_class_state(state);
+	if (pg_words_of(res, &w))
+		return pg_class_words(&w, error);
+	set_text(error, w.text); /* libpq's own: the connection is gone */
+	return SINK_AWAY;
+}
+
+bool
+pg_no_partition(const struct pg_words *w, char column[PG_COLUMN_MAX])
+{
+	static const char head[] =
+	    "Partition key of the failing row contains (";
+	const char *at;
+	size_t n;
+
+	/* A check has a name, and a trigger that calls itself one no table. */
+	if (!w->state || strcmp(w->state, "23514") != 0 || w->constraint ||
+	    !w->table || !w->detail ||
+	    strncmp(w->detail, head, sizeof head - 1) != 0)
+		return false;
+	at = w->detail + sizeof head - 1;
+	n = strcspn(at, ")");
+	if (n >= PG_COLUMN_MAX)
+		return false;
+	(void)snprintf(column, PG_COLUMN_MAX, "%.*s", (int)n, at);
+	return true;
 }
 
 int

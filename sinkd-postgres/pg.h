@@ -58,11 +58,39 @@ enum sink_result pg_copy_end(struct pg *pg, const char *why,
 enum sink_result pg_run(struct pg *pg, const char *sql, PGresult **res,
                         struct sink_error *error);
 
+/* What a server says of an error; NULL where it says nothing. */
+struct pg_words {
+	const char *state; /* SQLSTATE */
+	const char *text;  /* primary message; never NULL */
+	const char *detail;
+	const char *context;
+	const char *table;
+	const char *constraint;
+};
+
+/*
+ * The words of a failed result, valid as long as it.  Returns false when they
+ * are libpq's, with a text alone.
+ */
+bool pg_words_of(const PGresult *res, struct pg_words *words);
+
 /* Class a failed result, and fill in error. */
 enum sink_result pg_class(const PGresult *res, struct sink_error *error);
 
+/* The same, for a server's words. */
+enum sink_result pg_class_words(const struct pg_words *words,
+                                struct sink_error *error);
+
 /* The class of a SQLSTATE. */
 enum sink_result pg_class_state(const char *sqlstate);
+
+#define PG_COLUMN_MAX 64
+
+/*
+ * Whether a partitioned table has no partition for a row, and which columns
+ * decide: their names, as the server lists them, go to column.
+ */
+bool pg_no_partition(const struct pg_words *words, char column[PG_COLUMN_MAX]);
 
 /* Append a quoted literal or identifier; returns 0 or -errno. */
 MUST_USE int pg_add_literal(struct pg *pg, struct buf *out, const char *text);

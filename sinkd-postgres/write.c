@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How far created_at of an event of now is from received_at. */
+#define NOW_US (INT64_C(3600) * 1000000)
+
 void
 write_remember(struct postgres *s, const char *stream)
 {
@@ -102,9 +105,49 @@ on_answer(const struct postgres *s, struct answers *a, PGresult *res)
 	}
 }
 
+/*
+ * Whether a partition is missing that had to be there.  An event of now needs
+ * it, and nothing is wrong with that event.  Any other value is the sender's
+ * choice: waiting for its partition would let any sender stop the sink.
+ */
+static bool
+lacks_partition(const struct batch *b, const struct pg_words *words,
+                size_t bad_event)
+{
+	char column[PG_COLUMN_MAX];
+	const struct event *e;
+	int64_t apart;
+
+	if (!pg_no_partition(words, column))
+		return false;
+	if (strcmp(column, copy_field_name(COPY_RECEIVED_AT)) == 0)
+		return true;
+	if (bad_event == 0 && b->count == 1)
+		bad_event = 1;
+	if (strcmp(column, copy_field_name(COPY_CREATED_AT)) != 0 ||
+	    bad_event < 1 || bad_event > b->count)
+		return false;
+	e = &b->events[bad_event - 1];
+	apart = e->created_at_us - e->received_at_us;
+	return apart > -NOW_US && apart < NOW_US;
+}
+
+static enum sink_result
+on_error(const struct batch *b, const PGresult *res, struct sink_error *error)
+{
+	enum sink_result result = pg_class(res, error);
+	struct pg_words words;
+
+	if (result == SINK_REJECT && pg_words_of(res, &words) &&
+	    lacks_partition(b, &words, error->bad_event))
+		return SINK_SETUP;
+	return result;
+}
+
 /* Read answers until the server waits for data, or to the end. */
 static enum sink_result
-read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
+read_answers(struct postgres *s, const struct batch *b, struct answers *a,
+             struct sink_error *error)
 {
 	enum sink_result result = SINK_DONE, failed;
 	PGresult *res;
@@ -113,7 +156,7 @@ read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
 		ExecStatusType status = PQresultStatus(res);
 
 		if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
-			result = pg_class(res, error);
+			result = on_error(b, res, error);
 		else
 			on_answer(s, a, res);
 		PQclear(res);
@@ -218,7 +261,7 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 		return bad_field(s, bad, field, error);
 	result = send_statements(s, b, error);
 	if (result == SINK_DONE)
-		result = read_answers(s, &a, error);
+		result = read_answers(s, b, &a, error);
 	/* No event was involved yet: not its fault. */
 	if (result == SINK_REJECT)
 		return SINK_SETUP;
@@ -232,7 +275,7 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	if (a.copying) {
 		result = send_rows(s, b, error);
 		if (result == SINK_DONE)
-			result = read_answers(s, &a, error);
+			result = read_answers(s, b, &a, error);
 	}
 	if (result == SINK_REJECT)
 		return rejected(s, error);

@@ -255,3 +255,47 @@ def test_at_least_once():
         leat.accept(small("l", 500, 500))
         leat.caught_up()
         assert set(ids(broker)) == {event_id("l", i) for i in range(1000)}
+
+
+@limit(180)
+def test_a_set_of_messages_that_the_broker_refuses_whole_is_split():
+    """Above the topic's max.message.bytes together, and none of them bad."""
+    limits = {"compression.codec": "none", "linger.ms": 200,
+              "batch.size": 8000000, "message.max.bytes": 8000000}
+    with stack(options=limits, key="none", partitions=1) as (broker, leat):
+        leat.accept(small("s", 1))
+        leat.caught_up()
+        leat.sink["kafka"].stop()
+        events = small("s", 40, 1)
+        for e in events:
+            e["payload"] = {"x": "y" * 60000}
+        for i in range(0, 40, 5):
+            leat.accept(events[i:i + 5])
+        leat.sink["kafka"].start()
+        leat.caught_up()
+        assert leat.sink["kafka"].count_lines("Message size too large") > 0
+        assert leat.dead_letters("kafka") == []
+        assert sorted(ids(broker)) == \
+            sorted(event_id("s", i) for i in range(41))
+
+
+@limit(120)
+def test_a_broker_that_hangs_bounds_a_stop():
+    """The end of a transaction is waited for, and no longer than it lasts."""
+    with stack(timeout_ms=2000, drain_ms=500) as (broker, leat), \
+            Load(leat, rate=2000) as load:
+        load.more(500)
+        moving(leat)
+        broker.signal(signal.SIGSTOP)
+        try:
+            load.more(500)
+            leat.sink["kafka"].signal(signal.SIGTERM)
+            before = time.monotonic()
+            assert leat.sink["kafka"].wait(20) == 0
+            fact(f"{time.monotonic() - before:.1f} s")
+        finally:
+            broker.signal(signal.SIGCONT)
+        leat.sink["kafka"].start()
+        load.more(500)
+        load.stop()
+        check_exactly_once(broker, leat, load)

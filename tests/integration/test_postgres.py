@@ -157,6 +157,8 @@ def test_a_trigger_that_refuses_and_one_that_breaks():
         leat.caught_up()
         (dead,) = leat.dead_letters()
         assert (dead["code"], dead["reason"]) == ("P0001", "not wanted"), dead
+        leat.sink["postgres"].wait_line(
+            r"refused by PL/pgSQL function refuse\(\) line 3 at RAISE")
         leat.pg.query("create or replace function refuse() returns trigger "
                       "language plpgsql as $$ begin return x; end $$")
         leat.accept(small("u", 10))
@@ -313,3 +315,64 @@ def test_sigterm_while_the_store_is_away_is_immediate():
         sink = leat.sink["postgres"].start(wait=False)
         sink.wait_line("store away attempt=4")
         sink.stop(timeout_s=3)
+
+
+PARTITIONED = table(extra=") partition by range ({column}", id="text")
+
+
+def test_a_missing_partition_is_waited_for():
+    """Nothing is wrong with the events: tomorrow's partition is not there."""
+    for column in ("created_at", "received_at"):
+        with Leat(table=PARTITIONED.format(column=column), settings={
+                "sinkd-postgres": {"retry_max_ms": 200}}) as leat:
+            leat.accept([{"id": str(i), "type": "t"} for i in range(20)])
+            set_up_wrong(leat, "no partition of relation")
+            leat.pg.query("create table now partition of events for values "
+                          "from ('2020-01-01') to (maxvalue)")
+            leat.caught_up()
+            assert leat.pg.number("select count(*) from events") == 20
+            assert leat.dead_letters() == []
+
+
+def test_a_time_that_a_sender_made_up_does_not_stop_the_sink():
+    """A partition for it may never come."""
+    sql = PARTITIONED.format(column="created_at") + """;
+        create table now partition of events for values
+          from ('2020-01-01') to (maxvalue)"""
+    with Leat(table=sql) as leat:
+        events = [{"id": str(i), "type": "t"} for i in range(20)]
+        events[11]["created_at"] = "1970-01-01T00:00:00Z"
+        leat.accept(events)
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 19
+        (dead,) = leat.dead_letters()
+        assert (dead["offset"], dead["code"]) == (11, "23514"), dead
+
+
+def test_what_a_trigger_says_of_an_event_is_not_logged():
+    sql = table(id="text") + """;
+        create function refuse() returns trigger language plpgsql as $$
+        begin
+          if new.type = 'raise' then
+            raise 'no % here', new.id using errcode = 'check_violation';
+          elsif new.type = 'cast' then
+            perform new.id::integer;
+          end if;
+          return new;
+        end $$;
+        create trigger t before insert on events
+          for each row execute function refuse()"""
+    with Leat(table=sql) as leat:
+        events = small("t", 10)
+        events[3] = {"id": "secret", "type": "raise"}
+        events[5] = {"id": "secret", "type": "cast"}
+        events[7] = {"id": "77777777777777", "type": "cast"}
+        leat.accept(events)
+        leat.caught_up()
+        reasons = {d["offset"]: d["reason"] for d in leat.dead_letters()}
+        assert reasons == {
+            3: "no secret here",
+            5: "invalid input syntax for type integer",
+            7: "value ... is out of range for type integer"}, reasons
+        assert not any("secret" in line or "77777777777777" in line
+                       for line in leat.sink["postgres"].lines)

@@ -123,11 +123,30 @@ END_TEST
 
 START_TEST(does_not_blame_events_for_changed_columns)
 {
-	ck_assert_int_eq(class_of(117, "Type of \"id\" must be UUID, not "
-	                               "String"),
+	ck_assert_int_eq(class_of(117, "Type of 'id' must be UUID, not String: "
+	                               "While executing BinaryRowInputFormat"),
 	                 SINK_SETUP);
 	ck_assert_int_eq(class_of(117, "Cannot parse JSON object"),
 	                 SINK_REJECT);
+	ck_assert_int_eq(class_of(117, "Type of"), SINK_REJECT);
+	ck_assert_int_eq(class_of(117, ""), SINK_REJECT);
+}
+END_TEST
+
+/* Or any sender could stop the sink. */
+START_TEST(blames_an_event_that_speaks_of_types)
+{
+	struct chexception e;
+
+	ck_assert_int_eq(
+	    class_of(117, "Duplicate path found during parsing JSON object: "
+	                  "Type of x must be. You can enable setting"),
+	    SINK_REJECT);
+	ck_assert(find("Code: 117. DB::Exception: Cannot parse JSON object "
+	               "here: {\"Code: 117. DB::Exception: Type of 'id' must "
+	               "be UUID, not String\":1,\"a\":1}: (at row 2)\n",
+	               117, &e));
+	ck_assert_int_eq(chexception_class(&e), SINK_REJECT);
 }
 END_TEST
 
@@ -180,6 +199,12 @@ START_TEST(keeps_content_out_of_the_text)
 	                 "Duplicate path found during parsing");
 	ck_assert_str_eq(text_of("Cannot parse string 'x' as Int64"),
 	                 "Cannot parse");
+	ck_assert_str_eq(text_of("Unknown element 'x' for enum, maybe you "
+	                         "meant: ['y']"),
+	                 "Unknown");
+	ck_assert_str_eq(text_of("Cannot parse uuid x-y: Cannot parse UUID"),
+	                 "Cannot parse");
+	ck_assert_str_eq(text_of("Invalid IPv4 value"), "Invalid");
 	ck_assert_str_eq(text_of("first\nsecond"), "first");
 	ck_assert_str_eq(text_of("a, e.what() = DB::Exception"), "a");
 	ck_assert_uint_eq(strlen(text_of("0123456789012345678901234567890123456"
@@ -205,6 +230,7 @@ main(void)
 	tcase_add_test(
 	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
 	tcase_add_test(tc, does_not_blame_events_for_changed_columns);
+	tcase_add_test(tc, blames_an_event_that_speaks_of_types);
 	tcase_add_test(tc, classes_answers_that_only_proxies_give);
 	tcase_add_test(tc, trusts_a_row_only_within_the_batch);
 	tcase_add_test(tc, keeps_content_out_of_the_text);

@@ -200,10 +200,12 @@ slice(const char *text)
 	return (struct slice){text, (uint32_t)strlen(text)};
 }
 
+#define EVENTS_MAX 64
+
 static enum sink_result
 write_events(size_t count)
 {
-	static struct event e[8];
+	static struct event e[EVENTS_MAX];
 	struct batch b = {.stream = "s",
 	                  .position = 9,
 	                  .offset = 10,
@@ -252,6 +254,32 @@ START_TEST(sends_rows_under_a_token_of_their_offsets)
 	ck_assert_mem_eq(r->bytes + r->head, row, ROW_BYTES);
 	/* The second on the same connection as the first. */
 	ck_assert_uint_eq(server.connections, 4);
+}
+END_TEST
+
+START_TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
+{
+	static const char with[] =
+	    OK("version\t\t26.1.1\n"
+	       "setting\tinsert_deduplication_token\t\n"
+	       "replicated\treplicated_merge_tree_settings\t\n");
+	static const char engine[] =
+	    OK("ReplicatedMergeTree\treplicated\t\t\t\t100\t0\t0\n");
+	static const struct answer script[] = {OPENS(with, engine),
+	                                       OPENS(new_server, plain_engine)};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=at_least_once"));
+	clickhouse_sink.close(&state);
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	finish(false);
+	ck_assert_ptr_nonnull(strstr(server.request[1].bytes,
+	                             "system.replicated_merge_tree_settings "
+	                             "WHERE name = 'replicated_dedup"));
+	/* Asking for what is not there would fail the whole query. */
+	ck_assert_ptr_null(strstr(server.request[4].bytes,
+	                          "system.replicated_merge_tree_settings"));
 }
 END_TEST
 
@@ -404,22 +432,47 @@ START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
 }
 END_TEST
 
-START_TEST(asks_to_split_what_is_larger_than_its_buffer)
+START_TEST(asks_the_table_before_an_event_is_set_aside)
 {
-	static const char wide[] =
-	    OK("id\t\tString\ntype\t\tFixedString(100000)\nuser_id\t\tString\n"
-	       "payload\t\tFixedString(131072)\ncreated_at\t\tInt64\n"
+	static const char mended[] =
+	    OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
+	       "payload\t\tString\ncreated_at\t\tInt64\n"
 	       "received_at\t\tInt64\n");
-	static const struct answer script[] = {{new_server, true},
-	                                       {plain_engine, true},
-	                                       {wide, true},
-	                                       {KEPT, true}};
+	static const struct answer script[] = {
+	    OPENS(new_server, plain_engine), {columns, true}, {mended, true}};
+	struct event e = {
+	    .id = slice("no"), .type = slice("t"), .payload = slice("{}")};
+	struct batch b = {
+	    .stream = "s", .next_offset = 1, .events = &e, .count = 1};
 
 	start(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	ck_assert_int_eq(write_events(8), SINK_REJECT);
-	ck_assert_uint_eq(error.bad_event, 0);
+	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
+	                 SINK_REJECT);
+	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
+	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error), SINK_AWAY);
 	finish(true);
+	ck_assert_uint_eq(server.requests, 5);
+}
+END_TEST
+
+START_TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
+{
+	/* 262,144 bytes a row and a little more. */
+	static const char wide[] =
+	    OK("id\t\tFixedString(131072)\ntype\t\tFixedString(131072)\n"
+	       "user_id\t\tString\npayload\t\tString\ncreated_at\t\t"
+	       "Int64\nreceived_at\t\tInt64\n");
+	static const struct answer script[] = {{new_server, true},
+	                                       {plain_engine, true},
+	                                       {wide, true}};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(EVENTS_MAX), SINK_REJECT);
+	ck_assert_uint_eq(error.bad_event, 0);
+	ck_assert_str_eq(error.text, "the rows take more than 16777216 bytes");
+	finish(false);
 }
 END_TEST
 
@@ -495,6 +548,50 @@ START_TEST(tries_the_next_server_and_stays_with_it)
 	ck_assert_int_eq(write_events(1), SINK_DONE);
 	finish(false);
 	ck_assert_uint_eq(state.url_index, 1);
+}
+END_TEST
+
+START_TEST(tries_the_next_server_when_ones_set_up_is_wrong)
+{
+	/* Two replicas in one script: the first has no table, then no user. */
+	static const struct answer script[] = {
+	    {new_server, true},
+	    {no_engine, true},
+	    OPENS(new_server, window_engine),
+	    {FAIL("Code: 497. DB::Exception: no right to insert"), true},
+	    {FAIL("Code: 516. DB::Exception: no such user"), true},
+	    OPENS(new_server, window_engine)};
+	char urls[300];
+
+	(void)snprintf(urls, sizeof urls, "%s %s", url, url);
+	conf.url = urls;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_uint_eq(state.url_index, 1);
+	/* One that takes no rows is left, too. */
+	ck_assert_int_eq(write_events(1), SINK_SETUP);
+	clickhouse_sink.close(&state);
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	finish(false);
+	ck_assert_uint_eq(state.url_index % 2, 1);
+}
+END_TEST
+
+START_TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
+{
+	static const struct answer script[] = {
+	    {FAIL("Code: 516. DB::Exception: no such user"), true},
+	    {new_server, true},
+	    {no_engine, true}};
+	char urls[300];
+
+	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1 %s %s", url, url);
+	conf.url = urls;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_SETUP);
+	finish(false);
+	ck_assert_str_eq(error.code, "516");
+	ck_assert_str_eq(error.text, "no such user");
 }
 END_TEST
 
@@ -576,6 +673,8 @@ main(void)
 	tcase_add_test(tc, sends_rows_under_a_token_of_their_offsets);
 	tcase_add_test(tc,
 	               sends_an_old_server_no_setting_that_it_does_not_know);
+	tcase_add_test(
+	    tc, asks_for_the_settings_of_replicated_engines_where_they_are);
 	tcase_add_test(tc, writes_nothing_for_an_empty_batch);
 	tcase_add_test(tc, packs_the_rows_when_asked);
 	tcase_add_test(tc, classes_the_exception_of_an_insert);
@@ -583,10 +682,14 @@ main(void)
 	tcase_add_test(tc, blames_no_event_when_the_columns_have_changed);
 	tcase_add_test(tc,
 	               refuses_an_event_that_a_column_cannot_hold_by_itself);
-	tcase_add_test(tc, asks_to_split_what_is_larger_than_its_buffer);
+	tcase_add_test(tc, asks_the_table_before_an_event_is_set_aside);
+	tcase_add_test(tc, asks_to_split_rows_of_more_than_a_batch_may_have);
 	tcase_add_test(tc, names_what_is_wrong_with_the_table);
 	tcase_add_test(tc, says_when_there_is_no_table_and_makes_one_when_told);
 	tcase_add_test(tc, tries_the_next_server_and_stays_with_it);
+	tcase_add_test(tc, tries_the_next_server_when_ones_set_up_is_wrong);
+	tcase_add_test(tc,
+	               names_the_first_wrong_set_up_when_no_server_is_ready);
 	tcase_add_test(tc, says_away_when_no_server_answers);
 	tcase_add_test(tc, keeps_the_environments_password_over_a_reopening);
 	tcase_add_test(tc, remembers_no_position);

@@ -416,9 +416,7 @@ START_TEST(tells_faults_apart_and_goes_on)
 	ck_assert_int_eq(write_range(&state, 5, 10), faults[_i].want);
 	ck_assert_uint_gt(strlen(error.text), 0);
 	ck_assert_ptr_null(strstr(error.text, "click")); /* no event content */
-	if (faults[_i].want == SINK_REJECT)
-		ck_assert_uint_ge(error.bad_event, 1);
-	else
+	if (faults[_i].want != SINK_REJECT)
 		reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_DONE);
 	check_position(&state, true, 10);
@@ -428,6 +426,7 @@ END_TEST
 START_TEST(names_the_event_that_is_too_large)
 {
 	static char big[3000];
+	rd_kafka_t *before;
 
 	memset(big, ' ', sizeof big);
 	big[0] = '{';
@@ -436,9 +435,13 @@ START_TEST(names_the_event_that_is_too_large)
 	events[3].payload = (struct slice){big, sizeof big};
 	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 4);
+	/* It costs no new producer. */
+	before = state.rk;
 	ck_assert_int_eq(write_range(&state, 0, 3), SINK_DONE);
 	ck_assert_int_eq(write_range(&state, 3, 4), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 1);
+	ck_assert_ptr_nonnull(before);
+	ck_assert_ptr_eq(state.rk, before);
 	struct batch rest = {.stream = STREAM,
 	                     .position = 3,
 	                     .offset = 4,
@@ -450,12 +453,53 @@ START_TEST(names_the_event_that_is_too_large)
 }
 END_TEST
 
+START_TEST(names_no_event_when_a_broker_refuses_them_together)
+{
+	configure("", "linger.ms = 200\n");
+	for (int i = 0; i < EVENTS; i++)
+		events[i].user_id = slice_of("ann");
+	check_position(&state, false, 0);
+	rd_kafka_mock_push_request_errors(mock, PRODUCE, 1,
+	                                  RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_REJECT);
+	ck_assert_uint_eq(error.bad_event, 0);
+	rd_kafka_mock_push_request_errors(mock, PRODUCE, 1,
+	                                  RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+	ck_assert_int_eq(write_range(&state, 0, 1), SINK_REJECT);
+	ck_assert_uint_eq(error.bad_event, 1);
+}
+END_TEST
+
+START_TEST(blames_no_event_for_having_no_key)
+{
+	static const char *const ways[] = {"key = none\n",
+	                                   "key = none\ndelivery = "
+	                                   "at_least_once\n"};
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		configure(ways[i], "");
+		reopen(&state);
+		check_position(&state, false, 0);
+		rd_kafka_mock_push_request_errors(
+		    mock, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+		ck_assert_int_eq(write_range(&state, 0, 1), SINK_SETUP);
+		ck_assert_ptr_nonnull(strstr(error.text, "wants keys"));
+		ck_assert_uint_eq(error.bad_event, 0);
+	}
+}
+END_TEST
+
 START_TEST(is_away_while_no_broker_answers)
 {
+	uint64_t before;
+
 	common.timeout_ms = 1500;
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	ck_assert_int_eq(rd_kafka_mock_broker_set_down(mock, 1), 0);
+	before = clock_mono_ms();
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert_uint_lt(clock_mono_ms() - before,
+	                  2 * (uint64_t)common.timeout_ms + 1000);
 	reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
 	ck_assert_int_eq(rd_kafka_mock_broker_set_up(mock, 1), 0);
@@ -594,10 +638,19 @@ END_TEST
 
 START_TEST(refuses_options_that_break_the_promise)
 {
-	static const char *const names[] = {
-	    "acks",          "enable.idempotence", "transactional.id",
-	    "sasl.password", "message.timeout.ms", "bootstrap.servers",
-	    "retries",       "no.such.property"};
+	static const char *const names[] = {"acks",
+	                                    "enable.idempotence",
+	                                    "transactional.id",
+	                                    "sasl.password",
+	                                    "message.timeout.ms",
+	                                    "bootstrap.servers",
+	                                    "retries",
+	                                    "no.such.property",
+	                                    "statistics.interval.ms",
+	                                    "group.id",
+	                                    "isolation.level",
+	                                    "enable.auto.commit",
+	                                    "plugin.library.paths"};
 	struct options o = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -667,6 +720,8 @@ main(void)
 	tcase_add_loop_test(tc, tells_faults_apart_and_goes_on, 0,
 	                    ARRAY_LEN(faults));
 	tcase_add_test(tc, names_the_event_that_is_too_large);
+	tcase_add_test(tc, names_no_event_when_a_broker_refuses_them_together);
+	tcase_add_test(tc, blames_no_event_for_having_no_key);
 	tcase_add_test(tc, is_away_while_no_broker_answers);
 	tcase_add_test(tc, says_at_once_that_nothing_listens);
 	tcase_add_test(tc, says_that_a_topic_is_not_there);

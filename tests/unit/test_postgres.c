@@ -196,6 +196,123 @@ START_TEST(classes_what_the_server_says)
 }
 END_TEST
 
+static const char *
+text_of(const char *state, const char *text, const char *context)
+{
+	static struct sink_error error;
+	struct pg_words w = {.state = state, .text = text, .context = context};
+
+	error = (struct sink_error){.bad_event = 7};
+	(void)pg_class_words(&w, &error);
+	ck_assert_str_eq(error.code, state);
+	return error.text;
+}
+
+START_TEST(keeps_values_out_of_the_text)
+{
+	ck_assert_str_eq(text_of("22P02",
+	                         "invalid input syntax for type uuid: "
+	                         "\"se: \"cret\"",
+	                         NULL),
+	                 "invalid input syntax for type uuid");
+	ck_assert_str_eq(text_of("22003",
+	                         "value \"123: \"45\" is out of range for "
+	                         "type integer",
+	                         NULL),
+	                 "value ... is out of range for type integer");
+	ck_assert_str_eq(
+	    text_of("22008", "date field value out of range: 2024-13-45", NULL),
+	    "date field value out of range");
+	ck_assert_str_eq(text_of("22000", "cut \"secr", NULL), "cut ...");
+	ck_assert_str_eq(
+	    text_of("22001", "value too long for type character(3)", NULL),
+	    "value too long for type character(3)");
+	ck_assert_str_eq(text_of("23502",
+	                         "null value in column \"x\" violates not-null "
+	                         "constraint\n",
+	                         NULL),
+	                 "null value in column \"x\" violates not-null "
+	                 "constraint");
+}
+END_TEST
+
+START_TEST(says_where_a_trigger_refused_and_not_its_words)
+{
+	static const char context[] =
+	    "PL/pgSQL function f() line 3 at RAISE\nCOPY events, line 51";
+	struct pg_words w = {.text = "secret"};
+	struct sink_error error = {.bad_event = 0};
+
+	ck_assert_str_eq(text_of("P0001", "secret", context),
+	                 "refused by PL/pgSQL function f() line 3 at RAISE");
+	ck_assert_str_eq(text_of("23514", "secret", context),
+	                 "refused by PL/pgSQL function f() line 3 at RAISE");
+	ck_assert_str_eq(text_of("P0001", "secret", "COPY events, line 51"),
+	                 "refused by a trigger");
+	ck_assert_str_eq(text_of("P0004", "secret", NULL),
+	                 "refused by a trigger");
+	/* They are the dead letter's alone. */
+	w.state = "P0001";
+	(void)pg_class_words(&w, &error);
+	ck_assert_str_eq(error.letter, "secret");
+	w.state = "23505";
+	error.letter[0] = '\0';
+	(void)pg_class_words(&w, &error);
+	ck_assert_str_eq(error.letter, "");
+}
+END_TEST
+
+static size_t
+line_of(const char *context)
+{
+	struct sink_error error = {.bad_event = 7};
+	struct pg_words w = {.state = "23514", .text = "", .context = context};
+
+	(void)pg_class_words(&w, &error);
+	return error.bad_event;
+}
+
+START_TEST(takes_the_line_that_copy_names)
+{
+	ck_assert_uint_eq(line_of(NULL), 0);
+	ck_assert_uint_eq(line_of("COPY events, line 51"), 51);
+	ck_assert_uint_eq(line_of("COPY events, line 51, column id: \"x, line "
+	                          "3\""),
+	                  51);
+	ck_assert_uint_eq(line_of("Traceback (most recent call last):\n"
+	                          "  PL/Python function \"f\", line 3, in "
+	                          "<module>\nPL/Python function \"f\"\n"
+	                          "COPY events, line 51"),
+	                  51);
+	ck_assert_uint_eq(line_of("PL/Python function \"f\", line 3"), 0);
+}
+END_TEST
+
+START_TEST(tells_a_missing_partition_from_what_a_check_refuses)
+{
+	static const char detail[] =
+	    "Partition key of the failing row contains (created_at) = (1970).";
+	struct pg_words w = {.state = "23514",
+	                     .text = "no partition of relation found for row",
+	                     .detail = detail,
+	                     .table = "events"};
+	char column[PG_COLUMN_MAX];
+
+	ck_assert(pg_no_partition(&w, column));
+	ck_assert_str_eq(column, "created_at");
+	w.constraint = "positive";
+	ck_assert(!pg_no_partition(&w, column));
+	w.constraint = NULL;
+	w.table = NULL; /* RAISE ... USING ERRCODE = 'check_violation' */
+	ck_assert(!pg_no_partition(&w, column));
+	w.table = "events";
+	w.detail = "Failing row contains (1, 2).";
+	ck_assert(!pg_no_partition(&w, column));
+	w.detail = NULL;
+	ck_assert(!pg_no_partition(&w, column));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -213,6 +330,10 @@ main(void)
 	               finds_the_first_event_that_a_uuid_column_cannot_hold);
 	tcase_add_test(tc, frames_the_rows_as_the_format_wants);
 	tcase_add_test(tc, classes_what_the_server_says);
+	tcase_add_test(tc, keeps_values_out_of_the_text);
+	tcase_add_test(tc, says_where_a_trigger_refused_and_not_its_words);
+	tcase_add_test(tc, takes_the_line_that_copy_names);
+	tcase_add_test(tc, tells_a_missing_partition_from_what_a_check_refuses);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
