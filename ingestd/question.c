@@ -50,7 +50,7 @@ static void
 on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct question *q = poll->data;
-	struct frame f;
+	struct frame f = {.type = FRAME_HELLO};
 	int rc = status;
 	uint8_t *in;
 
@@ -97,7 +97,7 @@ question_ask(struct question *q, const char *verb)
 	rc = send_both(q, verb);
 	q->in = malloc(FRAME_MAX);
 	q->poll = malloc(sizeof *q->poll);
-	if (rc == 0 && (!q->in || !q->poll))
+	if (!q->in || !q->poll)
 		rc = -ENOMEM;
 	if (rc == 0)
 		rc = uv_poll_init(q->loop, q->poll, q->chan.fd);

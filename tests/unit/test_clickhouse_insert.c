@@ -463,9 +463,8 @@ START_TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
 	    OK("id\t\tFixedString(131072)\ntype\t\tFixedString(131072)\n"
 	       "user_id\t\tString\npayload\t\tString\ncreated_at\t\t"
 	       "Int64\nreceived_at\t\tInt64\n");
-	static const struct answer script[] = {{new_server, true},
-	                                       {plain_engine, true},
-	                                       {wide, true}};
+	static const struct answer script[] = {
+	    {new_server, true}, {plain_engine, true}, {wide, true}};
 
 	start(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
