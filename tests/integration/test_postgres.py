@@ -326,7 +326,7 @@ def test_a_missing_partition_is_waited_for():
         with Leat(table=PARTITIONED.format(column=column), settings={
                 "sinkd-postgres": {"retry_max_ms": 200}}) as leat:
             leat.accept([{"id": str(i), "type": "t"} for i in range(20)])
-            set_up_wrong(leat, "no partition of relation")
+            leat.set_up_wrong("no partition of relation")
             leat.pg.query("create table now partition of events for values "
                           "from ('2020-01-01') to (maxvalue)")
             leat.caught_up()
