@@ -221,12 +221,12 @@ on_control(struct peer *p, const struct frame *f)
 	if (f->control.verb.bytes == 6 &&
 	    memcmp(f->control.verb.data, "status", 6) == 0) {
 		reply.reply.ok = server_status(s, &s->status) == 0;
-		if (!reply.reply.ok)
-			reply.reply.text = slice_of("too large for one frame");
-		else
+		if (reply.reply.ok) {
 			reply.body = s->status.data;
-		if (reply.reply.ok)
 			reply.body_bytes = s->status.len;
+		} else {
+			reply.reply.text = slice_of("too large for one frame");
+		}
 	} else {
 		reply.reply.text = slice_of("unknown verb");
 	}
