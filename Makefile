@@ -110,13 +110,15 @@ $(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
 	$(Q)$(CXX) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
 # Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
+# SEEDS=100000 is torture-log instead.
 CLOCKJUMP := $(O)/tests/torture/clockjump.so
 $(CLOCKJUMP): tests/torture/clockjump.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CWARN) -O2 -fPIC -shared -o $@ $< -ldl
 unit-tests: $(CLOCKJUMP)
-.PHONY: torture
-torture: deps-stores
+.PHONY: torture torture-pipeline
+torture: $(if $(SEEDS),torture-log,torture-pipeline)
+torture-pipeline: deps-stores
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=$(MODE) all $(CLOCKJUMP)
 	@LEAT_BUILD=$(abspath $(BUILD)) tests/torture/run --mode $(MODE) \

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,34 +12,47 @@
 /* Groups of a peer that are looked at; beyond, it is as if it had none. */
 #define GROUPS_MAX 1024
 
-int
-access_init(struct access *a, const char *group)
+/* The id that text is, for who has no name.  Returns 0 or -ENOENT. */
+static int
+read_id(const char *text, unsigned *id)
 {
-	const struct group *entry;
 	char *end;
 	long number;
 
-	a->gid = getegid();
-	if (group[0] == '\0')
-		return 0;
-	entry = getgrnam(group);
-	if (entry) {
-		a->gid = entry->gr_gid;
-		return 0;
-	}
 	errno = 0;
-	number = strtol(group, &end, 10);
+	number = strtol(text, &end, 10);
 	if (errno != 0 || *end || number < 0 || number > INT32_MAX)
 		return -ENOENT;
-	a->gid = (gid_t)number;
+	*id = (unsigned)number;
 	return 0;
+}
+
+int
+access_set_owner(struct access *a, const char *user)
+{
+	const struct passwd *entry = user[0] ? getpwnam(user) : NULL;
+
+	a->uid = entry ? entry->pw_uid : geteuid();
+	return entry || !user[0] ? 0 : read_id(user, &a->uid);
+}
+
+int
+access_set_group(struct access *a, const char *group)
+{
+	const struct group *entry = group[0] ? getgrnam(group) : NULL;
+
+	a->gid = entry ? entry->gr_gid : getegid();
+	return entry || !group[0] ? 0 : read_id(group, &a->gid);
 }
 
 int
 access_apply(const struct access *a, const char *path)
 {
-	/* One's own group needs no chown, which a sandbox may forbid. */
-	if (a->gid != getegid() && chown(path, (uid_t)-1, a->gid) < 0)
+	/* One's own ids need no chown, which a sandbox may forbid. */
+	uid_t uid = a->uid == geteuid() ? (uid_t)-1 : a->uid;
+	gid_t gid = a->gid == getegid() ? (gid_t)-1 : a->gid;
+
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(path, uid, gid) < 0)
 		return -errno;
 	return chmod(path, ACCESS_SOCKET_MODE) < 0 ? -errno : 0;
 }
@@ -70,6 +84,6 @@ access_allows(const struct access *a, int fd, uid_t *uid, pid_t *pid)
 		return false;
 	*uid = peer.uid;
 	*pid = peer.pid;
-	return peer.uid == geteuid() || peer.uid == 0 || peer.gid == a->gid ||
-	       has_group(fd, a->gid);
+	return peer.uid == geteuid() || peer.uid == 0 || peer.uid == a->uid ||
+	       peer.gid == a->gid || has_group(fd, a->gid);
 }

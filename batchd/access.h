@@ -1,6 +1,6 @@
 /*
  * access - which local processes may talk to batchd: those of its own user,
- * of root, and of the socket's group.
+ * of root, and of the socket's owner and group.
  *
  * The socket's mode 0660 says the same; but a mode is changed by accident,
  * and the kernel's word about a peer (SO_PEERCRED, SO_PEERGROUPS) is not.
@@ -16,16 +16,21 @@
 #define ACCESS_SOCKET_MODE 0660
 
 struct access {
-	gid_t gid; /* of the socket */
+	uid_t uid; /* of the socket */
+	gid_t gid;
 };
 
 /*
- * `group` is a name or a number; empty: the group that this process runs
- * with.  Returns 0 or -ENOENT.
+ * Each is a name or a number; empty: the one that this process runs with.
+ * Returns 0 or -ENOENT.
  */
-MUST_USE int access_init(struct access *a, const char *group);
+MUST_USE int access_set_owner(struct access *a, const char *user);
+MUST_USE int access_set_group(struct access *a, const char *group);
 
-/* Give the socket at path its group and mode.  Returns 0 or -errno. */
+/*
+ * Give the socket at path its owner, group and mode.  Returns 0 or -errno,
+ * -EPERM where only root may give it to them.
+ */
 MUST_USE int access_apply(const struct access *a, const char *path);
 
 /* Whether the peer connected at fd may talk to us; its ids for the log. */

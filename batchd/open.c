@@ -156,6 +156,10 @@ listen_at(struct server *s, const char *path)
 	return 0;
 }
 
+#define ONLY_ROOT                                                              \
+	" advice=\"only root can give the socket to another socket_owner, or " \
+	"to a socket_group that batchd's user is not in\""
+
 int
 server_open(struct server *s, const struct settings *settings)
 {
@@ -177,9 +181,9 @@ server_open(struct server *s, const struct settings *settings)
 		return rc;
 	rc = listen_at(s, settings->socket);
 	if (rc < 0) {
-		log_error("cannot listen socket=%s err=%s",
-		          log_quote(settings->socket),
-		          log_quote(strerror(-rc)));
+		log_error("cannot listen socket=%s err=%s%s",
+		          log_quote(settings->socket), log_quote(strerror(-rc)),
+		          rc == -EPERM ? ONLY_ROOT : "");
 		return EXIT_FAILURE;
 	}
 	return 0;

@@ -148,8 +148,8 @@ may_enter(struct server *s, int fd)
 	if (access_allows(&s->settings->access, fd, &uid, &pid))
 		return true;
 	if (log_allow(&s->refusals, &held))
-		log_warn("peer refused: neither our user nor in the socket's "
-		         "group uid=%u pid=%d suppressed=%u",
+		log_warn("peer refused: neither our user, nor the socket's "
+		         "owner, nor in its group uid=%u pid=%d suppressed=%u",
 		         (unsigned)uid, (int)pid, held);
 	return false;
 }

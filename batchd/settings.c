@@ -22,6 +22,9 @@ static const struct conf_key leat_keys[] = {
 static const struct conf_key batchd_keys[] = {
     {"dir", CONF_TEXT, AT(dir), "/var/lib/leat/log", 1, 4000, NULL,
      "Folder of the log; its last part is created."},
+    {"socket_owner", CONF_TEXT, AT(socket_owner), "", 0, 64, NULL,
+     "User who owns the socket and may connect, beside batchd's own and root; "
+     "empty: batchd's own. Only root can give it to another."},
     {"socket_group", CONF_TEXT, AT(socket_group), "", 0, 64, NULL,
      "Group whose processes may connect, beside batchd's own user and root; "
      "empty: the group that batchd runs with."},
@@ -107,7 +110,13 @@ validate(void *arg)
 
 	if (s->segment_bytes > s->max_bytes / 4)
 		s->segment_bytes = s->max_bytes / 4 / 4096 * 4096;
-	if (access_init(&s->access, s->socket_group) < 0) {
+	if (access_set_owner(&s->access, s->socket_owner) < 0) {
+		log_error("settings refused: [batchd] socket_owner = %s: no "
+		          "such user",
+		          s->socket_owner);
+		return -EINVAL;
+	}
+	if (access_set_group(&s->access, s->socket_group) < 0) {
 		log_error("settings refused: [batchd] socket_group = %s: no "
 		          "such group",
 		          s->socket_group);

@@ -16,6 +16,7 @@ enum settings_start { START_OLDEST, START_NEWEST };
 
 struct settings {
 	char *socket;
+	char *socket_owner; /* empty: our own */
 	char *socket_group; /* empty: our own */
 	char *dir;
 	char *sinks; /* names with spaces between */
@@ -32,7 +33,7 @@ struct settings {
 
 	bool accept_gap; /* --accept-gap */
 
-	struct access access; /* made from socket_group */
+	struct access access; /* made from socket_owner, socket_group */
 
 	/* Made from sinks. */
 	char sink_names[SINKS_MAX][FRAME_NAME_MAX + 1];

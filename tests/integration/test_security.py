@@ -342,7 +342,7 @@ def test_cors():
                             {"Origin": there})[0] == 405
 
 
-def as_nobody(path, groups):
+def as_another(path, groups, uid=65534):
     """What another user's process gets from batchd's socket."""
     code = ("import socket,sys\n"
             "s=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\n"
@@ -353,7 +353,7 @@ def as_nobody(path, groups):
             " print(len(s.recv(1000)))\n"
             "except OSError as e: print(type(e).__name__)\n")
     return subprocess.run(
-        ["setpriv", "--reuid", "65534", "--regid", "65534", *groups, "--",
+        ["setpriv", "--reuid", str(uid), "--regid", "65534", *groups, "--",
          "/usr/bin/python3", "-c", code], capture_output=True, text=True,
         timeout=20, check=True).stdout.strip()
 
@@ -363,20 +363,46 @@ def test_who_may_connect_to_batchd():
         from leat import Skip
         raise Skip("needs root, to be somebody else")
     with Leat(sinks=(), also=("postgres",), postgres=False,
-              settings={"batchd": {"socket_group": "12345"}}) as leat:
+              settings={"batchd": {"socket_group": "12345",
+                                   "socket_owner": "23456"}}) as leat:
         path = leat.folder / "batchd.sock"
         about = path.stat()
         assert stat.S_IMODE(about.st_mode) == 0o660
-        assert about.st_gid == 12345
+        assert (about.st_uid, about.st_gid) == (23456, 12345)
         none, ours = ["--clear-groups"], ["--groups", "12345"]
-        assert as_nobody(path, none) == "PermissionError"
+        assert as_another(path, none) == "PermissionError"
         path.chmod(0o666)  # by accident: the kernel's word still counts
-        assert as_nobody(path, none) in ("0", "ConnectionResetError",
-                                         "BrokenPipeError")
+        assert as_another(path, none) in ("0", "ConnectionResetError",
+                                          "BrokenPipeError")
         leat.batchd.wait_line(r"peer refused: .* uid=65534")
-        assert int(as_nobody(path, ours)) > 10
+        assert int(as_another(path, ours)) > 10
+        assert int(as_another(path, none, uid=23456)) > 10
         with Peer(leat, CONTROLLER, "test"):
             pass
+
+
+def test_only_root_gives_the_socket_away():
+    if os.geteuid() != 0:
+        from leat import Skip
+        raise Skip("needs root, to be somebody else")
+    with tempfile.TemporaryDirectory() as d:
+        conf = pathlib.Path(d) / "leat.conf"
+        batchd = shutil.copy(program("batchd"), d)  # where nobody may go
+        for key in ("socket_owner", "socket_group"):
+            for who, code, words in (
+                    ("no-such-one", 2, f"{key} = no-such-one: no such"),
+                    ("0", 1, f"only root can give the socket to another")):
+                conf.write_text(f"[leat]\nsocket = {d}/b.sock\n[batchd]\n"
+                                f"dir = {d}/log\n{key} = {who}\n")
+                os.chmod(d, 0o755)
+                os.makedirs(f"{d}/log", exist_ok=True)
+                for path in (d, f"{d}/log", *pathlib.Path(d).rglob("*")):
+                    os.chown(path, 65534, 65534)
+                done = subprocess.run(
+                    ["setpriv", "--reuid", "65534", "--regid", "65534",
+                     "--clear-groups", "--", batchd, "--config", str(conf)], capture_output=True, text=True, timeout=20)
+                assert done.returncode == code, done
+                assert words in done.stderr, done
 
 
 def test_files_are_nobody_elses():

@@ -57,14 +57,25 @@ def kill_many(world, victims, away_s):
 
 def full_disk(world, name, away_s):
     """The file system of the log, or of the dead letters, is full."""
-    before = world.ledger.saw(503)
     world.disks.fill(name)
-    if name == "log":
-        world.senders.padding = 20000  # until it is felt
-        yield lambda: world.ledger.saw(503) > before
-        world.senders.padding = 100
     yield away_s
     world.disks.free(name)
+
+
+def full_log(world, sink, away_s):
+    """
+    The file system of the log is full, and a sink is frozen: while all sinks
+    keep up, batchd uses its segments again, and a full disk is not felt.
+    """
+    before = world.ledger.saw(503)
+    sink.freeze(signal.SIGSTOP)
+    world.disks.fill("log")
+    world.senders.padding = 20000  # until it is felt
+    yield lambda: world.ledger.saw(503) > before
+    world.senders.padding = 100
+    yield away_s
+    world.disks.free("log")
+    sink.freeze(signal.SIGCONT)
 
 
 def small_budget(world, victim, away_s):
@@ -156,6 +167,9 @@ def plan(world, seed, i):
             return Fault(f"small budget, {away_s} s", [world.batchd],
                          lambda: small_budget(world, world.batchd, away_s))
         name = dice.choice(["log", "log", "dead"])
+        if name == "log":
+            return Fault(f"full disk of log, {sink.name} frozen, {away_s} s",
+                         [name, sink], lambda: full_log(world, sink, away_s))
         return Fault(f"full disk of {name}, {away_s} s", [name],
                      lambda: full_disk(world, name, away_s))
     if kind == "set clock":
