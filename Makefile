@@ -110,6 +110,7 @@ $(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
 	$(Q)$(CXX) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
 # Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
+# CLICKHOUSE=current puts the current engine in place of Debian's server.
 # SEEDS=100000 is torture-log instead.
 CLOCKJUMP := $(O)/tests/torture/clockjump.so
 $(CLOCKJUMP): tests/torture/clockjump.c Makefile
@@ -121,7 +122,9 @@ torture: $(if $(SEEDS),torture-log,torture-pipeline)
 torture-pipeline: deps-stores
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=$(MODE) all $(CLOCKJUMP)
-	@LEAT_BUILD=$(abspath $(BUILD)) tests/torture/run --mode $(MODE) \
+	@LEAT_BUILD=$(abspath $(BUILD)) \
+	  $(if $(CLICKHOUSE),scripts/clickhouse-$(CLICKHOUSE) $(BUILD)) \
+	  tests/torture/run --mode $(MODE) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(STORES),--stores "$(STORES)") \
 	  $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(FAULTS),--faults $(FAULTS),$(if $(SECONDS),,--faults 2000))
@@ -177,7 +180,8 @@ test: deps-stores deps-lint
 test-clickhouse-current: deps
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
-	@scripts/clickhouse-current $(BUILD)
+	@scripts/clickhouse-current $(BUILD) tests/run --build $(BUILD) \
+	  $(or $(T),test_clickhouse)
 
 # Everything with threads, under the ThreadSanitizer.
 TSAN_TESTS = unit.test_chan unit.test_store unit.test_kafka unit.test_upstream \
