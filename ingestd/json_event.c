@@ -22,8 +22,8 @@ broken(struct json_event_reader *r, const char *why)
 
 /* A string value of min..max bytes. */
 static enum json_found
-read_text(struct json_event_reader *r, struct slice *out, enum json_field field,
-          size_t min, size_t max, const char *range)
+read_text(struct json_event_reader *r, struct slice *out,
+          enum event_field field, size_t min, size_t max, const char *range)
 {
 	struct json_walk *w = &r->walk;
 	struct json_span s;
@@ -114,7 +114,8 @@ read_payload(struct json_event_reader *r, struct slice *out)
 	return f;
 }
 
-static enum json_field
+/* FIELD_COUNT: none of them. */
+static enum event_field
 field_of(const struct json_span *name)
 {
 	const char *p = name->at;
@@ -122,22 +123,22 @@ field_of(const struct json_span *name)
 	/* Lengths that are constants, so that comparing takes no call. */
 	switch (json_span_bytes(name)) {
 	case 2:
-		return memcmp(p, "id", 2) == 0 ? FIELD_ID : FIELD_UNKNOWN;
+		return memcmp(p, "id", 2) == 0 ? FIELD_ID : FIELD_COUNT;
 	case 4:
-		return memcmp(p, "type", 4) == 0 ? FIELD_TYPE : FIELD_UNKNOWN;
+		return memcmp(p, "type", 4) == 0 ? FIELD_TYPE : FIELD_COUNT;
 	case 7:
 		if (memcmp(p, "payload", 7) == 0)
 			return FIELD_PAYLOAD;
 		return memcmp(p, "user_id", 7) == 0 ? FIELD_USER_ID
-		                                    : FIELD_UNKNOWN;
+		                                    : FIELD_COUNT;
 	case 10:
 		return memcmp(p, "created_at", 10) == 0 ? FIELD_CREATED_AT
-		                                        : FIELD_UNKNOWN;
+		                                        : FIELD_COUNT;
 	case 11:
 		return memcmp(p, "received_at", 11) == 0 ? FIELD_RECEIVED_AT
-		                                         : FIELD_UNKNOWN;
+		                                         : FIELD_COUNT;
 	default:
-		return FIELD_UNKNOWN;
+		return FIELD_COUNT;
 	}
 }
 
@@ -145,9 +146,9 @@ field_of(const struct json_span *name)
 static enum json_found
 read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 {
-	enum json_field field = field_of(&r->field);
+	enum event_field field = field_of(&r->field);
 
-	if (field != FIELD_UNKNOWN && *seen >> field & 1)
+	if (field != FIELD_COUNT && *seen >> field & 1)
 		return refuse(r, "stands twice");
 	*seen |= 1U << field;
 	switch (field) {
@@ -168,7 +169,7 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 		return read_time(r, &e->created_at_us);
 	case FIELD_RECEIVED_AT:
 		return refuse(r, "is set by the server");
-	case FIELD_UNKNOWN:
+	case FIELD_COUNT:
 		break;
 	}
 	if (r->rules->ignore_unknown)

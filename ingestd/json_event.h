@@ -12,16 +12,6 @@
 #include "ingestd/json_walk.h"
 #include "libproto/event.h"
 
-enum json_field {
-	FIELD_ID,
-	FIELD_TYPE,
-	FIELD_USER_ID,
-	FIELD_PAYLOAD,
-	FIELD_CREATED_AT,
-	FIELD_RECEIVED_AT,
-	FIELD_UNKNOWN,
-};
-
 struct json_event_reader {
 	struct json_walk walk;
 	const struct json_rules *rules;
@@ -29,7 +19,7 @@ struct json_event_reader {
 
 	/* Names and texts in which escapes stood, without them. */
 	char name[JSON_FIELD_TEXT_MAX + JSON_ESCAPE_SPARE];
-	char texts[FIELD_UNKNOWN][EVENT_USER_ID_MAX + JSON_ESCAPE_SPARE];
+	char texts[FIELD_COUNT][EVENT_USER_ID_MAX + JSON_ESCAPE_SPARE];
 };
 
 /*

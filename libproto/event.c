@@ -4,10 +4,23 @@
 #include <errno.h>
 #include <string.h>
 
-#define EVENT_FIELDS 6
-
 /* Headers of an event at their widest: array, four strings, two times. */
 #define EVENT_OVERHEAD_MAX (1 + 4 * 5 + 2 * 9)
+
+const char *
+event_field_name(enum event_field field)
+{
+	static const char *const names[FIELD_COUNT] = {
+	    [FIELD_ID] = "id",
+	    [FIELD_TYPE] = "type",
+	    [FIELD_USER_ID] = "user_id",
+	    [FIELD_PAYLOAD] = "payload",
+	    [FIELD_CREATED_AT] = "created_at",
+	    [FIELD_RECEIVED_AT] = "received_at",
+	};
+
+	return names[field];
+}
 
 static uint8_t *
 put_str(uint8_t *out, const struct slice *s)
@@ -42,7 +55,7 @@ event_pack(struct buf *out, const struct event *event)
 	if (rc < 0)
 		return rc;
 	p = out->data + out->len;
-	*p++ = 0x90 | EVENT_FIELDS;
+	*p++ = 0x90 | FIELD_COUNT;
 	p = put_str(p, &event->id);
 	p = put_str(p, &event->type);
 	if (event->user_id.data)
@@ -85,7 +98,7 @@ event_read(struct wire_reader *r, struct event *event)
 	int rc;
 
 	rc = wire_array(r, &fields);
-	if (rc < 0 || fields != EVENT_FIELDS)
+	if (rc < 0 || fields != FIELD_COUNT)
 		return -EBADMSG;
 	rc = read_bounded(r, &event->id, 1, EVENT_ID_MAX);
 	if (rc == 0)

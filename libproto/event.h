@@ -26,6 +26,17 @@
 #define EVENT_TIME_MIN_US INT64_C(0)
 #define EVENT_TIME_MAX_US INT64_C(253402300799999999)
 
+/* The fields of an event, in their order. */
+enum event_field {
+	FIELD_ID,
+	FIELD_TYPE,
+	FIELD_USER_ID,
+	FIELD_PAYLOAD,
+	FIELD_CREATED_AT,
+	FIELD_RECEIVED_AT,
+	FIELD_COUNT,
+};
+
 struct event {
 	struct slice id;
 	struct slice type;
@@ -34,6 +45,9 @@ struct event {
 	int64_t created_at_us;
 	int64_t received_at_us;
 };
+
+/* "id", "type" ... as senders, columns and messages name it. */
+const char *event_field_name(enum event_field field);
 
 /*
  * Append the event's msgpack form to out.  Returns 0, -EMSGSIZE when it does

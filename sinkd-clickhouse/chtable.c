@@ -296,7 +296,7 @@ find_column(const struct chlink *link, enum event_field field,
 	l.at = (const char *)link->http.body.data;
 	l.end = l.at + link->http.body.len;
 	while ((n = next_line(&l, cell)) > 0)
-		if (n == 3 && is(cell[0], chtype_field_name(field)))
+		if (n == 3 && is(cell[0], event_field_name(field)))
 			return true;
 	return false;
 }
@@ -316,7 +316,7 @@ static int
 take_column(struct chtable *t, const struct chlink *link,
             enum event_field field, struct sink_error *error)
 {
-	const char *name = chtype_field_name(field);
+	const char *name = event_field_name(field);
 	struct slice cell[CELLS_MAX];
 	struct chtype *type = &t->types[field];
 

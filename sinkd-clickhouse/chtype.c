@@ -200,12 +200,3 @@ chtype_allowed(enum event_field field)
 	return "String, FixedString(N) or UUID, also in Nullable or "
 	       "LowCardinality";
 }
-
-const char *
-chtype_field_name(enum event_field field)
-{
-	static const char *const names[FIELD_COUNT] = {
-	    "id", "type", "user_id", "payload", "created_at", "received_at"};
-
-	return names[field];
-}

@@ -14,20 +14,10 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libproto/event.h"
 
 /* Widest FixedString taken, bytes: the largest event. */
 #define CHTYPE_FIXED_MAX (128 * 1024)
-
-/* The fields of an event; also the order of columns in an INSERT. */
-enum event_field {
-	FIELD_ID,
-	FIELD_TYPE,
-	FIELD_USER_ID,
-	FIELD_PAYLOAD,
-	FIELD_CREATED_AT,
-	FIELD_RECEIVED_AT,
-	FIELD_COUNT,
-};
 
 enum chtype_kind {
 	CHTYPE_STRING,
@@ -58,8 +48,5 @@ bool chtype_holds(const struct chtype *type, enum event_field field);
 
 /* The types that can, for messages. */
 const char *chtype_allowed(enum event_field field);
-
-/* "id", "type" ... */
-const char *chtype_field_name(enum event_field field);
 
 #endif

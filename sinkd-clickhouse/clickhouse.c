@@ -260,7 +260,7 @@ add_header(struct buf *out, const struct chtable *t)
 	int rc = buf_add(out, &columns, 1);
 
 	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
-		rc = add_string(out, chtype_field_name((enum event_field)f));
+		rc = add_string(out, event_field_name((enum event_field)f));
 	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
 		rc = add_string(out, t->type_text[f]);
 	return rc;
@@ -298,7 +298,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 		(void)snprintf(error->code, sizeof error->code, "content");
 		(void)snprintf(
 		    error->text, sizeof error->text, "%s %s (column type %s)",
-		    chtype_field_name(field), why, c->table.type_text[field]);
+		    event_field_name(field), why, c->table.type_text[field]);
 		return SINK_REJECT;
 	case -EMSGSIZE: /* to be split */
 		(void)snprintf(error->code, sizeof error->code, "size");
@@ -325,7 +325,7 @@ add_insert(struct buf *sql, const struct chtable *t)
 		rc = chsql_add(sql, f == 0 ? " (" : ", ");
 		if (rc == 0)
 			rc = chsql_add_name(
-			    sql, chtype_field_name((enum event_field)f));
+			    sql, event_field_name((enum event_field)f));
 	}
 	if (rc == 0)
 		rc = chsql_add(sql, t->knows_types_header

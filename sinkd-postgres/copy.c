@@ -10,21 +10,6 @@
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 #define JSONB_VERSION 1
 
-static const char *const field_names[COPY_FIELDS] = {
-    [COPY_ID] = "id",
-    [COPY_TYPE] = "type",
-    [COPY_USER_ID] = "user_id",
-    [COPY_PAYLOAD] = "payload",
-    [COPY_CREATED_AT] = "created_at",
-    [COPY_RECEIVED_AT] = "received_at",
-};
-
-const char *
-copy_field_name(enum copy_field field)
-{
-	return field_names[field];
-}
-
 static int
 hex_digit(char c)
 {
@@ -63,22 +48,22 @@ copy_parse_uuid(const struct slice *text, uint8_t out[16])
 
 size_t
 copy_check(const struct copy_columns *columns, const struct event *events,
-           size_t count, enum copy_field *field)
+           size_t count, enum event_field *field)
 {
-	bool id = columns->kind[COPY_ID] == COPY_UUID;
-	bool user_id = columns->kind[COPY_USER_ID] == COPY_UUID;
+	bool id = columns->kind[FIELD_ID] == COPY_UUID;
+	bool user_id = columns->kind[FIELD_USER_ID] == COPY_UUID;
 	uint8_t ignored[16];
 
 	if (!id && !user_id)
 		return count;
 	for (size_t i = 0; i < count; i++) {
 		if (id && copy_parse_uuid(&events[i].id, ignored) < 0) {
-			*field = COPY_ID;
+			*field = FIELD_ID;
 			return i;
 		}
 		if (user_id && events[i].user_id.data &&
 		    copy_parse_uuid(&events[i].user_id, ignored) < 0) {
-			*field = COPY_USER_ID;
+			*field = FIELD_USER_ID;
 			return i;
 		}
 	}
@@ -157,13 +142,13 @@ copy_add_row(struct buf *out, const struct copy_columns *columns,
 		return rc;
 	p = out->data + out->len;
 	*p++ = 0;
-	*p++ = COPY_FIELDS;
-	p = put_string(p, kind[COPY_ID], &event->id);
-	p = put_string(p, kind[COPY_TYPE], &event->type);
-	p = put_string(p, kind[COPY_USER_ID], &event->user_id);
-	p = put_string(p, kind[COPY_PAYLOAD], &event->payload);
-	p = put_time(p, kind[COPY_CREATED_AT], event->created_at_us);
-	p = put_time(p, kind[COPY_RECEIVED_AT], event->received_at_us);
+	*p++ = FIELD_COUNT;
+	p = put_string(p, kind[FIELD_ID], &event->id);
+	p = put_string(p, kind[FIELD_TYPE], &event->type);
+	p = put_string(p, kind[FIELD_USER_ID], &event->user_id);
+	p = put_string(p, kind[FIELD_PAYLOAD], &event->payload);
+	p = put_time(p, kind[FIELD_CREATED_AT], event->created_at_us);
+	p = put_time(p, kind[FIELD_RECEIVED_AT], event->received_at_us);
 	out->len = (size_t)(p - out->data);
 	return 0;
 }

@@ -13,17 +13,6 @@
 #include "libbase/buf.h"
 #include "libproto/event.h"
 
-/* The fields of an event, in the order of their columns in the COPY. */
-enum copy_field {
-	COPY_ID,
-	COPY_TYPE,
-	COPY_USER_ID,
-	COPY_PAYLOAD,
-	COPY_CREATED_AT,
-	COPY_RECEIVED_AT,
-	COPY_FIELDS,
-};
-
 /* How a field is written for its column's type. */
 enum copy_kind {
 	COPY_TEXT,      /* text, varchar, json: the bytes */
@@ -34,17 +23,14 @@ enum copy_kind {
 };
 
 struct copy_columns {
-	enum copy_kind kind[COPY_FIELDS];
+	enum copy_kind kind[FIELD_COUNT];
 };
 
 #define COPY_HEADER_BYTES 19
 #define COPY_TRAILER_BYTES 2
 
 /* Most bytes of a row beyond those of the event's strings. */
-#define COPY_ROW_EXTRA (2 + COPY_FIELDS * 4 + 1 + 2 * 16 + 2 * 8)
-
-/* The column's name of a field. */
-const char *copy_field_name(enum copy_field field);
+#define COPY_ROW_EXTRA (2 + FIELD_COUNT * 4 + 1 + 2 * 16 + 2 * 8)
 
 /*
  * Look for the first event with a field that its column's type cannot hold.
@@ -52,7 +38,7 @@ const char *copy_field_name(enum copy_field field);
  */
 MUST_USE size_t copy_check(const struct copy_columns *columns,
                            const struct event *events, size_t count,
-                           enum copy_field *field);
+                           enum event_field *field);
 
 /* Append the header, one row, the trailer.  Return 0 or as buf_add. */
 MUST_USE int copy_add_header(struct buf *out);

@@ -24,36 +24,36 @@ enum {
 static const struct {
 	Oid type;
 	enum copy_kind kind;
-	unsigned fields; /* bits: 1 << copy_field */
+	unsigned fields; /* bits: 1 << event_field */
 } holds[] = {
     {OID_TEXT, COPY_TEXT,
-     1 << COPY_ID | 1 << COPY_TYPE | 1 << COPY_USER_ID | 1 << COPY_PAYLOAD},
+     1 << FIELD_ID | 1 << FIELD_TYPE | 1 << FIELD_USER_ID | 1 << FIELD_PAYLOAD},
     {OID_VARCHAR, COPY_TEXT,
-     1 << COPY_ID | 1 << COPY_TYPE | 1 << COPY_USER_ID | 1 << COPY_PAYLOAD},
-    {OID_UUID, COPY_UUID, 1 << COPY_ID | 1 << COPY_USER_ID},
-    {OID_JSON, COPY_TEXT, 1 << COPY_PAYLOAD},
-    {OID_JSONB, COPY_JSONB, 1 << COPY_PAYLOAD},
+     1 << FIELD_ID | 1 << FIELD_TYPE | 1 << FIELD_USER_ID | 1 << FIELD_PAYLOAD},
+    {OID_UUID, COPY_UUID, 1 << FIELD_ID | 1 << FIELD_USER_ID},
+    {OID_JSON, COPY_TEXT, 1 << FIELD_PAYLOAD},
+    {OID_JSONB, COPY_JSONB, 1 << FIELD_PAYLOAD},
     {OID_TIMESTAMPTZ, COPY_TIMESTAMP,
-     1 << COPY_CREATED_AT | 1 << COPY_RECEIVED_AT},
+     1 << FIELD_CREATED_AT | 1 << FIELD_RECEIVED_AT},
     {OID_TIMESTAMP, COPY_TIMESTAMP,
-     1 << COPY_CREATED_AT | 1 << COPY_RECEIVED_AT},
-    {OID_INT8, COPY_INT8_MS, 1 << COPY_CREATED_AT | 1 << COPY_RECEIVED_AT},
+     1 << FIELD_CREATED_AT | 1 << FIELD_RECEIVED_AT},
+    {OID_INT8, COPY_INT8_MS, 1 << FIELD_CREATED_AT | 1 << FIELD_RECEIVED_AT},
 };
 
-static const char *const allowed[COPY_FIELDS] = {
-    [COPY_ID] = "text, varchar or uuid",
-    [COPY_TYPE] = "text or varchar",
-    [COPY_USER_ID] = "text, varchar or uuid",
-    [COPY_PAYLOAD] = "jsonb, json, text or varchar",
-    [COPY_CREATED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
-    [COPY_RECEIVED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
+static const char *const allowed[FIELD_COUNT] = {
+    [FIELD_ID] = "text, varchar or uuid",
+    [FIELD_TYPE] = "text or varchar",
+    [FIELD_USER_ID] = "text, varchar or uuid",
+    [FIELD_PAYLOAD] = "jsonb, json, text or varchar",
+    [FIELD_CREATED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
+    [FIELD_RECEIVED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
 };
 
 static int
 find_field(const char *column)
 {
-	for (int i = 0; i < COPY_FIELDS; i++) {
-		if (strcmp(column, copy_field_name((enum copy_field)i)) == 0)
+	for (int i = 0; i < FIELD_COUNT; i++) {
+		if (strcmp(column, event_field_name((enum event_field)i)) == 0)
 			return i;
 	}
 	return -1;
@@ -67,7 +67,7 @@ oid_of(const PGresult *res, int row, int column)
 
 /* Decide how the field is written for the column's type. */
 static enum sink_result
-set_kind(struct table *t, enum copy_field field, Oid type,
+set_kind(struct table *t, enum event_field field, Oid type,
          const char *type_name, struct sink_error *error)
 {
 	for (size_t i = 0; i < ARRAY_LEN(holds); i++) {
@@ -78,14 +78,14 @@ set_kind(struct table *t, enum copy_field field, Oid type,
 	}
 	return pg_fail(
 	    error, SINK_SETUP, "column %s of %s has type %s: must be %s",
-	    copy_field_name(field), t->name, type_name, allowed[field]);
+	    event_field_name(field), t->name, type_name, allowed[field]);
 }
 
 /* Rows: name, type, base type, its name, must be given. */
 static enum sink_result
 read_columns(struct table *t, const PGresult *res, struct sink_error *error)
 {
-	bool seen[COPY_FIELDS] = {0};
+	bool seen[FIELD_COUNT] = {0};
 
 	for (int row = 0; row < PQntuples(res); row++) {
 		const char *name = PQgetvalue(res, row, 0);
@@ -104,17 +104,17 @@ read_columns(struct table *t, const PGresult *res, struct sink_error *error)
 		seen[field] = true;
 		t->types[field] = oid_of(res, row, 1);
 		result =
-		    set_kind(t, (enum copy_field)field, oid_of(res, row, 2),
+		    set_kind(t, (enum event_field)field, oid_of(res, row, 2),
 		             PQgetvalue(res, row, 3), error);
 		if (result != SINK_DONE)
 			return result;
 	}
-	for (int i = 0; i < COPY_FIELDS; i++) {
+	for (int i = 0; i < FIELD_COUNT; i++) {
 		if (!seen[i])
 			return pg_fail(
 			    error, SINK_SETUP,
 			    "%s has no column %s: it must be %s", t->name,
-			    copy_field_name((enum copy_field)i), allowed[i]);
+			    event_field_name((enum event_field)i), allowed[i]);
 	}
 	return SINK_DONE;
 }
@@ -238,9 +238,9 @@ table_add_types_query(const struct table *t, struct pg *pg, struct buf *sql)
 	int rc = buf_addf(sql, "SELECT attname, atttypid FROM pg_attribute "
 	                       "WHERE NOT attisdropped AND attname IN (");
 
-	for (int i = 0; rc == 0 && i < COPY_FIELDS; i++)
+	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
 		rc = buf_addf(sql, "%s'%s'", i ? ", " : "",
-		              copy_field_name((enum copy_field)i));
+		              event_field_name((enum event_field)i));
 	if (rc == 0)
 		rc = buf_addf(sql, ") AND attrelid = to_regclass(");
 	if (rc == 0)
@@ -251,9 +251,9 @@ table_add_types_query(const struct table *t, struct pg *pg, struct buf *sql)
 bool
 table_unchanged(const struct table *t, const PGresult *types)
 {
-	if (PQntuples(types) != COPY_FIELDS)
+	if (PQntuples(types) != FIELD_COUNT)
 		return false;
-	for (int row = 0; row < COPY_FIELDS; row++) {
+	for (int row = 0; row < FIELD_COUNT; row++) {
 		int field = find_field(PQgetvalue(types, row, 0));
 
 		if (field < 0 || t->types[field] != oid_of(types, row, 1))

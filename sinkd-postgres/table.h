@@ -13,7 +13,7 @@
 struct table {
 	char name[TABLE_NAME_MAX]; /* qualified and quoted */
 	struct copy_columns columns;
-	Oid types[COPY_FIELDS]; /* of the columns, domains as themselves */
+	Oid types[FIELD_COUNT]; /* of the columns, domains as themselves */
 };
 
 /*
@@ -25,7 +25,7 @@ enum sink_result table_read(struct table *t, struct pg *pg, const char *name,
                             bool dedup_by_id, struct sink_error *error);
 
 /*
- * Append a query whose one result has COPY_FIELDS rows, the types of the
+ * Append a query whose one result has FIELD_COUNT rows, the types of the
  * columns as they are now.  table_unchanged then compares.
  */
 MUST_USE int table_add_types_query(const struct table *t, struct pg *pg,

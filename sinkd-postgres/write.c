@@ -120,11 +120,11 @@ lacks_partition(const struct batch *b, const struct pg_words *words,
 
 	if (!pg_no_partition(words, column))
 		return false;
-	if (strcmp(column, copy_field_name(COPY_RECEIVED_AT)) == 0)
+	if (strcmp(column, event_field_name(FIELD_RECEIVED_AT)) == 0)
 		return true;
 	if (bad_event == 0 && b->count == 1)
 		bad_event = 1;
-	if (strcmp(column, copy_field_name(COPY_CREATED_AT)) != 0 ||
+	if (strcmp(column, event_field_name(FIELD_CREATED_AT)) != 0 ||
 	    bad_event < 1 || bad_event > b->count)
 		return false;
 	e = &b->events[bad_event - 1];
@@ -221,7 +221,7 @@ rejected(struct postgres *s, struct sink_error *error)
 
 /* One of the fields cannot be what its column is, as far as we know. */
 static enum sink_result
-bad_field(struct postgres *s, size_t index, enum copy_field field,
+bad_field(struct postgres *s, size_t index, enum event_field field,
           struct sink_error *error)
 {
 	enum sink_result result;
@@ -244,14 +244,14 @@ bad_field(struct postgres *s, size_t index, enum copy_field field,
 	error->bad_event = index + 1;
 	return pg_fail(error, SINK_REJECT,
 	               "invalid input syntax for type uuid in column %s",
-	               copy_field_name(field));
+	               event_field_name(field));
 }
 
 enum sink_result
 write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
 	struct answers a = {.unchanged = true};
-	enum copy_field field;
+	enum event_field field;
 	enum sink_result result;
 	size_t bad;
 

@@ -81,9 +81,9 @@ START_TEST(writes_a_row_of_text_jsonb_and_timestamps)
 				   "\0\0\0\3\1{}"
 				   "\0\0\0\x08\0\0\0\0\0\0\0\1"
 				   "\0\0\0\x08\0\0\0\0\0\1\xe4\x5f";
-	struct copy_columns c = {{[COPY_PAYLOAD] = COPY_JSONB,
-	                          [COPY_CREATED_AT] = COPY_TIMESTAMP,
-	                          [COPY_RECEIVED_AT] = COPY_TIMESTAMP}};
+	struct copy_columns c = {{[FIELD_PAYLOAD] = COPY_JSONB,
+	                          [FIELD_CREATED_AT] = COPY_TIMESTAMP,
+	                          [FIELD_RECEIVED_AT] = COPY_TIMESTAMP}};
 	struct event e = sample();
 	struct buf out;
 
@@ -100,10 +100,10 @@ START_TEST(writes_a_row_of_uuids_and_milliseconds)
 	static const char tail[] = "\0\0\0\2{}"
 				   "\0\0\0\x08\0\0\0\xdc\x6a\xcf\xac\0"
 				   "\0\0\0\x08\0\0\0\xdc\x6a\xcf\xac\x7b";
-	struct copy_columns c = {{[COPY_ID] = COPY_UUID,
-	                          [COPY_USER_ID] = COPY_UUID,
-	                          [COPY_CREATED_AT] = COPY_INT8_MS,
-	                          [COPY_RECEIVED_AT] = COPY_INT8_MS}};
+	struct copy_columns c = {{[FIELD_ID] = COPY_UUID,
+	                          [FIELD_USER_ID] = COPY_UUID,
+	                          [FIELD_CREATED_AT] = COPY_INT8_MS,
+	                          [FIELD_RECEIVED_AT] = COPY_INT8_MS}};
 	struct event e = sample();
 	struct buf out;
 
@@ -125,7 +125,7 @@ START_TEST(tells_an_empty_user_id_from_none)
 	struct event e = sample();
 	struct buf none, empty;
 
-	c.kind[COPY_CREATED_AT] = c.kind[COPY_RECEIVED_AT] = COPY_TIMESTAMP;
+	c.kind[FIELD_CREATED_AT] = c.kind[FIELD_RECEIVED_AT] = COPY_TIMESTAMP;
 	buf_init(&none, 1000);
 	buf_init(&empty, 1000);
 	ck_assert_int_eq(copy_add_row(&none, &c, &e), 0);
@@ -141,18 +141,18 @@ END_TEST
 
 START_TEST(finds_the_first_event_that_a_uuid_column_cannot_hold)
 {
-	struct copy_columns c = {{[COPY_USER_ID] = COPY_UUID}};
+	struct copy_columns c = {{[FIELD_USER_ID] = COPY_UUID}};
 	struct event e[3] = {sample(), sample(), sample()};
-	enum copy_field field = COPY_FIELDS;
+	enum event_field field = FIELD_COUNT;
 
 	e[0].id = e[1].id = slice_of("no uuid");
 	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 3);
 	e[2].user_id = slice_of("no uuid");
 	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 2);
-	ck_assert_int_eq(field, COPY_USER_ID);
-	c.kind[COPY_ID] = COPY_UUID;
+	ck_assert_int_eq(field, FIELD_USER_ID);
+	c.kind[FIELD_ID] = COPY_UUID;
 	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 0);
-	ck_assert_int_eq(field, COPY_ID);
+	ck_assert_int_eq(field, FIELD_ID);
 }
 END_TEST
 
