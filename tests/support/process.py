@@ -41,6 +41,10 @@ class Daemon:
         assert not self.running, f"{self.name} is running"
         # The parent-death signal belongs to the thread that forks.
         assert threading.current_thread() is threading.main_thread()
+        # A shell's `&` has us ignore SIGINT, and what we start would, too:
+        # PostgreSQL before its own handler stands.
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         argv = ["setpriv", "--pdeathsig", "KILL"]
         if self.user:
             argv += ["--reuid", self.user, "--regid", self.user,
