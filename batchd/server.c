@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "batchd/jobs.h"
 #include "libbase/clock.h"
 
 /* Frames read from one peer before the others have their turn. */
@@ -192,186 +193,6 @@ server_fanout(struct server *s, const struct slice *name)
 	return NULL;
 }
 
-/* --- jobs --- */
-
-/* The log cannot be trusted to have what was written: stop (I2). */
-static void
-log_failed(struct server *s, const char *what, int rc)
-{
-	log_error("%s failed, stopping: what is on disk decides at the next "
-	          "start dir=%s err=%s",
-	          what, log_quote(s->settings->dir), log_quote(strerror(-rc)));
-	s->rc = EXIT_FAILURE;
-	server_stop(s);
-}
-
-static void
-on_append_work(uv_work_t *work)
-{
-	struct server *s = work->data;
-
-	s->append.rc = store_append_run(&s->store);
-}
-
-static void
-on_append_done(uv_work_t *work, int status)
-{
-	struct server *s = work->data;
-	uint64_t now_ms = clock_mono_ms();
-	int rc = status < 0 ? status : s->append.rc;
-
-	s->append.busy = false;
-	if (rc == 0)
-		rc = store_append_end(&s->store, clock_wall_us());
-	if (rc < 0) {
-		log_failed(s, "writing the log", rc);
-		return;
-	}
-	for (size_t i = 0; i < s->peer_count; i++) {
-		s->peers[i]->durable += s->peers[i]->writing;
-		s->peers[i]->writing = 0;
-	}
-	for (size_t i = 0; i < s->fanout_count; i++)
-		fanout_durable(&s->fanouts[i], now_ms);
-	if (!s->store.spare)
-		s->tidy_wanted = true;
-}
-
-static void
-start_append(struct server *s)
-{
-	int rc;
-
-	if (s->append.busy || !store_append_begin(&s->store, clock_wall_us()))
-		return;
-	for (size_t i = 0; i < s->peer_count; i++) {
-		s->peers[i]->writing = s->peers[i]->filling;
-		s->peers[i]->filling = 0;
-	}
-	s->append.busy = true;
-	rc = uv_queue_work(&s->loop, &s->append.work, on_append_work,
-	                   on_append_done);
-	assert(rc == 0); /* fails only without a callback */
-}
-
-static void
-on_tidy_work(uv_work_t *work)
-{
-	struct server *s = work->data;
-
-	store_tidy_run(&s->store);
-}
-
-static void
-on_tidy_done(uv_work_t *work, int status)
-{
-	struct server *s = work->data;
-	bool was_full = store_is_full(&s->store);
-
-	(void)status; /* never cancelled */
-	s->tidy.busy = false;
-	store_tidy_end(&s->store);
-	if (store_is_full(&s->store) && !was_full)
-		log_warn("log is full, senders get 503 until sinks catch up "
-		         "why=%s",
-		         log_quote(s->store.full));
-	else if (was_full && !store_is_full(&s->store))
-		log_info("log has room again");
-}
-
-/* Lowest offset that some sink still wants, now or after a crash. */
-static uint64_t
-lowest_cursor(const struct server *s)
-{
-	uint64_t lowest = s->store.durable_offset;
-
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		const struct cursor *c = &s->fanouts[i].cursor;
-
-		if (c->durable.committed < lowest)
-			lowest = c->durable.committed;
-		/* Its store has gone back: not on disk yet, but promised. */
-		if (c->now.committed < lowest)
-			lowest = c->now.committed;
-	}
-	return lowest;
-}
-
-static void
-start_tidy(struct server *s)
-{
-	int rc;
-
-	if (s->tidy.busy || !s->tidy_wanted)
-		return;
-	s->tidy_wanted = false;
-	if (!store_tidy_begin(&s->store, lowest_cursor(s), clock_wall_us()))
-		return;
-	s->tidy.busy = true;
-	rc = uv_queue_work(&s->loop, &s->tidy.work, on_tidy_work, on_tidy_done);
-	assert(rc == 0); /* fails only without a callback */
-}
-
-static void
-on_cursors_work(uv_work_t *work)
-{
-	struct server *s = work->data;
-
-	s->cursors.rc = 0;
-	for (size_t i = 0; i < s->fanout_count && s->cursors.rc == 0; i++) {
-		const struct cursor *c = &s->fanouts[i].cursor;
-
-		if (c->busy)
-			s->cursors.rc = cursor_write(c, &s->disk.disk);
-	}
-}
-
-static void
-on_cursors_done(uv_work_t *work, int status)
-{
-	struct server *s = work->data;
-
-	(void)status; /* never cancelled */
-	s->cursors.busy = false;
-	if (s->cursors.rc < 0) {
-		log_failed(s, "writing a cursor", s->cursors.rc);
-		return;
-	}
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		if (!s->fanouts[i].cursor.busy)
-			continue;
-		cursor_end(&s->fanouts[i].cursor);
-		fanout_cursor_written(&s->fanouts[i]);
-	}
-	s->tidy_wanted = true;
-}
-
-static void
-start_cursors(struct server *s)
-{
-	bool any = false;
-	int rc;
-
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		if (fanout_wants_cursor(&s->fanouts[i]))
-			s->cursors_wanted = true;
-	}
-	/* Without room, what is committed must become deletable now. */
-	if (store_is_full(&s->store))
-		s->cursors_wanted = true;
-	if (s->cursors.busy || !s->cursors_wanted)
-		return;
-	s->cursors_wanted = false;
-	for (size_t i = 0; i < s->fanout_count; i++)
-		any |= cursor_begin(&s->fanouts[i].cursor);
-	if (!any)
-		return;
-	s->cursors.busy = true;
-	rc = uv_queue_work(&s->loop, &s->cursors.work, on_cursors_work,
-	                   on_cursors_done);
-	assert(rc == 0); /* fails only without a callback */
-}
-
 /* --- the loop --- */
 
 const char *
@@ -476,10 +297,10 @@ on_turn(uv_prepare_t *handle)
 	uint64_t wake_ms, now_ms;
 	bool more;
 
-	start_append(s);
+	jobs_start_append(s);
 	more = step_sinks(s, &wake_ms);
-	start_cursors(s);
-	start_tidy(s);
+	jobs_start_cursors(s);
+	jobs_start_tidy(s);
 	s->intake_open = !s->stopping && !store_is_full(&s->store);
 	flush_peers(s);
 	for (size_t i = s->peer_count; i-- > 0;)

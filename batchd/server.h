@@ -1,9 +1,8 @@
 /*
- * server - batchd's event loop: connections, the log's jobs, the sinks.
+ * server - batchd's event loop: connections, the log, the sinks.
  *
- * Three jobs run on libuv's thread pool, at most one of each at a time:
- * append (write and sync a group), tidy (delete, prepare a segment) and
- * cursors (write those that moved).  Everything else is the main thread's.
+ * What writes to the disk runs on other threads (jobs.h); everything else is
+ * the main thread's.
  */
 #ifndef BATCHD_SERVER_H
 #define BATCHD_SERVER_H
