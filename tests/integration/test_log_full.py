@@ -1,6 +1,7 @@
 """The log's budget and the disk run out: pressure reaches the sender."""
 import ctypes
 import os
+import signal
 import subprocess
 
 from leat import Leat, Skip, fact, limit, wait_until
@@ -80,6 +81,7 @@ def test_a_full_file_system():
 
 @limit(150)
 def test_somebody_else_fills_the_file_system():
+    """Felt only while a sink is behind: else segments are used again."""
     settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
                            "min_free_bytes": "2M", "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
@@ -94,7 +96,10 @@ def test_somebody_else_fills_the_file_system():
             except OSError:
                 pass
         with Load(leat, padding=400) as load:
+            leat.sink["postgres"].signal(signal.SIGSTOP)
             load.saw(503, 60)
+            leat.sink["postgres"].signal(signal.SIGCONT)
+            load.more(20000, 60)  # several segments
             filler.unlink()
             load.more(1000, 60)
             load.stop()
