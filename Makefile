@@ -174,7 +174,8 @@ test: deps-stores deps-lint
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all unit-tests
-	@tests/run --build $(BUILD) $(T)
+	@$(MAKE1) MODE=tsan all $(TSAN_UNIT:%=$(BUILD)/tsan/tests/%)
+	@tests/run --build $(BUILD) --also-tsan "$(TSAN_SHORT)" $(T)
 
 # The ClickHouse tests against the current engine: a large download.
 test-clickhouse-current: deps
@@ -183,14 +184,16 @@ test-clickhouse-current: deps
 	@scripts/clickhouse-current $(BUILD) tests/run --build $(BUILD) \
 	  $(or $(T),test_clickhouse)
 
-# Everything with threads, under the ThreadSanitizer.
-TSAN_TESTS = unit.test_chan unit.test_store unit.test_kafka unit.test_upstream \
-             test_http test_flush test_log_full test_log_verify test_garbage \
+# What has threads, under the ThreadSanitizer: briefly in test, longer here.
+TSAN_UNIT  = unit/test_chan unit/test_kafka unit/test_upstream crash/test_store
+TSAN_SHORT = $(addprefix unit.,$(notdir $(TSAN_UNIT))) test_flush test_log_full \
              test_kafka.at_least_once test_kafka.kill_the_sink
+TSAN_LONG  = $(TSAN_SHORT) test_http test_garbage test_log_verify test_books \
+             test_operate test_kill
 test-tsan: deps-stores
 	@$(MAKE1) MODE=tsan all unit-tests
 	@$(MAKE1) MODE=release all
-	@LEAT_TIME_FACTOR=4 tests/run --build $(BUILD) --mode tsan $(or $(T),$(TSAN_TESTS))
+	@tests/run --build $(BUILD) --mode tsan $(or $(T),$(TSAN_LONG))
 
 # The log on a disk that fails and loses power, SEEDS histories of each kind,
 # and EVERY of which one round is cut, and fails, at each call in turn;
