@@ -192,6 +192,7 @@ struct walk {
 	uint64_t next;    /* the offset expected next */
 	uint64_t end;     /* byte behind the last record */
 	uint64_t records; /* until there */
+	uint64_t synced;  /* below, as records say */
 };
 
 /*
@@ -203,11 +204,9 @@ find_record(struct walk *w, struct record *r)
 {
 	int rc = scan_find(&w->scan, w->next, r);
 
-	while (rc == 0 && w->limit == UINT64_MAX && w->scan.at > w->end &&
-	       r->durable <= w->next) {
-		scan_next(&w->scan, r);
-		rc = scan_find(&w->scan, w->next, r);
-	}
+	if (rc == 0 && w->limit == UINT64_MAX && w->scan.at > w->end &&
+	    w->synced <= w->next)
+		rc = scan_durable(&w->scan, w->next, &w->synced);
 	if (rc == 0 && r->offset >= w->limit)
 		rc = -ENODATA; /* of the file's earlier life */
 	return rc;

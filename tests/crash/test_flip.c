@@ -359,6 +359,28 @@ START_TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 }
 END_TEST
 
+/* Only the group behind it declares it durable, and those beside it. */
+START_TEST(after_a_crash_so_does_one_of_a_group_of_three)
+{
+	uint64_t first;
+	struct store s;
+
+	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
+	ck_assert_int_eq(store_start(&s, 0), 0);
+	place_count = 0;
+	watched = s.segment_count;
+	first = s.next_offset;
+	for (uint32_t i = 1; i <= 3; i++)
+		append(&s, i, 50 * i);
+	commit(&s);
+	append(&s, 4, 50);
+	commit(&s);
+	store_close(&s);
+	(void)take_in(first);
+	flip_each(first, places[3].at, 1);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -374,6 +396,7 @@ main(void)
 	               every_byte_of_a_record_is_guarded_and_guards_no_other);
 	tcase_add_test(tc, a_damaged_byte_costs_its_record_and_is_told);
 	tcase_add_test(tc, after_a_clean_stop_so_does_one_of_the_last_record);
+	tcase_add_test(tc, after_a_crash_so_does_one_of_a_group_of_three);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -327,6 +327,28 @@ START_TEST(a_flipped_byte_costs_its_record_and_no_other)
 }
 END_TEST
 
+/* Records of one group declare none of each other durable: a later one does. */
+START_TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put(3, 30);
+	put(4, 30);
+	put(5, 30);
+	ck_assert_int_eq(commit(), 0);
+	put_durable(2, 30);
+	close_store();
+	flip(0, SEGMENT_HEADER + RECORD_HEADER + 5);
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(store.durable_offset, 14);
+	ck_assert_uint_eq(store.lost_events, 3);
+	ck_assert_uint_eq(read_all(0, &end), 11);
+	ck_assert_uint_eq(store.lost_events, 3);
+	close_store();
+}
+END_TEST
+
 START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 {
 	uint64_t at, end;
@@ -750,6 +772,8 @@ main(void)
 	tcase_add_test(tc, nothing_is_read_before_it_is_durable);
 	tcase_add_test(tc, a_torn_last_record_is_cut_and_the_rest_is_kept);
 	tcase_add_test(tc, a_flipped_byte_costs_its_record_and_no_other);
+	tcase_add_test(
+	    tc, a_flipped_byte_costs_its_record_and_no_other_of_its_group);
 	tcase_add_test(tc, a_flipped_byte_while_running_is_found_by_the_reader);
 	tcase_add_test(tc,
 	               a_flipped_byte_in_the_newest_record_costs_no_later_one);
