@@ -128,8 +128,11 @@ store_close(struct store *s)
 uint64_t
 store_first_offset(const struct store *s)
 {
-	return s->segment_count > 0 ? s->segments[0].first_offset
-	                            : s->next_offset;
+	/* What is being deleted is gone for who has not held it till now. */
+	size_t gone = s->tidying ? s->tidy.doomed_count : 0;
+
+	return s->segment_count > gone ? s->segments[gone].first_offset
+	                               : s->next_offset;
 }
 
 int

@@ -508,6 +508,29 @@ START_TEST(a_position_once_ahead_is_taken_with_accept_gap)
 }
 END_TEST
 
+/* What is being deleted is gone for who comes now: the cursor stays. */
+START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
+{
+	uint64_t first;
+
+	for (int i = 0; i < 30; i++)
+		put(10, 10000);
+	ck_assert_uint_gt(store.segment_count, 2);
+	ck_assert_int_eq(subscribe_at(true, 300, 100, 1 * MIB, 10, false), 0);
+	fanout_detach(&fanout);
+	write_cursor();
+	ck_assert(store_tidy_begin(&store, 300, 1));
+	ck_assert_int_eq(subscribe_at(true, 5, 100, 1 * MIB, 10, false),
+	                 ERROR_BEHIND);
+	store_tidy_run(&store);
+	store_tidy_end(&store);
+	first = store_first_offset(&store);
+	ck_assert_uint_gt(first, 5);
+	ck_assert_uint_ge(fanout.cursor.now.committed, first);
+	ck_assert_int_eq(subscribe_at(true, first, 100, 1 * MIB, 10, false), 0);
+}
+END_TEST
+
 /* Of whatever is known: who waits for a sink that is away must see how long. */
 START_TEST(lag_is_the_age_of_the_oldest_event)
 {
@@ -563,6 +586,8 @@ main(void)
 	tcase_add_test(tc,
 	               a_position_once_ahead_is_believed_only_when_set_back);
 	tcase_add_test(tc, a_position_once_ahead_is_taken_with_accept_gap);
+	tcase_add_test(
+	    tc, a_store_that_goes_back_into_what_is_being_deleted_is_behind);
 	tcase_add_test(tc, lag_is_the_age_of_the_oldest_event);
 	tcase_add_test(tc, lag_is_gone_with_the_last_event);
 	suite_add_tcase(suite, tc);
