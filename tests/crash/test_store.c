@@ -507,6 +507,27 @@ START_TEST(offsets_are_not_used_twice_after_the_end_is_lost)
 }
 END_TEST
 
+/*
+ * A clean stop leaves an empty segment.  When its name is given up for a
+ * higher one, its file must not be taken for a segment that is missed.
+ */
+START_TEST(an_empty_last_segment_is_not_missed_after_a_gap)
+{
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	tidy(0);
+	put_durable(10, 30);
+	ck_assert_int_eq(store_finish(&store), 0);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 500), 0);
+	put_durable(1, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(store.next_offset, 501);
+	ck_assert(store_complete(&store, 0));
+	close_store();
+}
+END_TEST
+
 START_TEST(segments_go_when_every_cursor_is_past_them)
 {
 	size_t before;
@@ -783,6 +804,7 @@ main(void)
 	tcase_add_test(tc, a_reader_passes_over_a_missing_segment_and_says_so);
 	tcase_add_test(tc, cursors_without_segments_are_not_a_fresh_start);
 	tcase_add_test(tc, offsets_are_not_used_twice_after_the_end_is_lost);
+	tcase_add_test(tc, an_empty_last_segment_is_not_missed_after_a_gap);
 	tcase_add_test(tc, segments_go_when_every_cursor_is_past_them);
 	tcase_add_test(tc, a_reader_at_the_heels_of_the_log_loses_nothing);
 	tcase_add_test(tc, the_budget_closes_the_log_and_deletion_opens_it);
