@@ -370,8 +370,8 @@ check_cursor(struct verify *v, struct verify_cursor *c, uint64_t first,
 	if (c->slot.committed < first)
 		missing(v, c->slot.committed, first,
 		        "events that this sink has not had");
-	if (c->slot.committed > end)
-		missing(v, end, c->slot.committed,
+	if (cursor_reach(&c->slot) > end)
+		missing(v, end, cursor_reach(&c->slot),
 		        "events that this sink has had: the log has lost its "
 		        "end");
 }
