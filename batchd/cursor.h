@@ -43,6 +43,17 @@ struct cursor {
 	bool dirty;                 /* now is ahead of durable and writing */
 };
 
+/*
+ * The highest offset that its sink may have been sent events up to, as far as
+ * the slot tells; all of them were durable then.
+ */
+static inline uint64_t
+cursor_reach(const struct cursor_slot *slot)
+{
+	return slot->in_flight_end == CURSOR_NO_BATCH ? slot->committed
+	                                              : slot->in_flight_end;
+}
+
 /* Name of the sink's file, "cursors/<sink>.cursor". */
 #define CURSOR_PATH_BYTES (8 + FRAME_NAME_MAX + 7 + 1)
 void cursor_path(const char *sink, char out[CURSOR_PATH_BYTES]);

@@ -89,6 +89,7 @@ fanout_start(struct fanout *f, bool newest)
 		log_info("new cursor sink=%s offset=%" PRIu64, name, at);
 	}
 	f->begin = f->cursor.now.committed;
+	f->reach = s->synced_offset;
 	look_at_oldest(f);
 	return 0;
 }
@@ -131,20 +132,22 @@ take_account(struct fanout *f, bool has_position, uint64_t gap)
 }
 
 /*
- * Whether a position cannot be believed: it is beyond the log's end, or its
- * sink came with one that was, and has not been set back since.  The log may
- * have grown past it: with other events, which the sink would pass over.
+ * Whether a position cannot be believed: it is beyond the log's end, or was
+ * when the log was opened and nothing was sent since, or its sink came with
+ * one that was, and has not been set back since.  The log may have grown past
+ * it: with other events, which the sink would pass over.
  */
 static bool
 is_ahead(struct fanout *f, uint64_t at, bool accept_gap, uint64_t *gap)
 {
 	struct cursor *c = &f->cursor;
+	bool beyond = at > f->reach && at > c->now.committed;
 
-	if (at > f->store->synced_offset) {
+	if (at > f->store->synced_offset || (beyond && !accept_gap)) {
 		cursor_set_ahead(c, at);
 		return true;
 	}
-	if (c->now.ahead == 0)
+	if (c->now.ahead == 0 && !beyond)
 		return false;
 	if (at > c->now.committed && !accept_gap)
 		return true;
@@ -450,6 +453,8 @@ send_step(struct fanout *f)
 		}
 		if (s->ends) {
 			f->end = stretch_end(f);
+			if (f->reach < f->end)
+				f->reach = f->end;
 			f->state = FANOUT_IN_FLIGHT;
 			if (f->end < f->limit) {
 				/* Cut short by its bytes or a gap. */

@@ -59,18 +59,19 @@ open_sinks(struct server *s)
 			return rc == -ESTALE ? -ENOTRECOVERABLE : rc;
 		if (f->cursor.file < 0)
 			continue;
+		/* Its sink has, or had, this much: no offset below is free. */
+		if (cursor_reach(&f->cursor.now) > highest)
+			highest = cursor_reach(&f->cursor.now);
 		if (settings->accept_gap)
 			fanout_accept_gap(f);
 		if (f->cursor.now.committed < lowest)
 			lowest = f->cursor.now.committed;
-		if (f->cursor.now.committed > highest)
-			highest = f->cursor.now.committed;
 	}
 	rc = s->disk.disk.list(&s->disk.disk, "cursors", on_cursor_file, s);
 	if (rc < 0)
 		return rc;
 	if (highest > s->store.next_offset && !settings->accept_gap) {
-		log_error("a sink's cursor is at offset %" PRIu64
+		log_error("a sink was sent events up to offset %" PRIu64
 		          ", beyond the log's end at %" PRIu64
 		          ": the newest segment is missing; restore it, or "
 		          "start once with --accept-gap",

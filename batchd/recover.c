@@ -128,6 +128,7 @@ static int
 walk(struct store *s, const struct segment_info *last, int file, uint64_t *end)
 {
 	struct scan scan = {.file = -1};
+	uint64_t synced = 0; /* below, as records say */
 	struct record r;
 	int rc;
 
@@ -139,13 +140,11 @@ walk(struct store *s, const struct segment_info *last, int file, uint64_t *end)
 		/*
 		 * Nobody was told of a record behind a bad one unless a later
 		 * record says that it was synced: then the bad one is damage,
-		 * and otherwise a torn write.
+		 * and those of its group behind it are as good as any; and
+		 * otherwise it is a torn write.
 		 */
-		while (rc == 0 && scan.at > *end &&
-		       r.durable <= s->next_offset) {
-			scan_next(&scan, &r);
-			rc = scan_find(&scan, s->next_offset, &r);
-		}
+		if (rc == 0 && scan.at > *end && synced <= s->next_offset)
+			rc = scan_durable(&scan, s->next_offset, &synced);
 		if (rc < 0)
 			break;
 		if (scan.at > *end || r.offset > s->next_offset)

@@ -117,3 +117,20 @@ scan_find(struct scan *s, uint64_t offset, struct record *r)
 		rc = -EBADMSG;
 	return rc == -EBADMSG ? scan_resync(s, offset, r) : rc;
 }
+
+int
+scan_durable(struct scan *s, uint64_t offset, uint64_t *durable)
+{
+	uint64_t at = s->at;
+	struct record r;
+	int rc = scan_find(s, offset, &r);
+
+	while (rc == 0 && r.durable <= offset) {
+		scan_next(s, &r);
+		rc = scan_find(s, offset, &r);
+	}
+	if (rc == 0)
+		*durable = r.durable;
+	s->at = at;
+	return rc;
+}

@@ -52,6 +52,13 @@ MUST_USE int scan_resync(struct scan *s, uint64_t offset, struct record *r);
  */
 MUST_USE int scan_find(struct scan *s, uint64_t offset, struct record *r);
 
+/*
+ * Whether some record at s->at or behind it says that more was synced than
+ * what lies below `offset`: *durable is what it says, and s->at stays.
+ * Returns as scan_resync.
+ */
+MUST_USE int scan_durable(struct scan *s, uint64_t offset, uint64_t *durable);
+
 /* The file may have grown since the window was read. */
 void scan_grown(struct scan *s);
 

@@ -60,13 +60,33 @@ begin_segment(struct store *s, int64_t now_us)
 	return rc < 0 ? rc : store_append_end(s, now_us);
 }
 
+/*
+ * An empty last segment gives its name to the new one (store_recover); when
+ * that gets another, its file would be taken for one that the headers forgot.
+ */
+static int
+forget_empty(struct store *s)
+{
+	char name[SEGMENT_NAME_BYTES];
+	int rc;
+
+	segment_name(s->next_offset, name);
+	rc = s->disk->unlink(s->disk, name);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int
 store_start(struct store *s, uint64_t least)
 {
 	int64_t now_us = clock_wall_us();
+	int rc;
 
-	if (least > s->next_offset)
+	if (least > s->next_offset) {
+		rc = forget_empty(s);
+		if (rc < 0)
+			return rc;
 		s->next_offset = least;
+	}
 	s->durable_offset = s->synced_offset = s->next_offset;
 	s->filling->first_offset = s->filling->end_offset = s->next_offset;
 	s->synced_us = now_us;
@@ -128,8 +148,11 @@ store_close(struct store *s)
 uint64_t
 store_first_offset(const struct store *s)
 {
-	return s->segment_count > 0 ? s->segments[0].first_offset
-	                            : s->next_offset;
+	/* What is being deleted is gone for who has not held it till now. */
+	size_t gone = s->tidying ? s->tidy.doomed_count : 0;
+
+	return s->segment_count > gone ? s->segments[gone].first_offset
+	                               : s->next_offset;
 }
 
 int

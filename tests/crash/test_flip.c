@@ -359,6 +359,83 @@ START_TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 }
 END_TEST
 
+/* Only the group behind it declares it durable, and those beside it. */
+START_TEST(after_a_crash_so_does_one_of_a_group_of_three)
+{
+	uint64_t first;
+	struct store s;
+
+	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
+	ck_assert_int_eq(store_start(&s, 0), 0);
+	place_count = 0;
+	watched = s.segment_count;
+	first = s.next_offset;
+	for (uint32_t i = 1; i <= 3; i++)
+		append(&s, i, 50 * i);
+	commit(&s);
+	append(&s, 4, 50);
+	commit(&s);
+	store_close(&s);
+	(void)take_in(first);
+	flip_each(first, places[3].at, 1);
+}
+END_TEST
+
+/* --- beside a batchd at work --- */
+
+static struct store beside;
+static struct cursor beside_cursor;
+static int (*sim_list)(struct disk *d, const char *folder,
+                       int (*on_name)(void *arg, const char *name), void *arg);
+
+/* The log rolls on, and a sink follows, once the segments were listed. */
+static int
+list_and_go_on(struct disk *d, const char *folder,
+               int (*on_name)(void *arg, const char *name), void *arg)
+{
+	size_t before = beside.segment_count;
+	int rc;
+
+	sim.disk.list = sim_list;
+	rc = sim.disk.list(d, folder, on_name, arg);
+	while (beside.segment_count == before) {
+		append(&beside, 1, 10000);
+		commit(&beside);
+		tidy(&beside);
+	}
+	append(&beside, 1, 10);
+	commit(&beside);
+	cursor_set(&beside_cursor, beside.next_offset, CURSOR_NO_BATCH);
+	ck_assert(cursor_begin(&beside_cursor));
+	ck_assert_int_eq(cursor_write(&beside_cursor, d), 0);
+	cursor_end(&beside_cursor);
+	return rc;
+}
+
+START_TEST(a_log_that_rolls_on_beside_verify_is_well)
+{
+	FILE *nowhere = fopen("/dev/null", "w");
+	struct verify v;
+
+	ck_assert_ptr_nonnull(nowhere);
+	ck_assert_int_eq(store_open(&beside, &sim.disk, &conf), 0);
+	ck_assert_int_eq(store_start(&beside, 0), 0);
+	tidy(&beside);
+	ck_assert_int_eq(
+	    cursor_create(&beside_cursor, &sim.disk, "one", beside.stream, 0),
+	    0);
+	watched = 0;
+	sim_list = sim.disk.list;
+	sim.disk.list = list_and_go_on;
+	ck_assert_int_eq(verify_run(&v, &sim.disk, nowhere), 0);
+	ck_assert_uint_eq(v.damages, 0);
+	verify_fini(&v);
+	cursor_close(&beside_cursor, &sim.disk);
+	store_close(&beside);
+	ck_assert_int_eq(fclose(nowhere), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -374,6 +451,8 @@ main(void)
 	               every_byte_of_a_record_is_guarded_and_guards_no_other);
 	tcase_add_test(tc, a_damaged_byte_costs_its_record_and_is_told);
 	tcase_add_test(tc, after_a_clean_stop_so_does_one_of_the_last_record);
+	tcase_add_test(tc, after_a_crash_so_does_one_of_a_group_of_three);
+	tcase_add_test(tc, a_log_that_rolls_on_beside_verify_is_well);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -327,6 +327,28 @@ START_TEST(a_flipped_byte_costs_its_record_and_no_other)
 }
 END_TEST
 
+/* Records of one group declare none of each other durable: a later one does. */
+START_TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
+{
+	uint64_t end;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	put(3, 30);
+	put(4, 30);
+	put(5, 30);
+	ck_assert_int_eq(commit(), 0);
+	put_durable(2, 30);
+	close_store();
+	flip(0, SEGMENT_HEADER + RECORD_HEADER + 5);
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(store.durable_offset, 14);
+	ck_assert_uint_eq(store.lost_events, 3);
+	ck_assert_uint_eq(read_all(0, &end), 11);
+	ck_assert_uint_eq(store.lost_events, 3);
+	close_store();
+}
+END_TEST
+
 START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 {
 	uint64_t at, end;
@@ -481,6 +503,27 @@ START_TEST(offsets_are_not_used_twice_after_the_end_is_lost)
 	close_store();
 	ck_assert_int_eq(open_with(&conf, 500), 0);
 	ck_assert_uint_eq(store.next_offset, 500);
+	close_store();
+}
+END_TEST
+
+/*
+ * A clean stop leaves an empty segment.  When its name is given up for a
+ * higher one, its file must not be taken for a segment that is missed.
+ */
+START_TEST(an_empty_last_segment_is_not_missed_after_a_gap)
+{
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	tidy(0);
+	put_durable(10, 30);
+	ck_assert_int_eq(store_finish(&store), 0);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 500), 0);
+	put_durable(1, 30);
+	close_store();
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	ck_assert_uint_eq(store.next_offset, 501);
+	ck_assert(store_complete(&store, 0));
 	close_store();
 }
 END_TEST
@@ -750,6 +793,8 @@ main(void)
 	tcase_add_test(tc, nothing_is_read_before_it_is_durable);
 	tcase_add_test(tc, a_torn_last_record_is_cut_and_the_rest_is_kept);
 	tcase_add_test(tc, a_flipped_byte_costs_its_record_and_no_other);
+	tcase_add_test(
+	    tc, a_flipped_byte_costs_its_record_and_no_other_of_its_group);
 	tcase_add_test(tc, a_flipped_byte_while_running_is_found_by_the_reader);
 	tcase_add_test(tc,
 	               a_flipped_byte_in_the_newest_record_costs_no_later_one);
@@ -759,6 +804,7 @@ main(void)
 	tcase_add_test(tc, a_reader_passes_over_a_missing_segment_and_says_so);
 	tcase_add_test(tc, cursors_without_segments_are_not_a_fresh_start);
 	tcase_add_test(tc, offsets_are_not_used_twice_after_the_end_is_lost);
+	tcase_add_test(tc, an_empty_last_segment_is_not_missed_after_a_gap);
 	tcase_add_test(tc, segments_go_when_every_cursor_is_past_them);
 	tcase_add_test(tc, a_reader_at_the_heels_of_the_log_loses_nothing);
 	tcase_add_test(tc, the_budget_closes_the_log_and_deletion_opens_it);

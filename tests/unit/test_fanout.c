@@ -286,6 +286,8 @@ START_TEST(the_stores_position_wins_within_the_log)
 	uint64_t offset, wake;
 
 	put(10, 10);
+	close_all();
+	open_all();
 	ck_assert_int_eq(subscribe_at(true, 4, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 6);
 	ck_assert_uint_eq(offset, 4);
@@ -490,6 +492,28 @@ START_TEST(a_position_once_ahead_is_believed_only_when_set_back)
 }
 END_TEST
 
+/* The same, when it grows before the sink comes. */
+START_TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
+{
+	uint64_t offset, wake;
+
+	put(5, 10);
+	close_all();
+	open_all();
+	put(5, 10);
+	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false),
+	                 ERROR_AHEAD);
+	/* What was there then it can have, and what it is sent since. */
+	ck_assert_int_eq(subscribe_at(true, 0, 8, 1 * MIB, 10, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 8);
+	fanout_detach(&fanout);
+	ck_assert_int_eq(subscribe_at(true, 9, 8, 1 * MIB, 10, false),
+	                 ERROR_AHEAD);
+	ck_assert_int_eq(subscribe_at(true, 0, 8, 1 * MIB, 10, false), 0);
+	ck_assert_int_eq(subscribe_at(true, 8, 8, 1 * MIB, 10, false), 0);
+}
+END_TEST
+
 START_TEST(a_position_once_ahead_is_taken_with_accept_gap)
 {
 	struct frame f = {.type = FRAME_SUBSCRIBE,
@@ -505,6 +529,31 @@ START_TEST(a_position_once_ahead_is_taken_with_accept_gap)
 	ck_assert_int_eq(fanout_subscribe(&fanout, &ours, &f, true, &text), 0);
 	ck_assert_uint_eq(fanout.cursor.now.skipped, 6);
 	ck_assert_uint_eq(fanout_lag_events(&fanout), 4);
+}
+END_TEST
+
+/* What is being deleted is gone for who comes now: the cursor stays. */
+START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
+{
+	uint64_t first;
+
+	for (int i = 0; i < 30; i++)
+		put(10, 10000);
+	close_all();
+	open_all();
+	ck_assert_uint_gt(store.segment_count, 2);
+	ck_assert_int_eq(subscribe_at(true, 300, 100, 1 * MIB, 10, false), 0);
+	fanout_detach(&fanout);
+	write_cursor();
+	ck_assert(store_tidy_begin(&store, 300, 1));
+	ck_assert_int_eq(subscribe_at(true, 5, 100, 1 * MIB, 10, false),
+	                 ERROR_BEHIND);
+	store_tidy_run(&store);
+	store_tidy_end(&store);
+	first = store_first_offset(&store);
+	ck_assert_uint_gt(first, 5);
+	ck_assert_uint_ge(fanout.cursor.now.committed, first);
+	ck_assert_int_eq(subscribe_at(true, first, 100, 1 * MIB, 10, false), 0);
 }
 END_TEST
 
@@ -562,7 +611,11 @@ main(void)
 	tcase_add_test(tc, a_full_socket_is_waited_for);
 	tcase_add_test(tc,
 	               a_position_once_ahead_is_believed_only_when_set_back);
+	tcase_add_test(tc,
+	               a_position_that_was_ahead_at_the_start_is_not_believed);
 	tcase_add_test(tc, a_position_once_ahead_is_taken_with_accept_gap);
+	tcase_add_test(
+	    tc, a_store_that_goes_back_into_what_is_being_deleted_is_behind);
 	tcase_add_test(tc, lag_is_the_age_of_the_oldest_event);
 	tcase_add_test(tc, lag_is_gone_with_the_last_event);
 	suite_add_tcase(suite, tc);
