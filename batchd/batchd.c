@@ -12,7 +12,7 @@ main(int argc, char **argv)
 {
 	struct settings settings = {0};
 	static struct server server;
-	int rc;
+	int rc, closed;
 
 	log_init("batchd");
 	secret_seal();
@@ -24,7 +24,9 @@ main(int argc, char **argv)
 		rc = server_open(&server, &settings);
 		if (rc == 0)
 			rc = server_run(&server);
-		server_close(&server);
+		closed = server_close(&server);
+		if (rc == 0)
+			rc = closed;
 		if (rc == 0)
 			log_info("stopped");
 	}

@@ -11,6 +11,7 @@
 
 #include "batchd/server.h"
 #include "libbase/clock.h"
+#include "libbase/fds.h"
 
 /* A cursor whose sink is no longer in the settings holds nothing back. */
 static int
@@ -157,6 +158,9 @@ listen_at(struct server *s, const char *path)
 	return 0;
 }
 
+/* Descriptors beside connections: log, cursors, readers, loop. */
+#define OTHER_FDS 64
+
 #define ONLY_ROOT                                                              \
 	" advice=\"only root can give the socket to another socket_owner, or " \
 	"to a socket_group that batchd's user is not in\""
@@ -164,6 +168,8 @@ listen_at(struct server *s, const char *path)
 int
 server_open(struct server *s, const struct settings *settings)
 {
+	uint64_t need = (uint64_t)settings->max_connections + OTHER_FDS;
+	uint64_t got = fds_want(need);
 	int rc;
 
 	*s = (struct server){.settings = settings, .listener = -1};
@@ -176,6 +182,13 @@ server_open(struct server *s, const struct settings *settings)
 	if (!s->scratch || !s->peers) {
 		log_error("out of memory");
 		return EXIT_FAILURE;
+	}
+	if (got < need) {
+		log_error("too few descriptors: raise the limit (ulimit -n, "
+		          "LimitNOFILE=) or lower max_connections "
+		          "limit=%" PRIu64 " need=%" PRIu64,
+		          got, need);
+		return EXIT_CONFIG;
 	}
 	rc = open_log(s);
 	if (rc != 0)
@@ -214,12 +227,18 @@ finish_log(struct server *s)
 {
 	int rc = s->rc == EXIT_SUCCESS ? store_finish(&s->store) : 0;
 
-	if (rc < 0)
+	if (rc < 0 && s->store.unsynced) {
+		log_error("the last sync failed: events acknowledged since "
+		          "the one before may not be on disk dir=%s err=%s",
+		          log_quote(s->settings->dir),
+		          log_quote(strerror(-rc)));
+		s->rc = EXIT_FAILURE;
+	} else if (rc < 0)
 		log_warn("cannot mark the end of the log dir=%s err=%s",
 		         log_quote(s->settings->dir), log_quote(strerror(-rc)));
 }
 
-void
+int
 server_close(struct server *s)
 {
 	finish_log(s);
@@ -233,4 +252,5 @@ server_close(struct server *s)
 	free(s->scratch);
 	free(s->peers);
 	buf_fini(&s->status);
+	return s->rc;
 }

@@ -166,6 +166,10 @@ on_listener(uv_poll_t *poll, int status, int events)
 		int fd = accept4(s->listener, NULL, NULL,
 		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
+		    log_allow(&s->refusals, NULL))
+			log_warn("a peer cannot be taken err=%s",
+			         log_quote(strerror(errno)));
 		if (fd < 0)
 			return;
 		if (s->peer_count == (size_t)s->settings->max_connections) {

@@ -65,7 +65,8 @@ MUST_USE int server_open(struct server *s, const struct settings *settings);
 /* Serve until SIGTERM or until the log fails.  Returns the exit status. */
 MUST_USE int server_run(struct server *s);
 
-void server_close(struct server *s);
+/* Returns the exit status, which a last sync that fails makes another one. */
+MUST_USE int server_close(struct server *s);
 
 /* Begin to end: server_run returns when the jobs under way are done. */
 void server_stop(struct server *s);

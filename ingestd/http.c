@@ -160,6 +160,9 @@ peer_end(struct http *h, struct http_peer *p)
 	if (!p)
 		return;
 	halfclose_remove(&h->halfclose, p->end);
+	/* At its limit libmicrohttpd stops to listen until it runs again. */
+	if (h->places.count >= h->places.max)
+		h->due = true;
 	places_remove(&h->places, &p->place);
 	if (p->tls)
 		tls_end(h->tls, p->tls);

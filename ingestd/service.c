@@ -7,7 +7,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <uv.h>
 
@@ -17,6 +16,7 @@
 #include "ingestd/metrics.h"
 #include "ingestd/request.h"
 #include "ingestd/upstream.h"
+#include "libbase/fds.h"
 #include "libbase/log.h"
 
 #define STATS_MS 1000
@@ -131,29 +131,21 @@ on_hangup(uv_signal_t *handle, int signum)
 }
 
 /*
- * As many descriptors as the settings ask for, if the system lets us.
- * Returns the most connections that there are descriptors for.
+ * The most connections that there are descriptors for: room is made before
+ * that limit is met, not after.  0 when there are too few for any.
  */
 static unsigned
-raise_fd_limit(const struct settings *settings)
+connections_of(const struct settings *settings)
 {
-	struct rlimit limit;
-	rlim_t want = (rlim_t)settings->max_connections + OTHER_FDS;
+	uint64_t want = (uint64_t)settings->max_connections + OTHER_FDS;
+	uint64_t got = fds_want(want);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
-		return (unsigned)settings->max_connections;
-	limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		(void)getrlimit(RLIMIT_NOFILE, &limit); /* worked before */
-	if (limit.rlim_cur >= want)
-		return (unsigned)settings->max_connections;
-	log_warn("fewer descriptors than max_connections needs "
-	         "limit=%" PRIu64 " need=%" PRIu64,
-	         (uint64_t)limit.rlim_cur, (uint64_t)want);
-	/* Room is made before this limit is met, not after. */
-	return limit.rlim_cur > 2 * OTHER_FDS
-	           ? (unsigned)limit.rlim_cur - OTHER_FDS
-	           : OTHER_FDS;
+	if (got < want)
+		log_warn("too few descriptors for max_connections: raise the "
+		         "limit (ulimit -n, LimitNOFILE=) "
+		         "limit=%" PRIu64 " need=%" PRIu64,
+		         got, want);
+	return got > OTHER_FDS ? (unsigned)(got - OTHER_FDS) : 0;
 }
 
 static void
@@ -250,14 +242,16 @@ int
 service_run(const struct settings *settings)
 {
 	static struct service s; /* large, and one of its kind */
-	unsigned max_connections;
-	int closed, rc = uv_loop_init(&s.loop);
+	unsigned max_connections = connections_of(settings);
+	int closed, rc;
 
+	if (max_connections == 0)
+		return -EMFILE;
+	rc = uv_loop_init(&s.loop);
 	if (rc < 0)
 		return rc;
 	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	(void)signal(SIGPIPE, SIG_IGN);
-	max_connections = raise_fd_limit(settings);
 	s.settings = settings;
 	s.budget.max_bytes = (size_t)settings->max_pending_bytes;
 	s.drain_ms = (uint64_t)settings->drain_ms;

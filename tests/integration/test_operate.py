@@ -1,7 +1,9 @@
 """What an operator does: twins, new and removed sinks, damage, restarts."""
 import os
 import signal
+import socket
 import subprocess
+import time
 
 from events import event_id, small
 from leat import Leat, limit, program, wait_until
@@ -291,3 +293,32 @@ def test_a_gap_is_accepted_for_good():
         assert stored == f"{sent - gone}|{offset[1]}|{sent - 1}", stored
         sink = leat.sink_status("postgres")
         assert sink["skipped_events"] == gone, sink
+
+
+def with_descriptors(daemon, n):
+    daemon.argv = ["prlimit", f"--nofile={n}:{n}", *daemon.argv]
+
+
+def test_few_descriptors():
+    """ingestd has fewer places, and makes room; batchd says what it needs."""
+    # Nobody goes by a time-out here, nor has to wait for libmicrohttpd's.
+    with Leat(start=False, settings={
+            "ingestd": {"idle_timeout_ms": 600000}}) as leat:
+        with_descriptors(leat.ingestd, 84)
+        leat.start()
+        idle = [socket.create_connection(("127.0.0.1", leat.port))
+                for _ in range(60)]
+        began = time.monotonic()
+        for i in range(20):
+            leat.accept(small(f"d{i}", 5))
+        assert time.monotonic() - began < 5
+        for s in idle:
+            s.close()
+        leat.caught_up()
+        assert count(leat) == 100
+        leat.ingestd.wait_line("too few descriptors for max_connections")
+        leat.batchd.stop()
+        with_descriptors(leat.batchd, 70)
+        leat.batchd.start(wait=False)
+        assert leat.batchd.wait() == 2
+        leat.batchd.wait_line(r"too few descriptors: .* limit=70 need=128")
