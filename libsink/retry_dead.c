@@ -372,6 +372,8 @@ work_off(struct retry *r)
 		rc = folder_sync(r->d->dead->dir);
 	if (rc == 0)
 		rc = place_remove(r->path);
+	if (rc == 0)
+		rc = cuts_remove(r->d->dead->dir, r->d->sink->name, r->stream);
 	(void)close(r->fd); /* read only */
 	return rc;
 }
