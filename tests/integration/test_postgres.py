@@ -376,3 +376,27 @@ def test_what_a_trigger_says_of_an_event_is_not_logged():
             7: "value ... is out of range for type integer"}, reasons
         assert not any("secret" in line or "77777777777777" in line
                        for line in leat.sink["postgres"].lines)
+
+
+def test_a_trigger_that_refuses_with_a_code_of_its_own_stops_nothing():
+    sql = table(id="text") + """;
+        create function refuse() returns trigger language plpgsql as $$
+        begin
+          if new.type = 'bad' then
+            raise 'no % here', new.id using errcode = 'LT001';
+          end if;
+          return new;
+        end $$;
+        create trigger t before insert on events
+          for each row execute function refuse()"""
+    with Leat(table=sql) as leat:
+        events = small("t", 10)
+        events[3] = {"id": "secret", "type": "bad"}
+        leat.accept(events)
+        leat.caught_up()
+        (dead,) = leat.dead_letters()
+        assert (dead["offset"], dead["code"], dead["reason"]) == (
+            3, "LT001", "no secret here"), dead
+        assert leat.pg.number("select count(*) from events") == 9
+        assert not any("secret" in line
+                       for line in leat.sink["postgres"].lines)
