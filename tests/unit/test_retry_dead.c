@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +70,26 @@ set_position(const char *stream, uint64_t position)
 		(void)snprintf(store.streams[store.stream_count++],
 		               sizeof store.streams[0], "%s", stream);
 	store.positions[i] = position;
+}
+
+static bool end_before_lock; /* another run removes its file */
+
+/* In place of libc's. */
+int
+flock(int fd, int operation)
+{
+	char name[64], path[400];
+	ssize_t n;
+
+	if (end_before_lock && operation == (LOCK_EX | LOCK_NB)) {
+		end_before_lock = false;
+		(void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+		n = readlink(name, path, sizeof path - 1);
+		ck_assert_int_gt(n, 0);
+		path[n] = '\0';
+		ck_assert_int_eq(unlink(path), 0);
+	}
+	return (int)syscall(SYS_flock, fd, operation);
 }
 
 static enum sink_result
@@ -554,6 +575,23 @@ START_TEST(writes_nothing_when_a_line_is_damaged)
 }
 END_TEST
 
+/*
+ * The other run ends between our opening of its file and the lock: what it has
+ * worked off is not delivered once more.
+ */
+START_TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
+{
+	store.forgets = true;
+	start_batchd("fake", 1000);
+	end_before_lock = true;
+	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert(!end_before_lock);
+	for (int i = 0; i < LETTERS; i++)
+		ck_assert_uint_eq(store.stored[i], 0);
+	ck_assert_int_eq(files(NULL), 0);
+}
+END_TEST
+
 START_TEST(refuses_to_work_beside_another_retry)
 {
 	char path[400];
@@ -598,6 +636,8 @@ main(void)
 	tcase_add_test(
 	    tc, a_letter_that_was_just_set_aside_again_is_not_delivered_twice);
 	tcase_add_test(tc, writes_nothing_when_a_line_is_damaged);
+	tcase_add_test(tc,
+	               a_file_that_another_retry_has_just_ended_is_passed_over);
 	tcase_add_test(tc, refuses_to_work_beside_another_retry);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
