@@ -400,3 +400,22 @@ def test_a_trigger_that_refuses_with_a_code_of_its_own_stops_nothing():
         assert leat.pg.number("select count(*) from events") == 9
         assert not any("secret" in line
                        for line in leat.sink["postgres"].lines)
+
+
+def test_a_column_that_wants_a_value_under_a_running_sink_is_waited_for():
+    """It is the table's fault, as it is when the sink starts."""
+    with Leat(table=table(id="text")) as leat:
+        leat.accept(small("a", 10))
+        leat.caught_up()
+        leat.pg.query("alter table events add column tenant text not null "
+                      "default 'none'")
+        leat.pg.query("alter table events alter column tenant drop default")
+        leat.accept(small("b", 10))
+        leat.sink["postgres"].wait_line("column tenant of public.events is "
+                                        "NOT NULL")
+        status = leat.sink_status("postgres")["stats"]
+        assert status["state"] == "setup", status
+        leat.pg.query("alter table events alter column tenant set default ''")
+        leat.caught_up()
+        assert leat.dead_letters() == []
+        assert leat.pg.number("select count(*) from events") == 20
