@@ -41,20 +41,40 @@ fanout_open(struct fanout *f, struct store *store, const char *name)
 	return rc;
 }
 
+/*
+ * The operator goes on without the events from..first.  Of these the account
+ * may have some already: the cursor passes over them before a store with a
+ * position of its own says where it is, and a sink may come more than once
+ * before it has moved that.
+ */
+static void
+pass_gap(struct fanout *f, uint64_t from, uint64_t first)
+{
+	struct cursor *c = &f->cursor;
+	uint64_t before = f->gap_to - f->gap_from;
+	uint64_t skipped = c->now.skipped;
+
+	if (f->gap_to == first && f->gap_from == from && before > 0)
+		return;
+	log_warn("going on without events sink=%s offsets=%" PRIu64
+	         "..%" PRIu64,
+	         c->name, from, first);
+	skipped = skipped > before ? skipped - before : 0;
+	cursor_account(c, skipped + first - from, c->now.set_aside);
+	f->gap_from = from;
+	f->gap_to = first;
+}
+
 void
 fanout_accept_gap(struct fanout *f)
 {
 	struct cursor *c = &f->cursor;
 	uint64_t first = store_first_offset(f->store);
-	uint64_t gap = first > c->now.committed ? first - c->now.committed : 0;
 
-	if (c->file < 0 || gap == 0)
+	if (c->file < 0 || c->now.committed >= first)
 		return;
-	log_warn("going on without events sink=%s offsets=%" PRIu64
-	         "..%" PRIu64,
-	         c->name, c->now.committed, first);
+	pass_gap(f, c->now.committed, first);
 	cursor_set(c, first, CURSOR_NO_BATCH);
-	cursor_account(c, c->now.skipped + gap, c->now.set_aside);
 }
 
 /* How old the event at the cursor is, for as long as nobody reads it. */
@@ -164,14 +184,13 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 {
 	struct store *s = f->store;
 	uint64_t first = store_first_offset(s);
-	uint64_t at = f->cursor.now.committed, gap = 0;
+	uint64_t at = f->cursor.now.committed, from, gap = 0;
 
 	if (subscribe->subscribe.has_position)
 		at = subscribe->subscribe.position;
-	if (at < first && accept_gap) {
-		gap = first - at;
+	from = at;
+	if (at < first && accept_gap)
 		at = first;
-	}
 	if (at < first) {
 		*text =
 		    "the store's position is before the oldest event kept; "
@@ -188,6 +207,8 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 		return ERROR_AHEAD;
 	}
 	take_account(f, subscribe->subscribe.has_position, gap);
+	if (from < at)
+		pass_gap(f, from, at);
 	if (at != f->cursor.now.committed) {
 		if (at < f->cursor.now.committed)
 			log_warn("store has gone back: sending again sink=%s "

@@ -51,6 +51,8 @@ struct fanout {
 	int64_t batch_since_us; /* wall clock of the first event in flight */
 	int64_t oldest_us;      /* of the event at the cursor; 0: not known */
 	uint64_t batch_gap;     /* lost events before it, passed with it */
+	uint64_t gap_from;      /* with accept_gap: skipped from here on, */
+	uint64_t gap_to;        /* and accounted for; the same: nothing is */
 	uint64_t told_aside;    /* dead letters of this log, says the sink */
 	bool has_told_aside;
 };

@@ -65,6 +65,7 @@ deliver_fini(struct deliver *d)
 {
 	deliver_close(d);
 	known_fini(&d->known);
+	cuts_fini(&d->cuts);
 }
 
 /* The store took something: whatever was wrong is over. */
@@ -161,6 +162,7 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 {
 	set_limits(d);
 	d->has_looked = false;
+	cuts_fini(&d->cuts);
 	return find_position(d, stream, found, position);
 }
 
@@ -224,26 +226,110 @@ stored(struct deliver *d, struct work *w, const struct batch *piece)
 		pop(w, true);
 }
 
+/* Which cuts belong together: those of one batch, or of one file of letters. */
+static uint64_t
+cuts_end(const struct batch *batch)
+{
+	return batch->origins ? UINT64_MAX : batch->next_offset;
+}
+
+/* A file of cuts cannot be read or written: say so and wait. */
+static int
+cuts_failed(struct deliver *d, int rc)
+{
+	struct sink_error error = {0};
+
+	(void)snprintf(error.text, sizeof error.text,
+	               "cannot keep in %s where a batch is cut: %s",
+	               d->dead->dir, strerror(-rc));
+	return back_off(d, SINK_SETUP, &error);
+}
+
+/* Put cuts on disk before a piece is written that ends there. */
+static int
+note_cuts(struct deliver *d, const struct batch *batch, const uint64_t *at,
+          size_t n)
+{
+	int rc;
+
+	if (!d->sink->stable)
+		return 0;
+	while ((rc = cuts_add(&d->cuts, cuts_end(batch), at, n)) < 0) {
+		rc = cuts_failed(d, rc);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/*
+ * Where was the batch cut before a crash?  Letters that are retried come in
+ * batches that may end elsewhere the next time: then here.
+ */
+static int
+look_for_cuts(struct deliver *d, const struct batch *batch)
+{
+	uint64_t next = batch->next_offset;
+	int rc;
+
+	if (!d->sink->stable || batch->count == 0)
+		return 0;
+	while (!d->cuts.stream || strcmp(d->cuts.stream, batch->stream) != 0) {
+		rc = cuts_read(&d->cuts, d->dead->dir, d->sink->name,
+		               batch->stream);
+		if (rc < 0)
+			rc = cuts_failed(d, rc);
+		if (rc < 0)
+			return rc;
+	}
+	if (!batch->origins ||
+	    cuts_next(&d->cuts, UINT64_MAX, next - 1) == next)
+		return 0;
+	return note_cuts(d, batch, &next, 1);
+}
+
+/* Cut the topmost piece as it was cut before. */
+static void
+follow_cuts(struct deliver *d, struct work *w)
+{
+	uint64_t offset = w->whole->offset, next;
+
+	if (!d->sink->stable || w->depth == 0)
+		return;
+	next = cuts_next(&d->cuts, cuts_end(w->whole), offset + w->low);
+	if (next < offset + w->ends[w->depth - 1].end)
+		push(w, next - offset, w->ends[w->depth - 1].hints);
+}
+
 /*
  * Cut the topmost piece: around the event that the store named, or in
  * halves.  A piece that a hint declared good and that is rejected all the
  * same is only halved from then on: hints may cost time, never truth.
  */
-static void
-split(struct work *w, size_t count, size_t bad_event)
+static int
+split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 {
 	bool hints = w->ends[w->depth - 1].hints;
-	size_t bad = w->low + bad_event - 1;
+	bool named = hints && bad_event >= 1 && bad_event <= count;
+	size_t bad = w->low + bad_event - 1, middle = w->low + count / 2;
+	uint64_t offset = w->whole->offset;
+	const uint64_t around[] = {offset + bad, offset + bad + 1};
+	const uint64_t half[] = {offset + middle};
+	int rc = named ? note_cuts(d, w->whole, around, 2)
+	               : note_cuts(d, w->whole, half, 1);
 
-	if (hints && bad_event >= 1 && bad_event <= count) {
+	if (rc < 0)
+		return rc;
+	if (named) {
 		if (bad + 1 < w->low + count)
 			push(w, bad + 1, true);
 		w->ends[w->depth - 1].accused = true;
 		if (bad > w->low)
 			push(w, bad, false);
 	} else {
-		push(w, w->low + count / 2, hints);
+		push(w, middle, hints);
 	}
+	return 0;
 }
 
 static void
@@ -362,8 +448,7 @@ rejected(struct deliver *d, struct work *w, const struct batch *piece,
 		return set_aside(d, w, piece, error);
 	if (piece->count == 0)
 		return back_off(d, SINK_SETUP, error);
-	split(w, piece->count, error->bad_event);
-	return 0;
+	return split(d, w, piece->count, error->bad_event);
 }
 
 /*
@@ -416,6 +501,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 
 	d->stats->state = STATS_WRITING;
 	rc = look_for_letters(d, batch);
+	if (rc == 0)
+		rc = look_for_cuts(d, batch);
 	if (batch->count > 0)
 		push(&w, batch->count, true);
 	while (rc == 0) {
@@ -424,6 +511,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		struct batch piece;
 
 		pass_letters(d, &w);
+		follow_cuts(d, &w);
 		if (done(&w))
 			break;
 		piece = next_piece(&w);

@@ -10,6 +10,7 @@
 
 #include "libbase/base.h"
 #include "libbase/log.h"
+#include "libsink/cuts.h"
 #include "libsink/dead.h"
 #include "libsink/known.h"
 #include "libsink/sink.h"
@@ -41,6 +42,7 @@ struct deliver {
 	/* Events of the batch with a letter; once looked for, see there. */
 	struct known known;
 	bool has_looked;
+	struct cuts cuts;  /* of a stable sink */
 	unsigned failures; /* in a row */
 	uint64_t away_since_ms;
 	struct log_limit aside_limit, away_limit, back_limit;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -352,13 +353,19 @@ deliver_file(struct retry *r)
 static int
 work_off(struct retry *r)
 {
+	struct stat st;
 	int rc = 0;
 
 	r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
 	if (r->fd < 0)
-		return -errno;
-	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0 || fstat(r->fd, &st) < 0)
 		rc = -errno;
+	/* Another run has worked it off and removed it before our lock. */
+	if (rc == 0 && st.st_nlink == 0) {
+		(void)close(r->fd); /* read only */
+		return 0;
+	}
 	if (rc == 0)
 		rc = rewind_file(r);
 	if (rc == 0)
@@ -372,6 +379,8 @@ work_off(struct retry *r)
 		rc = folder_sync(r->d->dead->dir);
 	if (rc == 0)
 		rc = place_remove(r->path);
+	if (rc == 0)
+		rc = cuts_remove(r->d->dead->dir, r->d->sink->name, r->stream);
 	(void)close(r->fd); /* read only */
 	return rc;
 }

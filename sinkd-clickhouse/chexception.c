@@ -213,6 +213,64 @@ chexception_status_class(long status)
 	}
 }
 
+/* " (6f3e0b1c-...)", the UUID of a view; or nothing. */
+static const char *
+skip_uuid(const char *at, const char *end)
+{
+	const size_t n = sizeof " (01234567-0123-0123-0123-012345678901)" - 1;
+
+	return (size_t)(end - at) >= n && at[1] == '(' && at[n - 1] == ')'
+	           ? at + n
+	           : at;
+}
+
+/* Whether the message ends: ". (NAME_OF_CODE) (version ...)", as servers do. */
+static bool
+is_end(const char *at, const char *end)
+{
+	static const char old[] = ", e.what() = DB::Exception";
+	static const char version[] = " (version ";
+
+	if ((size_t)(end - at) == sizeof old - 1 &&
+	    memcmp(at, old, sizeof old - 1) == 0)
+		return true;
+	if (end - at > 3 && memcmp(at, ". (", 3) == 0) {
+		for (at += 3;
+		     at < end && (isupper((unsigned char)*at) ||
+		                  isdigit((unsigned char)*at) || *at == '_');)
+			at++;
+		if (at == end || *at++ != ')')
+			return false;
+	}
+	return at == end ||
+	       ((size_t)(end - at) >= sizeof version - 1 &&
+	        memcmp(at, version, sizeof version - 1) == 0 && end[-1] == ')');
+}
+
+struct slice
+chexception_view(const struct chexception *e)
+{
+	static const char mark[] = ": while pushing to view ";
+	const char *at = e->message, *end = at + e->message_bytes, *next;
+	const char *name = NULL, *behind;
+
+	while (end > at && isspace((unsigned char)end[-1]))
+		end--;
+	while (end > at && (next = find(at, (size_t)(end - at), mark)))
+		name = at = next + sizeof mark - 1;
+	if (!name)
+		return (struct slice){0};
+	for (behind = name; behind < end; behind++)
+		if (strchr(" :,'\"\n", *behind) || is_end(behind, end))
+			break;
+	for (next = behind; next < end; next++)
+		if (*next == '\'' || *next == '"' || *next == '\n')
+			return (struct slice){0}; /* still quoting */
+	if (!is_end(skip_uuid(behind, end), end))
+		return (struct slice){0};
+	return (struct slice){name, (uint32_t)(behind - name)};
+}
+
 size_t
 chexception_row(const struct chexception *e, size_t count)
 {

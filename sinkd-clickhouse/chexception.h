@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "libbase/base.h"
+#include "libproto/event.h"
 #include "libsink/sink.h"
 
 struct chexception {
@@ -35,6 +36,13 @@ enum sink_result chexception_class(const struct chexception *exception);
 
 /* The same for a status without any exception, as proxies answer. */
 enum sink_result chexception_status_class(long status);
+
+/*
+ * The materialized view that has thrown, if one has: by then the table has
+ * stored the block.  Else empty.  Only how the message ends counts: before
+ * that it quotes events.  Valid as long as the message.
+ */
+struct slice chexception_view(const struct chexception *exception);
 
 /*
  * The row that the message names, counted from 1, when it is one of

@@ -18,11 +18,12 @@ is_blank(const struct buf *b)
 }
 
 static enum sink_result
-judge_exception(const struct chexception *e, size_t rows,
+judge_exception(struct chlink *link, const struct chexception *e, size_t rows,
                 struct sink_error *error)
 {
 	enum sink_result result = chexception_class(e);
 
+	link->view = chexception_view(e);
 	chexception_text(e, error->text, sizeof error->text);
 	(void)snprintf(error->code, sizeof error->code, "%d", e->code);
 	if (result == SINK_REJECT)
@@ -32,12 +33,13 @@ judge_exception(const struct chexception *e, size_t rows,
 
 /* What an answer means; rows is 0 for a statement. */
 static enum sink_result
-judge(const struct chlink *link, int rc, bool insert, size_t rows,
+judge(struct chlink *link, int rc, bool insert, size_t rows,
       struct sink_error *error)
 {
 	const struct chhttp *h = &link->http;
 	struct chexception e;
 
+	link->view = (struct slice){0};
 	if (rc < 0) {
 		/* Which of the servers, curl does not always say. */
 		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
@@ -46,7 +48,7 @@ judge(const struct chlink *link, int rc, bool insert, size_t rows,
 	}
 	if (chexception_find((const char *)h->body.data, h->body.len,
 	                     h->exception_code, &e))
-		return judge_exception(&e, rows, error);
+		return judge_exception(link, &e, rows, error);
 	if (h->status != 200) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "HTTP status %ld without an exception: is "

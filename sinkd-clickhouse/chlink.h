@@ -19,6 +19,7 @@ struct chlink {
 	struct chhttp http;       /* http.body is the last answer */
 	char url[CHLINK_URL_MAX]; /* ends with '/' */
 	int64_t timeout_ms;       /* of one request */
+	struct slice view;        /* that threw, in http.body; or empty */
 };
 
 /*

@@ -136,12 +136,12 @@ static void
 say_guarantee(struct clickhouse *c)
 {
 	char text[sizeof c->said];
-	bool once = chtable_guarantee(&c->table, text, sizeof text);
 
+	c->once = chtable_guarantee(&c->table, text, sizeof text);
 	if (strcmp(text, c->said) == 0)
 		return;
 	memcpy(c->said, text, sizeof text);
-	if (once)
+	if (c->once)
 		log_info("table ready database=%s table=%s %s",
 		         log_quote(c->conf->database),
 		         log_quote(c->conf->table), text);
@@ -404,6 +404,27 @@ confirm_reject(struct clickhouse *c, struct sink_error *error)
 	return SINK_AWAY;
 }
 
+/*
+ * A materialized view has refused what the table has stored by then.  To split
+ * the batch would store it again, and its events would be in the table and in
+ * the dead letters.  Where inserts are known by their token, the same one can
+ * be tried until the view is mended.
+ */
+static enum sink_result
+view_refused(const struct clickhouse *c, struct sink_error *error)
+{
+	char text[sizeof error->text];
+
+	memcpy(text, error->text, sizeof text);
+	(void)snprintf(error->text, sizeof error->text,
+	               "materialized view %.*s refuses rows that the table "
+	               "takes: mend or drop it: %.120s",
+	               c->link.view.bytes < 100 ? (int)c->link.view.bytes : 100,
+	               c->link.view.data, text);
+	error->bad_event = 0;
+	return SINK_SETUP;
+}
+
 static enum sink_result
 clickhouse_write(void *state, const struct batch *batch,
                  struct sink_error *error)
@@ -432,7 +453,9 @@ clickhouse_write(void *state, const struct batch *batch,
 	}
 	result = chlink_insert(&c->link, &c->sql, gzip ? &c->packed : &c->rows,
 	                       gzip, batch->count, error);
-	if (result == SINK_REJECT)
+	if (result == SINK_REJECT && c->once && c->link.view.bytes > 0)
+		result = view_refused(c, error);
+	else if (result == SINK_REJECT)
 		result = confirm_reject(c, error);
 	if (result == SINK_AWAY || result == SINK_SETUP)
 		c->url_index++; /* open begins with the next server */

@@ -297,6 +297,25 @@ set_raised_text(struct sink_error *error, const struct pg_words *w)
 	return true;
 }
 
+/*
+ * Whether the class of a SQLSTATE is nobody's but the user's: the standard
+ * leaves those from 5 and from I on to implementations, PostgreSQL uses a few
+ * of them, and 45 is what other servers' users are told to raise.
+ */
+static bool
+is_own_class(const char *state)
+{
+	static const char *const servers[] = {"53", "54", "55", "57",
+	                                      "58", "72", "P0", "XX"};
+
+	for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+		if (strncmp(state, servers[i], 2) == 0)
+			return false;
+	}
+	return (state[0] >= '5' && state[0] <= '9') || state[0] >= 'I' ||
+	       strncmp(state, "45", 2) == 0;
+}
+
 /* COPY's own line of the context: a trigger's may name lines as well. */
 static size_t
 copy_line(const char *context)
@@ -315,6 +334,8 @@ copy_line(const char *context)
 enum sink_result
 pg_class_words(const struct pg_words *w, struct sink_error *error)
 {
+	size_t n;
+
 	(void)snprintf(error->code, sizeof error->code, "%s", w->state);
 	error->bad_event = copy_line(w->context);
 	if (!set_raised_text(error, w)) {
@@ -323,6 +344,9 @@ pg_class_words(const struct pg_words *w, struct sink_error *error)
 		else
 			set_text(error, w->text);
 	}
+	/* A trigger refuses the row with a code of its own. */
+	if (is_own_class(w->state) && is_at_raise(w->context, &n))
+		return SINK_REJECT;
 	return pg_class_state(w->state);
 }
 

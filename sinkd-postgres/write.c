@@ -9,6 +9,8 @@
 /* How far created_at of an event of now is from received_at. */
 #define NOW_US (INT64_C(3600) * 1000000)
 
+#define NOT_NULL_VIOLATION "23502"
+
 void
 write_remember(struct postgres *s, const char *stream)
 {
@@ -204,6 +206,25 @@ columns_changed(struct sink_error *error)
 	               "the table's columns have changed: reading them again");
 }
 
+/*
+ * A null is refused: perhaps by a column that has come since the sink looked,
+ * and that leat has no value for.  Then no event is at fault, but the table.
+ */
+static enum sink_result
+confirm_null(struct postgres *s, struct sink_error *error)
+{
+	struct sink_error now = {0};
+	struct table table;
+	enum sink_result result;
+
+	result = table_read(&table, &s->pg, s->settings->table,
+	                    s->settings->dedup_by_id, &now);
+	if (result == SINK_DONE)
+		return SINK_REJECT;
+	*error = now;
+	return result;
+}
+
 /* A rejected batch leaves a failed transaction behind. */
 static enum sink_result
 rejected(struct postgres *s, struct sink_error *error)
@@ -213,6 +234,8 @@ rejected(struct postgres *s, struct sink_error *error)
 
 	if (PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
 		result = pg_run(&s->pg, "ROLLBACK", NULL, &ignored);
+	if (result == SINK_DONE && strcmp(error->code, NOT_NULL_VIOLATION) == 0)
+		return confirm_null(s, error);
 	if (result == SINK_DONE)
 		return SINK_REJECT;
 	*error = ignored;

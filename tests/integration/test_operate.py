@@ -255,6 +255,36 @@ def test_an_end_lost_below_a_batch_in_flight_is_missed():
 
 
 @limit(120)
+def test_a_gap_is_counted_once():
+    """Though the cursor passes over it, and then the sink does."""
+    with Leat(settings={"batchd": {"segment_bytes": "1M"}}) as leat:
+        log, sink = leat.folder / "log", leat.sink["postgres"]
+        leat.accept(small("s", 100))
+        leat.caught_up()
+        sink.stop()
+        sent = 100
+        while len(list(log.glob("*.seg"))) < 4:
+            leat.accept([{"type": "t", "payload": {"x": "y" * 500}}] * 100)
+            sent += 100
+        leat.ingestd.stop()
+        leat.batchd.stop()
+        kept = sorted(log.glob("*.seg"))
+        first = int(kept[1].stem)
+        kept[0].unlink()
+        accepting = Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
+                           leat.folder / "gap.log", ready=" ready socket=")
+        accepting.start()
+        sink.start()
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == sent - (
+            first - 100)
+        status = leat.sink_status("postgres")
+        assert status["skipped_events"] == first - 100, (status, first)
+        accepting.wait_line("going on without events")
+        accepting.stop()
+
+
+@limit(120)
 def test_a_gap_is_accepted_for_good():
     """Also by a sink that is away while --accept-gap is given."""
     with Leat(settings={"batchd": {"segment_bytes": "1M"}},

@@ -376,3 +376,46 @@ def test_what_a_trigger_says_of_an_event_is_not_logged():
             7: "value ... is out of range for type integer"}, reasons
         assert not any("secret" in line or "77777777777777" in line
                        for line in leat.sink["postgres"].lines)
+
+
+def test_a_trigger_that_refuses_with_a_code_of_its_own_stops_nothing():
+    sql = table(id="text") + """;
+        create function refuse() returns trigger language plpgsql as $$
+        begin
+          if new.type = 'bad' then
+            raise 'no % here', new.id using errcode = 'LT001';
+          end if;
+          return new;
+        end $$;
+        create trigger t before insert on events
+          for each row execute function refuse()"""
+    with Leat(table=sql) as leat:
+        events = small("t", 10)
+        events[3] = {"id": "secret", "type": "bad"}
+        leat.accept(events)
+        leat.caught_up()
+        (dead,) = leat.dead_letters()
+        assert (dead["offset"], dead["code"], dead["reason"]) == (
+            3, "LT001", "no secret here"), dead
+        assert leat.pg.number("select count(*) from events") == 9
+        assert not any("secret" in line
+                       for line in leat.sink["postgres"].lines)
+
+
+def test_a_column_that_wants_a_value_under_a_running_sink_is_waited_for():
+    """It is the table's fault, as it is when the sink starts."""
+    with Leat(table=table(id="text")) as leat:
+        leat.accept(small("a", 10))
+        leat.caught_up()
+        leat.pg.query("alter table events add column tenant text not null "
+                      "default 'none'")
+        leat.pg.query("alter table events alter column tenant drop default")
+        leat.accept(small("b", 10))
+        leat.sink["postgres"].wait_line("column tenant of public.events is "
+                                        "NOT NULL")
+        status = leat.sink_status("postgres")["stats"]
+        assert status["state"] == "setup", status
+        leat.pg.query("alter table events alter column tenant set default ''")
+        leat.caught_up()
+        assert leat.dead_letters() == []
+        assert leat.pg.number("select count(*) from events") == 20

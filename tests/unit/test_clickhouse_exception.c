@@ -150,6 +150,56 @@ START_TEST(blames_an_event_that_speaks_of_types)
 }
 END_TEST
 
+static bool
+view_is(const char *message, const char *view)
+{
+	struct chexception e = {6, message, strlen(message)};
+	struct slice s = chexception_view(&e);
+
+	return s.bytes == strlen(view) &&
+	       (s.bytes == 0 || memcmp(s.data, view, s.bytes) == 0);
+}
+
+START_TEST(names_the_view_that_threw)
+{
+	ck_assert(view_is("Cannot parse string 'ab' as UInt64: while executing "
+	                  "'FUNCTION toUInt64(id)': while pushing to view "
+	                  "default.v. (CANNOT_PARSE_TEXT)",
+	                  "default.v"));
+	ck_assert(
+	    view_is("no: while pushing to view default.a "
+	            "(6f3e0b1c-0000-4000-8000-000000000001): while pushing "
+	            "to view default.b "
+	            "(6f3e0b1c-0000-4000-8000-000000000002). "
+	            "(CANNOT_PARSE_TEXT) (version 26.9.2.1 (official "
+	            "build))\n",
+	            "default.b"));
+	ck_assert(view_is("no: while pushing to view default.v, e.what() = "
+	                  "DB::Exception",
+	                  "default.v"));
+	ck_assert(view_is("no view here", ""));
+	ck_assert(view_is("", ""));
+}
+END_TEST
+
+/* Or any sender could stop the sink. */
+START_TEST(no_event_can_name_a_view)
+{
+	ck_assert(view_is("Cannot parse string ': while pushing to view a.b. "
+	                  "(X)' as UInt64. (CANNOT_PARSE_TEXT)",
+	                  ""));
+	ck_assert(view_is("Cannot parse JSON object here: {\"a\":\": while "
+	                  "pushing to view a.b\"}: (at row 2)",
+	                  ""));
+	ck_assert(view_is("here: x: while pushing to view a.b. (X): (at row "
+	                  "2)\n: While executing Y. (INCORRECT_DATA)",
+	                  ""));
+	ck_assert(view_is("Column values: id = ': while pushing to view a.b', "
+	                  "type = 't'. (VIOLATED_CONSTRAINT)",
+	                  ""));
+}
+END_TEST
+
 START_TEST(classes_answers_that_only_proxies_give)
 {
 	ck_assert_int_eq(chexception_status_class(413), SINK_REJECT);
@@ -231,6 +281,8 @@ main(void)
 	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
 	tcase_add_test(tc, does_not_blame_events_for_changed_columns);
 	tcase_add_test(tc, blames_an_event_that_speaks_of_types);
+	tcase_add_test(tc, names_the_view_that_threw);
+	tcase_add_test(tc, no_event_can_name_a_view);
 	tcase_add_test(tc, classes_answers_that_only_proxies_give);
 	tcase_add_test(tc, trusts_a_row_only_within_the_batch);
 	tcase_add_test(tc, keeps_content_out_of_the_text);

@@ -29,12 +29,16 @@ struct fake {
 	/* Faults to come, counted down. */
 	unsigned away_before; /* writes that fail before they store */
 	unsigned away_after;  /* writes that store, and then fail */
+	unsigned away_at;     /* the one that stores and then fails */
 	unsigned open_fails;
 	bool away_at_end; /* when the position alone is to be moved */
+	/* It has no position, and knows a write by its offsets: ClickHouse. */
+	bool tokens;
+	uint64_t seen[EVENTS_MAX];      /* next_offset of the write from here */
 	bool honest_hints, lying_hints; /* lying: always the last event, */
 	bool first_hints;               /* or always the first */
 	/* What happened. */
-	unsigned writes, opens, closes, twice, skipped;
+	unsigned writes, stores, opens, closes, twice, skipped;
 };
 
 static struct fake fake;
@@ -91,12 +95,19 @@ first_bad(const struct batch *b)
 static void
 put(const struct batch *b)
 {
+	fake.position = b->next_offset;
+	if (fake.tokens && b->count > 0 &&
+	    fake.seen[b->offset] == b->next_offset)
+		return;
+	fake.stores++;
 	for (size_t i = 0; i < b->count; i++) {
 		fake.twice += fake.stored[b->offset + i];
 		fake.stored[b->offset + i] = true;
 	}
-	fake.has_position = true;
-	fake.position = b->next_offset;
+	if (fake.tokens)
+		fake.seen[b->offset] = b->next_offset;
+	else
+		fake.has_position = true;
 }
 
 static enum sink_result
@@ -128,6 +139,8 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		return SINK_REJECT;
 	}
 	put(b);
+	if (fake.stores == fake.away_at)
+		return SINK_AWAY;
 	if (fake.away_after > 0) {
 		fake.away_after--;
 		return SINK_AWAY;
@@ -162,7 +175,7 @@ on_step(void *arg, uint64_t next, uint64_t position)
 	return steps++ < steps_allowed ? 0 : -EINTR;
 }
 
-static const struct sink fake_sink = {
+static struct sink fake_sink = {
     .name = "fake",
     .open = on_open,
     .position = on_position,
@@ -175,6 +188,7 @@ setup(void)
 {
 	log_set_level(LOG_ERROR + 1);
 	fake = (struct fake){.remembers = true};
+	fake_sink.stable = false;
 	stats = (struct stats){0};
 	common = (struct sink_common){.retry_min_ms = 1, .retry_max_ms = 10};
 	waits = steps = 0;
@@ -202,6 +216,7 @@ teardown(void)
 	ck_assert_uint_eq(fake.opens, fake.closes);
 	(void)unlink(dead.path);
 	dead_fini(&dead);
+	ck_assert_int_eq(cuts_remove(dir, "fake", STREAM), 0);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
@@ -432,6 +447,44 @@ restart(void)
 }
 
 /*
+ * A store that knows a repeated write by its offsets: whichever write it is
+ * that is stored and never answered, it comes again with the same ones.  From
+ * where batchd's cursor is, with _i & 1: from where it is on disk; and with
+ * _i & 2 the store takes by then what it refused.
+ */
+START_TEST(a_piece_in_flight_comes_again_as_it_was)
+{
+	for (unsigned n = 1; n < 20; n++) {
+		uint64_t from = 0;
+		size_t bad = 0;
+
+		teardown();
+		setup();
+		fake.tokens = fake_sink.stable = true;
+		fake.remembers = false;
+		fake.honest_hints = _i & 4;
+		fake.bad[10] = fake.bad[45] = fake.bad[46] = fake.bad[99] =
+		    true;
+		fake.away_at = n;
+		waits_allowed = 0;
+		if (deliver(0, 0, 100) == -EINTR) {
+			if (!(_i & 1))
+				from = stepped;
+			fake.away_at = 0;
+			fake.takes_bad = _i & 2;
+			restart();
+			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
+		}
+		ck_assert_uint_eq(fake.twice, 0);
+		ck_assert_int_eq(dead_refresh(&dead), 0);
+		for (size_t i = 0; i < 100; i++)
+			bad += !fake.stored[i];
+		ck_assert_uint_eq(dead.letters, bad);
+	}
+}
+END_TEST
+
+/*
  * Letters are on disk, the position has not passed their events, and now the
  * store would take them: they are stored once, by a --retry-dead.
  */
@@ -622,6 +675,7 @@ main(void)
 	tcase_add_test(
 	    tc,
 	    after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice);
+	tcase_add_loop_test(tc, a_piece_in_flight_comes_again_as_it_was, 0, 8);
 	tcase_add_test(tc,
 	               an_event_with_a_letter_is_left_to_it_after_a_restart);
 	tcase_add_test(tc, letters_are_known_wherever_they_are_in_a_batch);

@@ -557,6 +557,47 @@ START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 }
 END_TEST
 
+/*
+ * The first segment is gone.  The cursor passes over it at the start, then the
+ * sink with a position before that one's end, and again until it has moved.
+ */
+START_TEST(a_gap_is_counted_once_however_often_the_sink_comes)
+{
+	struct frame f = {.type = FRAME_SUBSCRIBE,
+	                  .subscribe = {.has_position = true,
+	                                .position = 3,
+	                                .max_events = 100}};
+	char name[SEGMENT_NAME_BYTES];
+	const char *text;
+	uint64_t first;
+
+	put(5, 10);
+	ck_assert_int_eq(subscribe_at(true, 2, 100, 1 * MIB, 10, false), 0);
+	write_cursor();
+	while (store.segment_count < 3)
+		put(1, 100000);
+	close_all();
+	segment_name(0, name);
+	ck_assert_int_eq(sim.disk.unlink(&sim.disk, name), 0);
+	ck_assert_int_eq(store_open(&store, &sim.disk, &conf), 0);
+	ck_assert_int_eq(fanout_open(&fanout, &store, "one"), 0);
+	first = store_first_offset(&store);
+	ck_assert_uint_gt(first, 5);
+	fanout_accept_gap(&fanout);
+	ck_assert_int_eq(store_start(&store, 0), 0);
+	ck_assert_int_eq(fanout_start(&fanout, false), 0);
+	ck_assert_uint_eq(fanout.cursor.now.skipped, first - 2);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(
+		    fanout_subscribe(&fanout, &ours, &f, true, &text), 0);
+		ck_assert_uint_eq(fanout.cursor.now.committed, first);
+		ck_assert_uint_eq(fanout.cursor.now.skipped, first - 3);
+		ck_assert_uint_eq(fanout_stored_events(&fanout), 3);
+		fanout_detach(&fanout);
+	}
+}
+END_TEST
+
 /* Of whatever is known: who waits for a sink that is away must see how long. */
 START_TEST(lag_is_the_age_of_the_oldest_event)
 {
@@ -616,6 +657,7 @@ main(void)
 	tcase_add_test(tc, a_position_once_ahead_is_taken_with_accept_gap);
 	tcase_add_test(
 	    tc, a_store_that_goes_back_into_what_is_being_deleted_is_behind);
+	tcase_add_test(tc, a_gap_is_counted_once_however_often_the_sink_comes);
 	tcase_add_test(tc, lag_is_the_age_of_the_oldest_event);
 	tcase_add_test(tc, lag_is_gone_with_the_last_event);
 	suite_add_tcase(suite, tc);

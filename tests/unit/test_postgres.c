@@ -208,6 +208,40 @@ text_of(const char *state, const char *text, const char *context)
 	return error.text;
 }
 
+/* What only a trigger can mean is about the row; all else stays as it is. */
+START_TEST(a_code_that_a_trigger_made_up_is_about_the_row)
+{
+	static const struct {
+		const char *state;
+		enum sink_result raised, otherwise;
+	} cases[] = {
+	    {"LT001", SINK_REJECT, SINK_AWAY},
+	    {"45000", SINK_REJECT, SINK_AWAY},
+	    {"99999", SINK_REJECT, SINK_AWAY},
+	    {"53100", SINK_AWAY, SINK_AWAY},
+	    {"57014", SINK_AWAY, SINK_AWAY},
+	    {"XX000", SINK_AWAY, SINK_AWAY},
+	    {"40001", SINK_AWAY, SINK_AWAY},
+	    {"P0002", SINK_SETUP, SINK_SETUP},
+	};
+	struct sink_error error;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct pg_words w = {
+		    .state = cases[i].state,
+		    .text = "no",
+		    .context = "PL/pgSQL function f() line 4 at RAISE\n"
+			       "COPY events, line 4"};
+
+		ck_assert_int_eq(pg_class_words(&w, &error), cases[i].raised);
+		w.context = "PL/pgSQL function f() line 4 at PERFORM\n"
+			    "COPY events, line 4";
+		ck_assert_int_eq(pg_class_words(&w, &error),
+		                 cases[i].otherwise);
+	}
+}
+END_TEST
+
 START_TEST(keeps_values_out_of_the_text)
 {
 	ck_assert_str_eq(text_of("22P02",
@@ -330,6 +364,7 @@ main(void)
 	               finds_the_first_event_that_a_uuid_column_cannot_hold);
 	tcase_add_test(tc, frames_the_rows_as_the_format_wants);
 	tcase_add_test(tc, classes_what_the_server_says);
+	tcase_add_test(tc, a_code_that_a_trigger_made_up_is_about_the_row);
 	tcase_add_test(tc, keeps_values_out_of_the_text);
 	tcase_add_test(tc, says_where_a_trigger_refused_and_not_its_words);
 	tcase_add_test(tc, takes_the_line_that_copy_names);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,7 +35,10 @@ static struct {
 	bool bad[LETTERS];
 	unsigned writes_left; /* then it is away, after it has stored */
 	bool away_before;     /* or before */
-	bool forgets;         /* it has no positions */
+	bool forgets;         /* it has no positions, */
+	bool no_hints;
+	bool tokens;               /* and knows a write by its offsets */
+	uint64_t seen[4][LETTERS]; /* next_offset of a write from here */
 } store;
 
 static struct deliver d;
@@ -68,6 +72,26 @@ set_position(const char *stream, uint64_t position)
 	store.positions[i] = position;
 }
 
+static bool end_before_lock; /* another run removes its file */
+
+/* In place of libc's. */
+int
+flock(int fd, int operation)
+{
+	char name[64], path[400];
+	ssize_t n;
+
+	if (end_before_lock && operation == (LOCK_EX | LOCK_NB)) {
+		end_before_lock = false;
+		(void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+		n = readlink(name, path, sizeof path - 1);
+		ck_assert_int_gt(n, 0);
+		path[n] = '\0';
+		ck_assert_int_eq(unlink(path), 0);
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
 static enum sink_result
 on_open(void *state, const struct sink_common *c, const void *conf,
         struct sink_error *error)
@@ -93,6 +117,19 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next,
 	return SINK_DONE;
 }
 
+/* Whether the store has taken it before, and knows. */
+static bool
+is_repeated(const struct batch *b)
+{
+	size_t stream = stream_index(b->stream);
+	uint64_t *seen = &store.seen[stream][b->offset % LETTERS];
+	bool repeated = store.tokens && *seen == b->next_offset;
+
+	if (b->count > 0)
+		*seen = b->next_offset;
+	return repeated;
+}
+
 static enum sink_result
 on_write(void *state, const struct batch *b, struct sink_error *error)
 {
@@ -113,12 +150,13 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		ck_assert_uint_eq(o->stream.bytes, strlen(STREAM));
 		ck_assert_mem_eq(o->stream.data, STREAM, o->stream.bytes);
 		if (store.bad[b->events[i].created_at_us]) {
-			error->bad_event = i + 1;
+			error->bad_event = store.no_hints ? 0 : i + 1;
 			return SINK_REJECT;
 		}
 	}
-	for (size_t i = 0; i < b->count; i++)
-		store.stored[b->events[i].created_at_us]++;
+	if (!is_repeated(b))
+		for (size_t i = 0; i < b->count; i++)
+			store.stored[b->events[i].created_at_us]++;
 	set_position(b->stream, b->next_offset);
 	return --store.writes_left > 0 ? SINK_DONE : SINK_AWAY;
 }
@@ -259,7 +297,7 @@ setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
 	stats = (struct stats){0};
-	fake_sink.position_fences = false;
+	fake_sink.position_fences = fake_sink.stable = false;
 	(void)snprintf(batchd_socket, sizeof batchd_socket, "%s/.batchd", dir);
 	common.socket = batchd_socket;
 	d = (struct deliver){.sink = &fake_sink,
@@ -309,6 +347,7 @@ teardown(void)
 
 	print_again();
 	stop_batchd();
+	deliver_fini(&d);
 	while (files(path) > 0) {
 		ck_assert_int_eq(unlink(path), 0);
 		(void)snprintf(place, sizeof place, "%s.place", path);
@@ -472,6 +511,36 @@ START_TEST(what_was_set_aside_again_is_stored_once)
 }
 END_TEST
 
+/*
+ * A store that knows a repeated write by its offsets: cut short behind any
+ * write that is stored and not answered, a run that the store then takes all
+ * from, or that finds the sink further on, writes the same piece first.
+ */
+START_TEST(a_piece_in_flight_is_written_again_as_it_was)
+{
+	for (unsigned n = 1; n < 30; n++) {
+		teardown();
+		setup();
+		fake_sink.stable = true;
+		common.batch_events = 16;
+		store.forgets = store.tokens = true;
+		start_batchd("fake", _i == 0 ? 1000 : 50);
+		store.bad[4] = store.bad[5] = store.bad[13] = true;
+		store.no_hints = true;
+		store.writes_left = n;
+		ck_assert_int_ge(retry_dead(&d), 0);
+		stop_batchd();
+		start_batchd("fake", 1000);
+		memset(store.bad, 0, sizeof store.bad);
+		store.writes_left = 1000;
+		while (retry_dead(&d) != EXIT_SUCCESS)
+			;
+		assert_stored_once();
+		ck_assert_int_eq(files(NULL), 0);
+	}
+}
+END_TEST
+
 /* A crash between the two: the letter is back, and its place not noted. */
 START_TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
 {
@@ -503,6 +572,23 @@ START_TEST(writes_nothing_when_a_line_is_damaged)
 	for (int i = 0; i < LETTERS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
 	ck_assert_int_eq(files(NULL), 1);
+}
+END_TEST
+
+/*
+ * The other run ends between our opening of its file and the lock: what it has
+ * worked off is not delivered once more.
+ */
+START_TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
+{
+	store.forgets = true;
+	start_batchd("fake", 1000);
+	end_before_lock = true;
+	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert(!end_before_lock);
+	for (int i = 0; i < LETTERS; i++)
+		ck_assert_uint_eq(store.stored[i], 0);
+	ck_assert_int_eq(files(NULL), 0);
 }
 END_TEST
 
@@ -545,9 +631,13 @@ main(void)
 	tcase_add_loop_test(tc, a_store_without_positions_gets_each_letter_once,
 	                    0, 2);
 	tcase_add_test(tc, what_was_set_aside_again_is_stored_once);
+	tcase_add_loop_test(tc, a_piece_in_flight_is_written_again_as_it_was, 0,
+	                    2);
 	tcase_add_test(
 	    tc, a_letter_that_was_just_set_aside_again_is_not_delivered_twice);
 	tcase_add_test(tc, writes_nothing_when_a_line_is_damaged);
+	tcase_add_test(tc,
+	               a_file_that_another_retry_has_just_ended_is_passed_over);
 	tcase_add_test(tc, refuses_to_work_beside_another_retry);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);

@@ -1,0 +1,194 @@
+/* cuts - see cuts.h. */
+#include "libsink/cuts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libbase/folder.h"
+
+#define FORM "%020" PRIu64 "\n"
+#define LINE_BYTES 21
+/* Of one cuts_add: the end, and what one event leaves on both sides. */
+#define ADD_MAX 3
+
+static char *
+path_of(const char *dir, const char *sink, const char *stream)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s.%s.cuts", dir, sink, stream) < 0 ? NULL
+	                                                               : path;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Returns whether the line is whole: what is not was never synced. */
+static bool
+read_line(const char *line, uint64_t *value)
+{
+	if (strspn(line, "0123456789") != LINE_BYTES - 1 ||
+	    line[LINE_BYTES - 1] != '\n')
+		return false;
+	*value = strtoull(line, NULL, 10);
+	return true;
+}
+
+static int
+read_lines(struct cuts *c, FILE *f, size_t room)
+{
+	char line[LINE_BYTES + 1] = "";
+	uint64_t value;
+
+	c->at = calloc(room + 1, sizeof *c->at);
+	if (!c->at)
+		return -ENOMEM;
+	while (c->count < room && fread(line, LINE_BYTES, 1, f) == 1 &&
+	       read_line(line, &value)) {
+		if (c->found)
+			c->at[c->count++] = value;
+		else
+			c->end = value;
+		c->found = true;
+		c->bytes += LINE_BYTES;
+	}
+	if (ferror(f))
+		return -EIO;
+	qsort(c->at, c->count, sizeof *c->at, compare);
+	return 0;
+}
+
+int
+cuts_read(struct cuts *c, const char *dir, const char *sink, const char *stream)
+{
+	struct stat st;
+	int rc = 0;
+	FILE *f;
+
+	cuts_fini(c);
+	c->stream = strdup(stream);
+	c->dir = strdup(dir);
+	c->path = path_of(dir, sink, stream);
+	if (!c->stream || !c->dir || !c->path) {
+		cuts_fini(c);
+		return -ENOMEM;
+	}
+	f = fopen(c->path, "re");
+	if (!f && errno != ENOENT)
+		rc = -errno;
+	if (f && fstat(fileno(f), &st) < 0)
+		rc = -errno;
+	if (f && rc == 0)
+		rc = read_lines(c, f, (size_t)st.st_size / LINE_BYTES);
+	if (f)
+		(void)fclose(f); /* read only */
+	if (rc < 0)
+		cuts_fini(c);
+	return rc;
+}
+
+uint64_t
+cuts_next(const struct cuts *c, uint64_t end, uint64_t offset)
+{
+	size_t low = 0, high = c->count;
+
+	if (!c->found || c->end != end)
+		return UINT64_MAX;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (c->at[mid] > offset)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low < c->count ? c->at[low] : UINT64_MAX;
+}
+
+/* Write at the end of the whole lines, over what a crash left there. */
+static int
+write_lines(struct cuts *c, int fd, const char *text, size_t bytes)
+{
+	size_t done = 0;
+
+	if (ftruncate(fd, (off_t)c->bytes) < 0)
+		return -errno;
+	while (done < bytes) {
+		ssize_t n = pwrite(fd, text + done, bytes - done,
+		                   (off_t)(c->bytes + done));
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int
+cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
+{
+	char text[ADD_MAX * LINE_BYTES + 1];
+	bool fresh = !c->found || c->end != end;
+	size_t bytes = 0;
+	int fd, rc;
+
+	if (n + fresh > ADD_MAX)
+		return -EINVAL;
+	if (fresh) {
+		c->bytes = 0;
+		c->count = 0;
+		bytes += (size_t)snprintf(text, sizeof text, FORM, end);
+	}
+	for (size_t i = 0; i < n; i++)
+		bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
+		                          FORM, at[i]);
+	rc = fresh ? folder_make(c->dir) : 0;
+	if (rc < 0)
+		return rc;
+	fd = open(c->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	rc = write_lines(c, fd, text, bytes);
+	(void)close(fd); /* it is synced */
+	if (rc == 0 && fresh)
+		rc = folder_sync(c->dir);
+	if (rc < 0)
+		return rc;
+	c->found = true;
+	c->end = end;
+	c->bytes += bytes;
+	return 0;
+}
+
+int
+cuts_remove(const char *dir, const char *sink, const char *stream)
+{
+	char *path = path_of(dir, sink, stream);
+	int rc = path ? 0 : -ENOMEM;
+
+	if (path && unlink(path) < 0 && errno != ENOENT)
+		rc = -errno;
+	free(path);
+	return rc;
+}
+
+void
+cuts_fini(struct cuts *c)
+{
+	free(c->stream);
+	free(c->dir);
+	free(c->path);
+	free(c->at);
+	*c = (struct cuts){0};
+}
