@@ -571,7 +571,9 @@ START_TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 	const char *text;
 	uint64_t first;
 
-	put(5, 10);
+	put(10, 10);
+	close_all();
+	open_all();
 	ck_assert_int_eq(subscribe_at(true, 2, 100, 1 * MIB, 10, false), 0);
 	write_cursor();
 	while (store.segment_count < 3)
