@@ -190,5 +190,5 @@ cuts_fini(struct cuts *c)
 	free(c->dir);
 	free(c->path);
 	free(c->at);
-	*c = (struct cuts){0};
+	memset(c, 0, sizeof *c);
 }

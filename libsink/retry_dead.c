@@ -353,7 +353,7 @@ deliver_file(struct retry *r)
 static int
 work_off(struct retry *r)
 {
-	struct stat st;
+	struct stat st = {0};
 	int rc = 0;
 
 	r->fd = open(r->path, O_RDONLY | O_CLOEXEC);

@@ -224,7 +224,7 @@ START_TEST(a_code_that_a_trigger_made_up_is_about_the_row)
 	    {"40001", SINK_AWAY, SINK_AWAY},
 	    {"P0002", SINK_SETUP, SINK_SETUP},
 	};
-	struct sink_error error;
+	struct sink_error error = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct pg_words w = {
