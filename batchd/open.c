@@ -13,6 +13,13 @@
 #include "libbase/clock.h"
 #include "libbase/fds.h"
 
+/* Descriptors beside connections: log, cursors, readers, loop. */
+#define OTHER_FDS 64
+
+#define ONLY_ROOT                                                              \
+	" advice=\"only root can give the socket to another socket_owner, or " \
+	"to a socket_group that batchd's user is not in\""
+
 /* A cursor whose sink is no longer in the settings holds nothing back. */
 static int
 on_cursor_file(void *arg, const char *name)
@@ -158,13 +165,6 @@ listen_at(struct server *s, const char *path)
 	return 0;
 }
 
-/* Descriptors beside connections: log, cursors, readers, loop. */
-#define OTHER_FDS 64
-
-#define ONLY_ROOT                                                              \
-	" advice=\"only root can give the socket to another socket_owner, or " \
-	"to a socket_group that batchd's user is not in\""
-
 int
 server_open(struct server *s, const struct settings *settings)
 {
@@ -233,9 +233,10 @@ finish_log(struct server *s)
 		          log_quote(s->settings->dir),
 		          log_quote(strerror(-rc)));
 		s->rc = EXIT_FAILURE;
-	} else if (rc < 0)
+	} else if (rc < 0) {
 		log_warn("cannot mark the end of the log dir=%s err=%s",
 		         log_quote(s->settings->dir), log_quote(strerror(-rc)));
+	}
 }
 
 int

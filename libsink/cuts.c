@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/file.h"
 #include "libbase/folder.h"
 
 #define FORM "%020" PRIu64 "\n"
@@ -78,9 +79,9 @@ cuts_read(struct cuts *c, const char *dir, const char *sink, const char *stream)
 
 	cuts_fini(c);
 	c->stream = strdup(stream);
-	c->dir = strdup(dir);
+	c->dir = dir;
 	c->path = path_of(dir, sink, stream);
-	if (!c->stream || !c->dir || !c->path) {
+	if (!c->stream || !c->path) {
 		cuts_fini(c);
 		return -ENOMEM;
 	}
@@ -116,25 +117,6 @@ cuts_next(const struct cuts *c, uint64_t end, uint64_t offset)
 	return low < c->count ? c->at[low] : UINT64_MAX;
 }
 
-/* Write at the end of the whole lines, over what a crash left there. */
-static int
-write_lines(struct cuts *c, int fd, const char *text, size_t bytes)
-{
-	size_t done = 0;
-
-	if (ftruncate(fd, (off_t)c->bytes) < 0)
-		return -errno;
-	while (done < bytes) {
-		ssize_t n = pwrite(fd, text + done, bytes - done,
-		                   (off_t)(c->bytes + done));
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
 int
 cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
 {
@@ -159,7 +141,10 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
 	fd = open(c->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return -errno;
-	rc = write_lines(c, fd, text, bytes);
+	/* Over what a crash left behind the whole lines. */
+	rc = ftruncate(fd, (off_t)c->bytes) < 0
+	         ? -errno
+	         : file_put(fd, text, bytes, c->bytes);
 	(void)close(fd); /* it is synced */
 	if (rc == 0 && fresh)
 		rc = folder_sync(c->dir);
@@ -187,7 +172,6 @@ void
 cuts_fini(struct cuts *c)
 {
 	free(c->stream);
-	free(c->dir);
 	free(c->path);
 	free(c->at);
 	memset(c, 0, sizeof *c);

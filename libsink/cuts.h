@@ -17,19 +17,19 @@
 #include "libbase/base.h"
 
 struct cuts {
-	char *stream; /* owned, as the next two; NULL: nothing is read */
-	char *dir;
+	char *stream; /* owned, as path; NULL: nothing is read */
 	char *path;
-	bool found;   /* the file has an end */
-	uint64_t end; /* of the batch, as in the file */
-	uint64_t *at; /* owned; as read, in order */
+	const char *dir; /* not owned */
+	bool found;      /* the file has an end */
+	uint64_t end;    /* of the batch, as in the file */
+	uint64_t *at;    /* owned; as read, in order */
 	size_t count;
 	uint64_t bytes; /* of whole lines in the file */
 };
 
 /*
- * Read the file of `stream`; there need be none.  Returns 0, or -errno with
- * nothing read.
+ * Read the file of `stream`; there need be none.  dir must outlive c.  Returns
+ * 0, or -errno with nothing read.
  */
 MUST_USE int cuts_read(struct cuts *c, const char *dir, const char *sink,
                        const char *stream);

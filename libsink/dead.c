@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
@@ -301,20 +302,8 @@ set_stream(struct dead *d, const struct slice *stream)
 static int
 write_line(struct dead *d)
 {
-	size_t done = 0;
-	int rc = 0;
+	int rc = file_put(d->fd, d->line.data, d->line.len, d->bytes);
 
-	while (rc == 0 && done < d->line.len) {
-		ssize_t n =
-		    write(d->fd, d->line.data + done, d->line.len - done);
-
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			rc = -errno;
-	}
-	if (rc == 0 && fsync(d->fd) < 0)
-		rc = -errno;
 	if (rc == 0) {
 		d->bytes += d->line.len;
 		d->letters++;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/file.h"
 #include "libbase/folder.h"
 
 /* Two numbers of one width: a line that is overwritten within a sector. */
@@ -52,17 +53,9 @@ int
 place_save(struct place *p, uint64_t line, uint64_t position)
 {
 	char text[PLACE_BYTES + 1];
-	ssize_t n;
 
 	(void)snprintf(text, sizeof text, FORM, line, position);
-	do
-		n = pwrite(p->fd, text, PLACE_BYTES, 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if (n != PLACE_BYTES)
-		return -EIO;
-	return fdatasync(p->fd) < 0 ? -errno : 0;
+	return file_put(p->fd, text, PLACE_BYTES, 0);
 }
 
 void
