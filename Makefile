@@ -174,7 +174,7 @@ test: deps-stores deps-lint
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all unit-tests
-	@$(MAKE1) MODE=tsan all $(TSAN_UNIT:%=$(BUILD)/tsan/tests/%)
+	$(if $(if $(T),$(filter tsan:%,$(T)),all),@$(MAKE1) MODE=tsan all $(TSAN_UNIT:%=$(BUILD)/tsan/tests/%))
 	@tests/run --build $(BUILD) --also-tsan "$(TSAN_SHORT)" $(T)
 
 # The ClickHouse tests against the current engine: a large download.
