@@ -220,6 +220,19 @@ def test_supervisord_order_and_exit_statuses():
         assert program("batchd")
 
 
+def start_accepting_gaps(leat):
+    return Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
+                  leat.folder / "gap.log", ready=" ready socket=").start()
+
+
+def accept_the_gap_that_stops_batchd(leat):
+    """It does not start, says what would let it, and is let."""
+    leat.batchd.start(wait=False)
+    assert leat.batchd.wait(30) == 2
+    leat.batchd.wait_line("start once with --accept-gap")
+    start_accepting_gaps(leat).stop()
+
+
 @limit(60)
 def test_an_end_lost_below_a_batch_in_flight_is_missed():
     """Else other events got the offsets of those that a store has already,
@@ -239,13 +252,7 @@ def test_an_end_lost_below_a_batch_in_flight_is_missed():
         code = leat.run("leat", "log", "verify")
         assert code.returncode == 1 and "MISSING  offsets=5..10" in \
             code.stdout, code.stdout
-        leat.batchd.start(wait=False)
-        assert leat.batchd.wait(30) == 2
-        leat.batchd.wait_line("start once with --accept-gap")
-        accepting = Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
-                           leat.folder / "gap.log", ready=" ready socket=")
-        accepting.start()
-        accepting.stop()
+        accept_the_gap_that_stops_batchd(leat)
         leat.batchd.start()
         leat.intake_open()
         assert leat.accept(small("b", 5))["offset"] == 10
@@ -271,9 +278,7 @@ def test_a_gap_is_counted_once():
         kept = sorted(log.glob("*.seg"))
         first = int(kept[1].stem)
         kept[0].unlink()
-        accepting = Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
-                           leat.folder / "gap.log", ready=" ready socket=")
-        accepting.start()
+        accepting = start_accepting_gaps(leat)
         sink.start()
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == sent - (
@@ -308,13 +313,7 @@ def test_a_gap_is_accepted_for_good():
         for i in (0, 2):
             kept[i].unlink()
         gone = offset[1] + offset[3] - offset[2]
-        leat.batchd.start(wait=False)
-        assert leat.batchd.wait(30) == 2
-        leat.batchd.wait_line("start once with --accept-gap")
-        accepting = Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
-                           leat.folder / "gap.log", ready=" ready socket=")
-        accepting.start()
-        accepting.stop()
+        accept_the_gap_that_stops_batchd(leat)
         # The sink was away then; nobody asks again.
         leat.start()
         leat.caught_up()

@@ -17,7 +17,16 @@ SLOW = """create function slow() returns trigger language plpgsql as $$
   begin perform pg_sleep(0.03); return null; end $$;
   create trigger slow before insert on events
     for each statement execute function slow()"""
+REFUSE = """create function refuse() returns trigger language plpgsql as $$
+  begin {} return new; end $$;
+  create trigger t before insert on events
+    for each row execute function refuse()"""
 BY_HAND = {"create_table": "no", "retry_max_ms": 200}
+
+
+def refusing(body):
+    """A table whose trigger does this with each new row."""
+    return table(id="text") + ";" + REFUSE.format(body)
 
 
 def table(name="events", extra="", **columns):
@@ -142,14 +151,8 @@ def test_what_comes_to_light_only_at_commit():
 
 
 def test_a_trigger_that_refuses_and_one_that_breaks():
-    sql = table(id="text") + """;
-        create function refuse() returns trigger language plpgsql as $$
-        begin
-          if new.type = 'bad' then raise 'not wanted'; end if;
-          return new;
-        end $$;
-        create trigger t before insert on events
-          for each row execute function refuse()"""
+    sql = refusing("""
+        if new.type = 'bad' then raise 'not wanted'; end if;""")
     with Leat(table=sql) as leat:
         events = small("t", 100)
         events[50]["type"] = "bad"
@@ -350,18 +353,12 @@ def test_a_time_that_a_sender_made_up_does_not_stop_the_sink():
 
 
 def test_what_a_trigger_says_of_an_event_is_not_logged():
-    sql = table(id="text") + """;
-        create function refuse() returns trigger language plpgsql as $$
-        begin
+    sql = refusing("""
           if new.type = 'raise' then
             raise 'no % here', new.id using errcode = 'check_violation';
           elsif new.type = 'cast' then
             perform new.id::integer;
-          end if;
-          return new;
-        end $$;
-        create trigger t before insert on events
-          for each row execute function refuse()"""
+          end if;""")
     with Leat(table=sql) as leat:
         events = small("t", 10)
         events[3] = {"id": "secret", "type": "raise"}
@@ -379,16 +376,10 @@ def test_what_a_trigger_says_of_an_event_is_not_logged():
 
 
 def test_a_trigger_that_refuses_with_a_code_of_its_own_stops_nothing():
-    sql = table(id="text") + """;
-        create function refuse() returns trigger language plpgsql as $$
-        begin
+    sql = refusing("""
           if new.type = 'bad' then
             raise 'no % here', new.id using errcode = 'LT001';
-          end if;
-          return new;
-        end $$;
-        create trigger t before insert on events
-          for each row execute function refuse()"""
+          end if;""")
     with Leat(table=sql) as leat:
         events = small("t", 10)
         events[3] = {"id": "secret", "type": "bad"}
@@ -411,10 +402,7 @@ def test_a_column_that_wants_a_value_under_a_running_sink_is_waited_for():
                       "default 'none'")
         leat.pg.query("alter table events alter column tenant drop default")
         leat.accept(small("b", 10))
-        leat.sink["postgres"].wait_line("column tenant of public.events is "
-                                        "NOT NULL")
-        status = leat.sink_status("postgres")["stats"]
-        assert status["state"] == "setup", status
+        leat.set_up_wrong("column tenant of public.events is NOT NULL")
         leat.pg.query("alter table events alter column tenant set default ''")
         leat.caught_up()
         assert leat.dead_letters() == []
