@@ -6,7 +6,7 @@ BUILD    ?= build
 O        := $(BUILD)/$(MODE)
 FOLDERS  := ingestd batchd leat $(wildcard sinkd-*)
 PROGRAMS := $(foreach p,$(FOLDERS),$(if $(wildcard $(p)/$(p).c),$(p)))
-LIBS     := libsink libproto libbase
+LIBS     := libhttp libsink libproto libbase
 PREFIX   ?= /usr/local
 
 WARN  := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings \
@@ -39,7 +39,7 @@ Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 # Debian's name of a library, where pkg-config knows it by another.
 pc = $(shell pkg-config --libs $(1))
 BASE_PC             := msgpack libxxhash inih
-ingestd-LIBS         = $(call pc,libuv libmicrohttpd gnutls nettle simdjson zlib libzstd) -lstdc++
+ingestd-LIBS         = $(call pc,libuv gnutls nettle simdjson zlib libzstd) -lstdc++
 # The command reads the log with batchd's own code.
 leat-LIBS            = $(O)/batchd.a $(LIB_A) $(call pc,nettle)
 batchd-LIBS          = $(call pc,libuv)
@@ -109,6 +109,12 @@ $(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 
+# What tests/differential compares with other HTTP servers.
+HTTP_ECHO := $(O)/tests/support/http_echo
+$(HTTP_ECHO): %: %.o $(O)/libhttp.a $(O)/libbase.a
+	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(call pc,libuv gnutls nettle libxxhash) $(LDLIBS)
+unit-tests: $(HTTP_ECHO)
+
 # Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
 # CLICKHOUSE=current puts the current engine in place of Debian's server.
 # SEEDS=100000 is torture-log instead.
@@ -160,17 +166,17 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/li
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
-.PHONY: deps deps-stores deps-lint deps-fuzz test test-clickhouse-current demo bench \
+.PHONY: deps deps-stores deps-peers deps-lint deps-fuzz test test-clickhouse-current demo bench \
         lint install fuzz test-tsan torture-log torture-teeth torture-flip \
         build-torture-log lint-files
-deps deps-stores deps-lint deps-fuzz:
+deps deps-stores deps-peers deps-lint deps-fuzz:
 	@scripts/install-deps $(patsubst deps%,-%,$(filter-out deps,$@))
 
 JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKE1 = $(MAKE) --no-print-directory $(JOBS) WERROR=1
 
 # T="test_http test_kill" runs some.
-test: deps-stores deps-lint
+test: deps-stores deps-peers deps-lint
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all unit-tests

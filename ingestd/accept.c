@@ -86,20 +86,27 @@ describe(const struct json_report *report, struct buf *answer)
 }
 
 /* The text of a body: itself, or what it unpacks to. */
+struct text {
+	char *at;
+	size_t bytes;
+};
+
+/* Returns ACCEPT_WAIT if there is a text, else what is wrong. */
 static enum accept_result
-text_of(struct accept *a, const struct accept_body *body, struct buf **text)
+text_of(struct accept *a, const struct accept_body *body, struct text *text)
 {
 	int rc;
 
-	if (body->encoding == ENCODING_IDENTITY) {
-		*text = body->bytes;
+	*text = (struct text){body->text, body->bytes};
+	if (body->encoding == ENCODING_IDENTITY)
 		return ACCEPT_WAIT;
-	}
-	rc = inflate_body(a->inflate, body->encoding, body->bytes->data,
-	                  body->bytes->len, JSON_PADDING, &a->unpacked);
+	rc = inflate_body(a->inflate, body->encoding,
+	                  (const uint8_t *)body->text, body->bytes,
+	                  JSON_PADDING, &a->unpacked);
+	text->bytes = a->unpacked.len;
 	if (rc == 0)
 		rc = buf_reserve(&a->unpacked, JSON_PADDING);
-	*text = &a->unpacked;
+	text->at = (char *)a->unpacked.data;
 	switch (rc) {
 	case 0:
 		return ACCEPT_WAIT;
@@ -112,34 +119,40 @@ text_of(struct accept *a, const struct accept_body *body, struct buf **text)
 	}
 }
 
-/* What became of the text, which json_read answered with rc. */
+/*
+ * Hand over what was read, if the token's rate allows `cost` events.  What is
+ * refused for the rate costs only its size, so that waiting for the rate ends.
+ */
 static enum accept_result
-settle(struct accept *a, int rc, const struct accept_body *body, void *owner)
+commit(struct accept *a, const struct accept_body *body, uint64_t cost,
+       uint64_t size_cost, void *owner)
 {
-	const struct json_report *report = &a->report;
+	uint64_t now_ms = clock_mono_ms();
 
-	if (rc == 0 && (report->rejected == 0 || body->partial)) {
-		if (report->accepted == 0) {
-			upstream_cancel(a->upstream);
-			return ACCEPT_NOTHING;
-		}
-		if (body->token && !token_take(body->token, report->accepted,
-		                               clock_mono_ms())) {
-			upstream_cancel(a->upstream);
-			return ACCEPT_LIMITED;
-		}
-		rc = upstream_commit(a->upstream, owner);
-		return rc < 0 ? ACCEPT_OVERLOADED : ACCEPT_WAIT;
+	if (body->token && !token_take(body->token, cost, now_ms)) {
+		upstream_cancel(a->upstream);
+		token_charge(body->token, size_cost, now_ms);
+		return ACCEPT_LIMITED;
 	}
-	upstream_cancel(a->upstream);
+	return upstream_commit(a->upstream, owner) < 0 ? ACCEPT_OVERLOADED
+	                                               : ACCEPT_WAIT;
+}
+
+/* What became of the text, which json_read returned rc for. */
+static enum accept_result
+result_of(const struct json_report *report, int rc, bool partial)
+{
+	if (rc == 0 && (report->rejected == 0 || partial))
+		return report->accepted == 0 ? ACCEPT_NOTHING : ACCEPT_WAIT;
 	if (rc == 0 || rc == -EBADMSG)
 		return ACCEPT_INVALID;
 	return rc == -E2BIG ? ACCEPT_TOO_MANY : ACCEPT_OVERLOADED;
 }
 
-enum accept_result
-accept_body(struct accept *a, const struct accept_body *body, void *owner,
-            uint64_t *accepted, uint64_t *rejected, struct buf *answer)
+/* Read the events of a text.  *cost is set to how many events it counts as. */
+static enum accept_result
+read_text(struct accept *a, const struct accept_body *body,
+          const struct text *text, uint64_t *cost)
 {
 	struct json_rules rules = {
 	    .received_at_us = clock_wall_us(),
@@ -147,18 +160,38 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 	    .ignore_unknown = a->settings->unknown_fields == UNKNOWN_IGNORE,
 	    .ndjson = body->ndjson,
 	};
-	enum accept_result result;
-	struct buf *text;
-	int rc;
+	int rc = json_read(a->reader, text->at, text->bytes, &rules, on_event,
+	                   a, &a->report);
+	uint64_t events = rc == -E2BIG
+	                      ? rules.max_events
+	                      : a->report.accepted + a->report.rejected;
+
+	if (*cost < events)
+		*cost = events;
+	return result_of(&a->report, rc, body->partial);
+}
+
+enum accept_result
+accept_body(struct accept *a, const struct accept_body *body, void *owner,
+            uint64_t *accepted, uint64_t *rejected, struct buf *answer)
+{
+	struct text text;
+	enum accept_result result = text_of(a, body, &text);
+	const uint64_t size_cost =
+	    text.bytes / (uint64_t)a->settings->max_event_bytes;
+	uint64_t cost = size_cost;
 
 	*accepted = *rejected = 0;
-	result = text_of(a, body, &text);
 	if (result == ACCEPT_WAIT) {
-		rc = json_read(a->reader, (char *)text->data, text->len, &rules,
-		               on_event, a, &a->report);
-		result = settle(a, rc, body, owner);
-		if (result == ACCEPT_WAIT || result == ACCEPT_LIMITED)
+		result = read_text(a, body, &text, &cost);
+		if (result == ACCEPT_WAIT)
+			result = commit(a, body, cost, size_cost, owner);
+		else
+			upstream_cancel(a->upstream);
+		if (result == ACCEPT_WAIT)
 			*accepted = a->report.accepted;
+		else if (result == ACCEPT_LIMITED)
+			*accepted = cost;
 		if (result == ACCEPT_WAIT || result == ACCEPT_NOTHING ||
 		    result == ACCEPT_INVALID) {
 			*rejected = a->report.rejected;
@@ -166,6 +199,9 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 				describe(&a->report, answer);
 		}
 	}
+	if (body->token && result != ACCEPT_WAIT && result != ACCEPT_LIMITED &&
+	    result != ACCEPT_OVERLOADED)
+		token_charge(body->token, cost, clock_mono_ms());
 	if (a->unpacked.cap > KEEP_UNPACKED_BYTES)
 		buf_fini(&a->unpacked);
 	return result;

@@ -11,10 +11,10 @@
 #include "ingestd/inflate.h"
 #include "ingestd/json.h"
 #include "ingestd/settings.h"
-#include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
 #include "ingestd/uuid7.h"
 #include "libbase/buf.h"
+#include "libhttp/tokens.h"
 
 /* Why a body got no further; what HTTP makes of it is the caller's. */
 enum accept_result {
@@ -39,7 +39,8 @@ struct accept {
 };
 
 struct accept_body {
-	struct buf *bytes; /* has JSON_PADDING bytes of room behind len */
+	char *text; /* with JSON_PADDING bytes after it; both may be changed */
+	size_t bytes;
 	enum encoding encoding;
 	bool ndjson;
 	bool partial;
@@ -52,10 +53,16 @@ MUST_USE int accept_open(struct accept *a, const struct settings *settings,
 void accept_close(struct accept *a);
 
 /*
- * Take a body.  *accepted and *rejected say how many events (of a limited
- * one, *accepted: how many there would be); answer gets
- * (behind what it holds) the members "rejected" and "errors" of a JSON
- * object, without braces, when there are any.
+ * Take a body.  *accepted and *rejected are set to how many events it has (for
+ * ACCEPT_LIMITED, *accepted is set to how many the token is short of).  The
+ * members "rejected" and "errors" of a JSON object, without braces, are
+ * appended to answer if there are any.
+ *
+ * The token's rate pays for the work that a body causes, not only for the
+ * events that are kept: each event of the body counts, refused ones included,
+ * and the unpacked body counts as no fewer events than would fit it at their
+ * largest.  Otherwise a few kilobytes of gzip that unpack to millions of bad
+ * lines would be free.
  */
 enum accept_result accept_body(struct accept *a, const struct accept_body *body,
                                void *owner, uint64_t *accepted,

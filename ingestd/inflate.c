@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include <zlib.h>
 #include <zstd.h>
@@ -21,14 +20,14 @@ struct inflate {
 };
 
 enum encoding
-encoding_of(const char *header)
+encoding_of(const struct slice *header)
 {
-	if (!header || strcasecmp(header, "identity") == 0)
+	if (!header || slice_is_nocase(*header, "identity"))
 		return ENCODING_IDENTITY;
-	if (strcasecmp(header, "gzip") == 0 ||
-	    strcasecmp(header, "x-gzip") == 0)
+	if (slice_is_nocase(*header, "gzip") ||
+	    slice_is_nocase(*header, "x-gzip"))
 		return ENCODING_GZIP;
-	if (strcasecmp(header, "zstd") == 0)
+	if (slice_is_nocase(*header, "zstd"))
 		return ENCODING_ZSTD;
 	return ENCODING_OTHER;
 }

@@ -14,6 +14,7 @@
 
 #include "libbase/base.h"
 #include "libbase/buf.h"
+#include "libbase/slice.h"
 
 enum encoding {
 	ENCODING_IDENTITY,
@@ -22,8 +23,8 @@ enum encoding {
 	ENCODING_OTHER, /* that we do not know */
 };
 
-/* The encoding of a Content-Encoding header; header may be NULL. */
-enum encoding encoding_of(const char *header);
+/* The encoding that a Content-Encoding header names; NULL: no header. */
+enum encoding encoding_of(const struct slice *header);
 
 struct inflate;
 

@@ -230,6 +230,9 @@ lines(struct json_reader *r, const char *text, size_t len)
 			line_end = end;
 		if (blank(p, line_end))
 			continue;
+		/* Before looking at it: a line that breaks counts as well. */
+		if (r->index >= r->rules->max_events)
+			return -E2BIG;
 		so_far = *r->report;
 		rc = begin(r, p, (size_t)(line_end - p));
 		if (rc == 0)

@@ -321,6 +321,8 @@ metrics_render(const struct metrics *m, struct buf *out)
 	    {"leat_ingestd_connections_evicted_total", "counter",
 	     "Connections closed to make room for others.",
 	     c->connections_evicted},
+	    {"leat_ingestd_malformed_requests_total", "counter",
+	     "Requests that are not well-formed HTTP.", c->malformed},
 	    {"leat_ingestd_unauthorized_total", "counter",
 	     "Requests without a good token.", c->unauthorized},
 	};

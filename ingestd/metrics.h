@@ -11,11 +11,11 @@
 
 #include <uv.h>
 
-#include "ingestd/budget.h"
 #include "ingestd/question.h"
-#include "ingestd/tokens.h"
 #include "ingestd/upstream.h"
+#include "libbase/budget.h"
 #include "libbase/buf.h"
+#include "libhttp/tokens.h"
 
 struct counters {
 	uint64_t requests; /* begun */
@@ -26,6 +26,7 @@ struct counters {
 	uint64_t responses_4xx;
 	uint64_t responses_503;
 	uint64_t unauthorized; /* requests answered with 401 */
+	uint64_t malformed;    /* requests that are not HTTP as it must be */
 	uint64_t connections;  /* open now */
 	uint64_t connections_overdue;
 	uint64_t connections_evicted;

@@ -1,352 +1,581 @@
-/* request - see request.h.  Its other parts: request_parts.h. */
-#include "ingestd/request_parts.h"
+/* request - see request.h. */
+#include "ingestd/request.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
-/*
- * Requests over are kept, with the memory of their bodies, so that a busy
- * ingestd allocates nothing; larger bodies are given back at once.
- */
-#define SPARE_BODY_MAX (512 * KIB)
-#define SPARE_BYTES_MAX (8 * MIB)
-#define SPARE_COUNT_MAX 1024
+#include "ingestd/answers.h"
+#include "libbase/clock.h"
+#include "libbase/list.h"
+#include "libhttp/auth.h"
+#include "libhttp/cors.h"
 
-#define SPARE_ANSWER_MAX (16 * KIB)
+#define OVERLOADED_RETRY_S 1
+
 #define ANSWER_MAX_BYTES (1 * MIB) /* /metrics with TOKENS_MAX tokens */
 
-static struct request *
-request_new(struct requests *all, struct MHD_Connection *c)
-{
-	struct request *rq = all->spare;
+enum route {
+	ROUTE_NONE,
+	ROUTE_EVENTS,
+	ROUTE_HEALTH,
+	ROUTE_READY,
+	ROUTE_METRICS
+};
 
-	if (rq) {
-		all->spare = rq->next;
-		all->spare_count--;
-		all->spare_bytes -= rq->body.cap;
-	} else {
-		rq = calloc(1, sizeof *rq);
-		if (!rq)
-			return NULL;
-		buf_init(&rq->body,
-		         (size_t)all->settings->max_body_bytes + JSON_PADDING);
-		buf_init(&rq->details, ANSWER_MAX_BYTES);
-		buf_init(&rq->answer, ANSWER_MAX_BYTES);
-	}
-	buf_clear(&rq->body);
-	buf_clear(&rq->details);
-	buf_clear(&rq->answer);
-	rq->next = NULL;
-	rq->all = all;
-	rq->c = c;
-	rq->phase = PHASE_BODY;
-	rq->route = ROUTE_NONE;
-	rq->preflight = false;
-	rq->origin = NULL;
-	rq->token = NULL;
-	rq->retry_after_s = 0;
-	rq->received = rq->charged = 0;
-	rq->accepted = rq->rejected = 0;
-	return rq;
+/* One request; the http_data of its struct http_request. */
+struct request {
+	struct requests *all;
+	enum route route;
+	enum encoding encoding;
+	bool ndjson;
+	bool partial;
+	bool preflight;
+	bool has_origin;     /* and there are cors_origins */
+	struct slice origin; /* of cors_origins; data is NULL if not listed */
+	struct token *token; /* a reference; NULL: none */
+	uint64_t accepted, rejected;
+	struct buf details; /* of the answer: members of a JSON object */
+	struct metrics_waiter waiter;
+};
+
+/* Answers. */
+
+static void
+count_response(struct counters *c, unsigned status)
+{
+	if (status == 503)
+		c->responses_503++;
+	else if (status >= 400 && status < 500)
+		c->responses_4xx++;
+	else if (status < 300)
+		c->responses_2xx++;
+}
+
+/*
+ * Seconds after which a request that is refused with this status may be sent
+ * again; 0: that is not a matter of time.  `events` of it were too many.
+ */
+static unsigned
+retry_after_s(const struct request *rq, unsigned status, uint64_t events)
+{
+	if (status == 429 && rq->token)
+		return token_wait_s(rq->token, events, clock_mono_ms());
+	return status == 503 ? OVERLOADED_RETRY_S : 0;
+}
+
+/* Answer, with the header lines that depend on the request. */
+static void
+answer(struct request *rq, struct http_answer a, unsigned retry_s)
+{
+	struct requests *all = rq->all;
+	struct buf *headers = &all->headers;
+	int rc = 0;
+
+	count_response(all->counters, a.status);
+	if (rq->token && a.status >= 400 && a.status < 500)
+		rq->token->refused++;
+	buf_clear(headers);
+	if (a.headers)
+		rc = buf_add(headers, a.headers, strlen(a.headers));
+	if (rc == 0 && retry_s > 0)
+		rc = buf_addf(headers, "Retry-After: %u\r\n", retry_s);
+	if (rc == 0 && rq->has_origin)
+		rc = cors_add(headers, all->settings->cors_origins, rq->origin,
+		              rq->preflight);
+	if (rc == 0)
+		rc = buf_add(headers, "", 1);
+	a.headers = rc == 0 ? (const char *)headers->data : NULL;
+	http_answer(http_request_of(rq), &a);
+}
+
+/* Answer with what was written into all->text; rc < 0: it was cut short. */
+static void
+answer_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
+{
+	struct buf *text = &rq->all->text;
+	struct http_answer a = {.status = status,
+	                        .type = rq->route == ROUTE_METRICS
+	                                    ? "text/plain; version=0.0.4"
+	                                    : "application/json",
+	                        .body = text->data,
+	                        .body_bytes = text->len};
+
+	if (rc < 0)
+		a = answer_fixed(ANSWER_NONE);
+	answer(rq, a, retry_s);
 }
 
 static void
-request_destroy(struct request *rq)
+answer_unavailable(struct request *rq, const char *why)
 {
-	buf_fini(&rq->body);
-	buf_fini(&rq->details);
-	buf_fini(&rq->answer);
-	free(rq);
+	struct buf *text = &rq->all->text;
+	int rc;
+
+	buf_clear(text);
+	rc = buf_addf(text, "{\"error\":\"pipeline overloaded\",\"reason\":");
+	if (rc == 0)
+		rc = buf_add_json_string(text, why, strlen(why));
+	if (rc == 0)
+		rc = buf_add(text, "}\n", 2);
+	answer_text(rq, 503, rc, retry_after_s(rq, 503, 0));
 }
 
-void
-request_uncharge(struct request *rq)
+/* `events` were too many now: say when they would not be. */
+static void
+answer_limited(struct request *rq, uint64_t events)
 {
-	budget_give(rq->all->budget, rq->charged);
-	rq->charged = 0;
+	struct buf *text = &rq->all->text;
+	unsigned retry_s = retry_after_s(rq, 429, events);
+
+	buf_clear(text);
+	answer_text(rq, 429,
+	            buf_addf(text,
+	                     "{\"error\":\"rate limit\",\"rate\":%" PRId64
+	                     ",\"burst\":%" PRId64 ",\"retry_after_s\":%u}\n",
+	                     rq->token->rate, rq->token->burst, retry_s),
+	            retry_s);
 }
 
-void
-requests_on_completed(void *arg, void *request)
+static void
+answer_with(struct request *rq, enum fixed_answer fixed)
 {
-	struct requests *all = arg;
-	struct request *rq = request;
+	struct http_answer a = answer_fixed(fixed);
+	const char *why = "starting";
 
-	assert(rq->phase != PHASE_WAITING); /* its ticket points here */
-	request_uncharge(rq);
-	token_unref(rq->token);
-	rq->token = NULL;
-	if (rq->body.cap > SPARE_BODY_MAX)
-		buf_fini(&rq->body);
-	if (rq->answer.cap > SPARE_ANSWER_MAX)
-		buf_fini(&rq->answer);
-	if (all->spare_count >= SPARE_COUNT_MAX ||
-	    all->spare_bytes + rq->body.cap > SPARE_BYTES_MAX) {
-		request_destroy(rq);
+	if (fixed == ANSWER_LIMITED) {
+		answer_limited(rq, 1);
+	} else if (fixed == ANSWER_UNAVAILABLE) {
+		(void)upstream_takes(rq->all->upstream, &why);
+		answer_unavailable(rq, why);
+	} else {
+		answer(rq, a, retry_after_s(rq, a.status, 0));
+	}
+}
+
+/* Write "," and the details, if there are any, and "}\n". */
+static int
+add_details(struct buf *text, const struct buf *details)
+{
+	int rc = 0;
+
+	if (details->len > 0)
+		rc = buf_add(text, ",", 1);
+	if (rc == 0)
+		rc = buf_add(text, details->data, details->len);
+	return rc < 0 ? rc : buf_add(text, "}\n", 2);
+}
+
+/* {"accepted":N[,"offset":O][,details]} */
+static void
+answer_accepted(struct request *rq, const uint64_t *offset)
+{
+	struct buf *text = &rq->all->text;
+	char members[96];
+	int n, rc;
+
+	if (offset)
+		n = snprintf(members, sizeof members,
+		             "{\"accepted\":%" PRIu64 ",\"offset\":%" PRIu64,
+		             rq->accepted, *offset);
+	else
+		n = snprintf(members, sizeof members, "{\"accepted\":%" PRIu64,
+		             rq->accepted);
+	buf_clear(text);
+	rc = buf_add(text, members, (size_t)n);
+	if (rc == 0)
+		rc = add_details(text, &rq->details);
+	answer_text(rq, 202, rc, 0);
+}
+
+static void
+answer_invalid(struct request *rq)
+{
+	struct buf *text = &rq->all->text;
+	int rc;
+
+	buf_clear(text);
+	rc = buf_addf(text, "{\"error\":\"invalid payload\"");
+	if (rc == 0)
+		rc = add_details(text, &rq->details);
+	answer_text(rq, 400, rc, 0);
+}
+
+/* Admission. */
+
+/*
+ * Whether events can be taken now, and from this sender: ANSWER_NONE, or the
+ * answer that refuses them.  Asked when the headers have come, so that a body
+ * is not received in vain, and again when the body has.
+ */
+static enum fixed_answer
+may_take(const struct request *rq)
+{
+	const char *why;
+
+	if (rq->all->stopping)
+		return ANSWER_STOPPING;
+	if (!upstream_takes(rq->all->upstream, &why))
+		return ANSWER_UNAVAILABLE;
+	if (rq->token && !token_may(rq->token, clock_mono_ms()))
+		return ANSWER_LIMITED;
+	return ANSWER_NONE;
+}
+
+static void
+log_unauthorized(struct request *rq)
+{
+	struct requests *all = rq->all;
+	char address[HTTP_ADDRESS_TEXT];
+	unsigned suppressed;
+
+	all->counters->unauthorized++;
+	if (!log_allow(&all->unauthorized_log, &suppressed))
+		return;
+	http_client_address(http_request_of(rq), address);
+	log_warn("unauthorized address=%s suppressed=%u", address, suppressed);
+}
+
+/* Whether the sender may send events, or read /metrics. */
+static enum fixed_answer
+admit(struct request *rq, const struct http_head *head)
+{
+	const struct settings *s = rq->all->settings;
+	bool metrics = rq->route == ROUTE_METRICS;
+	struct token *found;
+	bool given;
+
+	if (!s->tokens_file[0] || (metrics && s->metrics_open))
+		return ANSWER_NONE;
+	given = auth_find(rq->all->tokens, head, &found);
+	if (!found) {
+		if (!given && !metrics && s->allow_anonymous)
+			return ANSWER_NONE;
+		log_unauthorized(rq);
+		return ANSWER_UNAUTHORIZED;
+	}
+	rq->token = token_ref(found);
+	found->requests++;
+	return found->for_metrics == metrics ? ANSWER_NONE : ANSWER_FORBIDDEN;
+}
+
+/* The head. */
+
+static enum route
+route_of(struct slice path)
+{
+	static const struct {
+		const char *path;
+		enum route route;
+	} routes[] = {
+	    {"/v1/events", ROUTE_EVENTS},
+	    {"/healthz", ROUTE_HEALTH},
+	    {"/readyz", ROUTE_READY},
+	    {"/metrics", ROUTE_METRICS},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (slice_is(path, routes[i].path))
+			return routes[i].route;
+	}
+	return ROUTE_NONE;
+}
+
+/* JSON if there is no type; text/plain is what sendBeacon sends. */
+static bool
+read_type(const struct http_head *head, bool *ndjson)
+{
+	static const struct {
+		const char *name;
+		bool ndjson;
+	} known[] = {
+	    {"application/json", false},     {"text/plain", false},
+	    {"application/x-ndjson", true},  {"application/ndjson", true},
+	    {"application/jsonlines", true},
+	};
+	const struct slice *value = http_header(head, "Content-Type");
+	struct slice type;
+
+	*ndjson = false;
+	if (!value)
+		return true;
+	type = (struct slice){value->data, 0};
+	while (type.bytes < value->bytes &&
+	       !strchr("; \t", value->data[type.bytes]))
+		type.bytes++; /* a value has no NUL */
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (!slice_is_nocase(type, known[i].name))
+			continue;
+		*ndjson = known[i].ndjson;
+		return true;
+	}
+	return false;
+}
+
+static bool
+read_partial(const struct request *rq, const struct http_head *head)
+{
+	char value[8];
+	int n = http_query(head, "partial", value, sizeof value);
+
+	if (n == -ENOENT)
+		return rq->all->settings->partial;
+	return n > 0 && (strcmp(value, "1") == 0 || strcmp(value, "yes") == 0);
+}
+
+/*
+ * What a page's browser asks first, always without a token.  Returns
+ * ANSWER_NONE if the request is another one and may go on.
+ */
+static enum fixed_answer
+check_origin(struct request *rq, const struct http_head *head)
+{
+	const char *origins = rq->all->settings->cors_origins;
+	const struct slice *origin = http_header(head, "Origin");
+
+	if (!origins[0] || !origin)
+		return ANSWER_NONE;
+	rq->has_origin = true;
+	rq->origin = cors_find(origins, *origin);
+	if (!rq->origin.data)
+		return ANSWER_ORIGIN;
+	rq->preflight = slice_is(head->method, "OPTIONS") &&
+	                http_header(head, "Access-Control-Request-Method");
+	return rq->preflight ? ANSWER_PREFLIGHT : ANSWER_NONE;
+}
+
+static enum fixed_answer
+check_events(struct request *rq, const struct http_head *head)
+{
+	if (!slice_is(head->method, "POST"))
+		return ANSWER_POST_ONLY;
+	rq->encoding = encoding_of(http_header(head, "Content-Encoding"));
+	rq->partial = read_partial(rq, head);
+	if (!read_type(head, &rq->ndjson))
+		return ANSWER_MEDIA_TYPE;
+	if (rq->encoding == ENCODING_OTHER)
+		return ANSWER_ENCODING;
+	if (head->content_length > (uint64_t)rq->all->settings->max_body_bytes)
+		return ANSWER_TOO_LARGE;
+	return may_take(rq);
+}
+
+static enum fixed_answer
+check_head(struct request *rq, const struct http_head *head)
+{
+	enum fixed_answer refusal = ANSWER_NONE;
+
+	if (rq->route == ROUTE_NONE)
+		return ANSWER_NOT_FOUND;
+	if (rq->route == ROUTE_EVENTS)
+		refusal = check_origin(rq, head);
+	if (refusal == ANSWER_NONE &&
+	    (rq->route == ROUTE_EVENTS || rq->route == ROUTE_METRICS))
+		refusal = admit(rq, head);
+	if (refusal != ANSWER_NONE)
+		return refusal;
+	if (rq->route == ROUTE_EVENTS)
+		return check_events(rq, head);
+	return slice_is(head->method, "GET") || slice_is(head->method, "HEAD")
+	           ? ANSWER_NONE
+	           : ANSWER_GET_ONLY;
+}
+
+static void
+on_head(struct http_request *http, const struct http_head *head)
+{
+	struct request *rq = http_data(http);
+	enum fixed_answer refusal;
+
+	rq->all = http_arg(http);
+	rq->all->counters->requests++;
+	rq->route = route_of(head->path);
+	buf_init(&rq->details, ANSWER_MAX_BYTES);
+	refusal = check_head(rq, head);
+	if (refusal != ANSWER_NONE)
+		answer_with(rq, refusal);
+}
+
+/* The body. */
+
+static void
+end_events(struct request *rq, char *bytes, size_t n)
+{
+	struct requests *all = rq->all;
+	struct accept_body body = {.text = bytes,
+	                           .bytes = n,
+	                           .encoding = rq->encoding,
+	                           .ndjson = rq->ndjson,
+	                           .partial = rq->partial,
+	                           .token = rq->token};
+	enum fixed_answer refusal = may_take(rq);
+
+	all->counters->body_bytes += n;
+	if (refusal != ANSWER_NONE) {
+		answer_with(rq, refusal);
 		return;
 	}
-	all->spare_count++;
-	all->spare_bytes += rq->body.cap;
-	rq->next = all->spare;
-	all->spare = rq;
-}
-
-/* Waiting. */
-
-static void
-suspend(struct request *rq)
-{
-	rq->phase = PHASE_WAITING;
-	rq->all->suspended++;
-	http_phase(rq->all->http, rq->c, PLACE_WAITING);
-	MHD_suspend_connection(rq->c);
-}
-
-static void
-resume(struct request *rq)
-{
-	rq->phase = PHASE_ANSWER;
-	rq->all->suspended--;
-	http_phase(rq->all->http, rq->c, PLACE_BUSY);
-	http_resume(rq->all->http, rq->c);
-}
-
-void
-request_on_done(void *owner, int rc, uint64_t offset)
-{
-	struct request *rq = owner;
-	struct counters *counters = rq->all->counters;
-
-	if (rc == 0) {
-		counters->accepted_events += rq->accepted;
-		if (rq->token)
-			rq->token->events += rq->accepted;
-		rq->status = MHD_HTTP_ACCEPTED;
-		rc = request_write_accepted(rq, true, offset);
-	} else {
-		rq->status = MHD_HTTP_SERVICE_UNAVAILABLE;
-		rc = request_write_overloaded(
-		    &rq->answer,
-		    rc == -ETIMEDOUT
-			? "not durable in time; the events may still be kept"
-			: "batchd went away; the events may still be kept");
+	switch (accept_body(all->accept, &body, rq, &rq->accepted,
+	                    &rq->rejected, &rq->details)) {
+	case ACCEPT_WAIT:
+		all->counters->rejected_events += rq->rejected;
+		return;
+	case ACCEPT_NOTHING:
+		all->counters->rejected_events += rq->rejected;
+		answer_accepted(rq, NULL);
+		return;
+	case ACCEPT_INVALID:
+		all->counters->rejected_events += rq->rejected;
+		answer_invalid(rq);
+		return;
+	case ACCEPT_BAD_PACKED:
+		answer_with(rq, ANSWER_BAD_PACKED);
+		return;
+	case ACCEPT_TOO_LARGE:
+		answer_with(rq, ANSWER_TOO_LARGE);
+		return;
+	case ACCEPT_TOO_MANY:
+		answer_with(rq, ANSWER_TOO_MANY);
+		return;
+	case ACCEPT_OVERLOADED:
+		answer_with(rq, ANSWER_OVERLOADED);
+		return;
+	case ACCEPT_LIMITED:
+		answer_limited(rq, rq->accepted);
+		return;
 	}
-	if (rc < 0)
-		buf_clear(&rq->answer); /* closes: see requests_on_request */
-	resume(rq);
+}
+
+static void
+answer_metrics(struct request *rq)
+{
+	struct buf *text = &rq->all->text;
+
+	buf_clear(text);
+	answer_text(rq, 200, metrics_render(rq->all->metrics, text), 0);
+	if (text->cap > MIB / 4)
+		buf_fini(text);
 }
 
 static void
 on_metrics(struct metrics_waiter *w)
 {
-	struct request *rq =
-	    (struct request *)(void *)((char *)w -
-	                               offsetof(struct request, waiter));
-
-	rq->status = MHD_HTTP_OK;
-	if (metrics_render(rq->all->metrics, &rq->answer) < 0)
-		buf_clear(&rq->answer);
-	resume(rq);
+	answer_metrics(CONTAINER_OF(w, struct request, waiter));
 }
 
-/* The body. */
-
-void
-request_refuse(struct request *rq, enum fixed_reply why)
+static void
+on_body(struct http_request *http, char *body, size_t n)
 {
-	rq->phase = PHASE_DISCARD;
-	rq->refusal = why;
-	if (why == REPLY_OVERLOADED)
-		places_press(&rq->all->http->places);
-	request_uncharge(rq);
-	if (rq->body.cap > SPARE_BODY_MAX)
-		buf_fini(&rq->body);
-}
+	struct request *rq = http_data(http);
+	enum fixed_answer refusal;
 
-/*
- * Charge n bytes that have come, and make room for them.  What was only
- * announced is not charged: a few clients that announce much and send nothing
- * would keep all others out.
- */
-static bool
-grow(struct request *rq, size_t n)
-{
-	if (!budget_take(rq->all->budget, n))
-		return false;
-	rq->charged += n;
-	return buf_reserve(&rq->body, n + JSON_PADDING) == 0;
-}
-
-static enum MHD_Result
-receive(struct request *rq, const char *bytes, size_t n)
-{
-	size_t max = (size_t)rq->all->settings->max_body_bytes;
-
-	rq->all->counters->body_bytes += n;
-	if (rq->phase == PHASE_BODY && rq->route == ROUTE_EVENTS) {
-		if (n > max - rq->received)
-			request_refuse(rq, REPLY_TOO_LARGE);
-		else if (!grow(rq, n) || buf_add(&rq->body, bytes, n) < 0)
-			request_refuse(rq, REPLY_OVERLOADED);
-	}
-	rq->received += n;
-	return rq->received > 2 * max ? MHD_NO : MHD_YES;
-}
-
-/* The end: the body is through. */
-
-static enum MHD_Result
-end_events(struct request *rq)
-{
-	struct requests *all = rq->all;
-	struct accept_body body = {.bytes = &rq->body,
-	                           .encoding = rq->encoding,
-	                           .ndjson = rq->ndjson,
-	                           .partial = rq->partial,
-	                           .token = rq->token};
-	enum accept_result result;
-	const char *why;
-
-	if (!upstream_takes(all->upstream, &why))
-		return request_answer_overloaded(rq, why);
-	result = accept_body(all->accept, &body, rq, &rq->accepted,
-	                     &rq->rejected, &rq->details);
-	request_uncharge(rq);
-	all->counters->rejected_events += rq->rejected;
-	switch (result) {
-	case ACCEPT_WAIT:
-		suspend(rq);
-		return MHD_YES;
-	case ACCEPT_NOTHING:
-		return request_answer(rq, MHD_HTTP_ACCEPTED,
-		                      request_write_accepted(rq, false, 0));
-	case ACCEPT_INVALID:
-		return request_answer_invalid(rq);
-	case ACCEPT_BAD_PACKED:
-		return request_send_fixed(rq, REPLY_BAD_PACKED);
-	case ACCEPT_TOO_LARGE:
-		return request_send_fixed(rq, REPLY_TOO_LARGE);
-	case ACCEPT_TOO_MANY:
-		return request_send_fixed(rq, REPLY_TOO_MANY);
-	case ACCEPT_OVERLOADED:
-		places_press(&all->http->places);
-		return request_send_fixed(rq, REPLY_OVERLOADED);
-	case ACCEPT_LIMITED:
-		return request_answer_limited(rq, rq->accepted);
-	}
-	return MHD_NO;
-}
-
-static enum MHD_Result
-end_ready(struct request *rq)
-{
-	const char *why;
-
-	if (rq->all->stopping)
-		return request_send_fixed(rq, REPLY_STOPPING);
-	if (upstream_takes(rq->all->upstream, &why))
-		return request_send_fixed(rq, REPLY_OK);
-	return request_answer_overloaded(rq, why);
-}
-
-static enum MHD_Result
-end_metrics(struct request *rq)
-{
-	rq->waiter.on_ready = on_metrics;
-	if (!metrics_refresh(rq->all->metrics, &rq->waiter)) {
-		suspend(rq);
-		return MHD_YES;
-	}
-	return request_answer(rq, MHD_HTTP_OK,
-	                      metrics_render(rq->all->metrics, &rq->answer));
-}
-
-static enum MHD_Result
-end(struct request *rq)
-{
-	const char *why = "starting";
-
-	if (rq->phase == PHASE_DISCARD) {
-		if (rq->refusal == REPLY_LIMITED)
-			return request_answer_limited(rq, 1);
-		if (rq->refusal != REPLY_UNAVAILABLE)
-			return request_send_fixed(rq, rq->refusal);
-		(void)upstream_takes(rq->all->upstream, &why);
-		return request_answer_overloaded(rq, why);
-	}
 	switch (rq->route) {
 	case ROUTE_EVENTS:
-		return end_events(rq);
+		end_events(rq, body, n);
+		break;
 	case ROUTE_HEALTH:
-		return request_send_fixed(rq, REPLY_OK);
+		answer_with(rq, ANSWER_OK);
+		break;
 	case ROUTE_READY:
-		return end_ready(rq);
+		refusal = may_take(rq);
+		answer_with(rq, refusal == ANSWER_NONE ? ANSWER_OK : refusal);
+		break;
 	case ROUTE_METRICS:
-		return end_metrics(rq);
+		rq->waiter.on_ready = on_metrics;
+		if (metrics_refresh(rq->all->metrics, &rq->waiter))
+			answer_metrics(rq);
+		break;
 	case ROUTE_NONE:
-		break;
+		break; /* answered by on_head */
 	}
-	return MHD_NO;
 }
 
-enum MHD_Result
-requests_on_request(void *arg, struct MHD_Connection *c, const char *url,
-                    const char *method, const char *version, const char *upload,
-                    size_t *upload_bytes, void **request)
+/* The server gives up on the body. */
+static void
+on_refuse(struct http_request *http, unsigned status, const char *why)
 {
-	struct requests *all = arg;
-	struct request *rq = *request;
+	struct request *rq = http_data(http);
+	struct buf *text = &rq->all->text;
 
-	(void)version;
-	if (!rq) {
-		rq = request_new(all, c);
-		if (!rq)
-			return MHD_NO;
-		*request = rq;
-		return request_begin(rq, url, method);
+	if (status == 413) {
+		answer_with(rq, ANSWER_TOO_LARGE);
+		return;
 	}
-	switch (rq->phase) {
-	case PHASE_BODY:
-	case PHASE_DISCARD:
-		if (*upload_bytes == 0)
-			return end(rq);
-		if (receive(rq, upload, *upload_bytes) != MHD_YES)
-			return MHD_NO;
-		*upload_bytes = 0;
-		return MHD_YES;
-	case PHASE_ANSWER:
-		return rq->answer.len > 0 ? request_send_answer(rq) : MHD_NO;
-	case PHASE_WAITING:
-	case PHASE_OVER:
-		break;
+	if (status == 503) {
+		answer_with(rq, ANSWER_OVERLOADED);
+		return;
 	}
-	return MHD_YES;
+	buf_clear(text);
+	answer_text(rq, status,
+	            buf_addf(text, "{\"error\":\"%s\",\"reason\":\"%s\"}\n",
+	                     status == 408 ? "request timeout" : "bad request",
+	                     why),
+	            retry_after_s(rq, status, 0));
 }
 
-int
+static void
+on_end(struct http_request *http)
+{
+	struct request *rq = http_data(http);
+
+	token_unref(rq->token);
+	rq->token = NULL;
+	buf_fini(&rq->details);
+}
+
+/* What was committed is durable, or will not be known to be. */
+void
+request_on_done(void *owner, int rc, uint64_t offset)
+{
+	struct request *rq = owner;
+
+	if (rc == 0) {
+		rq->all->counters->accepted_events += rq->accepted;
+		if (rq->token)
+			rq->token->events += rq->accepted;
+		answer_accepted(rq, &offset);
+		return;
+	}
+	answer_unavailable(
+	    rq, rc == -ETIMEDOUT
+		    ? "not durable in time; the events may still be kept"
+		    : "batchd went away; the events may still be kept");
+}
+
+static void
+on_turn(void *arg)
+{
+	struct requests *rs = arg;
+
+	/* What this turn's requests have committed shares frames. */
+	upstream_flush(rs->upstream);
+}
+
+struct http_handler
+requests_handler(struct requests *rs)
+{
+	return (struct http_handler){.on_head = on_head,
+	                             .on_body = on_body,
+	                             .on_refuse = on_refuse,
+	                             .on_end = on_end,
+	                             .on_turn = on_turn,
+	                             .arg = rs,
+	                             .data_bytes = sizeof(struct request)};
+}
+
+void
 requests_open(struct requests *rs)
 {
-	for (int i = 0; i < REPLY_COUNT; i++) {
-		rs->fixed[i] = reply_fixed((enum fixed_reply)i);
-		if (!rs->fixed[i])
-			return -ENOMEM;
-	}
-	return 0;
+	rs->unauthorized_log =
+	    (struct log_limit){.interval_ms = 60000, .burst = 10};
+	buf_init(&rs->headers, 4 * KIB);
+	buf_init(&rs->text, ANSWER_MAX_BYTES);
 }
 
 void
 requests_close(struct requests *rs)
 {
-	struct request *rq;
-
-	while ((rq = rs->spare)) {
-		rs->spare = rq->next;
-		request_destroy(rq);
-	}
-	for (int i = 0; i < REPLY_COUNT; i++) {
-		if (rs->fixed[i])
-			MHD_destroy_response(rs->fixed[i]);
-		rs->fixed[i] = NULL;
-	}
+	buf_fini(&rs->headers);
+	buf_fini(&rs->text);
 }

@@ -11,13 +11,15 @@
 #include <uv.h>
 
 #include "ingestd/accept.h"
-#include "ingestd/budget.h"
-#include "ingestd/http.h"
 #include "ingestd/metrics.h"
 #include "ingestd/request.h"
 #include "ingestd/upstream.h"
+#include "libbase/budget.h"
 #include "libbase/fds.h"
 #include "libbase/log.h"
+#include "libhttp/http.h"
+#include "libhttp/tls.h"
+#include "libhttp/tokens.h"
 
 #define STATS_MS 1000
 
@@ -34,47 +36,50 @@ struct service {
 	struct upstream upstream;
 	struct accept accept;
 	struct metrics metrics;
-	struct http http;
+	struct http_server *http;
 	struct requests requests;
 	struct tokens tokens;
-	struct tls tls;
+	struct http_tls *tls; /* NULL: plain HTTP */
 	const struct settings *settings;
 	uv_signal_t term, interrupt, hangup;
 	uv_timer_t stats;
-	uv_timer_t drain;
+	uv_timer_t drain; /* runs while stopping, as the next does */
+	uv_check_t drained;
 	uint64_t drain_ms;
 };
-
-static void
-on_ran(void *arg)
-{
-	struct service *s = arg;
-
-	upstream_flush(&s->upstream);
-	if (s->requests.stopping && s->requests.suspended == 0)
-		uv_stop(&s->loop);
-}
 
 static void
 on_stats(uv_timer_t *timer)
 {
 	struct service *s = timer->data;
+	const struct http_stats *http = http_server_stats(s->http);
 
-	s->counters.connections = http_connections(&s->http);
-	s->counters.connections_overdue = s->http.places.overdue;
-	s->counters.connections_evicted = s->http.places.evicted;
+	s->counters.connections = http->connections;
+	s->counters.connections_overdue = http->overdue;
+	s->counters.connections_evicted = http->evicted;
+	s->counters.malformed = http->malformed;
 	metrics_send_stats(&s->metrics);
 }
 
 static void
-on_drained(uv_timer_t *timer)
+on_drain_timeout(uv_timer_t *timer)
 {
 	struct service *s = timer->data;
 
-	log_warn(
-	    "stopping with requests unanswered requests=%u drain_ms=%" PRIu64,
-	    s->requests.suspended, s->drain_ms);
+	log_warn("stopping with unanswered requests requests=%" PRIu64
+	         " drain_ms=%" PRIu64,
+	         http_server_pending(s->http), s->drain_ms);
 	uv_stop(&s->loop);
+}
+
+/* In each turn of the loop while stopping. */
+static void
+on_drained(uv_check_t *check)
+{
+	struct service *s = check->data;
+
+	if (http_server_pending(s->http) == 0)
+		uv_stop(&s->loop);
 }
 
 /* Take nothing new; answer what is under way; then stop. */
@@ -85,21 +90,19 @@ on_signal(uv_signal_t *handle, int signum)
 
 	if (s->requests.stopping)
 		return;
-	log_info("stopping signal=%d pending_requests=%u", signum,
-	         s->requests.suspended);
+	log_info("stopping signal=%d pending_requests=%" PRIu64, signum,
+	         http_server_pending(s->http));
 	s->requests.stopping = true;
-	http_quiesce(&s->http);
-	if (s->requests.suspended == 0)
-		uv_stop(&s->loop);
-	else
-		(void)uv_timer_start(&s->drain, on_drained, s->drain_ms, 0);
+	http_server_quiesce(s->http);
+	(void)uv_timer_start(&s->drain, on_drain_timeout, s->drain_ms, 0);
+	(void)uv_check_start(&s->drained, on_drained);
 }
 
 /* A file that is bad leaves what was read before in force. */
 static int
 load_files(struct service *s)
 {
-	char tokens_error[TOKENS_ERROR_TEXT], tls_error[TLS_ERROR_TEXT];
+	char tokens_error[TOKENS_ERROR_TEXT], tls_error[HTTP_TLS_ERROR_TEXT];
 	const struct settings *c = s->settings;
 	int rc = 0, tls_rc = 0;
 
@@ -108,9 +111,9 @@ load_files(struct service *s)
 	if (rc < 0)
 		log_error("cannot load the tokens err=%s",
 		          log_quote(tokens_error));
-	if (c->tls_certificate[0])
-		tls_rc = tls_load(&s->tls, c->tls_certificate, c->tls_key,
-		                  tls_error);
+	if (s->tls)
+		tls_rc = http_tls_load(s->tls, c->tls_certificate, c->tls_key,
+		                       tls_error);
 	if (tls_rc < 0)
 		log_error("cannot load the certificate err=%s",
 		          log_quote(tls_error));
@@ -127,7 +130,7 @@ on_hangup(uv_signal_t *handle, int signum)
 		log_warn("reload incomplete: what was refused stays as it was");
 	else
 		log_info("reloaded tokens=%zu tls=%s", s->tokens.count,
-		         s->tls.newest ? "yes" : "no");
+		         s->tls ? "yes" : "no");
 }
 
 /*
@@ -157,8 +160,32 @@ open_handles(struct service *s)
 	(void)uv_signal_init(&s->loop, &s->hangup);
 	(void)uv_timer_init(&s->loop, &s->stats);
 	(void)uv_timer_init(&s->loop, &s->drain);
+	(void)uv_check_init(&s->loop, &s->drained);
 	s->term.data = s->interrupt.data = s->hangup.data = s;
-	s->stats.data = s->drain.data = s;
+	s->stats.data = s->drain.data = s->drained.data = s;
+}
+
+static int
+open_http(struct service *s, const struct settings *settings,
+          unsigned max_connections)
+{
+	const struct http_handler handler = requests_handler(&s->requests);
+	const struct http_settings http = {
+	    .listen = settings->listen,
+	    .port = (unsigned)settings->port,
+	    .tls = s->tls,
+	    .max_header_bytes = (size_t)settings->max_header_bytes,
+	    .max_body_bytes = (size_t)settings->max_body_bytes,
+	    .budget = &s->budget,
+	    .max_received_bytes = settings_max_received_bytes(settings),
+	    .max_connections = max_connections,
+	    .address_share_percent = (unsigned)settings->address_share_percent,
+	    .idle_timeout_ms = (uint64_t)settings->idle_timeout_ms,
+	    .header_timeout_ms = (uint64_t)settings->header_timeout_ms,
+	    .request_timeout_ms = (uint64_t)settings->request_timeout_ms,
+	};
+
+	return http_server_open(&s->http, &s->loop, &http, &handler);
 }
 
 static int
@@ -170,36 +197,24 @@ open_parts(struct service *s, const struct settings *settings,
 	    .max_event_bytes = (size_t)settings->max_event_bytes,
 	    .append_timeout_ms = (uint64_t)settings->append_timeout_ms,
 	    .on_done = request_on_done};
-	const struct http_hooks http_hooks = {.on_request = requests_on_request,
-	                                      .on_completed =
-	                                          requests_on_completed,
-	                                      .arg = &s->requests,
-	                                      .on_ran = on_ran,
-	                                      .ran_arg = s};
 	int rc;
 
 	s->requests.settings = settings;
-	s->requests.http = &s->http;
 	s->requests.upstream = &s->upstream;
 	s->requests.accept = &s->accept;
 	s->requests.metrics = &s->metrics;
-	s->requests.budget = &s->budget;
 	s->requests.counters = &s->counters;
-	s->requests.admission =
-	    (struct admission){.settings = settings,
-	                       .tokens = &s->tokens,
-	                       .unauthorized = &s->counters.unauthorized,
-	                       .log = {.interval_ms = 60000, .burst = 10}};
+	s->requests.tokens = &s->tokens;
+	requests_open(&s->requests);
 	metrics_open(&s->metrics, &s->loop, settings->socket, &s->counters,
 	             &s->budget, &s->upstream, &s->tokens);
+	if (settings->tls_certificate[0] && !(s->tls = http_tls_new()))
+		return -ENOMEM;
 	rc = load_files(s);
-	if (rc == 0)
-		rc = requests_open(&s->requests);
 	if (rc == 0)
 		rc = accept_open(&s->accept, settings, &s->upstream);
 	if (rc == 0)
-		rc = http_open(&s->http, &s->loop, settings, max_connections,
-		               s->tls.newest ? &s->tls : NULL, &http_hooks);
+		rc = open_http(s, settings, max_connections);
 	if (rc == 0)
 		rc = upstream_open(&s->upstream, &s->loop, &upstream_conf,
 		                   &s->budget);
@@ -215,27 +230,29 @@ open_parts(struct service *s, const struct settings *settings,
 }
 
 /*
- * In the order that leaves no request suspended when the HTTP server stops:
- * the upstream answers those that wait for durability, metrics the rest.
+ * In the order that leaves no request waiting when the HTTP server stops: the
+ * upstream answers those that wait for durability, metrics the rest.
  */
 static void
 close_parts(struct service *s)
 {
 	upstream_close(&s->upstream);
 	metrics_close(&s->metrics);
-	http_close(&s->http);
+	if (s->http)
+		http_server_close(s->http);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
 	uv_close((uv_handle_t *)&s->hangup, NULL);
 	uv_close((uv_handle_t *)&s->stats, NULL);
 	uv_close((uv_handle_t *)&s->drain, NULL);
+	uv_close((uv_handle_t *)&s->drained, NULL);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
 	upstream_fini(&s->upstream);
 	metrics_fini(&s->metrics);
 	accept_close(&s->accept);
 	requests_close(&s->requests);
 	tokens_free(&s->tokens);
-	tls_free(&s->tls);
+	http_tls_free(s->tls);
 }
 
 int
@@ -255,13 +272,12 @@ service_run(const struct settings *settings)
 	s.settings = settings;
 	s.budget.max_bytes = (size_t)settings->max_pending_bytes;
 	s.drain_ms = (uint64_t)settings->drain_ms;
-	s.http.listen_fd = s.http.halfclose.epoll_fd = -1;
 	open_handles(&s);
 	rc = open_parts(&s, settings, max_connections);
 	if (rc == 0) {
 		log_info("ready address=%s port=%u tls=%s tokens=%zu",
-		         s.http.address, s.http.port,
-		         s.tls.newest ? "yes" : "no", s.tokens.count);
+		         http_server_address(s.http), http_server_port(s.http),
+		         s.tls ? "yes" : "no", s.tokens.count);
 		(void)uv_run(&s.loop, UV_RUN_DEFAULT);
 	}
 	close_parts(&s);

@@ -6,10 +6,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "ingestd/cors.h"
-#include "ingestd/tls.h"
-#include "ingestd/tokens.h"
 #include "libbase/log.h"
+#include "libhttp/cors.h"
+#include "libhttp/tls.h"
+#include "libhttp/tokens.h"
 #include "libproto/event.h"
 
 /* A packed event with nothing in it: what each may add to its JSON. */
@@ -57,9 +57,16 @@ static const struct conf_key ingestd_keys[] = {
      NULL, "Longest request line and headers together."},
     {"max_connections", CONF_INT, AT(max_connections), "10000", 1, 1000000,
      NULL, "Most connections at once; further ones wait in the backlog."},
-    {"idle_timeout_ms", CONF_INT, AT(idle_timeout_ms), "75000", 1000, 86400000,
+    {"address_share_percent", CONF_INT, AT(address_share_percent), "25", 1, 100,
      NULL,
-     "Close a connection that sends nothing for so long (whole seconds)."},
+     "When connections run short, an address that holds more than this share "
+     "of max_connections loses its oldest ones first."},
+    {"idle_timeout_ms", CONF_INT, AT(idle_timeout_ms), "75000", 100, 86400000,
+     NULL, "Close a connection that has no request for so long."},
+    {"header_timeout_ms", CONF_INT, AT(header_timeout_ms), "10000", 100,
+     86400000, NULL,
+     "Longest time for a TLS handshake, and for a request line and headers to "
+     "come."},
     {"request_timeout_ms", CONF_INT, AT(request_timeout_ms), "60000", 100,
      86400000, NULL,
      "Longest time for a body to come, or for an answer to be taken."},
@@ -116,18 +123,23 @@ check_tokens(const struct settings *s)
 static int
 check_tls(const struct settings *s)
 {
-	char error[TLS_ERROR_TEXT] = "tls_certificate and tls_key go together";
-	struct tls tls = {0};
+	char error[HTTP_TLS_ERROR_TEXT] =
+	    "tls_certificate and tls_key must be set together";
+	struct http_tls *tls = NULL;
+	int rc = -EINVAL;
 
 	if (!s->tls_certificate[0] && !s->tls_key[0])
 		return 0;
-	if (s->tls_certificate[0] && s->tls_key[0] &&
-	    tls_load(&tls, s->tls_certificate, s->tls_key, error) == 0) {
-		tls_free(&tls);
-		return 0;
+	if (s->tls_certificate[0] && s->tls_key[0]) {
+		tls = http_tls_new();
+		if (tls)
+			rc = http_tls_load(tls, s->tls_certificate, s->tls_key,
+			                   error);
+		http_tls_free(tls);
 	}
-	log_error("settings refused: [ingestd] tls: %s", error);
-	return -EINVAL;
+	if (rc < 0)
+		log_error("settings refused: [ingestd] tls: %s", error);
+	return rc;
 }
 
 static int
@@ -142,12 +154,24 @@ check_cors(const struct settings *s)
 	return -EINVAL;
 }
 
+/* What the events of the largest request take when they are packed. */
+static int64_t
+largest_request(const struct settings *s)
+{
+	return s->max_body_bytes + EVENT_EXTRA_BYTES * s->max_request_events;
+}
+
+size_t
+settings_max_received_bytes(const struct settings *s)
+{
+	return (size_t)(s->max_pending_bytes - largest_request(s));
+}
+
 /* The largest request must fit the budget, or it could never be taken. */
 static int
 check_budget(const struct settings *s)
 {
-	int64_t need =
-	    2 * s->max_body_bytes + EVENT_EXTRA_BYTES * s->max_request_events;
+	int64_t need = s->max_body_bytes + largest_request(s);
 
 	if (s->max_pending_bytes >= need)
 		return 0;

@@ -5,6 +5,7 @@
 #define INGESTD_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "libbase/conf.h"
@@ -26,7 +27,9 @@ struct settings {
 	int64_t max_pending_bytes;
 	int64_t max_header_bytes;
 	int64_t max_connections;
+	int64_t address_share_percent;
 	int64_t idle_timeout_ms;
+	int64_t header_timeout_ms;
 	int64_t request_timeout_ms;
 	int64_t append_timeout_ms;
 	int64_t drain_ms;
@@ -35,6 +38,13 @@ struct settings {
 };
 
 #define SETTINGS_TABLES 2
+
+/*
+ * The part of max_pending_bytes that requests may fill while they arrive.  The
+ * rest is always there for the events of one request of the largest kind, so
+ * slow senders cannot take it all.
+ */
+size_t settings_max_received_bytes(const struct settings *s);
 
 /*
  * The tables that fill s and the program around them; both point to s and

@@ -20,8 +20,8 @@
 
 #include <uv.h>
 
-#include "ingestd/budget.h"
 #include "libbase/base.h"
+#include "libbase/budget.h"
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libproto/event.h"

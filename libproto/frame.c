@@ -395,9 +395,3 @@ frame_role_name(enum frame_role role)
 	}
 	return "?";
 }
-
-struct slice
-slice_of(const char *text)
-{
-	return (struct slice){text, (uint32_t)strlen(text)};
-}

@@ -161,7 +161,4 @@ MUST_USE int frame_read(const void *bytes, size_t len, struct frame *frame);
 const char *frame_error_name(enum frame_error code);
 const char *frame_role_name(enum frame_role role);
 
-/* text as a slice; it must outlive the slice. */
-struct slice slice_of(const char *text);
-
 #endif

@@ -17,15 +17,10 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libbase/slice.h"
 
 struct wire_reader {
 	const uint8_t *at, *end;
-};
-
-/* A stretch of somebody else's bytes; no NUL at the end. */
-struct slice {
-	const char *data;
-	uint32_t bytes;
 };
 
 MUST_USE int wire_array(struct wire_reader *r, uint32_t *items);

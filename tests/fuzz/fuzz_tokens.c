@@ -12,7 +12,7 @@
 
 #include <nettle/sha2.h>
 
-#include "ingestd/tokens.h"
+#include "libhttp/tokens.h"
 #include "libbase/buf.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -330,7 +330,7 @@ def with_descriptors(daemon, n):
 
 def test_few_descriptors():
     """ingestd has fewer places, and makes room; batchd says what it needs."""
-    # Nobody goes by a time-out here, nor has to wait for libmicrohttpd's.
+    # No connection is closed by a time limit here.
     with Leat(start=False, settings={
             "ingestd": {"idle_timeout_ms": 600000}}) as leat:
         with_descriptors(leat.ingestd, 84)

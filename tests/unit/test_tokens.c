@@ -2,15 +2,16 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <nettle/sha2.h>
 
-#include "ingestd/auth.h"
-#include "ingestd/cors.h"
-#include "ingestd/tokens.h"
+#include "libhttp/auth.h"
+#include "libhttp/cors.h"
+#include "libhttp/tokens.h"
 
 static char path[32];
 static char error[TOKENS_ERROR_TEXT];
@@ -211,6 +212,29 @@ START_TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 }
 END_TEST
 
+/* The token of a request with this Authorization header. */
+static struct token *
+auth(const char *header)
+{
+	struct http_head head = {.field_count = 1};
+	struct token *token;
+
+	head.fields[0] =
+	    (struct http_field){slice_of("authorization"), slice_of(header)};
+	ck_assert(auth_find(&tokens, &head, &token));
+	return token;
+}
+
+static struct token *
+auth_by_url(const char *query)
+{
+	struct http_head head = {.query = slice_of(query)};
+	struct token *token;
+
+	ck_assert(!auth_find(&tokens, &head, &token));
+	return token;
+}
+
 START_TEST(reads_bearer_and_basic)
 {
 	static const char *const bad[] = {
@@ -221,20 +245,62 @@ START_TEST(reads_bearer_and_basic)
 	char header[1200], packed[1100];
 
 	ck_assert_int_eq(load("a %s\n", hash_of("one")), 0);
-	ck_assert_ptr_nonnull(auth_find(&tokens, "Bearer one"));
-	ck_assert_ptr_nonnull(auth_find(&tokens, "bearer  one"));
-	ck_assert_ptr_nonnull(auth_find(&tokens, "Basic dTpvbmU=")); /* u:one */
-	ck_assert_ptr_nonnull(auth_find(&tokens, "BASIC Om9uZQ==")); /* :one */
+	ck_assert_ptr_nonnull(auth("Bearer one"));
+	ck_assert_ptr_nonnull(auth("bearer  one"));
+	ck_assert_ptr_nonnull(auth("Basic dTpvbmU=")); /* u:one */
+	ck_assert_ptr_nonnull(auth("BASIC Om9uZQ==")); /* :one */
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		ck_assert_msg(!auth_find(&tokens, bad[i]), "%s", bad[i]);
+		ck_assert_msg(!auth(bad[i]), "%s", bad[i]);
 	for (size_t n = 0; n < sizeof packed - 1; n++) {
 		memset(packed, 'A', n);
 		packed[n] = '\0';
 		(void)snprintf(header, sizeof header, "Basic %s", packed);
-		ck_assert_ptr_null(auth_find(&tokens, header));
+		ck_assert_ptr_null(auth(header));
 		(void)snprintf(header, sizeof header, "Bearer %s", packed);
-		ck_assert_ptr_null(auth_find(&tokens, header));
+		ck_assert_ptr_null(auth(header));
 	}
+}
+END_TEST
+
+START_TEST(only_a_public_token_may_be_in_a_url)
+{
+	char text[700] = "token=";
+
+	ck_assert_int_eq(load("a %s\n", hash_of("one")), 0);
+	ck_assert_ptr_null(auth_by_url("token=one"));
+	ck_assert_int_eq(load("a %s public\n", hash_of("one")), 0);
+	ck_assert_ptr_nonnull(auth_by_url("token=one"));
+	ck_assert_ptr_nonnull(auth_by_url("a=b&token=%6fne&c"));
+	ck_assert_ptr_null(auth_by_url("token=two"));
+	ck_assert_ptr_null(auth_by_url("token"));
+	ck_assert_ptr_null(auth_by_url("tokens=one"));
+	ck_assert_ptr_null(auth_by_url(""));
+	memset(text + 6, 'a', 600);
+	ck_assert_ptr_null(auth_by_url(text));
+}
+END_TEST
+
+START_TEST(what_is_charged_is_a_debt)
+{
+	struct token *t;
+	uint64_t now_ms = 1000000;
+
+	ck_assert_int_eq(load("a %s rate=100 burst=50\nb %s\n", hash_of("one"),
+	                      hash_of("two")),
+	                 0);
+	t = find("one");
+	token_charge(t, 49, now_ms);
+	ck_assert(token_may(t, now_ms));
+	token_charge(t, 1001, now_ms);
+	ck_assert(!token_may(t, now_ms));
+	ck_assert_uint_eq(token_wait_s(t, 1, now_ms), 11);
+	ck_assert(token_may(t, now_ms + 10010));
+	/* However often, it neither overflows nor becomes a gift. */
+	for (int i = 0; i < 1000; i++)
+		token_charge(t, UINT64_MAX, now_ms + 10010);
+	ck_assert(!token_may(t, now_ms + 1000000));
+	token_charge(find("two"), UINT64_MAX, now_ms); /* has no rate */
+	ck_assert(token_may(find("two"), now_ms));
 }
 END_TEST
 
@@ -251,14 +317,14 @@ START_TEST(origins_are_compared_whole)
 	ck_assert_ptr_nonnull(cors_check("https://*.example"));
 	ck_assert_ptr_nonnull(cors_check("https://a.example *"));
 	ck_assert_ptr_nonnull(cors_check("https://"));
-	ck_assert(cors_allows(list, "https://a.example"));
-	ck_assert(cors_allows(list, "http://b.example:8080"));
-	ck_assert(!cors_allows(list, "http://a.example"));
-	ck_assert(!cors_allows(list, "https://a.example.evil"));
-	ck_assert(!cors_allows(list, "https://a.exampl"));
-	ck_assert(!cors_allows(list, "null"));
-	ck_assert(!cors_allows(list, ""));
-	ck_assert(cors_allows("*", "https://any.example"));
+	ck_assert(cors_find(list, slice_of("https://a.example")).data);
+	ck_assert(cors_find(list, slice_of("http://b.example:8080")).data);
+	ck_assert(!cors_find(list, slice_of("http://a.example")).data);
+	ck_assert(!cors_find(list, slice_of("https://a.example.evil")).data);
+	ck_assert(!cors_find(list, slice_of("https://a.exampl")).data);
+	ck_assert(!cors_find(list, slice_of("null")).data);
+	ck_assert(!cors_find(list, slice_of("")).data);
+	ck_assert(cors_find("*", slice_of("https://any.example")).data);
 }
 END_TEST
 
@@ -276,7 +342,9 @@ main(void)
 	tcase_add_test(tc, takes_a_thousand_and_no_more);
 	tcase_add_test(tc, a_reload_keeps_counters_and_those_under_way);
 	tcase_add_test(tc, the_rate_holds_and_no_size_is_refused_for_ever);
+	tcase_add_test(tc, what_is_charged_is_a_debt);
 	tcase_add_test(tc, reads_bearer_and_basic);
+	tcase_add_test(tc, only_a_public_token_may_be_in_a_url);
 	tcase_add_test(tc, origins_are_compared_whole);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -1,0 +1,40 @@
+/*
+ * budget - how many bytes may be held at once by everything that shares the
+ * budget (invariant I12).
+ */
+#ifndef LIBBASE_BUDGET_H
+#define LIBBASE_BUDGET_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct budget {
+	size_t max_bytes;
+	size_t used_bytes;
+};
+
+static inline size_t
+budget_left(const struct budget *b)
+{
+	return b->max_bytes - b->used_bytes;
+}
+
+/* Take n more bytes.  Returns false, and takes nothing, if there are fewer. */
+static inline bool
+budget_take(struct budget *b, size_t n)
+{
+	if (n > budget_left(b))
+		return false;
+	b->used_bytes += n;
+	return true;
+}
+
+static inline void
+budget_give(struct budget *b, size_t n)
+{
+	assert(n <= b->used_bytes);
+	b->used_bytes -= n;
+}
+
+#endif

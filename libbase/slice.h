@@ -1,0 +1,42 @@
+/*
+ * slice - a piece of text that lies in memory of somebody else: a place and a
+ * length, without a NUL at the end.
+ */
+#ifndef LIBBASE_SLICE_H
+#define LIBBASE_SLICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+struct slice {
+	const char *data; /* not owned */
+	uint32_t bytes;
+};
+
+static inline struct slice
+slice_of(const char *text)
+{
+	return (struct slice){text, (uint32_t)strlen(text)};
+}
+
+/* Return true if the slice is exactly this text. */
+static inline bool
+slice_is(struct slice s, const char *text)
+{
+	size_t n = strlen(text);
+
+	return s.bytes == n && (n == 0 || memcmp(s.data, text, n) == 0);
+}
+
+/* The same, with ASCII letters of either case taken as equal. */
+static inline bool
+slice_is_nocase(struct slice s, const char *text)
+{
+	size_t n = strlen(text);
+
+	return s.bytes == n && (n == 0 || strncasecmp(s.data, text, n) == 0);
+}
+
+#endif

@@ -1,0 +1,81 @@
+/* auth - see auth.h. */
+#include "libhttp/auth.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include <nettle/base64.h>
+
+/* Move past the scheme and the spaces after it; false: another scheme. */
+static bool
+skip_scheme(struct slice *value, const char *scheme)
+{
+	uint32_t n = (uint32_t)strlen(scheme);
+
+	if (value->bytes <= n || strncasecmp(value->data, scheme, n) != 0 ||
+	    value->data[n] != ' ')
+		return false;
+	while (n < value->bytes && value->data[n] == ' ')
+		n++;
+	*value = (struct slice){value->data + n, value->bytes - n};
+	return true;
+}
+
+static struct token *
+find_basic(const struct tokens *tokens, struct slice packed)
+{
+	uint8_t text[BASE64_DECODE_LENGTH(AUTH_SECRET_MAX)];
+	struct base64_decode_ctx ctx;
+	struct token *token = NULL;
+	size_t n = sizeof text;
+	const uint8_t *colon;
+
+	if (packed.bytes > AUTH_SECRET_MAX)
+		return NULL;
+	base64_decode_init(&ctx);
+	if (base64_decode_update(&ctx, &n, text, packed.bytes, packed.data) &&
+	    base64_decode_final(&ctx) && (colon = memchr(text, ':', n))) {
+		const char *secret = (const char *)colon + 1;
+
+		token =
+		    tokens_find(tokens, secret, n - (size_t)(colon + 1 - text));
+	}
+	explicit_bzero(text, sizeof text);
+	explicit_bzero(&ctx, sizeof ctx);
+	return token;
+}
+
+static struct token *
+find_in_header(const struct tokens *tokens, struct slice value)
+{
+	if (skip_scheme(&value, "Bearer"))
+		return value.bytes > AUTH_SECRET_MAX
+		           ? NULL
+		           : tokens_find(tokens, value.data, value.bytes);
+	return skip_scheme(&value, "Basic") ? find_basic(tokens, value) : NULL;
+}
+
+static struct token *
+find_in_url(const struct tokens *tokens, const struct http_head *head)
+{
+	char secret[AUTH_SECRET_MAX + 1];
+	int n = http_query(head, "token", secret, sizeof secret);
+	struct token *token;
+
+	if (n < 0)
+		return NULL;
+	token = tokens_find(tokens, secret, (size_t)n);
+	explicit_bzero(secret, sizeof secret);
+	return token && token->is_public ? token : NULL;
+}
+
+bool
+auth_find(const struct tokens *tokens, const struct http_head *head,
+          struct token **token)
+{
+	const struct slice *value = http_header(head, "Authorization");
+
+	*token =
+	    value ? find_in_header(tokens, *value) : find_in_url(tokens, head);
+	return value != NULL;
+}

@@ -1,0 +1,1269 @@
+/* conn - see conn.h. */
+#include "libhttp/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Requests of one connection that are handled before others have a turn. */
+#define REQUESTS_PER_TURN 64
+
+/* Pieces of a stream that are sent before others have a turn. */
+#define PIECES_PER_TURN 4
+
+/* Received straight into the memory of a body, at most so much at once. */
+#define BODY_STEP_BYTES (128 * KIB)
+
+/* A body up to this is copied to the head of its answer. */
+#define COPIED_BODY_BYTES (16 * KIB)
+
+/* An answer, or what is left of one. */
+#define OUT_BYTES_MAX (8 * MIB)
+
+/* A chunk's size and CRLF before its bytes, and the CRLF after them. */
+#define CHUNK_HEAD_BYTES 8
+#define CHUNK_TAIL_BYTES 2
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* States. */
+
+static bool
+is_pending(enum conn_state state)
+{
+	return state == CONN_WAITING || state == CONN_ANSWER;
+}
+
+/* The one place that changes a state. */
+static void
+enter(struct conn *c, enum conn_state state)
+{
+	struct http_server *s = c->server;
+
+	s->pending += is_pending(state);
+	s->pending -= is_pending(c->state);
+	c->state = state;
+	conn_limits_enter(&s->limits, &c->slot, state);
+	if (state == CONN_WAITING)
+		conn_limits_wait(&s->limits, &c->slot);
+}
+
+/* Watch for these events; 0: for none. */
+static void
+watch(struct conn *c, int events)
+{
+	if (events == c->watched)
+		return;
+	c->watched = events;
+	/* Neither can fail for a handle that is not closing. */
+	if (events == 0)
+		(void)uv_poll_stop(&c->poll);
+	else
+		(void)uv_poll_start(&c->poll, events, on_poll);
+}
+
+/* Have conn_go_on called in this turn of the loop, or in the next. */
+static void
+make_ready(struct conn *c)
+{
+	struct http_server *s = c->server;
+
+	if (!list_is_empty(&c->ready))
+		return;
+	list_append(&s->ready, &c->ready);
+	/* The loop may be about to wait for events: it must not. */
+	server_on_ready(s);
+}
+
+/* Memory, which is charged to the budget. */
+
+static void
+give_back(struct http_server *s, size_t n)
+{
+	s->received_bytes -= n;
+	budget_give(s->settings.budget, n);
+}
+
+/*
+ * Close the connection that has been sending a request, or taking an answer,
+ * for longest, if that is a tenth of its time limit.  Returns false if there
+ * is none.
+ */
+static bool
+press(struct conn *for_whom)
+{
+	static const enum conn_state holders[] = {CONN_HEAD, CONN_BODY,
+	                                          CONN_DISCARD, CONN_ANSWER,
+	                                          CONN_STREAM_BLOCKED};
+	struct http_server *s = for_whom->server;
+	struct conn_slot *slowest = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(holders); i++) {
+		struct conn_slot *slot =
+		    conn_limits_oldest(&s->limits, holders[i]);
+		uint64_t limit_ms = s->limits.timeout_ms[holders[i]] / 10;
+
+		if (slot && slot != &for_whom->slot &&
+		    s->limits.now_ms - slot->entered_ms >= limit_ms &&
+		    (!slowest || slot->entered_ms < slowest->entered_ms))
+			slowest = slot;
+	}
+	if (!slowest)
+		return false;
+	s->stats.evicted++;
+	conn_close(CONTAINER_OF(slowest, struct conn, slot));
+	return true;
+}
+
+static bool
+charge(struct conn *c, size_t n)
+{
+	const struct http_server *s = c->server;
+
+	/*
+	 * What has come counts, not what was announced: announcing costs a
+	 * client nothing.
+	 */
+	while (n > s->settings.max_received_bytes - s->received_bytes ||
+	       !budget_take(s->settings.budget, n)) {
+		if (!press(c))
+			return false;
+	}
+	c->server->received_bytes += n;
+	return true;
+}
+
+/* Append a copy to one of the connection's buffers.  False: no room for it. */
+static bool
+hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
+{
+	if (n == 0)
+		return true;
+	if (!charge(c, n))
+		return false;
+	if (buf_reserve(b, n + HTTP_BODY_PADDING) == 0 &&
+	    buf_add(b, bytes, n) == 0)
+		return true;
+	give_back(c->server, n);
+	return false;
+}
+
+/* Empty one of the connection's buffers. */
+static void
+release(struct conn *c, struct buf *b)
+{
+	give_back(c->server, b->len);
+	buf_fini(b);
+}
+
+/* The end of a request and of a connection. */
+
+static void
+end_request(struct conn *c)
+{
+	if (!c->rq.open)
+		return;
+	c->rq.open = false;
+	c->rq.produce = NULL;
+	c->server->handler.on_end(&c->rq);
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+	struct conn *c = handle->data;
+	struct http_server *s = c->server;
+
+	/* Only now: conn_run may have been using them. */
+	buf_fini(&c->in);
+	buf_fini(&c->body);
+	buf_fini(&c->out);
+	free(c->chunked);
+	free(c);
+	server_on_handle_closed(s);
+}
+
+void
+conn_close(struct conn *c)
+{
+	struct http_server *s = c->server;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	end_request(c);
+	enter(c, CONN_CLOSED);
+	conn_limits_remove(&s->limits, &c->slot);
+	s->stats.connections--;
+	list_remove(&c->ready);
+	give_back(s, c->in.len + c->body.len + c->out.len);
+	tls_session_free(c->tls);
+	c->tls = NULL;
+	uv_close((uv_handle_t *)&c->poll, on_closed);
+	(void)close(c->fd); /* a socket: nothing to lose */
+	c->fd = -1;
+	server_on_room(s);
+}
+
+/*
+ * Nothing more will be sent.  A socket that is closed with unread bytes resets
+ * the connection, and the client may never see the answer; so what still
+ * comes is read and dropped for a while.
+ */
+static void
+linger(struct conn *c)
+{
+	end_request(c);
+	if (c->tls)
+		tls_session_close_notify(c->tls);
+	if (c->at_end || shutdown(c->fd, SHUT_WR) < 0) {
+		conn_close(c);
+		return;
+	}
+	if (!c->running) { /* else keep_input does it */
+		release(c, &c->in);
+		c->in_done = 0;
+	}
+	c->lingered = 0;
+	enter(c, CONN_LINGER);
+	watch(c, UV_READABLE);
+}
+
+static void
+read_lingering(struct conn *c)
+{
+	ssize_t n = recv(c->fd, c->server->recv, CONN_RECV_BYTES, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	c->lingered += n > 0 ? (uint64_t)n : 0;
+	/* A client that goes on for long does not read the answer. */
+	if (n <= 0 || c->lingered > 2 * c->server->settings.max_body_bytes)
+		conn_close(c);
+}
+
+/* Sending. */
+
+/* The answer is sent. */
+static void
+after_answer(struct conn *c)
+{
+	if (c->closes || c->server->stopping) {
+		linger(c);
+		return;
+	}
+	enter(c, CONN_IDLE);
+	watch(c, UV_READABLE);
+	if (!c->running &&
+	    (c->in.len > 0 || (c->tls && tls_session_has_pending(c->tls))))
+		make_ready(c);
+}
+
+/* As send(2), over TLS if there is TLS; errors are negative. */
+static ssize_t
+send_some(struct conn *c, const void *bytes, size_t n)
+{
+	ssize_t sent;
+
+	if (c->tls)
+		return tls_session_send(c->tls, bytes, n);
+	do
+		sent = send(c->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : sent;
+}
+
+/* Send what `out` holds.  Returns 0 when it is empty, or -errno. */
+static int
+flush(struct conn *c)
+{
+	while (c->out_done < c->out.len) {
+		ssize_t n = send_some(c, c->out.data + c->out_done,
+		                      c->out.len - c->out_done);
+
+		if (n < 0)
+			return (int)n;
+		c->out_done += (size_t)n;
+	}
+	release(c, &c->out);
+	c->out_done = 0;
+	return 0;
+}
+
+/*
+ * Send an answer, of which the server's scratch buffer has the beginning, and
+ * keep in `out` what the socket does not take.  Returns 0 when all is sent,
+ * -EAGAIN when some is kept, or another -errno.
+ */
+static int
+send_or_hold(struct conn *c, const void *body, size_t body_bytes)
+{
+	struct buf *begin = &c->server->scratch;
+	size_t sent = 0, body_sent = 0;
+	int rc = 0;
+
+	assert(c->out.len == 0);
+	/* One packet, and one record of TLS, where they fit one. */
+	if (body_bytes <= COPIED_BODY_BYTES) {
+		rc = buf_add(begin, body, body_bytes);
+		body = "";
+		body_bytes = 0;
+	}
+	while (rc == 0 && sent < begin->len) {
+		ssize_t n = send_some(c, begin->data + sent, begin->len - sent);
+
+		if (n < 0)
+			rc = (int)n;
+		else
+			sent += (size_t)n;
+	}
+	while (rc == 0 && body_sent < body_bytes) {
+		ssize_t n = send_some(c, (const char *)body + body_sent,
+		                      body_bytes - body_sent);
+
+		if (n < 0)
+			rc = (int)n;
+		else
+			body_sent += (size_t)n;
+	}
+	if (rc == -EAGAIN &&
+	    (!hold(c, &c->out, begin->data + sent, begin->len - sent) ||
+	     !hold(c, &c->out, (const char *)body + body_sent,
+	           body_bytes - body_sent)))
+		return -ENOBUFS;
+	return rc;
+}
+
+/* What follows from flush and send_or_hold for an answer. */
+static void
+answer_sent(struct conn *c, int rc)
+{
+	if (rc == 0) {
+		after_answer(c);
+	} else if (rc == -EAGAIN) {
+		/* Its deadline counts from the first time. */
+		if (c->state != CONN_ANSWER)
+			enter(c, CONN_ANSWER);
+		watch(c, UV_WRITABLE);
+	} else {
+		conn_close(c);
+	}
+}
+
+/* Answers. */
+
+/*
+ * Return true if the rest of the body may be read and dropped before the
+ * answer is sent, so that the connection can go on.
+ */
+static bool
+may_discard(const struct conn *c)
+{
+	return !c->rq.abandoned && !c->rq.expects &&
+	       c->rq.left <= c->server->settings.max_body_bytes;
+}
+
+/*
+ * Common to both kinds of answers: what they mean for the connection, and
+ * the head, in the scratch buffer.  Returns false when the connection closed.
+ */
+static bool
+begin_answer(struct conn *c, const struct http_answer *a, bool streams)
+{
+	struct http_server *s = c->server;
+
+	assert(c->rq.open);
+	s->limits.now_ms = uv_now(s->loop);
+	if (!c->rq.complete && (streams || !may_discard(c)))
+		c->rq.abandoned = true;
+	if (s->stopping || c->rq.abandoned || (streams && c->rq.minor == 0))
+		c->closes = true;
+	conn_limits_refresh(&s->limits, &c->slot);
+	if (answer_head(s, a, &c->rq, c->closes, streams) == 0)
+		return true;
+	conn_close(c); /* an answer cut short would be worse than none */
+	return false;
+}
+
+void
+http_answer(struct http_request *rq, const struct http_answer *answer)
+{
+	struct conn *c = conn_of(rq);
+	struct http_server *s = c->server;
+	size_t body_bytes = rq->no_body ? 0 : answer->body_bytes;
+	int rc;
+
+	if (!begin_answer(c, answer, false))
+		return;
+	if (!rq->complete && !rq->abandoned) {
+		if (hold(c, &c->out, s->scratch.data, s->scratch.len) &&
+		    hold(c, &c->out, answer->body, body_bytes)) {
+			end_request(c);
+			enter(c, CONN_DISCARD);
+			return;
+		}
+		/* There is no memory to keep the answer: send it now. */
+		release(c, &c->out);
+		c->closes = true;
+	}
+	rc = send_or_hold(c, answer->body, body_bytes);
+	end_request(c);
+	answer_sent(c, rc);
+}
+
+void
+http_answer_error(struct http_request *rq, unsigned status, const char *why,
+                  const char *headers)
+{
+	char body[ANSWER_ERROR_BYTES];
+	struct http_answer answer = {.status = status,
+	                             .type = "application/json",
+	                             .headers = headers,
+	                             .body = body,
+	                             .body_bytes =
+	                                 answer_error_body(body, status, why)};
+
+	http_answer(rq, &answer);
+}
+
+/*
+ * Answer what never became a request.  The connection closes: where the next
+ * request begins is not known.
+ */
+static void
+answer_error(struct conn *c, unsigned status, const char *why)
+{
+	struct http_server *s = c->server;
+	char body[ANSWER_ERROR_BYTES];
+	struct http_answer answer = {
+	    .status = status,
+	    .type = "application/json",
+	    .headers = status == 503 ? "Retry-After: 1\r\n" : NULL,
+	    .body_bytes = answer_error_body(body, status, why)};
+
+	c->closes = true;
+	c->rq = (struct http_request){.minor = 1};
+	if (answer_head(s, &answer, &c->rq, true, false) == 0)
+		answer_sent(c, send_or_hold(c, body, answer.body_bytes));
+	else
+		conn_close(c);
+}
+
+/* No request can be made of what has come. */
+static void
+refuse_head(struct conn *c, unsigned status, const char *why)
+{
+	struct http_server *s = c->server;
+	char address[HTTP_ADDRESS_TEXT];
+	unsigned suppressed;
+
+	s->stats.malformed++;
+	if (log_allow(&s->log, &suppressed)) {
+		http_client_address(&c->rq, address);
+		log_warn("request refused address=%s status=%u reason=%s "
+		         "suppressed=%u",
+		         address, status, log_quote(why), suppressed);
+	}
+	answer_error(c, status, why);
+}
+
+/* The program answers for a request whose body is not going to be read. */
+static void
+refuse_body(struct conn *c, unsigned status, const char *why)
+{
+	/* 413 and 503 leave it clear where the body ends. */
+	c->rq.abandoned |= status < 413 || c->rq.chunked;
+	c->server->handler.on_refuse(&c->rq, status, why);
+	if (c->state == CONN_CLOSED)
+		return;
+	release(c, &c->body);
+	if (c->rq.open)
+		conn_close(c); /* the program did not answer */
+}
+
+/* Streams. */
+
+void
+http_stream(struct http_request *rq, const struct http_answer *answer,
+            http_produce produce)
+{
+	struct conn *c = conn_of(rq);
+	struct http_server *s = c->server;
+
+	if (!begin_answer(c, answer, true))
+		return;
+	if (!hold(c, &c->out, s->scratch.data, s->scratch.len)) {
+		conn_close(c);
+		return;
+	}
+	rq->produce = produce;
+	rq->produces = true;
+	if (rq->no_body) {
+		end_request(c);
+		answer_sent(c, flush(c));
+		return;
+	}
+	enter(c, CONN_STREAM);
+	watch(c, UV_READABLE);
+	make_ready(c);
+}
+
+void
+http_stream_wake(struct http_request *rq)
+{
+	struct conn *c = conn_of(rq);
+
+	rq->produces = true;
+	if (c->state == CONN_STREAM)
+		make_ready(c);
+}
+
+/* Put the produced bytes, which lie in scratch, into a chunk of their own. */
+static void
+make_chunk(struct buf *scratch, size_t n)
+{
+	char head[CHUNK_HEAD_BYTES + 1];
+
+	/* Leading zeros make the head of one length: 8 bytes. */
+	(void)snprintf(head, sizeof head, "%06zx\r\n", n);
+	memcpy(scratch->data, head, CHUNK_HEAD_BYTES);
+	memcpy(scratch->data + CHUNK_HEAD_BYTES + n, "\r\n", CHUNK_TAIL_BYTES);
+	scratch->len = CHUNK_HEAD_BYTES + n + CHUNK_TAIL_BYTES;
+}
+
+/*
+ * Have a piece of a stream produced, and send it.  Returns 0, -EAGAIN when
+ * the socket has not taken it all, or another -errno; *ended is set when
+ * there will be no more.
+ */
+static int
+send_piece(struct conn *c, bool *ended)
+{
+	static const char last_chunk[] = "0\r\n\r\n";
+	struct buf *scratch = &c->server->scratch;
+	bool chunks = c->rq.minor > 0;
+	size_t before = chunks ? CHUNK_HEAD_BYTES : 0;
+	ssize_t n;
+
+	buf_clear(scratch);
+	if (buf_reserve(scratch, before + HTTP_STREAM_ROOM + CHUNK_TAIL_BYTES) <
+	    0)
+		return -ENOMEM;
+	n = c->rq.produce(&c->rq, (char *)scratch->data + before,
+	                  HTTP_STREAM_ROOM);
+	*ended = n < 0;
+	if (n == HTTP_STREAM_WAIT) {
+		c->rq.produces = false;
+		return 0;
+	}
+	if (n > 0) {
+		assert((size_t)n <= HTTP_STREAM_ROOM);
+		scratch->len = (size_t)n;
+		if (chunks)
+			make_chunk(scratch, (size_t)n);
+	} else if (chunks &&
+	           buf_add(scratch, last_chunk, sizeof last_chunk - 1) < 0) {
+		return -ENOMEM;
+	}
+	return scratch->len > 0 ? send_or_hold(c, NULL, 0) : 0;
+}
+
+static void
+go_on_streaming(struct conn *c)
+{
+	bool ended = false;
+	int rc = flush(c);
+
+	for (int i = 0; rc == 0 && c->rq.produces && !ended; i++) {
+		if (i == PIECES_PER_TURN) {
+			make_ready(c);
+			break;
+		}
+		rc = send_piece(c, &ended);
+		if (c->state == CONN_CLOSED)
+			return; /* by the program, while it produced */
+	}
+	if (ended) {
+		end_request(c);
+		answer_sent(c, rc);
+	} else if (rc == -EAGAIN) {
+		enter(c, CONN_STREAM_BLOCKED);
+		watch(c, UV_READABLE | UV_WRITABLE);
+	} else if (rc < 0) {
+		conn_close(c);
+	} else if (c->state != CONN_STREAM) {
+		enter(c, CONN_STREAM);
+		watch(c, UV_READABLE);
+	}
+}
+
+/*
+ * The client of a stream has sent something.  The end of its sending ends the
+ * stream as well: it is how browsers leave, and nothing else would tell.
+ */
+static void
+read_streaming(struct conn *c)
+{
+	ssize_t n =
+	    c->tls ? tls_session_recv(c->tls, c->server->recv, CONN_RECV_BYTES)
+		   : recv(c->fd, c->server->recv, CONN_RECV_BYTES, 0);
+
+	if (n > 0) {
+		c->closes = true; /* what it sent is lost */
+		return;
+	}
+	if (n == 0 || (c->tls ? n != -EAGAIN : errno != EAGAIN))
+		conn_close(c);
+}
+
+/* Requests. */
+
+/* The body is complete: n bytes, with room for the padding after them. */
+static void
+give_body(struct conn *c, char *body, size_t n)
+{
+	char after[HTTP_BODY_PADDING];
+
+	c->rq.complete = true;
+	/* They may be the next request's. */
+	memcpy(after, body + n, sizeof after);
+	c->server->handler.on_body(&c->rq, body, n);
+	memcpy(body + n, after, sizeof after);
+	if (c->state == CONN_CLOSED)
+		return;
+	release(c, &c->body);
+	if (c->rq.open && !c->rq.produce)
+		enter(c, CONN_WAITING);
+}
+
+/*
+ * The program has accepted the head: make ready for the body, of which `more`
+ * bytes have come.
+ */
+static void
+begin_body(struct conn *c, const struct http_head *head, size_t more)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	if (head->content_length > c->server->settings.max_body_bytes) {
+		refuse_body(c, 413, "the body is larger than max_body_bytes");
+		return;
+	}
+	if (c->rq.chunked) {
+		c->chunked = calloc(1, sizeof *c->chunked);
+		if (!c->chunked) {
+			conn_close(c);
+			return;
+		}
+	}
+	if (c->rq.expects && more == 0 &&
+	    send_some(c, go_on, sizeof go_on - 1) != sizeof go_on - 1) {
+		conn_close(c); /* the socket cannot be so full */
+		return;
+	}
+	c->rq.expects = false;
+	enter(c, CONN_BODY);
+}
+
+static void
+begin_request(struct conn *c, const struct http_head *head, size_t more)
+{
+	struct http_server *s = c->server;
+
+	c->rq = (struct http_request){
+	    .open = true,
+	    .no_body = slice_is(head->method, "HEAD"),
+	    .chunked = head->chunked,
+	    .expects = head->expect_continue,
+	    .left = head->content_length,
+	    .minor = head->minor,
+	    .complete = !head->chunked && head->content_length == 0,
+	};
+	if (c->rq.complete)
+		c->rq.expects = false; /* there is nothing to hold back */
+	free(c->chunked);
+	c->chunked = NULL;
+	c->closes = !head->keep_alive;
+	memset(c->data, 0, s->handler.data_bytes);
+	s->stats.requests++;
+	s->handler.on_head(&c->rq, head);
+	if (c->state == CONN_CLOSED || !c->rq.open || c->rq.produce)
+		return; /* answered already */
+	if (c->rq.complete)
+		give_body(c, s->recv, 0);
+	else
+		begin_body(c, head, more);
+}
+
+/* Bytes that have been received and not been handled yet. */
+struct input {
+	char *at;
+	size_t n; /* HTTP_BODY_PADDING bytes more can be overwritten */
+};
+
+static void
+use(struct input *in, size_t n)
+{
+	in->at += n;
+	in->n -= n;
+}
+
+/* Each of these returns true if it is worth to look at the input again. */
+
+static bool
+run_head(struct conn *c, struct input *in)
+{
+	struct http_server *s = c->server;
+	const char *why;
+	ssize_t n = head_scan(&c->scan, in->at, in->n);
+	int status;
+
+	if (n == 0 && in->n <= s->settings.max_header_bytes) {
+		if (c->state == CONN_IDLE)
+			enter(c, CONN_HEAD);
+		return false;
+	}
+	c->scan = (struct head_scan){0};
+	if (n == HEAD_SCAN_BAD) {
+		refuse_head(c, 400,
+		            "the request line and headers must be lines that "
+		            "end with CRLF, without control characters");
+		return false;
+	}
+	if (n == 0 || (size_t)n > s->settings.max_header_bytes) {
+		refuse_head(c, 431,
+		            "the request line and headers are larger than "
+		            "max_header_bytes");
+		return false;
+	}
+	status = head_parse(in->at, (size_t)n, &s->head, &why);
+	if (status != 0) {
+		refuse_head(c, (unsigned)status, why);
+		return false;
+	}
+	use(in, (size_t)n);
+	begin_request(c, &s->head, in->n);
+	return true;
+}
+
+static bool
+run_length_body(struct conn *c, struct input *in)
+{
+	size_t n = in->n < c->rq.left ? in->n : (size_t)c->rq.left;
+	char *body = in->at;
+
+	if (n == 0)
+		return false;
+	use(in, n);
+	c->rq.left -= n;
+	if (c->body.len == 0 && c->rq.left == 0) {
+		give_body(c, body, n); /* in place */
+	} else if (!hold(c, &c->body, body, n)) {
+		refuse_body(c, 503, "there is no memory left for bodies");
+	} else if (c->rq.left == 0) {
+		give_body(c, (char *)c->body.data, c->body.len);
+	}
+	return true;
+}
+
+/*
+ * A body that arrives whole is put together where it was received; its pieces
+ * only move towards its beginning.
+ */
+static bool
+run_chunked_body(struct conn *c, struct input *in)
+{
+	size_t max = c->server->settings.max_body_bytes, n = 0, bytes;
+	char *body = in->at, *data;
+	enum chunked_result result;
+
+	while ((result = chunked_read(c->chunked, &in->at, &in->n, &data,
+	                              &bytes)) == CHUNKED_DATA) {
+		if (bytes > max - c->body.len - n) {
+			refuse_body(c, 413,
+			            "the body is larger than max_body_bytes");
+			return true;
+		}
+		memmove(body + n, data, bytes);
+		n += bytes;
+	}
+	if (result == CHUNKED_BAD) {
+		refuse_body(c, 400, c->chunked->why);
+	} else if (result == CHUNKED_END && c->body.len == 0) {
+		give_body(c, body, n);
+	} else if (!hold(c, &c->body, body, n)) {
+		refuse_body(c, 503, "there is no memory left for bodies");
+	} else if (result == CHUNKED_END) {
+		give_body(c, (char *)c->body.data, c->body.len);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Return true if a body that has been refused is through, or too long to wait
+ * for its end.
+ */
+static bool
+discard_some(struct conn *c, struct input *in)
+{
+	enum chunked_result result;
+	size_t n = in->n;
+	char *data;
+
+	if (!c->rq.chunked) {
+		n = n < c->rq.left ? n : (size_t)c->rq.left;
+		use(in, n);
+		c->rq.left -= n;
+		return c->rq.left == 0;
+	}
+	if (!c->chunked) /* refused before the body began */
+		c->chunked = calloc(1, sizeof *c->chunked);
+	c->closes |= !c->chunked;
+	if (!c->chunked)
+		return true;
+	do
+		result = chunked_read(c->chunked, &in->at, &in->n, &data, &n);
+	while (result == CHUNKED_DATA);
+	c->closes |= result == CHUNKED_BAD;
+	return result != CHUNKED_MORE;
+}
+
+static bool
+run_discard(struct conn *c, struct input *in)
+{
+	char *from = in->at;
+	bool over = discard_some(c, in);
+
+	c->rq.discarded += (uint64_t)(in->at - from);
+	if (!over && c->rq.discarded <= 2 * c->server->settings.max_body_bytes)
+		return false;
+	c->closes |= !over;
+	answer_sent(c, flush(c));
+	return true;
+}
+
+static bool
+run_once(struct conn *c, struct input *in)
+{
+	switch (c->state) {
+	case CONN_IDLE:
+	case CONN_HEAD:
+		return in->n > 0 && run_head(c, in);
+	case CONN_BODY:
+		return c->rq.chunked ? run_chunked_body(c, in)
+		                     : run_length_body(c, in);
+	case CONN_DISCARD:
+		return run_discard(c, in);
+	case CONN_HANDSHAKE:
+	case CONN_WAITING:
+	case CONN_ANSWER:
+	case CONN_STREAM:
+	case CONN_STREAM_BLOCKED:
+	case CONN_LINGER:
+	case CONN_CLOSED:
+		break;
+	}
+	return false;
+}
+
+/* Keep what could not be handled, for later. */
+static void
+keep_input(struct conn *c, const struct input *in)
+{
+	bool kept_already = c->in.len > 0;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (in->n == 0 || c->state == CONN_LINGER) {
+		release(c, &c->in);
+		c->in_done = 0;
+	} else if (kept_already) {
+		c->in_done = (size_t)((uint8_t *)in->at - c->in.data);
+	} else if (!hold(c, &c->in, in->at, in->n)) {
+		/* A request that waits is still answered; what follows is
+		 * not, which the closed connection says. */
+		c->closes = true;
+		if (c->state == CONN_HEAD || c->state == CONN_IDLE)
+			answer_error(c, 503,
+			             "there is no memory left for requests");
+	}
+}
+
+/*
+ * Handle the input, which lies in the server's receive buffer or in the
+ * connection's own, as far as it goes.
+ */
+static void
+conn_run(struct conn *c, struct input in)
+{
+	unsigned requests = 0;
+
+	c->running = true;
+	while (run_once(c, &in)) {
+		if (c->state == CONN_IDLE && ++requests == REQUESTS_PER_TURN) {
+			make_ready(c);
+			break;
+		}
+	}
+	c->running = false;
+	keep_input(c, &in);
+}
+
+/* Move what is handled out of the connection's own buffer. */
+static void
+compact_input(struct conn *c)
+{
+	give_back(c->server, c->in_done);
+	c->in.len -= c->in_done;
+	memmove(c->in.data, c->in.data + c->in_done, c->in.len);
+	c->in_done = 0;
+}
+
+/* n bytes have come into the server's receive buffer. */
+static void
+run_received(struct conn *c, size_t n)
+{
+	struct http_server *s = c->server;
+
+	if (c->in.len == 0) {
+		conn_run(c, (struct input){s->recv, n});
+		return;
+	}
+	if (c->in_done > 0)
+		compact_input(c);
+	if (!hold(c, &c->in, s->recv, n)) {
+		release(c, &c->in);
+		answer_error(c, 503, "there is no memory left for requests");
+		return;
+	}
+	conn_run(c, (struct input){(char *)c->in.data, c->in.len});
+}
+
+/* Receiving. */
+
+/* The client sends no more. */
+static void
+end_input(struct conn *c)
+{
+	c->at_end = true;
+	if (c->state != CONN_DISCARD) {
+		conn_close(c); /* between requests, or inside one */
+		return;
+	}
+	c->closes = true;
+	answer_sent(c, flush(c));
+}
+
+static ssize_t
+recv_some(struct conn *c, void *out, size_t size)
+{
+	ssize_t n;
+
+	if (c->tls)
+		return tls_session_recv(c->tls, out, size);
+	do
+		n = recv(c->fd, out, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* The rest of a long body is received where it is wanted. */
+static ssize_t
+receive_body(struct conn *c)
+{
+	size_t room =
+	    c->rq.left < BODY_STEP_BYTES ? (size_t)c->rq.left : BODY_STEP_BYTES;
+	ssize_t n;
+
+	if (buf_reserve(&c->body, room + HTTP_BODY_PADDING) < 0 ||
+	    !charge(c, room))
+		return -ENOBUFS;
+	n = recv_some(c, c->body.data + c->body.len, room);
+	give_back(c->server, room - (n > 0 ? (size_t)n : 0));
+	if (n <= 0)
+		return n;
+	c->body.len += (size_t)n;
+	c->rq.left -= (uint64_t)n;
+	if (c->rq.left == 0)
+		give_body(c, (char *)c->body.data, c->body.len);
+	return n;
+}
+
+static void
+receive(struct conn *c)
+{
+	bool into_body = c->state == CONN_BODY && !c->rq.chunked &&
+	                 c->body.len > 0 && c->in.len == 0;
+	ssize_t n = into_body ? receive_body(c)
+	                      : recv_some(c, c->server->recv, CONN_RECV_BYTES);
+
+	if (n == -EAGAIN)
+		return;
+	if (n == -ENOBUFS)
+		refuse_body(c, 503, "there is no memory left for bodies");
+	else if (n < 0)
+		conn_close(c);
+	else if (n == 0)
+		end_input(c);
+	else if (!into_body)
+		run_received(c, (size_t)n);
+}
+
+/* TLS may have taken more out of the socket than was asked for. */
+static void
+look_for_pending(struct conn *c)
+{
+	if (c->tls && tls_session_has_pending(c->tls) &&
+	    (c->state == CONN_IDLE || c->state == CONN_HEAD ||
+	     c->state == CONN_BODY || c->state == CONN_DISCARD))
+		make_ready(c);
+}
+
+static void
+shake_hands(struct conn *c)
+{
+	struct http_server *s = c->server;
+	char address[HTTP_ADDRESS_TEXT];
+	bool want_write = false;
+	const char *why;
+	unsigned suppressed;
+	int rc = tls_session_handshake(c->tls, &want_write, &why);
+
+	if (rc == 0) {
+		enter(c, CONN_IDLE);
+		watch(c, UV_READABLE);
+		return;
+	}
+	if (rc == -EAGAIN) {
+		watch(c, want_write ? UV_WRITABLE : UV_READABLE);
+		return;
+	}
+	if (log_allow(&s->log, &suppressed)) {
+		http_client_address(&c->rq, address);
+		log_warn("TLS handshake failed address=%s err=%s suppressed=%u",
+		         address, log_quote(why), suppressed);
+	}
+	conn_close(c);
+}
+
+/* Events. */
+
+static void
+on_readable(struct conn *c)
+{
+	if (!list_is_empty(&c->ready))
+		return; /* first what it has already sent */
+	switch (c->state) {
+	case CONN_HANDSHAKE:
+		shake_hands(c);
+		break;
+	case CONN_IDLE:
+	case CONN_HEAD:
+	case CONN_BODY:
+	case CONN_DISCARD:
+		receive(c);
+		break;
+	case CONN_WAITING:
+	case CONN_ANSWER:
+		/* The next request, or the end; after this one's answer. */
+		watch(c, c->watched & ~UV_READABLE);
+		break;
+	case CONN_STREAM:
+	case CONN_STREAM_BLOCKED:
+		read_streaming(c);
+		break;
+	case CONN_LINGER:
+		read_lingering(c);
+		break;
+	case CONN_CLOSED:
+		break;
+	}
+}
+
+static void
+on_writable(struct conn *c)
+{
+	if (c->state == CONN_HANDSHAKE)
+		shake_hands(c);
+	else if (c->state == CONN_ANSWER)
+		answer_sent(c, flush(c));
+	else if (c->state == CONN_STREAM_BLOCKED)
+		go_on_streaming(c);
+}
+
+static void
+on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct conn *c = poll->data;
+
+	c->server->limits.now_ms = uv_now(c->server->loop);
+	if (status < 0) {
+		/*
+		 * The socket has an error, and libuv has ceased to watch it.
+		 * Sending or receiving will return the error.
+		 */
+		events = c->watched;
+		c->watched = 0;
+	}
+	if (events & UV_WRITABLE)
+		on_writable(c);
+	if (events & UV_READABLE && c->state != CONN_CLOSED)
+		on_readable(c);
+	if (c->state == CONN_CLOSED)
+		return;
+	look_for_pending(c);
+	if (status < 0 && !is_pending(c->state))
+		watch(c, events);
+}
+
+void
+conn_go_on(struct conn *c)
+{
+	switch (c->state) {
+	case CONN_IDLE:
+	case CONN_HEAD:
+	case CONN_BODY:
+	case CONN_DISCARD:
+		if (c->in.len > c->in_done)
+			conn_run(c,
+			         (struct input){(char *)c->in.data + c->in_done,
+			                        c->in.len - c->in_done});
+		else if (c->tls)
+			receive(c);
+		look_for_pending(c);
+		break;
+	case CONN_STREAM:
+		go_on_streaming(c);
+		break;
+	case CONN_HANDSHAKE:
+	case CONN_WAITING:
+	case CONN_ANSWER:
+	case CONN_STREAM_BLOCKED:
+	case CONN_LINGER:
+	case CONN_CLOSED:
+		break;
+	}
+}
+
+void
+conn_expire(struct conn *c)
+{
+	c->server->stats.overdue += c->state != CONN_LINGER;
+	switch (c->state) {
+	case CONN_HEAD:
+		answer_error(c, 408, "the headers did not come in time");
+		break;
+	case CONN_BODY:
+		refuse_body(c, 408, "the body did not come in time");
+		break;
+	case CONN_DISCARD:
+		c->closes = true;
+		answer_sent(c, flush(c));
+		break;
+	case CONN_HANDSHAKE:
+	case CONN_IDLE:
+	case CONN_WAITING:
+	case CONN_ANSWER:
+	case CONN_STREAM:
+	case CONN_STREAM_BLOCKED:
+	case CONN_LINGER:
+	case CONN_CLOSED:
+		conn_close(c);
+	}
+}
+
+/* Its beginning. */
+
+static int
+start(struct conn *c, const struct sockaddr *from)
+{
+	struct http_server *s = c->server;
+	int on = 1, rc = 0;
+
+	/* An answer is sent when it is written.  (Not all sockets are TCP.) */
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (s->settings.tls) {
+		rc = tls_session_new(&c->tls, s->settings.tls, c->fd);
+		c->state = CONN_HANDSHAKE;
+	}
+	if (rc == 0)
+		rc = conn_limits_add(&s->limits, &c->slot, c->state, from);
+	if (rc < 0)
+		return rc;
+	rc = uv_poll_init_socket(s->loop, &c->poll, c->fd);
+	if (rc < 0)
+		conn_limits_remove(&s->limits, &c->slot);
+	return rc;
+}
+
+int
+conn_open(struct http_server *s, int fd, const struct sockaddr *from)
+{
+	struct conn *c = calloc(1, sizeof *c + s->handler.data_bytes);
+	int rc = c ? 0 : -ENOMEM;
+
+	if (rc == 0) {
+		c->server = s;
+		c->fd = fd;
+		c->state = CONN_IDLE;
+		list_init(&c->ready);
+		buf_init(&c->in, s->settings.max_header_bytes +
+		                     2 * CONN_RECV_BYTES + HTTP_BODY_PADDING);
+		buf_init(&c->body,
+		         s->settings.max_body_bytes + HTTP_BODY_PADDING);
+		buf_init(&c->out, OUT_BYTES_MAX);
+		rc = start(c, from);
+	}
+	if (rc < 0) {
+		if (c)
+			tls_session_free(c->tls);
+		free(c);
+		(void)close(fd);
+		return rc;
+	}
+	c->poll.data = c;
+	s->handles++;
+	s->stats.connections++;
+	watch(c, UV_READABLE);
+	return 0;
+}
+
+/* What programs ask of a request. */
+
+void *
+http_arg(const struct http_request *rq)
+{
+	return conn_of(rq)->server->handler.arg;
+}
+
+void *
+http_data(struct http_request *rq)
+{
+	return conn_of(rq)->data;
+}
+
+struct http_request *
+http_request_of(void *data)
+{
+	return &CONTAINER_OF(data, struct conn, data)->rq;
+}
+
+void
+http_client_address(const struct http_request *rq, char out[HTTP_ADDRESS_TEXT])
+{
+	struct sockaddr_storage at;
+	socklen_t n = sizeof at;
+
+	if (getpeername(conn_of(rq)->fd, (struct sockaddr *)&at, &n) < 0 ||
+	    getnameinfo((struct sockaddr *)&at, n, out, HTTP_ADDRESS_TEXT, NULL,
+	                0, NI_NUMERICHOST) != 0)
+		(void)snprintf(out, HTTP_ADDRESS_TEXT, "unknown");
+}

@@ -1,0 +1,535 @@
+/* head - see head.h. */
+#include "libhttp/head.h"
+
+#include <errno.h>
+
+#define METHOD_BYTES_MAX 32
+
+/* What a byte may be, as bits. */
+enum byte_class {
+	BYTE_VALUE = 1 << 0,  /* in a header's value: RFC 9110, section 5.5 */
+	BYTE_TOKEN = 1 << 1,  /* in a name or method: section 5.6.2 */
+	BYTE_TARGET = 1 << 2, /* in a request target, other than '%' */
+	BYTE_HOST = 1 << 3,   /* in a Host, other than '%' */
+};
+
+#define V BYTE_VALUE
+#define VT (V | BYTE_TOKEN)
+#define VG (V | BYTE_TARGET)
+#define VTG (VT | VG)
+#define VGH (VG | BYTE_HOST)
+#define VTGH (VTG | VGH)
+
+/*
+ * A target may hold RFC 3986's characters, and those that browsers leave
+ * unescaped in a query: ^ ` { | }.  '#' would begin a fragment, which no
+ * client may send.
+ */
+static const uint8_t classes[256] = {
+    ['\t'] = V,
+    [' '] = V,
+    ['!'] = VTGH,
+    ['"'] = V,
+    ['#'] = VT,
+    ['$'] = VTGH,
+    ['%'] = VT,
+    ['&'] = VTGH,
+    ['\''] = VTGH,
+    ['('] = VGH,
+    [')'] = VGH,
+    ['*'] = VTGH,
+    ['+'] = VTGH,
+    [','] = VGH,
+    ['-'] = VTGH,
+    ['.'] = VTGH,
+    ['/'] = VG,
+    ['0' ... '9'] = VTGH,
+    [':'] = VGH,
+    [';'] = VGH,
+    ['<'] = V,
+    ['='] = VGH,
+    ['>'] = V,
+    ['?'] = VG,
+    ['@'] = VG,
+    ['A' ... 'Z'] = VTGH,
+    ['['] = VGH,
+    ['\\'] = V,
+    [']'] = VGH,
+    ['^'] = VTG,
+    ['_'] = VTGH,
+    ['`'] = VTG,
+    ['a' ... 'z'] = VTGH,
+    ['{'] = VG,
+    ['|'] = VTG,
+    ['}'] = VG,
+    ['~'] = VTGH,
+    [0x80 ... 0xff] = V, /* obs-text */
+};
+
+#undef V
+#undef VT
+#undef VG
+#undef VTG
+#undef VGH
+#undef VTGH
+
+static bool
+is_class(char c, enum byte_class class)
+{
+	return classes[(unsigned char)c] & class;
+}
+
+/* The scan for the end of a head. */
+
+enum scan_state {
+	SCAN_START,   /* before the first byte */
+	SCAN_LINE,    /* inside a line */
+	SCAN_CR,      /* after the CR of a line */
+	SCAN_NEXT,    /* at the beginning of a line that is not the first */
+	SCAN_LAST_CR, /* after the CR of an empty line */
+};
+
+ssize_t
+head_scan(struct head_scan *scan, const char *bytes, size_t n)
+{
+	unsigned state = scan->state;
+	size_t i = scan->done;
+
+	for (; i < n; i++) {
+		char c = bytes[i];
+
+		if (state == SCAN_LINE && is_class(c, BYTE_VALUE))
+			continue; /* nearly every byte */
+		switch (state) {
+		case SCAN_START:
+			if (!is_class(c, BYTE_TOKEN))
+				return HEAD_SCAN_BAD;
+			state = SCAN_LINE;
+			break;
+		case SCAN_NEXT:
+			if (c == '\r') {
+				state = SCAN_LAST_CR;
+				break;
+			}
+			/* A blank would be a folded line. */
+			if (!is_class(c, BYTE_TOKEN))
+				return HEAD_SCAN_BAD;
+			state = SCAN_LINE;
+			break;
+		case SCAN_LINE:
+			if (c != '\r')
+				return HEAD_SCAN_BAD;
+			state = SCAN_CR;
+			break;
+		case SCAN_CR:
+			if (c != '\n')
+				return HEAD_SCAN_BAD;
+			state = SCAN_NEXT;
+			break;
+		default: /* SCAN_LAST_CR */
+			if (c != '\n')
+				return HEAD_SCAN_BAD;
+			return (ssize_t)(i + 1);
+		}
+	}
+	scan->state = state;
+	scan->done = n;
+	return 0;
+}
+
+/* Text that the request line and the headers are made of. */
+
+static bool
+all_of(const char *at, const char *end, enum byte_class class)
+{
+	while (at < end && is_class(*at, class))
+		at++;
+	return at == end;
+}
+
+static struct slice
+between(const char *at, const char *end)
+{
+	return (struct slice){at, (uint32_t)(end - at)};
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte that an escape at '%' means, or -1; end is at least at. */
+static int
+unescape(const char *at, const char *end)
+{
+	int high, low;
+
+	if (end - at < 3)
+		return -1;
+	high = hex_digit(at[1]);
+	low = hex_digit(at[2]);
+	return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+/*
+ * Check bytes of a class, and percent escapes, which may stand for any byte
+ * but NUL: there is software that ends the text there.
+ */
+static bool
+is_escaped_text(const char *at, const char *end, enum byte_class class)
+{
+	for (; at < end; at++) {
+		if (*at == '%') {
+			if (unescape(at, end) <= 0)
+				return false;
+			at += 2;
+		} else if (!is_class(*at, class)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+is_host(const char *at, const char *end)
+{
+	return is_escaped_text(at, end, BYTE_HOST);
+}
+
+/* The request line. */
+
+/* The path and query of an origin form, or of the rest of an absolute one. */
+static void
+split_target(struct http_head *head, const char *at, const char *end)
+{
+	const char *question = memchr(at, '?', (size_t)(end - at));
+
+	head->path = between(at, question ? question : end);
+	if (question)
+		head->query = between(question + 1, end);
+}
+
+/*
+ * http://host/path means what /path means.  The request names its host
+ * twice then; the one in the target counts, and we serve any host.
+ */
+static const char *
+parse_absolute(struct http_head *head, const char *at, const char *end)
+{
+	static const char *const schemes[] = {"http://", "https://"};
+	const char *authority = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		size_t n = strlen(schemes[i]);
+
+		if ((size_t)(end - at) > n &&
+		    strncasecmp(at, schemes[i], n) == 0)
+			authority = at + n;
+	}
+	if (!authority)
+		return "the request target must be a path that begins with "
+		       "'/', or a URL";
+	at = authority;
+	while (at < end && *at != '/' && *at != '?')
+		at++;
+	if (at == authority || !is_host(authority, at))
+		return "the host in the request target is malformed";
+	if (at < end && *at == '/') {
+		split_target(head, at, end);
+		return NULL;
+	}
+	head->path = slice_of("/");
+	if (at < end)
+		head->query = between(at + 1, end);
+	return NULL;
+}
+
+static const char *
+parse_target(struct http_head *head, const char *at, const char *end)
+{
+	if (at == end || !is_escaped_text(at, end, BYTE_TARGET))
+		return "the request target is malformed";
+	if (*at == '/') {
+		split_target(head, at, end);
+		return NULL;
+	}
+	if (end - at == 1 && *at == '*' && slice_is(head->method, "OPTIONS")) {
+		head->path = between(at, end);
+		return NULL;
+	}
+	return parse_absolute(head, at, end);
+}
+
+static int
+parse_version(struct http_head *head, struct slice version, const char **why)
+{
+	static const char name[] = "HTTP/";
+	const size_t n = sizeof name - 1;
+
+	if (version.bytes != n + 3 || memcmp(version.data, name, n) != 0 ||
+	    version.data[n] < '0' || version.data[n] > '9' ||
+	    version.data[n + 1] != '.' || version.data[n + 2] < '0' ||
+	    version.data[n + 2] > '9') {
+		*why = "the request line must be a method, a target and "
+		       "HTTP/1.1, with one space between each";
+		return 400;
+	}
+	head->minor = (unsigned)(version.data[n + 2] - '0');
+	if (version.data[n] == '1' && head->minor <= 1)
+		return 0;
+	*why = "the version must be HTTP/1.1 or HTTP/1.0";
+	return 505;
+}
+
+/* `end` is at the CRLF of the line. */
+static int
+parse_request_line(struct http_head *head, const char *at, const char *end,
+                   const char **why)
+{
+	const char *space = memchr(at, ' ', (size_t)(end - at));
+	const char *last = memrchr(at, ' ', (size_t)(end - at));
+	int status;
+
+	*why = "the request line must be a method, a target and HTTP/1.1, "
+	       "with one space between each";
+	if (!space || space == last)
+		return 400;
+	head->method = between(at, space);
+	status = parse_version(head, between(last + 1, end), why);
+	if (status != 0)
+		return status;
+	if (head->method.bytes == 0 || head->method.bytes > METHOD_BYTES_MAX ||
+	    !all_of(at, space, BYTE_TOKEN)) {
+		*why = "the method is malformed";
+		return 400;
+	}
+	*why = parse_target(head, space + 1, last);
+	return *why ? 400 : 0;
+}
+
+/* The headers. */
+
+const char *
+head_parse_field(const char *line, size_t n, struct http_field *field)
+{
+	const char *end = line + n, *colon = memchr(line, ':', n), *at;
+
+	if (!colon || colon == line || !all_of(line, colon, BYTE_TOKEN))
+		return "a header must be a name, a colon and a value, without "
+		       "white space before the colon";
+	at = colon + 1;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	if (!all_of(at, end, BYTE_VALUE))
+		return "a header's value has a control character";
+	field->name = between(line, colon);
+	field->value = between(at, end);
+	return NULL;
+}
+
+static bool
+parse_length(struct slice value, uint64_t *length)
+{
+	uint64_t n = 0;
+
+	if (value.bytes == 0)
+		return false;
+	for (uint32_t i = 0; i < value.bytes; i++) {
+		unsigned digit = (unsigned)(value.data[i] - '0');
+
+		if (digit > 9 || n > (UINT64_MAX - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	*length = n;
+	return true;
+}
+
+/* What the headers that concern HTTP itself have said so far. */
+struct framing {
+	unsigned hosts, lengths, codings;
+	bool close, keep_alive;
+};
+
+/* A list of words, of which two mean something to us. */
+static void
+read_connection(struct framing *f, struct slice value)
+{
+	const char *at = value.data, *end = at + value.bytes;
+
+	while (at < end) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		const char *word_end = comma ? comma : end;
+		struct slice word;
+
+		while (at < word_end && (*at == ' ' || *at == '\t'))
+			at++;
+		word = between(at, word_end);
+		while (word.bytes > 0 && (word.data[word.bytes - 1] == ' ' ||
+		                          word.data[word.bytes - 1] == '\t'))
+			word.bytes--;
+		f->close |= slice_is_nocase(word, "close");
+		f->keep_alive |= slice_is_nocase(word, "keep-alive");
+		at = comma ? comma + 1 : end;
+	}
+}
+
+static int
+read_framing_field(struct http_head *head, struct framing *f,
+                   const struct http_field *field, const char **why)
+{
+	struct slice value = field->value;
+
+	switch (field->name.bytes) {
+	case 4:
+		if (!slice_is_nocase(field->name, "Host"))
+			return 0;
+		*why = "the Host header is repeated or malformed";
+		return f->hosts++ > 0 ||
+		               !is_host(value.data, value.data + value.bytes)
+		           ? 400
+		           : 0;
+	case 6:
+		if (!slice_is_nocase(field->name, "Expect"))
+			return 0;
+		head->expect_continue = true;
+		*why = "the only expectation that is known is 100-continue";
+		return slice_is_nocase(value, "100-continue") ? 0 : 417;
+	case 10:
+		if (slice_is_nocase(field->name, "Connection"))
+			read_connection(f, value);
+		return 0;
+	case 14:
+		if (!slice_is_nocase(field->name, "Content-Length"))
+			return 0;
+		head->has_length = true;
+		*why = "Content-Length must be given once, as a decimal number";
+		return f->lengths++ > 0 ||
+		               !parse_length(value, &head->content_length)
+		           ? 400
+		           : 0;
+	case 17:
+		if (!slice_is_nocase(field->name, "Transfer-Encoding"))
+			return 0;
+		head->chunked = true;
+		*why = "Transfer-Encoding must be given once, as chunked";
+		return f->codings++ > 0 || !slice_is_nocase(value, "chunked")
+		           ? 400
+		           : 0;
+	default:
+		return 0;
+	}
+}
+
+/* What can only be judged when all headers are known. */
+static int
+check_framing(struct http_head *head, const struct framing *f, const char **why)
+{
+	if (head->minor == 1 && f->hosts == 0)
+		*why = "the Host header is missing";
+	else if (head->chunked && head->has_length)
+		*why = "Content-Length and Transfer-Encoding exclude each "
+		       "other";
+	else if (head->chunked && head->minor == 0)
+		*why = "HTTP/1.0 has no Transfer-Encoding";
+	else
+		*why = NULL;
+	head->keep_alive = !f->close && (head->minor == 1 || f->keep_alive);
+	if (head->minor == 0)
+		head->expect_continue = false; /* RFC 9110, section 10.1.1 */
+	return *why ? 400 : 0;
+}
+
+int
+head_parse(const char *bytes, size_t n, struct http_head *head,
+           const char **why)
+{
+	const char *end = bytes + n - 2; /* at the CRLF of the empty line */
+	const char *line_end = memchr(bytes, '\r', n);
+	struct framing framing = {0};
+	int status;
+
+	head->query = (struct slice){NULL, 0};
+	head->expect_continue = head->chunked = head->has_length = false;
+	head->content_length = 0;
+	head->field_count = 0;
+	status = parse_request_line(head, bytes, line_end, why);
+	while (status == 0 && line_end + 2 < end) {
+		const char *line = line_end + 2;
+		struct http_field *field = &head->fields[head->field_count];
+
+		if (head->field_count == HEAD_FIELDS_MAX) {
+			*why = "there are too many headers";
+			return 431;
+		}
+		line_end = memchr(line, '\r', (size_t)(end - line) + 1);
+		*why = head_parse_field(line, (size_t)(line_end - line), field);
+		if (*why)
+			return 400;
+		head->field_count++;
+		status = read_framing_field(head, &framing, field, why);
+	}
+	return status != 0 ? status : check_framing(head, &framing, why);
+}
+
+/* What a program asks of a head. */
+
+const struct slice *
+http_header(const struct http_head *head, const char *name)
+{
+	for (unsigned i = 0; i < head->field_count; i++) {
+		if (slice_is_nocase(head->fields[i].name, name))
+			return &head->fields[i].value;
+	}
+	return NULL;
+}
+
+static int
+unescape_value(const char *at, const char *end, char *out, size_t size)
+{
+	size_t n = 0;
+
+	if (size == 0)
+		return -EMSGSIZE;
+	for (; at < end; at++) {
+		char c = *at;
+
+		if (n + 1 == size)
+			return -EMSGSIZE;
+		if (c == '+') {
+			c = ' ';
+		} else if (c == '%') {
+			c = (char)unescape(at, end); /* head_parse checked it */
+			at += 2;
+		}
+		out[n++] = c;
+	}
+	out[n] = '\0';
+	return (int)n;
+}
+
+int
+http_query(const struct http_head *head, const char *name, char *out,
+           size_t size)
+{
+	const char *at = head->query.data;
+	const char *end = at ? at + head->query.bytes : NULL;
+
+	while (at && at < end) {
+		const char *next = memchr(at, '&', (size_t)(end - at));
+		const char *pair_end = next ? next : end;
+		const char *equals = memchr(at, '=', (size_t)(pair_end - at));
+
+		if (slice_is(between(at, equals ? equals : pair_end), name))
+			return unescape_value(equals ? equals + 1 : pair_end,
+			                      pair_end, out, size);
+		at = next ? next + 1 : end;
+	}
+	return -ENOENT;
+}
