@@ -97,23 +97,24 @@ def sync_us(folder):
             "p99": round(took[int(len(took) * 0.99)])}
 
 
+def accept(leat, events_per_request, connections, seconds):
+    """Durable events/s of one load, closed loop; and the CPU it cost."""
+    daemons = (leat.ingestd, leat.batchd)
+    before = {d.name: cpu_s(d.pid) for d in daemons}
+    row = send(leat, events_per_request=events_per_request, seconds=seconds,
+               connections=connections, events=10 ** 11)
+    row["cpu_s_per_million"] = {
+        d.name: (cpu_s(d.pid) - before[d.name])
+        / max(row["acked_events"], 1) * 1e6 for d in daemons}
+    return row
+
+
 def accepted(mode, seconds, sizes, connections, memory):
     """Durable events/s by events a request, no sink reading; and the CPU."""
-    rows = {}
     with harness.Leat(mode, sinks=(), postgres=False, settings=LIMITS) as leat:
         send(leat, events_per_request=100, seconds=1)
         with Peaks(leat, memory):
-            for n in sizes:
-                before = {d.name: cpu_s(d.pid)
-                          for d in (leat.ingestd, leat.batchd)}
-                row = send(leat, events_per_request=n, seconds=seconds,
-                           connections=connections, events=10 ** 11)
-                row["cpu_s_per_million"] = {
-                    d.name: (cpu_s(d.pid) - before[d.name])
-                    / max(row["acked_events"], 1) * 1e6
-                    for d in (leat.ingestd, leat.batchd)}
-                rows[n] = row
-    return rows
+            return {n: accept(leat, n, connections, seconds) for n in sizes}
 
 
 def wait_committed(leat, names, timeout_s):

@@ -12,8 +12,8 @@
 
 #include <nettle/sha2.h>
 
-#include "libhttp/tokens.h"
 #include "libbase/buf.h"
+#include "libhttp/tokens.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FILE_MAX (256 * KIB)

@@ -1,8 +1,8 @@
 /* test_tokens - the tokens' file, the search, the rate; and the headers. */
 #include <check.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
