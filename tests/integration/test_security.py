@@ -259,13 +259,13 @@ def check_tls(folder):
             # A new certificate, while a connection of the old one lives.
             install(second)
             leat.reload(r"reloaded .*tls=yes")
-            assert "CN = second" in s_client(leat.port)
+            assert "CN=second" in s_client(leat.port).replace(" ", "")
             exchange(1)
             assert curl(ca=first[0]).returncode == 60
             # One that is no pair changes nothing.
             shutil.copy(first[1], key)
             leat.reload(r"cannot load the certificate")
-            assert "CN = second" in s_client(leat.port)
+            assert "CN=second" in s_client(leat.port).replace(" ", "")
             exchange(1)
 
         for version, works in (("-tls1_2", True), ("-tls1_3", True),
