@@ -32,6 +32,10 @@ static const struct {
                           "Allow: POST\r\n"},
     [ANSWER_GET_ONLY] = {405, "{\"error\":\"method not allowed\"}\n",
                          "Allow: GET, HEAD\r\n"},
+    [ANSWER_NO_BODY] = {413,
+                        "{\"error\":\"content too large\",\"reason\":"
+                        "\"this path takes no body\"}\n",
+                        NULL},
     [ANSWER_TOO_LARGE] = {413,
                           "{\"error\":\"body larger than max_body_bytes\"}\n",
                           NULL},

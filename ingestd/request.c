@@ -43,8 +43,12 @@ struct request {
 /* Answers. */
 
 static void
-count_response(struct counters *c, unsigned status)
+count_response(const struct request *rq, unsigned status)
 {
+	struct counters *c = rq->all->counters;
+
+	if (rq->token && status >= 400 && status < 500)
+		rq->token->refused++;
 	if (status == 503)
 		c->responses_503++;
 	else if (status >= 400 && status < 500)
@@ -65,20 +69,20 @@ retry_after_s(const struct request *rq, unsigned status, uint64_t events)
 	return status == 503 ? OVERLOADED_RETRY_S : 0;
 }
 
-/* Answer, with the header lines that depend on the request. */
-static void
-answer(struct request *rq, struct http_answer a, unsigned retry_s)
+/*
+ * The header lines of an answer: `own`, which may be NULL, and those that
+ * depend on the request.  Valid until the next answer.
+ */
+static const char *
+headers_of(struct request *rq, const char *own, unsigned retry_s)
 {
 	struct requests *all = rq->all;
 	struct buf *headers = &all->headers;
 	int rc = 0;
 
-	count_response(all->counters, a.status);
-	if (rq->token && a.status >= 400 && a.status < 500)
-		rq->token->refused++;
 	buf_clear(headers);
-	if (a.headers)
-		rc = buf_add(headers, a.headers, strlen(a.headers));
+	if (own)
+		rc = buf_add(headers, own, strlen(own));
 	if (rc == 0 && retry_s > 0)
 		rc = buf_addf(headers, "Retry-After: %u\r\n", retry_s);
 	if (rc == 0 && rq->has_origin)
@@ -86,7 +90,14 @@ answer(struct request *rq, struct http_answer a, unsigned retry_s)
 		              rq->preflight);
 	if (rc == 0)
 		rc = buf_add(headers, "", 1);
-	a.headers = rc == 0 ? (const char *)headers->data : NULL;
+	return rc == 0 ? (const char *)headers->data : NULL;
+}
+
+static void
+answer(struct request *rq, struct http_answer a, unsigned retry_s)
+{
+	count_response(rq, a.status);
+	a.headers = headers_of(rq, a.headers, retry_s);
 	http_answer(http_request_of(rq), &a);
 }
 
@@ -377,9 +388,11 @@ check_head(struct request *rq, const struct http_head *head)
 		return refusal;
 	if (rq->route == ROUTE_EVENTS)
 		return check_events(rq, head);
-	return slice_is(head->method, "GET") || slice_is(head->method, "HEAD")
-	           ? ANSWER_NONE
-	           : ANSWER_GET_ONLY;
+	if (!slice_is(head->method, "GET") && !slice_is(head->method, "HEAD"))
+		return ANSWER_GET_ONLY;
+	/* Nothing is received, and held, that is not looked at. */
+	return head->chunked || head->content_length > 0 ? ANSWER_NO_BODY
+	                                                 : ANSWER_NONE;
 }
 
 static void
@@ -496,7 +509,6 @@ static void
 on_refuse(struct http_request *http, unsigned status, const char *why)
 {
 	struct request *rq = http_data(http);
-	struct buf *text = &rq->all->text;
 
 	if (status == 413) {
 		answer_with(rq, ANSWER_TOO_LARGE);
@@ -506,12 +518,9 @@ on_refuse(struct http_request *http, unsigned status, const char *why)
 		answer_with(rq, ANSWER_OVERLOADED);
 		return;
 	}
-	buf_clear(text);
-	answer_text(rq, status,
-	            buf_addf(text, "{\"error\":\"%s\",\"reason\":\"%s\"}\n",
-	                     status == 408 ? "request timeout" : "bad request",
-	                     why),
-	            retry_after_s(rq, status, 0));
+	count_response(rq, status);
+	http_answer_error(http, status, why,
+	                  headers_of(rq, NULL, retry_after_s(rq, status, 0)));
 }
 
 static void

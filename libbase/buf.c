@@ -46,6 +46,21 @@ buf_reserve(struct buf *b, size_t more)
 	return 0;
 }
 
+void
+buf_trim(struct buf *b, size_t spare)
+{
+	size_t cap = b->len + spare;
+	uint8_t *data;
+
+	if (cap >= b->cap || cap == 0)
+		return;
+	data = realloc(b->data, cap);
+	if (!data)
+		return;
+	b->data = data;
+	b->cap = cap;
+}
+
 int
 buf_add(struct buf *b, const void *bytes, size_t n)
 {

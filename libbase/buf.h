@@ -38,6 +38,12 @@ buf_clear(struct buf *b)
  */
 MUST_USE int buf_reserve(struct buf *b, size_t more);
 
+/*
+ * Give back the memory beyond `spare` bytes after len, as far as the system
+ * takes it.
+ */
+void buf_trim(struct buf *b, size_t spare);
+
 /* Append n bytes.  Returns as buf_reserve; on failure nothing changes. */
 MUST_USE int buf_add(struct buf *b, const void *bytes, size_t n);
 

@@ -24,18 +24,10 @@ bad(struct chunked *c, const char *why)
 	return CHUNKED_BAD;
 }
 
-static bool
-is_token_byte(char ch)
-{
-	return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
-	       (ch >= 'A' && ch <= 'Z') ||
-	       (ch != '\0' && strchr("!#$%&'*+-.^_`|~", ch));
-}
-
 static const char *
 skip_token(const char *at, const char *end)
 {
-	while (at < end && is_token_byte(*at))
+	while (at < end && head_is_token_byte(*at))
 		at++;
 	return at;
 }

@@ -3,11 +3,13 @@
  * as heads are (head.h).
  *
  * Refused are chunk sizes with anything but hexadecimal digits or beyond 64
- * bits, chunk lines above CHUNKED_LINE_MAX bytes, extensions that are not
+ * bits or 16 digits, lines above CHUNKED_LINE_MAX bytes (with the CR),
+ * extensions that are not
  * `;name` or `;name=value` in tokens or quoted text, lines that end otherwise
- * than with CRLF, and trailers that are no headers or that name framing
- * (Content-Length, Transfer-Encoding, Host, ...).  Trailers are read and
- * dropped, up to CHUNKED_TRAILERS_MAX bytes of them.
+ * than with CRLF, and trailers that are no headers, or that must not be
+ * trailers (RFC 9110, section 6.5.1): those that frame or route the request,
+ * describe its body or carry credentials.  Other trailers are read and
+ * dropped, up to CHUNKED_TRAILERS_MAX bytes with the last empty line.
  */
 #ifndef LIBHTTP_CHUNKED_H
 #define LIBHTTP_CHUNKED_H

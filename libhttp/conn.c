@@ -18,8 +18,8 @@
 /* Pieces of a stream that are sent before others have a turn. */
 #define PIECES_PER_TURN 4
 
-/* Received straight into the memory of a body, at most so much at once. */
-#define BODY_STEP_BYTES (128 * KIB)
+/* Connections of one state that may have to go for one other. */
+#define VICTIMS_MAX 64
 
 /* A body up to this is copied to the head of its answer. */
 #define COPIED_BODY_BYTES (16 * KIB)
@@ -52,7 +52,7 @@ enter(struct conn *c, enum conn_state state)
 	c->state = state;
 	conn_limits_enter(&s->limits, &c->slot, state);
 	if (state == CONN_WAITING)
-		conn_limits_wait(&s->limits, &c->slot);
+		conn_limits_wait(&c->slot);
 }
 
 /* Watch for these events; 0: for none. */
@@ -91,76 +91,111 @@ give_back(struct http_server *s, size_t n)
 	budget_give(s->settings.budget, n);
 }
 
-/*
- * Close the connection that has been sending a request, or taking an answer,
- * for longest, if that is a tenth of its time limit.  Returns false if there
- * is none.
- */
-static bool
-press(struct conn *for_whom)
+/* Bytes that can be taken now. */
+static size_t
+room_left(const struct http_server *s)
 {
-	static const enum conn_state holders[] = {CONN_HEAD, CONN_BODY,
-	                                          CONN_DISCARD, CONN_ANSWER,
-	                                          CONN_STREAM_BLOCKED};
-	struct http_server *s = for_whom->server;
-	struct conn_slot *slowest = NULL;
+	size_t ours = s->settings.max_received_bytes - s->received_bytes;
+	size_t all = budget_left(s->settings.budget);
 
-	for (size_t i = 0; i < ARRAY_LEN(holders); i++) {
-		struct conn_slot *slot =
-		    conn_limits_oldest(&s->limits, holders[i]);
-		uint64_t limit_ms = s->limits.timeout_ms[holders[i]] / 10;
-
-		if (slot && slot != &for_whom->slot &&
-		    s->limits.now_ms - slot->entered_ms >= limit_ms &&
-		    (!slowest || slot->entered_ms < slowest->entered_ms))
-			slowest = slot;
-	}
-	if (!slowest)
-		return false;
-	s->stats.evicted++;
-	conn_close(CONTAINER_OF(slowest, struct conn, slot));
-	return true;
+	return ours < all ? ours : all;
 }
 
+static size_t
+held_bytes(const struct conn *c)
+{
+	return c->in.cap + c->body.cap + c->out.cap;
+}
+
+/*
+ * Find connections that have been sending a request, or taking an answer, for
+ * a tenth of its time limit, the oldest of each state first, until they and
+ * what is left make up n bytes.  Returns how many, or 0 if that is not enough:
+ * then nobody needs to go.
+ */
+static size_t
+find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
+{
+	static const enum conn_state states[] = {CONN_BODY, CONN_HEAD,
+	                                         CONN_DISCARD, CONN_ANSWER,
+	                                         CONN_STREAM_BLOCKED};
+	const struct http_server *s = for_whom->server;
+	const struct conn_limits *l = &s->limits;
+	size_t found = 0, bytes = room_left(s);
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		uint64_t limit_ms = l->timeout_ms[states[i]] / 10;
+		struct conn_slot *slot = conn_limits_oldest(l, states[i]);
+
+		for (; slot && found < VICTIMS_MAX &&
+		       l->now_ms - slot->entered_ms >= limit_ms;
+		     slot = conn_limits_next(l, slot)) {
+			struct conn *c = CONTAINER_OF(slot, struct conn, slot);
+
+			if (c == for_whom || c->running || held_bytes(c) == 0)
+				continue;
+			slow[found++] = c;
+			bytes += held_bytes(c);
+			if (bytes >= n)
+				return found;
+		}
+	}
+	return 0;
+}
+
+/* Take n bytes; slow connections may have to go for them. */
 static bool
 charge(struct conn *c, size_t n)
 {
-	const struct http_server *s = c->server;
+	struct http_server *s = c->server;
+	struct conn *slow[VICTIMS_MAX];
 
-	/*
-	 * What has come counts, not what was announced: announcing costs a
-	 * client nothing.
-	 */
-	while (n > s->settings.max_received_bytes - s->received_bytes ||
-	       !budget_take(s->settings.budget, n)) {
-		if (!press(c))
-			return false;
+	if (n > room_left(s)) {
+		size_t found = find_slow(c, n, slow);
+
+		for (size_t i = 0; i < found; i++) {
+			s->stats.evicted++;
+			conn_close(slow[i]);
+		}
 	}
-	c->server->received_bytes += n;
+	if (n > room_left(s) || !budget_take(s->settings.budget, n))
+		return false;
+	s->received_bytes += n;
 	return true;
 }
 
-/* Append a copy to one of the connection's buffers.  False: no room for it. */
-static bool
-hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
-{
-	if (n == 0)
-		return true;
-	if (!charge(c, n))
-		return false;
-	if (buf_reserve(b, n + HTTP_BODY_PADDING) == 0 &&
-	    buf_add(b, bytes, n) == 0)
-		return true;
-	give_back(c->server, n);
-	return false;
-}
-
-/* Empty one of the connection's buffers. */
+/* Empty one of the connection's buffers, and free its memory. */
 static void
 release(struct conn *c, struct buf *b)
 {
-	give_back(c->server, b->len);
+	give_back(c->server, b->cap);
 	buf_fini(b);
+}
+
+/*
+ * Append a copy to one of the connection's buffers.  The memory counts, not
+ * only what is in it; and what has come counts, not what was announced, since
+ * announcing costs a client nothing.  Returns false, with the buffer emptied,
+ * if there is no memory for it.
+ */
+static bool
+hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
+{
+	size_t before = b->cap;
+	bool charged;
+
+	if (n == 0)
+		return true;
+	if (buf_reserve(b, n + HTTP_BODY_PADDING) < 0) {
+		release(c, b);
+		return false;
+	}
+	charged = charge(c, b->cap - before);
+	if (charged && buf_add(b, bytes, n) == 0)
+		return true;
+	give_back(c->server, charged ? b->cap : before);
+	buf_fini(b);
+	return false;
 }
 
 /* The end of a request and of a connection. */
@@ -202,7 +237,7 @@ conn_close(struct conn *c)
 	conn_limits_remove(&s->limits, &c->slot);
 	s->stats.connections--;
 	list_remove(&c->ready);
-	give_back(s, c->in.len + c->body.len + c->out.len);
+	give_back(s, held_bytes(c));
 	tls_session_free(c->tls);
 	c->tls = NULL;
 	uv_close((uv_handle_t *)&c->poll, on_closed);
@@ -382,9 +417,10 @@ begin_answer(struct conn *c, const struct http_answer *a, bool streams)
 	s->limits.now_ms = uv_now(s->loop);
 	if (!c->rq.complete && (streams || !may_discard(c)))
 		c->rq.abandoned = true;
-	if (s->stopping || c->rq.abandoned || (streams && c->rq.minor == 0))
+	if (s->stopping || c->rq.abandoned || streams)
 		c->closes = true;
 	conn_limits_refresh(&s->limits, &c->slot);
+	server_on_room(s); /* it can be evicted again */
 	if (answer_head(s, a, &c->rq, c->closes, streams) == 0)
 		return true;
 	conn_close(c); /* an answer cut short would be worse than none */
@@ -404,12 +440,12 @@ http_answer(struct http_request *rq, const struct http_answer *answer)
 	if (!rq->complete && !rq->abandoned) {
 		if (hold(c, &c->out, s->scratch.data, s->scratch.len) &&
 		    hold(c, &c->out, answer->body, body_bytes)) {
+			release(c, &c->body);
 			end_request(c);
 			enter(c, CONN_DISCARD);
 			return;
 		}
 		/* There is no memory to keep the answer: send it now. */
-		release(c, &c->out);
 		c->closes = true;
 	}
 	rc = send_or_hold(c, answer->body, body_bytes);
@@ -437,7 +473,7 @@ http_answer_error(struct http_request *rq, unsigned status, const char *why,
  * request begins is not known.
  */
 static void
-answer_error(struct conn *c, unsigned status, const char *why)
+answer_error(struct conn *c, unsigned status, bool no_body, const char *why)
 {
 	struct http_server *s = c->server;
 	char body[ANSWER_ERROR_BYTES];
@@ -450,35 +486,45 @@ answer_error(struct conn *c, unsigned status, const char *why)
 	c->closes = true;
 	c->rq = (struct http_request){.minor = 1};
 	if (answer_head(s, &answer, &c->rq, true, false) == 0)
-		answer_sent(c, send_or_hold(c, body, answer.body_bytes));
+		answer_sent(
+		    c, send_or_hold(c, body, no_body ? 0 : answer.body_bytes));
 	else
 		conn_close(c);
 }
 
-/* No request can be made of what has come. */
+/* Count and log a request that is not HTTP as we read it. */
 static void
-refuse_head(struct conn *c, unsigned status, const char *why)
+note_malformed(struct conn *c, unsigned status, const char *why)
 {
 	struct http_server *s = c->server;
 	char address[HTTP_ADDRESS_TEXT];
 	unsigned suppressed;
 
 	s->stats.malformed++;
-	if (log_allow(&s->log, &suppressed)) {
-		http_client_address(&c->rq, address);
-		log_warn("request refused address=%s status=%u reason=%s "
-		         "suppressed=%u",
-		         address, status, log_quote(why), suppressed);
-	}
-	answer_error(c, status, why);
+	if (!log_allow(&s->log, &suppressed))
+		return;
+	http_client_address(&c->rq, address);
+	log_warn("request refused address=%s status=%u reason=%s "
+	         "suppressed=%u",
+	         address, status, log_quote(why), suppressed);
+}
+
+/* No request can be made of what has come. */
+static void
+refuse_head(struct conn *c, unsigned status, bool no_body, const char *why)
+{
+	note_malformed(c, status, why);
+	answer_error(c, status, no_body, why);
 }
 
 /* The program answers for a request whose body is not going to be read. */
 static void
 refuse_body(struct conn *c, unsigned status, const char *why)
 {
-	/* 413 and 503 leave it clear where the body ends. */
+	/* 413 and 503 leave it clear where a body with a length ends. */
 	c->rq.abandoned |= status < 413 || c->rq.chunked;
+	if (status == 400)
+		note_malformed(c, status, why);
 	c->server->handler.on_refuse(&c->rq, status, why);
 	if (c->state == CONN_CLOSED)
 		return;
@@ -614,10 +660,8 @@ read_streaming(struct conn *c)
 	    c->tls ? tls_session_recv(c->tls, c->server->recv, CONN_RECV_BYTES)
 		   : recv(c->fd, c->server->recv, CONN_RECV_BYTES, 0);
 
-	if (n > 0) {
-		c->closes = true; /* what it sent is lost */
-		return;
-	}
+	if (n > 0)
+		return; /* dropped: the connection closes after the stream */
 	if (n == 0 || (c->tls ? n != -EAGAIN : errno != EAGAIN))
 		conn_close(c);
 }
@@ -662,6 +706,10 @@ begin_body(struct conn *c, const struct http_head *head, size_t more)
 			return;
 		}
 	}
+	/* So a body takes no more memory than its length, once it is whole. */
+	c->body.max_bytes = HTTP_BODY_PADDING +
+	                    (c->rq.chunked ? c->server->settings.max_body_bytes
+	                                   : (size_t)head->content_length);
 	if (c->rq.expects && more == 0 &&
 	    send_some(c, go_on, sizeof go_on - 1) != sizeof go_on - 1) {
 		conn_close(c); /* the socket cannot be so full */
@@ -731,20 +779,21 @@ run_head(struct conn *c, struct input *in)
 	}
 	c->scan = (struct head_scan){0};
 	if (n == HEAD_SCAN_BAD) {
-		refuse_head(c, 400,
+		refuse_head(c, 400, false,
 		            "the request line and headers must be lines that "
 		            "end with CRLF, without control characters");
 		return false;
 	}
 	if (n == 0 || (size_t)n > s->settings.max_header_bytes) {
-		refuse_head(c, 431,
+		refuse_head(c, 431, false,
 		            "the request line and headers are larger than "
 		            "max_header_bytes");
 		return false;
 	}
 	status = head_parse(in->at, (size_t)n, &s->head, &why);
 	if (status != 0) {
-		refuse_head(c, (unsigned)status, why);
+		refuse_head(c, (unsigned)status,
+		            slice_is(s->head.method, "HEAD"), why);
 		return false;
 	}
 	use(in, (size_t)n);
@@ -780,18 +829,27 @@ static bool
 run_chunked_body(struct conn *c, struct input *in)
 {
 	size_t max = c->server->settings.max_body_bytes, n = 0, bytes;
+	size_t before = in->n;
 	char *body = in->at, *data;
 	enum chunked_result result;
 
 	while ((result = chunked_read(c->chunked, &in->at, &in->n, &data,
 	                              &bytes)) == CHUNKED_DATA) {
-		if (bytes > max - c->body.len - n) {
+		/* The rest of the chunk is announced: no need to wait. */
+		if (bytes + c->chunked->left > max - c->body.len - n) {
 			refuse_body(c, 413,
 			            "the body is larger than max_body_bytes");
 			return true;
 		}
 		memmove(body + n, data, bytes);
 		n += bytes;
+	}
+	/* Its lines and extensions may not be endless either. */
+	c->rq.discarded += before - in->n - n;
+	if (c->rq.discarded > max) {
+		refuse_body(c, 413,
+		            "the chunk lines are larger than max_body_bytes");
+		return true;
 	}
 	if (result == CHUNKED_BAD) {
 		refuse_body(c, 400, c->chunked->why);
@@ -874,6 +932,19 @@ run_once(struct conn *c, struct input *in)
 	return false;
 }
 
+/* Drop what is handled from the connection's own buffer. */
+static void
+compact_input(struct conn *c)
+{
+	size_t before = c->in.cap;
+
+	c->in.len -= c->in_done;
+	memmove(c->in.data, c->in.data + c->in_done, c->in.len);
+	c->in_done = 0;
+	buf_trim(&c->in, HTTP_BODY_PADDING);
+	give_back(c->server, before - c->in.cap);
+}
+
 /* Keep what could not be handled, for later. */
 static void
 keep_input(struct conn *c, const struct input *in)
@@ -887,12 +958,15 @@ keep_input(struct conn *c, const struct input *in)
 		c->in_done = 0;
 	} else if (kept_already) {
 		c->in_done = (size_t)((uint8_t *)in->at - c->in.data);
+		/* Half of it at a time, so each byte is moved once. */
+		if (c->in_done > c->in.len / 2)
+			compact_input(c);
 	} else if (!hold(c, &c->in, in->at, in->n)) {
 		/* A request that waits is still answered; what follows is
 		 * not, which the closed connection says. */
 		c->closes = true;
 		if (c->state == CONN_HEAD || c->state == CONN_IDLE)
-			answer_error(c, 503,
+			answer_error(c, 503, false,
 			             "there is no memory left for requests");
 	}
 }
@@ -917,16 +991,6 @@ conn_run(struct conn *c, struct input in)
 	keep_input(c, &in);
 }
 
-/* Move what is handled out of the connection's own buffer. */
-static void
-compact_input(struct conn *c)
-{
-	give_back(c->server, c->in_done);
-	c->in.len -= c->in_done;
-	memmove(c->in.data, c->in.data + c->in_done, c->in.len);
-	c->in_done = 0;
-}
-
 /* n bytes have come into the server's receive buffer. */
 static void
 run_received(struct conn *c, size_t n)
@@ -940,8 +1004,9 @@ run_received(struct conn *c, size_t n)
 	if (c->in_done > 0)
 		compact_input(c);
 	if (!hold(c, &c->in, s->recv, n)) {
-		release(c, &c->in);
-		answer_error(c, 503, "there is no memory left for requests");
+		c->in_done = 0;
+		answer_error(c, 503, false,
+		             "there is no memory left for requests");
 		return;
 	}
 	conn_run(c, (struct input){(char *)c->in.data, c->in.len});
@@ -975,45 +1040,18 @@ recv_some(struct conn *c, void *out, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-/* The rest of a long body is received where it is wanted. */
-static ssize_t
-receive_body(struct conn *c)
-{
-	size_t room =
-	    c->rq.left < BODY_STEP_BYTES ? (size_t)c->rq.left : BODY_STEP_BYTES;
-	ssize_t n;
-
-	if (buf_reserve(&c->body, room + HTTP_BODY_PADDING) < 0 ||
-	    !charge(c, room))
-		return -ENOBUFS;
-	n = recv_some(c, c->body.data + c->body.len, room);
-	give_back(c->server, room - (n > 0 ? (size_t)n : 0));
-	if (n <= 0)
-		return n;
-	c->body.len += (size_t)n;
-	c->rq.left -= (uint64_t)n;
-	if (c->rq.left == 0)
-		give_body(c, (char *)c->body.data, c->body.len);
-	return n;
-}
-
 static void
 receive(struct conn *c)
 {
-	bool into_body = c->state == CONN_BODY && !c->rq.chunked &&
-	                 c->body.len > 0 && c->in.len == 0;
-	ssize_t n = into_body ? receive_body(c)
-	                      : recv_some(c, c->server->recv, CONN_RECV_BYTES);
+	ssize_t n = recv_some(c, c->server->recv, CONN_RECV_BYTES);
 
 	if (n == -EAGAIN)
 		return;
-	if (n == -ENOBUFS)
-		refuse_body(c, 503, "there is no memory left for bodies");
-	else if (n < 0)
+	if (n < 0)
 		conn_close(c);
 	else if (n == 0)
 		end_input(c);
-	else if (!into_body)
+	else
 		run_received(c, (size_t)n);
 }
 
@@ -1120,8 +1158,8 @@ on_poll(uv_poll_t *poll, int status, int events)
 	if (c->state == CONN_CLOSED)
 		return;
 	look_for_pending(c);
-	if (status < 0 && !is_pending(c->state))
-		watch(c, events);
+	if (status < 0 && c->watched == 0 && !is_pending(c->state))
+		watch(c, UV_READABLE);
 }
 
 void
@@ -1132,7 +1170,7 @@ conn_go_on(struct conn *c)
 	case CONN_HEAD:
 	case CONN_BODY:
 	case CONN_DISCARD:
-		if (c->in.len > c->in_done)
+		if (c->in.len > c->in_done && c->state == CONN_IDLE)
 			conn_run(c,
 			         (struct input){(char *)c->in.data + c->in_done,
 			                        c->in.len - c->in_done});
@@ -1156,10 +1194,11 @@ conn_go_on(struct conn *c)
 void
 conn_expire(struct conn *c)
 {
-	c->server->stats.overdue += c->state != CONN_LINGER;
+	c->server->stats.overdue +=
+	    c->state != CONN_IDLE && c->state != CONN_LINGER;
 	switch (c->state) {
 	case CONN_HEAD:
-		answer_error(c, 408, "the headers did not come in time");
+		answer_error(c, 408, false, "the headers did not come in time");
 		break;
 	case CONN_BODY:
 		refuse_body(c, 408, "the body did not come in time");

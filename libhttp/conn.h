@@ -83,7 +83,7 @@ struct http_server {
 	uv_timer_t deadlines; /* runs while there are connections */
 	uint64_t tick_ms;
 	uint64_t pending;      /* connections in WAITING or ANSWER */
-	size_t received_bytes; /* in `in`, `body` and `out` of connections */
+	size_t received_bytes; /* memory of connections' `in`, `body`, `out` */
 
 	struct list_link ready; /* have something to do, without an event */
 	uv_check_t turn;
@@ -107,7 +107,7 @@ struct http_request {
 	bool abandoned; /* the rest of the body cannot be, or is not, read */
 	unsigned minor;
 	uint64_t left;      /* bytes of the body to come, unless chunked */
-	uint64_t discarded; /* bytes of the body that were dropped */
+	uint64_t discarded; /* bytes that came as body and were dropped */
 	http_produce produce;
 	bool produces; /* produce has something */
 };
@@ -181,7 +181,7 @@ size_t answer_error_body(char out[ANSWER_ERROR_BYTES], unsigned status,
 /* There is a connection in `ready`. */
 void server_on_ready(struct http_server *s);
 
-/* A connection has ended: there is room for another. */
+/* A connection has ended, or can be evicted again: there may be room. */
 void server_on_room(struct http_server *s);
 
 /* libuv has let go of a handle; the server is freed after the last one. */

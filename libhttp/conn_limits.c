@@ -180,9 +180,8 @@ conn_limits_enter(struct conn_limits *limits, struct conn_slot *slot,
 }
 
 void
-conn_limits_wait(struct conn_limits *limits, struct conn_slot *slot)
+conn_limits_wait(struct conn_slot *slot)
 {
-	(void)limits;
 	list_remove(&slot->by_age);
 	list_remove(&slot->by_address);
 }
@@ -245,6 +244,16 @@ conn_limits_oldest(const struct conn_limits *limits, unsigned state)
 	if (list_is_empty(head))
 		return NULL;
 	return CONTAINER_OF(head->next, struct conn_slot, by_deadline);
+}
+
+struct conn_slot *
+conn_limits_next(const struct conn_limits *limits, const struct conn_slot *slot)
+{
+	const struct list_link *next = slot->by_deadline.next;
+
+	if (next == &limits->in_state[slot->state])
+		return NULL;
+	return CONTAINER_OF(next, struct conn_slot, by_deadline);
 }
 
 struct conn_slot *

@@ -83,7 +83,7 @@ void conn_limits_enter(struct conn_limits *limits, struct conn_slot *slot,
                        unsigned state);
 
 /* Its request now waits for the program: it cannot be evicted. */
-void conn_limits_wait(struct conn_limits *limits, struct conn_slot *slot);
+void conn_limits_wait(struct conn_slot *slot);
 
 /* Its request is complete: it is the youngest of all. */
 void conn_limits_refresh(struct conn_limits *limits, struct conn_slot *slot);
@@ -100,6 +100,10 @@ bool conn_limits_full(const struct conn_limits *limits);
 /* The connection that has been in a state for longest, or NULL. */
 struct conn_slot *conn_limits_oldest(const struct conn_limits *limits,
                                      unsigned state);
+
+/* The one that entered the same state next, or NULL. */
+struct conn_slot *conn_limits_next(const struct conn_limits *limits,
+                                   const struct conn_slot *slot);
 
 /* A connection whose deadline has passed, or NULL. */
 struct conn_slot *conn_limits_overdue(const struct conn_limits *limits);

@@ -10,7 +10,7 @@ enum byte_class {
 	BYTE_VALUE = 1 << 0,  /* in a header's value: RFC 9110, section 5.5 */
 	BYTE_TOKEN = 1 << 1,  /* in a name or method: section 5.6.2 */
 	BYTE_TARGET = 1 << 2, /* in a request target, other than '%' */
-	BYTE_HOST = 1 << 3,   /* in a Host, other than '%' */
+	BYTE_HOST = 1 << 3,   /* in the name of a host */
 };
 
 #define V BYTE_VALUE
@@ -44,7 +44,7 @@ static const uint8_t classes[256] = {
     ['.'] = VTGH,
     ['/'] = VG,
     ['0' ... '9'] = VTGH,
-    [':'] = VGH,
+    [':'] = VG,
     [';'] = VGH,
     ['<'] = V,
     ['='] = VGH,
@@ -52,9 +52,9 @@ static const uint8_t classes[256] = {
     ['?'] = VG,
     ['@'] = VG,
     ['A' ... 'Z'] = VTGH,
-    ['['] = VGH,
+    ['['] = VG,
     ['\\'] = V,
-    [']'] = VGH,
+    [']'] = VG,
     ['^'] = VTG,
     ['_'] = VTGH,
     ['`'] = VTG,
@@ -77,6 +77,12 @@ static bool
 is_class(char c, enum byte_class class)
 {
 	return classes[(unsigned char)c] & class;
+}
+
+bool
+head_is_token_byte(char c)
+{
+	return is_class(c, BYTE_TOKEN);
 }
 
 /* The scan for the end of a head. */
@@ -194,10 +200,44 @@ is_escaped_text(const char *at, const char *end, enum byte_class class)
 	return true;
 }
 
+/* What may follow a host: a colon and a port, which may be empty. */
+static bool
+is_port(const char *at, const char *end)
+{
+	unsigned port = 0;
+
+	if (at == end)
+		return true;
+	if (*at++ != ':')
+		return false;
+	for (; at < end; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		port = port * 10 + (unsigned)(*at - '0');
+		if (port > 65535)
+			return false;
+	}
+	return true;
+}
+
+/* RFC 3986, section 3.2.2: a name or IPv4 address, or [IPv6]; and a port. */
 static bool
 is_host(const char *at, const char *end)
 {
-	return is_escaped_text(at, end, BYTE_HOST);
+	const char *stop = at;
+
+	if (at < end && *at == '[') {
+		for (stop++; stop < end && *stop != ']'; stop++) {
+			if (hex_digit(*stop) < 0 && *stop != ':' &&
+			    *stop != '.')
+				return false;
+		}
+		return end - stop > 0 && stop - at > 2 &&
+		       is_port(stop + 1, end);
+	}
+	while (stop < end && *stop != ':')
+		stop++;
+	return all_of(at, stop, BYTE_HOST) && is_port(stop, end);
 }
 
 /* The request line. */
@@ -251,6 +291,9 @@ parse_absolute(struct http_head *head, const char *at, const char *end)
 static const char *
 parse_target(struct http_head *head, const char *at, const char *end)
 {
+	/* Its target would be host:port, for a proxy to connect to. */
+	if (slice_is(head->method, "CONNECT"))
+		return "this server is no proxy";
 	if (at == end || !is_escaped_text(at, end, BYTE_TARGET))
 		return "the request target is malformed";
 	if (*at == '/') {
@@ -357,8 +400,11 @@ struct framing {
 	bool close, keep_alive;
 };
 
-/* A list of words, of which two mean something to us. */
-static void
+/*
+ * A list of words, of which two mean something to us.  Returns false if one
+ * is no token: another program may see `close` in it, where we do not.
+ */
+static bool
 read_connection(struct framing *f, struct slice value)
 {
 	const char *at = value.data, *end = at + value.bytes;
@@ -374,10 +420,13 @@ read_connection(struct framing *f, struct slice value)
 		while (word.bytes > 0 && (word.data[word.bytes - 1] == ' ' ||
 		                          word.data[word.bytes - 1] == '\t'))
 			word.bytes--;
+		if (!all_of(word.data, word.data + word.bytes, BYTE_TOKEN))
+			return false;
 		f->close |= slice_is_nocase(word, "close");
 		f->keep_alive |= slice_is_nocase(word, "keep-alive");
 		at = comma ? comma + 1 : end;
 	}
+	return true;
 }
 
 static int
@@ -398,13 +447,16 @@ read_framing_field(struct http_head *head, struct framing *f,
 	case 6:
 		if (!slice_is_nocase(field->name, "Expect"))
 			return 0;
-		head->expect_continue = true;
+		/* HTTP/1.0 does not know it: RFC 9110, section 10.1.1. */
+		head->expect_continue = head->minor == 1;
 		*why = "the only expectation that is known is 100-continue";
 		return slice_is_nocase(value, "100-continue") ? 0 : 417;
 	case 10:
-		if (slice_is_nocase(field->name, "Connection"))
-			read_connection(f, value);
-		return 0;
+		*why = "the Connection header is malformed";
+		return slice_is_nocase(field->name, "Connection") &&
+		               !read_connection(f, value)
+		           ? 400
+		           : 0;
 	case 14:
 		if (!slice_is_nocase(field->name, "Content-Length"))
 			return 0;
@@ -441,8 +493,6 @@ check_framing(struct http_head *head, const struct framing *f, const char **why)
 	else
 		*why = NULL;
 	head->keep_alive = !f->close && (head->minor == 1 || f->keep_alive);
-	if (head->minor == 0)
-		head->expect_continue = false; /* RFC 9110, section 10.1.1 */
 	return *why ? 400 : 0;
 }
 
@@ -455,7 +505,7 @@ head_parse(const char *bytes, size_t n, struct http_head *head,
 	struct framing framing = {0};
 	int status;
 
-	head->query = (struct slice){NULL, 0};
+	head->method = head->query = (struct slice){NULL, 0};
 	head->expect_continue = head->chunked = head->has_length = false;
 	head->content_length = 0;
 	head->field_count = 0;

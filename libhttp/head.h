@@ -10,11 +10,14 @@
  * - a request line that is not `method SP target SP HTTP/1.x`, HTTP/0.9,
  *   other versions (505), targets with bytes outside of ASCII, with
  *   malformed percent escapes, with %00 or with a fragment;
- * - HTTP/1.1 without exactly one Host; a Host that is repeated or malformed;
+ * - HTTP/1.1 without exactly one Host; a Host that is not a host, or an IPv6
+ *   address in brackets, and a port (it may be empty: RFC 9112, section 3.2);
  * - Content-Length that is repeated, listed, signed or above 2^64 - 1;
  * - Transfer-Encoding other than one `chunked`, with Content-Length, or in
  *   HTTP/1.0;
- * - Expect other than 100-continue (417).
+ * - Expect other than 100-continue (417), which HTTP/1.0 ignores; Connection
+ *   with anything but tokens; CONNECT;
+ * - methods above 32 bytes; targets with " < > \ (browsers escape these).
  *
  * Nothing is allocated and nothing is copied.
  */
@@ -38,7 +41,11 @@ struct http_field {
 
 struct http_head {
 	struct slice method;
-	struct slice path;  /* as sent: begins with '/', escapes kept; or "*" */
+	/*
+	 * As sent, with its escapes.  It begins with '/', or is "*".  Of a URL
+	 * without a path it is a static "/".
+	 */
+	struct slice path;
 	struct slice query; /* after the '?', as sent; data is NULL if none */
 	unsigned minor;     /* HTTP/1.minor: 0 or 1 */
 	bool keep_alive;    /* the client wants to send more requests */
@@ -68,8 +75,8 @@ MUST_USE ssize_t head_scan(struct head_scan *scan, const char *bytes, size_t n);
 
 /*
  * Read a head of n bytes, whose length head_scan found.  The slices of *head
- * point into bytes.  Returns 0, or the HTTP status that refuses it (400, 417,
- * 431 or 505) with the reason, a static text, in *why.
+ * point into bytes, or to static text.  Returns 0, or the HTTP status that
+ * refuses it (400, 417, 431 or 505) with the reason, a static text, in *why.
  */
 MUST_USE int head_parse(const char *bytes, size_t n, struct http_head *head,
                         const char **why);
@@ -81,11 +88,15 @@ MUST_USE int head_parse(const char *bytes, size_t n, struct http_head *head,
 const char *head_parse_field(const char *line, size_t n,
                              struct http_field *field);
 
+/* Return true if the byte may be in a token, such as a name or a method. */
+bool head_is_token_byte(char c);
+
 /* The value of the first header of this name, or NULL. */
 const struct slice *http_header(const struct http_head *head, const char *name);
 
 /*
- * Unescape the value of a parameter of the query into out, which has room for
+ * Unescape the value of a parameter of the query, in which '+' means a space,
+ * into out, which has room for
  * `size` bytes, and put a NUL after it.  Returns its length, -ENOENT if there
  * is no such parameter, or -EMSGSIZE if it does not fit.
  */

@@ -73,7 +73,8 @@ struct http_handler {
 	/*
 	 * The server gives up on the rest of the request, for one of the
 	 * statuses 400, 408, 413 or 503 and for `why`, a sentence without a
-	 * full stop.  Answer with it; the connection may close afterwards.
+	 * full stop.  Answer with it, before this returns; the connection may
+	 * close afterwards.
 	 */
 	void (*on_refuse)(struct http_request *rq, unsigned status,
 	                  const char *why);
@@ -222,7 +223,9 @@ typedef ssize_t (*http_produce)(struct http_request *rq, char *out,
  * produce is called, never from inside this call, whenever the socket can
  * take more; so what it writes is as new as can be, and nothing is queued for
  * a slow client.  Its room is at least HTTP_STREAM_ROOM bytes.  on_end is
- * called when the answer is complete or the client has gone.
+ * called when the answer is complete or the client has gone.  The connection
+ * closes after the answer, which says so; requests that the client sends
+ * meanwhile are dropped.
  */
 #define HTTP_STREAM_ROOM ((size_t)16 * 1024)
 void http_stream(struct http_request *rq, const struct http_answer *answer,

@@ -110,10 +110,10 @@ watch_listener(struct http_server *s, bool on)
 void
 server_on_room(struct http_server *s)
 {
-	if (!s->closing && !s->stopping && !conn_limits_full(&s->limits))
+	if (s->closing || s->stopping || s->accepting)
+		return;
+	if (!conn_limits_full(&s->limits) || conn_limits_victim(&s->limits))
 		watch_listener(s, true);
-	if (s->limits.count == 0)
-		(void)uv_timer_stop(&s->deadlines);
 }
 
 /* Close a connection if that is what another one needs. */
@@ -131,6 +131,14 @@ evict_one(struct http_server *s)
 
 static void on_deadlines(uv_timer_t *timer);
 
+static void
+start_ticking(struct http_server *s)
+{
+	if (!uv_is_active((uv_handle_t *)&s->deadlines))
+		(void)uv_timer_start(&s->deadlines, on_deadlines, s->tick_ms,
+		                     s->tick_ms);
+}
+
 static int
 open_connection(struct http_server *s, int fd, const struct sockaddr *from)
 {
@@ -141,9 +149,8 @@ open_connection(struct http_server *s, int fd, const struct sockaddr *from)
 	if (rc < 0)
 		log_error("cannot serve a connection err=%s",
 		          log_quote(strerror(-rc)));
-	else if (!uv_is_active((uv_handle_t *)&s->deadlines))
-		(void)uv_timer_start(&s->deadlines, on_deadlines, s->tick_ms,
-		                     s->tick_ms);
+	else
+		start_ticking(s);
 	return rc;
 }
 
@@ -153,7 +160,8 @@ on_accept_error(struct http_server *s, int err)
 {
 	unsigned suppressed;
 
-	if (err == EAGAIN || err == EINTR || err == ECONNABORTED)
+	/* Others concern one connection, which is gone (accept(2)). */
+	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
 		return;
 	if (log_allow(&s->log, &suppressed))
 		log_warn("accept failed err=%s suppressed=%u; raise the limit "
@@ -161,6 +169,7 @@ on_accept_error(struct http_server *s, int err)
 		         log_quote(strerror(err)), suppressed);
 	/* Until a connection ends, or the next tick. */
 	watch_listener(s, false);
+	start_ticking(s);
 }
 
 static void
@@ -216,6 +225,8 @@ on_deadlines(uv_timer_t *timer)
 	while ((slot = conn_limits_overdue(&s->limits)))
 		conn_expire(CONTAINER_OF(slot, struct conn, slot));
 	server_on_room(s); /* accept may work again */
+	if (s->limits.count == 0 && (s->accepting || s->listen_fd < 0))
+		(void)uv_timer_stop(timer);
 }
 
 static void

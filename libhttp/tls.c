@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,10 +18,13 @@
 
 /*
  * Forward secrecy (no RSA key exchange) and authenticated encryption (no CBC,
- * whose padding has been attacked again and again, and no CCM).
+ * whose padding has been attacked again and again, and no CCM).  No finite
+ * field Diffie-Hellman: a client can make the server compute it, up to 0.3 s
+ * for one message, at no cost of its own (CVE-2002-20001).
  */
 #define PRIORITIES                                                             \
-	"SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:"                  \
+	"SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:"         \
+	"-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:"          \
 	"-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:"            \
 	"%SERVER_PRECEDENCE"
 
@@ -29,6 +33,12 @@
  * turn: a client that sends them without end does not keep the loop.
  */
 #define STEPS_MAX 16
+
+/*
+ * Most bytes that may come before they make up data for us: a record of the
+ * largest size, or a handshake.
+ */
+#define UNFINISHED_BYTES_MAX (20 * KIB)
 
 struct tls_generation {
 	gnutls_certificate_credentials_t credentials;
@@ -43,6 +53,8 @@ struct http_tls {
 struct tls_session {
 	gnutls_session_t gnutls;
 	struct tls_generation *generation;
+	int fd;                  /* the caller's */
+	size_t unfinished_bytes; /* received since the last data */
 	bool send_again; /* GnuTLS holds a record that the socket refused */
 };
 
@@ -195,6 +207,24 @@ http_tls_load(struct http_tls *tls, const char *certificate_path,
 
 /* Sessions. */
 
+/* What GnuTLS receives with. */
+static ssize_t
+pull(gnutls_transport_ptr_t arg, void *out, size_t size)
+{
+	struct tls_session *s = arg;
+	ssize_t n = recv(s->fd, out, size, MSG_DONTWAIT);
+	int err = n < 0 ? errno : 0;
+
+	if (n > 0)
+		s->unfinished_bytes += (size_t)n;
+	if (s->unfinished_bytes > UNFINISHED_BYTES_MAX)
+		err = EPROTO;
+	if (err == 0)
+		return n;
+	gnutls_transport_set_errno(s->gnutls, err);
+	return -1;
+}
+
 int
 tls_session_new(struct tls_session **session, struct http_tls *tls, int fd)
 {
@@ -221,7 +251,10 @@ tls_session_new(struct tls_session **session, struct http_tls *tls, int fd)
 		free(s);
 		return -ENOMEM; /* the only way for these to fail */
 	}
-	gnutls_transport_set_int(s->gnutls, fd);
+	s->fd = fd;
+	gnutls_transport_set_ptr2(s->gnutls, s,
+	                          (gnutls_transport_ptr_t)(intptr_t)fd);
+	gnutls_transport_set_pull_function(s->gnutls, pull);
 	/* The connection has a deadline of its own. */
 	gnutls_handshake_set_timeout(s->gnutls, GNUTLS_INDEFINITE_TIMEOUT);
 	s->generation = tls->newest;
@@ -248,8 +281,10 @@ tls_session_handshake(struct tls_session *session, bool *want_write,
 
 	for (int i = 0; i < STEPS_MAX; i++) {
 		rc = gnutls_handshake(session->gnutls);
-		if (rc == 0)
+		if (rc == 0) {
+			session->unfinished_bytes = 0;
 			return 0;
+		}
 		/* Others that are not fatal are alerts, which change nothing.
 		 */
 		if (rc == GNUTLS_E_AGAIN || gnutls_error_is_fatal(rc))
@@ -259,6 +294,8 @@ tls_session_handshake(struct tls_session *session, bool *want_write,
 		*want_write = gnutls_record_get_direction(session->gnutls) == 1;
 		return -EAGAIN;
 	}
+	/* Tell the client as well, if the socket takes it. */
+	(void)gnutls_alert_send_appropriate(session->gnutls, rc);
 	*why = gnutls_strerror(rc);
 	return -EPROTO;
 }
@@ -270,6 +307,8 @@ tls_session_recv(struct tls_session *session, void *out, size_t size)
 
 	for (int i = 0; i < STEPS_MAX; i++) {
 		n = gnutls_record_recv(session->gnutls, out, size);
+		if (n > 0)
+			session->unfinished_bytes = 0;
 		if (n >= 0)
 			return n;
 		if (n == GNUTLS_E_AGAIN)

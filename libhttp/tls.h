@@ -3,8 +3,10 @@
  * is replaced while connections live.
  *
  * GnuTLS does the work; no type of it is in this interface.  Only suites with
- * forward secrecy and authenticated encryption (GCM, ChaCha20-Poly1305) are
- * offered, and the one application protocol is http/1.1.
+ * forward secrecy by elliptic curves and with authenticated encryption (GCM,
+ * ChaCha20-Poly1305) are offered, and the one application protocol is
+ * http/1.1.  A client that sends much without completing a message, in the
+ * handshake or after it, loses its connection: GnuTLS would keep up to 16 MiB.
  *
  * A certificate that has been loaded is a generation.  A session uses the one
  * that was the newest when the session began, and keeps it until it ends.

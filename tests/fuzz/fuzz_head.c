@@ -211,9 +211,30 @@ judge_host(struct slice host)
 {
 	bool name_only = all_in(host, UNRESERVED);
 
-	/* Which ports and brackets are malformed is not said. */
-	return worse(judge_escaped(host, UNRESERVED ":[]!$&'()*+,;=", ""),
-	             name_only ? ACCEPT : EITHER);
+	/* Which ports and brackets are malformed is not looked at here. */
+	if (!all_in(host, UNRESERVED ":[]!$&'()*+,;="))
+		return REFUSE;
+	return name_only ? ACCEPT : EITHER;
+}
+
+/* A list of tokens, some of which may be missing. */
+static bool
+is_token_list(struct slice s)
+{
+	while (s.bytes > 0) {
+		uint32_t n = 0, from = 0, to;
+
+		while (n < s.bytes && s.data[n] != ',')
+			n++;
+		for (to = n; to > 0 && in_set(s.data[to - 1], " \t");)
+			to--;
+		while (from < to && in_set(s.data[from], " \t"))
+			from++;
+		if (!all_in((struct slice){s.data + from, to - from}, TOKEN))
+			return false;
+		(void)cut_front(&s, n < s.bytes ? n + 1 : n);
+	}
+	return true;
 }
 
 static bool
@@ -230,7 +251,7 @@ judge_target(const struct plain_head *p)
 	enum verdict verdict =
 	    judge_escaped(target, UNRESERVED RESERVED, "\"<>\\^`{|}");
 
-	if (target.bytes == 0)
+	if (target.bytes == 0 || slice_is(p->method, "CONNECT"))
 		return REFUSE;
 	if (slice_is(target, "*"))
 		return slice_is(p->method, "OPTIONS") ? ACCEPT : REFUSE;
@@ -288,6 +309,9 @@ judge_fields(const struct plain_head *p, bool old)
 
 		if (f->name.bytes == 0 || !all_in(f->name, TOKEN))
 			return REFUSE;
+		if (slice_is_nocase(f->name, "Connection") &&
+		    !is_token_list(f->value))
+			return REFUSE;
 		if (slice_is_nocase(f->name, "Expect") &&
 		    !slice_is_nocase(f->value, "100-continue"))
 			return REFUSE;
@@ -321,8 +345,9 @@ judge(const struct plain_head *p)
 static bool
 same_text(struct slice a, struct slice b)
 {
-	return a.bytes == b.bytes &&
-	       (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+	if (a.bytes != b.bytes || a.bytes == 0)
+		return a.bytes == b.bytes;
+	return a.data && b.data && memcmp(a.data, b.data, a.bytes) == 0;
 }
 
 static bool
@@ -331,7 +356,7 @@ is_inside(struct slice s, const char *bytes, size_t n)
 	return s.data >= bytes && s.data + s.bytes <= bytes + n;
 }
 
-/* The path and query are the target, or its end behind the host. */
+/* The path and query are the target, or what follows its host. */
 static void
 check_target(const struct http_head *head, const struct plain_head *p)
 {

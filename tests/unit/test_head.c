@@ -250,6 +250,41 @@ START_TEST(the_client_says_whether_the_connection_goes_on)
 }
 END_TEST
 
+START_TEST(connection_is_a_list_of_tokens)
+{
+	static const char *const good[] = {"",          ",",       "close",
+	                                   "a , close", "a,,b,",   "X-Hop",
+	                                   "\tclose ,", "TE,close"};
+	static const char *const malformed[] = {
+	    "close x",    "x close",    "close;", "\"close\"",
+	    "a=b, close", "close, a b", "(close)"};
+	char text[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		(void)snprintf(text, sizeof text,
+		               "GET / HTTP/1.1\r\nHost: x\r\nConnection: "
+		               "%s\r\n\r\n",
+		               good[i]);
+		accepts(text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(malformed); i++) {
+		(void)snprintf(text, sizeof text,
+		               "GET / HTTP/1.1\r\nHost: x\r\nConnection: "
+		               "%s\r\n\r\n",
+		               malformed[i]);
+		refuses(text, 400);
+	}
+}
+END_TEST
+
+START_TEST(we_are_no_proxy)
+{
+	refuses("CONNECT a.example:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("CONNECT http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+}
+END_TEST
+
 START_TEST(white_space_around_a_value_is_not_part_of_it)
 {
 	static const char *const values[] = {
@@ -610,7 +645,8 @@ START_TEST(percent_escapes_are_two_hexadecimal_digits)
 	    {"http://a/%00", false},
 	    {"http://a%00/", false},
 	    {"http://a%/", false},
-	    {"http://%61.example/", true},
+	    {"http://%61.example/", false}, /* a host has none */
+	    {"http://a.example/%61", true},
 	};
 	char text[128];
 
@@ -645,13 +681,48 @@ END_TEST
 START_TEST(a_host_is_a_name_or_an_address)
 {
 	static const char *const good[] = {
-	    "x",         "a.example",    "a.example:80", "a-b_c.example",
-	    "127.0.0.1", "127.0.0.1:80", "[::1]",        "[fe80::1%25lo]:8080",
+	    "x",
+	    "a.example",
+	    "a.example:80",
+	    "a-b_c.example",
+	    "127.0.0.1",
+	    "127.0.0.1:80",
+	    "[::1]",
+	    "[::ffff:1.2.3.4]:8080",
+	    "a:",
+	    "",
 	};
 	static const char *const malformed[] = {
-	    "a b",     "a/b",      "a@b",  "a?b",   "a#b", "a\\b",
-	    "a\tb",    "\"a\"",    "<a>",  "a|b",   "a^b", "\xc3\xa4",
-	    "http://", "user@a:1", "a%zz", "a%00b", "a%",  "{a}",
+	    "a b",
+	    "a/b",
+	    "a@b",
+	    "a?b",
+	    "a#b",
+	    "a\\b",
+	    "a\tb",
+	    "\"a\"",
+	    "<a>",
+	    "a|b",
+	    "a^b",
+	    "\xc3\xa4",
+	    "http://",
+	    "user@a:1",
+	    "a%zz",
+	    "a%00b",
+	    "a%",
+	    "{a}",
+	    "a:b",
+	    "a:1:2",
+	    "]",
+	    "[",
+	    "[]",
+	    "[::1",
+	    "[::1]x",
+	    "[::1]:x",
+	    "x:65536",
+	    "x:99999999999",
+	    "[fe80::1%25lo]",
+	    "::1",
 	};
 	char text[128];
 
@@ -723,21 +794,13 @@ END_TEST
 START_TEST(the_only_coding_is_chunked)
 {
 	static const char *const refused[] = {
-	    "gzip",
-	    "chunked, chunked",
-	    "gzip, chunked",
-	    "chunked, gzip",
-	    "chunked,",
-	    ", chunked",
-	    "chunked;a=b",
-	    "xchunked",
-	    "chunkedx",
-	    "chunked chunked",
-	    "\"chunked\"",
-	    "\x0b"
-	    "chunked",
-	    "identity",
-	    "",
+	    "gzip",          "chunked, chunked",
+	    "gzip, chunked", "chunked, gzip",
+	    "chunked,",      ", chunked",
+	    "chunked;a=b",   "xchunked",
+	    "chunkedx",      "chunked chunked",
+	    "\"chunked\"",   "\vchunked",
+	    "identity",      "",
 	};
 	char text[128];
 
@@ -970,6 +1033,8 @@ main(void)
 	int failed;
 
 	tcase_add_unchecked_fixture(good, NULL, teardown);
+	tcase_add_test(good, connection_is_a_list_of_tokens);
+	tcase_add_test(good, we_are_no_proxy);
 	tcase_add_test(good, a_request_is_taken_apart);
 	tcase_add_test(good, a_request_without_body_says_so);
 	tcase_add_test(good, an_empty_query_is_a_query);

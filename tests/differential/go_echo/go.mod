@@ -1,0 +1,3 @@
+module leat/tests/differential/go_echo
+
+go 1.19
