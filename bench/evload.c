@@ -2,7 +2,7 @@
  * evload - the load generator: sends events to ingestd, counts what became
  * of them, and writes down which were acknowledged.
  *
- * Exit status: 0; 1 when the server answered anything but 202 and 503 or
+ * Exit status: 0; 1 when the server answered anything but 202, 503 and 504, or
  * acknowledged nothing (not with --allow-errors); 2 for wrong options or a
  * run that could not start.
  */

@@ -281,7 +281,8 @@ acknowledged(struct load *l, struct client *c, const struct answer *a)
 static int64_t
 pause_us(const struct load *l, const struct answer *a)
 {
-	if (a->status != 503 || (!l->o->retry && !l->o->retry_503))
+	if ((a->status != 503 && a->status != 504) ||
+	    (!l->o->retry && !l->o->retry_503))
 		return 0;
 	return a->retry_after_s == 0 ? BACKOFF_MIN_US : US_PER_S;
 }
@@ -290,14 +291,17 @@ static void
 answered(struct load *l, struct client *c, const struct answer *a)
 {
 	int64_t pause = pause_us(l, a);
-	bool again = a->status == 503 && l->o->retry;
+	bool unknown = a->status == 504;
+	bool again = (a->status == 503 || unknown) && l->o->retry;
 
 	l->last_answer_us = now_us();
 	l->t->statuses[a->status]++;
 	if (a->status == 202)
 		acknowledged(l, c, a);
-	else if (a->status != 503)
+	else if (a->status != 503 && !unknown)
 		l->t->error_events += c->request.count;
+	else if (!again && unknown)
+		l->t->unknown_events += c->request.count;
 	else if (!again)
 		l->t->refused_events += c->request.count;
 	if (!again)

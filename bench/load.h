@@ -39,7 +39,7 @@ struct load_options {
 	int64_t timeout_ms; /* for an answer */
 	int64_t drain_ms;   /* for the last answers, after the last sending */
 	bool retry;         /* what was not acknowledged is sent again */
-	bool retry_503;     /* wait as Retry-After says, at most 1 s */
+	bool retry_503;     /* as 504: wait as Retry-After says, at most 1 s */
 	FILE *acked;        /* ids of acknowledged events; may be NULL */
 };
 
@@ -47,7 +47,7 @@ struct load_totals {
 	/* Events by what became of their request. */
 	uint64_t acked_events;   /* 202 */
 	uint64_t refused_events; /* 503 */
-	uint64_t unknown_events; /* no answer: lost, timed out, or left over */
+	uint64_t unknown_events; /* 504, or no answer: lost, late, left over */
 	uint64_t error_events;   /* any other answer */
 	uint64_t statuses[600];  /* answers by HTTP status */
 	uint64_t mismatches;     /* 202 that accepted another number */

@@ -171,6 +171,13 @@ read_text(struct accept *a, const struct accept_body *body,
 	return result_of(&a->report, rc, body->partial);
 }
 
+uint64_t
+accept_ignored_fields(const struct accept *a, const char **name)
+{
+	*name = a->report.ignored_name;
+	return a->report.ignored_fields;
+}
+
 enum accept_result
 accept_body(struct accept *a, const struct accept_body *body, void *owner,
             uint64_t *accepted, uint64_t *rejected, struct buf *answer)

@@ -68,4 +68,10 @@ enum accept_result accept_body(struct accept *a, const struct accept_body *body,
                                void *owner, uint64_t *accepted,
                                uint64_t *rejected, struct buf *answer);
 
+/*
+ * Unknown fields that the last body's events had, and that were ignored; the
+ * first one's name, "" if there are none, is valid until the next body.
+ */
+uint64_t accept_ignored_fields(const struct accept *a, const char **name);
+
 #endif

@@ -5,6 +5,9 @@
 
 #include "libbase/base.h"
 
+#define ALLOW_EVENTS "Allow: POST, OPTIONS\r\n"
+#define ALLOW_GET "Allow: GET, HEAD, OPTIONS\r\n"
+
 static const struct {
 	unsigned status;
 	const char *text;
@@ -13,6 +16,9 @@ static const struct {
     [ANSWER_NONE] = {500, "{\"error\":\"internal server error\"}\n", NULL},
     [ANSWER_OK] = {200, "{\"status\":\"ok\"}\n", NULL},
     [ANSWER_PREFLIGHT] = {204, "", NULL},
+    [ANSWER_OPTIONS_EVENTS] = {204, "", ALLOW_EVENTS},
+    [ANSWER_OPTIONS_GET] = {204, "", ALLOW_GET},
+    [ANSWER_OPTIONS_ANY] = {204, "", "Allow: GET, HEAD, POST, OPTIONS\r\n"},
     [ANSWER_UNAUTHORIZED] = {401,
                              "{\"error\":\"unauthorized\",\"reason\":"
                              "\"a token is needed\"}\n",
@@ -28,10 +34,15 @@ static const struct {
                        NULL},
     [ANSWER_LIMITED] = {429, "{\"error\":\"rate limit\"}\n", NULL},
     [ANSWER_NOT_FOUND] = {404, "{\"error\":\"not found\"}\n", NULL},
+    [ANSWER_BAD_PARTIAL] = {400,
+                            "{\"error\":\"bad request\",\"reason\":\"partial "
+                            "must be 1, true, yes or on, or 0, false, no or "
+                            "off\"}\n",
+                            NULL},
     [ANSWER_POST_ONLY] = {405, "{\"error\":\"method not allowed\"}\n",
-                          "Allow: POST\r\n"},
+                          ALLOW_EVENTS},
     [ANSWER_GET_ONLY] = {405, "{\"error\":\"method not allowed\"}\n",
-                         "Allow: GET, HEAD\r\n"},
+                         ALLOW_GET},
     [ANSWER_NO_BODY] = {413,
                         "{\"error\":\"content too large\",\"reason\":"
                         "\"this path takes no body\"}\n",
@@ -61,6 +72,17 @@ static const struct {
                          "{\"error\":\"pipeline overloaded\",\"reason\":"
                          "\"stopping\"}\n",
                          NULL},
+    [ANSWER_LATE] = {504,
+                     "{\"error\":\"unknown\",\"reason\":\"the events were not "
+                     "known to be durable within append_timeout_ms, and may "
+                     "still be kept; send them again with the same ids\"}\n",
+                     NULL},
+    [ANSWER_LOST] = {504,
+                     "{\"error\":\"unknown\",\"reason\":\"batchd went away "
+                     "before the events were known to be durable, and they "
+                     "may still be kept; send them again with the same "
+                     "ids\"}\n",
+                     NULL},
     [ANSWER_UNAVAILABLE] = {503, "{\"error\":\"pipeline overloaded\"}\n", NULL},
 };
 

@@ -216,12 +216,33 @@ blank(const char *p, const char *end)
 	return p == end;
 }
 
-/* A line that breaks is a refused event: the next line starts afresh. */
+/*
+ * Read one line, whatever it holds, as the event at r->index.  A line that is
+ * no JSON is a refused event; the next line is a text of its own.
+ */
+static int
+line(struct json_reader *r, const char *text, size_t len)
+{
+	const struct json_report so_far = *r->report;
+	const uint64_t index = r->index;
+	int rc = begin(r, text, len);
+
+	if (rc == 0)
+		rc = one_event(r, true);
+	r->index = index; /* whether one_event has counted it or not */
+	if (rc == -EBADMSG) {
+		*r->report = so_far;
+		note(r, &no_field, r->event.walk.why);
+		rc = 0;
+	}
+	r->index++;
+	return rc;
+}
+
 static int
 lines(struct json_reader *r, const char *text, size_t len)
 {
 	const char *p = text, *end = text + len, *line_end;
-	struct json_report so_far;
 	int rc = 0;
 
 	for (; rc == 0 && p < end; p = line_end + 1) {
@@ -233,16 +254,7 @@ lines(struct json_reader *r, const char *text, size_t len)
 		/* Before looking at it: a line that breaks counts as well. */
 		if (r->index >= r->rules->max_events)
 			return -E2BIG;
-		so_far = *r->report;
-		rc = begin(r, p, (size_t)(line_end - p));
-		if (rc == 0)
-			rc = one_event(r, true);
-		if (rc != -EBADMSG)
-			continue;
-		*r->report = so_far;
-		note(r, &no_field, r->event.walk.why);
-		r->index++;
-		rc = 0;
+		rc = line(r, p, (size_t)(line_end - p));
 	}
 	return rc;
 }
@@ -278,6 +290,11 @@ json_read(struct json_reader *r, char *text, size_t len,
 {
 	int rc;
 
+	/* RFC 8259, section 8.1, lets a reader skip a byte order mark. */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		len -= 3;
+	}
 	memset(text + len, 0, JSON_PADDING);
 	*report = (struct json_report){0};
 	r->rules = rules;
@@ -286,7 +303,11 @@ json_read(struct json_reader *r, char *text, size_t len,
 	r->arg = arg;
 	r->report = report;
 	r->index = 0;
+	r->event.ignored = 0;
+	r->event.ignored_name[0] = '\0';
 	rc = rules->ndjson ? lines(r, text, len) : document(r, text, len);
+	report->ignored_fields = r->event.ignored;
+	report->ignored_name = r->event.ignored_name;
 	if (json_structure_trim(r->structure) < 0)
 		return -ENOMEM;
 	return rc;

@@ -43,7 +43,10 @@ struct json_error {
 struct json_report {
 	uint64_t accepted; /* events handed over */
 	uint64_t rejected;
-	uint32_t error_count; /* of errors[], at most JSON_ERRORS_MAX */
+	uint64_t
+	    ignored_fields; /* unknown ones, of all events that were read */
+	const char *ignored_name; /* the first one's; "" if there are none */
+	uint32_t error_count;     /* of errors[], at most JSON_ERRORS_MAX */
 	struct json_error errors[JSON_ERRORS_MAX];
 };
 

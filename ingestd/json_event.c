@@ -6,7 +6,14 @@
 
 #include "ingestd/rfc3339.h"
 
-#define TIME_TEXT_MAX 64
+/* A time with escapes in it is no longer than this; others may be. */
+#define TIME_TEXT_MAX EVENT_USER_ID_MAX
+
+/*
+ * As milliseconds this is March 1973; as seconds, the year 5138.  A smaller
+ * number is a time in seconds, sent by mistake.
+ */
+#define MILLISECONDS_MIN INT64_C(100000000000)
 
 static enum json_found
 refuse(struct json_event_reader *r, const char *why)
@@ -70,6 +77,8 @@ read_milliseconds(struct json_event_reader *r, int64_t *us)
 	}
 	if (*p == '.' || *p == 'e' || *p == 'E')
 		return refuse(r, time_shape);
+	if (ms < MILLISECONDS_MIN)
+		return refuse(r, "looks like seconds; send milliseconds");
 	*us = ms * 1000;
 	return JSON_GOOD;
 }
@@ -77,19 +86,29 @@ read_milliseconds(struct json_event_reader *r, int64_t *us)
 static enum json_found
 read_time(struct json_event_reader *r, int64_t *us)
 {
-	char c = json_walk_peek(&r->walk);
+	struct json_walk *w = &r->walk;
+	char c = json_walk_peek(w);
+	struct json_span s;
 	enum json_found f;
-	struct slice s;
+	size_t n;
 	int rc;
 
 	if (c == '-' || json_digit(c))
 		return read_milliseconds(r, us);
 	if (c != '"')
 		return refuse(r, time_shape);
-	f = read_text(r, &s, FIELD_CREATED_AT, 1, TIME_TEXT_MAX, time_shape);
+	f = json_walk_string(w, &s);
 	if (f != JSON_GOOD)
 		return f;
-	rc = rfc3339_read(s.data, s.bytes, us);
+	if (w->backslash < s.end) {
+		n = json_escape_remove(s.at, s.end, r->texts[FIELD_CREATED_AT],
+		                       TIME_TEXT_MAX);
+		if (n > TIME_TEXT_MAX)
+			return refuse(r, time_shape);
+		s.at = r->texts[FIELD_CREATED_AT];
+		s.end = s.at + n;
+	}
+	rc = rfc3339_read(s.at, json_span_bytes(&s), us);
 	if (rc < 0)
 		return refuse(r, rc == -ERANGE ? time_range : time_shape);
 	return JSON_GOOD;
@@ -142,6 +161,26 @@ field_of(const struct json_span *name)
 	}
 }
 
+/* Return true if null means the same as leaving the field out. */
+static bool
+may_be_null(enum event_field field)
+{
+	return field == FIELD_ID || field == FIELD_USER_ID ||
+	       field == FIELD_PAYLOAD || field == FIELD_CREATED_AT;
+}
+
+/* Keep the name of a field that is ignored, for the log. */
+static void
+keep_ignored(struct json_event_reader *r)
+{
+	size_t n = json_span_bytes(&r->field);
+
+	if (n > JSON_FIELD_TEXT_MAX)
+		n = JSON_FIELD_TEXT_MAX;
+	memcpy(r->ignored_name, r->field.at, n);
+	r->ignored_name[n] = '\0';
+}
+
 /* A field's value; its name is in r->field. */
 static enum json_found
 read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
@@ -149,8 +188,10 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 	enum event_field field = field_of(&r->field);
 
 	if (field != FIELD_COUNT && *seen >> field & 1)
-		return refuse(r, "stands twice");
+		return refuse(r, "is repeated");
 	*seen |= 1U << field;
+	if (may_be_null(field) && json_walk_peek(&r->walk) == 'n')
+		return json_walk_value(&r->walk, 0);
 	switch (field) {
 	case FIELD_ID:
 		return read_text(r, &e->id, field, 1, EVENT_ID_MAX,
@@ -159,8 +200,6 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 		return read_text(r, &e->type, field, 1, EVENT_TYPE_MAX,
 		                 "must be of 1 to 128 bytes");
 	case FIELD_USER_ID:
-		if (json_walk_peek(&r->walk) == 'n')
-			return json_walk_value(&r->walk, 0); /* null */
 		return read_text(r, &e->user_id, field, 0, EVENT_USER_ID_MAX,
 		                 "must be of at most 256 bytes");
 	case FIELD_PAYLOAD:
@@ -172,9 +211,11 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 	case FIELD_COUNT:
 		break;
 	}
-	if (r->rules->ignore_unknown)
-		return json_walk_value(&r->walk, JSON_DEPTH_MAX);
-	return refuse(r, "unknown field");
+	if (!r->rules->ignore_unknown)
+		return refuse(r, "unknown field");
+	if (r->ignored++ == 0)
+		keep_ignored(r);
+	return json_walk_value(&r->walk, JSON_DEPTH_MAX);
 }
 
 /* A field's name, to r->field, and its colon. */

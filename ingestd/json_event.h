@@ -17,6 +17,10 @@ struct json_event_reader {
 	const struct json_rules *rules;
 	struct json_span field; /* the name of the one being read */
 
+	/* Unknown fields that were ignored; zeroed by the caller. */
+	uint64_t ignored;
+	char ignored_name[JSON_FIELD_TEXT_MAX + 1]; /* the first one's */
+
 	/* Names and texts in which escapes stood, without them. */
 	char name[JSON_FIELD_TEXT_MAX + JSON_ESCAPE_SPARE];
 	char texts[FIELD_COUNT][EVENT_USER_ID_MAX + JSON_ESCAPE_SPARE];

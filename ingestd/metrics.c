@@ -309,6 +309,12 @@ metrics_render(const struct metrics *m, struct buf *out)
 	     "Events answered with 202.", c->accepted_events},
 	    {"leat_ingestd_rejected_events_total", "counter",
 	     "Events refused for what they hold.", c->rejected_events},
+	    {"leat_ingestd_unknown_events_total", "counter",
+	     "Events answered with 504: whether they are kept is unknown.",
+	     c->unknown_events},
+	    {"leat_ingestd_ignored_fields_total", "counter",
+	     "Unknown fields that were ignored (unknown_fields = ignore).",
+	     c->ignored_fields},
 	    {"leat_ingestd_pending_bytes", "gauge",
 	     "Bytes held for requests under way.", m->budget->used_bytes},
 	    {"leat_ingestd_pending_requests", "gauge",
@@ -342,8 +348,10 @@ metrics_render(const struct metrics *m, struct buf *out)
 		    out,
 		    "leat_ingestd_responses_total{code=\"2xx\"} %" PRIu64 "\n"
 		    "leat_ingestd_responses_total{code=\"4xx\"} %" PRIu64 "\n"
-		    "leat_ingestd_responses_total{code=\"503\"} %" PRIu64 "\n",
-		    c->responses_2xx, c->responses_4xx, c->responses_503);
+		    "leat_ingestd_responses_total{code=\"503\"} %" PRIu64 "\n"
+		    "leat_ingestd_responses_total{code=\"504\"} %" PRIu64 "\n",
+		    c->responses_2xx, c->responses_4xx, c->responses_503,
+		    c->responses_504);
 	if (rc == 0)
 		rc = add_tokens(out, m->tokens);
 	if (rc == 0)
@@ -376,6 +384,7 @@ metrics_send_stats(struct metrics *m)
 	    {"responses_2xx", c->responses_2xx},
 	    {"responses_4xx", c->responses_4xx},
 	    {"responses_503", c->responses_503},
+	    {"responses_504", c->responses_504},
 	};
 	msgpack_sbuffer out;
 	msgpack_packer pk;

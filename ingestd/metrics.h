@@ -25,6 +25,9 @@ struct counters {
 	uint64_t responses_2xx;
 	uint64_t responses_4xx;
 	uint64_t responses_503;
+	uint64_t responses_504;
+	uint64_t unknown_events; /* answered with 504 */
+	uint64_t ignored_fields;
 	uint64_t unauthorized; /* requests answered with 401 */
 	uint64_t malformed;    /* requests that are not HTTP as it must be */
 	uint64_t connections;  /* open now */

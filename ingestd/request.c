@@ -18,6 +18,7 @@
 
 enum route {
 	ROUTE_NONE,
+	ROUTE_ROOT, /* "/" and "*": known to OPTIONS only */
 	ROUTE_EVENTS,
 	ROUTE_HEALTH,
 	ROUTE_READY,
@@ -36,6 +37,7 @@ struct request {
 	struct slice origin; /* of cors_origins; data is NULL if not listed */
 	struct token *token; /* a reference; NULL: none */
 	uint64_t accepted, rejected;
+	uint64_t ignored;   /* fields */
 	struct buf details; /* of the answer: members of a JSON object */
 	struct metrics_waiter waiter;
 };
@@ -51,6 +53,8 @@ count_response(const struct request *rq, unsigned status)
 		rq->token->refused++;
 	if (status == 503)
 		c->responses_503++;
+	else if (status == 504)
+		c->responses_504++;
 	else if (status >= 400 && status < 500)
 		c->responses_4xx++;
 	else if (status < 300)
@@ -66,7 +70,7 @@ retry_after_s(const struct request *rq, unsigned status, uint64_t events)
 {
 	if (status == 429 && rq->token)
 		return token_wait_s(rq->token, events, clock_mono_ms());
-	return status == 503 ? OVERLOADED_RETRY_S : 0;
+	return status == 503 || status == 504 ? OVERLOADED_RETRY_S : 0;
 }
 
 /*
@@ -178,7 +182,7 @@ add_details(struct buf *text, const struct buf *details)
 	return rc < 0 ? rc : buf_add(text, "}\n", 2);
 }
 
-/* {"accepted":N[,"offset":O][,details]} */
+/* {"accepted":N[,"offset":O][,"ignored_fields":F][,details]} */
 static void
 answer_accepted(struct request *rq, const uint64_t *offset)
 {
@@ -195,6 +199,9 @@ answer_accepted(struct request *rq, const uint64_t *offset)
 		             rq->accepted);
 	buf_clear(text);
 	rc = buf_add(text, members, (size_t)n);
+	if (rc == 0 && rq->ignored > 0)
+		rc =
+		    buf_addf(text, ",\"ignored_fields\":%" PRIu64, rq->ignored);
 	if (rc == 0)
 		rc = add_details(text, &rq->details);
 	answer_text(rq, 202, rc, 0);
@@ -280,6 +287,8 @@ route_of(struct slice path)
 		const char *path;
 		enum route route;
 	} routes[] = {
+	    {"/", ROUTE_ROOT},
+	    {"*", ROUTE_ROOT},
 	    {"/v1/events", ROUTE_EVENTS},
 	    {"/healthz", ROUTE_HEALTH},
 	    {"/readyz", ROUTE_READY},
@@ -324,15 +333,27 @@ read_type(const struct http_head *head, bool *ndjson)
 	return false;
 }
 
+/* Returns false if the request asks for neither of the two. */
 static bool
-read_partial(const struct request *rq, const struct http_head *head)
+read_partial(struct request *rq, const struct http_head *head)
 {
+	static const char *const words[2][4] = {{"0", "false", "no", "off"},
+	                                        {"1", "true", "yes", "on"}};
 	char value[8];
 	int n = http_query(head, "partial", value, sizeof value);
 
+	rq->partial = rq->all->settings->partial;
 	if (n == -ENOENT)
-		return rq->all->settings->partial;
-	return n > 0 && (strcmp(value, "1") == 0 || strcmp(value, "yes") == 0);
+		return true;
+	for (size_t i = 0; n > 0 && i < ARRAY_LEN(words[0]); i++) {
+		for (int on = 0; on < 2; on++) {
+			if (strcmp(value, words[on][i]) != 0)
+				continue;
+			rq->partial = on;
+			return true;
+		}
+	}
+	return false;
 }
 
 /*
@@ -362,7 +383,8 @@ check_events(struct request *rq, const struct http_head *head)
 	if (!slice_is(head->method, "POST"))
 		return ANSWER_POST_ONLY;
 	rq->encoding = encoding_of(http_header(head, "Content-Encoding"));
-	rq->partial = read_partial(rq, head);
+	if (!read_partial(rq, head))
+		return ANSWER_BAD_PARTIAL;
 	if (!read_type(head, &rq->ndjson))
 		return ANSWER_MEDIA_TYPE;
 	if (rq->encoding == ENCODING_OTHER)
@@ -370,6 +392,15 @@ check_events(struct request *rq, const struct http_head *head)
 	if (head->content_length > (uint64_t)rq->all->settings->max_body_bytes)
 		return ANSWER_TOO_LARGE;
 	return may_take(rq);
+}
+
+/* What may be done there: load balancers ask. */
+static enum fixed_answer
+options_of(enum route route)
+{
+	if (route == ROUTE_EVENTS)
+		return ANSWER_OPTIONS_EVENTS;
+	return route == ROUTE_ROOT ? ANSWER_OPTIONS_ANY : ANSWER_OPTIONS_GET;
 }
 
 static enum fixed_answer
@@ -381,6 +412,10 @@ check_head(struct request *rq, const struct http_head *head)
 		return ANSWER_NOT_FOUND;
 	if (rq->route == ROUTE_EVENTS)
 		refusal = check_origin(rq, head);
+	if (refusal == ANSWER_NONE && slice_is(head->method, "OPTIONS"))
+		return options_of(rq->route);
+	if (rq->route == ROUTE_ROOT)
+		return ANSWER_NOT_FOUND;
 	if (refusal == ANSWER_NONE &&
 	    (rq->route == ROUTE_EVENTS || rq->route == ROUTE_METRICS))
 		refusal = admit(rq, head);
@@ -412,6 +447,30 @@ on_head(struct http_request *http, const struct http_head *head)
 
 /* The body. */
 
+/*
+ * Tell of fields that were ignored: to the sender in the answer, to the
+ * operator by a counter and a log line.
+ */
+static void
+note_ignored(struct request *rq)
+{
+	struct requests *all = rq->all;
+	const char *name;
+	unsigned suppressed;
+
+	rq->ignored = accept_ignored_fields(all->accept, &name);
+	if (rq->ignored == 0)
+		return;
+	all->counters->ignored_fields += rq->ignored;
+	if (log_allow(&all->ignored_log, &suppressed))
+		log_warn("unknown fields ignored fields=%" PRIu64
+		         " first=%s token=%s suppressed=%u; they are not "
+		         "stored: correct the sender, or put them into the "
+		         "payload",
+		         rq->ignored, log_quote(name),
+		         rq->token ? rq->token->name : "none", suppressed);
+}
+
 static void
 end_events(struct request *rq, char *bytes, size_t n)
 {
@@ -433,9 +492,11 @@ end_events(struct request *rq, char *bytes, size_t n)
 	                    &rq->rejected, &rq->details)) {
 	case ACCEPT_WAIT:
 		all->counters->rejected_events += rq->rejected;
+		note_ignored(rq);
 		return;
 	case ACCEPT_NOTHING:
 		all->counters->rejected_events += rq->rejected;
+		note_ignored(rq);
 		answer_accepted(rq, NULL);
 		return;
 	case ACCEPT_INVALID:
@@ -500,6 +561,7 @@ on_body(struct http_request *http, char *body, size_t n)
 			answer_metrics(rq);
 		break;
 	case ROUTE_NONE:
+	case ROUTE_ROOT:
 		break; /* answered by on_head */
 	}
 }
@@ -546,10 +608,9 @@ request_on_done(void *owner, int rc, uint64_t offset)
 		answer_accepted(rq, &offset);
 		return;
 	}
-	answer_unavailable(
-	    rq, rc == -ETIMEDOUT
-		    ? "not durable in time; the events may still be kept"
-		    : "batchd went away; the events may still be kept");
+	/* The events were handed over: whether they are kept is not known. */
+	rq->all->counters->unknown_events += rq->accepted;
+	answer_with(rq, rc == -ETIMEDOUT ? ANSWER_LATE : ANSWER_LOST);
 }
 
 static void
@@ -576,7 +637,7 @@ requests_handler(struct requests *rs)
 void
 requests_open(struct requests *rs)
 {
-	rs->unauthorized_log =
+	rs->unauthorized_log = rs->ignored_log =
 	    (struct log_limit){.interval_ms = 60000, .burst = 10};
 	buf_init(&rs->headers, 4 * KIB);
 	buf_init(&rs->text, ANSWER_MAX_BYTES);

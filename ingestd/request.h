@@ -25,7 +25,7 @@ struct requests {
 	struct counters *counters;
 	const struct tokens *tokens;
 	bool stopping; /* no further events are taken */
-	struct log_limit unauthorized_log;
+	struct log_limit unauthorized_log, ignored_log;
 	struct buf headers; /* of the answer that is being written */
 	struct buf text;    /* the same */
 };

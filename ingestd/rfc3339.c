@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "libproto/event.h"
 
@@ -55,26 +56,24 @@ days_from_civil(int year, int month, int day)
 }
 
 /* The fraction, from its point on.  Returns bytes read, or -EINVAL. */
-static int
+static ssize_t
 read_fraction(const char *text, size_t n, int *us)
 {
-	int v = 0, got = 0;
+	int v = 0, d;
+	size_t got = 0;
 
-	while (1 + (size_t)got < n) {
-		int d = digits(text + 1 + got, 1);
-
-		if (d < 0)
-			break;
+	/* Any number of digits is allowed; those below 1 us are dropped. */
+	while (1 + got < n && (d = digits(text + 1 + got, 1)) >= 0) {
 		if (got < 6)
 			v = v * 10 + d;
 		got++;
 	}
-	if (got < 1 || got > 9)
+	if (got == 0)
 		return -EINVAL;
-	for (int i = got; i < 6; i++)
+	for (size_t i = got; i < 6; i++)
 		v *= 10;
 	*us = v;
-	return 1 + got;
+	return (ssize_t)(1 + got);
 }
 
 /* All of text as an offset, in minutes east.  Returns 0 or -EINVAL. */
@@ -101,6 +100,7 @@ int
 rfc3339_read(const char *text, size_t n, int64_t *us)
 {
 	int year, month, day, h, m, s, rc, fraction_us = 0, offset;
+	ssize_t fraction_bytes;
 	size_t at = 19;
 	int64_t t;
 	bool leap;
@@ -120,10 +120,10 @@ rfc3339_read(const char *text, size_t n, int64_t *us)
 	    m > 59 || s < 0 || s > 60)
 		return -EINVAL;
 	if (text[at] == '.') {
-		rc = read_fraction(text + at, n - at, &fraction_us);
-		if (rc < 0)
-			return rc;
-		at += (size_t)rc;
+		fraction_bytes = read_fraction(text + at, n - at, &fraction_us);
+		if (fraction_bytes < 0)
+			return (int)fraction_bytes;
+		at += (size_t)fraction_bytes;
 	}
 	rc = read_offset(text + at, n - at, &offset);
 	if (rc < 0)

@@ -71,7 +71,7 @@ static const struct conf_key ingestd_keys[] = {
      86400000, NULL,
      "Longest time for a body to come, or for an answer to be taken."},
     {"append_timeout_ms", CONF_INT, AT(append_timeout_ms), "10000", 10, 600000,
-     NULL, "Longest wait for durability; after it the answer is 503."},
+     NULL, "Longest wait for durability; after it the answer is 504."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
      "At SIGTERM, longest wait for answers that are due."},
     {"unknown_fields", CONF_CHOICE, AT(unknown_fields), "reject", 0, 0,

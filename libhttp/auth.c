@@ -35,10 +35,15 @@ find_basic(const struct tokens *tokens, struct slice packed)
 	base64_decode_init(&ctx);
 	if (base64_decode_update(&ctx, &n, text, packed.bytes, packed.data) &&
 	    base64_decode_final(&ctx) && (colon = memchr(text, ':', n))) {
-		const char *secret = (const char *)colon + 1;
+		const uint8_t *secret = colon + 1;
+		size_t bytes = n - (size_t)(secret - text);
 
-		token =
-		    tokens_find(tokens, secret, n - (size_t)(colon + 1 - text));
+		/* Without a password the token is the user name. */
+		if (text[n - 1] == ':') {
+			secret = text;
+			bytes = n - 1;
+		}
+		token = tokens_find(tokens, (const char *)secret, bytes);
 	}
 	explicit_bzero(text, sizeof text);
 	explicit_bzero(&ctx, sizeof ctx);

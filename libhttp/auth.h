@@ -2,9 +2,10 @@
  * auth - which token a request carries.
  *
  * A token comes as `Authorization: Bearer TOKEN`; or, for senders that can do
- * no other, as `Authorization: Basic`, with any user name and the token as the
- * password; or, if the token is marked public, as the parameter `token` of the
- * URL, for pages that can set no header.
+ * no other, as `Authorization: Basic`, with the token as the password of any
+ * user, or as the user name without a password; or, if the token is marked
+ * public, as the parameter `token` of the URL, for pages that can set no
+ * header.
  */
 #ifndef LIBHTTP_AUTH_H
 #define LIBHTTP_AUTH_H

@@ -74,6 +74,14 @@ cors_add(struct buf *headers, const char *origins, struct slice allowed,
 	/* An answer that depends on the origin is no other origin's. */
 	if (!is_any(origins))
 		rc = buf_addf(headers, "Vary: Origin\r\n");
+	/*
+	 * A beacon is always sent with the page's credentials, and a browser
+	 * sends one with a JSON body only if they are allowed.  A page of any
+	 * origin may not have them.
+	 */
+	if (rc == 0 && allowed.data && !is_any(origins))
+		rc = buf_addf(headers,
+		              "Access-Control-Allow-Credentials: true\r\n");
 	if (rc == 0 && allowed.data)
 		rc = buf_addf(headers,
 		              "Access-Control-Allow-Origin: %.*s\r\n"

@@ -3,6 +3,7 @@ import gzip
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -109,6 +110,136 @@ def test_partial():
             == ["a", "b"]
 
 
+def test_partial_is_read_or_refused():
+    with Leat(sinks=(), postgres=False) as leat:
+        c = leat.connect()
+        body = b'[{"type":"a"},{}]'
+        for word in ("1", "true", "yes", "on"):
+            status, answer, _ = post(leat, body, connection=c,
+                                     path=f"/v1/events?partial={word}")
+            assert (status, answer["rejected"]) == (202, 1), (word, answer)
+        for word in ("0", "false", "no", "off"):
+            status, answer, _ = post(leat, body, connection=c,
+                                     path=f"/v1/events?partial={word}")
+            assert status == 400 and answer["errors"], (word, answer)
+        for word in ("", "maybe", "2", "TRUE", "1,1", "%31%00", "x" * 9000):
+            status, answer, _ = post(leat, b'[{"type":"a"}]',
+                                     path=f"/v1/events?partial={word}")
+            assert status == 400, (word, answer)
+            if "%" not in word:
+                assert "partial must be" in answer["reason"], answer
+        # NDJSON: the index is the number of the line that is not blank.
+        lines = b'{"type":"a"}\n\nno json\n  \n{"type":"b"}\n{}\n[1\n'
+        status, answer, _ = post(leat, lines, connection=c,
+                                 headers={"Content-Type":
+                                          "application/x-ndjson"},
+                                 path="/v1/events?partial=1")
+        assert (status, answer["accepted"], answer["rejected"]) == \
+            (202, 2, 3), answer
+        assert [e["index"] for e in answer["errors"]] == [1, 3, 4], answer
+        c.close()
+
+
+def test_values_that_senders_really_send():
+    with Leat() as leat:
+        nulls = b'{"type":"n","id":null,"user_id":null,"payload":null,' \
+                b'"created_at":null}'
+        assert post(leat, nulls)[0] == 202
+        assert post(leat, b"\xef\xbb\xbf" + nulls)[0] == 202
+        assert post(leat, b"\xef\xbb\xbf" + nulls + b"\n" + nulls,
+                    {"Content-Type": "application/x-ndjson"})[0] == 202
+        digits = "1" * 500
+        assert leat.post({"type": "long", "created_at":
+                          f"2026-01-02T03:04:05.{digits}+01:00"})[0] == 202
+        status, answer, _ = post(
+            leat, b'{"type":"s","created_at":1700000000}')
+        assert status == 400 and answer["errors"][0] == {
+            "index": 0, "field": "created_at",
+            "reason": "looks like seconds; send milliseconds"}, answer
+        leat.caught_up()
+        assert leat.pg.query("select payload, user_id is null, created_at = "
+                             "received_at, length(id) from events where "
+                             "type = 'n'").splitlines() == ["{}|t|t|36"] * 4
+        assert leat.pg.query(
+            "select created_at at time zone 'UTC' from events where type = "
+            "'long'") == "2026-01-02 02:04:05.111111"
+
+
+def test_ignored_fields_are_told():
+    settings = {"ingestd": {"unknown_fields": "ignore"}}
+    with Leat(sinks=(), postgres=False, settings=settings) as leat:
+        body = b'[{"type":"a","usr":"x","ts":1},{"type":"b","usr":"y"}]'
+        status, answer, _ = post(leat, body)
+        assert (status, answer["ignored_fields"]) == (202, 3), answer
+        assert "ignored_fields" not in leat.accept([{"type": "t"}])
+        line = leat.ingestd.wait_line("unknown fields ignored")
+        assert "fields=3" in line and 'first="usr"' in line, line
+        text = leat.request("GET", "/metrics")[1]
+        assert "leat_ingestd_ignored_fields_total 3\n" in text
+        # One line, however many there are.
+        for _ in range(50):
+            post(leat, body)
+        assert len([l for l in leat.ingestd.lines
+                    if "unknown fields ignored" in l]) <= 11
+
+
+def test_options_says_what_is_allowed():
+    with Leat(sinks=(), postgres=False) as leat:
+        c = leat.connect()
+        for path, allow in (("/v1/events", "POST, OPTIONS"),
+                            ("/healthz", "GET, HEAD, OPTIONS"),
+                            ("/readyz", "GET, HEAD, OPTIONS"),
+                            ("/metrics", "GET, HEAD, OPTIONS"),
+                            ("/", "GET, HEAD, POST, OPTIONS"),
+                            ("*", "GET, HEAD, POST, OPTIONS")):
+            status, text, fields = leat.request("OPTIONS", path, connection=c)
+            assert (status, text, fields["allow"]) == (204, "", allow), path
+        assert leat.request("OPTIONS", "/nothing", connection=c)[0] == 404
+        assert leat.request("GET", "/", connection=c)[0] == 404
+        c.close()
+
+
+def test_an_outcome_that_is_unknown_is_504():
+    """503 says that nothing was kept; these may have been."""
+    settings = {"ingestd": {"append_timeout_ms": 3000}}
+    with Leat(sinks=(), postgres=False, settings=settings) as leat:
+        c = leat.connect()
+        leat.accept([{"type": "t"}], connection=c)
+        # batchd takes the events, and says nothing.
+        leat.batchd.signal(signal.SIGSTOP)
+        try:
+            status, answer, fields = post(leat, b'[{"type":"late"}]',
+                                          connection=c)
+        finally:
+            leat.batchd.signal(signal.SIGCONT)
+        assert status == 504 and answer["error"] == "unknown", answer
+        assert "append_timeout_ms" in answer["reason"]
+        assert "same ids" in answer["reason"]
+        assert int(fields["retry-after"]) >= 1
+        # It went away with them.
+        leat.intake_open()
+        leat.batchd.signal(signal.SIGSTOP)
+        c.request("POST", "/v1/events", b'[{"type":"lost"}]', JSON)
+        wait_until(lambda: "leat_ingestd_pending_requests 1\n"
+                   in leat.request("GET", "/metrics")[1],
+                   "the events are handed over")
+        leat.batchd.kill()
+        response = c.getresponse()
+        answer = json.loads(response.read())
+        assert response.status == 504, answer
+        # The time-out may come first, on a busy machine.
+        assert "went away" in answer["reason"] or \
+            "append_timeout_ms" in answer["reason"], answer
+        # Nothing was handed over: 503.
+        assert post(leat, b'[{"type":"t"}]', connection=c)[0] == 503
+        leat.batchd.start()
+        leat.intake_open()
+        text = leat.request("GET", "/metrics")[1]
+        assert 'leat_ingestd_responses_total{code="504"} 2\n' in text
+        assert "leat_ingestd_unknown_events_total 2\n" in text
+        c.close()
+
+
 def test_other_answers_keep_the_connection():
     with Leat() as leat:
         c = leat.connect()
@@ -126,6 +257,8 @@ def test_other_answers_keep_the_connection():
                                                   c)
             assert status == want, (method, path, status, answer)
             assert answer["error"], answer
+            if "br" in headers.values():
+                assert fields["accept-encoding"] == "gzip, zstd"
             if status == 405:
                 allowed = fields["allow"].replace(" ", "").split(",")
                 assert ("POST" if "events" in path else "GET") in allowed

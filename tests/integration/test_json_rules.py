@@ -113,13 +113,15 @@ NOT_UTF8 = [b"\xff", b"\xfe", b"\x80", b"\xbf", b"\xc0\x80", b"\xc1\xbf",
 EVENT = b'{"type":"t"}'
 DOCUMENTS_TAKEN = [(EVENT, 1), (b"[" + EVENT + b"]", 1), (b"[]", 0),
                    (b" \t\r\n[] \t\r\n", 0), (b"\n" + EVENT + b"\n", 1),
-                   (b"[" + EVENT + b" ,\n" + EVENT + b"]", 2)]
+                   (b"[" + EVENT + b" ,\n" + EVENT + b"]", 2),
+                   (b"\xef\xbb\xbf" + EVENT, 1), (b"\xef\xbb\xbf[]", 0)]
 DOCUMENTS_REFUSED = [
     b"", b" ", b"\n\n", b"1", b'"a"', b"null", b"true", b"[1]", b"[null]",
     b"[[]]", b'["a"]', b"[[" + EVENT + b"]]", EVENT + EVENT, b"[][]", b"[]]",
     EVENT + b",", b"," + EVENT, b"[" + EVENT, EVENT + b"]", b"[" + EVENT + b",]",
-    b"[" + EVENT + b" " + EVENT + b"]", b"\xef\xbb\xbf" + EVENT,
-    b"\xef\xbb\xbf[]", "[]".encode("utf-16"), "[]".encode("utf-16-le"),
+    b"[" + EVENT + b" " + EVENT + b"]",
+    b"\xef\xbb\xbf\xef\xbb\xbf" + EVENT, b" \xef\xbb\xbf" + EVENT,
+    b"[\xef\xbb\xbf]", b"\xef\xbb" + EVENT, "[]".encode("utf-16"), "[]".encode("utf-16-le"),
     "[]".encode("utf-32-be"), b"\x00", b"[]\x00", EVENT + b"\x00", b"\x0c[]",
     b"\xc2\xa0[]", b"[]x", b"/**/[]", b"[]//", b"{}", b"[{}]", b'{"type":null}',
     b'{"type":"t","type":"t"}', b'{"type":"t","\\u0074ype":"t"}', b"{'type':'t'}",

@@ -107,7 +107,16 @@ static const struct {
      "|\"\\/\b\f\n\r\t||{}|1700000000123456\n"},
     {"{\"type\":\"\\u00e9\\u20AC\\uD83D\\ude00x\"}",
      "|\u00e9\u20ac\U0001F600x||{}|1700000000123456\n"},
-    {"{\"type\":\"t\",\"created_at\":0}", "|t||{}|0\n"},
+    {"{\"type\":\"t\",\"id\":null,\"payload\":null,\"created_at\":null}",
+     "|t||{}|1700000000123456\n"},
+    {"\xef\xbb\xbf{\"type\":\"t\"}", "|t||{}|1700000000123456\n"},
+    {"{\"type\":\"t\",\"created_at\":100000000000}",
+     "|t||{}|100000000000000\n"},
+    {"{\"type\":\"t\",\"created_at\":\"1970-01-01T00:00:00Z\"}", "|t||{}|0\n"},
+    {"{\"type\":\"t\",\"created_at\":\"2023-11-14T22:13:20."
+     "12345678901234567890123456789012345678901234567890123456789012345"
+     "6789012345678901234567890Z\"}",
+     "|t||{}|1700000000123456\n"},
     {"{\"type\":\"t\",\"created_at\":1700000000001}",
      "|t||{}|1700000000001000\n"},
     {"{\"type\":\"t\",\"created_at\":253402300799999}",
@@ -141,15 +150,14 @@ static const struct {
     {"{\"type\":null}", "type", "must be a string"},
     {"{\"type\":\"\"}", "type", "must be of 1 to 128 bytes"},
     {"{\"type\":\"t\",\"id\":\"\"}", "id", "must be of 1 to 128 bytes"},
-    {"{\"type\":\"t\",\"id\":null}", "id", "must be a string"},
+    {"{\"type\":\"t\",\"id\":null,\"id\":\"x\"}", "id", "is repeated"},
     {"{\"type\":\"t\",\"user_id\":7}", "user_id", "must be a string"},
     {"{\"type\":\"t\",\"payload\":[]}", "payload", "must be an object"},
-    {"{\"type\":\"t\",\"payload\":null}", "payload", "must be an object"},
     {"{\"type\":\"t\",\"payload\":\"{}\"}", "payload", "must be an object"},
-    {"{\"type\":\"t\",\"type\":\"t\"}", "type", "stands twice"},
+    {"{\"type\":\"t\",\"type\":\"t\"}", "type", "is repeated"},
     {"{\"type\":\"t\",\"payload\":{},\"payload\":{}}", "payload",
-     "stands twice"},
-    {"{\"type\":\"t\",\"t\\u0079pe\":\"t\"}", "type", "stands twice"},
+     "is repeated"},
+    {"{\"type\":\"t\",\"t\\u0079pe\":\"t\"}", "type", "is repeated"},
     {"{\"type\":\"t\",\"received_at\":1}", "received_at",
      "is set by the server"},
     {"{\"type\":\"t\",\"extra\":1}", "extra", "unknown field"},
@@ -167,8 +175,12 @@ static const struct {
     {"{\"type\":\"t\",\"payload\":{\"k\":[\"\\udfff\"]}}", "payload",
      "holds a lone surrogate"},
     {"{\"\\u0000\":1}", "", "holds \\u0000"},
-    {"{\"type\":\"t\",\"created_at\":null}", "created_at",
-     "must be an RFC 3339 time or whole milliseconds"},
+    {"{\"type\":\"t\",\"created_at\":0}", "created_at",
+     "looks like seconds; send milliseconds"},
+    {"{\"type\":\"t\",\"created_at\":1700000000}", "created_at",
+     "looks like seconds; send milliseconds"},
+    {"{\"type\":\"t\",\"created_at\":99999999999}", "created_at",
+     "looks like seconds; send milliseconds"},
     {"{\"type\":\"t\",\"created_at\":1.5}", "created_at",
      "must be an RFC 3339 time or whole milliseconds"},
     {"{\"type\":\"t\",\"created_at\":1e3}", "created_at",
@@ -249,7 +261,6 @@ static const struct {
     {"[{\"type\":\"a,b\"},{\"type\":\"\\\",", 1, "a string does not end"},
     {"// c\n[]", 0, "must be an event or an array of events"},
     {"[]\f", 0, "text behind the end"},
-    {"\xef\xbb\xbf[]", 0, "must be an event or an array of events"},
     /* A refused event does not hide that the text breaks in or behind it. */
     {"[{\"type\":5,},{\"type\":\"t\"}]", 0, "expected a name"},
     {"[{\"type\":5},{\"type\":\"t\"]", 1, "expected ',' or '}'"},
@@ -470,6 +481,47 @@ START_TEST(cuts_a_long_field_name_between_characters)
 	ck_assert_int_eq(read_text(text), 0);
 	ck_assert_uint_eq(report.rejected, 1);
 	ck_assert_uint_eq(report.errors[0].field_bytes, 63);
+}
+END_TEST
+
+START_TEST(each_line_counts_once_and_has_its_number)
+{
+	static const char *const bad[] = {
+	    "no json", "{",  "{\"type\":5}x", "5",
+	    "[{}]",    "{}", "{\"a\":1}",     "\"\\u\""};
+	char text[400];
+	size_t n = 0;
+
+	rules.ndjson = true;
+	/* Good and bad lines in turn, with blank ones between them. */
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		n += (size_t)snprintf(text + n, sizeof text - n,
+		                      "{\"type\":\"t\"}\n\n%s\n \r\n", bad[i]);
+	ck_assert_int_eq(read_text(text), 0);
+	ck_assert_uint_eq(report.accepted, ARRAY_LEN(bad));
+	ck_assert_uint_eq(report.rejected, ARRAY_LEN(bad));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		ck_assert_uint_eq(report.errors[i].index, 2 * i + 1);
+	rules.max_events = 2 * ARRAY_LEN(bad);
+	ck_assert_int_eq(read_text(text), 0);
+	rules.max_events--;
+	ck_assert_int_eq(read_text(text), -E2BIG);
+}
+END_TEST
+
+START_TEST(counts_the_fields_that_it_ignores)
+{
+	rules.ignore_unknown = true;
+	ck_assert_int_eq(
+	    read_text("[{\"type\":\"t\",\"x\":1,\"y\":{\"z\":2}},"
+	              "{\"type\":\"t\"},{\"q\":1,\"type\":\"t\"}]"),
+	    0);
+	ck_assert_uint_eq(report.accepted, 3);
+	ck_assert_uint_eq(report.ignored_fields, 3);
+	ck_assert_str_eq(report.ignored_name, "x");
+	ck_assert_int_eq(read_text("{\"type\":\"t\"}"), 0);
+	ck_assert_uint_eq(report.ignored_fields, 0);
+	ck_assert_str_eq(report.ignored_name, "");
 }
 END_TEST
 
@@ -763,6 +815,8 @@ main(void)
 	tcase_add_test(tc, ignores_unknown_fields_when_told_but_checks_them);
 	tcase_add_test(tc, goes_on_behind_a_refused_event_and_keeps_ten_errors);
 	tcase_add_test(tc, cuts_a_long_field_name_between_characters);
+	tcase_add_test(tc, each_line_counts_once_and_has_its_number);
+	tcase_add_test(tc, counts_the_fields_that_it_ignores);
 	tcase_add_test(tc, reads_ndjson_line_by_line);
 	tcase_add_test(tc, a_broken_line_is_one_refused_event);
 	tcase_add_test(tc, refuses_too_many_and_too_large_events);

@@ -249,6 +249,7 @@ START_TEST(reads_bearer_and_basic)
 	ck_assert_ptr_nonnull(auth("bearer  one"));
 	ck_assert_ptr_nonnull(auth("Basic dTpvbmU=")); /* u:one */
 	ck_assert_ptr_nonnull(auth("BASIC Om9uZQ==")); /* :one */
+	ck_assert_ptr_nonnull(auth("Basic b25lOg==")); /* one: */
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		ck_assert_msg(!auth(bad[i]), "%s", bad[i]);
 	for (size_t n = 0; n < sizeof packed - 1; n++) {
