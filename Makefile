@@ -36,9 +36,10 @@ PQ_CFLAGS = $(eval PQ_CFLAGS := $$(shell pkg-config --cflags libpq))$(PQ_CFLAGS)
 # Say what is made in a word; V=1 shows the commands.
 Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 
-# Debian's name of a library, where pkg-config knows it by another.
 pc = $(shell pkg-config --libs $(1))
-BASE_PC             := msgpack libxxhash inih
+# msgpack-c has two names: Debian 13 has the second.
+BASE_PC = $(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c) \
+          libxxhash inih
 ingestd-LIBS         = $(call pc,libuv gnutls nettle simdjson zlib libzstd) -lstdc++
 # The command reads the log with batchd's own code.
 leat-LIBS            = $(O)/batchd.a $(LIB_A) $(call pc,nettle)
