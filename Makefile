@@ -148,7 +148,7 @@ LONG-torture-http = LEAT_CONNECTIONS=$(or $(CONNECTIONS),10000) \
   LEAT_REQUESTS=$(or $(REQUESTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
 LONG-torture-stores = LEAT_ROUNDS=$(or $(ROUNDS),20) LEAT_DOWN_S=$(or $(DOWN_S),30) \
   LEAT_EVENTS=$(or $(EVENTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
-TESTS-torture-http   = test_abuse
+TESTS-torture-http   = test_abuse test_front_door
 TESTS-torture-stores = test_three_stores
 
 # Bench programs: bench/X.c holds the main of X; they share the other files.

@@ -206,9 +206,10 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 				describe(&a->report, answer);
 		}
 	}
+	/* Nothing was kept: the work is paid for, as one event at least. */
 	if (body->token && result != ACCEPT_WAIT && result != ACCEPT_LIMITED &&
 	    result != ACCEPT_OVERLOADED)
-		token_charge(body->token, cost, clock_mono_ms());
+		token_charge(body->token, cost > 0 ? cost : 1, clock_mono_ms());
 	if (a->unpacked.cap > KEEP_UNPACKED_BYTES)
 		buf_fini(&a->unpacked);
 	return result;

@@ -12,8 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Requests of one connection that are handled before others have a turn. */
+/*
+ * Requests of one connection that are handled before others have a turn; and
+ * of all connections, after which each has one more.
+ */
 #define REQUESTS_PER_TURN 64
+#define ALL_REQUESTS_PER_TURN 256
 
 /* Pieces of a stream that are sent before others have a turn. */
 #define PIECES_PER_TURN 4
@@ -982,8 +986,13 @@ conn_run(struct conn *c, struct input in)
 
 	c->running = true;
 	while (run_once(c, &in)) {
-		if (c->state == CONN_IDLE && ++requests == REQUESTS_PER_TURN) {
-			make_ready(c);
+		if (c->state != CONN_IDLE)
+			continue;
+		c->server->turn_requests++;
+		if (++requests == REQUESTS_PER_TURN ||
+		    c->server->turn_requests > ALL_REQUESTS_PER_TURN) {
+			if (in.n > 0)
+				make_ready(c);
 			break;
 		}
 	}

@@ -86,6 +86,7 @@ struct http_server {
 	size_t received_bytes; /* memory of connections' `in`, `body`, `out` */
 
 	struct list_link ready; /* have something to do, without an event */
+	unsigned turn_requests; /* answered at once in this turn of the loop */
 	uv_check_t turn;
 	uv_idle_t again; /* runs while `ready` is not empty */
 

@@ -262,6 +262,7 @@ on_turn(uv_check_t *check)
 		list_remove(l);
 		conn_go_on(CONTAINER_OF(l, struct conn, ready));
 	}
+	s->turn_requests = 0;
 	if (s->handler.on_turn)
 		s->handler.on_turn(s->handler.arg);
 	if (list_is_empty(&s->ready))

@@ -548,6 +548,9 @@ model_chunked_body(struct model *m, struct expected *e)
 {
 	struct chunked chunked = {0};
 	enum chunked_result result;
+	const size_t max = choices.max_body_bytes;
+	const char *from = m->at;
+	bool too_large = false;
 	size_t n = 0, bytes;
 	char *data;
 
@@ -555,10 +558,14 @@ model_chunked_body(struct model *m, struct expected *e)
 	                              &bytes)) == CHUNKED_DATA) {
 		memcpy(m->body + n, data, bytes);
 		n += bytes;
+		/* With what is still announced of this chunk. */
+		too_large |= n > max || chunked.left > max - n;
 	}
+	/* Nor may the lines between the chunks be larger. */
+	too_large |= (size_t)(m->at - from) - n > max;
 	e->body = digest(DIGEST_START, m->body, n);
-	e->status = n > choices.max_body_bytes ? 413 : 400;
-	if (n > choices.max_body_bytes || result == CHUNKED_BAD)
+	e->status = too_large ? 413 : 400;
+	if (too_large || result == CHUNKED_BAD)
 		e->fate = FATE_BAD_BODY;
 	else
 		e->fate = result == CHUNKED_END ? FATE_ANSWERED : FATE_CUT;
