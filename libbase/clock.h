@@ -14,6 +14,9 @@ int64_t clock_wall_us(void);
 /* Milliseconds since an arbitrary start; never goes back. */
 uint64_t clock_mono_ms(void);
 
+/* The same clock in microseconds. */
+uint64_t clock_mono_us(void);
+
 /* Length of clock_format_us's text without its NUL: a fixed width. */
 #define CLOCK_TEXT_BYTES 27
 

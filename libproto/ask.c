@@ -22,6 +22,16 @@ next_frame(struct chan *c, uint8_t *out, struct frame *f)
 	return rc < 0 ? rc : frame_read(out, (size_t)rc, f);
 }
 
+/* What a decoder may be given: one whole value. */
+static int
+check_map(const struct frame *f)
+{
+	struct wire_reader r = {f->body, f->body + f->body_bytes};
+	int rc = wire_skip(&r);
+
+	return rc < 0 || r.at != r.end ? -EBADMSG : 0;
+}
+
 int
 ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
 {
@@ -49,6 +59,8 @@ ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
 	}
 	if (rc == 0 && !f.reply.ok)
 		rc = -EOPNOTSUPP;
+	if (rc == 0)
+		rc = check_map(&f);
 	if (rc == 0) {
 		*body = f.body;
 		rc = (int)f.body_bytes;

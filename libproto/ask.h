@@ -9,9 +9,10 @@
 
 /*
  * Send control `verb` to the batchd at `socket` and wait for its reply.  The
- * reply's map goes to out (FRAME_MAX bytes); *body points into it.  Returns
- * the body's length, or -errno: -ECONNREFUSED and -ENOENT mean that batchd
- * is not running, -ETIMEDOUT that it does not answer.
+ * reply's map goes to out (FRAME_MAX bytes); *body points into it.  The map is
+ * whole: a decoder that allocates for what it counts is bounded by its bytes.
+ * Returns the body's length, or -errno: -ECONNREFUSED and -ENOENT mean that
+ * batchd is not running, -ETIMEDOUT that it does not answer.
  */
 MUST_USE int ask(const char *socket, const char *verb, uint8_t *out,
                  const uint8_t **body);

@@ -26,8 +26,12 @@ take_tag(struct wire_reader *r, uint8_t *tag)
 	return 0;
 }
 
-int
-wire_array(struct wire_reader *r, uint32_t *items)
+/*
+ * The header of an array or map: `fix` with the count in its low bits, or 2 or
+ * 4 bytes of count after the tags `wide` and `wide` + 1.
+ */
+static int
+take_count(struct wire_reader *r, uint8_t fix, uint8_t wide, uint32_t *count)
 {
 	uint64_t n;
 	uint8_t tag;
@@ -35,16 +39,28 @@ wire_array(struct wire_reader *r, uint32_t *items)
 
 	if (rc < 0)
 		return rc;
-	if ((tag & 0xf0) == 0x90)
+	if ((tag & 0xf0) == fix)
 		n = tag & 0x0f;
-	else if (tag == 0xdc || tag == 0xdd)
-		rc = take(r, tag == 0xdc ? 2 : 4, &n);
+	else if (tag == wide || tag == wide + 1)
+		rc = take(r, tag == wide ? 2 : 4, &n);
 	else
 		return -EBADMSG;
 	if (rc < 0)
 		return rc;
-	*items = (uint32_t)n;
+	*count = (uint32_t)n;
 	return 0;
+}
+
+int
+wire_array(struct wire_reader *r, uint32_t *items)
+{
+	return take_count(r, 0x90, 0xdc, items);
+}
+
+int
+wire_map(struct wire_reader *r, uint32_t *pairs)
+{
+	return take_count(r, 0x80, 0xde, pairs);
 }
 
 int
@@ -138,6 +154,91 @@ wire_nil(struct wire_reader *r)
 		return false;
 	r->at++;
 	return true;
+}
+
+/* Move past a value that holds no others. */
+static int
+skip_scalar(struct wire_reader *r)
+{
+	uint64_t n = 0; /* bytes after the tag, and after a length */
+	uint8_t tag;
+	int rc = take_tag(r, &tag);
+
+	if (rc < 0)
+		return rc;
+	if ((tag & 0xe0) == 0xa0)
+		n = tag & 0x1f; /* string, as d9..db */
+	else if (tag >= 0xd9 && tag <= 0xdb)
+		rc = take(r, 1U << (tag - 0xd9), &n);
+	else if (tag >= 0xc4 && tag <= 0xc6) /* binary */
+		rc = take(r, 1U << (tag - 0xc4), &n);
+	else if (tag >= 0xc7 && tag <= 0xc9) /* extension, as d4..d8 */
+		rc = take(r, 1U << (tag - 0xc7), &n);
+	else if (tag == 0xca || tag == 0xcb)
+		n = 4U << (tag - 0xca); /* float */
+	else if (tag >= 0xcc && tag <= 0xcf)
+		n = 1U << (tag - 0xcc); /* integer, as d0..d3 */
+	else if (tag >= 0xd0 && tag <= 0xd3)
+		n = 1U << (tag - 0xd0);
+	else if (tag >= 0xd4 && tag <= 0xd8)
+		n = 1U << (tag - 0xd4);
+	else if (tag >= 0x80 && tag < 0xe0 && tag != 0xc0 && tag != 0xc2 &&
+	         tag != 0xc3)
+		return -EBADMSG;
+	if ((tag >= 0xc7 && tag <= 0xc9) || (tag >= 0xd4 && tag <= 0xd8))
+		n++; /* the extension's type */
+	if (rc < 0 || n > (uint64_t)(r->end - r->at))
+		return -EBADMSG;
+	r->at += n;
+	return 0;
+}
+
+/* Read the header of an array or map: how many values it holds. */
+static int
+take_container(struct wire_reader *r, bool *found, uint64_t *values)
+{
+	uint8_t tag = r->at < r->end ? *r->at : 0;
+	bool map = (tag & 0xf0) == 0x80 || tag == 0xde || tag == 0xdf;
+	bool array = (tag & 0xf0) == 0x90 || tag == 0xdc || tag == 0xdd;
+	uint32_t n = 0;
+	int rc = 0;
+
+	if (map)
+		rc = wire_map(r, &n);
+	else if (array)
+		rc = wire_array(r, &n);
+	*found = map || array;
+	*values = map ? 2 * (uint64_t)n : n;
+	return rc < 0 || *values > (uint64_t)(r->end - r->at) ? -EBADMSG : 0;
+}
+
+int
+wire_skip(struct wire_reader *r)
+{
+	uint64_t left[WIRE_DEPTH_MAX + 1] = {1}; /* values to come, by depth */
+	size_t depth = 0;
+
+	for (;;) {
+		uint64_t values;
+		bool found;
+		int rc;
+
+		while (left[depth] == 0) {
+			if (depth-- == 0)
+				return 0;
+		}
+		left[depth]--;
+		rc = take_container(r, &found, &values);
+		if (rc == 0 && !found)
+			rc = skip_scalar(r);
+		if (rc < 0)
+			return rc;
+		if (!found)
+			continue;
+		if (depth == WIRE_DEPTH_MAX)
+			return -EBADMSG;
+		left[++depth] = values;
+	}
 }
 
 static uint8_t *

@@ -24,6 +24,7 @@ struct wire_reader {
 };
 
 MUST_USE int wire_array(struct wire_reader *r, uint32_t *items);
+MUST_USE int wire_map(struct wire_reader *r, uint32_t *pairs);
 MUST_USE int wire_uint(struct wire_reader *r, uint64_t *value);
 MUST_USE int wire_int(struct wire_reader *r, int64_t *value);
 MUST_USE int wire_bool(struct wire_reader *r, bool *value);
@@ -31,6 +32,14 @@ MUST_USE int wire_str(struct wire_reader *r, struct slice *text);
 
 /* Move past a nil and say true; or say false and stay. */
 bool wire_nil(struct wire_reader *r);
+
+/*
+ * Move past one value of any kind and all that it holds, nested no deeper
+ * than WIRE_DEPTH_MAX.  Every value in it takes at least a byte that is there,
+ * so that a decoder that allocates for each value is bounded by the bytes.
+ */
+#define WIRE_DEPTH_MAX 16
+MUST_USE int wire_skip(struct wire_reader *r);
 
 /*
  * Write helpers of a fixed width, so that a header has one length whatever

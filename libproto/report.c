@@ -1,0 +1,274 @@
+/* report - see report.h. */
+#include "libproto/report.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "libproto/wire.h"
+
+static const struct figure ingest_figures[] = {
+    [INGEST_REQUESTS] = {"requests", FIGURE_COUNTER},
+    [INGEST_BODY_BYTES] = {"body_bytes", FIGURE_COUNTER},
+    [INGEST_ACCEPTED_EVENTS] = {"accepted_events", FIGURE_COUNTER},
+    [INGEST_REJECTED_EVENTS] = {"rejected_events", FIGURE_COUNTER},
+    [INGEST_PENDING_BYTES] = {"pending_bytes", FIGURE_GAUGE},
+    [INGEST_PENDING_REQUESTS] = {"pending_requests", FIGURE_GAUGE},
+    [INGEST_CONNECTIONS] = {"connections", FIGURE_GAUGE},
+    [INGEST_CONNECTIONS_OVERDUE] = {"connections_overdue", FIGURE_COUNTER},
+    [INGEST_CONNECTIONS_EVICTED] = {"connections_evicted", FIGURE_COUNTER},
+    [INGEST_MALFORMED] = {"malformed_requests", FIGURE_COUNTER},
+    [INGEST_UNAUTHORIZED] = {"unauthorized", FIGURE_COUNTER},
+    [INGEST_RESPONSES_2XX] = {"responses_2xx", FIGURE_COUNTER},
+    [INGEST_RESPONSES_4XX] = {"responses_4xx", FIGURE_COUNTER},
+    [INGEST_RESPONSES_503] = {"responses_503", FIGURE_COUNTER},
+    [INGEST_DURABLE] = {"durable_0", FIGURE_BUCKET},
+    {"durable_1", FIGURE_BUCKET},
+    {"durable_2", FIGURE_BUCKET},
+    {"durable_3", FIGURE_BUCKET},
+    {"durable_4", FIGURE_BUCKET},
+    {"durable_5", FIGURE_BUCKET},
+    {"durable_6", FIGURE_BUCKET},
+    {"durable_7", FIGURE_BUCKET},
+    {"durable_8", FIGURE_BUCKET},
+    {"durable_9", FIGURE_BUCKET},
+    {"durable_10", FIGURE_BUCKET},
+    {"durable_11", FIGURE_BUCKET},
+    {"durable_12", FIGURE_BUCKET},
+    {"durable_13", FIGURE_BUCKET},
+    {"durable_14", FIGURE_BUCKET},
+    {"durable_15", FIGURE_BUCKET},
+    [INGEST_DURABLE_SUM_US] = {"durable_sum_us", FIGURE_BUCKET},
+};
+
+static const struct figure sink_figures[] = {
+    [SINK_STATE] = {"state", FIGURE_TEXT},
+    [SINK_ERROR] = {"error", FIGURE_TEXT},
+    [SINK_ERROR_SINCE_US] = {"error_since_us", FIGURE_GAUGE},
+    [SINK_EVENTS] = {"events", FIGURE_COUNTER},
+    [SINK_BATCHES] = {"batches", FIGURE_COUNTER},
+    [SINK_BYTES] = {"bytes", FIGURE_COUNTER},
+    [SINK_RETRIES] = {"retries", FIGURE_COUNTER},
+    [SINK_DEAD_LETTERED_EVENTS] = {"dead_lettered_events", FIGURE_COUNTER},
+    [SINK_DEAD_LETTERS] = {"dead_letters", FIGURE_GAUGE},
+    [SINK_SET_ASIDE] = {"set_aside", FIGURE_GAUGE},
+};
+
+_Static_assert(ARRAY_LEN(ingest_figures) == INGEST_FIGURES, "one line each");
+_Static_assert(ARRAY_LEN(sink_figures) == SINK_FIGURES, "one line each");
+_Static_assert((int)INGEST_FIGURES <= REPORT_FIGURES_MAX &&
+                   (int)SINK_FIGURES <= REPORT_FIGURES_MAX,
+               "a report has room for them");
+_Static_assert(REPORT_FIGURES_MAX <= 64, "a bit each in report.known");
+
+const struct figure *
+report_figures(enum frame_role role, size_t *count)
+{
+	switch (role) {
+	case ROLE_INGEST:
+		*count = INGEST_FIGURES;
+		return ingest_figures;
+	case ROLE_SINK:
+		*count = SINK_FIGURES;
+		return sink_figures;
+	case ROLE_CONTROL:
+		break;
+	}
+	*count = 0;
+	return NULL;
+}
+
+/* Bytes of the UTF-8 character at p, or 0 when there is none. */
+static size_t
+character_bytes(const uint8_t *p, size_t left)
+{
+	uint32_t code;
+	size_t n;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (n > left)
+		return 0;
+	code = p[0] & (0x7fU >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3fU);
+	}
+	if (n == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000)))
+		return 0;
+	return n == 4 && (code < 0x10000 || code > 0x10ffff) ? 0 : n;
+}
+
+void
+report_set_text(struct report *r, size_t figure, struct slice text)
+{
+	const uint8_t *p = (const uint8_t *)text.data;
+	size_t used = 0, at = 0;
+	char *out = r->texts[figure];
+
+	assert(figure < REPORT_TEXTS);
+	while (at < text.bytes) {
+		size_t n = character_bytes(p + at, text.bytes - at);
+		bool good = n > 0 && p[at] >= ' ' && p[at] != 0x7f;
+
+		if (n == 0)
+			n = 1;
+		if (used + n > FRAME_TEXT_MAX)
+			break;
+		if (good)
+			memcpy(out + used, p + at, n);
+		else
+			out[used] = '?';
+		used += good ? n : 1;
+		at += n;
+	}
+	out[used] = '\0';
+	r->known |= UINT64_C(1) << figure;
+}
+
+/* The figure of that key and kind of value; SIZE_MAX: there is none. */
+static size_t
+find(const struct figure *figures, size_t count, const struct slice *key,
+     bool text)
+{
+	for (size_t i = 0; i < count; i++) {
+		if ((figures[i].kind == FIGURE_TEXT) == text &&
+		    slice_is(*key, figures[i].key))
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static bool
+is_text(const struct wire_reader *r)
+{
+	return r->at < r->end &&
+	       ((*r->at & 0xe0) == 0xa0 || (*r->at >= 0xd9 && *r->at <= 0xdb));
+}
+
+int
+report_read(enum frame_role role, const void *map, size_t bytes,
+            struct report *r)
+{
+	struct wire_reader in = {map, (const uint8_t *)map + bytes};
+	size_t count, at;
+	const struct figure *figures = report_figures(role, &count);
+	uint32_t pairs = 0;
+	int rc = bytes > REPORT_READ_MAX ? -EBADMSG : wire_map(&in, &pairs);
+
+	*r = (struct report){0};
+	/* A count that lies ends with the bytes. */
+	for (; rc == 0 && pairs > 0; pairs--) {
+		struct slice key, text;
+		int64_t value;
+
+		rc = wire_str(&in, &key);
+		if (rc == 0 && is_text(&in)) {
+			rc = wire_str(&in, &text);
+			at = find(figures, count, &key, true);
+			if (rc == 0 && at != SIZE_MAX)
+				report_set_text(r, at, text);
+		} else if (rc == 0) {
+			rc = wire_int(&in, &value);
+			at = find(figures, count, &key, false);
+			if (rc == 0 && at != SIZE_MAX && value < 0)
+				rc = -EBADMSG;
+			if (rc == 0 && at != SIZE_MAX)
+				report_set(r, at, (uint64_t)value);
+		}
+	}
+	return rc < 0 || in.at != in.end ? -EBADMSG : 0;
+}
+
+struct map {
+	uint8_t *out;
+	size_t used;
+};
+
+static int
+on_write(void *data, const char *bytes, size_t len)
+{
+	struct map *m = data;
+
+	/* Bounded by the tables. */
+	assert(len <= REPORT_PACKED_MAX - m->used);
+	memcpy(m->out + m->used, bytes, len);
+	m->used += len;
+	return 0;
+}
+
+static void
+pack_text(msgpack_packer *pk, const char *text)
+{
+	(void)msgpack_pack_str_with_body(pk, text, strlen(text));
+}
+
+size_t
+report_pack(enum frame_role role, const struct report *r,
+            uint8_t out[REPORT_PACKED_MAX])
+{
+	struct map m = {.out = out};
+	msgpack_packer pk;
+	size_t count, has = 0;
+	const struct figure *figures = report_figures(role, &count);
+
+	for (size_t i = 0; i < count; i++)
+		has += report_has(r, i);
+	msgpack_packer_init(&pk, &m, on_write);
+	(void)msgpack_pack_map(&pk, has);
+	for (size_t i = 0; i < count; i++) {
+		if (!report_has(r, i))
+			continue;
+		pack_text(&pk, figures[i].key);
+		if (figures[i].kind == FIGURE_TEXT)
+			pack_text(&pk, r->texts[i]);
+		else
+			(void)msgpack_pack_uint64(&pk, r->values[i]);
+	}
+	return m.used;
+}
+
+static bool
+is_counter(const struct figure *f)
+{
+	return f->kind == FIGURE_COUNTER || f->kind == FIGURE_BUCKET;
+}
+
+struct report
+report_base(enum frame_role role, const struct report *now,
+            const struct report *sent)
+{
+	struct report base = *now;
+	size_t count;
+	const struct figure *figures = report_figures(role, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (is_counter(&figures[i]))
+			base.values[i] = sent->values[i];
+	}
+	return base;
+}
+
+void
+report_count(enum frame_role role, struct report_sums *sums,
+             const struct report *before, const struct report *now)
+{
+	size_t count;
+	const struct figure *figures = report_figures(role, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t more = now->values[i] - before->values[i];
+
+		/* A process that counts down, or too far, is at fault: skip. */
+		if (is_counter(&figures[i]) && report_has(before, i) &&
+		    report_has(now, i) && now->values[i] >= before->values[i] &&
+		    more <= (uint64_t)INT64_MAX - sums->values[i])
+			sums->values[i] += more;
+	}
+}

@@ -1,0 +1,131 @@
+/*
+ * report - the statistics map that an ingestd or a sink sends to batchd: which
+ * keys it has, of which kind, and between its bytes and a struct.
+ *
+ * docs/protocol.md lists the keys for people.  A figure is added here, where
+ * its daemon counts it, and where /metrics names it (ingestd/metrics.c);
+ * batchd reads, adds up and passes on whatever is in these tables.
+ */
+#ifndef LIBPROTO_REPORT_H
+#define LIBPROTO_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libbase/base.h"
+#include "libbase/histogram.h"
+#include "libproto/frame.h"
+
+enum figure_kind {
+	FIGURE_TEXT,
+	FIGURE_GAUGE,
+	FIGURE_COUNTER, /* grows from 0 for as long as its process lives */
+	FIGURE_BUCKET,  /* the same: a part of a histogram */
+};
+
+struct figure {
+	const char *key;
+	enum figure_kind kind;
+};
+
+enum ingest_figure {
+	INGEST_REQUESTS,
+	INGEST_BODY_BYTES,
+	INGEST_ACCEPTED_EVENTS,
+	INGEST_REJECTED_EVENTS,
+	INGEST_PENDING_BYTES,
+	INGEST_PENDING_REQUESTS,
+	INGEST_CONNECTIONS,
+	INGEST_CONNECTIONS_OVERDUE,
+	INGEST_CONNECTIONS_EVICTED,
+	INGEST_MALFORMED,
+	INGEST_UNAUTHORIZED,
+	INGEST_RESPONSES_2XX,
+	INGEST_RESPONSES_4XX,
+	INGEST_RESPONSES_503,
+	INGEST_DURABLE, /* HISTOGRAM_BUCKETS of these, then their sum */
+	INGEST_DURABLE_SUM_US = INGEST_DURABLE + HISTOGRAM_BUCKETS,
+	INGEST_FIGURES
+};
+
+enum sink_figure {
+	SINK_STATE, /* the texts come first */
+	SINK_ERROR,
+	SINK_ERROR_SINCE_US,
+	SINK_EVENTS,
+	SINK_BATCHES,
+	SINK_BYTES,
+	SINK_RETRIES,
+	SINK_DEAD_LETTERED_EVENTS,
+	SINK_DEAD_LETTERS,
+	SINK_SET_ASIDE,
+	SINK_FIGURES
+};
+
+#define REPORT_FIGURES_MAX 48
+#define REPORT_TEXTS 2
+
+/* Largest map that is read, bytes; the map of any report that is written. */
+#define REPORT_READ_MAX 4096
+#define REPORT_PACKED_MAX 2048
+
+struct report {
+	uint64_t known; /* bit i: figure i has a value */
+	uint64_t values[REPORT_FIGURES_MAX];
+	char texts[REPORT_TEXTS][FRAME_TEXT_MAX + 1];
+};
+
+/* The figures of a role, by enum; *count is 0 for one that reports nothing. */
+const struct figure *report_figures(enum frame_role role, size_t *count);
+
+static inline bool
+report_has(const struct report *r, size_t figure)
+{
+	return r->known >> figure & 1;
+}
+
+static inline void
+report_set(struct report *r, size_t figure, uint64_t value)
+{
+	r->known |= UINT64_C(1) << figure;
+	r->values[figure] = value;
+}
+
+/*
+ * Set a text, cut to FRAME_TEXT_MAX bytes.  Control bytes and what is not
+ * UTF-8 become '?': the text goes into JSON and onto terminals.
+ */
+void report_set_text(struct report *r, size_t figure, struct slice text);
+
+/*
+ * Read a map of unknown origin.  It must be flat, its keys texts and its
+ * values whole numbers or texts; keys that are not in the tables are skipped.
+ * Returns 0, or -EBADMSG for anything else; *r is then of no use.
+ */
+MUST_USE int report_read(enum frame_role role, const void *map, size_t bytes,
+                         struct report *r);
+
+/* Write the figures that r has to out.  Returns the map's length. */
+size_t report_pack(enum frame_role role, const struct report *r,
+                   uint8_t out[REPORT_PACKED_MAX]);
+
+/*
+ * The first report of a connection: now, but with the counters of `sent`, the
+ * last report that a batchd has had from this process (all zeros: none had).
+ * batchd counts from there, so that it neither misses nor repeats what
+ * happened while there was no connection.
+ */
+struct report report_base(enum frame_role role, const struct report *now,
+                          const struct report *sent);
+
+/* Sums of the counters of several processes; index is the figure. */
+struct report_sums {
+	uint64_t values[REPORT_FIGURES_MAX];
+};
+
+/* Add what a process has counted between two of its reports. */
+void report_count(enum frame_role role, struct report_sums *sums,
+                  const struct report *before, const struct report *now);
+
+#endif

@@ -1,0 +1,261 @@
+/* test_report - statistics maps, as daemons send them and as none should. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libproto/report.h"
+#include "libproto/wire.h"
+
+static struct report r;
+
+static int
+read_map(enum frame_role role, const char *bytes, size_t n)
+{
+	return report_read(role, bytes, n, &r);
+}
+#define READ(role, literal) read_map(role, literal, sizeof(literal) - 1)
+
+START_TEST(reads_what_it_writes)
+{
+	uint8_t map[REPORT_PACKED_MAX];
+	enum frame_role role = _i == 0 ? ROLE_INGEST : ROLE_SINK;
+	struct report full = {0};
+	size_t count;
+	const struct figure *figures = report_figures(role, &count);
+	char error[FRAME_TEXT_MAX + 1];
+
+	memset(error, 'e', FRAME_TEXT_MAX);
+	error[FRAME_TEXT_MAX] = '\0';
+	for (size_t i = 0; i < count; i++) {
+		if (figures[i].kind == FIGURE_TEXT)
+			report_set_text(&full, i, slice_of(error));
+		else
+			report_set(&full, i, INT64_MAX - i);
+		/* Its keys differ. */
+		for (size_t j = 0; j < i; j++)
+			ck_assert_str_ne(figures[i].key, figures[j].key);
+	}
+	ck_assert_int_eq(
+	    report_read(role, map, report_pack(role, &full, map), &r), 0);
+	ck_assert_uint_eq(r.known, full.known);
+	for (size_t i = 0; i < count; i++)
+		ck_assert_uint_eq(r.values[i], full.values[i]);
+	ck_assert_str_eq(r.texts[0], full.texts[0]);
+	ck_assert_str_eq(r.texts[1], full.texts[1]);
+}
+END_TEST
+
+START_TEST(keeps_what_it_knows_and_skips_the_rest)
+{
+	ck_assert_int_eq(READ(ROLE_SINK, "\x84\xa6"
+	                                 "events\x05\xa5state\xa4idle"
+	                                 "\xa1x\xff\xa1y\xa1z"),
+	                 0);
+	ck_assert_uint_eq(r.values[SINK_EVENTS], 5);
+	ck_assert_str_eq(r.texts[SINK_STATE], "idle");
+	ck_assert(report_has(&r, SINK_EVENTS) && report_has(&r, SINK_STATE));
+	ck_assert(!report_has(&r, SINK_RETRIES));
+	/* A number is no text, nor the other way round. */
+	ck_assert_int_eq(READ(ROLE_SINK, "\x82\xa6"
+	                                 "events\xa1"
+	                                 "5\xa5state\x01"),
+	                 0);
+	ck_assert_uint_eq(r.known, 0);
+	ck_assert_int_eq(READ(ROLE_CONTROL, "\x81\xa1x\x01"), 0);
+	ck_assert_int_eq(READ(ROLE_INGEST, "\x80"), 0);
+}
+END_TEST
+
+static const struct {
+	const char *bytes;
+	size_t n;
+} bad[] = {
+#define BAD(literal)                                                           \
+	{                                                                      \
+		literal, sizeof(literal) - 1                                   \
+	}
+    BAD(""),
+    BAD("\xc0"),                          /* no map */
+    BAD("\x81\xa1x\x81\xa1y\x01"),        /* nested, */
+    BAD("\x81\xa1x\x91\x01"),             /* either way */
+    BAD("\x81\xa1x\xc0"),                 /* nil */
+    BAD("\x81\xa1x\xc3"),                 /* boolean */
+    BAD("\x81\xa1x\xca\x00\x00\x00\x00"), /* float */
+    BAD("\x81\xa1x\xc4\x01z"),            /* binary */
+    BAD("\x81\x01\x01"),                  /* a key that is no text */
+    BAD("\x81\xc0\x01"),                  /* nor this one */
+    BAD("\x81\xa1x"),                     /* cut */
+    BAD("\x81\xa1x\x01\x01"),             /* more after it */
+    BAD("\xdf\xff\xff\xff\xff\xa1x\x01"), /* a count that lies, */
+    BAD("\xde\xff\xff"),                  /* in any width */
+    BAD("\x81\xdb\xff\xff\xff\xffx"),     /* so does a length */
+    BAD("\x81\xa6"
+        "events\xff"), /* below 0 */
+    BAD("\x81\xa6"
+        "events\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
+};
+
+START_TEST(refuses_what_is_no_flat_map_of_numbers_and_texts)
+{
+	ck_assert_int_eq(read_map(ROLE_SINK, bad[_i].bytes, bad[_i].n),
+	                 -EBADMSG);
+}
+END_TEST
+
+START_TEST(refuses_more_than_4_kib)
+{
+	static char map[REPORT_READ_MAX + 1];
+
+	memset(map, 'x', sizeof map);
+	memcpy(map, "\x81\xa1x\xda", 4);
+	map[4] = (char)((REPORT_READ_MAX - 6) >> 8);
+	map[5] = (char)((REPORT_READ_MAX - 6) & 0xff);
+	ck_assert_int_eq(read_map(ROLE_SINK, map, REPORT_READ_MAX), 0);
+	map[5]++;
+	ck_assert_int_eq(read_map(ROLE_SINK, map, REPORT_READ_MAX + 1),
+	                 -EBADMSG);
+}
+END_TEST
+
+START_TEST(a_text_is_utf8_without_control_bytes)
+{
+	static const struct {
+		const char *in, *out;
+	} texts[] = {
+	    {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x91\x8d",
+	     "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x91\x8d"},
+	    {"a\nb\x1b[0m\x7f", "a?b?[0m?"},
+	    {"\xff\xfe", "??"},
+	    {"\xc0\x80 \xe0\x80\x80 \xed\xa0\x80", "?? ??? ???"},
+	    {"\xf4\x90\x80\x80 \xc3", "???? ?"},
+	};
+	char longest[FRAME_TEXT_MAX + 3];
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		report_set_text(&r, SINK_ERROR, slice_of(texts[i].in));
+		ck_assert_str_eq(r.texts[SINK_ERROR], texts[i].out);
+	}
+	/* It is not cut within a character. */
+	memset(longest, 'x', sizeof longest);
+	memcpy(longest + FRAME_TEXT_MAX - 1, "\xc3\xa4", 3);
+	report_set_text(&r, SINK_ERROR, slice_of(longest));
+	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), FRAME_TEXT_MAX - 1);
+}
+END_TEST
+
+/* A process that lives through two batchd, and is followed by another one. */
+START_TEST(counts_each_event_once_whoever_hears_of_it)
+{
+	struct report_sums sums = {0};
+	struct report sent = {0}, now = {0}, base, last;
+
+	report_set(&now, INGEST_REQUESTS, 10);
+	report_set(&now, INGEST_CONNECTIONS, 3);
+	base = report_base(ROLE_INGEST, &now, &sent);
+	ck_assert_uint_eq(base.values[INGEST_REQUESTS], 0);
+	ck_assert_uint_eq(base.values[INGEST_CONNECTIONS], 3);
+	report_count(ROLE_INGEST, &sums, &base, &now);
+	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], 10);
+	ck_assert_uint_eq(sums.values[INGEST_CONNECTIONS], 0);
+
+	/* Connected again, after 5 more that no batchd has heard of. */
+	sent = now;
+	report_set(&now, INGEST_REQUESTS, 15);
+	base = report_base(ROLE_INGEST, &now, &sent);
+	report_count(ROLE_INGEST, &sums, &base, &now);
+	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], 15);
+
+	/* What goes down, or is out of all bounds, adds nothing. */
+	last = now;
+	report_set(&now, INGEST_REQUESTS, 1);
+	report_count(ROLE_INGEST, &sums, &last, &now);
+	report_set(&now, INGEST_REQUESTS, INT64_MAX);
+	last.values[INGEST_REQUESTS] = 0;
+	report_count(ROLE_INGEST, &sums, &last, &now);
+	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], 15);
+}
+END_TEST
+
+static int
+skip(const char *bytes, size_t n, size_t *left)
+{
+	struct wire_reader in = {(const uint8_t *)bytes,
+	                         (const uint8_t *)bytes + n};
+	int rc = wire_skip(&in);
+
+	*left = (size_t)(in.end - in.at);
+	return rc;
+}
+
+START_TEST(skips_one_value_of_any_kind)
+{
+	static const char *const one[] = {"\xc0",
+	                                  "\x7f",
+	                                  "\xe0",
+	                                  "\xc2",
+	                                  "\xa1x",
+	                                  "\xd9\x01x",
+	                                  "\xc4\x01x",
+	                                  "\xc7\x01tx",
+	                                  "\xca"
+	                                  "1234",
+	                                  "\xcb"
+	                                  "12345678",
+	                                  "\xcc"
+	                                  "1",
+	                                  "\xd1"
+	                                  "12",
+	                                  "\xce"
+	                                  "1234",
+	                                  "\xd3"
+	                                  "12345678",
+	                                  "\xd4tx",
+	                                  "\xd5tx2",
+	                                  "\xd8t1234567890123456",
+	                                  "\x92\x01\x02",
+	                                  "\x82\x01\x02\x03\x91\xa1x"};
+	char deep[WIRE_DEPTH_MAX + 2];
+	size_t left;
+
+	for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+		size_t n = strlen(one[i]);
+
+		ck_assert_int_eq(skip(one[i], n + 1, &left), 0);
+		ck_assert_uint_eq(left, 1);
+		ck_assert_int_eq(skip(one[i], n - 1, &left), -EBADMSG);
+	}
+	ck_assert_int_eq(skip("\xc1", 1, &left), -EBADMSG);
+	ck_assert_int_eq(skip("\xdd\xff\xff\xff\xff\x01", 6, &left), -EBADMSG);
+	memset(deep, '\x91', sizeof deep);
+	deep[WIRE_DEPTH_MAX] = '\x01';
+	ck_assert_int_eq(skip(deep, WIRE_DEPTH_MAX + 1, &left), 0);
+	deep[WIRE_DEPTH_MAX] = '\x91';
+	deep[WIRE_DEPTH_MAX + 1] = '\x01';
+	ck_assert_int_eq(skip(deep, WIRE_DEPTH_MAX + 2, &left), -EBADMSG);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("report");
+	TCase *tc = tcase_create("maps");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_loop_test(tc, reads_what_it_writes, 0, 2);
+	tcase_add_test(tc, keeps_what_it_knows_and_skips_the_rest);
+	tcase_add_loop_test(tc,
+	                    refuses_what_is_no_flat_map_of_numbers_and_texts, 0,
+	                    (int)ARRAY_LEN(bad));
+	tcase_add_test(tc, refuses_more_than_4_kib);
+	tcase_add_test(tc, a_text_is_utf8_without_control_bytes);
+	tcase_add_test(tc, counts_each_event_once_whoever_hears_of_it);
+	tcase_add_test(tc, skips_one_value_of_any_kind);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
