@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/clock.h"
 #include "libbase/log.h"
 
 /* Frames of one step: then other sinks and peers have their turn. */
@@ -246,12 +247,36 @@ fanout_detach(struct fanout *f)
 		f->waiting_since_ms = 1;
 }
 
+/* Above all bounds of a histogram, and too short for its sum to overflow. */
+#define COMMIT_MAX_US (INT64_C(3600) * 1000000)
+
+/*
+ * Count the events from the cursor to next_offset as committed.  For those that
+ * became durable before this batchd started, or before the oldest mark, the
+ * wall clock in the log has to do, which may have been set since.
+ */
+static void
+count_committed(struct fanout *f, uint64_t next_offset)
+{
+	uint64_t from = f->cursor.now.committed;
+	int64_t older_us = clock_wall_us() - f->batch_since_us;
+
+	if (older_us < 0)
+		older_us = 0;
+	if (older_us > COMMIT_MAX_US)
+		older_us = COMMIT_MAX_US;
+	f->committed_events += next_offset - from;
+	marks_count(&f->store->marks, from, next_offset, clock_mono_us(),
+	            (uint64_t)older_us, &f->commit_times);
+}
+
 int
 fanout_committed(struct fanout *f, uint64_t next_offset)
 {
 	if (f->state != FANOUT_IN_FLIGHT ||
 	    next_offset <= f->cursor.now.committed || next_offset > f->end)
 		return -EPROTO;
+	count_committed(f, next_offset);
 	f->oldest_us = 0;
 	if (next_offset < f->end) {
 		/* A part of the batch; the rest stays in flight. */

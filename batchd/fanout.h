@@ -55,6 +55,10 @@ struct fanout {
 	uint64_t gap_to;        /* and accounted for; the same: nothing is */
 	uint64_t told_aside;    /* dead letters of this log, says the sink */
 	bool has_told_aside;
+
+	/* Since the start of batchd. */
+	uint64_t committed_events;
+	struct histogram commit_times; /* of each, from durable to committed */
 };
 
 /*

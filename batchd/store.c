@@ -155,6 +155,40 @@ store_first_offset(const struct store *s)
 	                               : s->next_offset;
 }
 
+/* Bytes used in segment i, and where its events end. */
+static uint64_t
+segment_used(const struct store *s, size_t i, uint64_t *end_offset)
+{
+	bool last = i + 1 == s->segment_count;
+	/* end_bytes is of a segment that is not in the list yet. */
+	bool rolling = s->filling->roll || (s->writing && s->writing->roll);
+
+	*end_offset = last ? s->next_offset : s->segments[i + 1].first_offset;
+	return last && !rolling ? s->end_bytes : s->segments[i].bytes;
+}
+
+uint64_t
+store_bytes_from(const struct store *s, uint64_t offset)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = s->segment_count; i-- > 0;) {
+		uint64_t first = s->segments[i].first_offset, end;
+		uint64_t used = segment_used(s, i, &end);
+
+		if (offset >= end)
+			continue; /* in the last one: no event is lacking */
+		if (offset <= first) {
+			bytes += used;
+			continue;
+		}
+		bytes += (uint64_t)((double)used * (double)(end - offset) /
+		                    (double)(end - first));
+		break;
+	}
+	return bytes;
+}
+
 int
 store_add_segment(struct store *s, const struct segment_info *one)
 {
@@ -443,8 +477,10 @@ store_append_run(struct store *s)
 	if (rc == 0 && g->used > 0)
 		rc = disk_write(d, g->file, g->bytes, g->used, g->at);
 	/* Of an empty group: what the ones before it wrote. */
+	g->sync_us = clock_mono_us();
 	if (rc == 0 && g->sync && (g->used > 0 || !g->roll))
 		rc = d->sync(d, g->file);
+	g->sync_us = clock_mono_us() - g->sync_us;
 	return rc;
 }
 
@@ -456,6 +492,7 @@ store_append_end(struct store *s, int64_t now_us)
 	                           .previous_first = g->header.previous_first,
 	                           .created_us = g->header.created_us,
 	                           .bytes = s->claimed_bytes};
+	uint64_t synced;
 	int rc = 0;
 
 	if (g->roll) {
@@ -469,13 +506,16 @@ store_append_end(struct store *s, int64_t now_us)
 		s->file = g->file;
 		rc = store_add_segment(s, &one);
 	}
+	synced = s->synced_offset;
 	s->durable_offset = g->end_offset;
 	if (g->sync || s->conf.fsync == FSYNC_NEVER)
 		s->synced_offset = g->end_offset;
 	else if (g->before >= 0)
 		s->synced_offset = g->first_offset;
+	marks_add(&s->marks, synced, s->synced_offset, clock_mono_us());
 	if (g->sync) {
 		s->syncs++;
+		histogram_add(&s->sync_times, g->sync_us, 1);
 		s->synced_us = now_us;
 		s->unsynced = false;
 	} else if (g->used > 0 || g->roll) {

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "batchd/disk.h"
+#include "batchd/marks.h"
 #include "batchd/scan.h"
 #include "batchd/segment.h"
 
@@ -55,6 +56,7 @@ struct group {
 	int file;    /* that was written: a new one after a roll */
 	int before;  /* of a roll: the file to be synced first; -1 */
 	bool sync;
+	uint64_t sync_us;             /* how long that took */
 	uint64_t synced_offset;       /* everything below was synced before */
 	struct segment_header header; /* of the new segment */
 };
@@ -122,6 +124,8 @@ struct store {
 	size_t damage_count;
 
 	uint64_t appended_events, appended_bytes, syncs, lost_events;
+	struct histogram sync_times;
+	struct marks marks; /* of synced_offset */
 };
 
 /*
@@ -161,6 +165,12 @@ MUST_USE int store_start(struct store *s, uint64_t least);
 MUST_USE int store_finish(struct store *s);
 
 void store_close(struct store *s);
+
+/*
+ * Bytes of the log from the event at `offset` on: an estimate, which takes the
+ * events of a segment to be of one size.
+ */
+uint64_t store_bytes_from(const struct store *s, uint64_t offset);
 
 /* The oldest event kept. */
 uint64_t store_first_offset(const struct store *s);

@@ -1,0 +1,45 @@
+/* rate - events a second, over the last seconds. */
+#ifndef BATCHD_RATE_H
+#define BATCHD_RATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RATE_SAMPLES 6 /* a second apart: the rate is of five seconds */
+
+struct rate {
+	struct {
+		uint64_t at_ms, events;
+	} samples[RATE_SAMPLES]; /* a ring */
+	uint64_t count;          /* of samples, ever */
+};
+
+/* So many events by now, on the monotonic clock. */
+static inline void
+rate_sample(struct rate *r, uint64_t now_ms, uint64_t events)
+{
+	size_t at = r->count++ % RATE_SAMPLES;
+
+	r->samples[at].at_ms = now_ms;
+	r->samples[at].events = events;
+}
+
+/* Events a second, rounded down, between the oldest sample and the newest. */
+static inline uint64_t
+rate_per_s(const struct rate *r)
+{
+	size_t oldest = r->count > RATE_SAMPLES ? r->count % RATE_SAMPLES : 0;
+	size_t newest;
+	uint64_t ms;
+
+	if (r->count < 2)
+		return 0;
+	newest = (r->count - 1) % RATE_SAMPLES;
+	ms = r->samples[newest].at_ms - r->samples[oldest].at_ms;
+	return ms == 0
+	           ? 0
+	           : (r->samples[newest].events - r->samples[oldest].events) *
+	                 1000 / ms;
+}
+
+#endif
