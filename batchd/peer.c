@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-
-#include <msgpack.h>
+#include <sys/socket.h>
 
 #include "batchd/server.h"
 #include "libbase/clock.h"
@@ -63,6 +62,7 @@ on_hello(struct peer *p, const struct frame *f)
 	switch (p->role) {
 	case ROLE_INGEST:
 		p->state = PEER_INGEST;
+		p->status_due = true;
 		break;
 	case ROLE_CONTROL:
 		p->state = PEER_CONTROL;
@@ -160,52 +160,40 @@ flush_intake(struct peer *p)
 	return 0;
 }
 
-/* --- any role --- */
-
-/* The one figure of a sink's that batchd itself uses. */
-static bool
-find_aside(const msgpack_object *map, uint64_t *aside)
+/* Not owed: a peer whose socket is full does without, until the next second. */
+static int
+flush_status(struct peer *p)
 {
-	static const char key[] = "set_aside";
+	struct server *s = p->server;
+	struct frame f = {.type = FRAME_STATUS};
+	int rc;
 
-	for (uint32_t i = 0; i < map->via.map.size; i++) {
-		const msgpack_object_kv *kv = &map->via.map.ptr[i];
-
-		if (kv->key.type != MSGPACK_OBJECT_STR ||
-		    kv->key.via.str.size != sizeof key - 1 ||
-		    memcmp(kv->key.via.str.ptr, key, sizeof key - 1) != 0 ||
-		    kv->val.type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-			continue;
-		*aside = kv->val.via.u64;
-		return true;
-	}
-	return false;
+	if (!p->status_due)
+		return 0;
+	p->status_due = false;
+	if (server_recent_status(s) < 0)
+		return 0; /* out of memory */
+	f.body = s->status.data;
+	f.body_bytes = s->status.len;
+	rc = chan_send(&p->chan, &f);
+	return rc == -EAGAIN ? 0 : rc;
 }
 
-/* Keep the map if it is one, and nothing else. */
+/* --- any role --- */
+
 static int
 on_stats(struct peer *p, const struct frame *f)
 {
-	size_t at = 0;
-	msgpack_unpacked map;
-	bool good, has_aside;
-	uint64_t aside = 0;
-	int rc = 0;
+	struct report now;
 
-	msgpack_unpacked_init(&map);
-	good = f->body_bytes <= PEER_STATS_MAX &&
-	       msgpack_unpack_next(&map, (const char *)f->body, f->body_bytes,
-	                           &at) == MSGPACK_UNPACK_SUCCESS &&
-	       map.data.type == MSGPACK_OBJECT_MAP && at == f->body_bytes;
-	has_aside = good && find_aside(&map.data, &aside);
-	msgpack_unpacked_destroy(&map);
-	if (!good)
+	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
 		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
-	if (p->state == PEER_SUBSCRIBED && has_aside)
-		fanout_told_aside(p->fanout, aside);
-	buf_clear(&p->stats);
-	rc = buf_add(&p->stats, f->body, f->body_bytes);
-	return rc;
+	server_reported(p->server, p, &now);
+	if (p->state == PEER_SUBSCRIBED && report_has(&now, SINK_SET_ASIDE))
+		fanout_told_aside(p->fanout, now.values[SINK_SET_ASIDE]);
+	p->report = now;
+	p->reported = true;
+	return 0;
 }
 
 static int
@@ -218,14 +206,13 @@ on_control(struct peer *p, const struct frame *f)
 
 	reply.reply.id = f->control.id;
 	reply.reply.text = slice_of("");
-	if (f->control.verb.bytes == 6 &&
-	    memcmp(f->control.verb.data, "status", 6) == 0) {
-		reply.reply.ok = server_status(s, &s->status) == 0;
+	if (slice_is(f->control.verb, "status")) {
+		reply.reply.ok = server_status(s) == 0;
 		if (reply.reply.ok) {
 			reply.body = s->status.data;
 			reply.body_bytes = s->status.len;
 		} else {
-			reply.reply.text = slice_of("too large for one frame");
+			reply.reply.text = slice_of("out of memory");
 		}
 	} else {
 		reply.reply.text = slice_of("unknown verb");
@@ -336,15 +323,30 @@ read_ingest(struct peer *p)
 	return append(p, f.append.seq, f.append.count, f.body_bytes, place);
 }
 
-int
-peer_read(struct peer *p)
+/* The type of the frame that would be received next. */
+static int
+peek_type(const struct peer *p, uint64_t *type)
+{
+	uint8_t head[FRAME_APPEND_HEADER];
+	ssize_t n =
+	    recv(p->chan.fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+	struct wire_reader r = {head, head + (n > 0 ? n : 0)};
+	uint32_t fields;
+
+	if (n < 0)
+		return -errno;
+	return n == 0 || wire_array(&r, &fields) < 0 || wire_uint(&r, type) < 0
+	           ? -EBADMSG
+	           : 0;
+}
+
+/* Receive a frame that is no append, nor any that is read in place. */
+static int
+read_other(struct peer *p)
 {
 	struct frame f;
-	int n;
+	int n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
 
-	if (p->state == PEER_INGEST)
-		return read_ingest(p);
-	n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
 	if (n == -EMSGSIZE)
 		return refuse(p, ERROR_PROTOCOL, "a frame is too large");
 	if (n < 0)
@@ -352,6 +354,24 @@ peer_read(struct peer *p)
 	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
 		return refuse(p, ERROR_PROTOCOL, "a malformed frame");
 	return step(p, &f);
+}
+
+int
+peer_read_stats(struct peer *p)
+{
+	uint64_t type = 0;
+	int rc = peek_type(p, &type);
+
+	/* What is malformed, or the end, is met when events are read again. */
+	if (rc < 0 || type != FRAME_STATS)
+		return -EAGAIN;
+	return read_other(p);
+}
+
+int
+peer_read(struct peer *p)
+{
+	return p->state == PEER_INGEST ? read_ingest(p) : read_other(p);
 }
 
 int
@@ -363,6 +383,8 @@ peer_flush(struct peer *p)
 		rc = flush_appended(p);
 		if (rc == 0)
 			rc = flush_intake(p);
+		if (rc == 0)
+			rc = flush_status(p);
 	}
 	return rc;
 }

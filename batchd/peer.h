@@ -18,6 +18,7 @@
 #include "batchd/fanout.h"
 #include "libbase/buf.h"
 #include "libproto/chan.h"
+#include "libproto/report.h"
 
 struct server;
 
@@ -30,8 +31,6 @@ enum peer_state {
 	PEER_CLOSING,
 };
 
-#define PEER_STATS_MAX 4096
-
 struct peer {
 	uv_poll_t poll; /* data: this peer */
 	struct server *server;
@@ -43,7 +42,8 @@ struct peer {
 	uint64_t connected_ms; /* monotonic */
 	int polled;            /* events that poll waits for now */
 	bool blocked;          /* the socket is full: wait until writable */
-	struct buf stats;      /* the last map sent */
+	bool reported;         /* statistics have come */
+	struct report report;  /* the last of them */
 	struct buf reply;      /* a reply that did not fit the socket */
 
 	/* ingest */
@@ -56,6 +56,7 @@ struct peer {
 	uint32_t filling, writing, durable; /* how many: they add up */
 	uint64_t answered;                  /* seq of the last frame answered */
 	bool intake_told, intake_open;
+	bool status_due; /* once a second */
 
 	/* sink */
 	struct fanout *fanout; /* borrowed; NULL before hello */
@@ -72,6 +73,13 @@ MUST_USE int peer_read(struct peer *p);
 
 /* Send what is owed.  Returns 0, -EAGAIN (socket full), or -errno. */
 MUST_USE int peer_flush(struct peer *p);
+
+/*
+ * While the log has no place, an ingestd's events are not read; but read its
+ * statistics, as far as no events are before them in the socket.  Returns as
+ * peer_read.
+ */
+MUST_USE int peer_read_stats(struct peer *p);
 
 /* Whether frames should be read from it now. */
 bool peer_may_read(const struct peer *p);

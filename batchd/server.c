@@ -27,7 +27,6 @@ on_peer_closed(uv_handle_t *handle)
 {
 	struct peer *p = handle->data;
 
-	buf_fini(&p->stats);
 	buf_fini(&p->reply);
 	buf_fini(&p->offsets);
 	free(p);
@@ -62,6 +61,18 @@ peer_close(struct peer *p, int why)
 	chan_close(&p->chan); /* libuv allows this after uv_close */
 }
 
+/* What an ingestd reports while its events are not read. */
+static void
+read_stats(struct peer *p)
+{
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < READ_BURST && peer_may_read(p); i++)
+		rc = peer_read_stats(p);
+	if (rc < 0 && rc != -EAGAIN)
+		peer_close(p, rc);
+}
+
 static void
 on_peer(uv_poll_t *poll, int status, int events)
 {
@@ -71,8 +82,11 @@ on_peer(uv_poll_t *poll, int status, int events)
 
 	if (rc == 0 && (events & UV_WRITABLE))
 		p->blocked = false; /* this turn flushes */
-	if (rc == 0 && (events & UV_DISCONNECT))
+	if (rc == 0 && (events & UV_DISCONNECT)) {
+		if (p->state == PEER_INGEST)
+			read_stats(p); /* its last ones */
 		rc = -EPIPE; /* what it sent and nobody read was not answered */
+	}
 	if (rc == 0 && !(events & UV_READABLE))
 		return;
 	for (int i = 0; rc == 0 && i < READ_BURST && peer_may_read(p); i++)
@@ -113,7 +127,6 @@ peer_new(struct server *s, int fd)
 	p->role = ROLE_CONTROL; /* until hello says more */
 	p->connected_ms = clock_mono_ms();
 	p->polled = -1;
-	buf_init(&p->stats, PEER_STATS_MAX);
 	buf_init(&p->reply, FRAME_MAX);
 	buf_init(&p->offsets, 1 * MIB);
 	p->poll.data = p;
@@ -223,9 +236,23 @@ static void
 on_tick(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
+	uint64_t now_ms = clock_mono_ms();
 
 	s->tidy_wanted = true;
 	s->cursors_wanted = true;
+	s->status_ms = 0; /* too old from now on */
+	for (size_t i = 0; i < s->fanout_count; i++)
+		rate_sample(&s->sinks[i].rate, now_ms,
+		            s->fanouts[i].committed_events);
+	for (size_t i = s->peer_count; i-- > 0;) {
+		struct peer *p = s->peers[i];
+
+		if (p->state != PEER_INGEST)
+			continue;
+		if (!store_place(&s->store))
+			read_stats(p);
+		p->status_due = true;
+	}
 }
 
 /* One piece of work for each sink.  Returns whether there is more. */

@@ -14,9 +14,17 @@
 
 #include "batchd/fanout.h"
 #include "batchd/peer.h"
+#include "batchd/rate.h"
 #include "batchd/settings.h"
 #include "batchd/store.h"
 #include "libbase/log.h"
+
+/* What is known of a sink beside its fanout; outlasts its connections. */
+struct sink_account {
+	struct report report; /* the last one; all zeros: there was none */
+	struct report_sums totals;
+	struct rate rate;
+};
 
 struct job {
 	uv_work_t work; /* data: the server */
@@ -30,6 +38,8 @@ struct server {
 	struct store store;
 	struct fanout fanouts[SINKS_MAX];
 	size_t fanout_count;
+	struct sink_account sinks[SINKS_MAX]; /* of fanouts[i] */
+	struct report_sums ingest;            /* of all ingestd, ended or not */
 
 	uv_loop_t loop;
 	int listener; /* -1 when closed */
@@ -47,6 +57,7 @@ struct server {
 	size_t peer_count;
 	uint8_t *scratch; /* FRAME_MAX bytes: frames that are no append */
 	struct buf status;
+	uint64_t status_ms; /* when it was made; 0: it is of no use */
 
 	uint64_t started_ms;
 	bool stopping;
@@ -76,8 +87,18 @@ void server_stop(struct server *s);
 /* The sink of that name, or NULL. */
 struct fanout *server_fanout(struct server *s, const struct slice *name);
 
-/* Put the map of `leat status` into out.  Returns 0 or -errno. */
-MUST_USE int server_status(struct server *s, struct buf *out);
+/*
+ * Put the map of `leat status` into s->status.  It fits a frame, whoever is
+ * connected and whatever they report.  Returns 0 or -ENOMEM.
+ */
+MUST_USE int server_status(struct server *s);
+
+/* Make s->status, unless it was made in this second.  Returns the same. */
+MUST_USE int server_recent_status(struct server *s);
+
+/* A peer has reported `now`, after p->report if p->reported. */
+void server_reported(struct server *s, const struct peer *p,
+                     const struct report *now);
 
 /* Why events are not taken, for people; "" when they are. */
 const char *server_closed_reason(const struct server *s);

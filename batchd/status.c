@@ -1,5 +1,7 @@
 /* status - the map of `leat status`; its keys are in docs/protocol.md. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,13 +10,28 @@
 #include "batchd/server.h"
 #include "libbase/clock.h"
 
+/*
+ * Room for what follows the list of daemons.  All before it is bounded by
+ * SINKS_MAX and by the figures of a report; the list takes what is left.
+ */
+#define AFTER_DAEMONS_BYTES 64
+
+/* What these return is on_write's, which remembers that it has failed. */
+
+struct writer {
+	struct buf *out;
+	int rc;
+};
+
 static int
 on_write(void *data, const char *bytes, size_t len)
 {
-	return buf_add(data, bytes, len);
-}
+	struct writer *w = data;
 
-/* What these return is on_write's: out is looked at in the end. */
+	if (w->rc == 0)
+		w->rc = buf_add(w->out, bytes, len);
+	return w->rc;
+}
 
 static void
 put_key(msgpack_packer *pk, const char *key)
@@ -44,15 +61,35 @@ put_bool(msgpack_packer *pk, const char *key, bool value)
 }
 
 static void
-put_stats(msgpack_packer *pk, const struct peer *p)
+put_histogram(msgpack_packer *pk, const char *key, const struct histogram *h)
 {
+	put_key(pk, key);
+	(void)msgpack_pack_array(pk, HISTOGRAM_BUCKETS + 1);
+	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+		(void)msgpack_pack_uint64(pk, h->counts[i]);
+	(void)msgpack_pack_uint64(pk, h->sum_us);
+}
+
+/* A report's figures of the kinds of `kinds`, a bit for each. */
+static void
+put_report(msgpack_packer *pk, enum frame_role role, const struct report *r,
+           unsigned kinds)
+{
+	size_t count, n = 0;
+	const struct figure *figures = report_figures(role, &count);
+
+	for (size_t i = 0; i < count; i++)
+		n += report_has(r, i) && (kinds >> figures[i].kind & 1);
 	put_key(pk, "stats");
-	/* It was checked when it came: one whole map. */
-	if (p && p->stats.len > 0)
-		(void)pk->callback(pk->data, (const char *)p->stats.data,
-		                   p->stats.len);
-	else
-		(void)msgpack_pack_map(pk, 0);
+	(void)msgpack_pack_map(pk, n);
+	for (size_t i = 0; i < count; i++) {
+		if (!report_has(r, i) || !(kinds >> figures[i].kind & 1))
+			continue;
+		if (figures[i].kind == FIGURE_TEXT)
+			put_text(pk, figures[i].key, r->texts[i]);
+		else
+			put_uint(pk, figures[i].key, r->values[i]);
+	}
 }
 
 static void
@@ -74,7 +111,7 @@ put_log(msgpack_packer *pk, const struct server *s)
 	const struct store *store = &s->store;
 
 	put_key(pk, "log");
-	(void)msgpack_pack_map(pk, 14);
+	(void)msgpack_pack_map(pk, 15);
 	put_text(pk, "stream", store->stream_text);
 	put_uint(pk, "first_offset", store_first_offset(store));
 	put_uint(pk, "durable_offset", store->durable_offset);
@@ -89,30 +126,53 @@ put_log(msgpack_packer *pk, const struct server *s)
 	put_uint(pk, "appended_events", store->appended_events);
 	put_uint(pk, "appended_bytes", store->appended_bytes);
 	put_uint(pk, "syncs", store->syncs);
+	put_histogram(pk, "sync_times", &store->sync_times);
 }
 
-static void
-put_daemons(msgpack_packer *pk, const struct server *s, uint64_t now_ms)
+/* --- ingestd --- */
+
+static uint64_t
+sum_of_gauge(const struct server *s, size_t figure)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < s->peer_count; i++) {
+		const struct peer *p = s->peers[i];
+
+		if (p->state == PEER_INGEST &&
+		    p->report.values[figure] <= (uint64_t)INT64_MAX - sum)
+			sum += p->report.values[figure];
+	}
+	return sum;
+}
+
+static size_t
+ingest_count(const struct server *s)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->peer_count; i++)
-		n += s->peers[i]->state != PEER_HELLO;
-	put_key(pk, "daemons");
-	(void)msgpack_pack_array(pk, n);
-	for (size_t i = 0; i < s->peer_count; i++) {
-		const struct peer *p = s->peers[i];
-
-		if (p->state == PEER_HELLO)
-			continue;
-		(void)msgpack_pack_map(pk, 5);
-		put_text(pk, "role", frame_role_name(p->role));
-		put_text(pk, "name", p->name);
-		put_uint(pk, "pid", p->pid);
-		put_uint(pk, "connected_ms", now_ms - p->connected_ms);
-		put_stats(pk, p);
-	}
+		n += s->peers[i]->state == PEER_INGEST;
+	return n;
 }
+
+/* Counters since batchd's start; gauges of those that are connected. */
+static void
+put_ingest(msgpack_packer *pk, const struct server *s)
+{
+	size_t count;
+	const struct figure *figures = report_figures(ROLE_INGEST, &count);
+
+	put_key(pk, "ingest");
+	(void)msgpack_pack_map(pk, count + 1);
+	put_uint(pk, "processes", ingest_count(s));
+	for (size_t i = 0; i < count; i++)
+		put_uint(pk, figures[i].key,
+		         figures[i].kind == FIGURE_GAUGE ? sum_of_gauge(s, i)
+		                                         : s->ingest.values[i]);
+}
+
+/* --- sinks --- */
 
 static const struct peer *
 peer_of(const struct server *s, const struct fanout *f)
@@ -124,6 +184,49 @@ peer_of(const struct server *s, const struct fanout *f)
 	return NULL;
 }
 
+/* The state that keeps a connected sink from storing events, or NULL. */
+static const char *
+hindrance(const struct fanout *f, const struct peer *p)
+{
+	const char *state = p->report.texts[SINK_STATE];
+
+	if (!p->reported || !report_has(&p->report, SINK_STATE))
+		return f->state == FANOUT_AWAY ? "starting" : NULL;
+	return strcmp(state, "idle") == 0 || strcmp(state, "writing") == 0
+	           ? NULL
+	           : state;
+}
+
+/* The last report; of a sink that is gone, without how it was. */
+static void
+put_sink_report(msgpack_packer *pk, const struct sink_account *a,
+                const struct peer *p)
+{
+	struct report r = a->report;
+	unsigned numbers = 1U << FIGURE_GAUGE | 1U << FIGURE_COUNTER;
+
+	if (!p)
+		r.known &= ~(UINT64_C(1) << SINK_ERROR_SINCE_US);
+	put_report(pk, ROLE_SINK, &r,
+	           p && p->reported ? numbers | 1U << FIGURE_TEXT : numbers);
+}
+
+static void
+put_totals(msgpack_packer *pk, const struct report_sums *sums)
+{
+	size_t count, n = 0;
+	const struct figure *figures = report_figures(ROLE_SINK, &count);
+
+	for (size_t i = 0; i < count; i++)
+		n += figures[i].kind == FIGURE_COUNTER;
+	put_key(pk, "totals");
+	(void)msgpack_pack_map(pk, n);
+	for (size_t i = 0; i < count; i++) {
+		if (figures[i].kind == FIGURE_COUNTER)
+			put_uint(pk, figures[i].key, sums->values[i]);
+	}
+}
+
 static void
 put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
           int64_t now_us)
@@ -132,10 +235,11 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 	(void)msgpack_pack_array(pk, s->fanout_count);
 	for (size_t i = 0; i < s->fanout_count; i++) {
 		const struct fanout *f = &s->fanouts[i];
+		const struct sink_account *a = &s->sinks[i];
 		const struct peer *p = peer_of(s, f);
 		bool in_flight = f->state == FANOUT_IN_FLIGHT;
 
-		(void)msgpack_pack_map(pk, 12);
+		(void)msgpack_pack_map(pk, 16);
 		put_text(pk, "name", f->cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
@@ -147,27 +251,170 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		put_uint(pk, "set_aside_events", f->cursor.now.set_aside);
 		put_uint(pk, "skipped_events", f->cursor.now.skipped);
 		put_uint(pk, "lag_events", fanout_lag_events(f));
+		put_uint(pk, "lag_bytes",
+		         store_bytes_from(&s->store, f->cursor.now.committed));
 		put_uint(pk, "lag_ms", fanout_lag_ms(f, now_ms, now_us));
-		put_stats(pk, p);
+		put_uint(pk, "events_per_s", rate_per_s(&a->rate));
+		put_histogram(pk, "commit_times", &f->commit_times);
+		put_totals(pk, &a->totals);
+		put_sink_report(pk, a, p);
 	}
 }
 
-int
-server_status(struct server *s, struct buf *out)
+/* --- what is not well --- */
+
+static void
+put_problem(msgpack_packer *pk, uint32_t *count, const char *before,
+            const char *subject, const char *after)
 {
+	char text[FRAME_NAME_MAX + FRAME_TEXT_MAX + 128];
+
+	(*count)++;
+	if (!pk)
+		return;
+	(void)snprintf(text, sizeof text, "%s%s%s", before, subject, after);
+	put_key(pk, text);
+}
+
+/* Returns how many there are; pk may be NULL. */
+static uint32_t
+list_problems(msgpack_packer *pk, const struct server *s)
+{
+	uint32_t n = 0;
+	char lost[32];
+
+	if (!s->intake_open)
+		put_problem(pk, &n, "the log takes no events: ",
+		            server_closed_reason(s), "");
+	if (ingest_count(s) == 0)
+		put_problem(pk, &n, "no ingestd is connected", "", "");
+	for (size_t i = 0; i < s->fanout_count; i++) {
+		const struct fanout *f = &s->fanouts[i];
+		const struct peer *p = peer_of(s, f);
+		const char *state = p ? hindrance(f, p) : "not connected";
+		char subject[FRAME_NAME_MAX + 16];
+
+		(void)snprintf(subject, sizeof subject, "%s is ",
+		               f->cursor.name);
+		if (state)
+			put_problem(pk, &n, "sink ", subject, state);
+	}
+	(void)snprintf(lost, sizeof lost, "%" PRIu64, s->store.lost_events);
+	if (s->store.lost_events > 0)
+		put_problem(pk, &n, "events lost to damage: ", lost, "");
+	return n;
+}
+
+static void
+put_problems(msgpack_packer *pk, const struct server *s)
+{
+	put_key(pk, "problems");
+	(void)msgpack_pack_array(pk, list_problems(NULL, s));
+	(void)list_problems(pk, s);
+}
+
+/* --- daemons --- */
+
+static void
+put_daemon(msgpack_packer *pk, const struct peer *p, uint64_t now_ms)
+{
+	(void)msgpack_pack_map(pk, 5);
+	put_text(pk, "role", frame_role_name(p->role));
+	put_text(pk, "name", p->name);
+	put_uint(pk, "pid", p->pid);
+	put_uint(pk, "connected_ms", now_ms - p->connected_ms);
+	put_report(pk, p->role, &p->report,
+	           1U << FIGURE_TEXT | 1U << FIGURE_GAUGE |
+	               1U << FIGURE_COUNTER);
+}
+
+/*
+ * As many as fit, those that carry events before those that ask, so that no
+ * number of these hides them.  The list's length is written once it is known.
+ */
+static void
+put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
+            uint64_t now_ms)
+{
+	static const enum frame_role order[] = {ROLE_INGEST, ROLE_SINK,
+	                                        ROLE_CONTROL};
+	static const char header[5] = {(char)0xdd};
+	uint32_t listed = 0, omitted = 0;
+	size_t at;
+
+	put_key(pk, "daemons");
+	at = w->out->len;
+	(void)on_write(w, header, sizeof header);
+	for (size_t r = 0; r < ARRAY_LEN(order); r++) {
+		for (size_t i = 0; i < s->peer_count; i++) {
+			const struct peer *p = s->peers[i];
+			size_t before = w->out->len;
+
+			if (p->state == PEER_HELLO || p->role != order[r])
+				continue;
+			put_daemon(pk, p, now_ms);
+			listed++;
+			if (w->rc != -EMSGSIZE &&
+			    w->out->len + AFTER_DAEMONS_BYTES <=
+			        w->out->max_bytes)
+				continue;
+			w->out->len = before;
+			w->rc = 0;
+			listed--;
+			omitted++;
+		}
+	}
+	if (w->rc == 0) {
+		w->out->data[at + 1] = (uint8_t)(listed >> 24);
+		w->out->data[at + 2] = (uint8_t)(listed >> 16);
+		w->out->data[at + 3] = (uint8_t)(listed >> 8);
+		w->out->data[at + 4] = (uint8_t)listed;
+	}
+	put_uint(pk, "daemons_omitted", omitted);
+}
+
+int
+server_status(struct server *s)
+{
+	struct buf *out = &s->status;
 	uint64_t now_ms = clock_mono_ms();
 	int64_t now_us = clock_wall_us();
+	struct writer w = {.out = out};
 	msgpack_packer pk;
 
 	buf_clear(out);
-	msgpack_packer_init(&pk, out, on_write);
-	(void)msgpack_pack_map(&pk, 6);
+	msgpack_packer_init(&pk, &w, on_write);
+	(void)msgpack_pack_map(&pk, 9);
 	put_text(&pk, "version", LEAT_VERSION);
 	put_uint(&pk, "now_us", (uint64_t)now_us);
+	put_problems(&pk, s);
 	put_batchd(&pk, s, now_ms);
 	put_log(&pk, s);
-	put_daemons(&pk, s, now_ms);
+	put_ingest(&pk, s);
 	put_sinks(&pk, s, now_ms, now_us);
-	/* 64 connections with full statistics would not fit one frame. */
-	return out->len + PEER_STATS_MAX > out->max_bytes ? -EMSGSIZE : 0;
+	put_daemons(&pk, s, &w, now_ms);
+	s->status_ms = w.rc == 0 ? now_ms : 0;
+	return w.rc;
+}
+
+int
+server_recent_status(struct server *s)
+{
+	return s->status_ms > 0 ? 0 : server_status(s);
+}
+
+void
+server_reported(struct server *s, const struct peer *p,
+                const struct report *now)
+{
+	struct report_sums *sums = &s->ingest;
+
+	if (p->role == ROLE_SINK) {
+		struct sink_account *a = &s->sinks[p->fanout - s->fanouts];
+
+		a->report = *now;
+		sums = &a->totals;
+	}
+	if (p->reported)
+		report_count(p->role, sums, &p->report, now);
 }

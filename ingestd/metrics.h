@@ -1,21 +1,22 @@
 /*
- * metrics - what this process counts, and GET /metrics for Prometheus: its
- * own counters, and batchd's view of the log and the sinks, asked when
- * somebody wants to know, at most once a second.
+ * metrics - what this process counts, and GET /metrics for Prometheus.
+ *
+ * The page shows what batchd pushed last: the log, the sinks, the sums over
+ * all ingestd processes, and each of these.  Several of them share one port,
+ * and a scrape reaches any: a series has the same value whichever answers, so
+ * not even this process's own figures are taken from anywhere else.
  */
 #ifndef INGESTD_METRICS_H
 #define INGESTD_METRICS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-#include <uv.h>
-
-#include "ingestd/question.h"
 #include "ingestd/upstream.h"
 #include "libbase/budget.h"
 #include "libbase/buf.h"
+#include "libbase/histogram.h"
 #include "libhttp/tokens.h"
+#include "libproto/report.h"
 
 struct counters {
 	uint64_t requests; /* begun */
@@ -33,12 +34,7 @@ struct counters {
 	uint64_t connections;  /* open now */
 	uint64_t connections_overdue;
 	uint64_t connections_evicted;
-};
-
-/* Somebody who waits for an answer; lies in the waiter's own memory. */
-struct metrics_waiter {
-	struct metrics_waiter *next;
-	void (*on_ready)(struct metrics_waiter *w);
+	struct histogram durable; /* from a request's body to its 202 */
 };
 
 struct metrics {
@@ -46,33 +42,18 @@ struct metrics {
 	const struct budget *budget;
 	const struct tokens *tokens;
 	struct upstream *upstream;
-	uv_loop_t *loop;
-	struct question question;
-	uv_timer_t timeout;
-	struct metrics_waiter *waiters;
-	struct buf status; /* batchd's part, as text; empty: away */
-	bool has_status;   /* status was asked for, at status_ms */
-	uint64_t status_ms;
+	struct report sent; /* the last report that a batchd has had */
+	uint64_t connect;   /* the connection that has had its base */
 };
 
-void metrics_open(struct metrics *m, uv_loop_t *loop, const char *socket,
-                  const struct counters *counters, const struct budget *budget,
-                  struct upstream *upstream, const struct tokens *tokens);
-
-/* Wake all waiters and let go of the loop's handle; then metrics_fini. */
-void metrics_close(struct metrics *m);
-void metrics_fini(struct metrics *m);
-
-/*
- * Make batchd's part fresh.  Returns true when it is; or false, and w's
- * on_ready is called within a second.
- */
-bool metrics_refresh(struct metrics *m, struct metrics_waiter *w);
+void metrics_init(struct metrics *m, const struct counters *counters,
+                  const struct budget *budget, struct upstream *upstream,
+                  const struct tokens *tokens);
 
 /* Append the whole page.  Returns as buf_add. */
 MUST_USE int metrics_render(const struct metrics *m, struct buf *out);
 
-/* Send batchd this process's counters, as the protocol names them. */
-void metrics_send_stats(struct metrics *m);
+/* Report this process's figures to batchd, as far as it can be reached. */
+void metrics_report(struct metrics *m);
 
 #endif

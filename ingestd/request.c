@@ -8,7 +8,6 @@
 
 #include "ingestd/answers.h"
 #include "libbase/clock.h"
-#include "libbase/list.h"
 #include "libhttp/auth.h"
 #include "libhttp/cors.h"
 
@@ -39,7 +38,7 @@ struct request {
 	uint64_t accepted, rejected;
 	uint64_t ignored;   /* fields */
 	struct buf details; /* of the answer: members of a JSON object */
-	struct metrics_waiter waiter;
+	uint64_t since_us; /* when the body was whole, on the monotonic clock */
 };
 
 /* Answers. */
@@ -483,6 +482,7 @@ end_events(struct request *rq, char *bytes, size_t n)
 	                           .token = rq->token};
 	enum fixed_answer refusal = may_take(rq);
 
+	rq->since_us = clock_mono_us();
 	all->counters->body_bytes += n;
 	if (refusal != ANSWER_NONE) {
 		answer_with(rq, refusal);
@@ -533,12 +533,6 @@ answer_metrics(struct request *rq)
 }
 
 static void
-on_metrics(struct metrics_waiter *w)
-{
-	answer_metrics(CONTAINER_OF(w, struct request, waiter));
-}
-
-static void
 on_body(struct http_request *http, char *body, size_t n)
 {
 	struct request *rq = http_data(http);
@@ -556,9 +550,7 @@ on_body(struct http_request *http, char *body, size_t n)
 		answer_with(rq, refusal == ANSWER_NONE ? ANSWER_OK : refusal);
 		break;
 	case ROUTE_METRICS:
-		rq->waiter.on_ready = on_metrics;
-		if (metrics_refresh(rq->all->metrics, &rq->waiter))
-			answer_metrics(rq);
+		answer_metrics(rq);
 		break;
 	case ROUTE_NONE:
 	case ROUTE_ROOT:
@@ -603,6 +595,8 @@ request_on_done(void *owner, int rc, uint64_t offset)
 
 	if (rc == 0) {
 		rq->all->counters->accepted_events += rq->accepted;
+		histogram_add(&rq->all->counters->durable,
+		              clock_mono_us() - rq->since_us, 1);
 		if (rq->token)
 			rq->token->events += rq->accepted;
 		answer_accepted(rq, &offset);

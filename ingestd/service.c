@@ -58,7 +58,7 @@ on_stats(uv_timer_t *timer)
 	s->counters.connections_overdue = http->overdue;
 	s->counters.connections_evicted = http->evicted;
 	s->counters.malformed = http->malformed;
-	metrics_send_stats(&s->metrics);
+	metrics_report(&s->metrics);
 }
 
 static void
@@ -206,8 +206,8 @@ open_parts(struct service *s, const struct settings *settings,
 	s->requests.counters = &s->counters;
 	s->requests.tokens = &s->tokens;
 	requests_open(&s->requests);
-	metrics_open(&s->metrics, &s->loop, settings->socket, &s->counters,
-	             &s->budget, &s->upstream, &s->tokens);
+	metrics_init(&s->metrics, &s->counters, &s->budget, &s->upstream,
+	             &s->tokens);
 	if (settings->tls_certificate[0] && !(s->tls = http_tls_new()))
 		return -ENOMEM;
 	rc = load_files(s);
@@ -231,13 +231,14 @@ open_parts(struct service *s, const struct settings *settings,
 
 /*
  * In the order that leaves no request waiting when the HTTP server stops: the
- * upstream answers those that wait for durability, metrics the rest.
+ * upstream answers those that wait for durability.
  */
 static void
 close_parts(struct service *s)
 {
+	if (s->http)
+		on_stats(&s->stats); /* what was counted since the last one */
 	upstream_close(&s->upstream);
-	metrics_close(&s->metrics);
 	if (s->http)
 		http_server_close(s->http);
 	uv_close((uv_handle_t *)&s->term, NULL);
@@ -248,7 +249,6 @@ close_parts(struct service *s)
 	uv_close((uv_handle_t *)&s->drained, NULL);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
 	upstream_fini(&s->upstream);
-	metrics_fini(&s->metrics);
 	accept_close(&s->accept);
 	requests_close(&s->requests);
 	tokens_free(&s->tokens);

@@ -283,6 +283,7 @@ disconnect(struct upstream *u)
 	chan_close(&u->chan);
 	u->state = UPSTREAM_AWAY;
 	u->intake_open = false;
+	buf_clear(&u->status);
 	while (u->head)
 		ticket_pop(u, -EPIPE);
 	frames_drop_after(u, NULL);
@@ -402,6 +403,7 @@ on_welcome(struct upstream *u, const struct frame *f)
 	if (u->state != UPSTREAM_HELLO || f->welcome.version != FRAME_VERSION)
 		return -EPROTO;
 	u->state = UPSTREAM_OPEN;
+	u->connects++;
 	u->backoff_ms = BACKOFF_MIN_MS;
 	u->away_log = (struct log_limit){.interval_ms = 60000, .burst = 3};
 	log_info("batchd connected socket=%s stream=%.*s next_offset=%" PRIu64,
@@ -458,6 +460,22 @@ on_intake(struct upstream *u, const struct frame *f)
 }
 
 static int
+on_status(struct upstream *u, const struct frame *f)
+{
+	struct wire_reader r = {f->body, f->body + f->body_bytes};
+
+	if (u->state != UPSTREAM_OPEN)
+		return -EPROTO;
+	if (wire_skip(&r) < 0 || r.at != r.end)
+		return -EBADMSG;
+	/* Out of memory: the next second's will do. */
+	buf_clear(&u->status);
+	if (buf_add(&u->status, f->body, f->body_bytes) == 0)
+		u->status_ms = uv_now(u->loop);
+	return 0;
+}
+
+static int
 on_error(const struct frame *f)
 {
 	char text[FRAME_TEXT_MAX + 1];
@@ -479,6 +497,8 @@ step(struct upstream *u, const struct frame *f)
 		return on_appended(u, f);
 	case FRAME_INTAKE:
 		return on_intake(u, f);
+	case FRAME_STATUS:
+		return on_status(u, f);
 	case FRAME_ERROR:
 		return on_error(f);
 	case FRAME_HELLO:
@@ -523,18 +543,19 @@ on_ready(uv_poll_t *poll, int status, int events)
 		fail(u, "receive", rc);
 }
 
-void
+bool
 upstream_send_stats(struct upstream *u, const void *map, size_t n)
 {
 	struct frame f = {.type = FRAME_STATS, .body = map, .body_bytes = n};
 	int rc;
 
 	if (u->state != UPSTREAM_OPEN)
-		return;
+		return false;
 	rc = chan_send(&u->chan, &f);
-	/* The next second's will do when batchd is behind. */
+	/* The next second's will do when batchd lags. */
 	if (rc < 0 && rc != -EAGAIN)
 		fail(u, "send", rc);
+	return rc == 0;
 }
 
 bool
@@ -564,6 +585,7 @@ upstream_open(struct upstream *u, uv_loop_t *loop,
 	(void)uv_timer_init(loop, &u->retry);
 	(void)uv_timer_init(loop, &u->expiry);
 	u->retry.data = u->expiry.data = u;
+	buf_init(&u->status, FRAME_BODY_MAX);
 	u->in = malloc(FRAME_MAX);
 	if (!u->in)
 		return -ENOMEM;
@@ -600,4 +622,5 @@ upstream_fini(struct upstream *u)
 	}
 	free(u->in);
 	u->in = NULL;
+	buf_fini(&u->status);
 }

@@ -22,6 +22,7 @@
 
 #include "libbase/base.h"
 #include "libbase/budget.h"
+#include "libbase/buf.h"
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libproto/event.h"
@@ -64,7 +65,11 @@ struct upstream {
 	uint64_t backoff_ms;
 	uv_timer_t retry;
 	struct log_limit away_log;
-	uint8_t *in; /* FRAME_MAX bytes */
+	uint8_t *in;       /* FRAME_MAX bytes */
+	uint64_t connects; /* times that batchd said welcome */
+	struct buf
+	    status; /* the map it pushed last; empty: away, or none yet */
+	uint64_t status_ms; /* when that came, on the loop's clock */
 
 	struct out_frame *first, *last; /* not sent; last is being filled */
 	struct out_frame *spare;
@@ -125,7 +130,10 @@ void upstream_cancel(struct upstream *u);
 /* Send what was committed, as far as the socket takes it. */
 void upstream_flush(struct upstream *u);
 
-/* Send a stats map; does nothing while batchd is away or behind. */
-void upstream_send_stats(struct upstream *u, const void *map, size_t n);
+/*
+ * Send a stats map.  Returns whether it was sent: it is left out while batchd
+ * is unreachable, or lags so far that the socket is full.
+ */
+bool upstream_send_stats(struct upstream *u, const void *map, size_t n);
 
 #endif

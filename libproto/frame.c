@@ -12,7 +12,7 @@ static const uint8_t field_count[] = {
     [FRAME_APPENDED] = 3,  [FRAME_SUBSCRIBE] = 7, [FRAME_BATCH] = 5,
     [FRAME_COMMITTED] = 3, [FRAME_STATS] = 1,     [FRAME_ERROR] = 3,
     [FRAME_CONTROL] = 3,   [FRAME_REPLY] = 4,     [FRAME_INTAKE] = 3,
-    [FRAME_FLUSH] = 2,
+    [FRAME_FLUSH] = 2,     [FRAME_STATUS] = 1,
 };
 
 /* A header being written; full is set instead of writing past the end. */
@@ -120,6 +120,7 @@ frame_put_header(const struct frame *frame, uint8_t out[FRAME_HEADER_MAX])
 		(void)msgpack_pack_uint64(&pk, frame->committed.next_offset);
 		break;
 	case FRAME_STATS:
+	case FRAME_STATUS:
 		break;
 	case FRAME_ERROR:
 		(void)msgpack_pack_uint8(&pk, (uint8_t)frame->error.code);
@@ -294,6 +295,7 @@ read_fields(struct wire_reader *r, struct frame *f)
 			rc = wire_uint(r, &f->committed.next_offset);
 		return rc;
 	case FRAME_STATS:
+	case FRAME_STATUS:
 		return 0;
 	case FRAME_ERROR:
 		rc = read_range(r, ERROR_VERSION, ERROR_STOPPING, &code);
@@ -330,7 +332,7 @@ has_body(enum frame_type type)
 {
 	return type == FRAME_APPEND || type == FRAME_APPENDED ||
 	       type == FRAME_BATCH || type == FRAME_STATS ||
-	       type == FRAME_REPLY;
+	       type == FRAME_REPLY || type == FRAME_STATUS;
 }
 
 int
@@ -344,7 +346,7 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 
 	rc = wire_array(&r, &fields);
 	if (rc == 0)
-		rc = read_range(&r, FRAME_HELLO, FRAME_FLUSH, &type);
+		rc = read_range(&r, FRAME_HELLO, FRAME_STATUS, &type);
 	if (rc < 0 || fields != field_count[type])
 		return -EBADMSG;
 	frame->type = (enum frame_type)type;

@@ -19,7 +19,7 @@
 #include "libproto/event.h"
 #include "libproto/wire.h"
 
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 
 /* Most event bytes in one frame. */
 #define FRAME_BODY_MAX EVENT_PACKED_MAX
@@ -54,6 +54,7 @@ enum frame_type {
 	FRAME_REPLY = 11,
 	FRAME_INTAKE = 12,
 	FRAME_FLUSH = 13,
+	FRAME_STATUS = 14,
 };
 
 enum frame_role { ROLE_INGEST = 1, ROLE_SINK = 2, ROLE_CONTROL = 3 };
@@ -138,7 +139,7 @@ struct frame {
 			uint64_t stream_no;
 		} flush;
 	};
-	/* append, batch: events.  appended: see there.  stats, reply: map. */
+	/* append, batch: events.  appended: see there.  Others: a map. */
 	const uint8_t *body;
 	size_t body_bytes;
 };

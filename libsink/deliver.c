@@ -380,6 +380,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 		         log_quote(why->text), suppressed);
 	recovered(d);
 	d->stats->dead_letters = d->dead->letters;
+	d->stats->dead_lettered++;
 	w->low++;
 	pop(w, false);
 	return 0;

@@ -146,7 +146,9 @@ feed_stats(struct feed *f, const uint8_t *map, size_t bytes)
 	    .type = FRAME_STATS, .body = map, .body_bytes = bytes};
 	int rc = chan_send(&f->chan, &stats);
 
-	return rc == -EAGAIN ? 0 : rc;
+	if (rc == -EAGAIN)
+		return 0;
+	return rc < 0 ? rc : 1;
 }
 
 static int

@@ -94,7 +94,10 @@ MUST_USE int feed_committed(struct feed *f, uint64_t next_offset);
 /* Ask for what is there now: answered by a batch or FEED_EMPTY. */
 MUST_USE int feed_flush(struct feed *f);
 
-/* Send a stats map; left out, without an error, when the socket is full. */
+/*
+ * Send a stats map.  Returns 1, or 0 when it was left out because the socket
+ * is full.
+ */
 MUST_USE int feed_stats(struct feed *f, const uint8_t *map, size_t bytes);
 
 /* Forget the link and the batch.  May be called twice. */

@@ -36,13 +36,33 @@ look_at_letters(struct session *s)
 		         log_quote(strerror(-rc)));
 }
 
+/* Report to batchd, unless the socket is full: then a later one will do. */
+static int
+report(struct session *s)
+{
+	const struct report now = stats_report(&s->stats);
+	const struct report base = report_base(ROLE_SINK, &now, &s->sent);
+	uint8_t map[REPORT_PACKED_MAX];
+	int rc = 1;
+
+	if (!s->based)
+		rc = feed_stats(&s->feed, map,
+		                report_pack(ROLE_SINK, &base, map));
+	if (rc <= 0)
+		return rc;
+	s->based = true;
+	rc = feed_stats(&s->feed, map, report_pack(ROLE_SINK, &now, map));
+	if (rc > 0)
+		s->sent = now;
+	return rc < 0 ? rc : 0;
+}
+
 /* Tell batchd how things are: when that changes, and once a second. */
 static int
 tell(struct session *s)
 {
-	uint8_t map[STATS_MAP_MAX];
 	uint64_t now = clock_mono_ms();
-	bool due = now - s->told_ms >= STATS_MS;
+	bool due = !s->based || now - s->told_ms >= STATS_MS;
 
 	if (!s->feed.welcomed)
 		return 0;
@@ -56,7 +76,7 @@ tell(struct session *s)
 	s->told = s->stats.state;
 	s->told_dead = s->stats.dead_letters;
 	s->told_ms = now;
-	return feed_stats(&s->feed, map, stats_pack(&s->stats, map));
+	return report(s);
 }
 
 /*
@@ -252,6 +272,7 @@ run_once(struct session *s)
 	int rc;
 
 	s->ready_ms = 0;
+	s->based = false;
 	s->stats.state = STATS_STARTING;
 	rc = feed_connect(&s->feed, s->settings->common.socket);
 	if (rc == 0)
@@ -372,8 +393,12 @@ session_run(struct session *s)
 		int why = run_once(s);
 		uint64_t ms = delay_ms(s, why);
 
-		if (why == -EINTR || stop_asked())
+		if (why == -EINTR || stop_asked()) {
+			/* What was counted since the last one. */
+			if (s->feed.welcomed && report(s) < 0)
+				log_debug("no last report");
 			return;
+		}
 		say_why(s, why, ms);
 		if (why == -ESTALE) {
 			deliver_close(&s->deliver);

@@ -20,6 +20,8 @@ struct session {
 	enum stats_state told; /* to batchd, last, as the next two */
 	uint64_t told_dead;
 	uint64_t told_ms;
+	struct report sent;      /* the last that a batchd has had */
+	bool based;              /* this connection has had its base */
 	uint64_t drain_until_ms; /* 0: not draining */
 	uint64_t ready_ms;       /* 0: not yet in this session */
 	uint64_t parted;         /* of the batch, dealt with below it */

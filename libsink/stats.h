@@ -8,10 +8,9 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libproto/report.h"
 
-#define STATS_ERROR_MAX 300
-/* Room for the map: keys, numbers and one error text. */
-#define STATS_MAP_MAX 1024
+#define STATS_ERROR_MAX FRAME_TEXT_MAX
 
 enum stats_state {
 	STATS_STARTING, /* no position known yet */
@@ -28,6 +27,7 @@ struct stats {
 	uint64_t batches;
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;
+	uint64_t dead_lettered;          /* events moved to the dead letters */
 	uint64_t dead_letters;           /* now, with those being retried */
 	uint64_t set_aside;              /* of these, from this log */
 	char error[STATS_ERROR_MAX + 1]; /* empty: all is well */
@@ -40,7 +40,7 @@ void stats_error(struct stats *s, enum stats_state state, const char *text);
 /* The store works (again). */
 void stats_well(struct stats *s, enum stats_state state);
 
-/* Write the map to out.  Returns its length. */
-size_t stats_pack(const struct stats *s, uint8_t out[STATS_MAP_MAX]);
+/* The same as batchd is to have it. */
+struct report stats_report(const struct stats *s);
 
 #endif

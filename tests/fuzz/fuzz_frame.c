@@ -2,7 +2,10 @@
  * fuzz_frame - a frame of unknown origin, and the events in its body.  What
  * is read can be written, and reads back the same.
  */
+#include <msgpack.h>
+
 #include "libproto/frame.h"
+#include "libproto/report.h"
 #include "tests/fuzz/fuzz.h"
 
 int
@@ -33,6 +36,38 @@ read_events(const uint8_t *body, size_t n, uint32_t count)
 	HOLDS(!good || skipped.at == r.at);
 }
 
+/* What is accepted of a statistics map is written, and read back the same. */
+static void
+read_report(enum frame_role role, const uint8_t *body, size_t n)
+{
+	uint8_t map[REPORT_PACKED_MAX];
+	struct report r, again;
+
+	if (report_read(role, body, n, &r) < 0)
+		return;
+	n = report_pack(role, &r, map);
+	HOLDS(report_read(role, map, n, &again) == 0);
+	HOLDS(r.known == again.known &&
+	      memcmp(r.values, again.values, sizeof r.values) == 0 &&
+	      memcmp(r.texts, again.texts, sizeof r.texts) == 0);
+}
+
+/* What is skipped as one value can be decoded, within a bound of memory. */
+static void
+read_map(const uint8_t *body, size_t n)
+{
+	struct wire_reader r = {body, body + n};
+	msgpack_unpacked map;
+
+	if (wire_skip(&r) < 0)
+		return;
+	msgpack_unpacked_init(&map);
+	HOLDS(msgpack_unpack_next(&map, (const char *)body,
+	                          (size_t)(r.at - body),
+	                          NULL) == MSGPACK_UNPACK_SUCCESS);
+	msgpack_unpacked_destroy(&map);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,6 +82,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_events(f.body, f.body_bytes, f.append.count);
 	if (f.type == FRAME_BATCH)
 		read_events(f.body, f.body_bytes, f.batch.count);
+	if (f.type == FRAME_STATS) {
+		read_report(ROLE_INGEST, f.body, f.body_bytes);
+		read_report(ROLE_SINK, f.body, f.body_bytes);
+	}
+	if (f.type == FRAME_STATUS || f.type == FRAME_REPLY)
+		read_map(f.body, f.body_bytes);
 	n = frame_put_header(&f, header);
 	HOLDS(n > 0);
 	if (f.body_bytes > 0) {

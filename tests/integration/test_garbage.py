@@ -7,7 +7,7 @@ import socket
 from events import small
 from leat import Leat, limit, wait_until
 from wire import (APPEND, BATCH, COMMITTED, CONTROL, CONTROLLER, ERROR, FLUSH,
-                  HELLO, INGEST, INTAKE, SINK, STATS, SUBSCRIBE, VERSION,
+                  HELLO, INGEST, INTAKE, SINK, STATS, STATUS, SUBSCRIBE, VERSION,
                   WELCOME, Peer, append, event, pack)
 
 ROUNDS = int(os.environ.get("LEAT_GARBAGE", "300"))
@@ -54,7 +54,7 @@ def closes(leat, data, role=None, name="test"):
         except OSError:
             return
         types = peer.until_closed()
-        assert set(types) <= {ERROR, INTAKE, STATS}, (data[:40], types)
+        assert set(types) <= {ERROR, INTAKE, STATUS}, (data[:40], types)
 
 
 def works(leat, n):

@@ -397,7 +397,8 @@ def test_metrics():
                 if line.startswith(name):
                     return float(line.split()[-1])
             return None
-        assert metric("leat_ingestd_accepted_events") == 42
+        wait_until(lambda: metric("leat_ingestd_accepted_events") == 42,
+                   "the sum over all ingestd is shown")
         wait_until(lambda: metric('leat_sink_lag_events{sink="postgres"}')
                    == 0, "lag is shown and 0")
         # What the page for operators names is there.

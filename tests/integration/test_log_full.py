@@ -6,6 +6,7 @@ import subprocess
 
 from leat import Leat, Skip, fact, limit, wait_until
 from load import Load, check_exactly_once
+from metrics import Page
 
 CLONE_NEWNS = 0x00020000
 
@@ -19,10 +20,15 @@ def fill_then_drain(leat):
         log = leat.status()["log"]
         assert not log["open"] and log["reason"], log
         # Who watches sees it, although batchd reads no events now.
-        page = leat.request("GET", "/metrics")[1].splitlines()
-        for line in ('leat_up{daemon="batchd"} 1', "leat_log_open 0",
-                     'leat_sink_connected{sink="postgres"} 0'):
-            assert line in page, (line, page)
+        page = None
+
+        def shown():
+            nonlocal page
+            page = Page(leat)
+            return page["leat_up", "daemon=batchd"] == 1 and \
+                page["leat_log_open"] == 0 and \
+                page["leat_sink_connected", "sink=postgres"] == 0
+        wait_until(shown, "/metrics shows a log that is full", 5)
         # Still full, still answering; nothing more is promised.
         load.saw(503)
         leat.sink["postgres"].start()

@@ -114,9 +114,13 @@ def test_tokens():
         assert leat.request("GET", "/readyz")[0] == 200
         page_text = leat.request("GET", "/metrics", None, bearer(prom))[1]
         for name, value in (("requests", 3), ("events", 2), ("refused", 1)):
-            assert f'leat_ingestd_token_{name}_total{{token="shop"}} {value}\n' \
+            assert f'leat_ingestd_token_{name}_total{{process="' \
+                f'{leat.ingestd.pid}",token="shop"}} {value}\n' \
                 in page_text, page_text
-        assert "leat_ingestd_unauthorized_total 8\n" in page_text
+        # The sums come from batchd, once a second.
+        wait_until(lambda: "leat_ingestd_unauthorized_total 8\n" in
+                   leat.request("GET", "/metrics", None, bearer(prom))[1],
+                   "all 8 are counted")
 
         # A bad file changes nothing and says why.
         leat.write_tokens(lines + ["broken"])

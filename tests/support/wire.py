@@ -2,9 +2,10 @@
 import socket
 import struct
 
-VERSION = 1
+VERSION = 2
 HELLO, WELCOME, APPEND, APPENDED, SUBSCRIBE, BATCH = 1, 2, 3, 4, 5, 6
 COMMITTED, STATS, ERROR, CONTROL, REPLY, INTAKE, FLUSH = 7, 8, 9, 10, 11, 12, 13
+STATUS = 14
 INGEST, SINK, CONTROLLER = 1, 2, 3
 
 
@@ -23,6 +24,9 @@ def pack(value):
         return struct.pack(">BI", 0xdb, len(text)) + text
     if isinstance(value, (list, tuple)):
         return struct.pack(">BH", 0xdc, len(value)) + b"".join(map(pack, value))
+    if isinstance(value, dict):
+        return struct.pack(">BH", 0xde, len(value)) + \
+            b"".join(pack(k) + pack(v) for k, v in value.items())
     raise TypeError(value)
 
 

@@ -375,6 +375,32 @@ START_TEST(a_request_that_waits_too_long_is_answered_once)
 }
 END_TEST
 
+START_TEST(keeps_the_status_that_batchd_pushes)
+{
+	struct frame f = {.type = FRAME_STATUS,
+	                  .body = (const uint8_t *)"\x81\xa1x\x01",
+	                  .body_bytes = 4};
+
+	peer_welcome();
+	ck_assert_uint_eq(u.status.len, 0);
+	peer_send(&f);
+	ck_assert_uint_eq(u.status.len, 4);
+	f.body = (const uint8_t *)"\x80";
+	f.body_bytes = 1;
+	peer_send(&f);
+	ck_assert_uint_eq(u.status.len, 1);
+	ck_assert_int_eq(u.state, UPSTREAM_OPEN);
+	/* Cut, or more than one value. */
+	f.body =
+	    (const uint8_t *)(_i == 0 ? "\xdf\xff\xff\xff\xff" : "\x80\x80");
+	f.body_bytes = _i == 0 ? 5 : 2;
+	peer_send(&f);
+	ck_assert_int_eq(u.state, UPSTREAM_AWAY);
+	ck_assert_uint_eq(u.status.len, 0);
+	ck_assert(!upstream_send_stats(&u, "\x80", 1));
+}
+END_TEST
+
 /* What batchd never says: each closes the connection. */
 START_TEST(nonsense_closes_the_connection)
 {
@@ -431,6 +457,7 @@ main(void)
 	tcase_add_test(tc, goes_on_when_a_full_socket_empties);
 	tcase_add_test(tc, a_lost_connection_answers_all_and_is_made_again);
 	tcase_add_test(tc, a_request_that_waits_too_long_is_answered_once);
+	tcase_add_loop_test(tc, keeps_the_status_that_batchd_pushes, 0, 2);
 	tcase_add_loop_test(tc, nonsense_closes_the_connection, 0, 5);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
