@@ -246,24 +246,6 @@ ticket_pop(struct upstream *u, int rc)
 	u->spare_tickets = t;
 }
 
-/* Tickets are in the order of their deadlines. */
-static void
-on_expiry(uv_timer_t *timer)
-{
-	struct upstream *u = timer->data;
-	uint64_t now_ms = uv_now(u->loop);
-
-	for (struct ticket *t = u->head; t; t = t->next) {
-		if (t->deadline_ms > now_ms) {
-			(void)uv_timer_start(timer, on_expiry,
-			                     t->deadline_ms - now_ms, 0);
-			return;
-		}
-		/* Its bytes count until batchd has them on disk. */
-		ticket_answer(u, t, -ETIMEDOUT);
-	}
-}
-
 /* The connection. */
 
 static void
@@ -290,6 +272,36 @@ disconnect(struct upstream *u)
 	u->next_seq = 1;
 	u->sent_seq = u->acked_seq = 0;
 	adding_start(u);
+}
+
+/*
+ * Tickets are in the order of their deadlines.
+ *
+ * When all have expired and the log takes no events, the frames that batchd
+ * has not read are of use to no client, and our statistics wait after them:
+ * a new connection drops the ones and lets the others through.
+ */
+static void
+on_expiry(uv_timer_t *timer)
+{
+	struct upstream *u = timer->data;
+	uint64_t now_ms = uv_now(u->loop);
+
+	for (struct ticket *t = u->head; t; t = t->next) {
+		if (t->deadline_ms > now_ms) {
+			(void)uv_timer_start(timer, on_expiry,
+			                     t->deadline_ms - now_ms, 0);
+			return;
+		}
+		/* Its bytes count until batchd has them on disk. */
+		ticket_answer(u, t, -ETIMEDOUT);
+	}
+	if (!u->head || u->intake_open)
+		return;
+	log_info("connecting to batchd again: all requests that waited have "
+	         "timed out, and the log takes no events");
+	disconnect(u);
+	(void)uv_timer_start(&u->retry, on_retry, 0, 0);
 }
 
 /* Never called between upstream_add and its commit: sends happen later. */

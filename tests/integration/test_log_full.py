@@ -31,6 +31,10 @@ def fill_then_drain(leat):
         wait_until(shown, "/metrics shows a log that is full", 5)
         # Still full, still answering; nothing more is promised.
         load.saw(503)
+        before = page["leat_ingestd_responses_total", "code=503"]
+        wait_until(lambda: Page(leat)["leat_ingestd_responses_total",
+                                      "code=503"] > before,
+                   "the 503 are counted while the log is full", 20)
         leat.sink["postgres"].start()
         # By itself, without a restart of anything.
         load.more(2000, 60)

@@ -375,6 +375,34 @@ START_TEST(a_request_that_waits_too_long_is_answered_once)
 }
 END_TEST
 
+/* What batchd never read is dropped, and statistics find their way again. */
+START_TEST(a_full_log_keeps_no_request_that_was_answered)
+{
+	struct frame closed = {
+	    .type = FRAME_INTAKE,
+	    .intake = {.open = false, .reason = slice_of("full")}};
+
+	peer_welcome();
+	commit(0, 1, 10);
+	commit(1, 1, 10);
+	upstream_flush(&u);
+	peer_send(&closed);
+	run_until(&answers[0].count);
+	run_until(&answers[1].count);
+	ck_assert_int_eq(answers[0].rc, -ETIMEDOUT);
+	ck_assert_int_eq(answers[1].rc, -ETIMEDOUT);
+	while (u.state != UPSTREAM_HELLO)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	ck_assert_uint_eq(budget.used_bytes, 0);
+	chan_close(&peer);
+	peer_welcome();
+	ck_assert_uint_eq(u.connects, 2);
+	ck_assert(upstream_send_stats(&u, "\x80", 1));
+	peer_read();
+	ck_assert_int_eq(got.type, FRAME_STATS);
+}
+END_TEST
+
 START_TEST(keeps_the_status_that_batchd_pushes)
 {
 	struct frame f = {.type = FRAME_STATUS,
@@ -457,6 +485,7 @@ main(void)
 	tcase_add_test(tc, goes_on_when_a_full_socket_empties);
 	tcase_add_test(tc, a_lost_connection_answers_all_and_is_made_again);
 	tcase_add_test(tc, a_request_that_waits_too_long_is_answered_once);
+	tcase_add_test(tc, a_full_log_keeps_no_request_that_was_answered);
 	tcase_add_loop_test(tc, keeps_the_status_that_batchd_pushes, 0, 2);
 	tcase_add_loop_test(tc, nonsense_closes_the_connection, 0, 5);
 	suite_add_tcase(s, tc);
