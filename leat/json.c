@@ -100,11 +100,10 @@ json_get_uint(const msgpack_object *map, const char *key)
 }
 
 const char *
-json_get_text(const msgpack_object *map, const char *key)
+json_text(const msgpack_object *v)
 {
 	static char texts[8][512];
 	static unsigned next;
-	const msgpack_object *v = json_get(map, key);
 	char *out = texts[next++ % 8];
 	int n = 0;
 
@@ -118,4 +117,10 @@ json_get_text(const msgpack_object *map, const char *key)
 	}
 	out[n > 0 ? sizeof texts[0] - 1 : 0] = '\0';
 	return out;
+}
+
+const char *
+json_get_text(const msgpack_object *map, const char *key)
+{
+	return json_text(json_get(map, key));
 }

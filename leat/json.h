@@ -21,7 +21,11 @@ const msgpack_object *json_get(const msgpack_object *map, const char *key);
 /* The same, as a number or a text; 0 or "" when it is none. */
 uint64_t json_get_uint(const msgpack_object *map, const char *key);
 
-/* Valid until the eighth call after this one. */
+/*
+ * A text for a terminal, cut to 511 bytes; "" when it is none.  Valid until
+ * the eighth call after this one of this function or the next.
+ */
+const char *json_text(const msgpack_object *value);
 const char *json_get_text(const msgpack_object *map, const char *key);
 
 #endif

@@ -105,32 +105,56 @@ print_sinks(const msgpack_object *status)
 
 	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
 		return;
-	printf("%-16s %-10s %12s %12s %9s %8s %6s\n", "SINK", "STATE",
-	       "COMMITTED", "LAG EVENTS", "LAG", "RETRIES", "DEAD");
+	printf("%-16s %-10s %12s %9s %12s %9s %9s %8s %6s\n", "SINK", "STATE",
+	       "COMMITTED", "EVENTS/S", "LAG EVENTS", "LAG BYTES", "LAG",
+	       "RETRIES", "DEAD");
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
 		const msgpack_object *s = &all->via.array.ptr[i];
 		const msgpack_object *stats = json_get(s, "stats");
 		const char *state = json_get_text(stats, "state");
 
-		printf("%-16s %-10s %12" PRIu64 " %12" PRIu64 " %7.1f s "
-		       "%8" PRIu64 " %6" PRIu64 "\n",
+		printf("%-16s %-10s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
+		       " %9s %7.1f s %8" PRIu64 " %6" PRIu64 "\n",
 		       json_get_text(s, "name"),
 		       state[0] ? state : json_get_text(s, "state"),
 		       json_get_uint(s, "committed"),
+		       json_get_uint(s, "events_per_s"),
 		       json_get_uint(s, "lag_events"),
+		       bytes_text(json_get_uint(s, "lag_bytes")),
 		       (double)json_get_uint(s, "lag_ms") / 1000,
-		       json_get_uint(stats, "retries"),
+		       json_get_uint(json_get(s, "totals"), "retries"),
 		       json_get_uint(stats, "dead_letters"));
 		print_error(stats);
 	}
 }
 
-/* Write everything that was printed, or say that it failed. */
-static int
-finish(void)
+/* The items of a list of texts that batchd makes; 0: all is well. */
+static uint32_t
+count_problems(const msgpack_object *status)
 {
-	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS
-	                                              : EXIT_FAILURE;
+	const msgpack_object *all = json_get(status, "problems");
+
+	return all && all->type == MSGPACK_OBJECT_ARRAY ? all->via.array.size
+	                                                : 0;
+}
+
+static void
+print_problems(const msgpack_object *status)
+{
+	const msgpack_object *all = json_get(status, "problems");
+	uint32_t n = count_problems(status);
+
+	for (uint32_t i = 0; i < n; i++)
+		printf("PROBLEM %s\n", json_text(&all->via.array.ptr[i]));
+}
+
+/* Write everything that was printed.  Returns the exit status. */
+static int
+finish(const msgpack_object *status)
+{
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return EXIT_FAILURE;
+	return count_problems(status) > 0 ? STATUS_NOT_WELL : EXIT_SUCCESS;
 }
 
 static int
@@ -144,7 +168,7 @@ print_json(const msgpack_object *status)
 	if (rc == 0)
 		printf("%.*s\n", (int)out.len, (const char *)out.data);
 	buf_fini(&out);
-	return rc < 0 ? EXIT_FAILURE : finish();
+	return rc < 0 ? EXIT_FAILURE : finish(status);
 }
 
 int
@@ -173,7 +197,8 @@ status_print(const char *socket, bool json)
 		print_log(&unpacked.data);
 		print_daemons(&unpacked.data);
 		print_sinks(&unpacked.data);
-		rc = finish();
+		print_problems(&unpacked.data);
+		rc = finish(&unpacked.data);
 	}
 	msgpack_unpacked_destroy(&unpacked);
 	free(frame);

@@ -29,6 +29,7 @@ def fill_then_drain(leat):
                 page["leat_log_open"] == 0 and \
                 page["leat_sink_connected", "sink=postgres"] == 0
         wait_until(shown, "/metrics shows a log that is full", 5)
+        assert leat.run("leat", "status").returncode == 3
         # Still full, still answering; nothing more is promised.
         load.saw(503)
         before = page["leat_ingestd_responses_total", "code=503"]

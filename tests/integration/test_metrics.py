@@ -214,6 +214,66 @@ def test_the_figures_of_a_sink_outlast_its_connection():
         assert buckets == sorted(buckets) and buckets[-1] == 81, buckets
 
 
+@limit(90)
+def test_the_exit_status_of_leat_status_says_whether_all_is_well():
+    def status(want, *words):
+        def is_so():
+            done = leat.run("leat", "status")
+            return done if done.returncode == want and \
+                all(w in done.stdout for w in words) else None
+        done = wait_until(is_so, f"exit status {want}, {words}", 20)
+        js = leat.run("leat", "status", "--json")
+        assert js.returncode == want, js
+        if want != 1:
+            listed = json.loads(js.stdout)["problems"]
+            assert bool(listed) == (want == 3), listed
+            assert [l.removeprefix("PROBLEM ") for l in
+                    done.stdout.splitlines() if l.startswith("PROBLEM")] \
+                == listed
+            wait_until(lambda: Page(leat)["leat_problems"] == len(listed)
+                       if leat.ingestd.running else True, "in /metrics, too")
+        return done
+    with Leat(start=False) as leat:
+        assert leat.run("leat", "status").returncode == 1
+        leat.batchd.start()
+        status(3, "PROBLEM no ingestd is connected",
+               "PROBLEM sink postgres is not connected")
+        leat.ingestd.start()
+        leat.sink["postgres"].start()
+        leat.intake_open()
+        done = status(0)
+        assert "PROBLEM" not in done.stdout
+        assert "EVENTS/S" in done.stdout and "LAG BYTES" in done.stdout
+
+        # Lag in bytes, as far as offsets tell; and a rate while it shrinks.
+        leat.sink["postgres"].stop()
+        leat.accept(small("a", 3000))
+        sink = leat.sink_status()
+        log = leat.status()["log"]
+        assert sink["events_per_s"] == 0 and sink["lag_events"] == 3000, sink
+        assert log["appended_bytes"] <= sink["lag_bytes"] \
+            <= 1.3 * log["appended_bytes"], (sink, log)
+        status(3, "sink postgres is not connected")
+        leat.sink["postgres"].start()
+        wait_until(lambda: leat.sink_status()["events_per_s"] >= 3000 / 6,
+                   "the rate is shown")
+        assert leat.sink_status()["lag_bytes"] == 0
+        wait_until(lambda: leat.sink_status()["events_per_s"] == 0,
+                   "and is over")
+        status(0)
+
+        leat.pg.stop()
+        leat.accept(small("b", 1))
+        status(3, "PROBLEM sink postgres is retrying")
+        leat.pg.start()
+        leat.caught_up()
+        status(0)
+        leat.batchd.stop()
+        assert leat.run("leat", "status").returncode == 1
+        leat.batchd.start()
+        leat.intake_open()
+
+
 @limit(60)
 def test_a_batchd_that_is_frozen_is_shown_as_not_up():
     with batchd_alone() as leat:
@@ -257,7 +317,7 @@ def hostile_maps():
 
 def status_answers(leat):
     done = leat.run("leat", "status", "--json")
-    assert done.returncode == 0, done
+    assert done.returncode in (0, 3), done
     for_people = leat.run("leat", "status")
     assert for_people.returncode == done.returncode, for_people
     assert all(c >= " " or c == "\n" for c in for_people.stdout)
