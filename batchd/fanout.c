@@ -231,7 +231,9 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 	f->begin = at;
 	f->flush = false;
 	await(f);
-	/* How old its events are is not known: it need not wait. */
+	/* A sink that has just come need not wait. */
+	f->not_before_ms = 0;
+	/* How old its events are is not known. */
 	f->waiting_since_ms = at < s->synced_offset ? 1 : 0;
 	return 0;
 }
@@ -354,14 +356,14 @@ due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 	if (there == 0)
 		return false;
 	if (there >= f->max_events || f->flush || bytes_are_there(f) ||
-	    now_ms - f->waiting_since_ms >= f->wait_ms)
+	    now_ms >= f->not_before_ms)
 		return true;
-	*wake_ms = f->waiting_since_ms + f->wait_ms;
+	*wake_ms = f->not_before_ms;
 	return false;
 }
 
 static int
-begin(struct fanout *f)
+begin(struct fanout *f, uint64_t now_ms)
 {
 	uint64_t synced = f->store->synced_offset;
 	uint64_t planned = f->cursor.now.in_flight_end;
@@ -369,6 +371,7 @@ begin(struct fanout *f)
 
 	if (rc < 0)
 		return rc;
+	f->not_before_ms = now_ms + f->wait_ms;
 	f->mark = reader_mark(&f->reader);
 	f->bytes_left = f->max_bytes;
 	f->limit = synced - f->begin > f->max_events ? f->begin + f->max_events
@@ -384,9 +387,8 @@ begin(struct fanout *f)
 		f->state = FANOUT_PLANNING;
 	}
 	/*
-	 * Events behind the limit have waited, too, nobody knows how long: no
-	 * longer than those before them.  The rest of a backlog is sent at
-	 * once.
+	 * Events after the limit have waited too, for an unknown time that is
+	 * no longer than that of those before them.
 	 */
 	if (f->limit >= synced)
 		f->waiting_since_ms = 0;
@@ -404,7 +406,7 @@ wait_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 	if (due(f, now_ms, wake_ms) ||
 	    (f->stable && f->cursor.now.in_flight_end != CURSOR_NO_BATCH &&
 	     f->store->synced_offset > f->begin))
-		return begin(f);
+		return begin(f, now_ms);
 	if (!f->flush || f->store->synced_offset > f->begin)
 		return 0;
 	rc = send_frame(f, f->begin, 0, true, NULL, 0);
@@ -447,6 +449,21 @@ stretch_end(const struct fanout *f)
 	return s->count > 0 ? s->offset + s->count : f->reader.next_offset;
 }
 
+/*
+ * The batch ends here.  When that is before its limit, its bytes or a gap have
+ * cut it short, and not what was there: the rest need not wait.
+ */
+static void
+cut_at(struct fanout *f, uint64_t end)
+{
+	if (end < f->limit) {
+		f->not_before_ms = 0;
+		if (f->waiting_since_ms == 0)
+			f->waiting_since_ms = 1;
+	}
+	f->limit = end;
+}
+
 static int
 plan_step(struct fanout *f)
 {
@@ -459,7 +476,7 @@ plan_step(struct fanout *f)
 		if (!f->stretch.ends)
 			continue;
 		/* From now on the batch is begin..limit, whatever happens. */
-		f->limit = stretch_end(f);
+		cut_at(f, stretch_end(f));
 		f->bytes_left = UINT64_MAX;
 		cursor_set(&f->cursor, f->begin, f->limit);
 		f->state = FANOUT_SYNCING;
@@ -484,6 +501,7 @@ send_step(struct fanout *f)
 			               f->cursor.now.set_aside);
 			f->begin = f->limit;
 			f->oldest_us = 0;
+			f->not_before_ms = 0; /* the sink has had nothing */
 			await(f);
 			return 1;
 		}
@@ -502,12 +520,7 @@ send_step(struct fanout *f)
 			if (f->reach < f->end)
 				f->reach = f->end;
 			f->state = FANOUT_IN_FLIGHT;
-			if (f->end < f->limit) {
-				/* Cut short by its bytes or a gap. */
-				f->limit = f->end;
-				if (f->waiting_since_ms == 0)
-					f->waiting_since_ms = 1;
-			}
+			cut_at(f, f->end);
 			return 0;
 		}
 	}

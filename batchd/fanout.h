@@ -46,6 +46,14 @@ struct fanout {
 	uint64_t reach;      /* a store can be so far: there, or sent, by us */
 	bool flush;          /* the sink wants what is there, now */
 
+	/*
+	 * A batch that is not full is sent wait_ms after the start of the one
+	 * before it.  So the first event after a pause goes at once, and under
+	 * load there is one batch in each wait_ms, as large as the load makes
+	 * it.
+	 */
+	uint64_t not_before_ms; /* start of the next one; 0: at once */
+
 	/* When the first event not in a batch became durable; 0: none is. */
 	uint64_t waiting_since_ms;
 	int64_t batch_since_us; /* wall clock of the first event in flight */

@@ -21,7 +21,8 @@ static const struct conf_key common_keys[] = {
     {"batch_events", CONF_INT, AT(batch_events), NULL, 1, SINK_BATCH_EVENTS_MAX,
      NULL, "Most events in one batch."},
     {"batch_wait_ms", CONF_INT, AT(batch_wait_ms), NULL, 0, 60000, NULL,
-     "A batch is sent when its first event is this old, full or not."},
+     "A batch that is not full starts at least this long after the one before "
+     "it: after a pause the first event is sent at once."},
     {"batch_bytes", CONF_SIZE, AT(batch_bytes), "16M", FRAME_BODY_MAX,
      SINK_BATCH_BYTES_MAX, NULL, "Most bytes in one batch."},
     {"timeout_ms", CONF_INT, AT(timeout_ms), "30000", 1000, 600000, NULL,

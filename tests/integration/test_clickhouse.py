@@ -541,6 +541,18 @@ def test_large_batches():
         fact(f"{memory >> 20} MiB")
 
 
+def test_a_lone_event_goes_at_once():
+    """batch_wait_ms is the time between inserts, not before the first."""
+    with stack(batch_wait_ms=10_000) as (ch, leat):
+        leat.accept(small("a", 1))
+        wait_until(lambda: ch.number("SELECT count() FROM events") == 1,
+                   "the event is there", 5)
+        leat.accept(small("b", 100))
+        leat.accept(small("c", 100))
+        leat.sink["clickhouse"].stop()  # a stop does not wait either
+        assert ch.number("SELECT count() FROM events") == 201
+
+
 def test_a_mended_column_takes_what_it_refused_before():
     """The types as they are now decide, before a single event is set aside."""
     columns = ("id {id}, type String, user_id String, payload String, "

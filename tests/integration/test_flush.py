@@ -23,34 +23,60 @@ def batches(leat):
 def test_at_n_events():
     """With all the time in the world, only the count makes a batch."""
     with Leat(settings=sink(batch_events=100, batch_wait_ms=20000)) as leat:
-        leat.accept(small("n", 250))
-        wait_until(lambda: stored(leat) == 200, "two batches of 100")
-        leat.accept(small("n", 49, 250))
-        leat.accept(small("n", 1, 299))
-        wait_until(lambda: stored(leat) == 300, "the third batch")
-        assert batches(leat) == [100, 100, 100], batches(leat)
+        leat.accept(small("n", 1))  # alone it goes at once
+        wait_until(lambda: stored(leat) == 1, "the first event")
+        leat.accept(small("n", 250, 1))
+        wait_until(lambda: stored(leat) == 201, "two batches of 100")
+        leat.accept(small("n", 49, 251))
+        leat.accept(small("n", 1, 300))
+        wait_until(lambda: stored(leat) == 301, "the third batch")
+        assert batches(leat) == [1, 100, 100, 100], batches(leat)
 
 
-def test_after_t_ms():
-    """Alone, an event waits T and no longer."""
-    wait_ms = 700
+def test_a_lone_event_goes_at_once():
+    """After a pause of T, an event does not wait, whatever T is."""
+    wait_ms = 3000
+    with Leat(settings=sink(batch_events=10000,
+                            batch_wait_ms=wait_ms)) as leat:
+        took_ms = []
+        for i in range(2):
+            started = time.monotonic()
+            leat.accept(small("t", 1, i))
+            wait_until(lambda n=i + 1: stored(leat) == n, "the event", 10)
+            took_ms.append((time.monotonic() - started) * 1000)
+            if i == 0:
+                time.sleep(wait_ms / 1000)  # the pause that it is about
+        assert max(took_ms) < wait_ms * 0.7, took_ms
+        fact(f"T = {wait_ms} ms: visible after "
+             f"{' and '.join(f'{ms:.0f}' for ms in took_ms)} ms")
+
+
+def test_one_batch_in_each_t_ms():
+    """Under load batches start T after each other, and are so large."""
+    wait_ms = 500
     with Leat(settings=sink(batch_events=10000,
                             batch_wait_ms=wait_ms)) as leat:
         started = time.monotonic()
-        leat.accept(small("t", 3))
-        wait_until(lambda: stored(leat) == 3, "the batch", 10)
-        took_ms = (time.monotonic() - started) * 1000
-        assert wait_ms * 0.95 <= took_ms < wait_ms + 2000, took_ms
-        fact(f"T = {wait_ms} ms: visible after {took_ms:.0f} ms")
+        sent = 0
+        while time.monotonic() - started < 2.2:
+            leat.accept(small("r", 5, sent))
+            sent += 5
+        wait_until(lambda: stored(leat) == sent, "all events", 10)
+        took_s = time.monotonic() - started
+        found = batches(leat)
+        assert 3 <= len(found) <= took_s * 1000 / wait_ms + 1.5, found
+        fact(f"T = {wait_ms} ms: {sent} events in {took_s:.1f} s are "
+             f"{len(found)} batches")
 
 
 def test_at_500_events_or_1_s():
     with Leat(settings=sink(batch_events=500, batch_wait_ms=1000)) as leat:
-        started = time.monotonic()
+        leat.sink["postgres"].stop()
         leat.accept(small("h", 1200))
-        wait_until(lambda: stored(leat) == 1000, "two full batches", 10)
+        leat.sink["postgres"].start()
+        started = time.monotonic()
         wait_until(lambda: stored(leat) == 1200, "the rest, after 1 s", 10)
-        assert time.monotonic() - started >= 0.95
+        assert time.monotonic() - started >= 0.5  # ready is a bit later
         assert batches(leat) == [500, 500, 200]
 
 
@@ -58,10 +84,12 @@ def test_at_sigterm():
     """What waits is flushed: 60 s are not waited for."""
     with Leat(settings=sink(batch_events=10000,
                             batch_wait_ms=60000)) as leat:
-        leat.accept(small("s", 123))
+        leat.accept(small("s", 1))
+        wait_until(lambda: stored(leat) == 1, "the first, at once")
+        leat.accept(small("s", 123, 1))
         started = time.monotonic()
         leat.sink["postgres"].stop()
-        assert stored(leat) == 123
+        assert stored(leat) == 124
         assert time.monotonic() - started < 10
 
 

@@ -169,6 +169,28 @@ next_batch(uint64_t *offset, uint64_t *wake_ms)
 	ck_abort_msg("a batch never ends");
 }
 
+/* Flip a byte in the body of record number n of the first segment. */
+static void
+damage(int n)
+{
+	static uint8_t bytes[64 * KIB];
+	uint8_t *at = bytes;
+	int file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
+
+	ck_assert_int_ge(file, 0);
+	ck_assert_int_gt(disk_read(&sim.disk, file, bytes, sizeof bytes, 0), 0);
+	for (int i = 0; i <= n; i++) {
+		at = memmem(at + 1, (size_t)(bytes + sizeof bytes - at - 1),
+		            "LREC", 4);
+		ck_assert_ptr_nonnull(at);
+	}
+	at[RECORD_HEADER] ^= 1;
+	ck_assert_int_eq(disk_write(&sim.disk, file, at + RECORD_HEADER, 1,
+	                            (uint64_t)(at + RECORD_HEADER - bytes)),
+	                 0);
+	sim.disk.close(&sim.disk, file);
+}
+
 START_TEST(a_batch_is_cut_at_so_many_events)
 {
 	uint64_t offset, wake;
@@ -188,42 +210,102 @@ START_TEST(a_batch_is_cut_at_so_many_events)
 }
 END_TEST
 
-START_TEST(a_batch_is_cut_after_so_many_ms)
+START_TEST(an_event_after_a_pause_is_sent_at_once)
 {
+	bool stable = _i == 1;
 	uint64_t offset, wake;
 
-	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 50, false), 0);
+	/* However soon after the machine's own start that is. */
+	now_ms = 1;
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 50, stable), 0);
 	put(3, 10);
-	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_uint_eq(wake, now_ms + 50);
-	now_ms += 49;
-	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	now_ms += 1;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
 	ck_assert_int_eq(fanout_committed(&fanout, 3), 0);
-	/* The wait counts from the first event that is not in a batch. */
-	now_ms += 500;
+	now_ms += 50;
 	put(1, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
+	ck_assert_int_eq(fanout_committed(&fanout, 4), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_uint_eq(wake, now_ms + 50);
+	ck_assert_uint_eq(wake, UINT64_MAX);
 }
 END_TEST
 
-/* Its events are old, although the batch before them has just been cut. */
-START_TEST(the_rest_of_a_backlog_does_not_wait_again)
+START_TEST(batches_start_so_many_ms_after_each_other)
+{
+	bool stable = _i == 1;
+	uint64_t offset, wake;
+
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 50, stable), 0);
+	put(1, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
+	put(2, 10);
+	now_ms += 20; /* the store's time counts */
+	ck_assert_int_eq(fanout_committed(&fanout, 1), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(wake, now_ms + 30);
+	put(3, 10);
+	now_ms += 29;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
+	ck_assert_uint_eq(wake, now_ms + 1);
+	now_ms += 1;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
+	/* A store that takes longer than that is never kept waiting. */
+	put(1, 10);
+	now_ms += 51;
+	ck_assert_int_eq(fanout_committed(&fanout, 6), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
+}
+END_TEST
+
+START_TEST(a_full_batch_does_not_wait)
 {
 	uint64_t offset, wake;
 
 	put(25, 10);
-	now_ms += 5000;
-	ck_assert_int_eq(subscribe_at(false, 0, 20, 1 * MIB, 1000, false), 0);
-	ck_assert_uint_eq(next_batch(&offset, &wake), 20);
+	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 1000, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	now_ms += 7;
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_int_eq(fanout_committed(&fanout, 20), 0);
-	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
-	ck_assert_int_eq(fanout_committed(&fanout, 25), 0);
-	put(3, 10);
+	/* What is left is no full batch: it waits from the last start. */
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, now_ms + 1000);
+	put(5, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+}
+END_TEST
+
+/* A gap ends a batch before it is full, as do bytes. */
+START_TEST(what_a_batch_left_in_the_log_does_not_wait)
+{
+	bool stable = _i == 1;
+	uint64_t offset, wake;
+
+	put(10, 10);
+	put(5, 10);
+	put(10, 10);
+	damage(1);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 15);
+}
+END_TEST
+
+START_TEST(a_sink_that_comes_back_does_not_wait)
+{
+	bool stable = _i == 1;
+	uint64_t offset, wake;
+
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
+	put(3, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
+	fanout_detach(&fanout);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
+	ck_assert_uint_eq(offset, 0);
 }
 END_TEST
 
@@ -251,15 +333,18 @@ START_TEST(flush_gives_what_is_there_and_then_an_empty_batch)
 	uint64_t offset, wake;
 
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 60000, false), 0);
+	put(1, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
+	ck_assert_int_eq(fanout_committed(&fanout, 1), 0);
 	put(3, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	fanout.flush = true;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
-	ck_assert_int_eq(fanout_committed(&fanout, 3), 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 4), 0);
 	ck_assert(fanout.flush);
 	offset = 99;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_uint_eq(offset, 3); /* an empty frame came */
+	ck_assert_uint_eq(offset, 4); /* an empty frame came */
 	ck_assert(!fanout.flush);
 }
 END_TEST
@@ -367,28 +452,6 @@ START_TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 	ck_assert_int_gt(chan_recv(&theirs, bytes, sizeof bytes), 0);
 }
 END_TEST
-
-/* Flip a byte in the body of record number n of the first segment. */
-static void
-damage(int n)
-{
-	static uint8_t bytes[64 * KIB];
-	uint8_t *at = bytes;
-	int file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
-
-	ck_assert_int_ge(file, 0);
-	ck_assert_int_gt(disk_read(&sim.disk, file, bytes, sizeof bytes, 0), 0);
-	for (int i = 0; i <= n; i++) {
-		at = memmem(at + 1, (size_t)(bytes + sizeof bytes - at - 1),
-		            "LREC", 4);
-		ck_assert_ptr_nonnull(at);
-	}
-	at[RECORD_HEADER] ^= 1;
-	ck_assert_int_eq(disk_write(&sim.disk, file, at + RECORD_HEADER, 1,
-	                            (uint64_t)(at + RECORD_HEADER - bytes)),
-	                 0);
-	sim.disk.close(&sim.disk, file);
-}
 
 /* Lost events are passed over, counted, and stop nothing. */
 START_TEST(a_batch_ends_before_lost_events_and_the_next_begins_behind)
@@ -637,8 +700,13 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_batch_is_cut_at_so_many_events);
-	tcase_add_test(tc, a_batch_is_cut_after_so_many_ms);
-	tcase_add_test(tc, the_rest_of_a_backlog_does_not_wait_again);
+	tcase_add_loop_test(tc, an_event_after_a_pause_is_sent_at_once, 0, 2);
+	tcase_add_loop_test(tc, batches_start_so_many_ms_after_each_other, 0,
+	                    2);
+	tcase_add_test(tc, a_full_batch_does_not_wait);
+	tcase_add_loop_test(tc, what_a_batch_left_in_the_log_does_not_wait, 0,
+	                    2);
+	tcase_add_loop_test(tc, a_sink_that_comes_back_does_not_wait, 0, 2);
 	tcase_add_test(tc, a_batch_keeps_to_its_bytes_and_is_never_empty);
 	tcase_add_test(tc, flush_gives_what_is_there_and_then_an_empty_batch);
 	tcase_add_test(tc, only_what_is_in_flight_can_be_committed);
