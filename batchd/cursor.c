@@ -61,7 +61,8 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->skipped = get64(in + SKIPPED_AT);
 	slot->set_aside = get64(in + ASIDE_AT);
 	slot->ahead = get64(in + AHEAD_AT);
-	if (slot->in_flight_end <= slot->committed)
+	if (slot->committed > OFFSET_MAX ||
+	    slot->in_flight_end <= slot->committed)
 		return -EBADMSG;
 	return 0;
 }

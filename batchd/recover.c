@@ -26,6 +26,12 @@ on_segment(void *arg, const char *name)
 
 	if (!segment_name_parse(name, &one.first_offset))
 		return 0;
+	if (one.first_offset > OFFSET_MAX) {
+		log_error("%s is no segment of the log: no offset is that "
+		          "high; move it away",
+		          name);
+		return -ENOTRECOVERABLE;
+	}
 	return store_add_segment(s, &one);
 }
 
@@ -223,6 +229,87 @@ new_stream(struct store *s)
 	return 0;
 }
 
+/* Where the records of segment i end, as far as they can be read. */
+static int
+find_end(struct store *s, size_t i, uint64_t *end)
+{
+	struct scan scan = {.file = -1};
+	char name[SEGMENT_NAME_BYTES];
+	struct disk *d = s->disk;
+	struct record r;
+	int rc, file;
+
+	segment_name(s->segments[i].first_offset, name);
+	file = d->open(d, name, false);
+	if (file < 0)
+		return file;
+	scan_start(&scan, d, file, record_seed(s->stream));
+	*end = s->segments[i].first_offset;
+	while ((rc = scan_find(&scan, *end, &r)) == 0) {
+		*end = r.offset + r.count;
+		scan_next(&scan, &r);
+	}
+	scan_fini(&scan);
+	d->close(d, file);
+	return rc == -ENODATA ? 0 : rc;
+}
+
+/*
+ * Whether segment i, whose header is damaged, is one of this log: it holds
+ * records of it, or the segment after it names it, or it begins where the one
+ * before it ends.  Only a log that is never synced may have lost that end in
+ * a power cut.
+ */
+static int
+is_member(struct store *s, size_t i, bool *member)
+{
+	const struct segment_info *one = &s->segments[i];
+	bool last = i + 1 == s->segment_count;
+	uint64_t end = 0;
+	int rc = find_end(s, i, &end);
+
+	*member = end > one->first_offset;
+	if (rc < 0 || *member)
+		return rc;
+	if (!last && one[1].created_us != 0) {
+		*member = one[1].previous_first == one->first_offset;
+		return 0;
+	}
+	*member = i == 0 || s->conf.fsync == FSYNC_NEVER;
+	if (*member)
+		return 0;
+	rc = find_end(s, i - 1, &end);
+	*member = end == one->first_offset;
+	return rc;
+}
+
+/*
+ * Refuse a file that has the name of a segment and nothing else of one.  As
+ * the last segment it would move the log's end, and further down it would
+ * hide the events of the segment that it follows.
+ */
+static int
+refuse_strays(struct store *s)
+{
+	for (size_t i = 0; i < s->segment_count; i++) {
+		bool member = true;
+		int rc = s->segments[i].created_us == 0
+		             ? is_member(s, i, &member)
+		             : 0;
+
+		if (rc < 0)
+			return rc;
+		if (member)
+			continue;
+		log_error("%020" PRIu64 ".seg is no segment of the log: it "
+		          "holds none of its records, and its neighbours do "
+		          "not adjoin it; move it away",
+		          s->segments[i].first_offset);
+		return -ENOTRECOVERABLE;
+	}
+	return 0;
+}
+
 static int
 recover_segments(struct store *s)
 {
@@ -245,7 +332,9 @@ recover_segments(struct store *s)
 			return -ENOTRECOVERABLE;
 		}
 	}
-	rc = recover_last(s, &s->segments[s->segment_count - 1]);
+	rc = refuse_strays(s);
+	if (rc == 0)
+		rc = recover_last(s, &s->segments[s->segment_count - 1]);
 	if (rc < 0)
 		return rc;
 	/* An empty last segment gives its name to the new one. */

@@ -110,7 +110,7 @@ record_read(const uint8_t *bytes, size_t n, uint64_t seed, struct record *r)
 	    .appended_us = (int64_t)get64(bytes + 40),
 	};
 	/* The checksum is right: anything odd here was written odd. */
-	if (r->offset > UINT64_MAX - count || r->durable > r->offset)
+	if (r->offset > OFFSET_MAX - count || r->durable > r->offset)
 		return -EBADMSG;
 	return 0;
 }

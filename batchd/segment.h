@@ -19,6 +19,9 @@
 #define STREAM_ID_BYTES 16
 #define SEGMENT_NO_PREVIOUS UINT64_MAX
 
+/* No offset is above: stores keep theirs in signed integers of 64 bits. */
+#define OFFSET_MAX ((uint64_t)INT64_MAX)
+
 /* Room for "00000000000000000000.seg" and its NUL. */
 #define SEGMENT_NAME_BYTES 25
 
