@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libbase/folder.h"
+#include "libbase/log.h"
 
 static int
 dir_of(struct disk *d)
@@ -226,13 +227,22 @@ disk_real_open(struct disk_real *d, const char *path)
 static int
 look_open(struct disk *d, const char *name, bool create)
 {
-	int fd =
-	    create ? -1
-		   : openat(dir_of(d), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	int fd;
 
 	if (create)
 		return -EROFS;
-	return fd < 0 ? -errno : fd;
+	/* A fifo would have to be waited for. */
+	fd = openat(dir_of(d), name,
+	            O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno != ELOOP)
+		return -errno;
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	if (fd >= 0)
+		(void)close(fd); /* nothing was read */
+	log_error("not a regular file name=%s", log_quote(name));
+	return -EMEDIUMTYPE;
 }
 
 static ssize_t

@@ -1,5 +1,6 @@
 """Files in the log's directory that leat did not make."""
 import contextlib
+import os
 import subprocess
 
 from events import small
@@ -48,3 +49,24 @@ def test_a_segment_that_is_no_part_of_the_log():
         leat.start()
         leat.accept(small("t", 1))
         assert leat.status()["log"]["next_offset"] == 6
+
+
+@limit(60)
+def test_verify_meets_no_regular_file():
+    """A fifo is not waited for; each is named."""
+    with stopped() as leat:
+        for name, make in (("fifo", os.mkfifo), ("directory", os.mkdir),
+                           ("link", lambda p: os.symlink("/dev/zero", p))):
+            for path in (segment(leat, 5 + 1), segment(leat, 0),
+                         leat.folder / "log/cursors/none.cursor"):
+                kept = path.rename(path.with_suffix(".kept")) \
+                    if path.exists() else None
+                make(path)
+                done = verify(leat)
+                assert done.returncode == 1, (name, path, done)
+                assert path.stem[:20] in done.stdout + done.stderr, \
+                    (name, path, done)
+                path.rmdir() if name == "directory" else path.unlink()
+                if kept:
+                    kept.rename(path)
+        assert verify(leat).returncode == 0
