@@ -168,7 +168,7 @@ listen_at(struct server *s, const char *path)
 int
 server_open(struct server *s, const struct settings *settings)
 {
-	uint64_t need = (uint64_t)settings->max_connections + OTHER_FDS;
+	uint64_t need = server_places(settings) + OTHER_FDS;
 	uint64_t got = fds_want(need);
 	int rc;
 
@@ -176,9 +176,10 @@ server_open(struct server *s, const struct settings *settings)
 	s->store.file = s->disk.dir = s->disk.lock = -1;
 	s->started_ms = clock_mono_ms();
 	s->refusals = (struct log_limit){.interval_ms = 10000, .burst = 20};
+	s->closes = (struct log_limit){.interval_ms = 10000, .burst = 5};
 	buf_init(&s->status, FRAME_BODY_MAX);
 	s->scratch = malloc(FRAME_MAX);
-	s->peers = calloc((size_t)settings->max_connections, sizeof *s->peers);
+	s->peers = calloc(server_places(settings), sizeof *s->peers);
 	if (!s->scratch || !s->peers) {
 		log_error("out of memory");
 		return EXIT_FAILURE;

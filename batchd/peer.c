@@ -59,6 +59,9 @@ on_hello(struct peer *p, const struct frame *f)
 	p->role = f->hello.role;
 	if (s->stopping)
 		return refuse(p, ERROR_STOPPING, "batchd is stopping");
+	if (p->role != ROLE_CONTROL && server_is_full(s))
+		return refuse(p, ERROR_FULL,
+		              "[batchd] max_connections daemons are connected");
 	switch (p->role) {
 	case ROLE_INGEST:
 		p->state = PEER_INGEST;

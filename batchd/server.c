@@ -20,6 +20,9 @@
 
 #define TICK_MS 1000
 
+/* From connecting to hello. */
+#define HELLO_TIMEOUT_MS 5000
+
 /* --- peers --- */
 
 static void
@@ -138,17 +141,67 @@ peer_new(struct server *s, int fd)
 	return p;
 }
 
+/* Close a peer that is owed nothing, and tell it and the operator why. */
 static void
-refuse_full(int fd)
+take_place(struct peer *p, enum frame_error code, const char *text)
 {
+	struct server *s = p->server;
 	struct frame f = {.type = FRAME_ERROR};
-	struct chan c = {fd};
+	unsigned suppressed = 0;
+	uid_t uid = 0;
+	pid_t pid = 0;
 
-	f.error.code = ERROR_FULL;
-	f.error.text = slice_of("[batchd] max_connections are in use");
-	if (chan_send(&c, &f) < 0)
-		log_debug("a refused peer could not be told");
-	chan_close(&c);
+	f.error.code = code;
+	f.error.text = slice_of(text);
+	if (chan_send(&p->chan, &f) < 0)
+		log_debug("a peer could not be told why it is closed");
+	(void)access_allows(&s->settings->access, p->chan.fd, &uid, &pid);
+	if (log_allow(&s->closes, &suppressed))
+		log_warn("peer closed to free its place state=%s uid=%u "
+		         "pid=%d why=%s suppressed=%u",
+		         peer_state_name(p->state), (unsigned)uid, (int)pid,
+		         log_quote(text), suppressed);
+	peer_close(p, -ECONNABORTED);
+}
+
+/*
+ * All places are taken: the one that connected first of those that have not
+ * said hello loses its own, or else the oldest control connection.  Daemons
+ * keep theirs.  There are fewer of them than places, so there always is one.
+ */
+static void
+make_place(struct server *s)
+{
+	struct peer *oldest = NULL;
+
+	for (size_t i = 0; i < s->peer_count; i++) {
+		struct peer *p = s->peers[i];
+
+		if (p->state != PEER_HELLO && p->state != PEER_CONTROL)
+			continue;
+		if (!oldest ||
+		    (p->state == PEER_HELLO) > (oldest->state == PEER_HELLO) ||
+		    (p->state == oldest->state &&
+		     p->connected_ms < oldest->connected_ms))
+			oldest = p;
+	}
+	assert(oldest);
+	take_place(oldest, ERROR_FULL, "all connections are in use");
+}
+
+/* A daemon says hello as soon as it has connected. */
+static void
+close_silent_peers(struct server *s)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	for (size_t i = s->peer_count; i-- > 0;) {
+		struct peer *p = s->peers[i];
+
+		if (p->state == PEER_HELLO &&
+		    now_ms - p->connected_ms >= HELLO_TIMEOUT_MS)
+			take_place(p, ERROR_PROTOCOL, "no hello within 5 s");
+	}
 }
 
 /* Whether the process that connected is one that may. */
@@ -185,16 +238,29 @@ on_listener(uv_poll_t *poll, int status, int events)
 			         log_quote(strerror(errno)));
 		if (fd < 0)
 			return;
-		if (s->peer_count == (size_t)s->settings->max_connections) {
-			if (log_allow(&s->refusals, NULL))
-				log_warn("too many connections "
-				         "max_connections=%" PRId64,
-				         s->settings->max_connections);
-			refuse_full(fd);
-		} else if (!may_enter(s, fd) || !peer_new(s, fd)) {
+		if (!may_enter(s, fd)) {
 			(void)close(fd); /* nothing was said */
+			continue;
 		}
+		if (s->peer_count == server_places(s->settings))
+			make_place(s);
+		if (!peer_new(s, fd))
+			(void)close(fd); /* nothing was said */
 	}
+}
+
+bool
+server_is_full(const struct server *s)
+{
+	int64_t daemons = 0;
+
+	for (size_t i = 0; i < s->peer_count; i++) {
+		enum peer_state state = s->peers[i]->state;
+
+		if (state != PEER_HELLO && state != PEER_CONTROL)
+			daemons++;
+	}
+	return daemons >= s->settings->max_connections;
 }
 
 struct fanout *
@@ -253,6 +319,7 @@ on_tick(uv_timer_t *timer)
 			read_stats(p);
 		p->status_due = true;
 	}
+	close_silent_peers(s);
 }
 
 /* One piece of work for each sink.  Returns whether there is more. */

@@ -53,7 +53,7 @@ struct server {
 	struct job append, tidy, cursors;
 	bool tidy_wanted, cursors_wanted;
 
-	struct peer **peers; /* settings->max_connections places */
+	struct peer **peers; /* server_places of them */
 	size_t peer_count;
 	uint8_t *scratch; /* FRAME_MAX bytes: frames that are no append */
 	struct buf status;
@@ -65,6 +65,7 @@ struct server {
 	bool intake_open;
 	int rc;
 	struct log_limit refusals; /* lines that a peer can cause */
+	struct log_limit closes;   /* the same, of places that are freed */
 };
 
 /*
@@ -79,10 +80,20 @@ MUST_USE int server_run(struct server *s);
 /* Returns the exit status, which a last sync that fails makes another one. */
 MUST_USE int server_close(struct server *s);
 
+/* Most connections at once: daemons, and a few that are kept for commands. */
+static inline size_t
+server_places(const struct settings *settings)
+{
+	return (size_t)settings->max_connections + 2;
+}
+
 /* Begin to end: server_run returns when the jobs under way are done. */
 void server_stop(struct server *s);
 
 /* --- for peer.c --- */
+
+/* Whether there are max_connections daemons, so that one more is refused. */
+bool server_is_full(const struct server *s);
 
 /* The sink of that name, or NULL. */
 struct fanout *server_fanout(struct server *s, const struct slice *name);

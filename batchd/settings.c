@@ -55,7 +55,7 @@ static const struct conf_key batchd_keys[] = {
     {"group_max_bytes", CONF_SIZE, AT(group_max_bytes), "2M", 262144, 67108864,
      NULL, "Most bytes of events that one sync makes durable."},
     {"max_connections", CONF_INT, AT(max_connections), "64", 4, 1000, NULL,
-     "Most daemons and commands connected at once."},
+     "Most daemons connected at once; two more places are kept for commands."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
      "At SIGTERM: how long to wait for batches in flight."},
     {0},

@@ -3,11 +3,13 @@ import contextlib
 import os
 import random
 import socket
+import time
 
 from events import small
 from leat import Leat, limit, wait_until
 from wire import (APPEND, BATCH, COMMITTED, CONTROL, CONTROLLER, ERROR, FLUSH,
-                  HELLO, INGEST, INTAKE, SINK, STATS, STATUS, SUBSCRIBE, VERSION,
+                  HELLO, INGEST, INTAKE, REPLY, SINK, STATS, STATUS, SUBSCRIBE,
+                  VERSION,
                   WELCOME, Peer, append, event, pack)
 
 ROUNDS = int(os.environ.get("LEAT_GARBAGE", "300"))
@@ -174,3 +176,57 @@ def test_malformed_http():
         assert leat.pg.number("select count(*) from events") == accepted + 1
         said = len(leat.ingestd.lines) - before
         assert said < 200, f"{said} lines for {len(BAD_HTTP) + ROUNDS} tries"
+
+
+@limit(60)
+def test_peers_that_say_nothing_take_no_place():
+    """Neither from daemons nor from commands, however many they are."""
+    with Leat(also=["other"],
+              settings={"batchd": {"max_connections": 4}}) as leat, \
+            contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(Peer(leat)) for _ in range(20)]
+        asking = [stack.enter_context(Peer(leat, CONTROLLER))
+                  for _ in range(20)]
+        leat.batchd.wait_line(r"peer closed to free its place state=hello")
+        assert silent[0].until_closed() == [ERROR]
+        assert asking[0].until_closed() == [ERROR]
+        works(leat, 0)
+        leat.caught_up()
+        for d in (leat.sink["postgres"], leat.ingestd):
+            d.stop()
+            d.start()
+        works(leat, 1)
+        leat.caught_up()
+        # The last of them that still are there.
+        assert silent[-1].receive_type() == ERROR
+        asking[-1].send(pack([CONTROL, 1, "status"]))
+        assert asking[-1].receive_type() == REPLY
+
+
+@limit(60)
+def test_hello_has_a_deadline():
+    with Leat(postgres=False, sinks=(), also=["other"]) as leat, \
+            Peer(leat) as silent:
+        started = time.monotonic()
+        assert silent.until_closed() == [ERROR]
+        assert 4 < time.monotonic() - started < 9
+        leat.batchd.wait_line("no hello within 5 s")
+        with Peer(leat, SINK, "other") as sink:
+            time.sleep(6)  # longer than hello may take: it has said it
+            sink.send(pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]))
+            works(leat, 0)
+            assert sink.receive_type() == BATCH
+
+
+@limit(60)
+def test_a_daemon_too_many_is_refused():
+    with Leat(postgres=False, sinks=(), also=["other"],
+              settings={"batchd": {"max_connections": 4}}) as leat, \
+            contextlib.ExitStack() as stack:
+        for _ in range(3):  # and the ingestd of leat's
+            stack.enter_context(Peer(leat, INGEST))
+        with Peer(leat) as peer:
+            peer.send(pack([HELLO, VERSION, SINK, "other", 1]))
+            assert peer.until_closed() == [ERROR]
+        works(leat, 0)
+        assert leat.run("leat", "status").returncode == 0
