@@ -48,7 +48,7 @@ on_cursor_file(void *arg, const char *name)
 		return rc;
 	log_warn("sink is no longer in [batchd] sinks: its events are released "
 	         "sink=%s offset=%" PRIu64,
-	         sink_name, c.now.committed);
+	         log_quote(sink_name), c.now.committed);
 	return 0;
 }
 

@@ -6,10 +6,49 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libbase/printable.h"
+
+/* Most bytes of a text that are printed for people. */
+#define TEXT_MAX 511
+
 static int
 put_text(struct buf *out, const char *text)
 {
 	return buf_add(out, text, strlen(text));
+}
+
+static int
+put_escape(struct buf *out, uint32_t code, size_t bytes)
+{
+	if (bytes == 1 && code > 0x7f)
+		code = 0xfffd; /* not UTF-8, as JSON must be */
+	if (code <= 0xffff)
+		return buf_addf(out, "\\u%04x", (unsigned)code);
+	code -= 0x10000;
+	return buf_addf(out, "\\u%04x\\u%04x",
+	                (unsigned)(0xd800 + (code >> 10)),
+	                (unsigned)(0xdc00 + (code & 0x3ff)));
+}
+
+/* The JSON is for programs, but is also looked at on a terminal. */
+static int
+put_string(struct buf *out, const char *text, size_t bytes)
+{
+	int rc = put_text(out, "\"");
+	size_t n;
+
+	for (size_t i = 0; rc == 0 && i < bytes; i += n) {
+		uint32_t code;
+		bool safe;
+
+		n = printable_next(text + i, bytes - i, &code, &safe);
+		if (safe && (code == '"' || code == '\\'))
+			rc = put_text(out, "\\");
+		if (rc == 0)
+			rc = safe ? buf_add(out, text + i, n)
+			          : put_escape(out, code, n);
+	}
+	return rc < 0 ? rc : put_text(out, "\"");
 }
 
 static int
@@ -59,8 +98,7 @@ json_put(struct buf *out, const msgpack_object *value)
 	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
 		return buf_addf(out, "%" PRId64, value->via.i64);
 	case MSGPACK_OBJECT_STR:
-		return buf_add_json_string(out, value->via.str.ptr,
-		                           value->via.str.size);
+		return put_string(out, value->via.str.ptr, value->via.str.size);
 	case MSGPACK_OBJECT_MAP:
 		return put_map(out, &value->via.map);
 	case MSGPACK_OBJECT_ARRAY:
@@ -102,20 +140,14 @@ json_get_uint(const msgpack_object *map, const char *key)
 const char *
 json_text(const msgpack_object *v)
 {
-	static char texts[8][512];
+	static char texts[8][PRINTABLE_GROWTH * TEXT_MAX + 1];
 	static unsigned next;
 	char *out = texts[next++ % 8];
-	int n = 0;
+	size_t n = 0;
 
 	if (v && v->type == MSGPACK_OBJECT_STR)
-		n = snprintf(out, sizeof texts[0], "%.*s", (int)v->via.str.size,
-		             v->via.str.ptr);
-	/* Somebody else's text on a terminal: no control bytes. */
-	for (int i = 0; i < n && out[i]; i++) {
-		if ((unsigned char)out[i] < ' ' || out[i] == 0x7f)
-			out[i] = '?';
-	}
-	out[n > 0 ? sizeof texts[0] - 1 : 0] = '\0';
+		n = v->via.str.size < TEXT_MAX ? v->via.str.size : TEXT_MAX;
+	(void)printable_put(out, n > 0 ? v->via.str.ptr : "", n, "");
 	return out;
 }
 

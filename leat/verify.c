@@ -10,6 +10,7 @@
 #include "batchd/cursor.h"
 #include "batchd/scan.h"
 #include "libbase/log.h"
+#include "libbase/printable.h"
 
 struct verify_segment {
 	uint64_t first_offset, previous_first;
@@ -383,16 +384,20 @@ static void
 check_cursor(struct verify *v, const struct verify_cursor *c, uint64_t first,
              uint64_t end)
 {
+	char name[PRINTABLE_GROWTH * FRAME_NAME_MAX + 1];
+
+	/* Of a file that anything may have made. */
+	(void)printable_put(name, c->sink, strlen(c->sink), "");
 	if (c->rc < 0) {
 		v->damages++;
-		(void)fprintf(v->out, "DAMAGED  cursor of %s: %s\n", c->sink,
+		(void)fprintf(v->out, "DAMAGED  cursor of %s: %s\n", name,
 		              c->rc == -ESTALE ? "it is of another log"
 		                               : strerror(-c->rc));
 		return;
 	}
 	(void)fprintf(v->out,
 	              "cursor   %s offset=%" PRIu64 " waiting=%" PRIu64 "\n",
-	              c->sink, c->slot.committed,
+	              name, c->slot.committed,
 	              c->slot.committed < end ? end - c->slot.committed : 0);
 	if (c->slot.committed < first && !has_followed(v, c, first))
 		missing(v, c->slot.committed, first,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/printable.h"
 
 #define LINE_MAX_BYTES 2048
 #define QUOTE_BUFFERS 8
@@ -43,10 +44,26 @@ level_name(enum log_level level)
 	return "?";
 }
 
+/* Bytes of text up to `most`, without a part of a character at the end. */
+static size_t
+cut_bytes(const char *text, size_t most)
+{
+	size_t n = strnlen(text, most);
+
+	if (n < most || !text[n])
+		return n;
+	for (size_t back = 0; back < 3 && n > 0; back++, n--) {
+		if (((unsigned char)text[n] & 0xc0) != 0x80)
+			return n;
+	}
+	return n;
+}
+
 void
 log_write(enum log_level level, const char *fmt, ...)
 {
-	char line[LINE_MAX_BYTES], when[CLOCK_TEXT_BYTES + 1];
+	char message[LINE_MAX_BYTES], when[CLOCK_TEXT_BYTES + 1];
+	char line[LINE_MAX_BYTES + PRINTABLE_GROWTH * LINE_MAX_BYTES];
 	size_t used;
 	va_list ap;
 	int n;
@@ -54,20 +71,20 @@ log_write(enum log_level level, const char *fmt, ...)
 	if (level < threshold)
 		return;
 	clock_format_us(clock_wall_us(), when);
-	n = snprintf(line, sizeof line, "%s %s %s[%d] ", when,
+	n = snprintf(line, LINE_MAX_BYTES, "%s %s %s[%d] ", when,
 	             level_name(level), daemon_name, (int)getpid());
 	if (n < 0)
 		return;
-	used = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+	used = (size_t)n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;
 
 	va_start(ap, fmt);
-	n = vsnprintf(line + used, sizeof line - used, fmt, ap);
+	n = vsnprintf(message, sizeof message, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		return;
-	used += (size_t)n;
-	if (used > sizeof line - 1)
-		used = sizeof line - 1; /* cut: the newline takes the NUL */
+	/* Most values are quoted already; no other one may end the line. */
+	(void)printable_put(line + used, message, strlen(message), "");
+	used = cut_bytes(line, LINE_MAX_BYTES - 1);
 	line[used++] = '\n';
 	/* There is nobody left to tell when standard error fails. */
 	if (write(STDERR_FILENO, line, used) < 0)
@@ -77,34 +94,19 @@ log_write(enum log_level level, const char *fmt, ...)
 const char *
 log_quote(const char *text)
 {
-	/* Each byte may become four ("\xNN"). */
-	static _Thread_local char buffers[QUOTE_BUFFERS]
-					 [4 * QUOTE_TEXT_MAX + 3];
+	static _Thread_local char
+	    buffers[QUOTE_BUFFERS][PRINTABLE_GROWTH * QUOTE_TEXT_MAX + 3];
 	static _Thread_local unsigned next;
-	static const char hex[] = "0123456789abcdef";
-	char *out = buffers[next++ % QUOTE_BUFFERS], *p = out;
+	char *out = buffers[next++ % QUOTE_BUFFERS];
+	size_t used;
 
-	*p++ = '"';
-	for (size_t i = 0; text && text[i] && i < QUOTE_TEXT_MAX; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c == '"' || c == '\\') {
-			*p++ = '\\';
-			*p++ = (char)c;
-		} else if (c == '\n') {
-			*p++ = '\\';
-			*p++ = 'n';
-		} else if (c < 0x20 || c == 0x7f) {
-			*p++ = '\\';
-			*p++ = 'x';
-			*p++ = hex[c >> 4];
-			*p++ = hex[c & 15];
-		} else {
-			*p++ = (char)c;
-		}
-	}
-	*p++ = '"';
-	*p = '\0';
+	if (!text)
+		text = "";
+	out[0] = '"';
+	used = 1 + printable_put(out + 1, text, cut_bytes(text, QUOTE_TEXT_MAX),
+	                         "\"\\");
+	out[used] = '"';
+	out[used + 1] = '\0';
 	return out;
 }
 

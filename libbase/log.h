@@ -9,7 +9,8 @@
  * Whoever handles an error logs it, once.  Event bodies and passwords are
  * never logged.  Anything a client can cause goes through a log_limit.
  * A line is written with one write(2), so lines of several threads or
- * processes do not mix.  Lines above 2 KiB are cut.
+ * processes do not mix.  What is not printable is escaped in all of the line.
+ * Lines above 2 KiB are cut.
  */
 #ifndef LIBBASE_LOG_H
 #define LIBBASE_LOG_H
@@ -35,9 +36,9 @@ void log_write(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 
 /*
- * text as a quoted value: quotes, backslashes and control bytes escaped, at
- * most 500 bytes of it.  Points into one of eight per-thread buffers: valid
- * until the eighth call after this one.
+ * text as a quoted value: quotes, backslashes and what is not printable
+ * (printable.h) escaped, at most 500 bytes of it.  Points into one of eight
+ * per-thread buffers: valid until the eighth call after this one.
  */
 const char *log_quote(const char *text);
 

@@ -1,10 +1,13 @@
-"""Files in the log's directory that leat did not make."""
+"""Files in the log's directory, and texts, that leat did not make."""
 import contextlib
+import json
 import os
+import re
 import subprocess
 
 from events import small
-from leat import Leat, limit, program
+from leat import Leat, limit, program, wait_until
+from wire import SINK, STATS, Peer, pack
 
 
 @contextlib.contextmanager
@@ -70,3 +73,43 @@ def test_verify_meets_no_regular_file():
                 if kept:
                     kept.rename(path)
         assert verify(leat).returncode == 0
+
+
+NASTY = "x\n\x1b[2J\x9b1m\u202eü"
+SHOWN = r"x\n\x1b[2J\u009b1m\u202eü"
+
+
+def has_no_controls(text):
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]", text), \
+        repr(text)
+
+
+@limit(60)
+def test_names_cannot_write_to_the_terminal():
+    with stopped() as leat:
+        stray = leat.folder / "log/cursors" / f"{NASTY}.cursor"
+        stray.write_bytes(b"x" * 4096)
+        done = verify(leat)
+        assert done.returncode == 1 and SHOWN in done.stdout, done
+        has_no_controls(done.stdout)
+        leat.batchd.start()
+        line = leat.batchd.wait_line("sink is no longer in")
+        has_no_controls(line)
+        assert SHOWN in line, line
+
+
+@limit(60)
+def test_texts_of_a_sink_cannot_write_to_the_terminal():
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat, \
+            Peer(leat, SINK, "none") as peer:
+        peer.send(pack([STATS]) + b"\x82" + pack("error") + pack(NASTY)
+                  + pack("state") + pack("a\u0085b"))
+        wait_until(lambda: leat.sink_status("none")["stats"].get("error"),
+                   "the status has it")
+        done = leat.run("leat", "status")
+        assert done.returncode == 0 and SHOWN in done.stdout, done
+        has_no_controls(done.stdout)
+        done = leat.run("leat", "status", "--json")
+        has_no_controls(done.stdout)
+        (sink,) = json.loads(done.stdout)["sinks"]
+        assert sink["stats"]["error"] == NASTY, sink

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libbase/buf.h"
 #include "libbase/clock.h"
@@ -64,14 +65,65 @@ END_TEST
 
 START_TEST(log_values_cannot_break_their_line)
 {
+	static const struct {
+		const char *text, *want;
+	} shown[] = {
+	    {"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
+	     "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80\""},
+	    {"\xd7\xa9\xd7\x9c", "\"\xd7\xa9\xd7\x9c\""},
+	    {"\x7f\t\xc2\x9b\x32J", "\"\\x7f\\x09\\u009b2J\""},
+	    {"\xe2\x80\xae\xe2\x81\xa6\xd8\x9c", "\"\\u202e\\u2066\\u061c\""},
+	    {"\xe2\x80\xa8\xef\xbb\xbf", "\"\\u2028\\ufeff\""},
+	    {"\xf3\xa0\x80\x81", "\"\\U000e0001\""},
+	    /* Not UTF-8: alone, cut, overlong, a surrogate, too high. */
+	    {"\x9b\xff", "\"\\x9b\\xff\""},
+	    {"a\xe2\x82", "\"a\\xe2\\x82\""},
+	    {"\xc0\x8a", "\"\\xc0\\x8a\""},
+	    {"\xed\xa0\x80", "\"\\xed\\xa0\\x80\""},
+	    {"\xf4\x90\x80\x80", "\"\\xf4\\x90\\x80\\x80\""},
+	};
 	char text[2000];
 
 	ck_assert_str_eq(log_quote("a \"b\"\n\\\x1b[0m"),
 	                 "\"a \\\"b\\\"\\n\\\\\\x1b[0m\"");
 	ck_assert_str_eq(log_quote(NULL), "\"\"");
+	/* UTF-8 is kept; what deceives a terminal or its reader is not. */
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+		ck_assert_str_eq(log_quote(shown[i].text), shown[i].want);
+	/* A character is not cut in two: 499 bytes, and one of three. */
+	memset(text, 'x', sizeof text);
+	memcpy(text + 499, "\xe2\x82\xac", 4);
+	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 499);
 	memset(text, '\x01', sizeof text - 1);
 	text[sizeof text - 1] = '\0';
 	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 4 * 500);
+}
+END_TEST
+
+START_TEST(a_line_is_one_line_whatever_was_not_quoted)
+{
+	char line[8192], text[8192];
+	int fds[2], before = dup(STDERR_FILENO);
+	ssize_t n;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_ge(dup2(fds[1], STDERR_FILENO), 0);
+	log_error("refused: %s", "a\nb\x1b[2J \xc3\xbc \xc2\x85");
+	n = read(fds[0], line, sizeof line - 1);
+	ck_assert_int_gt(n, 0);
+	line[n] = '\0';
+	ck_assert_ptr_nonnull(
+	    strstr(line, " refused: a\\nb\\x1b[2J \xc3\xbc \\u0085\n"));
+	memset(text, '\x01', sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	log_error("%s", text);
+	n = read(fds[0], line, sizeof line);
+	ck_assert_int_eq(n, 2048);
+	ck_assert_ptr_eq(memchr(line, '\n', (size_t)n), line + n - 1);
+	ck_assert_int_ge(dup2(before, STDERR_FILENO), 0);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)close(before);
 }
 END_TEST
 
@@ -102,6 +154,7 @@ main(void)
 	tcase_add_test(tc, json_strings_are_escaped);
 	tcase_add_test(tc, time_is_written_as_rfc_3339);
 	tcase_add_test(tc, log_values_cannot_break_their_line);
+	tcase_add_test(tc, a_line_is_one_line_whatever_was_not_quoted);
 	tcase_add_test(tc, a_limited_log_says_what_it_held_back);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
