@@ -12,6 +12,13 @@
 /* What librdkafka may hold of a batch that is on its way, by default. */
 #define QUEUE_KIB "8192"
 
+/*
+ * Largest answer of a broker.  librdkafka makes room for one as its header
+ * says, and would believe 100 MB.  The largest honest one is the metadata of
+ * the topic: for 10,000 partitions with three copies each about 0.5 MB.
+ */
+#define ANSWER_BYTES "1048576"
+
 static void
 keep_fault(struct kafka_fault *fault, rd_kafka_resp_err_t err, size_t event,
            const char *text)
@@ -157,11 +164,13 @@ static const char *const producer_defaults[][2] = {
      * yet" to the next position: librdkafka's 100 ms are most of a batch.
      */
     {"retry.backoff.ms", "10"},
+    {"receive.message.max.bytes", ANSWER_BYTES},
     {"log.connection.close", "false"},
 };
 static const char *const reader_defaults[][2] = {
     {"client.id", "leat"},
     {"reconnect.backoff.max.ms", "1000"},
+    {"receive.message.max.bytes", ANSWER_BYTES},
     {"log.connection.close", "false"},
 };
 
@@ -193,6 +202,12 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	    {"enable.auto.commit", "false"},
 	    /* Never an offset whose transaction may still be aborted. */
 	    {"isolation.level", "read_committed"},
+	    /*
+	     * It reads positions and no messages.  librdkafka wants room for
+	     * an answer with the largest message all the same.
+	     */
+	    {"message.max.bytes", "1000000"},
+	    {"fetch.max.bytes", "1000000"},
 	};
 
 	return set_pairs(rc, pairs, ARRAY_LEN(pairs), text, text_bytes);
