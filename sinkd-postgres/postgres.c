@@ -310,29 +310,13 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
             struct sink_error *error)
 {
 	struct postgres *s = state;
-	char *literal = PQescapeLiteral(s->pg.conn, stream, strlen(stream));
-	PGresult *res = NULL;
 	enum sink_result result;
 
 	pg_begin(&s->pg);
-	if (!literal ||
-	    sql_set(s,
-	            "SELECT next_offset FROM %s WHERE stream = %s AND "
-	            "sink = '" SINK_NAME "'",
-	            s->position_table, literal) < 0)
-		result = pg_fail(error, SINK_AWAY, "out of memory");
-	else
-		result = run_sql(s, &res, error);
-	PQfreemem(literal);
-	if (result != SINK_DONE)
-		return result;
-	*found = PQntuples(res) == 1;
-	if (*found) {
-		*next_offset = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
+	result = write_position(s, stream, found, next_offset, error);
+	if (result == SINK_DONE && *found)
 		write_remember(s, stream);
-	}
-	PQclear(res);
-	return SINK_DONE;
+	return result;
 }
 
 /*

@@ -25,9 +25,10 @@ enum sink_result table_read(struct table *t, struct pg *pg, const char *name,
                             bool dedup_by_id, struct sink_error *error);
 
 /*
- * Append a query whose one result has FIELD_COUNT rows, the types of the
- * columns as they are now.  table_unchanged then compares.
+ * Append a query whose one result has FIELD_COUNT rows of TABLE_TYPES_FIELDS,
+ * the types of the columns as they are now.  table_unchanged then compares.
  */
+#define TABLE_TYPES_FIELDS 2
 MUST_USE int table_add_types_query(const struct table *t, struct pg *pg,
                                    struct buf *sql);
 bool table_unchanged(const struct table *t, const PGresult *types);

@@ -4,12 +4,20 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* How far created_at of an event of now is from received_at. */
 #define NOW_US (INT64_C(3600) * 1000000)
 
 #define NOT_NULL_VIOLATION "23502"
+
+/* Division by zero: what add_move's statement fails with. */
+#define MOVED_BY_OTHER "22012"
+
+/* Columns that name the result they belong to. */
+#define MOVED "leat_moved"
+#define POSITION "leat_position"
 
 void
 write_remember(struct postgres *s, const char *stream)
@@ -19,48 +27,98 @@ write_remember(struct postgres *s, const char *stream)
 		memcpy(s->stream, stream, strlen(stream) + 1);
 }
 
-/* The statements of one batch, up to the COPY and behind it. */
+/*
+ * The statement that moves the position, from the value that the sink knows
+ * and no other (I9).  It fails with MOVED_BY_OTHER when that value is not
+ * there, so that the server itself goes no further.
+ */
 static int
-add_statements(struct postgres *s, const struct batch *b, const char *stream)
+add_move(struct postgres *s, const struct batch *b, const char *stream)
+{
+	struct buf *sql = &s->sql;
+	int rc;
+
+	if (strcmp(s->stream, b->stream) == 0)
+		rc = buf_addf(sql,
+		              "WITH moved AS (UPDATE %s SET next_offset = "
+		              "%" PRIu64 " WHERE stream = %s "
+		              "AND sink = '" SINK_NAME "' "
+		              "AND next_offset = %" PRIu64 " RETURNING 1) ",
+		              s->position_table, b->next_offset, stream,
+		              b->position);
+	else
+		rc = buf_addf(sql,
+		              "WITH moved AS (INSERT INTO %s AS p "
+		              "(stream, sink, next_offset) "
+		              "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
+		              "ON CONFLICT (stream, sink) DO UPDATE "
+		              "SET next_offset = EXCLUDED.next_offset "
+		              "WHERE p.next_offset = %" PRIu64 " RETURNING 1) ",
+		              s->position_table, stream, b->next_offset,
+		              b->position);
+	return rc < 0 ? rc
+	              : buf_addf(sql, "SELECT 1 / count(*) AS " MOVED
+	                              " FROM moved; ");
+}
+
+static int
+add_position_query(struct postgres *s, const char *stream)
+{
+	return buf_addf(&s->sql,
+	                "SELECT next_offset AS " POSITION
+	                " FROM %s WHERE stream = %s AND sink = '" SINK_NAME "'",
+	                s->position_table, stream);
+}
+
+/* The statements of a batch's rows, around the COPY. */
+static int
+add_copy(struct postgres *s, const char *stream)
 {
 	struct buf *sql = &s->sql;
 	bool dedup = s->settings->dedup_by_id;
 	int rc;
 
-	buf_clear(sql);
-	rc = buf_addf(sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
-	if (rc == 0 && strcmp(s->stream, b->stream) != 0)
-		rc = buf_addf(sql,
-		              "INSERT INTO %s (stream, sink, next_offset) "
-		              "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
-		              "ON CONFLICT (stream, sink) DO NOTHING; ",
-		              s->position_table, stream, b->position);
-	/* I9: moves only from the value we know. */
+	rc = buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ",
+	              s->table.name);
 	if (rc == 0)
-		rc = buf_addf(sql,
-		              "UPDATE %s SET next_offset = %" PRIu64
-		              " WHERE stream = %s AND sink = '" SINK_NAME
-		              "' AND next_offset = %" PRIu64 "; ",
-		              s->position_table, b->next_offset, stream,
-		              b->position);
-	if (rc == 0 && b->count > 0)
-		rc = buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ",
-		              s->table.name);
-	if (rc == 0 && b->count > 0)
 		rc = table_add_types_query(&s->table, &s->pg, sql);
-	if (rc == 0 && b->count > 0)
+	if (rc == 0)
+		rc = buf_addf(sql, "; ");
+	if (rc == 0)
+		rc = add_position_query(s, stream);
+	if (rc == 0)
 		rc = buf_addf(sql,
 		              "; COPY %s (" TABLE_COLUMNS
 		              ") FROM STDIN (FORMAT binary); ",
 		              dedup ? "pg_temp.leat_staging" : s->table.name);
-	if (rc == 0 && b->count > 0 && dedup)
+	if (rc == 0 && dedup)
 		rc = buf_addf(sql,
 		              "INSERT INTO %s (" TABLE_COLUMNS
 		              ") SELECT " TABLE_COLUMNS
 		              " FROM pg_temp.leat_staging "
 		              "ON CONFLICT (id) DO NOTHING; ",
 		              s->table.name);
-	return rc < 0 ? rc : buf_add(sql, "COMMIT", sizeof "COMMIT");
+	return rc;
+}
+
+/*
+ * The statements of one batch.  The position moves last.  Its row is then
+ * locked only for the commit, so a sink that is frozen during the COPY cannot
+ * block its successor; when it runs again, it finds the position moved, and
+ * nothing of what it has sent is stored.
+ */
+static int
+add_statements(struct postgres *s, const struct batch *b, const char *stream)
+{
+	int rc;
+
+	buf_clear(&s->sql);
+	rc = buf_addf(&s->sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
+	if (rc == 0 && b->count > 0)
+		rc = add_copy(s, stream);
+	if (rc == 0)
+		rc = add_move(s, b, stream);
+	return rc < 0 ? rc : buf_add(&s->sql, "COMMIT", sizeof "COMMIT");
 }
 
 static enum sink_result
@@ -80,27 +138,59 @@ send_statements(struct postgres *s, const struct batch *b,
 
 /* What the answers to a batch's statements have said so far. */
 struct answers {
-	bool moved;     /* UPDATE found the position where it should be */
+	bool fenced;    /* the position was another before the COPY */
 	bool unchanged; /* the columns are of the types we know */
 	bool copying;   /* the server waits for data */
+	bool stored;    /* the rows are in the table, or there are none */
+	bool moved;     /* the position has moved from where it should be */
 	bool committed;
 };
 
+static bool
+is_result(const PGresult *res, const char *column)
+{
+	return PQnfields(res) == 1 && strcmp(PQfname(res, 0), column) == 0;
+}
+
+/* The position before the COPY; a stream that is new has none. */
+static bool
+is_expected(const struct postgres *s, const struct batch *b,
+            const PGresult *res)
+{
+	if (PQntuples(res) == 0)
+		return strcmp(s->stream, b->stream) != 0;
+	return strtoull(PQgetvalue(res, 0, 0), NULL, 10) == b->position;
+}
+
 static void
-on_answer(const struct postgres *s, struct answers *a, PGresult *res)
+on_rows(const struct postgres *s, const struct batch *b, struct answers *a,
+        const PGresult *res)
+{
+	if (is_result(res, MOVED))
+		a->moved = PQntuples(res) == 1;
+	else if (is_result(res, POSITION))
+		a->fenced = !is_expected(s, b, res);
+	else if (PQnfields(res) == TABLE_TYPES_FIELDS)
+		a->unchanged = table_unchanged(&s->table, res);
+}
+
+static void
+on_answer(const struct postgres *s, const struct batch *b, struct answers *a,
+          PGresult *res)
 {
 	const char *tag = PQcmdStatus(res);
+	const char *stored = s->settings->dedup_by_id ? "INSERT " : "COPY ";
 
 	switch (PQresultStatus(res)) {
 	case PGRES_COPY_IN:
 		a->copying = true;
 		return;
 	case PGRES_TUPLES_OK:
-		a->unchanged = table_unchanged(&s->table, res);
+		on_rows(s, b, a, res);
 		return;
 	default:
-		if (strcmp(tag, "UPDATE 1") == 0)
-			a->moved = true;
+		if (a->copying && strncmp(tag, stored, strlen(stored)) == 0)
+			a->stored = true;
 		/* COMMIT of a failed transaction answers ROLLBACK. */
 		if (strcmp(tag, "COMMIT") == 0)
 			a->committed = true;
@@ -135,15 +225,33 @@ lacks_partition(const struct batch *b, const struct pg_words *words,
 }
 
 static enum sink_result
-on_error(const struct batch *b, const PGresult *res, struct sink_error *error)
+fenced(const struct batch *b, struct sink_error *error)
+{
+	return pg_fail(error, SINK_FENCED, "the position is not %" PRIu64,
+	               b->position);
+}
+
+/*
+ * Class an error by the statement that failed.  Only the rows can be the
+ * events' fault: those of the COPY, or what is checked at the commit.
+ */
+static enum sink_result
+on_error(const struct batch *b, const struct answers *a, const PGresult *res,
+         struct sink_error *error)
 {
 	enum sink_result result = pg_class(res, error);
 	struct pg_words words;
 
-	if (result == SINK_REJECT && pg_words_of(res, &words) &&
-	    lacks_partition(b, &words, error->bad_event))
+	if (result != SINK_REJECT)
+		return result;
+	if (a->stored && !a->moved)
+		return strcmp(error->code, MOVED_BY_OTHER) == 0
+		           ? fenced(b, error)
+		           : SINK_SETUP;
+	if (!a->copying || (pg_words_of(res, &words) &&
+	                    lacks_partition(b, &words, error->bad_event)))
 		return SINK_SETUP;
-	return result;
+	return SINK_REJECT;
 }
 
 /* Read answers until the server waits for data, or to the end. */
@@ -158,9 +266,9 @@ read_answers(struct postgres *s, const struct batch *b, struct answers *a,
 		ExecStatusType status = PQresultStatus(res);
 
 		if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
-			result = on_error(b, res, error);
+			result = on_error(b, a, res, error);
 		else
-			on_answer(s, a, res);
+			on_answer(s, b, a, res);
 		PQclear(res);
 		if (status == PGRES_COPY_IN)
 			return result;
@@ -225,27 +333,78 @@ confirm_null(struct postgres *s, struct sink_error *error)
 	return result;
 }
 
+enum sink_result
+write_position(struct postgres *s, const char *stream, bool *found,
+               uint64_t *next_offset, struct sink_error *error)
+{
+	char *literal = PQescapeLiteral(s->pg.conn, stream, strlen(stream));
+	PGresult *res = NULL;
+	enum sink_result result;
+
+	buf_clear(&s->sql);
+	if (!literal || add_position_query(s, literal) < 0 ||
+	    buf_add(&s->sql, "", 1) < 0)
+		result = pg_fail(error, SINK_AWAY, "out of memory");
+	else
+		result = pg_run(&s->pg, (const char *)s->sql.data, &res, error);
+	PQfreemem(literal);
+	if (result != SINK_DONE)
+		return result;
+	*found = PQntuples(res) == 1;
+	if (*found)
+		*next_offset = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
+	PQclear(res);
+	return SINK_DONE;
+}
+
+/*
+ * Before an event is set aside: is the position still ours?  This process may
+ * have been frozen since it was looked at, and the event be another's now.
+ */
+static enum sink_result
+confirm_position(struct postgres *s, const struct batch *b,
+                 struct sink_error *error)
+{
+	struct sink_error now = {0};
+	uint64_t position = b->position;
+	bool found = false;
+	enum sink_result result =
+	    write_position(s, b->stream, &found, &position, &now);
+
+	if (result != SINK_DONE)
+		*error = now;
+	else if (position != b->position ||
+	         (!found && strcmp(s->stream, b->stream) == 0))
+		return fenced(b, error);
+	return result == SINK_DONE ? SINK_REJECT : result;
+}
+
 /* A rejected batch leaves a failed transaction behind. */
 static enum sink_result
-rejected(struct postgres *s, struct sink_error *error)
+rejected(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
 	struct sink_error ignored = {0};
 	enum sink_result result = SINK_DONE;
 
 	if (PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
 		result = pg_run(&s->pg, "ROLLBACK", NULL, &ignored);
-	if (result == SINK_DONE && strcmp(error->code, NOT_NULL_VIOLATION) == 0)
-		return confirm_null(s, error);
-	if (result == SINK_DONE)
-		return SINK_REJECT;
-	*error = ignored;
-	return SINK_AWAY;
+	if (result != SINK_DONE) {
+		*error = ignored;
+		return SINK_AWAY;
+	}
+	if (strcmp(error->code, NOT_NULL_VIOLATION) == 0)
+		result = confirm_null(s, error);
+	else
+		result = SINK_REJECT;
+	if (result == SINK_REJECT && b->count == 1)
+		result = confirm_position(s, b, error);
+	return result;
 }
 
 /* One of the fields cannot be what its column is, as far as we know. */
 static enum sink_result
-bad_field(struct postgres *s, size_t index, enum event_field field,
-          struct sink_error *error)
+bad_field(struct postgres *s, const struct batch *b, size_t index,
+          enum event_field field, struct sink_error *error)
 {
 	enum sink_result result;
 	PGresult *res = NULL;
@@ -265,15 +424,16 @@ bad_field(struct postgres *s, size_t index, enum event_field field,
 		return columns_changed(error);
 	(void)snprintf(error->code, sizeof error->code, "22P02");
 	error->bad_event = index + 1;
-	return pg_fail(error, SINK_REJECT,
-	               "invalid input syntax for type uuid in column %s",
-	               event_field_name(field));
+	result = pg_fail(error, SINK_REJECT,
+	                 "invalid input syntax for type uuid in column %s",
+	                 event_field_name(field));
+	return b->count == 1 ? confirm_position(s, b, error) : result;
 }
 
 enum sink_result
 write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
-	struct answers a = {.unchanged = true};
+	struct answers a = {.unchanged = true, .stored = b->count == 0};
 	enum event_field field;
 	enum sink_result result;
 	size_t bad;
@@ -281,27 +441,21 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	pg_begin(&s->pg);
 	bad = copy_check(&s->table.columns, b->events, b->count, &field);
 	if (bad < b->count)
-		return bad_field(s, bad, field, error);
+		return bad_field(s, b, bad, field, error);
 	result = send_statements(s, b, error);
 	if (result == SINK_DONE)
 		result = read_answers(s, b, &a, error);
-	/* No event was involved yet: not its fault. */
-	if (result == SINK_REJECT)
-		return SINK_SETUP;
-	if (result != SINK_DONE)
-		return result;
-	if (!a.unchanged)
+	if (result == SINK_DONE && !a.unchanged)
 		return columns_changed(error);
-	if (!a.moved)
-		return pg_fail(error, SINK_FENCED,
-		               "the position is not %" PRIu64, b->position);
-	if (a.copying) {
+	if (result == SINK_DONE && a.fenced)
+		return fenced(b, error);
+	if (result == SINK_DONE && a.copying) {
 		result = send_rows(s, b, error);
 		if (result == SINK_DONE)
 			result = read_answers(s, b, &a, error);
 	}
 	if (result == SINK_REJECT)
-		return rejected(s, error);
+		return rejected(s, b, error);
 	if (result == SINK_DONE && !a.committed)
 		result = pg_fail(error, SINK_AWAY, "no COMMIT was answered");
 	if (result == SINK_DONE)

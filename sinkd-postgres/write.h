@@ -3,8 +3,9 @@
  *
  * The first carries all statements; the server runs them up to the COPY and
  * waits for rows.  By then it has said whether the position was where we
- * left it and whether the columns are as we know them, under a lock that
- * keeps them so.  The second carries the rows, and brings the COMMIT.
+ * left it, and whether the columns are as we know them, under a lock that
+ * keeps them so.  The second carries the rows; the server then moves the
+ * position, if it is still where we left it, and commits.
  */
 #ifndef SINKD_POSTGRES_WRITE_H
 #define SINKD_POSTGRES_WRITE_H
@@ -46,6 +47,14 @@ struct postgres {
 /* Store the batch, as sink.h says of write. */
 enum sink_result write_batch(struct postgres *s, const struct batch *b,
                              struct sink_error *error);
+
+/*
+ * The position of `stream`; *found says whether there is one.  Returns
+ * SINK_DONE, or as pg_run.
+ */
+enum sink_result write_position(struct postgres *s, const char *stream,
+                                bool *found, uint64_t *next_offset,
+                                struct sink_error *error);
 
 /* Note that the stream has its row in the position table. */
 void write_remember(struct postgres *s, const char *stream);

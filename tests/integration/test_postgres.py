@@ -3,10 +3,13 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import time
 
 from events import small
-from leat import Leat, wait_until
+from leat import Leat, fact, wait_until
 from load import Load, check_exactly_once
+from postgres import USER
 
 COLUMNS = {"id": "uuid", "type": "text", "user_id": "text",
            "payload": "jsonb", "created_at": "timestamptz",
@@ -173,6 +176,31 @@ def test_a_trigger_that_refuses_and_one_that_breaks():
         assert len(leat.dead_letters()) == 1
 
 
+def test_a_division_by_zero_is_the_events_own():
+    """The statement that moves the position fails with the same code."""
+    generated = ", half int generated always as (1 / (payload->>'n')::int) "
+    at_commit = """; create function divide() returns trigger language plpgsql
+        as $$ begin perform 1 / (new.payload->>'n')::int; return null; end $$;
+        create constraint trigger divide after insert on events
+          deferrable initially deferred
+          for each row execute function divide()"""
+    for sql in (table(id="text primary key", extra=generated + "stored"),
+                table(id="text primary key") + at_commit):
+        for dedup in ("no", "yes"):
+            with Leat(table=sql, settings={
+                    "sinkd-postgres": {"dedup_by_id": dedup}}) as leat:
+                events = small("z", 20)
+                for e in events:
+                    e["payload"] = {"n": 1}
+                events[7]["payload"] = {"n": 0}
+                leat.accept(events)
+                leat.caught_up()
+                (dead,) = leat.dead_letters()
+                assert (dead["offset"], dead["code"]) == (7, "22012"), dead
+                assert leat.pg.number("select count(*) from events") == 19
+                assert leat.sink["postgres"].count_lines("another writer") == 0
+
+
 def test_values_too_large_for_an_index_or_a_column():
     """A value that no index entry can hold; numbers beyond numeric."""
     sql = table(id="text") + "; create index on events ((payload->>'big'))"
@@ -243,6 +271,115 @@ def test_a_server_that_hangs():
                 os.kill(pid, signal.SIGCONT)
         load.stop()
         check_exactly_once(leat, load)
+
+
+class Held:
+    """A transaction of another client that holds what `sql` locks."""
+
+    def __init__(self, leat, sql):
+        self.child = subprocess.Popen(
+            ["psql", "-XAtq", "-h", str(leat.pg.folder), "-U", USER,
+             "-d", "postgres"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
+        self.child.stdin.write(f"begin; {sql}; select 'held';\n")
+        self.child.stdin.flush()
+        while self.child.stdout.readline().strip() != "held":
+            assert self.child.poll() is None, "psql has ended"
+
+    def release(self):
+        self.child.communicate("rollback;\n", timeout=20)
+
+
+WAIT_FOR_LOCK = """create function wait() returns trigger language plpgsql as $$
+  begin
+    if new.type = 'hold' then perform pg_advisory_xact_lock_shared(7); end if;
+    return new;
+  end $$;
+  create trigger wait before insert on events
+    for each row execute function wait()"""
+READS_ROWS = ("select 1 from pg_stat_activity where state = 'active' and "
+              "wait_event = 'ClientRead' and query ~ 'COPY'")
+
+
+def stop_at_a_lock(leat, sink):
+    """Send events, and stop the sink when the COPY waits for a lock."""
+    events = small("f", 3500)
+    for e in events:
+        e["payload"] = {"x": "y" * 2000}
+    events[10]["type"] = "hold"
+    held = Held(leat, "select pg_advisory_xact_lock(7)")
+    leat.accept(events)
+    wait_until(lambda: leat.pg.query(
+        "select 1 from pg_stat_activity where wait_event = 'advisory'"),
+        "the COPY waits for the lock")
+    sink.signal(signal.SIGSTOP)
+    held.release()
+    wait_until(lambda: leat.pg.query(READS_ROWS),
+               "the server waits for the rest of the rows")
+    return len(events)
+
+
+def stop_while_it_sends(leat, sink):
+    """Send events until a SIGSTOP has met the sink during its COPY."""
+    for i in range(1, 40):
+        events = small(f"f{i}", 3500)
+        for e in events:
+            e["payload"] = {"x": "y" * 2000}
+        leat.accept(events)
+        wait_until(lambda: leat.pg.query(
+            "select 1 from pg_stat_progress_copy where command = 'COPY FROM'"
+            f" union select 1 from leat_position where next_offset = {3500*i}"),
+            "a COPY has begun, or is over", pause_s=0)
+        sink.signal(signal.SIGSTOP)
+        wait_until(lambda: leat.pg.query(READS_ROWS + " union select 1 from "
+                                         "pg_stat_activity where state = "
+                                         "'idle' and query ~ 'COPY'"),
+                   "the server has what was sent")
+        if leat.pg.query(READS_ROWS):
+            return 3500 * i
+        sink.signal(signal.SIGCONT)
+        leat.caught_up()
+    raise AssertionError("no SIGSTOP came during a COPY")
+
+
+def frozen_in_copy(sql, stop, dedup):
+    """The successor stores the batch at once, and the stopped one nothing."""
+    with Leat(table=sql, settings={"sinkd-postgres": {
+            "timeout_ms": 10000, "retry_max_ms": 300,
+            # One batch for a request: more than the sockets hold.
+            "batch_wait_ms": 1000, "dedup_by_id": dedup}}) as leat:
+        first = leat.sink["postgres"]
+        try:
+            count = stop(leat, first)
+            leat.batchd.kill()
+            leat.batchd.start()
+            leat.intake_open()
+            twin = leat.daemon("sinkd-postgres", r" ready\b")
+            began = time.monotonic()
+            twin.start()
+            leat.caught_up(7)
+            fact(f"the successor took {time.monotonic() - began:.1f} s")
+            leat.accept(small("g", 10))
+            leat.caught_up()
+        finally:
+            first.signal(signal.SIGCONT)
+        first.wait_line("another writer has this sink's name")
+        assert leat.pg.query("select count(*), count(distinct id) from events"
+                             ) == f"{count + 10}|{count + 10}"
+        assert leat.dead_letters() == []
+        # It takes over again when the other has gone.
+        twin.stop()
+        leat.accept(small("h", 10))
+        leat.caught_up()
+
+
+def test_a_sink_that_is_frozen_in_its_copy_blocks_no_successor():
+    frozen_in_copy(table(id="text") + ";" + WAIT_FOR_LOCK, stop_at_a_lock,
+                   "no")
+
+
+def test_a_sink_that_is_frozen_in_its_copy_to_staging_blocks_no_successor():
+    frozen_in_copy(table(id="text primary key"), stop_while_it_sends, "yes")
 
 
 def test_backends_are_terminated_under_load():
