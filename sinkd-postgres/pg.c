@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/buf.h"
 #include "libbase/clock.h"
+
+#define SQL_MAX (20 * KIB)
 
 enum sink_result
 pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
@@ -185,10 +188,45 @@ is_error(const PGresult *res)
 	return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
 }
 
+int
+pg_add_local_settings(const struct pg *pg, struct buf *sql)
+{
+	/* Nobody reads notices, and a server could send them without end. */
+	return buf_addf(sql,
+	                "SET LOCAL statement_timeout = %lld; "
+	                "SET LOCAL client_min_messages = error; ",
+	                (long long)pg->timeout_ms);
+}
+
+static enum sink_result
+send_transaction(struct pg *pg, const char *statements,
+                 struct sink_error *error)
+{
+	enum sink_result result;
+	struct buf sql;
+	int rc = 0;
+
+	buf_init(&sql, SQL_MAX);
+	if (PQtransactionStatus(pg->conn) != PQTRANS_IDLE)
+		rc = buf_addf(&sql, "ROLLBACK; ");
+	/* Statements of one string are one transaction. */
+	if (rc == 0)
+		rc = pg_add_local_settings(pg, &sql);
+	if (rc == 0)
+		rc = buf_add(&sql, statements, strlen(statements) + 1);
+	if (rc < 0)
+		result =
+		    pg_fail(error, SINK_AWAY, "statements: %s", strerror(-rc));
+	else
+		result = pg_send(pg, (const char *)sql.data, error);
+	buf_fini(&sql);
+	return result;
+}
+
 enum sink_result
 pg_run(struct pg *pg, const char *sql, PGresult **res, struct sink_error *error)
 {
-	enum sink_result result = pg_send(pg, sql, error);
+	enum sink_result result = send_transaction(pg, sql, error);
 	PGresult *last = NULL, *next = NULL;
 
 	while (result == SINK_DONE &&

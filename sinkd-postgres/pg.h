@@ -51,9 +51,17 @@ enum sink_result pg_copy_end(struct pg *pg, const char *why,
                              struct sink_error *error);
 
 /*
- * Run statements.  The last one's result is in *res, when res is not NULL;
- * the caller PQclears it.  Errors are classed; an error of data is one of
- * set-up here, since no event is involved.
+ * Append the settings that a transaction needs, for that transaction alone:
+ * through a pooler the session belongs to other clients as well, before and
+ * after.  Returns 0 or -errno.
+ */
+MUST_USE int pg_add_local_settings(const struct pg *pg, struct buf *sql);
+
+/*
+ * Run statements as one transaction, with those settings; one that is open is
+ * rolled back first.  The last statement's result is in *res, when res is not
+ * NULL; the caller PQclears it.  Errors are classed; an error of data is one
+ * of configuration here, since no event is involved.
  */
 enum sink_result pg_run(struct pg *pg, const char *sql, PGresult **res,
                         struct sink_error *error);

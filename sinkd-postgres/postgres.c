@@ -108,30 +108,21 @@ connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 	return pg_open(&s->pg, keywords, values, timeout_ms, error);
 }
 
-/* What a session needs, and what an operator should know of the server. */
+/* What an operator should know of the server. */
 static enum sink_result
-set_session(struct postgres *s, struct sink_error *error)
+check_server(struct postgres *s, struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result;
-	char sql[512];
+	enum sink_result result = pg_run(
+	    &s->pg, "SELECT pg_is_in_recovery(), current_setting('fsync')",
+	    &res, error);
 
-	(void)snprintf(sql, sizeof sql,
-	               "SET statement_timeout = %" PRId64 "; "
-	               "SET client_min_messages = warning; "
-	               "SELECT current_setting('synchronous_commit'), "
-	               "current_setting('fsync'), pg_is_in_recovery()",
-	               s->pg.timeout_ms);
-	result = pg_run(&s->pg, sql, &res, error);
 	if (result != SINK_DONE)
 		return result;
-	if (PQgetvalue(res, 0, 2)[0] == 't')
+	if (PQgetvalue(res, 0, 0)[0] == 't')
 		result = pg_fail(error, SINK_AWAY,
 		                 "the server is a standby: it takes no writes");
-	else if (strcmp(PQgetvalue(res, 0, 0), "off") == 0)
-		result =
-		    pg_run(&s->pg, "SET synchronous_commit = on", NULL, error);
-	if (result == SINK_DONE && strcmp(PQgetvalue(res, 0, 1), "off") == 0)
+	else if (strcmp(PQgetvalue(res, 0, 1), "off") == 0)
 		log_warn("the server runs with fsync = off: a crash of its "
 		         "machine can lose what is stored");
 	PQclear(res);
@@ -164,8 +155,9 @@ run_sql(struct postgres *s, PGresult **res, struct sink_error *error)
 }
 
 /*
- * Whether the table `name` is there, and its name as SQL, in out.  The name
- * is the operator's SQL; the server takes it apart.
+ * Whether the table `name` is there, and its name as SQL, in out; with its
+ * schema if it is there, so that it is the same table whatever search_path
+ * says later.  The name is the operator's SQL; the server takes it apart.
  */
 static enum sink_result
 look_up(struct postgres *s, const char *name, bool *exists, char **out,
@@ -176,10 +168,14 @@ look_up(struct postgres *s, const char *name, bool *exists, char **out,
 	enum sink_result result;
 
 	if (!literal || sql_set(s,
-	                        "SELECT to_regclass(%s) IS NOT NULL, "
-	                        "string_agg(quote_ident(x), '.') "
-	                        "FROM unnest(parse_ident(%s)) x",
-	                        literal, literal) < 0)
+	                        "SELECT to_regclass(%s) IS NOT NULL, coalesce("
+	                        "(SELECT quote_ident(n.nspname) || '.' || "
+	                        "quote_ident(c.relname) FROM pg_class c "
+	                        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+	                        "WHERE c.oid = to_regclass(%s)), "
+	                        "(SELECT string_agg(quote_ident(x), '.') "
+	                        "FROM unnest(parse_ident(%s)) x))",
+	                        literal, literal, literal) < 0)
 		result = pg_fail(error, SINK_AWAY, "out of memory");
 	else
 		result = run_sql(s, &res, error);
@@ -228,6 +224,20 @@ open_position(struct postgres *s, struct sink_error *error)
 		               s->position_table);
 	if (sql_set(s, POSITION_SQL, s->position_table) < 0)
 		return pg_fail(error, SINK_AWAY, "out of memory");
+	result = run_sql(s, NULL, error);
+	return result == SINK_DONE ? look_up(s, c->position_table, &exists,
+	                                     &s->position_table, error)
+	                           : result;
+}
+
+/* Whether the staging table can be made: nothing of it is left after. */
+static enum sink_result
+check_staging(struct postgres *s, struct sink_error *error)
+{
+	buf_clear(&s->sql);
+	if (table_add_staging(&s->table, &s->sql) < 0 ||
+	    buf_add(&s->sql, "", 1) < 0)
+		return pg_fail(error, SINK_AWAY, "out of memory");
 	return run_sql(s, NULL, error);
 }
 
@@ -247,15 +257,8 @@ open_table(struct postgres *s, struct sink_error *error)
 	if (result == SINK_DONE)
 		result = table_read(&s->table, &s->pg, c->table, c->dedup_by_id,
 		                    error);
-	if (result == SINK_DONE && c->dedup_by_id) {
-		if (sql_set(s,
-		            "CREATE TEMP TABLE leat_staging ON COMMIT DELETE "
-		            "ROWS AS SELECT " TABLE_COLUMNS " FROM %s "
-		            "WITH NO DATA",
-		            s->table.name) < 0)
-			return pg_fail(error, SINK_AWAY, "out of memory");
-		result = run_sql(s, NULL, error);
-	}
+	if (result == SINK_DONE && c->dedup_by_id)
+		result = check_staging(s, error);
 	return result;
 }
 
@@ -278,7 +281,7 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 		return result;
 	(void)PQsetNoticeReceiver(s->pg.conn, on_notice, NULL);
 	pg_begin(&s->pg);
-	result = set_session(s, error);
+	result = check_server(s, error);
 	if (result == SINK_DONE)
 		result = open_position(s, error);
 	if (result == SINK_DONE)

@@ -248,6 +248,15 @@ table_add_types_query(const struct table *t, struct pg *pg, struct buf *sql)
 	return rc < 0 ? rc : buf_addf(sql, ")");
 }
 
+int
+table_add_staging(const struct table *t, struct buf *sql)
+{
+	return buf_addf(sql,
+	                "CREATE TEMP TABLE leat_staging ON COMMIT DROP AS "
+	                "SELECT " TABLE_COLUMNS " FROM %s WITH NO DATA; ",
+	                t->name);
+}
+
 bool
 table_unchanged(const struct table *t, const PGresult *types)
 {

@@ -33,6 +33,13 @@ MUST_USE int table_add_types_query(const struct table *t, struct pg *pg,
                                    struct buf *sql);
 bool table_unchanged(const struct table *t, const PGresult *types);
 
+/*
+ * Append the statement that makes the staging table of dedup_by_id, which
+ * lasts until the end of the transaction.  Returns 0 or -errno.
+ */
+#define TABLE_STAGING "pg_temp.leat_staging"
+MUST_USE int table_add_staging(const struct table *t, struct buf *sql);
+
 /* The names of the columns, for SQL. */
 #define TABLE_COLUMNS "id, type, user_id, payload, created_at, received_at"
 

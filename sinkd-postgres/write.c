@@ -87,15 +87,19 @@ add_copy(struct postgres *s, const char *stream)
 	if (rc == 0)
 		rc = add_position_query(s, stream);
 	if (rc == 0)
+		rc = buf_addf(sql, "; ");
+	if (rc == 0 && dedup)
+		rc = table_add_staging(&s->table, sql);
+	if (rc == 0)
 		rc = buf_addf(sql,
-		              "; COPY %s (" TABLE_COLUMNS
+		              "COPY %s (" TABLE_COLUMNS
 		              ") FROM STDIN (FORMAT binary); ",
-		              dedup ? "pg_temp.leat_staging" : s->table.name);
+		              dedup ? TABLE_STAGING : s->table.name);
 	if (rc == 0 && dedup)
 		rc = buf_addf(sql,
 		              "INSERT INTO %s (" TABLE_COLUMNS
-		              ") SELECT " TABLE_COLUMNS
-		              " FROM pg_temp.leat_staging "
+		              ") SELECT " TABLE_COLUMNS " FROM " TABLE_STAGING
+		              " "
 		              "ON CONFLICT (id) DO NOTHING; ",
 		              s->table.name);
 	return rc;
@@ -114,6 +118,14 @@ add_statements(struct postgres *s, const struct batch *b, const char *stream)
 
 	buf_clear(&s->sql);
 	rc = buf_addf(&s->sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
+	if (rc == 0)
+		rc = pg_add_local_settings(&s->pg, &s->sql);
+	/* Off would answer before the commit is on disk. */
+	if (rc == 0)
+		rc = buf_addf(&s->sql,
+		              "SELECT set_config('synchronous_commit', 'on', "
+		              "true) WHERE current_setting("
+		              "'synchronous_commit') = 'off'; ");
 	if (rc == 0 && b->count > 0)
 		rc = add_copy(s, stream);
 	if (rc == 0)
@@ -379,24 +391,17 @@ confirm_position(struct postgres *s, const struct batch *b,
 	return result == SINK_DONE ? SINK_REJECT : result;
 }
 
-/* A rejected batch leaves a failed transaction behind. */
+/* A rejected batch leaves a failed transaction, which a pg_run ends. */
 static enum sink_result
 rejected(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
-	struct sink_error ignored = {0};
-	enum sink_result result = SINK_DONE;
+	enum sink_result result;
 
-	if (PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
-		result = pg_run(&s->pg, "ROLLBACK", NULL, &ignored);
-	if (result != SINK_DONE) {
-		*error = ignored;
-		return SINK_AWAY;
-	}
 	if (strcmp(error->code, NOT_NULL_VIOLATION) == 0)
 		result = confirm_null(s, error);
 	else
 		result = SINK_REJECT;
-	if (result == SINK_REJECT && b->count == 1)
+	if (result == SINK_REJECT)
 		result = confirm_position(s, b, error);
 	return result;
 }

@@ -1,0 +1,39 @@
+"""pgbouncer before a test's PostgreSQL, in transaction mode: one session of
+the server serves all clients in turn."""
+import pathlib
+import shutil
+import subprocess
+
+from leat import Skip, free_port
+from postgres import USER, own, system_user
+from process import Daemon
+
+
+class Pgbouncer(Daemon):
+    """Made in `folder`; clients connect to `port` of the loopback address."""
+
+    def __init__(self, folder, pg_folder, pool_size=1):
+        path = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+        if not path:
+            raise Skip("pgbouncer is not installed")
+        self.folder, self.port = pathlib.Path(folder), free_port()
+        own(self.folder)
+        conf = self.folder / "pgbouncer.ini"
+        conf.write_text(
+            f"[databases]\npostgres = host={pg_folder} dbname=postgres "
+            f"user={USER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"listen_port = {self.port}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\n"
+            f"default_pool_size = {pool_size}\n")
+        super().__init__("pgbouncer", [path, str(conf)], self.folder / "log",
+                         user=system_user(), ready="process up")
+
+    def query(self, sql):
+        """Run through the pool; the answer as psql -At prints it."""
+        done = subprocess.run(
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1",
+             "-p", str(self.port), "-U", USER, "-d", "postgres", "-c", sql],
+            capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql: {done.stderr.strip()}")
+        return done.stdout.rstrip("\n")
