@@ -1,17 +1,24 @@
 /* pg - see pg.h. */
 #include "sinkd-postgres/pg.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "libbase/buf.h"
 #include "libbase/clock.h"
+#include "libbase/log.h"
 
 #define SQL_MAX (20 * KIB)
+#define HOST_MAX 512
+
+/* The open connection of this process, whose bytes pg_recv counts. */
+static struct pg *counted;
 
 enum sink_result
 pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
@@ -35,9 +42,42 @@ set_text(struct sink_error *error, const char *text)
 	(void)snprintf(error->text, sizeof error->text, "%.*s", (int)n, text);
 }
 
+/*
+ * The recv that libpq calls in place of libc's, because libpq has no bound of
+ * its own: it believes any length in the head of a message, makes room for
+ * it, and reads for as long as it finds something.  So what it is given ends
+ * where the operation's bytes do.
+ */
+ssize_t pg_recv(int fd, void *out, size_t n, int flags) __asm__("recv");
+
+ssize_t
+pg_recv(int fd, void *out, size_t n, int flags)
+{
+	struct pg *pg = counted;
+	ssize_t got;
+
+	if (!pg || !pg->conn || PQsocket(pg->conn) != fd)
+		return recvfrom(fd, out, n, flags, NULL, NULL);
+	if (pg->received >= PG_ANSWER_MAX) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	if (n > PG_ANSWER_MAX - pg->received)
+		n = PG_ANSWER_MAX - pg->received;
+	got = recvfrom(fd, out, n, flags, NULL, NULL);
+	if (got > 0)
+		pg->received += (size_t)got;
+	return got;
+}
+
 static enum sink_result
 lost(struct pg *pg, struct sink_error *error)
 {
+	if (pg->received >= PG_ANSWER_MAX)
+		return pg_fail(error, SINK_AWAY,
+		               "the server's answer is longer than %zu KiB: "
+		               "is this PostgreSQL?",
+		               PG_ANSWER_MAX / KIB);
 	set_text(error, PQerrorMessage(pg->conn));
 	return SINK_AWAY;
 }
@@ -50,17 +90,10 @@ static bool
 is_refusal(const char *text)
 {
 	static const char *const refusals[] = {
-	    "authentication failed",
-	    "no pg_hba.conf entry",
-	    "does not exist",
-	    "no password supplied",
-	    "permission denied",
-	    "invalid ",
-	    "not permitted to log",
-	    "certificate",
-	    "private key",
-	    "not support SSL",
-	    " alert ",
+	    "authentication failed", "no pg_hba.conf entry", "does not exist",
+	    "no password supplied",  "permission denied",    "invalid ",
+	    "could not match",       "not permitted to log", "certificate",
+	    "private key",           "not support SSL",      " alert ",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
@@ -70,27 +103,11 @@ is_refusal(const char *text)
 	return false;
 }
 
-enum sink_result
-pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
-        int64_t timeout_ms, struct sink_error *error)
-{
-	pg_close(pg);
-	pg->timeout_ms = timeout_ms;
-	pg->conn = PQconnectdbParams(keywords, values, 1);
-	if (!pg->conn)
-		return pg_fail(error, SINK_AWAY, "out of memory");
-	if (PQstatus(pg->conn) != CONNECTION_OK) {
-		set_text(error, PQerrorMessage(pg->conn));
-		return is_refusal(error->text) ? SINK_SETUP : SINK_AWAY;
-	}
-	if (PQsetnonblocking(pg->conn, 1) < 0)
-		return lost(pg, error);
-	return SINK_DONE;
-}
-
 void
 pg_close(struct pg *pg)
 {
+	if (counted == pg)
+		counted = NULL;
 	PQfinish(pg->conn); /* takes NULL */
 	pg->conn = NULL;
 }
@@ -99,16 +116,19 @@ void
 pg_begin(struct pg *pg)
 {
 	pg->deadline_ms = clock_mono_ms() + (uint64_t)pg->timeout_ms;
+	pg->received = 0;
 }
 
-/* Wait for the socket; input is taken in at once, or the server may stall. */
+/* Wait for the socket.  *ready are poll's events, 0 after a signal. */
 static enum sink_result
-wait_socket(struct pg *pg, short events, struct sink_error *error)
+poll_socket(const struct pg *pg, short events, short *ready,
+            struct sink_error *error)
 {
 	struct pollfd p = {.fd = PQsocket(pg->conn), .events = events};
 	uint64_t now = clock_mono_ms();
 	int n;
 
+	*ready = 0;
 	if (now >= pg->deadline_ms)
 		return pg_fail(error, SINK_AWAY,
 		               "no answer within timeout_ms = %lld",
@@ -116,9 +136,203 @@ wait_socket(struct pg *pg, short events, struct sink_error *error)
 	n = poll(&p, 1, (int)(pg->deadline_ms - now));
 	if (n < 0 && errno != EINTR)
 		return pg_fail(error, SINK_AWAY, "poll: %s", strerror(errno));
-	if (n > 0 && (p.revents & ~POLLOUT) && !PQconsumeInput(pg->conn))
-		return lost(pg, error);
+	if (n > 0)
+		*ready = p.revents;
 	return SINK_DONE;
+}
+
+/* Wait for the socket; input is read at once, or the server may stall. */
+static enum sink_result
+wait_socket(struct pg *pg, short events, struct sink_error *error)
+{
+	short ready;
+	enum sink_result result = poll_socket(pg, events, &ready, error);
+
+	if (result != SINK_DONE || !(ready & ~POLLOUT))
+		return result;
+	return PQconsumeInput(pg->conn) ? SINK_DONE : lost(pg, error);
+}
+
+static void
+on_notice(void *arg, const PGresult *res)
+{
+	(void)arg;
+	log_debug("notice text=%s", log_quote(PQresultErrorMessage(res)));
+}
+
+/* Go through with a connection that was started. */
+static enum sink_result
+finish_connecting(struct pg *pg, struct sink_error *error)
+{
+	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+
+	if (!pg->conn)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	counted = pg;
+	/* libpq would write what a server says to stderr as it is. */
+	(void)PQsetNoticeReceiver(pg->conn, on_notice, NULL);
+	if (PQstatus(pg->conn) == CONNECTION_BAD)
+		next = PGRES_POLLING_FAILED;
+	while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
+		bool reading = next == PGRES_POLLING_READING;
+		enum sink_result result;
+		short ready;
+
+		result =
+		    poll_socket(pg, reading ? POLLIN : POLLOUT, &ready, error);
+		if (result != SINK_DONE)
+			return result;
+		if (ready)
+			next = PQconnectPoll(pg->conn);
+	}
+	if (next != PGRES_POLLING_OK && pg->received >= PG_ANSWER_MAX)
+		return lost(pg, error);
+	if (next != PGRES_POLLING_OK) {
+		set_text(error, PQerrorMessage(pg->conn));
+		return is_refusal(error->text) ? SINK_SETUP : SINK_AWAY;
+	}
+	return PQsetnonblocking(pg->conn, 1) < 0 ? lost(pg, error) : SINK_DONE;
+}
+
+/* The lists in which libpq keeps its hosts; each is owned, NULL or not. */
+struct hosts {
+	char *host, *hostaddr, *port;
+	unsigned count;
+};
+
+static unsigned
+count_items(const char *list)
+{
+	unsigned n = 1;
+
+	for (; list && *list; list++)
+		n += *list == ',';
+	return n;
+}
+
+/*
+ * Which hosts a connection has, whatever has named them: a setting, a URI, a
+ * service file, the environment.  Returns 0 or -ENOMEM.
+ */
+static int
+hosts_read(struct hosts *hosts, PGconn *conn)
+{
+	PQconninfoOption *all = PQconninfo(conn);
+	unsigned addresses;
+	int rc = all ? 0 : -ENOMEM;
+
+	*hosts = (struct hosts){0};
+	for (const PQconninfoOption *o = all; o && o->keyword; o++) {
+		char **list = strcmp(o->keyword, "host") == 0 ? &hosts->host
+		              : strcmp(o->keyword, "hostaddr") == 0
+		                  ? &hosts->hostaddr
+		              : strcmp(o->keyword, "port") == 0 ? &hosts->port
+		                                                : NULL;
+
+		if (!list || !o->val)
+			continue;
+		*list = strdup(o->val);
+		if (!*list)
+			rc = -ENOMEM;
+	}
+	PQconninfoFree(all);
+	hosts->count = count_items(hosts->host);
+	addresses = count_items(hosts->hostaddr);
+	if (addresses > hosts->count)
+		hosts->count = addresses;
+	return rc;
+}
+
+static void
+hosts_free(struct hosts *hosts)
+{
+	free(hosts->host);
+	free(hosts->hostaddr);
+	free(hosts->port);
+}
+
+/* The index-th item of a list, in out; a single one is for every host. */
+static const char *
+list_item(const char *list, unsigned index, char out[HOST_MAX])
+{
+	if (!list)
+		return "";
+	if (!strchr(list, ','))
+		index = 0;
+	while (index-- > 0) {
+		list = strchr(list, ',');
+		if (!list)
+			return "";
+		list++;
+	}
+	(void)snprintf(out, HOST_MAX, "%.*s", (int)strcspn(list, ","), list);
+	return out;
+}
+
+/*
+ * Start to connect to one of several hosts alone: libpq would wait for a host
+ * that accepts and then says nothing, and never come to the next.
+ */
+static void
+start_host(struct pg *pg, const char *const *keywords,
+           const char *const *values, const struct hosts *hosts, unsigned index)
+{
+	char host[HOST_MAX], hostaddr[HOST_MAX], port[HOST_MAX];
+	const char *with[PG_PAIRS_MAX + 4], *value[PG_PAIRS_MAX + 4];
+	size_t n = 0;
+
+	for (; keywords[n]; n++) {
+		assert(n < PG_PAIRS_MAX);
+		with[n] = keywords[n];
+		value[n] = values[n];
+	}
+	/* The last of a keyword counts, and an empty value does not. */
+	with[n] = "host";
+	value[n++] = list_item(hosts->host, index, host);
+	with[n] = "hostaddr";
+	value[n++] = list_item(hosts->hostaddr, index, hostaddr);
+	with[n] = "port";
+	value[n++] = list_item(hosts->port, index, port);
+	with[n] = value[n] = NULL;
+	pg->conn = PQconnectStartParams(with, value, 1);
+}
+
+enum sink_result
+pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
+        int64_t timeout_ms, struct sink_error *error)
+{
+	enum sink_result result = SINK_AWAY;
+	struct hosts hosts = {0};
+
+	pg_close(pg);
+	pg->timeout_ms = timeout_ms;
+	pg_begin(pg);
+	pg->conn = PQconnectStartParams(keywords, values, 1);
+	if (pg->conn && PQstatus(pg->conn) != CONNECTION_BAD &&
+	    hosts_read(&hosts, pg->conn) < 0)
+		pg_close(pg);
+	if (hosts.count <= 1)
+		result = finish_connecting(pg, error);
+	for (unsigned i = 0; hosts.count > 1 && i < hosts.count; i++) {
+		struct sink_error now = {0};
+		enum sink_result got;
+
+		pg_close(pg);
+		pg_begin(pg);
+		start_host(pg, keywords, values, &hosts, i);
+		got = finish_connecting(pg, &now);
+		/* A host that needs an operator says more than one that is
+		 * unreachable. */
+		if (i == 0 || got == SINK_DONE ||
+		    (got == SINK_SETUP && result == SINK_AWAY)) {
+			result = got;
+			*error = now;
+		}
+		if (got == SINK_DONE)
+			break;
+	}
+	hosts_free(&hosts);
+	return result;
 }
 
 static enum sink_result

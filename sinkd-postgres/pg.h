@@ -1,6 +1,6 @@
 /*
  * pg - a connection to PostgreSQL on which nothing takes longer than its
- * deadline, and which classes what goes wrong.
+ * deadline or more memory than its bound, and which classes what goes wrong.
  */
 #ifndef SINKD_POSTGRES_PG_H
 #define SINKD_POSTGRES_PG_H
@@ -12,14 +12,26 @@
 
 #include "libsink/sink.h"
 
+/*
+ * Most bytes that a server may send in one operation.  libpq keeps a result
+ * whole, in at most five times its bytes.  Ours have a few rows, and the
+ * longest text is that of a trigger which quotes an event.
+ */
+#define PG_ANSWER_MAX MIB
+
 struct pg {
 	PGconn *conn; /* owned; NULL when closed */
 	int64_t timeout_ms;
 	uint64_t deadline_ms; /* of the operation at work */
+	size_t received;      /* its bytes */
 };
 
+/* Most pairs of pg_open. */
+#define PG_PAIRS_MAX 24
+
 /*
- * Connect with libpq's keywords and values (the arrays end with NULL).
+ * Connect with libpq's keywords and values (the arrays end with NULL).  Where
+ * they name several hosts, each is tried for timeout_ms, in their order.
  * Returns SINK_DONE; else pg_close.
  */
 enum sink_result pg_open(struct pg *pg, const char *const *keywords,
@@ -27,7 +39,10 @@ enum sink_result pg_open(struct pg *pg, const char *const *keywords,
                          struct sink_error *error);
 void pg_close(struct pg *pg);
 
-/* Start the time of an operation: what follows ends within timeout_ms. */
+/*
+ * Start an operation: what follows ends within timeout_ms, and receives no
+ * more than PG_ANSWER_MAX.
+ */
 void pg_begin(struct pg *pg);
 
 /* Send a query string, one or more statements. */

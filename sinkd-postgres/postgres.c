@@ -15,7 +15,8 @@
 
 static const struct conf_key keys[] = {
     {"host", CONF_TEXT, AT(host), "", 0, 500, NULL,
-     "Server, or folder of its socket; empty: libpq's own."},
+     "Server, or directory of its socket; of several, separated by commas, "
+     "the primary is used; empty: libpq's own."},
     {"port", CONF_TEXT, AT(port), "", 0, 50, NULL,
      "Port; empty: libpq's own, 5432."},
     {"dbname", CONF_TEXT, AT(dbname), "", 0, 100, NULL,
@@ -43,13 +44,6 @@ static const struct conf_key keys[] = {
     {0},
 };
 
-static void
-on_notice(void *arg, const PGresult *res)
-{
-	(void)arg;
-	log_debug("notice text=%s", log_quote(PQresultErrorMessage(res)));
-}
-
 static enum sink_result
 read_password(struct postgres *s, struct sink_error *error)
 {
@@ -73,11 +67,15 @@ static enum sink_result
 connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 {
 	const struct settings *c = s->settings;
-	char seconds[24], user_timeout[24];
+	/* Of several hosts, or of a name's several addresses, the primary. */
+	const char *target = getenv("PGTARGETSESSIONATTRS") ? "" : "read-write";
+	char user_timeout[24];
 	const struct {
 		const char *keyword, *value;
 	} all[] = {
-	    {"dbname", c->conninfo}, /* expanded, being first */
+	    /* First, so that conninfo can say otherwise. */
+	    {"target_session_attrs", target},
+	    {"dbname", c->conninfo}, /* expanded, being the first of it */
 	    {"host", c->host},
 	    {"port", c->port},
 	    {"dbname", c->dbname},
@@ -87,15 +85,12 @@ connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 	    {"sslrootcert", c->sslrootcert},
 	    {"application_name", "leat sinkd-" SINK_NAME},
 	    {"client_encoding", "UTF8"},
-	    {"connect_timeout", seconds},
 	    {"tcp_user_timeout", user_timeout},
 	};
 	const char *keywords[ARRAY_LEN(all) + 1], *values[ARRAY_LEN(all) + 1];
+	_Static_assert(ARRAY_LEN(all) <= PG_PAIRS_MAX, "too many pairs");
 	size_t n = 0;
 
-	/* libpq counts in seconds, and takes 1 for 2. */
-	(void)snprintf(seconds, sizeof seconds, "%" PRId64,
-	               (timeout_ms + 999) / 1000);
 	(void)snprintf(user_timeout, sizeof user_timeout, "%" PRId64,
 	               timeout_ms);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -279,7 +274,6 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 		result = connect_server(s, common->timeout_ms, error);
 	if (result != SINK_DONE)
 		return result;
-	(void)PQsetNoticeReceiver(s->pg.conn, on_notice, NULL);
 	pg_begin(&s->pg);
 	result = check_server(s, error);
 	if (result == SINK_DONE)

@@ -142,6 +142,18 @@ ask(struct pg *pg, const char *head, const char *name, const char *tail,
 	return result;
 }
 
+/* 'id', 'type', ...: the columns that fields go to. */
+static int
+add_fields(struct buf *sql)
+{
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
+		rc = buf_addf(sql, "%s'%s'", i ? ", " : "",
+		              event_field_name((enum event_field)i));
+	return rc;
+}
+
 static enum sink_result
 find_table(struct table *t, struct pg *pg, const char *name,
            struct sink_error *error)
@@ -206,6 +218,48 @@ check_unique(struct table *t, struct pg *pg, struct sink_error *error)
 	return result;
 }
 
+/* Ask for our columns, and for one that an INSERT would have to name. */
+static enum sink_result
+ask_columns(struct table *t, struct pg *pg, PGresult **res,
+            struct sink_error *error)
+{
+	enum sink_result result;
+	struct buf sql;
+	int rc;
+
+	buf_init(&sql, SQL_MAX);
+	rc = buf_addf(
+	    &sql,
+	    "SELECT attname, atttypid, base, shown, required FROM ("
+	    "SELECT a.attname, a.atttypid, CASE t.typtype WHEN 'd' "
+	    "THEN t.typbasetype ELSE t.oid END AS base, "
+	    "format_type(a.atttypid, a.atttypmod) AS shown, a.attnotnull AND "
+	    "NOT a.atthasdef AND a.attidentity = '' AS required "
+	    "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
+	    "WHERE a.attnum > 0 AND NOT a.attisdropped "
+	    "AND a.attrelid = to_regclass(");
+	if (rc == 0)
+		rc = pg_add_literal(pg, &sql, t->name);
+	if (rc == 0)
+		rc = buf_addf(&sql, ")) c WHERE required OR attname IN (");
+	if (rc == 0)
+		rc = add_fields(&sql);
+	if (rc == 0)
+		rc = buf_addf(&sql, ") ORDER BY attname IN (");
+	if (rc == 0)
+		rc = add_fields(&sql);
+	if (rc == 0)
+		rc = buf_addf(&sql, ") DESC LIMIT %d", FIELD_COUNT + 1);
+	if (rc == 0)
+		rc = buf_add(&sql, "", 1);
+	if (rc < 0)
+		result = pg_fail(error, SINK_AWAY, "%s", strerror(-rc));
+	else
+		result = pg_run(pg, (const char *)sql.data, res, error);
+	buf_fini(&sql);
+	return result;
+}
+
 enum sink_result
 table_read(struct table *t, struct pg *pg, const char *name, bool dedup_by_id,
            struct sink_error *error)
@@ -214,16 +268,7 @@ table_read(struct table *t, struct pg *pg, const char *name, bool dedup_by_id,
 	enum sink_result result = find_table(t, pg, name, error);
 
 	if (result == SINK_DONE)
-		result = ask(
-		    pg,
-		    "SELECT a.attname, a.atttypid, CASE t.typtype WHEN 'd' "
-		    "THEN t.typbasetype ELSE t.oid END, "
-		    "format_type(a.atttypid, a.atttypmod), a.attnotnull AND "
-		    "NOT a.atthasdef AND a.attidentity = '' "
-		    "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-		    "WHERE a.attnum > 0 AND NOT a.attisdropped "
-		    "AND a.attrelid = to_regclass(",
-		    t->name, ")", &res, error);
+		result = ask_columns(t, pg, &res, error);
 	if (result == SINK_DONE)
 		result = read_columns(t, res, error);
 	PQclear(res);
@@ -238,9 +283,8 @@ table_add_types_query(const struct table *t, struct pg *pg, struct buf *sql)
 	int rc = buf_addf(sql, "SELECT attname, atttypid FROM pg_attribute "
 	                       "WHERE NOT attisdropped AND attname IN (");
 
-	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
-		rc = buf_addf(sql, "%s'%s'", i ? ", " : "",
-		              event_field_name((enum event_field)i));
+	if (rc == 0)
+		rc = add_fields(sql);
 	if (rc == 0)
 		rc = buf_addf(sql, ") AND attrelid = to_regclass(");
 	if (rc == 0)

@@ -3,13 +3,14 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
 from events import small
 from leat import Leat, fact, wait_until
 from load import Load, check_exactly_once
-from postgres import USER
+from postgres import USER, Postgres
 
 COLUMNS = {"id": "uuid", "type": "text", "user_id": "text",
            "payload": "jsonb", "created_at": "timestamptz",
@@ -113,6 +114,52 @@ def test_wrong_database_and_password():
         leat.caught_up()
         assert not any("right" in line or "wrong" in line
                        for line in sink.lines)
+
+
+def test_of_several_hosts_the_primary_is_found():
+    """One says nothing, one is a standby, one is not there."""
+    with Leat(start=False, settings={"sinkd-postgres": {
+            "timeout_ms": 1000, "retry_max_ms": 200}}) as leat:
+        hung = leat.folder / "hung"
+        # As many as initdb noted: a standby may not allow fewer.
+        standby = Postgres(leat.folder / "standby", "max_connections = 100\n")
+        hung.mkdir()
+        (standby.folder / "data/standby.signal").touch()
+        standby.ready = "ready to accept read-only connections"
+        silent = socket.socket(socket.AF_UNIX)
+        silent.bind(str(hung / ".s.PGSQL.5432"))
+        silent.listen()
+        (hung / ".s.PGSQL.5432").chmod(0o777)
+        try:
+            standby.start()
+            leat.batchd.start()
+            leat.ingestd.start()
+            leat.intake_open()
+            settings = leat.settings["sinkd-postgres"]
+            sink, primary = leat.sink["postgres"], leat.pg.folder
+            for i, pairs in enumerate((
+                    {"host": f"{standby.folder},{primary}"},
+                    {"host": f"{hung},{standby.folder},{leat.folder},"
+                             f"{primary}", "port": "5432,5432,5432,5432"},
+                    {"host": "", "port": "", "conninfo":
+                     f"host={hung},{standby.folder},{primary}"})):
+                settings.update(pairs)
+                leat.write_conf()
+                leat.accept(small(f"h{i}", 10))
+                sink.start()
+                leat.caught_up()
+                sink.stop()
+            assert leat.pg.number("select count(*) from events") == 30
+            # What an operator has set counts.
+            settings["conninfo"] = (f"host={standby.folder},{primary} "
+                                    "target_session_attrs=any")
+            leat.write_conf()
+            sink.start(wait=False)
+            sink.wait_line("the server is a standby")
+            sink.stop()
+        finally:
+            standby.kill()
+            silent.close()
 
 
 def test_another_schema_quotes_and_domains():
