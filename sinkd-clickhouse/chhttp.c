@@ -12,12 +12,27 @@
 #define UPLOAD_BUFFER_BYTES (512L * 1024)
 #define HEADER_MAX 512
 
+/* Count what comes.  Returns false when an answer is too long to go on. */
+static bool
+count_received(struct chhttp *h, size_t n)
+{
+	h->received += n;
+	if (h->received <= CHHTTP_RECEIVED_MAX)
+		return true;
+	(void)snprintf(h->too_long, sizeof h->too_long,
+	               "the answer is longer than %zu KiB: is this ClickHouse?",
+	               CHHTTP_RECEIVED_MAX / KIB);
+	return false;
+}
+
 static size_t
 on_body(char *data, size_t size, size_t count, void *user)
 {
 	struct chhttp *h = user;
 	size_t n = size * count, room = CHHTTP_ANSWER_MAX - h->body.len;
 
+	if (!count_received(h, n))
+		return 0;
 	/* The rest is read too, or the connection could not be kept. */
 	if (n > room)
 		h->cut = true;
@@ -34,6 +49,9 @@ on_header(char *data, size_t size, size_t count, void *user)
 	size_t n = size * count;
 	char text[16];
 
+	/* curl keeps them all, and has no bound for their number. */
+	if (!count_received(h, n))
+		return 0;
 	if (n > strlen(name) && n < strlen(name) + sizeof text &&
 	    strncasecmp(data, name, strlen(name)) == 0) {
 		(void)snprintf(text, sizeof text, "%.*s",
@@ -161,6 +179,8 @@ chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
 
 	buf_clear(&h->body);
 	h->cut = false;
+	h->received = 0;
+	h->too_long[0] = '\0';
 	h->status = 0;
 	h->exception_code = 0;
 	h->error[0] = '\0';
@@ -181,6 +201,8 @@ chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
 		rc = curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &h->status);
 	if (rc == CURLE_OK)
 		return 0;
+	if (h->too_long[0])
+		memcpy(h->error, h->too_long, sizeof h->too_long);
 	if (h->error[0] == '\0')
 		(void)snprintf(h->error, sizeof h->error, "%s",
 		               curl_easy_strerror(rc));

@@ -18,6 +18,9 @@
 /* Most of an answer that is kept, bytes. */
 #define CHHTTP_ANSWER_MAX (64 * KIB)
 
+/* Most of an answer that is read, bytes, with its headers. */
+#define CHHTTP_RECEIVED_MAX (1 * MIB)
+
 #define CHHTTP_ERROR_TEXT 256
 
 struct chhttp_options {
@@ -33,6 +36,8 @@ struct chhttp {
 	void *packed_headers; /* for one in gzip */
 	struct buf body;      /* of the last answer */
 	bool cut;             /* it was longer than is kept */
+	size_t received;      /* bytes of it */
+	char too_long[128];   /* set when it was longer than is read */
 	long status;          /* its status */
 	int exception_code;   /* its X-ClickHouse-Exception-Code; 0: none */
 	char error[CHHTTP_ERROR_TEXT]; /* why there was none */

@@ -160,3 +160,84 @@ def test_postgres():
         sink.start()
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 10
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def headers():
+    yield HEAD
+    for i in itertools.count():
+        yield b"".join(b"X-%d: " % (i * 1000 + j) + b"x" * 900 + b"\r\n"
+                       for j in range(1000))
+
+
+def provisional():
+    """Answers before the answer."""
+    while True:
+        yield pad(b"HTTP/1.1 100 Continue\r\nX-A: " + b"x" * 900 + b"\r\n\r\n")
+
+
+def one_header():
+    yield HEAD + b"X-A: "
+    while True:
+        yield b"x" * (1 << 20)
+
+
+def body():
+    yield HEAD + b"\r\n"
+    while True:
+        yield b"x" * (1 << 20)
+
+
+def chunks():
+    yield HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    while True:
+        yield pad(b"1\r\nx\r\n")
+
+
+def chunk_extension():
+    yield HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;"
+    while True:
+        yield b"x" * (1 << 20)
+
+
+def trailers():
+    yield HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+    while True:
+        yield pad(b"X-A: " + b"x" * 900 + b"\r\n")
+
+
+class HostileClickhouse(HostilePostgres):
+    def _serve(self, connection):
+        with connection:
+            try:
+                connection.recv(1)
+                for piece in self.answer():
+                    connection.sendall(piece)
+            except OSError:
+                pass
+            self.floods += 1
+
+
+def test_clickhouse():
+    with Leat(start=False, postgres=False, sinks=("clickhouse",),
+              settings={"sinkd-clickhouse": {
+                  # curl reads some floods for as long as it may.
+                  "timeout_ms": 2000, "retry_max_ms": 100}}) as leat:
+        sink = leat.sink["clickhouse"]
+        quiet_memory(sink)
+        leat.batchd.start()
+        for answer in (headers, provisional, one_header, body, chunks,
+                       chunk_extension, trailers):
+            server = HostileClickhouse(answer)
+            leat.settings["sinkd-clickhouse"]["url"] = \
+                f"http://127.0.0.1:{server.port}"
+            leat.write_conf()
+            sink.start(wait=False)
+            most = most_bytes(sink, lambda: server.floods >= FLOODS)
+            sink.wait_line("store away")
+            fact(f"{answer.__name__}: {most >> 20} MiB")
+            assert most < BOUND_BYTES, (answer.__name__, most)
+            sink.stop()
+            server.close()
