@@ -18,6 +18,12 @@
  */
 #define ENDS_MAX 64
 
+/* Failures in the same way before a batch is halved. */
+#define TOO_MUCH_FAILURES 4
+
+/* Pieces of one size that are stored before twice as much is tried. */
+#define FITTING_PIECES 16
+
 /* One batch on its way into the store. */
 struct work {
 	const struct batch *whole;
@@ -136,6 +142,8 @@ set_limits(struct deliver *d)
 	d->aside_limit.burst = 5;
 	d->away_limit.interval_ms = d->back_limit.interval_ms = 60000;
 	d->away_limit.burst = d->back_limit.burst = 10;
+	d->less_limit.interval_ms = 60000;
+	d->less_limit.burst = 10;
 }
 
 static int
@@ -215,10 +223,22 @@ next_piece(const struct work *w)
 	    .origins = w->whole->origins ? w->whole->origins + w->low : NULL};
 }
 
+/* A piece was stored: after many at the limit, try twice as much. */
+static void
+grow(struct deliver *d, size_t count)
+{
+	d->too_much = 0;
+	if (d->most == 0 || count < d->most || ++d->fitting < FITTING_PIECES)
+		return;
+	d->fitting = 0;
+	d->most = d->most < SINK_BATCH_EVENTS_MAX ? d->most * 2 : 0;
+}
+
 static void
 stored(struct deliver *d, struct work *w, const struct batch *piece)
 {
 	recovered(d);
+	grow(d, piece->count);
 	d->stats->events += piece->count;
 	w->low += piece->count;
 	w->position = piece->next_offset;
@@ -330,6 +350,58 @@ split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 		push(w, middle, hints);
 	}
 	return 0;
+}
+
+/* Cut the topmost piece to what the store takes at once. */
+static int
+limit_piece(struct deliver *d, struct work *w)
+{
+	uint64_t at;
+	int rc;
+
+	if (d->most == 0 || w->depth == 0 ||
+	    w->ends[w->depth - 1].end - w->low <= d->most)
+		return 0;
+	at = w->whole->offset + w->low + d->most;
+	rc = note_cuts(d, w->whole, &at, 1);
+	if (rc == 0)
+		push(w, w->low + d->most, w->ends[w->depth - 1].hints);
+	return rc;
+}
+
+/*
+ * A write has failed.  Is it time to write less?  At first the failure has to
+ * repeat itself, since it may pass; where a limit was met before, it is that.
+ */
+static bool
+is_too_much(struct deliver *d, size_t count, const struct sink_error *error)
+{
+	if (!error->too_much) {
+		d->too_much = 0;
+		return false;
+	}
+	if (d->too_much == 0 || strcmp(d->too_much_code, error->code) != 0) {
+		d->too_much = 0;
+		memcpy(d->too_much_code, error->code, sizeof error->code);
+	}
+	d->too_much++;
+	return count > 1 && (d->most > 0 || d->too_much >= TOO_MUCH_FAILURES);
+}
+
+/* The next piece is half of one that has `count` events. */
+static int
+write_less(struct deliver *d, struct work *w, size_t count)
+{
+	unsigned suppressed;
+
+	d->most = count / 2;
+	d->fitting = 0;
+	if (log_allow(&d->less_limit, &suppressed))
+		log_warn("the store does not take this much at once: writing "
+		         "less events=%zu suppressed=%u; lower batch_events, "
+		         "or raise the store's limit",
+		         d->most, suppressed);
+	return limit_piece(d, w);
 }
 
 static void
@@ -485,13 +557,19 @@ static int
 interrupted(struct deliver *d, struct work *w, const struct batch *piece,
             enum sink_result result, const struct sink_error *error)
 {
+	bool too_much = is_too_much(d, piece->count, error);
+	size_t low = w->low;
 	int rc = 0;
 
 	deliver_close(d);
 	/* Being fenced is settled by the position, not by waiting. */
 	if (result != SINK_FENCED)
 		rc = back_off(d, result, error);
-	return rc < 0 ? rc : reconcile(d, w, piece, result == SINK_FENCED);
+	if (rc == 0)
+		rc = reconcile(d, w, piece, result == SINK_FENCED);
+	if (rc == 0 && too_much && w->low == low)
+		rc = write_less(d, w, piece->count);
+	return rc;
 }
 
 int
@@ -513,7 +591,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 
 		pass_letters(d, &w);
 		follow_cuts(d, &w);
-		if (done(&w))
+		rc = limit_piece(d, &w);
+		if (rc < 0 || done(&w))
 			break;
 		piece = next_piece(&w);
 		assert(d->open);

@@ -2,6 +2,11 @@
  * deliver - get a batch into the store, whatever it takes: retry while the
  * store is away, bisect what it rejects, set bad events aside, and after
  * every doubt go by the position that the store itself remembers.
+ *
+ * A batch that the store's limits do not allow (of time, of memory) is
+ * halved when it has failed in the same way several times, and once more each
+ * time that a half fails.  Later batches are written in pieces of that size,
+ * which grows again as long as they are stored.
  */
 #ifndef LIBSINK_DELIVER_H
 #define LIBSINK_DELIVER_H
@@ -44,8 +49,13 @@ struct deliver {
 	bool has_looked;
 	struct cuts cuts;  /* of a stable sink */
 	unsigned failures; /* in a row */
+	/* Writes in a row that failed with too_much and the same code. */
+	unsigned too_much;
+	char too_much_code[16]; /* as sink_error has it */
+	size_t most;      /* events to write at once; 0: no limit was met */
+	unsigned fitting; /* pieces of that size that were stored since */
 	uint64_t away_since_ms;
-	struct log_limit aside_limit, away_limit, back_limit;
+	struct log_limit aside_limit, away_limit, back_limit, less_limit;
 };
 
 /*

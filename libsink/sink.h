@@ -54,6 +54,13 @@ struct sink_error {
 	 * 0.  A hint where to split; it is never trusted for setting aside.
 	 */
 	size_t bad_event;
+	/*
+	 * With SINK_AWAY, of write: the store may have failed because of how
+	 * much it was given (a limit of time or memory).  When that goes on,
+	 * the runtime writes less at once.  A stable sink sets it only when
+	 * the store has certainly kept nothing: a half has another name.
+	 */
+	bool too_much;
 };
 
 /* Where an event stands in a log. */

@@ -194,6 +194,27 @@ chexception_class(const struct chexception *e)
 	return SINK_AWAY;
 }
 
+bool
+chexception_too_much(const struct chexception *e, bool once)
+{
+	static const int sizes[] = {
+	    158, /* TOO_MANY_ROWS */
+	    241, /* MEMORY_LIMIT_EXCEEDED */
+	    307, /* TOO_MANY_BYTES */
+	    396, /* TOO_MANY_ROWS_OR_BYTES */
+	};
+	static const int times[] = {
+	    159, /* TIMEOUT_EXCEEDED */
+	    160, /* TOO_SLOW */
+	};
+
+	/* A view throws when the table has the rows. */
+	if (once && chexception_view(e).bytes > 0)
+		return false;
+	return listed(sizes, ARRAY_LEN(sizes), e->code) ||
+	       (!once && listed(times, ARRAY_LEN(times), e->code));
+}
+
 enum sink_result
 chexception_status_class(long status)
 {

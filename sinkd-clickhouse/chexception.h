@@ -34,7 +34,14 @@ bool chexception_find(const char *body, size_t n, int code,
 /* Whose fault it is: SINK_AWAY, SINK_SETUP or SINK_REJECT. */
 enum sink_result chexception_class(const struct chexception *exception);
 
-/* The same for a status without any exception, as proxies answer. */
+/*
+ * Whether fewer rows may pass.  With `once` only where the server has certainly
+ * stored none: a time that is exceeded may be noticed after the rows were
+ * stored, and the halves would be stored again.
+ */
+bool chexception_too_much(const struct chexception *exception, bool once);
+
+/* Whose fault a status without any exception is, as proxies answer. */
 enum sink_result chexception_status_class(long status);
 
 /*

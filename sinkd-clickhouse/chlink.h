@@ -20,6 +20,7 @@ struct chlink {
 	char url[CHLINK_URL_MAX]; /* ends with '/' */
 	int64_t timeout_ms;       /* of one request */
 	struct slice view;        /* that threw, in http.body; or empty */
+	bool once; /* the server knows repeated inserts of the table */
 };
 
 /*

@@ -137,11 +137,11 @@ say_guarantee(struct clickhouse *c)
 {
 	char text[sizeof c->said];
 
-	c->once = chtable_guarantee(&c->table, text, sizeof text);
+	c->link.once = chtable_guarantee(&c->table, text, sizeof text);
 	if (strcmp(text, c->said) == 0)
 		return;
 	memcpy(c->said, text, sizeof text);
-	if (c->once)
+	if (c->link.once)
 		log_info("table ready database=%s table=%s %s",
 		         log_quote(c->conf->database),
 		         log_quote(c->conf->table), text);
@@ -453,7 +453,7 @@ clickhouse_write(void *state, const struct batch *batch,
 	}
 	result = chlink_insert(&c->link, &c->sql, gzip ? &c->packed : &c->rows,
 	                       gzip, batch->count, error);
-	if (result == SINK_REJECT && c->once && c->link.view.bytes > 0)
+	if (result == SINK_REJECT && c->link.once && c->link.view.bytes > 0)
 		result = view_refused(c, error);
 	else if (result == SINK_REJECT)
 		result = confirm_reject(c, error);

@@ -41,7 +41,6 @@ struct clickhouse {
 	const struct clickhouse_conf *conf;
 	struct chlink link;
 	struct chtable table;
-	bool once;         /* the table and its server know repeated inserts */
 	struct buf sql;    /* of statements, and the URL of an INSERT */
 	struct buf rows;   /* the body of an INSERT; kept between them */
 	struct buf packed; /* the same, compressed */

@@ -48,6 +48,28 @@ fault_class(rd_kafka_resp_err_t err)
 	}
 }
 
+/*
+ * Whether fewer messages may pass: a batch did not end within timeout_ms, or
+ * its transaction did not, which the coordinator then aborts and fences.
+ */
+static bool
+is_too_much(rd_kafka_resp_err_t err)
+{
+	switch (err) {
+	case RD_KAFKA_RESP_ERR__TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__FENCED:
+	case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
+	case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+	case RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What somebody has to mend, where librdkafka's words alone mislead. */
 static const char *
 advice(rd_kafka_resp_err_t err, const char *text)
@@ -83,6 +105,7 @@ fault_report(struct sink_error *error, const char *what,
 {
 	if (!text || !text[0])
 		text = rd_kafka_err2str(err);
+	error->too_much = is_too_much(err);
 	(void)snprintf(error->code, sizeof error->code, "%d", (int)err);
 	(void)snprintf(error->text, sizeof error->text, "%s: %s%s (%s)", what,
 	               advice(err, text), text, rd_kafka_err2name(err));

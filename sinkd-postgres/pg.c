@@ -73,7 +73,8 @@ pg_recv(int fd, void *out, size_t n, int flags)
 static enum sink_result
 lost(struct pg *pg, struct sink_error *error)
 {
-	if (pg->received >= PG_ANSWER_MAX)
+	error->too_much = pg->received >= PG_ANSWER_MAX;
+	if (error->too_much)
 		return pg_fail(error, SINK_AWAY,
 		               "the server's answer is longer than %zu KiB: "
 		               "is this PostgreSQL?",
@@ -129,10 +130,12 @@ poll_socket(const struct pg *pg, short events, short *ready,
 	int n;
 
 	*ready = 0;
-	if (now >= pg->deadline_ms)
+	if (now >= pg->deadline_ms) {
+		error->too_much = true;
 		return pg_fail(error, SINK_AWAY,
 		               "no answer within timeout_ms = %lld",
 		               (long long)pg->timeout_ms);
+	}
 	n = poll(&p, 1, (int)(pg->deadline_ms - now));
 	if (n < 0 && errno != EINTR)
 		return pg_fail(error, SINK_AWAY, "poll: %s", strerror(errno));
@@ -568,6 +571,24 @@ is_own_class(const char *state)
 	       strncmp(state, "45", 2) == 0;
 }
 
+/* Whether the same statements may pass with fewer rows. */
+static bool
+is_too_much(const char *state)
+{
+	static const char *const states[] = {
+	    "57014", /* query_canceled, by statement_timeout for one */
+	    "25P04", /* transaction_timeout */
+	    "53200", /* out_of_memory */
+	    "53400", /* configuration_limit_exceeded, such as temp_file_limit */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		if (strcmp(state, states[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* COPY's own line of the context: a trigger's may name lines as well. */
 static size_t
 copy_line(const char *context)
@@ -590,6 +611,7 @@ pg_class_words(const struct pg_words *w, struct sink_error *error)
 
 	(void)snprintf(error->code, sizeof error->code, "%s", w->state);
 	error->bad_event = copy_line(w->context);
+	error->too_much = is_too_much(w->state);
 	if (!set_raised_text(error, w)) {
 		if (strncmp(w->state, "22", 2) == 0)
 			set_value_text(error, w->text);

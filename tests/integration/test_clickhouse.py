@@ -391,11 +391,16 @@ def test_kill_of_everything_at_once():
 class Proxy(http.server.ThreadingHTTPServer):
     """Passes requests on; of every second INSERT it loses the answer."""
     daemon_threads = True
+    loses = True
+    refusal = b""
 
     def __init__(self, port):
         super().__init__(("127.0.0.1", 0), ProxyHandler)
         self.port, self.inserts, self.lost = port, 0, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def refuses(self, path, data):
+        return False
 
 
 class ProxyHandler(http.server.BaseHTTPRequestHandler):
@@ -403,6 +408,9 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.refuses(self.path, data):
+            self.answer(500, self.server.refusal)
+            return
         c = http.client.HTTPConnection("127.0.0.1", self.server.port)
         c.request("POST", self.path, data, dict(self.headers))
         r = c.getresponse()
@@ -410,11 +418,14 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
         c.close()
         if "query=INSERT" in self.path:
             self.server.inserts += 1
-            if self.server.inserts % 2:
+            if self.server.loses and self.server.inserts % 2:
                 self.server.lost += 1
                 self.close_connection = True
                 return
-        self.send_response(r.status)
+        self.answer(r.status, answer)
+
+    def answer(self, status, answer):
+        self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -441,6 +452,43 @@ def test_answers_that_are_lost():
         else:  # as the sink says at start
             assert len(stored) == 2000, len(stored)
         fact(f"{proxy.lost} answers lost, {len(stored)} rows of 1000 events")
+        proxy.shutdown()
+
+
+class Small(Proxy):
+    """A server whose user may not use the memory for a large INSERT."""
+    loses = False
+    refusal = (b"Code: 241, e.displayText() = DB::Exception: Memory limit "
+               b"(for query) exceeded: would use 9.00 MiB, "
+               b"e.what() = DB::Exception\n")
+    refused = 0
+
+    def refuses(self, path, data):
+        large = "query=INSERT" in path and len(data) > 30000
+        self.refused += large
+        return large
+
+
+def test_a_batch_that_takes_too_much_memory_is_halved():
+    with clickhouse() as ch, Small(ch.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.server_address[1]}"
+        with Leat(sinks=("clickhouse",), postgres=False, settings={
+                "sinkd-clickhouse": {"url": url, "retry_max_ms": 100,
+                                     "batch_wait_ms": 1000,
+                                     "create_table": "yes"}}) as leat:
+            sink = leat.sink["clickhouse"]
+            leat.accept(small("m", 2000))
+            leat.caught_up()
+            sink.wait_line('err="Memory limit')
+            sink.wait_line("does not take this much at once")
+            before = proxy.refused
+            leat.accept(small("n", 2000))
+            leat.caught_up()
+            assert 4 < before and proxy.refused - before <= 2, proxy.refused
+            stored = ids(ch)
+            assert leat.dead_letters("clickhouse") == []
+        assert sorted(stored) == sorted(
+            e["id"] for e in small("m", 2000) + small("n", 2000))
         proxy.shutdown()
 
 

@@ -248,6 +248,30 @@ def test_a_division_by_zero_is_the_events_own():
                 assert leat.sink["postgres"].count_lines("another writer") == 0
 
 
+def test_a_batch_that_takes_too_long_is_halved():
+    """Each row takes 5 ms, the whole batch three times what a batch may."""
+    slow = """create function slow() returns trigger language plpgsql as $$
+      begin perform pg_sleep(0.005); return new; end $$;
+      create trigger slow before insert on events
+        for each row execute function slow()"""
+    for dedup in ("no", "yes"):
+        with Leat(table=table(id="text primary key") + ";" + slow, settings={
+                "sinkd-postgres": {"timeout_ms": 1000, "retry_max_ms": 100,
+                                   "dedup_by_id": dedup}}) as leat:
+            sink = leat.sink["postgres"]
+            leat.accept(small("s", 600))
+            leat.caught_up()
+            sink.wait_line("does not take this much at once")
+            # The next one does not begin from the whole.
+            before = sink.count_lines("store away")
+            leat.accept(small("t", 600))
+            leat.caught_up()
+            assert sink.count_lines("store away") - before <= 3
+            assert leat.pg.query("select count(*), count(distinct id) from "
+                                 "events") == "1200|1200"
+            assert leat.dead_letters() == []
+
+
 def test_values_too_large_for_an_index_or_a_column():
     """A value that no index entry can hold; numbers beyond numeric."""
     sql = table(id="text") + "; create index on events ((payload->>'big'))"

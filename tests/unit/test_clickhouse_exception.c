@@ -110,6 +110,25 @@ START_TEST(classes_codes)
 }
 END_TEST
 
+START_TEST(halves_only_what_is_certainly_not_stored)
+{
+	static const char view[] =
+	    "Memory limit exceeded: while pushing to view a.v";
+	struct chexception memory = {241, "Memory limit", 12};
+	struct chexception in_view = {241, view, sizeof view - 1};
+	struct chexception time = {159, "Timeout exceeded", 16};
+	struct chexception other = {242, "Table is in readonly mode", 25};
+
+	ck_assert(chexception_too_much(&memory, true));
+	ck_assert(chexception_too_much(&memory, false));
+	ck_assert(!chexception_too_much(&in_view, true));
+	ck_assert(chexception_too_much(&in_view, false));
+	ck_assert(!chexception_too_much(&time, true));
+	ck_assert(chexception_too_much(&time, false));
+	ck_assert(!chexception_too_much(&other, false));
+}
+END_TEST
+
 START_TEST(splits_a_batch_of_too_many_partitions_and_waits_for_merges)
 {
 	ck_assert_int_eq(class_of(252, "Too many partitions for single INSERT "
@@ -277,6 +296,7 @@ main(void)
 	tcase_add_test(tc, believes_the_header_when_the_body_says_nothing);
 	tcase_add_test(tc, takes_nothing_else_for_an_exception);
 	tcase_add_test(tc, classes_codes);
+	tcase_add_test(tc, halves_only_what_is_certainly_not_stored);
 	tcase_add_test(
 	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
 	tcase_add_test(tc, does_not_blame_events_for_changed_columns);

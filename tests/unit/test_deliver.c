@@ -31,7 +31,9 @@ struct fake {
 	unsigned away_after;  /* writes that store, and then fail */
 	unsigned away_at;     /* the one that stores and then fails */
 	unsigned open_fails;
-	bool away_at_end; /* when the position alone is to be moved */
+	size_t limit;       /* more events at once are too much; 0: none */
+	bool limit_changes; /* and the code is another each time */
+	bool away_at_end;   /* when the position alone is to be moved */
 	/* It has no position, and knows a write by its offsets: ClickHouse. */
 	bool tokens;
 	uint64_t seen[EVENTS_MAX];      /* next_offset of the write from here */
@@ -125,6 +127,12 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		return SINK_AWAY;
 	if (fake.away_before > 0) {
 		fake.away_before--;
+		return SINK_AWAY;
+	}
+	if (fake.limit > 0 && b->count > fake.limit) {
+		error->too_much = true;
+		(void)snprintf(error->code, sizeof error->code, "%u",
+		               fake.limit_changes ? fake.writes : 1);
 		return SINK_AWAY;
 	}
 	if (bad < b->count) {
@@ -647,6 +655,80 @@ START_TEST(waits_double_up_to_the_longest)
 }
 END_TEST
 
+START_TEST(halves_what_is_too_much_for_the_store)
+{
+	unsigned tried;
+
+	waits_allowed = UINT_MAX;
+	fake.limit = 30;
+	fake.bad[17] = fake.bad[500] = true;
+	ck_assert_int_eq(deliver(0, 0, 1000), 0);
+	assert_exact(0, 1000);
+	/* Four times whole, once at each size until 15 fits; then 60. */
+	ck_assert_uint_ge(waits, 4 + 5);
+	ck_assert_uint_le(waits, 4 + 5 + 2);
+	/* The next batches begin with what fits; more is tried now and then. */
+	tried = waits;
+	for (size_t i = 1000; i < 9000; i += 1000)
+		ck_assert_int_eq(deliver(i, i, 1000), 0);
+	assert_exact(0, 9000);
+	ck_assert_uint_le(waits - tried, 8000 / 15 / 16 + 1);
+	/* The limit is lifted: so is ours, in the end. */
+	fake.limit = 0;
+	for (size_t i = 9000; i < EVENTS_MAX; i += 500)
+		ck_assert_int_eq(deliver(i, i, 500), 0);
+	assert_exact(0, EVENTS_MAX);
+	ck_assert_uint_gt(d.most, 30);
+}
+END_TEST
+
+START_TEST(what_passes_by_itself_is_not_halved)
+{
+	waits_allowed = 50;
+	/* Another failure each time: not one that a half would help. */
+	fake.limit = 1;
+	fake.limit_changes = true;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(d.most, 0);
+	/* Three equal ones: it may have been busy. */
+	restart();
+	fake.limit_changes = false;
+	waits_allowed = 2;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(d.most, 0);
+	fake.limit = 0;
+	waits_allowed = 100;
+	fake.writes = 0;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	ck_assert_uint_eq(fake.writes, 1);
+	assert_exact(0, 100);
+}
+END_TEST
+
+/* Whichever piece is stored and never answered, it comes again as it was. */
+START_TEST(halves_come_again_as_they_were_after_a_crash)
+{
+	for (unsigned n = 1; n < 12; n++) {
+		teardown();
+		setup();
+		fake.tokens = fake_sink.stable = true;
+		fake.remembers = false;
+		fake.limit = 10;
+		fake.away_at = n;
+		waits_allowed = 4 + 3;
+		if (deliver(0, 0, 100) == -EINTR) {
+			uint64_t from = _i ? 0 : stepped;
+
+			fake.away_at = 0;
+			fake.limit = 0;
+			restart();
+			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
+		}
+		assert_exact(0, 100);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -682,6 +764,10 @@ main(void)
 	tcase_add_test(tc, a_batch_of_letters_alone_moves_the_position);
 	tcase_add_test(tc, a_stop_ends_a_batch_between_two_pieces);
 	tcase_add_test(tc, says_after_each_piece_how_far_it_has_come);
+	tcase_add_test(tc, halves_what_is_too_much_for_the_store);
+	tcase_add_test(tc, what_passes_by_itself_is_not_halved);
+	tcase_add_loop_test(tc, halves_come_again_as_they_were_after_a_crash, 0,
+	                    2);
 	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
 	tcase_add_test(tc, waits_double_up_to_the_longest);
 	suite_add_tcase(s, tc);
