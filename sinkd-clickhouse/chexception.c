@@ -107,12 +107,49 @@ find(const char *text, size_t n, const char *word)
 	return memmem(text, n, word, strlen(word));
 }
 
+static bool
+starts(const char *at, const char *end, const char *word)
+{
+	size_t n = strlen(word);
+
+	return (size_t)(end - at) >= n && memcmp(at, word, n) == 0;
+}
+
+/*
+ * Skip what names the kind of an exception: " e.displayText() = " of old
+ * servers, and a class such as "DB::NetException: " or "Poco::Exception. ".
+ */
+static const char *
+skip_kind(const char *at, const char *end)
+{
+	static const char display[] = " e.displayText() = ";
+	static const char tail[] = "Exception";
+	const char *name;
+
+	if (starts(at, end, display))
+		at += sizeof display - 1;
+	else if (at < end && *at == ' ')
+		at++;
+	for (name = at; name < end && (isalnum((unsigned char)*name) ||
+	                               *name == ':' || *name == '_');
+	     name++) {
+		if (*name == ':' && name + 1 < end && name[1] == ' ')
+			break;
+	}
+	if (name - at < (ptrdiff_t)sizeof tail - 1 ||
+	    memcmp(name - (sizeof tail - 1), tail, sizeof tail - 1) != 0 ||
+	    end - name < 2 || (*name != ':' && *name != '.') || name[1] != ' ')
+		return at;
+	return name + 2;
+}
+
 /* "Code: 60, e.displayText() = DB::Exception: ..." or "Code: 60. DB::..." */
 static bool
 read_exception(const char *at, const char *end, struct chexception *e)
 {
 	static const char mark[] = "DB::Exception: ";
 	const char *message;
+	bool found = false;
 	int code = 0;
 
 	at += strlen("Code: ");
@@ -127,10 +164,14 @@ read_exception(const char *at, const char *end, struct chexception *e)
 	/* A server that passes on another's exception repeats the prefix. */
 	do {
 		message = find(at, (size_t)(end - at), mark);
-		if (message)
+		if (message) {
 			at = message + strlen(mark);
+			found = true;
+		}
 	} while (message && (size_t)(end - at) > strlen("Code: ") &&
 	         memcmp(at, "Code: ", strlen("Code: ")) == 0);
+	if (!found)
+		at = skip_kind(at, end);
 	e->code = code;
 	e->message = at;
 	e->message_bytes = (size_t)(end - at);

@@ -193,6 +193,37 @@ find_table(struct table *t, struct pg *pg, const char *name,
 	return result;
 }
 
+/* Whether PostgreSQL takes an index on id alone on a table so partitioned. */
+static enum sink_result
+dedup_needs(const struct table *t, struct pg *pg, struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result =
+	    ask(pg,
+	        "SELECT 1 FROM pg_partitioned_table p WHERE (p.partnatts <> 1 "
+	        "OR NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid "
+	        "= p.partrelid AND a.attnum = p.partattrs[0] "
+	        "AND a.attname = 'id')) AND p.partrelid = to_regclass(",
+	        t->name, ")", &res, error);
+	bool impossible = result == SINK_DONE && PQntuples(res) > 0;
+
+	PQclear(res);
+	if (result != SINK_DONE)
+		return result;
+	if (impossible)
+		return pg_fail(error, SINK_SETUP,
+		               "dedup_by_id cannot work on %s: PostgreSQL has "
+		               "no unique index on id over its partitions. "
+		               "Partition it by HASH (id), or use a table "
+		               "without partitions, or dedup_by_id = no and "
+		               "remove repeated ids in queries",
+		               t->name);
+	return pg_fail(error, SINK_SETUP,
+	               "dedup_by_id needs a unique index: CREATE UNIQUE INDEX "
+	               "ON %s (id)",
+	               t->name);
+}
+
 static enum sink_result
 check_unique(struct table *t, struct pg *pg, struct sink_error *error)
 {
@@ -206,17 +237,28 @@ check_unique(struct table *t, struct pg *pg, struct sink_error *error)
 	        "AND i.indexprs IS NULL AND a.attname = 'id' "
 	        "AND i.indrelid = to_regclass(",
 	        t->name, ")", &res, error);
+	bool found = result == SINK_DONE && PQntuples(res) > 0;
 
-	if (result != SINK_DONE)
-		return result;
-	if (PQntuples(res) == 0)
-		result = pg_fail(error, SINK_SETUP,
-		                 "dedup_by_id needs a unique index: CREATE "
-		                 "UNIQUE INDEX ON %s (id)",
-		                 t->name);
 	PQclear(res);
+	if (result == SINK_DONE && !found)
+		result = dedup_needs(t, pg, error);
 	return result;
 }
+
+/*
+ * What a column's type comes down to: a domain may be over another one, and
+ * each may refuse nulls.  The outermost has the default that counts.
+ */
+#define BASE_TYPE                                                              \
+	"WITH RECURSIVE over(type, kind, next, no_null, dflt, depth) AS ("     \
+	"SELECT oid, typtype, typbasetype, typnotnull, typdefault, 0 "         \
+	"FROM pg_type WHERE oid = a.atttypid UNION ALL "                       \
+	"SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull, NULL, "         \
+	"depth + 1 FROM over JOIN pg_type t ON t.oid = over.next "             \
+	"WHERE over.kind = 'd') "                                              \
+	"SELECT max(CASE WHEN kind <> 'd' THEN type::int8 END) AS base, "      \
+	"bool_or(no_null) AS no_null, "                                        \
+	"bool_and(dflt IS NULL) AS no_default FROM over"
 
 /* Ask for our columns, and for one that an INSERT would have to name. */
 static enum sink_result
@@ -228,16 +270,15 @@ ask_columns(struct table *t, struct pg *pg, PGresult **res,
 	int rc;
 
 	buf_init(&sql, SQL_MAX);
-	rc = buf_addf(
-	    &sql,
-	    "SELECT attname, atttypid, base, shown, required FROM ("
-	    "SELECT a.attname, a.atttypid, CASE t.typtype WHEN 'd' "
-	    "THEN t.typbasetype ELSE t.oid END AS base, "
-	    "format_type(a.atttypid, a.atttypmod) AS shown, a.attnotnull AND "
-	    "NOT a.atthasdef AND a.attidentity = '' AS required "
-	    "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-	    "WHERE a.attnum > 0 AND NOT a.attisdropped "
-	    "AND a.attrelid = to_regclass(");
+	rc = buf_addf(&sql,
+	              "SELECT attname, atttypid, base, shown, required FROM ("
+	              "SELECT a.attname, a.atttypid, d.base, "
+	              "format_type(a.atttypid, a.atttypmod) AS shown, "
+	              "(a.attnotnull OR d.no_null) AND NOT a.atthasdef "
+	              "AND d.no_default AND a.attidentity = '' AS required "
+	              "FROM pg_attribute a, LATERAL (" BASE_TYPE ") d "
+	              "WHERE a.attnum > 0 AND NOT a.attisdropped "
+	              "AND a.attrelid = to_regclass(");
 	if (rc == 0)
 		rc = pg_add_literal(pg, &sql, t->name);
 	if (rc == 0)

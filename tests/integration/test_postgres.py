@@ -90,6 +90,51 @@ def test_permissions_and_dedup_are_named():
         assert leat.pg.number("select count(*) from events") == 10
 
 
+def test_dedup_on_a_partitioned_table_says_what_can_be_done():
+    sql = (table(extra=") partition by range (received_at", id="text") +
+           "; create table now partition of events for values from "
+           "('2020-01-01') to (maxvalue)")
+    with Leat(table=sql, start=False, settings={"sinkd-postgres": {
+            "dedup_by_id": "yes", "retry_max_ms": 200}}) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+        leat.accept(small("p", 10) + small("p", 5))
+        leat.sink["postgres"].start(wait=False)
+        q = leat.pg.query
+        leat.set_up_wrong("Partition it by HASH (id), or use a table without")
+        # The advice is good.
+        q("drop table events; " + table(extra=") partition by hash (id",
+                                        id="text") +
+          "; create table one partition of events for values with "
+          "(modulus 1, remainder 0)")
+        leat.set_up_wrong("CREATE UNIQUE INDEX ON public.events (id)")
+        q("create unique index on public.events (id)")
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 10
+
+
+def test_a_domain_over_a_domain_is_what_it_comes_down_to():
+    sql = ("create domain label as text; create domain ident as label "
+           "check (value <> ''); create domain body as jsonb; "
+           "create domain given as int not null; "
+           "create domain seven as given default 7; " +
+           table(extra=", seven seven", id="ident", payload="body"))
+    with Leat(table=sql, settings={"sinkd-postgres": BY_HAND | {
+            "create_table": "yes"}}) as leat:
+        leat.accept(small("d", 10))
+        leat.caught_up()
+        assert leat.pg.number("select sum(seven) from events") == 70
+        # A domain that takes no null wants a value that leat has not.
+        leat.sink["postgres"].stop()
+        leat.pg.query("truncate events; alter table events add tenant given")
+        leat.accept(small("e", 10))
+        leat.sink["postgres"].start(wait=False)
+        leat.set_up_wrong("column tenant of public.events is NOT NULL")
+        leat.pg.query("alter table events drop tenant")
+        leat.caught_up()
+
+
 def test_wrong_database_and_password():
     with Leat(settings={"sinkd-postgres": {
             "retry_max_ms": 200, "dbname": "nowhere", "user": "writer",

@@ -51,6 +51,30 @@ START_TEST(reads_the_code_in_the_words_of_old_and_new_servers)
 }
 END_TEST
 
+START_TEST(a_message_begins_after_what_names_its_kind)
+{
+	static const char *const kinds[] = {
+	    "Code: 210, e.displayText() = DB::NetException: Connection "
+	    "refused, e.what() = DB::NetException",
+	    "Code: 1000, e.displayText() = Poco::Exception. Connection "
+	    "refused, e.what() = Exception",
+	    "Code: 999, e.displayText() = Coordination::Exception: Connection "
+	    "refused",
+	    "Code: 27. DB::ParsingException: Connection refused",
+	    "Code: 210. Connection refused",
+	};
+	struct chexception e;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		char out[80];
+
+		ck_assert(find(kinds[i], 0, &e));
+		chexception_text(&e, out, sizeof out);
+		ck_assert_str_eq(out, "Connection refused");
+	}
+}
+END_TEST
+
 START_TEST(sees_an_exception_behind_other_output)
 {
 	struct chexception e;
@@ -292,6 +316,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(tc, reads_the_code_in_the_words_of_old_and_new_servers);
+	tcase_add_test(tc, a_message_begins_after_what_names_its_kind);
 	tcase_add_test(tc, sees_an_exception_behind_other_output);
 	tcase_add_test(tc, believes_the_header_when_the_body_says_nothing);
 	tcase_add_test(tc, takes_nothing_else_for_an_exception);
