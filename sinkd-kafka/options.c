@@ -2,6 +2,7 @@
 #include "sinkd-kafka/options.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +44,28 @@ static const struct {
      "them up"},
     {"plugin.library.paths",
      "would load code that can undo all that is refused here"},
+    {"ssl.engine.location",
+     "would load code that can undo all that is refused here"},
+    {"sasl.kerberos.kinit.cmd",
+     "would run a command of a shell; set sasl.kerberos.keytab and "
+     "sasl.kerberos.principal"},
     {"test.mock.num.brokers", "would send the events nowhere"},
 };
+
+/* These stand in a command line that librdkafka gives to a shell. */
+static const char *const in_command[] = {
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+};
+
+static bool
+is_plain_word(const char *value)
+{
+	return value[strspn(value, "abcdefghijklmnopqrstuvwxyz"
+	                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                           "0123456789_.,:=+@/-")] == '\0';
+}
 
 static const char *
 check_pair(const char *name, const char *value)
@@ -55,6 +76,11 @@ check_pair(const char *name, const char *value)
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		if (strcmp(refused[i].name, name) == 0)
 			return refused[i].why;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(in_command); i++) {
+		if (strcmp(in_command[i], name) == 0 && !is_plain_word(value))
+			return "must be letters, digits and _.,:=+@/- only: "
+			       "librdkafka puts it into a command of a shell";
 	}
 	if ((strcmp(name, "max.in.flight") == 0 ||
 	     strcmp(name, "max.in.flight.requests.per.connection") == 0) &&

@@ -32,6 +32,10 @@ def test_what_leat_sets_itself_is_refused_with_the_reason():
             ("group.id", "mine", "holds the position"),
             ("isolation.level", "read_uncommitted", "read_committed"),
             ("enable.auto.commit", "true", "goes with its batch"),
+            ("ssl.engine.location", "engine.so", "would load code"),
+            ("sasl.kerberos.kinit.cmd", "id", "would run a command"),
+            ("sasl.kerberos.principal", "a;id", "command of a shell"),
+            ("sasl.kerberos.keytab", "a$(id)", "command of a shell"),
             ("plugin.library.paths", "monitor", "would load code")):
         done = check({name: value})
         assert done.returncode == 2, (name, done.stdout)
