@@ -303,5 +303,11 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 	}
 	if (why == &k->failed)
 		error->bad_event = why->event;
+	/* All that a broker says is that it failed to validate the record. */
+	if (why->err == RD_KAFKA_RESP_ERR_INVALID_RECORD && k->keyless)
+		return fault_report(error, what, why->err,
+		                    "the event has no user_id, so its message "
+		                    "has no key, and the topic wants keys (is "
+		                    "it compacted?)");
 	return fault_report(error, what, why->err, why->text);
 }

@@ -69,6 +69,7 @@ struct kafka {
 	struct buf value;          /* of the message being made */
 	struct kafka_fault failed; /* first message not delivered */
 	struct kafka_fault broker; /* last error of a connection */
+	bool keyless;              /* a message of the batch has no key */
 	bool all_down;             /* no broker of any can be reached */
 	pthread_mutex_t log_lock;  /* librdkafka logs from its threads */
 	struct log_limit log_limit;

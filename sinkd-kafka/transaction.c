@@ -76,6 +76,7 @@ produce_one(struct kafka *k, const struct batch *batch, size_t i)
 	    {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(i + 1)},
 	};
 
+	k->keyless |= key.data == NULL;
 	e = rd_kafka_produceva(k->rk, v, ARRAY_LEN(v));
 	if (!e)
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -93,6 +94,7 @@ produce_one(struct kafka *k, const struct batch *batch, size_t i)
 static rd_kafka_resp_err_t
 produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 {
+	k->keyless = false;
 	for (size_t i = 0; i < batch->count; i++) {
 		rd_kafka_resp_err_t err;
 

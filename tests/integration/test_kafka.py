@@ -280,6 +280,25 @@ def test_a_set_of_messages_that_the_broker_refuses_whole_is_split():
 
 
 @limit(120)
+def test_a_compacted_topic_names_the_missing_key():
+    with kafka({"log.cleanup.policy": "compact"}) as broker, \
+            Leat(sinks=("kafka",), postgres=False, settings={
+                "sinkd-kafka": {"brokers": broker.brokers, "retry_max_ms": 200,
+                                "create_topic": "yes"}}) as leat:
+        events = small("c", 10)
+        for e in events:
+            e["user_id"] = "ann"
+        del events[4]["user_id"]
+        leat.accept(events)
+        leat.caught_up()
+        (dead,) = leat.dead_letters("kafka")
+        assert dead["offset"] == 4, dead
+        assert "the event has no user_id, so its message has no key" in \
+            dead["reason"], dead
+        assert len(ids(broker)) == 9
+
+
+@limit(120)
 def test_a_broker_that_hangs_bounds_a_stop():
     """The end of a transaction is waited for, and no longer than it lasts."""
     with stack(timeout_ms=2000, drain_ms=500) as (broker, leat), \
