@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libbase/log.h"
+#include "libbase/secret.h"
 #include "libhttp/cors.h"
 #include "libhttp/tls.h"
 #include "libhttp/tokens.h"
@@ -191,7 +192,12 @@ validate(void *arg)
 
 	rc = rc < 0 ? rc : check_tokens(s);
 	rc = rc < 0 ? rc : check_tls(s);
-	return rc < 0 ? rc : check_cors(s);
+	rc = rc < 0 ? rc : check_cors(s);
+	if (rc < 0)
+		return rc;
+	secret_check_file("ingestd", "tokens_file", s->tokens_file);
+	secret_check_file("ingestd", "tls_key", s->tls_key);
+	return 0;
 }
 
 void

@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/base.h"
 #include "libbase/log.h"
 
 /* No kind of mapping is dumped: see core(5). */
@@ -38,4 +40,60 @@ secret_seal(void)
 	if (rc < 0 && rc != -ENOENT && rc != -EACCES)
 		log_warn("piped core dumps would hold memory err=%s",
 		         log_quote(strerror(-rc)));
+}
+
+void
+secret_check_file(const char *section, const char *key, const char *path)
+{
+	struct stat st;
+
+	if (!path || !path[0] || stat(path, &st) < 0)
+		return;
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		log_warn("a secret file can be written by others: chmod "
+		         "go-w it section=%s key=%s path=%s mode=%03o",
+		         section, key, log_quote(path),
+		         (unsigned)(st.st_mode & 0777));
+	else if (st.st_uid != 0 && st.st_uid != geteuid())
+		log_warn("a secret file belongs to another user, who can "
+		         "write it: chown it section=%s key=%s path=%s "
+		         "uid=%u",
+		         section, key, log_quote(path), (unsigned)st.st_uid);
+}
+
+/* One host of a list, without its port; [::1] or ::1. */
+static bool
+host_stays_here(const char *host, size_t n)
+{
+	static const char *const here[] = {"localhost", "[::1]"};
+
+	if (n == 0 || host[0] == '/' || host[0] == '@' ||
+	    (n == 3 && memcmp(host, "::1", n) == 0))
+		return true;
+	if (n > 4 && memcmp(host, "127.", 4) == 0)
+		return strspn(host, "0123456789.") >= n ||
+		       host[strspn(host, "0123456789.")] == ':';
+	for (size_t i = 0; i < ARRAY_LEN(here); i++) {
+		size_t length = strlen(here[i]);
+
+		if (n >= length && memcmp(host, here[i], length) == 0 &&
+		    (n == length || host[length] == ':'))
+			return true;
+	}
+	return false;
+}
+
+bool
+secret_stays_here(const char *hosts)
+{
+	for (;;) {
+		size_t n = strcspn(hosts, ",");
+
+		if (!host_stays_here(hosts, n))
+			return false;
+		if (hosts[n] == '\0')
+			return true;
+		hosts += n + 1;
+		hosts += strspn(hosts, " ");
+	}
 }

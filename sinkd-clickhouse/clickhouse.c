@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libbase/log.h"
+#include "libbase/secret.h"
 #include "sinkd-clickhouse/chgzip.h"
 #include "sinkd-clickhouse/chsql.h"
 #include "sinkd-clickhouse/rowbinary.h"
@@ -86,6 +87,31 @@ nth_url(const char *list, unsigned index, char out[CHLINK_URL_MAX])
 	return (int)n + 1;
 }
 
+/* Warn of what makes the password anybody's. */
+static void
+warn_of_settings(const struct clickhouse_conf *conf)
+{
+	static const char plain[] = "http://";
+	char url[CHLINK_URL_MAX];
+
+	secret_check_file("sinkd-clickhouse", "password_file",
+	                  conf->password_file);
+	if (!conf->password_file[0] && !getenv(PASSWORD_ENV))
+		return;
+	for (unsigned i = 0; nth_url(conf->url, i, url) > 0; i++) {
+		char *host = url + sizeof plain - 1;
+
+		if (strncmp(url, plain, sizeof plain - 1) != 0)
+			continue;
+		host[strcspn(host, "/")] = '\0';
+		if (!secret_stays_here(host))
+			log_warn("the password is sent over a connection that "
+			         "is not encrypted; use https:// "
+			         "section=sinkd-clickhouse url=%s",
+			         log_quote(url));
+	}
+}
+
 static int
 clickhouse_check(const void *vconf)
 {
@@ -111,6 +137,7 @@ clickhouse_check(const void *vconf)
 		          log_quote(conf->table));
 		return -EINVAL;
 	}
+	warn_of_settings(conf);
 	return 0;
 }
 

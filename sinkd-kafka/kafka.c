@@ -4,8 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "libbase/clock.h"
+#include "libbase/secret.h"
 #include "sinkd-kafka/message.h"
 #include "sinkd-kafka/producer.h"
 #include "sinkd-kafka/transaction.h"
@@ -59,6 +61,51 @@ on_option(void *into, const char *name, const char *value)
 static const struct conf_table more[] = {
     {.section = SECTION, .on_pair = on_option},
 };
+
+/* Whether a property has this value; librdkafka ignores the case. */
+static bool
+has_option(const struct kafka_conf *c, const char *name, const char *value)
+{
+	const char *given = options_value(&c->options, name);
+
+	return given && strcasecmp(given, value) == 0;
+}
+
+static int
+kafka_check(const void *conf)
+{
+	static const char *const files[] = {"ssl.key.location",
+	                                    "ssl.keystore.location"};
+	const struct kafka_conf *c = conf;
+	const char *url =
+	    options_value(&c->options, "sasl.oauthbearer.token.endpoint.url");
+
+	secret_check_file("sinkd-kafka", "password_file", c->password_file);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		secret_check_file(SECTION, files[i],
+		                  options_value(&c->options, files[i]));
+	if (has_option(c, "security.protocol", "sasl_plaintext") &&
+	    !secret_stays_here(c->brokers))
+		log_warn("the password is sent over a connection that is not "
+		         "encrypted; set security.protocol = sasl_ssl "
+		         "section=" SECTION);
+	if (url && strncasecmp(url, "http://", 7) == 0)
+		log_warn("the client's secret is sent over a connection that "
+		         "is not encrypted; use https:// section=" SECTION
+		         " key=sasl.oauthbearer.token.endpoint.url");
+	if (has_option(c, "enable.ssl.certificate.verification", "false") ||
+	    has_option(c, "enable.ssl.certificate.verification", "f") ||
+	    has_option(c, "enable.ssl.certificate.verification", "0"))
+		log_warn("the broker's certificate is not checked: another "
+		         "could pose as it section=" SECTION
+		         " key=enable.ssl.certificate.verification");
+	if (has_option(c, "ssl.endpoint.identification.algorithm", "none"))
+		log_warn(
+		    "the broker's host name is not checked: any owner of a "
+		    "certificate could pose as it section=" SECTION
+		    " key=ssl.endpoint.identification.algorithm");
+	return 0;
+}
 
 static enum sink_result
 kafka_open(void *state, const struct sink_common *common, const void *conf,
@@ -145,6 +192,7 @@ const struct sink kafka_sink = {
     .batch_events = "50000",
     .batch_wait_ms = "10",
     .position_fences = true,
+    .check = kafka_check,
     .open = kafka_open,
     .position = kafka_position,
     .write = kafka_write,

@@ -112,6 +112,21 @@ options_add(struct options *o, const char *name, const char *value)
 	return NULL;
 }
 
+const char *
+options_value(const struct options *o, const char *wanted)
+{
+	const char *at = o->pairs, *end = o->pairs + o->used, *found = NULL;
+
+	while (at < end) {
+		const char *name = at, *value = at + strlen(at) + 1;
+
+		if (strcmp(name, wanted) == 0)
+			found = value;
+		at = value + strlen(value) + 1;
+	}
+	return found;
+}
+
 int
 options_apply(const struct options *o, rd_kafka_conf_t *rk_conf, char *text,
               size_t text_bytes)

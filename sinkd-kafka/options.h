@@ -25,6 +25,9 @@ struct options {
  */
 const char *options_add(struct options *o, const char *name, const char *value);
 
+/* The value of a property, the last if it is given twice; NULL if it is not. */
+const char *options_value(const struct options *o, const char *name);
+
 /*
  * Set all pairs in rk_conf.  Returns 0, or -EINVAL with librdkafka's words
  * in text.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libbase/log.h"
+#include "libbase/secret.h"
 #include "sinkd-postgres/write.h"
 
 #define AT(field) offsetof(struct settings, field)
@@ -346,6 +347,65 @@ check_conninfo(const char *key, const char *text)
 	return rc;
 }
 
+/* The value of a keyword in a connection text, copied to out; or empty. */
+static void
+copy_option(const char *text, const char *keyword, char *out, size_t size)
+{
+	PQconninfoOption *all =
+	    text ? PQconninfoParse(text, NULL) : PQconndefaults();
+
+	for (const PQconninfoOption *o = all; o && o->keyword; o++) {
+		if (o->val && o->val[0] && strcmp(o->keyword, keyword) == 0)
+			(void)snprintf(out, size, "%s", o->val);
+	}
+	PQconninfoFree(all);
+}
+
+/* What is in force for a keyword: the last of these that gives it counts. */
+static void
+find_option(const struct settings *c, const char *keyword, const char *setting,
+            char *out, size_t size)
+{
+	out[0] = '\0';
+	copy_option(NULL, keyword, out, size); /* from the environment */
+	copy_option(c->conninfo, keyword, out, size);
+	if (strchr(c->dbname, '=') || strstr(c->dbname, "://"))
+		copy_option(c->dbname, keyword, out, size);
+	if (setting[0])
+		(void)snprintf(out, size, "%s", setting);
+}
+
+/* Warn of what makes a password or the events anybody's. */
+static void
+warn_of_settings(const struct settings *c)
+{
+	char host[512], address[512], mode[32];
+	bool password = c->password_file[0] ||
+	                getenv("LEAT_POSTGRES_PASSWORD") ||
+	                getenv("PGPASSWORD");
+
+	secret_check_file("sinkd-" SINK_NAME, "password_file",
+	                  c->password_file);
+	find_option(c, "host", c->host, host, sizeof host);
+	find_option(c, "hostaddr", "", address, sizeof address);
+	find_option(c, "sslmode", c->sslmode, mode, sizeof mode);
+	if (secret_stays_here(address[0] ? address : host))
+		return;
+	if (strcmp(mode, "verify-full") == 0)
+		return;
+	if (strcmp(mode, "verify-ca") == 0 || strcmp(mode, "require") == 0)
+		log_warn(
+		    "the server is not checked: another could pose as "
+		    "it; set sslmode = verify-full section=sinkd-" SINK_NAME
+		    " host=%s sslmode=%s",
+		    log_quote(host), log_quote(mode));
+	else if (password)
+		log_warn("the password may be sent over a connection that is "
+		         "not encrypted; set sslmode = verify-full "
+		         "section=sinkd-" SINK_NAME " host=%s sslmode=%s",
+		         log_quote(host), log_quote(mode));
+}
+
 static int
 on_check(const void *conf)
 {
@@ -357,6 +417,8 @@ on_check(const void *conf)
 	/* libpq takes a name that looks so for further settings. */
 	if (rc == 0 && (strchr(c->dbname, '=') || strstr(c->dbname, "://")))
 		rc = check_conninfo("dbname", c->dbname);
+	if (rc == 0)
+		warn_of_settings(c);
 	return rc;
 }
 

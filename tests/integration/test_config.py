@@ -133,6 +133,75 @@ def test_version_and_help():
         assert done.stderr == ""
 
 
+NOT_ENCRYPTED = "over a connection that is not encrypted"
+NOT_CHECKED = "could pose as it"
+# Program, its settings, what is warned of.
+CAREFUL = [
+    ("sinkd-postgres", "host = db", None),
+    ("sinkd-postgres", "password_file = {f}", None),
+    ("sinkd-postgres", "host = /run/postgresql\npassword_file = {f}", None),
+    ("sinkd-postgres", "host = 127.0.0.1,localhost\npassword_file = {f}",
+     None),
+    ("sinkd-postgres", "host = db\npassword_file = {f}", NOT_ENCRYPTED),
+    ("sinkd-postgres", "host = localhost,db\npassword_file = {f}\n"
+     "sslmode = prefer", NOT_ENCRYPTED),
+    ("sinkd-postgres", "conninfo = host=db sslmode=disable\n"
+     "password_file = {f}", NOT_ENCRYPTED),
+    ("sinkd-postgres", "dbname = postgresql://db/x\npassword_file = {f}",
+     NOT_ENCRYPTED),
+    ("sinkd-postgres", "host = db\nsslmode = require", NOT_CHECKED),
+    ("sinkd-postgres", "host = db\nsslmode = verify-full\n"
+     "password_file = {f}", None),
+    ("sinkd-clickhouse", "url = http://ch:8123", None),
+    ("sinkd-clickhouse", "password_file = {f}", None),
+    ("sinkd-clickhouse", "url = https://ch\npassword_file = {f}", None),
+    ("sinkd-clickhouse", "url = http://[::1]:8123 http://127.0.0.1.ch:8123\n"
+     "password_file = {f}", NOT_ENCRYPTED),
+    ("sinkd-kafka", "brokers = k:9092\n[sinkd-kafka.rdkafka]\n"
+     "security.protocol = sasl_ssl", None),
+    ("sinkd-kafka", "brokers = localhost:9092\n[sinkd-kafka.rdkafka]\n"
+     "security.protocol = sasl_plaintext", None),
+    ("sinkd-kafka", "brokers = localhost:9092,k:9092\n"
+     "[sinkd-kafka.rdkafka]\nsecurity.protocol = SASL_PLAINTEXT",
+     NOT_ENCRYPTED),
+    ("sinkd-kafka", "[sinkd-kafka.rdkafka]\n"
+     "enable.ssl.certificate.verification = false", NOT_CHECKED),
+    ("sinkd-kafka", "[sinkd-kafka.rdkafka]\n"
+     "ssl.endpoint.identification.algorithm = none", NOT_CHECKED),
+]
+
+
+def test_careless_settings_are_warned_of():
+    with tempfile.TemporaryDirectory() as folder:
+        secret = pathlib.Path(folder) / "secret"
+        secret.write_text("S3CRET\n")
+        secret.chmod(0o640)
+
+        def warnings(name, text):
+            done = run(name, "--check",
+                       text=f"[{name}]\n{text.format(f=secret)}\n")
+            assert done.returncode == 0, done.stderr
+            assert "S3CRET" not in done.stdout + done.stderr
+            return [l for l in done.stderr.splitlines() if " warn " in l]
+
+        for name, text, warning in CAREFUL:
+            found = warnings(name, text)
+            assert all(warning in line for line in found), (text, found)
+            assert len(found) == (1 if warning else 0), (text, found)
+        for mode in (0o660, 0o602):
+            secret.chmod(mode)
+            for name, key in (("sinkd-postgres", "password_file"),
+                              ("sinkd-kafka", "password_file"),
+                              ("sinkd-clickhouse", "password_file"),
+                              ("sinkd-kafka", "[sinkd-kafka.rdkafka]\n"
+                               "ssl.key.location")):
+                (line,) = warnings(name, f"{key} = {{f}}")
+                assert "secret file can be written by others" in line, line
+        secret.write_text("shop sha256:" + 64 * "0" + "\n")
+        (line,) = warnings("ingestd", "tokens_file = {f}")
+        assert "secret file can be written by others" in line, line
+
+
 def test_secrets_are_not_shown():
     with tempfile.NamedTemporaryFile("w") as f:
         f.write("hunter2\n")
