@@ -12,6 +12,8 @@
 #include "libbase/secret.h"
 #include "sinkd-postgres/write.h"
 
+#define APPLICATION "leat sinkd-" SINK_NAME
+
 #define AT(field) offsetof(struct settings, field)
 
 static const struct conf_key keys[] = {
@@ -84,7 +86,7 @@ connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 	    {"password", s->password},
 	    {"sslmode", c->sslmode},
 	    {"sslrootcert", c->sslrootcert},
-	    {"application_name", "leat sinkd-" SINK_NAME},
+	    {"application_name", APPLICATION},
 	    {"client_encoding", "UTF8"},
 	    {"tcp_user_timeout", user_timeout},
 	};
@@ -123,6 +125,42 @@ check_server(struct postgres *s, struct sink_error *error)
 		         "machine can lose what is stored");
 	PQclear(res);
 	return result;
+}
+
+/*
+ * End sessions of sinks that have sent nothing of a COPY for longer than
+ * timeout_ms: no live sink waits so long.  The server would wait for ever for
+ * the rows of one that is frozen, and keep what the rows have locked: entries
+ * of a unique index, and whatever triggers have updated.
+ */
+static enum sink_result
+end_frozen(struct postgres *s, struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result;
+	char sql[512];
+
+	(void)snprintf(
+	    sql, sizeof sql,
+	    "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
+	    "WHERE application_name = '" APPLICATION "' "
+	    "AND usename = current_user AND datname = current_database() "
+	    "AND state = 'active' AND wait_event = 'ClientRead' "
+	    "AND xact_start < clock_timestamp() - %" PRId64
+	    " * interval '1 ms' LIMIT 10",
+	    s->pg.timeout_ms);
+	result = pg_run(&s->pg, sql, &res, error);
+	/* Where this is not allowed, all else still works. */
+	if (result == SINK_SETUP)
+		return SINK_DONE;
+	if (result != SINK_DONE)
+		return result;
+	for (int i = 0; i < PQntuples(res); i++)
+		log_warn("ended the session of a sink that was frozen during "
+		         "its COPY pid=%s",
+		         log_quote(PQgetvalue(res, i, 0)));
+	PQclear(res);
+	return SINK_DONE;
 }
 
 /* Format a statement around quoted text, in s->sql, NUL included. */
@@ -277,6 +315,8 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 		return result;
 	pg_begin(&s->pg);
 	result = check_server(s, error);
+	if (result == SINK_DONE)
+		result = end_frozen(s, error);
 	if (result == SINK_DONE)
 		result = open_position(s, error);
 	if (result == SINK_DONE)

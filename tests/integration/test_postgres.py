@@ -498,6 +498,32 @@ def test_a_sink_that_is_frozen_in_its_copy_to_staging_blocks_no_successor():
     frozen_in_copy(table(id="text primary key"), stop_while_it_sends, "yes")
 
 
+def test_what_a_frozen_sink_has_locked_is_freed():
+    """Its rows are in a unique index: the same ones would wait for ever."""
+    with Leat(table=table(id="text primary key") + ";" + WAIT_FOR_LOCK,
+              settings={"sinkd-postgres": {"timeout_ms": 2000,
+                                           "retry_max_ms": 300,
+                                           "batch_wait_ms": 1000}}) as leat:
+        first = leat.sink["postgres"]
+        try:
+            count = stop_at_a_lock(leat, first)
+            leat.batchd.kill()
+            leat.batchd.start()
+            leat.intake_open()
+            twin = leat.daemon("sinkd-postgres", r" ready\b")
+            twin.start()
+            leat.caught_up(20)
+            twin.wait_line("ended the session of a sink that was frozen")
+        finally:
+            first.signal(signal.SIGCONT)
+        first.wait_line("batchd away|store away")
+        assert leat.pg.number("select count(*) from events") == count
+        assert leat.dead_letters() == []
+        twin.stop()
+        leat.accept(small("h", 10))
+        leat.caught_up()
+
+
 def test_backends_are_terminated_under_load():
     with Leat() as leat, Load(leat) as load:
         for _ in range(20):
