@@ -213,37 +213,35 @@ count_items(const char *list)
 	return n;
 }
 
+/* A copy of an option's value; NULL without one, or without memory. */
+static char *
+copy_option(const PQconninfoOption *o, const char *keyword)
+{
+	for (; o && o->keyword; o++) {
+		if (o->val && strcmp(o->keyword, keyword) == 0)
+			return strdup(o->val);
+	}
+	return NULL;
+}
+
 /*
  * Which hosts a connection has, whatever has named them: a setting, a URI, a
- * service file, the environment.  Returns 0 or -ENOMEM.
+ * service file, the environment.
  */
-static int
+static void
 hosts_read(struct hosts *hosts, PGconn *conn)
 {
 	PQconninfoOption *all = PQconninfo(conn);
 	unsigned addresses;
-	int rc = all ? 0 : -ENOMEM;
 
-	*hosts = (struct hosts){0};
-	for (const PQconninfoOption *o = all; o && o->keyword; o++) {
-		char **list = strcmp(o->keyword, "host") == 0 ? &hosts->host
-		              : strcmp(o->keyword, "hostaddr") == 0
-		                  ? &hosts->hostaddr
-		              : strcmp(o->keyword, "port") == 0 ? &hosts->port
-		                                                : NULL;
-
-		if (!list || !o->val)
-			continue;
-		*list = strdup(o->val);
-		if (!*list)
-			rc = -ENOMEM;
-	}
+	hosts->host = copy_option(all, "host");
+	hosts->hostaddr = copy_option(all, "hostaddr");
+	hosts->port = copy_option(all, "port");
 	PQconninfoFree(all);
 	hosts->count = count_items(hosts->host);
 	addresses = count_items(hosts->hostaddr);
 	if (addresses > hosts->count)
 		hosts->count = addresses;
-	return rc;
 }
 
 static void
@@ -311,9 +309,8 @@ pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
 	pg->timeout_ms = timeout_ms;
 	pg_begin(pg);
 	pg->conn = PQconnectStartParams(keywords, values, 1);
-	if (pg->conn && PQstatus(pg->conn) != CONNECTION_BAD &&
-	    hosts_read(&hosts, pg->conn) < 0)
-		pg_close(pg);
+	if (pg->conn && PQstatus(pg->conn) != CONNECTION_BAD)
+		hosts_read(&hosts, pg->conn);
 	if (hosts.count <= 1)
 		result = finish_connecting(pg, error);
 	for (unsigned i = 0; hosts.count > 1 && i < hosts.count; i++) {
@@ -408,7 +405,7 @@ is_error(const PGresult *res)
 int
 pg_add_local_settings(const struct pg *pg, struct buf *sql)
 {
-	/* Nobody reads notices, and a server could send them without end. */
+	/* Notices are not used, and a server could send them without end. */
 	return buf_addf(sql,
 	                "SET LOCAL statement_timeout = %lld; "
 	                "SET LOCAL client_min_messages = error; ",

@@ -8,7 +8,7 @@ import threading
 import time
 
 from events import small
-from leat import Leat, fact, free_port, wait_until
+from leat import Leat, fact
 
 BOUND_BYTES = 40 << 20  # beside what the sink has when it is idle
 FLOODS = 4              # of each kind, one for each attempt of the sink
