@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "libbase/file.h"
 #include "libbase/folder.h"
 #include "libbase/log.h"
 
@@ -21,12 +22,21 @@ dir_of(struct disk *d)
 }
 
 static int
+open_named(struct disk *d, const char *name, int flags, enum file_owner owner)
+{
+	int fd = file_open(dir_of(d), name, flags, owner);
+
+	/* Logged here, because only the name says which file to remove. */
+	if (fd == -ELOOP || fd == -EMEDIUMTYPE || fd == -EPERM)
+		log_error("file refused name=%s err=%s", log_quote(name),
+		          log_quote(file_error(fd)));
+	return fd;
+}
+
+static int
 real_open(struct disk *d, const char *name, bool create)
 {
-	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
-	int fd = openat(dir_of(d), name, flags, 0640);
-
-	return fd < 0 ? -errno : fd;
+	return open_named(d, name, O_RDWR | (create ? O_CREAT : 0), FILE_OWN);
 }
 
 static void
@@ -212,9 +222,9 @@ disk_real_open(struct disk_real *d, const char *path)
 	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->dir < 0)
 		return -errno;
-	d->lock = openat(d->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	d->lock = real_open(&d->disk, "lock", true);
 	if (d->lock < 0)
-		rc = -errno;
+		rc = d->lock;
 	else if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 	if (rc < 0)
@@ -227,22 +237,7 @@ disk_real_open(struct disk_real *d, const char *path)
 static int
 look_open(struct disk *d, const char *name, bool create)
 {
-	struct stat st;
-	int fd;
-
-	if (create)
-		return -EROFS;
-	/* A fifo would have to be waited for. */
-	fd = openat(dir_of(d), name,
-	            O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 && errno != ELOOP)
-		return -errno;
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return fd;
-	if (fd >= 0)
-		(void)close(fd); /* nothing was read */
-	log_error("not a regular file name=%s", log_quote(name));
-	return -EMEDIUMTYPE;
+	return create ? -EROFS : open_named(d, name, O_RDONLY, FILE_ANY);
 }
 
 static ssize_t

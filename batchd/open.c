@@ -12,6 +12,7 @@
 #include "batchd/server.h"
 #include "libbase/clock.h"
 #include "libbase/fds.h"
+#include "libbase/file.h"
 
 /* Descriptors beside connections: log, cursors, readers, loop. */
 #define OTHER_FDS 64
@@ -118,7 +119,7 @@ open_log(struct server *s)
 	}
 	if (rc < 0) {
 		log_error("cannot open the log's folder dir=%s err=%s",
-		          log_quote(settings->dir), log_quote(strerror(-rc)));
+		          log_quote(settings->dir), log_quote(file_error(rc)));
 		return rc == -ENOENT || rc == -EACCES ? EXIT_CONFIG
 		                                      : EXIT_FAILURE;
 	}
@@ -131,7 +132,7 @@ open_log(struct server *s)
 	if (rc == 0)
 		return 0;
 	log_error("cannot open the log dir=%s err=%s", log_quote(settings->dir),
-	          log_quote(strerror(-rc)));
+	          log_quote(file_error(rc)));
 	return rc == -ENOTRECOVERABLE ? EXIT_CONFIG : EXIT_FAILURE;
 }
 

@@ -9,6 +9,7 @@
 
 #include "batchd/cursor.h"
 #include "batchd/scan.h"
+#include "libbase/file.h"
 #include "libbase/log.h"
 #include "libbase/printable.h"
 
@@ -392,7 +393,7 @@ check_cursor(struct verify *v, const struct verify_cursor *c, uint64_t first,
 		v->damages++;
 		(void)fprintf(v->out, "DAMAGED  cursor of %s: %s\n", name,
 		              c->rc == -ESTALE ? "it is of another log"
-		                               : strerror(-c->rc));
+		                               : file_error(c->rc));
 		return;
 	}
 	(void)fprintf(v->out,
@@ -469,7 +470,7 @@ verify_print(const char *dir)
 		log_error("there is no log dir=%s", log_quote(dir));
 	else if (rc < 0)
 		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
-		          log_quote(strerror(-rc)));
+		          log_quote(file_error(rc)));
 	if (fflush(stdout) != 0 || ferror(stdout))
 		rc = -EIO;
 	return rc < 0 || v.damages > 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -2,10 +2,78 @@
 #include "libbase/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+static int
+check_open_file(int fd, enum file_owner owner)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EMEDIUMTYPE;
+	if (owner == FILE_OWN && st.st_uid != geteuid())
+		return -EPERM;
+	return 0;
+}
+
+/* The error of an open that failed; errno is set. */
+static int
+failed_open(int dir, const char *name)
+{
+	struct stat st;
+	int rc = -errno;
+
+	/* A fifo without a reader, a socket or a device without a driver. */
+	if ((rc == -ENXIO || rc == -ENODEV || rc == -EISDIR) &&
+	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    !S_ISREG(st.st_mode))
+		rc = -EMEDIUMTYPE;
+	return rc;
+}
+
 int
-file_put(int fd, const void *data, size_t bytes, uint64_t at)
+file_open(int dir, const char *name, int flags, enum file_owner owner)
+{
+	int fd, rc;
+
+	/* Nothing is truncated before the file has been checked. */
+	if (flags & O_TRUNC)
+		return -EINVAL;
+	fd = openat(dir, name,
+	            flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	            0640);
+	if (fd < 0)
+		return failed_open(dir, name);
+	rc = check_open_file(fd, owner);
+	if (rc == 0)
+		return fd;
+	(void)close(fd); /* nothing was written */
+	return rc;
+}
+
+const char *
+file_error(int rc)
+{
+	switch (rc) {
+	case -ELOOP:
+		return "it is a symbolic link: remove it";
+	case -EMEDIUMTYPE:
+		return "it is not a regular file: remove it";
+	case -EPERM:
+		return "it belongs to another user: run as the user that owns "
+		       "it, or change its owner";
+	default:
+		return strerror(-rc);
+	}
+}
+
+int
+file_write(int fd, const void *data, size_t bytes, uint64_t at)
 {
 	const char *from = data;
 	size_t done = 0;
@@ -20,5 +88,15 @@ file_put(int fd, const void *data, size_t bytes, uint64_t at)
 			return -errno;
 		done += n > 0 ? (size_t)n : 0;
 	}
-	return fsync(fd) < 0 ? -errno : 0;
+	return 0;
+}
+
+int
+file_put(int fd, const void *data, size_t bytes, uint64_t at)
+{
+	int rc = file_write(fd, data, bytes, at);
+
+	if (rc == 0 && fsync(fd) < 0)
+		rc = -errno;
+	return rc;
 }

@@ -1,4 +1,7 @@
-/* file - write what outlasts a power cut. */
+/*
+ * file - open files in directories that another user may be able to write to,
+ * and write what outlasts a power cut.
+ */
 #ifndef LIBBASE_FILE_H
 #define LIBBASE_FILE_H
 
@@ -7,10 +10,34 @@
 
 #include "libbase/base.h"
 
+/* Whose file file_open may open. */
+enum file_owner {
+	FILE_OWN, /* one of the user that this process runs as */
+	FILE_ANY, /* one of any user: to read only */
+};
+
+/*
+ * Open `name`, which is relative to the directory `dir` (or AT_FDCWD), with
+ * open(2)'s flags and mode 0640.  Only a regular file is opened: a link could
+ * lead to a file of the user that we run as, and opening a fifo could hang.
+ * Returns the descriptor or -errno:
+ *  -ELOOP        the name is a symbolic link
+ *  -EMEDIUMTYPE  it is no regular file
+ *  -EPERM        with FILE_OWN, it belongs to another user
+ */
+MUST_USE int file_open(int dir, const char *name, int flags,
+                       enum file_owner owner);
+
+/* strerror of -errno, with clearer text for what only file_open returns. */
+const char *file_error(int rc);
+
 /*
  * Write all of data at the byte `at` (a file opened to append: at its end) and
  * sync it.  Returns 0, or -errno with any part of it written.
  */
 MUST_USE int file_put(int fd, const void *data, size_t bytes, uint64_t at);
+
+/* The same without the sync. */
+MUST_USE int file_write(int fd, const void *data, size_t bytes, uint64_t at);
 
 #endif

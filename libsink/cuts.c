@@ -74,8 +74,8 @@ int
 cuts_read(struct cuts *c, const char *dir, const char *sink, const char *stream)
 {
 	struct stat st;
-	int rc = 0;
-	FILE *f;
+	FILE *f = NULL;
+	int rc, fd;
 
 	cuts_fini(c);
 	c->stream = strdup(stream);
@@ -85,9 +85,15 @@ cuts_read(struct cuts *c, const char *dir, const char *sink, const char *stream)
 		cuts_fini(c);
 		return -ENOMEM;
 	}
-	f = fopen(c->path, "re");
-	if (!f && errno != ENOENT)
-		rc = -errno;
+	fd = file_open(AT_FDCWD, c->path, O_RDONLY, FILE_OWN);
+	rc = fd < 0 && fd != -ENOENT ? fd : 0;
+	if (fd >= 0) {
+		f = fdopen(fd, "r");
+		if (!f) {
+			rc = -errno;
+			(void)close(fd); /* read only */
+		}
+	}
 	if (f && fstat(fileno(f), &st) < 0)
 		rc = -errno;
 	if (f && rc == 0)
@@ -138,9 +144,9 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
 	rc = fresh ? folder_make(c->dir) : 0;
 	if (rc < 0)
 		return rc;
-	fd = open(c->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	fd = file_open(AT_FDCWD, c->path, O_WRONLY | O_CREAT, FILE_OWN);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/* Over what a crash left behind the whole lines. */
 	rc = ftruncate(fd, (off_t)c->bytes) < 0
 	         ? -errno

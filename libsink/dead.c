@@ -62,7 +62,7 @@ is_current(const struct dead *d)
 {
 	struct stat st;
 
-	return d->fd >= 0 && stat(d->path, &st) == 0 && st.st_dev == d->dev &&
+	return d->fd >= 0 && lstat(d->path, &st) == 0 && st.st_dev == d->dev &&
 	       st.st_ino == d->ino;
 }
 
@@ -179,7 +179,7 @@ lock_file(struct dead *d)
 static int
 open_locked(struct dead *d, bool create)
 {
-	int flags = O_RDWR | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0);
+	int flags = O_RDWR | O_APPEND | (create ? O_CREAT : 0);
 	struct stat st = {0};
 	int rc;
 
@@ -189,9 +189,10 @@ open_locked(struct dead *d, bool create)
 	/* Again when --retry-dead renamed it between open and lock. */
 	do {
 		close_file(d);
-		d->fd = open(d->path, flags, 0640);
-		if (d->fd < 0)
-			return -errno;
+		rc = file_open(AT_FDCWD, d->path, flags, FILE_OWN);
+		if (rc < 0)
+			return rc;
+		d->fd = rc;
 		rc = lock_file(d);
 		if (rc == 0 && fstat(d->fd, &st) < 0)
 			rc = -errno;

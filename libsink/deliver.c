@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libproto/frame.h"
 #include "libsink/stop.h"
 
@@ -261,7 +262,7 @@ cuts_failed(struct deliver *d, int rc)
 
 	(void)snprintf(error.text, sizeof error.text,
 	               "cannot keep in %s where a batch is cut: %s",
-	               d->dead->dir, strerror(-rc));
+	               d->dead->dir, file_error(rc));
 	return back_off(d, SINK_SETUP, &error);
 }
 
@@ -414,7 +415,7 @@ aside_error(struct deliver *d, int rc, struct sink_error *error)
 	else
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot write the dead letters %s: %s",
-		               d->dead->path, strerror(-rc));
+		               d->dead->path, file_error(rc));
 }
 
 /* Put the one event of `piece` on disk as a dead letter, before going on. */
@@ -480,7 +481,7 @@ look_for_letters(struct deliver *d, const struct batch *batch)
 
 		(void)snprintf(error.text, sizeof error.text,
 		               "cannot read the dead letters in %s: %s",
-		               d->dead->dir, strerror(-rc));
+		               d->dead->dir, file_error(rc));
 		rc = back_off(d, SINK_SETUP, &error);
 		if (rc < 0)
 			return rc;

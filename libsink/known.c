@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/file.h"
 #include "libsink/heads.h"
 #include "libsink/taken.h"
 
@@ -65,9 +66,9 @@ read_file(struct sought *s, const char *path, const char *skip)
 
 	if (skip && strcmp(path, skip) == 0)
 		return 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = file_open(AT_FDCWD, path, O_RDONLY, FILE_OWN);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return fd == -ENOENT ? 0 : fd;
 	rc = heads_read(fd, on_letter, s);
 	(void)close(fd); /* read only */
 	return rc;

@@ -34,9 +34,10 @@ place_open(struct place *p, const char *dir, const char *path)
 	*p = (struct place){.fd = -1};
 	if (rc < 0)
 		return rc;
-	p->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (p->fd < 0)
-		return -errno;
+	rc = file_open(AT_FDCWD, name, O_RDWR | O_CREAT, FILE_OWN);
+	if (rc < 0)
+		return rc;
+	p->fd = rc;
 	n = pread(p->fd, text, PLACE_BYTES, 0);
 	if (n < 0) {
 		rc = -errno;

@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libsink/place.h"
@@ -237,7 +238,7 @@ keep_some(struct retry *r, size_t from, size_t to)
 	if (rc < 0)
 		log_error("cannot write the dead letters path=%s err=%s",
 		          log_quote(r->d->dead->path),
-		          log_quote(strerror(-rc)));
+		          log_quote(file_error(rc)));
 	return rc;
 }
 
@@ -356,9 +357,9 @@ work_off(struct retry *r)
 	struct stat st = {0};
 	int rc = 0;
 
-	r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
+	r->fd = file_open(AT_FDCWD, r->path, O_RDONLY, FILE_OWN);
 	if (r->fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return r->fd == -ENOENT ? 0 : r->fd;
 	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0 || fstat(r->fd, &st) < 0)
 		rc = -errno;
 	/* Another run has worked it off and removed it before our lock. */
@@ -457,7 +458,7 @@ reason(int rc)
 	case -EBADMSG:
 		return "a line is damaged, see above";
 	default:
-		return strerror(-rc);
+		return file_error(rc);
 	}
 }
 

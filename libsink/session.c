@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libbase/log.h"
 #include "libsink/stop.h"
 
@@ -33,7 +34,7 @@ look_at_letters(struct session *s)
 	if (rc < 0 && log_allow(&s->letters_limit, NULL))
 		log_warn("cannot count the dead letters dir=%s err=%s",
 		         log_quote(s->settings->common.dead_dir),
-		         log_quote(strerror(-rc)));
+		         log_quote(file_error(rc)));
 }
 
 /* Report to batchd, unless the socket is full: then a later one will do. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/file.h"
 #include "libbase/log.h"
 #include "libbase/secret.h"
 #include "libproto/frame.h"
@@ -33,7 +34,7 @@ run(struct sink_conf *settings)
 			         "the store rejects will stop this sink "
 			         "dir=%s err=%s",
 			         log_quote(settings->common.dead_dir),
-			         log_quote(strerror(-rc)));
+			         log_quote(file_error(rc)));
 		session_run(&session);
 		log_info("stopped");
 	}

@@ -12,6 +12,7 @@
 
 #include <xxhash.h>
 
+#include "libbase/file.h"
 #include "libsink/heads.h"
 
 struct count {
@@ -51,9 +52,9 @@ visit(int dir, const char *name, uint64_t *seen, struct count *count)
 	struct stat st;
 	int rc = 0, fd;
 
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	fd = file_open(dir, name, O_RDONLY, FILE_OWN);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno; /* settled just now */
+		return fd == -ENOENT ? 0 : fd; /* settled just now */
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
 	if (rc == 0 && count)

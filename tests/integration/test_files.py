@@ -1,0 +1,100 @@
+"""Links, fifos and files of other users, where the daemons keep theirs."""
+import os
+
+from events import small
+from leat import Leat, wait_until
+
+UUID_TABLE = """create table events (id uuid not null, type text not null,
+  user_id text, payload jsonb, created_at timestamptz,
+  received_at timestamptz)"""
+# No newline at the end: a sink that took it for its own would cut it.
+VICTIM = "root's own file, which nobody else may change"
+RETRY = "postgres.retry-2026-01-01T00:00:00.000000Z.ndjson"
+NOBODY = 65534
+
+
+def replace(path, kind, victim):
+    if path.exists() or path.is_symlink():
+        path.unlink()
+    if kind == "link":
+        path.symlink_to(victim)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_text("")
+        os.chown(path, NOBODY, NOBODY)
+
+
+WORDS = {"link": "symbolic link", "fifo": "not a regular file",
+         "owner": "belongs to another user"}
+
+
+def test_a_retry_of_dead_letters_opens_only_its_own_files():
+    with Leat(table=UUID_TABLE) as leat:
+        leat.accept([{"type": "t", "id": "no uuid"}])
+        leat.caught_up()
+        leat.sink["postgres"].stop()
+        dead = leat.folder / "dead"
+        main = dead / "postgres.ndjson"
+        letter = main.read_text()
+        victim = leat.folder / "victim"
+        for kind, words in WORDS.items():
+            for name in (main.name, RETRY, RETRY + ".place"):
+                victim.write_text(VICTIM)
+                if name != main.name:
+                    main.unlink(missing_ok=True)
+                    (dead / RETRY).write_text(letter)
+                replace(dead / name, kind, victim)
+                done = leat.run("sinkd-postgres", "--retry-dead",
+                                timeout_s=20)
+                assert done.returncode == 1, (name, kind, done)
+                assert words in done.stderr, (name, kind, done.stderr)
+                assert victim.read_text() == VICTIM, (name, kind)
+                for path in dead.iterdir():
+                    path.unlink()
+                main.write_text(letter)
+
+
+def test_a_sink_says_which_file_is_in_its_way_and_goes_on_without_it():
+    with Leat(table=UUID_TABLE,
+              settings={"sinkd-postgres": {"retry_max_ms": 200}}) as leat:
+        leat.accept(small("a", 10))
+        leat.caught_up()
+        main = leat.folder / "dead/postgres.ndjson"
+        victim = leat.folder / "victim"
+        for n, (kind, words) in enumerate(WORDS.items()):
+            victim.write_text(VICTIM)
+            replace(main, kind, victim)
+            leat.accept([{"type": "t", "id": f"bad {n}"}])
+            wait_until(lambda: words in leat.sink_status()["stats"]["error"],
+                       f"the status says: {words}")
+            assert victim.read_text() == VICTIM
+            main.unlink()
+            leat.caught_up()
+            wait_until(lambda: [d["event"]["id"] for d in leat.dead_letters()]
+                       == [f"bad {n}"], "the dead letter")
+
+
+def test_batchd_opens_only_its_own_files():
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat:
+        leat.accept(small("a", 10))
+        leat.stop()
+        log = leat.folder / "log"
+        segment = sorted(log.glob("*.seg"))[0]
+        for path in (segment, log / "lock"):
+            kept = path.read_bytes()
+            victim = leat.folder / "victim"
+            for kind, words in WORDS.items():
+                victim.write_text(VICTIM)
+                replace(path, kind, victim)
+                done = leat.run("batchd", timeout_s=20)
+                assert done.returncode != 0, (path, kind)
+                assert words in done.stderr, (path, kind, done.stderr)
+                if path == segment and kind != "owner":
+                    done = leat.run("leat", "log", "verify", timeout_s=20)
+                    assert done.returncode == 1, (kind, done)
+                    assert words in done.stderr and path.name in done.stderr
+                assert victim.read_text() == VICTIM, (path, kind)
+                path.unlink()
+            path.write_bytes(kept)
+        leat.batchd.start()
