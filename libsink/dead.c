@@ -18,12 +18,14 @@
 #include "libproto/frame.h"
 
 #define SCAN_BYTES (2 * (size_t)LETTER_MAX)
+/* Lines of a group are written when they are this many bytes together. */
+#define LINES_BYTES (256 * KIB)
 
 int
 dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
 {
 	*d = (struct dead){.fd = -1, .max_bytes = max_bytes};
-	buf_init(&d->line, LETTER_MAX);
+	buf_init(&d->lines, LINES_BYTES + LETTER_MAX);
 	d->dir = strdup(dir);
 	if (!d->dir || asprintf(&d->path, "%s/%s.ndjson", dir, name) < 0) {
 		d->path = NULL;
@@ -49,7 +51,7 @@ void
 dead_fini(struct dead *d)
 {
 	close_file(d);
-	buf_fini(&d->line);
+	buf_fini(&d->lines);
 	free(d->path);
 	free(d->dir);
 	d->path = NULL;
@@ -300,41 +302,92 @@ set_stream(struct dead *d, const struct slice *stream)
 	return read_file(d);
 }
 
+/* Write what the group has so far, without a sync. */
 static int
-write_line(struct dead *d)
+flush_lines(struct dead *d)
 {
-	int rc = file_put(d->fd, d->line.data, d->line.len, d->bytes);
+	int rc = file_write(d->fd, d->lines.data, d->lines.len, d->bytes);
 
-	if (rc == 0) {
-		d->bytes += d->line.len;
-		d->letters++;
-		d->own++; /* set_stream came before */
-		return 0;
-	}
-	/* A half line would spoil the next one; cut now or at next open. */
-	if (ftruncate(d->fd, (off_t)d->bytes) < 0)
-		close_file(d);
+	if (rc == 0)
+		d->bytes += d->lines.len;
+	else
+		d->group_error = rc;
+	buf_clear(&d->lines);
 	return rc;
 }
 
-static int
-append_locked(struct dead *d, const struct letter *letter)
+int
+dead_begin(struct dead *d)
 {
-	int rc = set_stream(d, &letter->stream);
+	int rc = lock_current(d, true);
 
+	if (rc < 0)
+		return rc;
+	buf_clear(&d->lines);
+	d->in_group = true;
+	d->group_at = d->bytes;
+	d->group_letters = 0;
+	d->group_error = 0;
+	return 0;
+}
+
+int
+dead_add(struct dead *d, const struct letter *letter)
+{
+	size_t before;
+	int rc = 0;
+
+	/* A search, and the count of another stream, look at the file. */
+	if (d->lines.len > 0 && (letter->offset <= d->top_offset ||
+	                         !same_stream(d, &letter->stream)))
+		rc = flush_lines(d);
+	if (rc == 0)
+		rc = set_stream(d, &letter->stream);
 	if (rc == 0)
 		rc = find(d, letter);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	buf_clear(&d->line);
-	rc = letter_add(&d->line, letter);
-	if (rc < 0)
+	before = d->lines.len;
+	rc = letter_add(&d->lines, letter);
+	if (rc == 0 && (d->lines.len > d->max_bytes ||
+	                d->bytes > d->max_bytes - d->lines.len))
+		rc = -EDQUOT;
+	if (rc < 0) {
+		d->lines.len = before;
 		return rc;
-	if (d->line.len > d->max_bytes || d->bytes > d->max_bytes - d->line.len)
-		return -EDQUOT;
-	rc = write_line(d);
-	if (rc == 0 && letter->offset > d->top_offset)
+	}
+	d->letters++;
+	d->own++; /* set_stream came before */
+	d->group_letters++;
+	if (letter->offset > d->top_offset)
 		d->top_offset = letter->offset;
+	return d->lines.len < LINES_BYTES ? 0 : flush_lines(d);
+}
+
+/* A half line would spoil the next one; cut now or at the next open. */
+static void
+undo_group(struct dead *d)
+{
+	if (ftruncate(d->fd, (off_t)d->group_at) < 0 || read_file(d) < 0)
+		close_file(d);
+}
+
+int
+dead_end(struct dead *d)
+{
+	int rc = d->in_group ? d->group_error : 0;
+
+	if (d->in_group && d->group_letters > 0) {
+		if (rc == 0)
+			rc = flush_lines(d);
+		if (rc == 0 && fsync(d->fd) < 0)
+			rc = -errno;
+		if (rc < 0)
+			undo_group(d);
+	}
+	buf_clear(&d->lines);
+	d->in_group = false;
+	unlock(d);
 	return rc;
 }
 
@@ -353,12 +406,12 @@ dead_follow(struct dead *d, const char *stream)
 int
 dead_append(struct dead *d, const struct letter *letter)
 {
-	int rc = lock_current(d, true);
+	int rc = dead_begin(d), ended;
 
 	if (rc == 0)
-		rc = append_locked(d, letter);
-	unlock(d);
-	return rc;
+		rc = dead_add(d, letter);
+	ended = dead_end(d);
+	return rc < 0 ? rc : ended;
 }
 
 int

@@ -2,8 +2,8 @@
  * dead - the file of one sink's dead letters, `<dir>/<name>.ndjson`: events
  * that the store rejects for their content, each with the store's reason.
  *
- * A letter is on disk when dead_append returns (I10), and stands in the file
- * once, also when a crash makes the sink set the same event aside again.
+ * A letter is on disk when dead_append or dead_end returns (I10), and is in
+ * the file once, even if a crash makes the sink set the same event aside again.
  * The file is locked (flock) only while it is written to, so --retry-dead
  * can take it away, by renaming it, from under a running sink.
  */
@@ -32,7 +32,12 @@ struct dead {
 	bool has_stream;
 	uint64_t top_offset; /* highest offset of `stream` in the file */
 	uint64_t search_at;  /* where the last search ended */
-	struct buf line;
+	/* From dead_begin to dead_end: */
+	bool in_group;
+	uint64_t group_at;      /* bytes of the file before it */
+	uint64_t group_letters; /* added by it */
+	int group_error;        /* of the first write that failed */
+	struct buf lines;       /* the last of them, not yet written */
 };
 
 /*
@@ -61,6 +66,18 @@ void dead_follow(struct dead *d, const char *stream);
  * Returns 0, -EDQUOT when the file would pass max_bytes, or -errno.
  */
 MUST_USE int dead_append(struct dead *d, const struct letter *letter);
+
+/*
+ * The same for many letters, which are synced together: dead_begin, dead_add
+ * for each, dead_end.  The file is locked from the first to the last, so
+ * nothing that waits may come between.  After -EDQUOT from dead_add, which adds
+ * nothing, the letters before can still be kept by dead_end.  When dead_end
+ * fails none of the group is in the file.  dead_end must follow in any case,
+ * even if dead_begin or dead_add has failed.
+ */
+MUST_USE int dead_begin(struct dead *d);
+MUST_USE int dead_add(struct dead *d, const struct letter *letter);
+MUST_USE int dead_end(struct dead *d);
 
 /*
  * Move all letters to a new file beside, whose path is written to out (size

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -12,6 +13,14 @@
 #include "libbase/file.h"
 #include "libproto/frame.h"
 #include "libsink/stop.h"
+
+/*
+ * Events that are found one by one in a batch before the sink's probe is asked
+ * for all of them.  Until then bisecting costs less, with the store's hints.
+ */
+#define PROBE_AFTER 4
+/* Most events that a probe looks at: one that fails costs no more. */
+#define PROBE_EVENTS 10000
 
 /*
  * Ends of pieces that wait.  Halving 2^26 events and halving once more what
@@ -30,15 +39,25 @@ struct work {
 	const struct batch *whole;
 	uint64_t position; /* of the store */
 	size_t low;        /* events before this one are dealt with */
-	/* The next piece is low .. end of the topmost. */
+	/*
+	 * The next piece is low .. end of the topmost, without the events that
+	 * have a dead letter.
+	 */
 	struct {
 		size_t end;
 		/* Whether a hint about this piece may be followed. */
 		bool hints;
 		/* A hint said that this one event is bad. */
 		bool accused;
+		/* The sink's probe cannot tell what is bad in it. */
+		bool no_probe;
 	} ends[ENDS_MAX];
 	size_t depth;
+	size_t refused; /* events that the store has refused one by one */
+	/* Owned; NULL until one event has a dead letter: */
+	bool *has_letter;       /* of each event of whole */
+	struct event *events;   /* of the piece, where some have */
+	struct origin *origins; /* of these events */
 };
 
 uint64_t
@@ -178,10 +197,13 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 static void
 push(struct work *w, size_t end, bool hints)
 {
+	bool no_probe = w->depth > 0 && w->ends[w->depth - 1].no_probe;
+
 	assert(w->depth < ENDS_MAX);
 	w->ends[w->depth].end = end;
 	w->ends[w->depth].hints = hints;
 	w->ends[w->depth].accused = false;
+	w->ends[w->depth].no_probe = no_probe;
 	w->depth++;
 }
 
@@ -206,14 +228,91 @@ done(const struct work *w)
 	       w->position == w->whole->next_offset;
 }
 
-/* What to write next; without events when only the position is left. */
-static struct batch
-next_piece(const struct work *w)
+static void
+work_fini(struct work *w)
+{
+	free(w->has_letter);
+	free(w->events);
+	free(w->origins);
+}
+
+/* Get ready for events of the batch that have a letter.  0 or -ENOMEM. */
+static int
+make_room_for_letters(struct work *w)
 {
 	size_t count = w->whole->count;
-	size_t end = w->depth > 0 ? w->ends[w->depth - 1].end : count;
 
-	return (struct batch){
+	if (w->has_letter)
+		return 0;
+	w->has_letter = calloc(count, sizeof *w->has_letter);
+	w->events = calloc(count, sizeof *w->events);
+	w->origins = calloc(count, sizeof *w->origins);
+	if (w->has_letter && w->events && w->origins)
+		return 0;
+	work_fini(w);
+	w->has_letter = NULL;
+	w->events = NULL;
+	w->origins = NULL;
+	return -ENOMEM;
+}
+
+static bool
+is_left_out(const struct work *w, size_t i)
+{
+	return w->has_letter && w->has_letter[i];
+}
+
+/* The index in the whole batch of the nth event, from 0, of the next piece. */
+static size_t
+index_of(const struct work *w, size_t nth)
+{
+	size_t i = w->low;
+
+	while (is_left_out(w, i) || nth-- > 0)
+		i++;
+	return i;
+}
+
+static size_t
+piece_end(const struct work *w)
+{
+	return w->depth > 0 ? w->ends[w->depth - 1].end : w->whole->count;
+}
+
+/* Where an event of the batch is in the log. */
+static struct origin
+origin_of(const struct batch *batch, size_t i)
+{
+	if (batch->origins)
+		return batch->origins[i];
+	return (struct origin){slice_of(batch->stream), batch->offset + i};
+}
+
+/* Take out of the piece the events that have a letter. */
+static void
+leave_out(struct work *w, struct batch *piece, size_t end)
+{
+	size_t n = 0;
+
+	for (size_t i = w->low; i < end; i++) {
+		if (is_left_out(w, i))
+			continue;
+		w->events[n] = w->whole->events[i];
+		w->origins[n++] = origin_of(w->whole, i);
+	}
+	if (n == piece->count)
+		return; /* as it lies in the batch */
+	piece->events = w->events;
+	piece->origins = w->origins;
+	piece->count = n;
+}
+
+/* What to write next; without events when only the position is left. */
+static struct batch
+next_piece(struct work *w)
+{
+	size_t count = w->whole->count, end = piece_end(w);
+	struct batch piece = {
 	    .stream = w->whole->stream,
 	    .position = w->position,
 	    .offset = w->whole->offset + w->low,
@@ -222,6 +321,10 @@ next_piece(const struct work *w)
 	    .events = w->whole->events + w->low,
 	    .count = end - w->low,
 	    .origins = w->whole->origins ? w->whole->origins + w->low : NULL};
+
+	if (w->has_letter)
+		leave_out(w, &piece, end);
+	return piece;
 }
 
 /* A piece was stored: after many at the limit, try twice as much. */
@@ -241,7 +344,7 @@ stored(struct deliver *d, struct work *w, const struct batch *piece)
 	recovered(d);
 	grow(d, piece->count);
 	d->stats->events += piece->count;
-	w->low += piece->count;
+	w->low = piece_end(w);
 	w->position = piece->next_offset;
 	if (w->depth > 0)
 		pop(w, true);
@@ -332,7 +435,8 @@ split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 {
 	bool hints = w->ends[w->depth - 1].hints;
 	bool named = hints && bad_event >= 1 && bad_event <= count;
-	size_t bad = w->low + bad_event - 1, middle = w->low + count / 2;
+	size_t bad = named ? index_of(w, bad_event - 1) : 0;
+	size_t middle = index_of(w, count / 2), end = piece_end(w);
 	uint64_t offset = w->whole->offset;
 	const uint64_t around[] = {offset + bad, offset + bad + 1};
 	const uint64_t half[] = {offset + middle};
@@ -342,7 +446,7 @@ split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 	if (rc < 0)
 		return rc;
 	if (named) {
-		if (bad + 1 < w->low + count)
+		if (bad + 1 < end)
 			push(w, bad + 1, true);
 		w->ends[w->depth - 1].accused = true;
 		if (bad > w->low)
@@ -418,26 +522,46 @@ aside_error(struct deliver *d, int rc, struct sink_error *error)
 		               d->dead->path, file_error(rc));
 }
 
+static struct letter
+letter_of(const struct deliver *d, struct origin from,
+          const struct event *event, const struct sink_error *why)
+{
+	return (struct letter){
+	    .stream = from.stream,
+	    .offset = from.offset,
+	    .sink = slice_of(d->sink->name),
+	    .at_us = clock_wall_us(),
+	    .code = slice_of(why->code),
+	    .reason = slice_of(why->letter[0] ? why->letter : why->text),
+	    .event = *event};
+}
+
+/* The letters of `events` events are on disk; `why` is of one of them. */
+static void
+have_letters(struct deliver *d, uint64_t offset, size_t events,
+             const struct sink_error *why)
+{
+	unsigned suppressed;
+
+	if (log_allow(&d->aside_limit, &suppressed))
+		log_warn("event set aside offset=%" PRIu64
+		         " events=%zu code=%s err=%s not_logged=%u",
+		         offset, events, log_quote(why->code),
+		         log_quote(why->text), suppressed);
+	recovered(d);
+	d->stats->dead_letters = d->dead->letters;
+	d->stats->dead_lettered += events;
+}
+
 /* Put the one event of `piece` on disk as a dead letter, before going on. */
 static int
 set_aside(struct deliver *d, struct work *w, const struct batch *piece,
           const struct sink_error *why)
 {
-	struct letter letter = {
-	    .stream = slice_of(piece->stream),
-	    .offset = piece->offset,
-	    .sink = slice_of(d->sink->name),
-	    .at_us = clock_wall_us(),
-	    .code = slice_of(why->code),
-	    .reason = slice_of(why->letter[0] ? why->letter : why->text),
-	    .event = piece->events[0]};
-	unsigned suppressed;
+	struct letter letter =
+	    letter_of(d, origin_of(piece, 0), &piece->events[0], why);
 	int rc;
 
-	if (piece->origins) {
-		letter.stream = piece->origins[0].stream;
-		letter.offset = piece->origins[0].offset;
-	}
 	while ((rc = dead_append(d->dead, &letter)) < 0) {
 		struct sink_error error = {0};
 
@@ -446,15 +570,9 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 		if (rc < 0)
 			return rc;
 	}
-	if (log_allow(&d->aside_limit, &suppressed))
-		log_warn("event set aside offset=%" PRIu64
-		         " code=%s err=%s not_logged=%u",
-		         piece->offset, log_quote(why->code),
-		         log_quote(why->text), suppressed);
-	recovered(d);
-	d->stats->dead_letters = d->dead->letters;
-	d->stats->dead_lettered++;
-	w->low++;
+	have_letters(d, piece->offset, 1, why);
+	w->refused++;
+	w->low = piece_end(w);
 	pop(w, false);
 	return 0;
 }
@@ -492,37 +610,39 @@ look_for_letters(struct deliver *d, const struct batch *batch)
 	return 0;
 }
 
-/* Leave events that have a letter to it; the next piece ends before one. */
-static void
-pass_letters(struct deliver *d, struct work *w)
+/* Leave the events to their letter that have one from before. */
+static int
+leave_to_letters(struct deliver *d, struct work *w)
 {
-	uint64_t offset = w->whole->offset;
-	uint64_t next = known_next(&d->known, offset + w->low);
-	size_t low = w->low;
+	uint64_t offset = w->whole->offset, at;
+	size_t events = 0, first = 0;
 
-	while (w->depth > 0 && next == offset + w->low) {
+	if (d->known.count == 0 || w->whole->origins)
+		return 0;
+	if (make_room_for_letters(w) < 0)
+		return -ENOMEM;
+	for (at = known_next(&d->known, offset); at < offset + w->whole->count;
+	     at = known_next(&d->known, at + 1)) {
+		if (events++ == 0)
+			first = at - offset;
+		w->has_letter[at - offset] = true;
+	}
+	if (events > 0)
+		log_info("events have dead letters already: not stored "
+		         "offset=%" PRIu64 " events=%zu",
+		         offset + first, events);
+	return 0;
+}
+
+/* Go past the events at the start of the next piece that have a letter. */
+static void
+pass_letters(struct work *w)
+{
+	while (w->depth > 0 && is_left_out(w, w->low)) {
 		w->low++;
 		if (w->low == w->ends[w->depth - 1].end)
 			pop(w, false);
-		next = known_next(&d->known, offset + w->low);
 	}
-	if (w->low > low)
-		log_info("events have dead letters already: not stored "
-		         "offset=%" PRIu64 " events=%zu",
-		         offset + low, w->low - low);
-	if (w->depth > 0 && next < offset + w->ends[w->depth - 1].end)
-		push(w, next - offset, w->ends[w->depth - 1].hints);
-}
-
-static int
-rejected(struct deliver *d, struct work *w, const struct batch *piece,
-         const struct sink_error *error)
-{
-	if (piece->count == 1)
-		return set_aside(d, w, piece, error);
-	if (piece->count == 0)
-		return back_off(d, SINK_SETUP, error);
-	return split(d, w, piece->count, error->bad_event);
 }
 
 /*
@@ -573,6 +693,135 @@ interrupted(struct deliver *d, struct work *w, const struct batch *piece,
 	return rc;
 }
 
+/* A group of dead letters that a probe makes. */
+struct group {
+	struct deliver *d;
+	struct work *w;
+	const struct batch *piece;
+	size_t *indices; /* in the whole batch, of the letters in the group */
+	size_t count;
+	size_t event, index; /* the last one: in the piece, in the batch */
+	bool begun;
+	int rc;                /* the first error; letters before it are kept */
+	struct sink_error why; /* of the first letter */
+};
+
+static void
+on_refused(void *arg, size_t event, const struct sink_error *why)
+{
+	struct group *g = arg;
+	struct letter letter;
+
+	assert(event < g->piece->count);
+	if (g->rc < 0)
+		return;
+	if (!g->begun) {
+		g->rc = dead_begin(g->d->dead);
+		g->begun = true;
+		g->why = *why;
+	}
+	while (g->event < event) {
+		g->index++;
+		g->event += !is_left_out(g->w, g->index);
+	}
+	letter = letter_of(g->d, origin_of(g->piece, event),
+	                   &g->piece->events[event], why);
+	if (g->rc == 0)
+		g->rc = dead_add(g->d->dead, &letter);
+	if (g->rc == 0)
+		g->indices[g->count++] = g->index;
+}
+
+/* End the group: its letters are synced, or none is in the file. */
+static int
+end_group(struct group *g)
+{
+	int rc = g->begun ? dead_end(g->d->dead) : 0;
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < g->count; i++)
+		g->w->has_letter[g->indices[i]] = true;
+	if (g->count > 0)
+		have_letters(g->d, g->w->whole->offset + g->indices[0],
+		             g->count, &g->why);
+	return g->rc;
+}
+
+/* Only the events before index `end` of the batch come next. */
+static int
+end_piece_at(struct deliver *d, struct work *w, size_t end)
+{
+	uint64_t at = w->whole->offset + end;
+
+	if (end == piece_end(w))
+		return 0;
+	push(w, end, w->ends[w->depth - 1].hints);
+	return note_cuts(d, w->whole, &at, 1);
+}
+
+/*
+ * Have the sink find what the store refuses in the piece, and put all of that
+ * on disk as dead letters, synced once.  The group of letters is begun when
+ * nothing more is asked of the store.
+ */
+static int
+probe(struct deliver *d, struct work *w, const struct batch *piece,
+      struct group *g)
+{
+	struct sink_refused refused = {on_refused, g};
+	struct sink_error error = {0};
+	struct batch some = *piece;
+	enum sink_result result;
+	size_t looked = 0, end;
+	int rc;
+
+	if (some.count > PROBE_EVENTS)
+		some.count = PROBE_EVENTS;
+	result = d->sink->probe(d->state, &some, &refused, &looked, &error);
+	/* A probe that fails, or finds nothing in the end, is the last one. */
+	if (result != SINK_DONE || looked == 0 ||
+	    (looked == piece->count && g->count == 0 && g->rc == 0))
+		w->ends[w->depth - 1].no_probe = true;
+	end = looked < piece->count ? index_of(w, looked) : piece_end(w);
+	rc = end_group(g);
+	if (rc < 0) {
+		aside_error(d, rc, &error);
+		return back_off(d, SINK_SETUP, &error);
+	}
+	if (result != SINK_DONE)
+		return interrupted(d, w, piece, result, &error);
+	return looked > 0 ? end_piece_at(d, w, end) : 0;
+}
+
+static int
+find_refused(struct deliver *d, struct work *w, const struct batch *piece)
+{
+	struct group g = {.d = d, .w = w, .piece = piece, .index = w->low};
+	int rc = make_room_for_letters(w);
+
+	g.indices = calloc(piece->count, sizeof *g.indices);
+	if (rc == 0)
+		rc = g.indices ? probe(d, w, piece, &g) : -ENOMEM;
+	free(g.indices);
+	return rc;
+}
+
+static int
+rejected(struct deliver *d, struct work *w, const struct batch *piece,
+         const struct sink_error *error)
+{
+	if (piece->count == 0)
+		return back_off(d, SINK_SETUP, error);
+	if (piece->count == 1)
+		return set_aside(d, w, piece, error);
+	/* Retried letters note how far they are after each of them. */
+	if (d->sink->probe && !w->whole->origins && w->refused >= PROBE_AFTER &&
+	    !w->ends[w->depth - 1].no_probe)
+		return find_refused(d, w, piece);
+	return split(d, w, piece->count, error->bad_event);
+}
+
 int
 deliver_batch(struct deliver *d, const struct batch *batch)
 {
@@ -582,6 +831,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	d->stats->state = STATS_WRITING;
 	rc = look_for_letters(d, batch);
 	if (rc == 0)
+		rc = leave_to_letters(d, &w);
+	if (rc == 0)
 		rc = look_for_cuts(d, batch);
 	if (batch->count > 0)
 		push(&w, batch->count, true);
@@ -590,7 +841,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		enum sink_result result;
 		struct batch piece;
 
-		pass_letters(d, &w);
+		pass_letters(&w);
 		follow_cuts(d, &w);
 		rc = limit_piece(d, &w);
 		if (rc < 0 || done(&w))
@@ -614,6 +865,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		if (rc == 0 && d->step && !done(&w))
 			rc = d->step(d->arg, batch->offset + w.low, w.position);
 	}
+	work_fini(&w);
 	if (rc == 0)
 		d->stats->batches++;
 	return rc;

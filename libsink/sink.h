@@ -4,7 +4,8 @@
  * A sink daemon is a blocking loop: receive a batch, write it, report it
  * committed.  The runtime (sink_main) does everything but the writing: it
  * connects and reconnects, resumes from the store's own position, retries
- * with back-off, bisects a batch that holds bad events, keeps the
+ * with back-off, bisects a batch that holds bad events or has the sink find
+ * them, keeps the
  * dead-letter file, sends statistics, and handles signals.  A sink adds one
  * struct sink: a table of settings and a handful of functions.
  * docs/adding-a-sink.md walks through one.
@@ -73,6 +74,7 @@ struct origin {
  * Events to store in one go.  Their offsets follow each other from `offset`.
  * After success the store's position for `stream` is next_offset; it was
  * `position` before.  The three differ where events were set aside or lost.
+ * Where the offsets do not follow each other there are origins.
  * count may be 0: then only the position moves.
  */
 struct batch {
@@ -83,9 +85,10 @@ struct batch {
 	const struct event *events; /* valid until the call returns */
 	size_t count;
 	/*
-	 * NULL: event i has offset + i in stream.  Else dead letters are
-	 * retried, under a name of their own, and event i came from
-	 * origins[i].
+	 * NULL: event i has offset + i in stream.  Otherwise event i came from
+	 * origins[i]: dead letters are retried, under a name of their own, or
+	 * some events between offset and next_offset have dead letters and
+	 * are not in the batch.
 	 */
 	const struct origin *origins;
 };
@@ -102,6 +105,13 @@ struct sink_common {
 	char *dead_dir;
 	int64_t dead_max_bytes;
 	int64_t drain_ms; /* at SIGTERM, for what the log has by then */
+};
+
+/* Where a sink's probe reports the events that the store refuses. */
+struct sink_refused {
+	/* why->letter, or else why->text, goes into the dead letter. */
+	void (*on_event)(void *arg, size_t event, const struct sink_error *why);
+	void *arg;
 };
 
 struct sink {
@@ -157,6 +167,23 @@ struct sink {
 	 */
 	enum sink_result (*write)(void *state, const struct batch *batch,
 	                          struct sink_error *error);
+
+	/*
+	 * Find all events of a batch that the store refuses for their content,
+	 * in a few round trips where bisecting takes some for each of them.
+	 * May be NULL.  Called after write has rejected the batch.  It leaves
+	 * nothing in the store.  Once the answer is certain, it calls
+	 * refused->on_event for each of them, in order: those that the store
+	 * would refuse after it has taken the others that come before them.
+	 *
+	 * Returns SINK_DONE, with the number of events from the first on that
+	 * have been looked at in *looked: 0 when it cannot tell, and then the
+	 * batch is bisected.  Otherwise returns as write does, but never
+	 * SINK_REJECT.
+	 */
+	enum sink_result (*probe)(void *state, const struct batch *batch,
+	                          const struct sink_refused *refused,
+	                          size_t *looked, struct sink_error *error);
 
 	/* Let go of everything; state may be half open or closed already. */
 	void (*close)(void *state);

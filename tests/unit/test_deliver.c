@@ -39,7 +39,10 @@ struct fake {
 	uint64_t seen[EVENTS_MAX];      /* next_offset of the write from here */
 	bool honest_hints, lying_hints; /* lying: always the last event, */
 	bool first_hints;               /* or always the first */
+	size_t probe_looks;
+	unsigned probe_fails;
 	/* What happened. */
+	unsigned probes;
 	unsigned writes, stores, opens, closes, twice, skipped;
 };
 
@@ -83,12 +86,24 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next,
 }
 
 static size_t
+at_of(const struct batch *b, size_t i)
+{
+	return b->origins ? b->origins[i].offset : b->offset + i;
+}
+
+static bool
+is_refused(const struct batch *b, size_t i)
+{
+	size_t at = at_of(b, i);
+
+	return fake.takes_bad ? fake.not_taken[at] : fake.bad[at];
+}
+
+static size_t
 first_bad(const struct batch *b)
 {
 	for (size_t i = 0; i < b->count; i++) {
-		size_t at = b->offset + i;
-
-		if (fake.takes_bad ? fake.not_taken[at] : fake.bad[at])
+		if (is_refused(b, i))
 			return i;
 	}
 	return b->count;
@@ -103,8 +118,8 @@ put(const struct batch *b)
 		return;
 	fake.stores++;
 	for (size_t i = 0; i < b->count; i++) {
-		fake.twice += fake.stored[b->offset + i];
-		fake.stored[b->offset + i] = true;
+		fake.twice += fake.stored[at_of(b, i)];
+		fake.stored[at_of(b, i)] = true;
 	}
 	if (fake.tokens)
 		fake.seen[b->offset] = b->next_offset;
@@ -120,7 +135,13 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	(void)state;
 	fake.writes++;
 	ck_assert_uint_le(b->offset + b->count, EVENTS_MAX);
-	ck_assert_ptr_eq(b->events, events + b->offset);
+	for (size_t i = 0; i < b->count; i++) {
+		if (b->origins)
+			ck_assert_uint_le(b->offset, at_of(b, i));
+		ck_assert_uint_lt(at_of(b, i), b->next_offset);
+		ck_assert_int_eq(b->events[i].created_at_us,
+		                 (int64_t)at_of(b, i));
+	}
 	if (fake.has_position && fake.position != b->position)
 		return SINK_FENCED;
 	if (fake.away_at_end && b->count == 0)
@@ -153,6 +174,30 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		fake.away_after--;
 		return SINK_AWAY;
 	}
+	return SINK_DONE;
+}
+
+/* Looks at probe_looks events, and fails probe_fails times. */
+static enum sink_result
+on_probe(void *state, const struct batch *b, const struct sink_refused *refused,
+         size_t *looked, struct sink_error *error)
+{
+	size_t n = b->count < fake.probe_looks ? b->count : fake.probe_looks;
+
+	(void)state;
+	fake.probes++;
+	if (fake.probe_fails > 0) {
+		fake.probe_fails--;
+		(void)snprintf(error->text, sizeof error->text, "gone");
+		return SINK_AWAY;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct sink_error why = {.code = "23514", .text = "no good"};
+
+		if (is_refused(b, i))
+			refused->on_event(refused->arg, i, &why);
+	}
+	*looked = n;
 	return SINK_DONE;
 }
 
@@ -197,6 +242,7 @@ setup(void)
 	log_set_level(LOG_ERROR + 1);
 	fake = (struct fake){.remembers = true};
 	fake_sink.stable = false;
+	fake_sink.probe = NULL;
 	stats = (struct stats){0};
 	common = (struct sink_common){.retry_min_ms = 1, .retry_max_ms = 10};
 	waits = steps = 0;
@@ -207,8 +253,10 @@ setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
 	for (size_t i = 0; i < EVENTS_MAX; i++)
-		events[i] = (struct event){
-		    .id = {"id", 2}, .type = {"t", 1}, .payload = {"{}", 2}};
+		events[i] = (struct event){.id = {"id", 2},
+		                           .type = {"t", 1},
+		                           .payload = {"{}", 2},
+		                           .created_at_us = (int64_t)i};
 	d = (struct deliver){.sink = &fake_sink,
 	                     .common = &common,
 	                     .dead = &dead,
@@ -640,6 +688,116 @@ START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
 }
 END_TEST
 
+/* Every second one, or all of them: what a sender of bad events can do. */
+START_TEST(a_probe_finds_many_bad_events_in_few_writes)
+{
+	for (size_t step = 1; step <= 2; step++) {
+		teardown();
+		setup();
+		fake_sink.probe = on_probe;
+		fake.probe_looks = SIZE_MAX;
+		fake.honest_hints = fake.has_position = true;
+		for (size_t i = 0; i < 1000; i += step)
+			fake.bad[i] = true;
+		ck_assert_int_eq(deliver(0, 0, 1000), 0);
+		assert_exact(0, 1000);
+		ck_assert_uint_eq(fake.probes, 1);
+		ck_assert_uint_le(fake.writes, 16);
+		ck_assert_uint_eq(stats.events, step == 1 ? 0 : 500);
+	}
+}
+END_TEST
+
+START_TEST(a_few_bad_events_need_no_probe)
+{
+	fake_sink.probe = on_probe;
+	fake.probe_looks = SIZE_MAX;
+	fake.honest_hints = true;
+	fake.bad[10] = fake.bad[500] = fake.bad[999] = true;
+	ck_assert_int_eq(deliver(0, 0, 1000), 0);
+	assert_exact(0, 1000);
+	ck_assert_uint_eq(fake.probes, 0);
+}
+END_TEST
+
+/* What a probe has not looked at, or cannot tell, is found all the same. */
+START_TEST(a_probe_that_looks_at_some_or_none_or_fails_loses_nothing)
+{
+	static const size_t looks[] = {0, 1, 7, 100, 999};
+
+	for (unsigned fails = 0; fails < 3; fails++) {
+		for (size_t n = 0; n < ARRAY_LEN(looks); n++) {
+			teardown();
+			setup();
+			fake_sink.probe = on_probe;
+			fake_sink.stable = fake.tokens = n % 2;
+			fake.remembers = !(n % 2);
+			fake.probe_looks = looks[n];
+			fake.probe_fails = fails;
+			for (size_t i = 0; i < 200; i += 1 + n % 3)
+				fake.bad[i] = true;
+			ck_assert_int_eq(deliver(0, 0, 200), 0);
+			assert_exact(0, 200);
+		}
+	}
+}
+END_TEST
+
+/* The letters are on disk and the write after them is not answered. */
+START_TEST(after_a_crash_behind_a_probe_its_letters_count)
+{
+	for (unsigned n = 1; n < 12; n++) {
+		size_t bad = 0;
+
+		teardown();
+		setup();
+		fake_sink.probe = on_probe;
+		fake_sink.stable = fake.tokens = _i & 1;
+		fake.remembers = !(_i & 1);
+		fake.honest_hints = true;
+		fake.has_position = !(_i & 1);
+		fake.probe_looks = SIZE_MAX;
+		for (size_t i = 3; i < 100; i += 3)
+			fake.bad[i] = true;
+		fake.away_at = n;
+		waits_allowed = 0;
+		if (deliver(0, 0, 100) == -EINTR) {
+			uint64_t from = _i & 1 ? stepped : fake.position;
+
+			fake.away_at = 0;
+			fake.takes_bad = _i & 2;
+			restart();
+			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
+		}
+		ck_assert_uint_eq(fake.twice, 0);
+		ck_assert_int_eq(dead_refresh(&dead), 0);
+		for (size_t i = 0; i < 100; i++)
+			bad += !fake.stored[i];
+		ck_assert_uint_eq(dead.letters, bad);
+	}
+}
+END_TEST
+
+START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
+{
+	fake_sink.probe = on_probe;
+	fake.probe_looks = SIZE_MAX;
+	fake.honest_hints = true;
+	for (size_t i = 0; i < 100; i++)
+		fake.bad[i] = true;
+	dead.max_bytes = 4000; /* more than PROBE_AFTER letters, not 100 */
+	waits_allowed = 2;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_uint_gt(dead.letters, 5);
+	dead.max_bytes = 1 << 20;
+	fake.has_position = true;
+	ck_assert_int_eq(
+	    deliver(fake.position, fake.position, 100 - fake.position), 0);
+	assert_exact(0, 100);
+}
+END_TEST
+
 START_TEST(waits_double_up_to_the_longest)
 {
 	common.retry_min_ms = 100;
@@ -769,6 +927,13 @@ main(void)
 	tcase_add_loop_test(tc, halves_come_again_as_they_were_after_a_crash, 0,
 	                    2);
 	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
+	tcase_add_test(tc, a_probe_finds_many_bad_events_in_few_writes);
+	tcase_add_test(tc, a_few_bad_events_need_no_probe);
+	tcase_add_test(
+	    tc, a_probe_that_looks_at_some_or_none_or_fails_loses_nothing);
+	tcase_add_loop_test(tc, after_a_crash_behind_a_probe_its_letters_count,
+	                    0, 4);
+	tcase_add_test(tc, a_probe_keeps_the_letters_that_have_room_and_waits);
 	tcase_add_test(tc, waits_double_up_to_the_longest);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
