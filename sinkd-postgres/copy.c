@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "sinkd-postgres/number.h"
+
 /* 2000-01-01, PostgreSQL's epoch, in microseconds since 1970. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 #define JSONB_VERSION 1
@@ -52,9 +54,10 @@ copy_check(const struct copy_columns *columns, const struct event *events,
 {
 	bool id = columns->kind[FIELD_ID] == COPY_UUID;
 	bool user_id = columns->kind[FIELD_USER_ID] == COPY_UUID;
+	bool jsonb = columns->kind[FIELD_PAYLOAD] == COPY_JSONB;
 	uint8_t ignored[16];
 
-	if (!id && !user_id)
+	if (!id && !user_id && !jsonb)
 		return count;
 	for (size_t i = 0; i < count; i++) {
 		if (id && copy_parse_uuid(&events[i].id, ignored) < 0) {
@@ -64,6 +67,10 @@ copy_check(const struct copy_columns *columns, const struct event *events,
 		if (user_id && events[i].user_id.data &&
 		    copy_parse_uuid(&events[i].user_id, ignored) < 0) {
 			*field = FIELD_USER_ID;
+			return i;
+		}
+		if (jsonb && !number_all_fit_jsonb(events[i].payload)) {
+			*field = FIELD_PAYLOAD;
 			return i;
 		}
 	}
@@ -127,9 +134,10 @@ copy_add_header(struct buf *out)
 	return buf_add(out, header, COPY_HEADER_BYTES);
 }
 
-int
-copy_add_row(struct buf *out, const struct copy_columns *columns,
-             const struct event *event)
+/* n is a bigint for the first column, or NULL. */
+static int
+add_row(struct buf *out, const struct copy_columns *columns,
+        const struct event *event, const uint64_t *n)
 {
 	const enum copy_kind *kind = columns->kind;
 	uint8_t *p;
@@ -142,7 +150,9 @@ copy_add_row(struct buf *out, const struct copy_columns *columns,
 		return rc;
 	p = out->data + out->len;
 	*p++ = 0;
-	*p++ = FIELD_COUNT;
+	*p++ = FIELD_COUNT + (n != NULL);
+	if (n)
+		p = put_u64(put_u32(p, 8), *n);
 	p = put_string(p, kind[FIELD_ID], &event->id);
 	p = put_string(p, kind[FIELD_TYPE], &event->type);
 	p = put_string(p, kind[FIELD_USER_ID], &event->user_id);
@@ -151,6 +161,20 @@ copy_add_row(struct buf *out, const struct copy_columns *columns,
 	p = put_time(p, kind[FIELD_RECEIVED_AT], event->received_at_us);
 	out->len = (size_t)(p - out->data);
 	return 0;
+}
+
+int
+copy_add_row(struct buf *out, const struct copy_columns *columns,
+             const struct event *event)
+{
+	return add_row(out, columns, event, NULL);
+}
+
+int
+copy_add_numbered_row(struct buf *out, const struct copy_columns *columns,
+                      const struct event *event, uint64_t n)
+{
+	return add_row(out, columns, event, &n);
 }
 
 int

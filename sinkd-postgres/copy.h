@@ -15,11 +15,13 @@
 
 /* How a field is written for its column's type. */
 enum copy_kind {
-	COPY_TEXT,      /* text, varchar, json: the bytes */
-	COPY_JSONB,     /* a version byte, and the text */
-	COPY_UUID,      /* 16 bytes */
-	COPY_TIMESTAMP, /* us since 2000; with or without time zone */
-	COPY_INT8_MS,   /* bigint: ms since 1970 */
+	COPY_TEXT,        /* text, varchar: the bytes */
+	COPY_JSON,        /* the same */
+	COPY_JSONB,       /* a version byte, and the text */
+	COPY_UUID,        /* 16 bytes */
+	COPY_TIMESTAMP,   /* us since 2000 */
+	COPY_TIMESTAMPTZ, /* the same */
+	COPY_INT8_MS,     /* bigint: ms since 1970 */
 };
 
 struct copy_columns {
@@ -30,7 +32,7 @@ struct copy_columns {
 #define COPY_TRAILER_BYTES 2
 
 /* Most bytes of a row beyond those of the event's strings. */
-#define COPY_ROW_EXTRA (2 + FIELD_COUNT * 4 + 1 + 2 * 16 + 2 * 8)
+#define COPY_ROW_EXTRA (2 + FIELD_COUNT * 4 + 1 + 2 * 16 + 2 * 8 + 4 + 8)
 
 /*
  * Look for the first event with a field that its column's type cannot hold.
@@ -45,6 +47,11 @@ MUST_USE int copy_add_header(struct buf *out);
 MUST_USE int copy_add_row(struct buf *out, const struct copy_columns *columns,
                           const struct event *event);
 MUST_USE int copy_add_trailer(struct buf *out);
+
+/* The same as copy_add_row, with a bigint as its first column. */
+MUST_USE int copy_add_numbered_row(struct buf *out,
+                                   const struct copy_columns *columns,
+                                   const struct event *event, uint64_t n);
 
 /*
  * 32 hex digits, with or without braces and with a hyphen after any group of

@@ -10,6 +10,7 @@
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
+#include "sinkd-postgres/probe.h"
 #include "sinkd-postgres/write.h"
 
 #define APPLICATION "leat sinkd-" SINK_NAME
@@ -468,6 +469,14 @@ on_write(void *state, const struct batch *batch, struct sink_error *error)
 	return write_batch(state, batch, error);
 }
 
+static enum sink_result
+on_probe(void *state, const struct batch *batch,
+         const struct sink_refused *refused, size_t *looked,
+         struct sink_error *error)
+{
+	return probe_batch(state, batch, refused, looked, error);
+}
+
 const struct sink postgres_sink = {
     .name = SINK_NAME,
     .summary = "Writes events into a table of PostgreSQL, each exactly once.",
@@ -480,5 +489,6 @@ const struct sink postgres_sink = {
     .open = on_open,
     .position = on_position,
     .write = on_write,
+    .probe = on_probe,
     .close = on_close,
 };

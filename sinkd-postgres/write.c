@@ -236,6 +236,19 @@ lacks_partition(const struct batch *b, const struct pg_words *words,
 	return apart > -NOW_US && apart < NOW_US;
 }
 
+enum sink_result
+write_class(const struct batch *b, const struct pg_words *words,
+            size_t bad_event, struct sink_error *error)
+{
+	enum sink_result result = pg_class_words(words, error);
+
+	if (bad_event == 0)
+		bad_event = error->bad_event;
+	return result == SINK_REJECT && lacks_partition(b, words, bad_event)
+	           ? SINK_SETUP
+	           : result;
+}
+
 static enum sink_result
 fenced(const struct batch *b, struct sink_error *error)
 {
@@ -251,19 +264,21 @@ static enum sink_result
 on_error(const struct batch *b, const struct answers *a, const PGresult *res,
          struct sink_error *error)
 {
-	enum sink_result result = pg_class(res, error);
+	enum sink_result result;
 	struct pg_words words;
 
+	result = pg_words_of(res, &words) ? pg_class_words(&words, error)
+	                                  : pg_class(res, error);
 	if (result != SINK_REJECT)
 		return result;
 	if (a->stored && !a->moved)
 		return strcmp(error->code, MOVED_BY_OTHER) == 0
 		           ? fenced(b, error)
 		           : SINK_SETUP;
-	if (!a->copying || (pg_words_of(res, &words) &&
-	                    lacks_partition(b, &words, error->bad_event)))
+	if (!a->copying)
 		return SINK_SETUP;
-	return SINK_REJECT;
+	return pg_words_of(res, &words) ? write_class(b, &words, 0, error)
+	                                : SINK_REJECT;
 }
 
 /* Read answers until the server waits for data, or to the end. */
@@ -330,8 +345,8 @@ columns_changed(struct sink_error *error)
  * A null is refused: perhaps by a column that has come since the sink looked,
  * and that leat has no value for.  Then no event is at fault, but the table.
  */
-static enum sink_result
-confirm_null(struct postgres *s, struct sink_error *error)
+enum sink_result
+write_confirm_null(struct postgres *s, struct sink_error *error)
 {
 	struct sink_error now = {0};
 	struct table table;
@@ -370,12 +385,12 @@ write_position(struct postgres *s, const char *stream, bool *found,
 }
 
 /*
- * Before an event is set aside: is the position still ours?  This process may
- * have been frozen since it was looked at, and the event be another's now.
+ * This process may have been frozen since it looked at the position, and the
+ * events be another's now.
  */
-static enum sink_result
-confirm_position(struct postgres *s, const struct batch *b,
-                 struct sink_error *error)
+enum sink_result
+write_confirm_position(struct postgres *s, const struct batch *b,
+                       struct sink_error *error)
 {
 	struct sink_error now = {0};
 	uint64_t position = b->position;
@@ -398,24 +413,37 @@ rejected(struct postgres *s, const struct batch *b, struct sink_error *error)
 	enum sink_result result;
 
 	if (strcmp(error->code, NOT_NULL_VIOLATION) == 0)
-		result = confirm_null(s, error);
+		result = write_confirm_null(s, error);
 	else
 		result = SINK_REJECT;
 	if (result == SINK_REJECT)
-		result = confirm_position(s, b, error);
+		result = write_confirm_position(s, b, error);
 	return result;
 }
 
-/* One of the fields cannot be what its column is, as far as we know. */
-static enum sink_result
-bad_field(struct postgres *s, const struct batch *b, size_t index,
-          enum event_field field, struct sink_error *error)
+void
+write_name_field(enum event_field field, struct sink_error *error)
+{
+	bool number = field == FIELD_PAYLOAD;
+
+	(void)snprintf(error->code, sizeof error->code, "%s",
+	               number ? "22003" : "22P02");
+	(void)snprintf(error->text, sizeof error->text,
+	               number ? "a number is out of range for jsonb in column "
+	                        "%s: it has more than 131072 digits before "
+	                        "the point or more than 16383 after it"
+	                      : "invalid input syntax for type uuid in column "
+	                        "%s",
+	               event_field_name(field));
+}
+
+enum sink_result
+write_confirm_columns(struct postgres *s, struct sink_error *error)
 {
 	enum sink_result result;
 	PGresult *res = NULL;
 	bool same;
 
-	/* But perhaps somebody has just mended the column. */
 	buf_clear(&s->sql);
 	if (table_add_types_query(&s->table, &s->pg, &s->sql) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
@@ -425,14 +453,25 @@ bad_field(struct postgres *s, const struct batch *b, size_t index,
 		return result;
 	same = table_unchanged(&s->table, res);
 	PQclear(res);
-	if (!same)
-		return columns_changed(error);
-	(void)snprintf(error->code, sizeof error->code, "22P02");
+	return same ? SINK_DONE : columns_changed(error);
+}
+
+/*
+ * One of the fields cannot be what its column is, as far as we know.  But the
+ * column may have been changed since.
+ */
+static enum sink_result
+bad_field(struct postgres *s, const struct batch *b, size_t index,
+          enum event_field field, struct sink_error *error)
+{
+	enum sink_result result = write_confirm_columns(s, error);
+
+	if (result != SINK_DONE)
+		return result;
 	error->bad_event = index + 1;
-	result = pg_fail(error, SINK_REJECT,
-	                 "invalid input syntax for type uuid in column %s",
-	                 event_field_name(field));
-	return b->count == 1 ? confirm_position(s, b, error) : result;
+	write_name_field(field, error);
+	return b->count == 1 ? write_confirm_position(s, b, error)
+	                     : SINK_REJECT;
 }
 
 enum sink_result

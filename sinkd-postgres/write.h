@@ -11,6 +11,7 @@
 #define SINKD_POSTGRES_WRITE_H
 
 #include "libbase/buf.h"
+#include "libbase/log.h"
 #include "libsink/sink.h"
 #include "sinkd-postgres/pg.h"
 #include "sinkd-postgres/table.h"
@@ -42,6 +43,7 @@ struct postgres {
 	char *position_table;    /* quoted; owned */
 	struct buf sql;
 	struct buf piece;
+	struct log_limit probe_limit;
 };
 
 /* Store the batch, as sink.h says of write. */
@@ -55,6 +57,35 @@ enum sink_result write_batch(struct postgres *s, const struct batch *b,
 enum sink_result write_position(struct postgres *s, const char *stream,
                                 bool *found, uint64_t *next_offset,
                                 struct sink_error *error);
+/* Say in error what copy_check has found in a field. */
+void write_name_field(enum event_field field, struct sink_error *error);
+
+/*
+ * Class a server's words about a row, with what the batch tells of it:
+ * bad_event is 1 + its index, or 0 where only the words may say.
+ */
+enum sink_result write_class(const struct batch *b,
+                             const struct pg_words *words, size_t bad_event,
+                             struct sink_error *error);
+
+/*
+ * Before events are set aside: SINK_REJECT if the position is still where the
+ * batch begins, SINK_FENCED if another process has moved it, or as pg_run.
+ */
+enum sink_result write_confirm_position(struct postgres *s,
+                                        const struct batch *b,
+                                        struct sink_error *error);
+
+/* SINK_DONE if the columns are still of the types that the sink knows. */
+enum sink_result write_confirm_columns(struct postgres *s,
+                                       struct sink_error *error);
+
+/*
+ * A column has refused a null.  Returns SINK_REJECT if that is an event's
+ * fault, or what is wrong with the table.
+ */
+enum sink_result write_confirm_null(struct postgres *s,
+                                    struct sink_error *error);
 
 /* Note that the stream has its row in the position table. */
 void write_remember(struct postgres *s, const char *stream);

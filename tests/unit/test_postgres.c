@@ -6,6 +6,7 @@
 
 #include "libproto/frame.h"
 #include "sinkd-postgres/copy.h"
+#include "sinkd-postgres/number.h"
 #include "sinkd-postgres/pg.h"
 
 static const uint8_t uuid[16] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
@@ -153,6 +154,60 @@ START_TEST(finds_the_first_event_that_a_uuid_column_cannot_hold)
 	c.kind[FIELD_ID] = COPY_UUID;
 	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 0);
 	ck_assert_int_eq(field, FIELD_ID);
+}
+END_TEST
+
+START_TEST(knows_which_numbers_jsonb_holds)
+{
+	static const char *const fit[] = {"{}",
+	                                  "{\"a\":0}",
+	                                  "{\"a\":1e131071}",
+	                                  "{\"a\":-9.99E+131071}",
+	                                  "{\"a\":1e-16383}",
+	                                  "{\"a\":0.1e-16382}",
+	                                  "{\"a\":0e200000}",
+	                                  "{\"a\":0e1073741823}",
+	                                  "{\"a\":0.0000001e131078}",
+	                                  "{\"a\":\"1e200000\"}",
+	                                  "{\"1e200000\":\"\\\"1e200000\"}",
+	                                  "{\"a\":[true,1e5,{\"e\":false}]}"};
+	static const char *const not_fit[] = {
+	    "{\"a\":1e131072}",
+	    "{\"a\":-1e200000}",
+	    "{\"a\":1E+131072}",
+	    "{\"a\":1e-16384}",
+	    "{\"a\":0e-16384}",
+	    "{\"a\":0.1e-16383}",
+	    "{\"a\":10e131071}",
+	    "{\"a\":0e1073741824}",
+	    "{\"a\":1e99999999999999999999999}",
+	    "{\"a\":1e-99999999999999999999999}",
+	    "{\"a\":\"\\\\\",\"b\":[[{\"c\":[1,1e131072]}]]}"};
+
+	for (size_t i = 0; i < ARRAY_LEN(fit); i++)
+		ck_assert_msg(number_all_fit_jsonb(slice_of(fit[i])), "%s",
+		              fit[i]);
+	for (size_t i = 0; i < ARRAY_LEN(not_fit); i++)
+		ck_assert_msg(!number_all_fit_jsonb(slice_of(not_fit[i])), "%s",
+		              not_fit[i]);
+}
+END_TEST
+
+/* Without an exponent only a long text can hold one. */
+START_TEST(knows_which_long_numbers_jsonb_holds)
+{
+	static char text[140000];
+
+	for (int i = 16383; i <= 16384; i++) {
+		(void)snprintf(text, sizeof text, "{\"a\":0.%0*d}", i, 0);
+		ck_assert_int_eq(number_all_fit_jsonb(slice_of(text)),
+		                 i == 16383);
+	}
+	for (int i = 131072; i <= 131073; i++) {
+		(void)snprintf(text, sizeof text, "{\"a\":1%0*d}", i - 1, 0);
+		ck_assert_int_eq(number_all_fit_jsonb(slice_of(text)),
+		                 i == 131072);
+	}
 }
 END_TEST
 
@@ -368,6 +423,8 @@ main(void)
 	tcase_add_test(tc, keeps_values_out_of_the_text);
 	tcase_add_test(tc, says_where_a_trigger_refused_and_not_its_words);
 	tcase_add_test(tc, takes_the_line_that_copy_names);
+	tcase_add_test(tc, knows_which_numbers_jsonb_holds);
+	tcase_add_test(tc, knows_which_long_numbers_jsonb_holds);
 	tcase_add_test(tc, tells_a_missing_partition_from_what_a_check_refuses);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);

@@ -1,0 +1,105 @@
+/* number - see number.h. */
+#include "sinkd-postgres/number.h"
+
+#include <stdint.h>
+
+/*
+ * A numeric is stored as digits to the base 10000, with the power of the first
+ * one in 16 bits and the count of decimal digits after the point in 14 bits.
+ */
+#define INTEGER_DIGITS_MAX 131072
+#define FRACTION_DIGITS_MAX 16383
+/* The server refuses an exponent beyond this, even that of a zero. */
+#define EXPONENT_MAX (INT32_MAX / 2)
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* The exponent at `at`, after the e; one that is too large stays so. */
+static const char *
+read_exponent(const char *at, const char *end, int64_t *exponent)
+{
+	bool negative = at < end && *at == '-';
+	int64_t value = 0;
+
+	if (at < end && (*at == '-' || *at == '+'))
+		at++;
+	for (; at < end && is_digit(*at); at++)
+		value = value > EXPONENT_MAX ? value : value * 10 + *at - '0';
+	*exponent = negative ? -value : value;
+	return at;
+}
+
+/* Read the number at `at`, without its sign.  Returns where it ends. */
+static const char *
+read_number(const char *at, const char *end, bool *fits)
+{
+	int64_t integer = 0, fraction = 0, exponent = 0;
+	int64_t leading = 0; /* zeros before the first other digit */
+	bool point = false, zero = true;
+
+	for (; at < end && (is_digit(*at) || *at == '.'); at++) {
+		if (*at == '.') {
+			point = true;
+			continue;
+		}
+		zero = zero && *at == '0';
+		leading += zero;
+		integer += !point;
+		fraction += point;
+	}
+	if (at < end && (*at == 'e' || *at == 'E'))
+		at = read_exponent(at + 1, end, &exponent);
+	*fits = exponent <= EXPONENT_MAX && exponent >= -EXPONENT_MAX &&
+	        fraction - exponent <= FRACTION_DIGITS_MAX &&
+	        (zero || integer - leading + exponent <= INTEGER_DIGITS_MAX);
+	return at;
+}
+
+/*
+ * Whether one of the numbers may not fit: it has an exponent, or so many digits
+ * that the text is long.  Most texts end here.
+ */
+static bool
+may_not_fit(struct slice json)
+{
+	bool exponent = false;
+
+	if (json.bytes > FRACTION_DIGITS_MAX)
+		return true;
+	for (uint32_t i = 1; i < json.bytes; i++)
+		exponent |=
+		    (json.data[i] | 0x20) == 'e' && is_digit(json.data[i - 1]);
+	return exponent;
+}
+
+/* The end of the string whose opening quote is before `at`. */
+static const char *
+skip_string(const char *at, const char *end)
+{
+	while (at < end && *at != '"')
+		at += *at == '\\' ? 2 : 1;
+	return at < end ? at + 1 : end;
+}
+
+bool
+number_all_fit_jsonb(struct slice json)
+{
+	const char *at = json.data, *end = json.data + json.bytes;
+	bool fits = true;
+
+	if (!may_not_fit(json))
+		return true;
+	while (at < end && fits) {
+		if (*at == '"')
+			at = skip_string(at + 1, end);
+		else if (is_digit(*at))
+			at = read_number(at, end, &fits);
+		else
+			at++;
+	}
+	return fits;
+}
