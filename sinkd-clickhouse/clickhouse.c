@@ -293,6 +293,17 @@ add_header(struct buf *out, const struct chtable *t)
 	return rc;
 }
 
+/* Say in error which column cannot hold its field. */
+static void
+name_field(const struct clickhouse *c, enum event_field field, const char *why,
+           struct sink_error *error)
+{
+	(void)snprintf(error->code, sizeof error->code, "content");
+	(void)snprintf(error->text, sizeof error->text,
+	               "%s %s (column type %s)", event_field_name(field), why,
+	               c->table.type_text[field]);
+}
+
 /*
  * Build the body.  SINK_REJECT names the event that a column cannot hold, or
  * none: rows can be wider than events were, and then the batch is split.
@@ -322,10 +333,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 		return SINK_DONE;
 	case -EINVAL:
 		error->bad_event = i + 1;
-		(void)snprintf(error->code, sizeof error->code, "content");
-		(void)snprintf(
-		    error->text, sizeof error->text, "%s %s (column type %s)",
-		    event_field_name(field), why, c->table.type_text[field]);
+		name_field(c, field, why, error);
 		return SINK_REJECT;
 	case -EMSGSIZE: /* to be split */
 		(void)snprintf(error->code, sizeof error->code, "size");
@@ -489,6 +497,51 @@ clickhouse_write(void *state, const struct batch *batch,
 	return result;
 }
 
+/* The next event from i on that a column cannot hold, or batch->count. */
+static size_t
+find_unfit(struct clickhouse *c, const struct batch *batch, size_t i,
+           struct sink_error *why)
+{
+	enum event_field field = FIELD_ID;
+	const char *text = "";
+
+	for (; i < batch->count; i++) {
+		buf_clear(&c->rows);
+		if (rowbinary_add(&c->rows, c->table.types, &batch->events[i],
+		                  &field, &text) != -EINVAL)
+			continue;
+		*why = (struct sink_error){.bad_event = 0};
+		name_field(c, field, text, why);
+		return i;
+	}
+	return i;
+}
+
+/*
+ * What the columns' types cannot hold is known here.  What the server alone
+ * refuses, by a constraint of the table, it tells of one INSERT at a time.
+ */
+static enum sink_result
+clickhouse_probe(void *state, const struct batch *batch,
+                 const struct sink_refused *refused, size_t *looked,
+                 struct sink_error *error)
+{
+	struct clickhouse *c = state;
+	struct sink_error why;
+	enum sink_result result;
+	size_t i = find_unfit(c, batch, 0, &why);
+
+	if (i == batch->count)
+		return SINK_DONE;
+	result = confirm_reject(c, error);
+	if (result != SINK_REJECT)
+		return result;
+	for (; i < batch->count; i = find_unfit(c, batch, i + 1, &why))
+		refused->on_event(refused->arg, i, &why);
+	*looked = batch->count;
+	return SINK_DONE;
+}
+
 static void
 clickhouse_close(void *state)
 {
@@ -513,5 +566,6 @@ const struct sink clickhouse_sink = {
     .open = clickhouse_open,
     .position = clickhouse_position,
     .write = clickhouse_write,
+    .probe = clickhouse_probe,
     .close = clickhouse_close,
 };

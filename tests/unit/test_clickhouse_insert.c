@@ -432,6 +432,62 @@ START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
 }
 END_TEST
 
+static size_t unfit[8], unfit_count;
+
+static void
+on_refused(void *arg, size_t event, const struct sink_error *why)
+{
+	ck_assert_ptr_eq(arg, unfit);
+	ck_assert_uint_lt(unfit_count, ARRAY_LEN(unfit));
+	ck_assert_str_eq(why->code, "content");
+	ck_assert_str_eq(why->text, "id is not a UUID (column type UUID)");
+	unfit[unfit_count++] = event;
+}
+
+/* One question to the server for all of them; columns may have changed. */
+START_TEST(finds_all_events_that_a_column_cannot_hold)
+{
+	static const struct answer script[] = {
+	    OPENS(new_server, plain_engine), {columns, true}, {NULL, true}};
+	struct sink_refused refused = {on_refused, unfit};
+	struct event e[5];
+	struct batch b = {
+	    .stream = "s", .next_offset = 5, .events = e, .count = 5};
+	size_t looked = 0;
+
+	for (size_t i = 0; i < 5; i++)
+		e[i] = (struct event){
+		    .id = slice(i % 2 ? "00112233445566778899aabbccddeeff"
+		                      : "no"),
+		    .type = slice("t"),
+		    .payload = slice("{}")};
+	unfit_count = 0;
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(
+	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
+	    SINK_DONE);
+	ck_assert_uint_eq(looked, 5);
+	ck_assert_uint_eq(unfit_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(unfit[i], 2 * i);
+	/* No answer: nothing is refused. */
+	ck_assert_int_eq(
+	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
+	    SINK_AWAY);
+	ck_assert_uint_eq(unfit_count, 3);
+	/* Nothing to find: the server is not asked, and cannot tell. */
+	looked = 0;
+	b.events = e + 1;
+	b.count = 1;
+	ck_assert_int_eq(
+	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
+	    SINK_DONE);
+	ck_assert_uint_eq(looked, 0);
+	finish(true);
+}
+END_TEST
+
 START_TEST(asks_the_table_before_an_event_is_set_aside)
 {
 	static const char mended[] =
@@ -681,6 +737,7 @@ main(void)
 	tcase_add_test(tc, blames_no_event_when_the_columns_have_changed);
 	tcase_add_test(tc,
 	               refuses_an_event_that_a_column_cannot_hold_by_itself);
+	tcase_add_test(tc, finds_all_events_that_a_column_cannot_hold);
 	tcase_add_test(tc, asks_the_table_before_an_event_is_set_aside);
 	tcase_add_test(tc, asks_to_split_rows_of_more_than_a_batch_may_have);
 	tcase_add_test(tc, names_what_is_wrong_with_the_table);
