@@ -124,6 +124,10 @@ print_sinks(const msgpack_object *status)
 		       (double)json_get_uint(s, "lag_ms") / 1000,
 		       json_get_uint(json_get(s, "totals"), "retries"),
 		       json_get_uint(stats, "dead_letters"));
+		if (json_get_uint(stats, "duplicates") > 0)
+			printf("    not stored again, for their id: %" PRIu64
+			       "\n",
+			       json_get_uint(stats, "duplicates"));
 		print_error(stats);
 	}
 }

@@ -51,6 +51,7 @@ static const struct figure sink_figures[] = {
     [SINK_ERROR] = {"error", FIGURE_TEXT},
     [SINK_ERROR_SINCE_US] = {"error_since_us", FIGURE_GAUGE},
     [SINK_EVENTS] = {"events", FIGURE_COUNTER},
+    [SINK_DUPLICATES] = {"duplicates", FIGURE_COUNTER},
     [SINK_BATCHES] = {"batches", FIGURE_COUNTER},
     [SINK_BYTES] = {"bytes", FIGURE_COUNTER},
     [SINK_RETRIES] = {"retries", FIGURE_COUNTER},

@@ -339,11 +339,14 @@ grow(struct deliver *d, size_t count)
 }
 
 static void
-stored(struct deliver *d, struct work *w, const struct batch *piece)
+stored(struct deliver *d, struct work *w, const struct batch *piece,
+       size_t duplicates)
 {
+	assert(duplicates <= piece->count);
 	recovered(d);
 	grow(d, piece->count);
-	d->stats->events += piece->count;
+	d->stats->events += piece->count - duplicates;
+	d->stats->duplicates += duplicates;
 	w->low = piece_end(w);
 	w->position = piece->next_offset;
 	if (w->depth > 0)
@@ -660,7 +663,8 @@ reconcile(struct deliver *d, struct work *w, const struct batch *piece,
 	if (rc < 0)
 		return rc;
 	if (found && position == piece->next_offset) {
-		stored(d, w, piece);
+		/* Which of them are duplicates was not answered. */
+		stored(d, w, piece, 0);
 		return 0;
 	}
 	if (!fenced && (!found || position == piece->position))
@@ -851,7 +855,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		result = d->sink->write(d->state, &piece, &error);
 		switch (result) {
 		case SINK_DONE:
-			stored(d, &w, &piece);
+			stored(d, &w, &piece, error.duplicates);
 			break;
 		case SINK_REJECT:
 			rc = rejected(d, &w, &piece, &error);

@@ -253,7 +253,8 @@ deliver_some(struct retry *r, size_t from, size_t to, bool keep)
 	                      .events = r->events + from,
 	                      .origins = r->origins + from,
 	                      .count = keep ? 0 : to - from};
-	uint64_t stored = r->d->stats->events;
+	const struct stats *stats = r->d->stats;
+	uint64_t stored = stats->events + stats->duplicates;
 	int rc = 0;
 
 	if (from == to)
@@ -266,7 +267,7 @@ deliver_some(struct retry *r, size_t from, size_t to, bool keep)
 		return rc;
 	r->line = r->position = batch.next_offset;
 	r->retried += to - from;
-	r->kept += to - from - (r->d->stats->events - stored);
+	r->kept += to - from - (stats->events + stats->duplicates - stored);
 	return place_save(&r->place, r->line, r->position);
 }
 

@@ -41,7 +41,7 @@ enum sink_result {
 #define SINK_BATCH_EVENTS_MAX 1000000
 #define SINK_BATCH_BYTES_MAX (16 * MIB)
 
-/* Why a call did not end in SINK_DONE; zeroed by the runtime before. */
+/* How a call has ended; zeroed by the runtime before. */
 struct sink_error {
 	char text[SINK_ERROR_TEXT]; /* the store's words; no event content */
 	char code[16];              /* the store's code, such as a SQLSTATE */
@@ -62,6 +62,11 @@ struct sink_error {
 	 * the store has certainly kept nothing: a half has another name.
 	 */
 	bool too_much;
+	/*
+	 * With SINK_DONE: events of the batch that the store has by their id
+	 * already, and that it did not store again.
+	 */
+	size_t duplicates;
 };
 
 /* Where an event stands in a log. */

@@ -53,6 +53,7 @@ stats_report(const struct stats *s)
 	report_set_text(&r, SINK_ERROR, slice_of(s->error));
 	report_set(&r, SINK_ERROR_SINCE_US, (uint64_t)s->error_since_us);
 	report_set(&r, SINK_EVENTS, s->events);
+	report_set(&r, SINK_DUPLICATES, s->duplicates);
 	report_set(&r, SINK_BATCHES, s->batches);
 	report_set(&r, SINK_BYTES, s->bytes);
 	report_set(&r, SINK_RETRIES, s->retries);

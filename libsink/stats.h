@@ -23,7 +23,8 @@ enum stats_state {
 
 struct stats {
 	enum stats_state state;
-	uint64_t events; /* stored since the start, as the next two */
+	uint64_t events;     /* stored since the start, as the next three */
+	uint64_t duplicates; /* instead of stored: the store has their id */
 	uint64_t batches;
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;

@@ -156,6 +156,7 @@ struct answers {
 	bool stored;    /* the rows are in the table, or there are none */
 	bool moved;     /* the position has moved from where it should be */
 	bool committed;
+	size_t inserted; /* with dedup_by_id: rows from the staging table */
 };
 
 static bool
@@ -201,8 +202,12 @@ on_answer(const struct postgres *s, const struct batch *b, struct answers *a,
 		on_rows(s, b, a, res);
 		return;
 	default:
-		if (a->copying && strncmp(tag, stored, strlen(stored)) == 0)
+		if (a->copying && !a->stored &&
+		    strncmp(tag, stored, strlen(stored)) == 0) {
 			a->stored = true;
+			if (s->settings->dedup_by_id) /* INSERT 0 N */
+				a->inserted = strtoul(tag + 9, NULL, 10);
+		}
 		/* COMMIT of a failed transaction answers ROLLBACK. */
 		if (strcmp(tag, "COMMIT") == 0)
 			a->committed = true;
@@ -504,5 +509,8 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 		result = pg_fail(error, SINK_AWAY, "no COMMIT was answered");
 	if (result == SINK_DONE)
 		write_remember(s, b->stream);
+	if (result == SINK_DONE && s->settings->dedup_by_id && a.copying &&
+	    a.inserted < b->count)
+		error->duplicates = b->count - a.inserted;
 	return result;
 }

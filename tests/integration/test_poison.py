@@ -174,6 +174,26 @@ def test_a_senders_own_retries_with_dedup_by_id():
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 150
         assert leat.dead_letters() == []
+        # What the table has is told from what was dropped for its id.
+        wait_until(lambda: leat.sink_status()["stats"]["duplicates"] == 160,
+                   "status counts the duplicates")
+        assert leat.sink_status()["stats"]["events"] == 150
+        metrics = leat.request("GET", "/metrics")[1]
+        assert 'leat_sink_duplicates_total{sink="postgres"} 160' in metrics
+        assert "not stored again, for their id: 160" in \
+            leat.run("leat", "status").stdout
+
+
+def test_an_id_that_another_sender_used_first():
+    settings = {"sinkd-postgres": {"dedup_by_id": "yes"}}
+    with Leat(settings=settings) as leat:
+        leat.accept([{"id": "x", "type": "first"}])
+        leat.accept([{"id": "x", "type": "second"}])
+        leat.caught_up()
+        assert leat.pg.query("select type from events") == "first"
+        wait_until(lambda: [leat.sink_status()["stats"][k] for k in
+                            ("events", "duplicates")] == [1, 1],
+                   "one is stored, one is a duplicate")
 
 
 TRY = """create function try_jsonb(t text) returns boolean language plpgsql as
