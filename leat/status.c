@@ -99,6 +99,18 @@ print_error(const msgpack_object *stats)
 }
 
 static void
+print_dead_room(const msgpack_object *stats)
+{
+	uint64_t max = json_get_uint(stats, "dead_max_bytes");
+	uint64_t percent = json_get_uint(stats, "dead_bytes") / (max / 100 + 1);
+
+	if (percent >= 25)
+		printf("    dead letters use %" PRIu64
+		       "%% of dead_max_bytes, %" PRIu64 " events had no room\n",
+		       percent, json_get_uint(stats, "dead_dropped"));
+}
+
+static void
 print_sinks(const msgpack_object *status)
 {
 	const msgpack_object *all = json_get(status, "sinks");
@@ -128,6 +140,7 @@ print_sinks(const msgpack_object *status)
 			printf("    not stored again, for their id: %" PRIu64
 			       "\n",
 			       json_get_uint(stats, "duplicates"));
+		print_dead_room(stats);
 		print_error(stats);
 	}
 }

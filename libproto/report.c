@@ -58,6 +58,10 @@ static const struct figure sink_figures[] = {
     [SINK_DEAD_LETTERED_EVENTS] = {"dead_lettered_events", FIGURE_COUNTER},
     [SINK_DEAD_LETTERS] = {"dead_letters", FIGURE_GAUGE},
     [SINK_SET_ASIDE] = {"set_aside", FIGURE_GAUGE},
+    [SINK_DEAD_WITHOUT_PAYLOAD] = {"dead_without_payload", FIGURE_GAUGE},
+    [SINK_DEAD_DROPPED] = {"dead_dropped", FIGURE_GAUGE},
+    [SINK_DEAD_BYTES] = {"dead_bytes", FIGURE_GAUGE},
+    [SINK_DEAD_MAX_BYTES] = {"dead_max_bytes", FIGURE_GAUGE},
 };
 
 _Static_assert(ARRAY_LEN(ingest_figures) == INGEST_FIGURES, "one line each");

@@ -4,18 +4,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <xxhash.h>
 
 #include "libbase/clock.h"
 #include "libbase/file.h"
 #include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
+#include "libsink/place.h"
 
 #define SCAN_BYTES (2 * (size_t)LETTER_MAX)
 /* Lines of a group are written when they are this many bytes together. */
@@ -26,6 +31,12 @@ dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
 {
 	*d = (struct dead){.fd = -1, .max_bytes = max_bytes};
 	buf_init(&d->lines, LINES_BYTES + LETTER_MAX);
+	d->payload_limit.interval_ms = 60000;
+	d->payload_limit.burst = 1;
+	d->dropped_limit = d->payload_limit;
+	/* Without randomness two types may be made to share a share. */
+	if (getrandom(&d->type_seed, sizeof d->type_seed, GRND_NONBLOCK) < 0)
+		d->type_seed = 0;
 	d->dir = strdup(dir);
 	if (!d->dir || asprintf(&d->path, "%s/%s.ndjson", dir, name) < 0) {
 		d->path = NULL;
@@ -36,15 +47,23 @@ dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
 }
 
 static void
+count_none(struct dead *d)
+{
+	d->letters = d->own = d->without_payload = 0;
+	d->full_bytes = 0;
+	memset(d->type_bytes, 0, sizeof d->type_bytes);
+	d->top_offset = 0;
+	d->search_at = 0;
+}
+
+static void
 close_file(struct dead *d)
 {
 	if (d->fd >= 0)
 		(void)close(d->fd); /* all of it is synced */
 	d->fd = -1;
 	d->bytes = 0;
-	d->letters = d->own = 0;
-	d->top_offset = 0;
-	d->search_at = 0;
+	count_none(d);
 }
 
 void
@@ -123,6 +142,35 @@ scan(struct dead *d, uint64_t from, on_line f, void *arg, uint64_t *end)
 	return rc;
 }
 
+/* The bytes of the type's letters; those of what is no letter come first. */
+static uint64_t *
+bytes_of_type(struct dead *d, const char *line, size_t bytes,
+              bool *without_payload)
+{
+	struct slice type = {0};
+
+	if (letter_peek_type(line, bytes, &type, without_payload) < 0)
+		return &d->type_bytes[0];
+	return &d->type_bytes[XXH3_64bits_withSeed(type.data, type.bytes,
+	                                           d->type_seed) %
+	                      DEAD_TYPES];
+}
+
+/* Count the bytes of a line, its newline included, as the type's. */
+static void
+count_bytes(struct dead *d, const char *line, size_t bytes)
+{
+	bool without_payload = false;
+	uint64_t *of_type = bytes_of_type(d, line, bytes, &without_payload);
+
+	if (without_payload) {
+		d->without_payload++;
+	} else {
+		d->full_bytes += bytes;
+		*of_type += bytes;
+	}
+}
+
 static bool
 on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
            void *arg)
@@ -133,6 +181,7 @@ on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
 	(void)at;
 	(void)arg;
 	d->letters++;
+	count_bytes(d, line, bytes + 1);
 	if (letter_peek(line, bytes, &stream, &offset) < 0)
 		return false; /* an operator's edit; --retry-dead says so */
 	if (same_stream(d, &stream)) {
@@ -150,9 +199,7 @@ read_file(struct dead *d)
 	struct stat st;
 	int rc;
 
-	d->letters = d->own = 0;
-	d->top_offset = 0;
-	d->search_at = 0;
+	count_none(d);
 	rc = scan(d, 0, on_counted, NULL, &d->bytes);
 	if (rc < 0)
 		return rc;
@@ -233,22 +280,6 @@ unlock(struct dead *d)
 		(void)flock(d->fd, LOCK_UN); /* cannot fail on an open file */
 }
 
-int
-dead_refresh(struct dead *d)
-{
-	struct stat st;
-	int rc;
-
-	if (is_current(d) && fstat(d->fd, &st) == 0 &&
-	    (uint64_t)st.st_size == d->bytes)
-		return 0;
-	rc = lock_current(d, false);
-	unlock(d);
-	if (rc < 0)
-		close_file(d);
-	return rc == -ENOENT ? 0 : rc;
-}
-
 struct sought {
 	const struct letter *letter;
 };
@@ -299,6 +330,8 @@ set_stream(struct dead *d, const struct slice *stream)
 	memcpy(d->stream, stream->data, stream->bytes);
 	d->stream[stream->bytes] = '\0';
 	d->has_stream = true;
+	d->dropped = d->dropped_end = 0;
+	d->dropped_known = false;
 	return read_file(d);
 }
 
@@ -328,7 +361,34 @@ dead_begin(struct dead *d)
 	d->group_at = d->bytes;
 	d->group_letters = 0;
 	d->group_error = 0;
+	d->group_without = d->group_dropped = 0;
 	return 0;
+}
+
+/*
+ * Add the letter's line, with the payload if its type's share and all together
+ * have room for that.
+ */
+static int
+add_line(struct dead *d, const struct letter *letter)
+{
+	struct letter without = *letter;
+	size_t before = d->lines.len, n;
+	bool ignored = false;
+	int rc = letter_add(&d->lines, letter);
+	const char *line = (const char *)d->lines.data + before;
+
+	n = d->lines.len - before;
+	if (rc < 0 || letter->without_payload || d->keeps_payloads ||
+	    (d->full_bytes + n <= d->max_bytes / DEAD_FULL_SHARE &&
+	     *bytes_of_type(d, line, n, &ignored) + n <=
+	         d->max_bytes / DEAD_TYPE_SHARE))
+		return rc;
+	d->lines.len = before;
+	without.without_payload = true;
+	without.payload_bytes = letter->event.payload.bytes;
+	d->group_without++;
+	return letter_add(&d->lines, &without);
 }
 
 int
@@ -348,7 +408,7 @@ dead_add(struct dead *d, const struct letter *letter)
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	before = d->lines.len;
-	rc = letter_add(&d->lines, letter);
+	rc = add_line(d, letter);
 	if (rc == 0 && (d->lines.len > d->max_bytes ||
 	                d->bytes > d->max_bytes - d->lines.len))
 		rc = -EDQUOT;
@@ -356,12 +416,112 @@ dead_add(struct dead *d, const struct letter *letter)
 		d->lines.len = before;
 		return rc;
 	}
+	count_bytes(d, (const char *)d->lines.data + before,
+	            d->lines.len - before);
 	d->letters++;
 	d->own++; /* set_stream came before */
 	d->group_letters++;
 	if (letter->offset > d->top_offset)
 		d->top_offset = letter->offset;
 	return d->lines.len < LINES_BYTES ? 0 : flush_lines(d);
+}
+
+/* `<dir>/<name>.<stream>.dropped`; place.h adds its suffix. */
+static int
+dropped_path(const struct dead *d, char out[PATH_MAX])
+{
+	int n = snprintf(out, PATH_MAX, "%.*s.%s.dropped",
+	                 (int)(strlen(d->path) - strlen(".ndjson")), d->path,
+	                 d->stream);
+
+	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* Read how many were dropped; there need be no file. */
+static int
+read_dropped(struct dead *d)
+{
+	char path[PATH_MAX];
+	struct place p;
+	int rc;
+
+	if (d->dropped_known || !d->has_stream)
+		return 0;
+	rc = dropped_path(d, path);
+	if (rc == 0)
+		rc = place_read(&p, path);
+	if (rc < 0)
+		return rc;
+	d->dropped = p.line;
+	d->dropped_end = p.position;
+	d->dropped_known = true;
+	return 0;
+}
+
+static int
+save_dropped(struct dead *d)
+{
+	char path[PATH_MAX];
+	struct place p;
+	int rc = dropped_path(d, path);
+
+	if (rc == 0)
+		rc = place_open(&p, d->dir, path);
+	if (rc == 0) {
+		rc = place_save(&p, d->dropped, d->dropped_end);
+		place_close(&p);
+	}
+	if (rc < 0)
+		d->dropped_known = false; /* to be read again */
+	else if (log_allow(&d->dropped_limit, NULL))
+		log_error("the dead letters are full: refused events are only "
+		          "counted, run --retry-dead, move the file away, or "
+		          "raise dead_max_bytes path=%s dropped=%" PRIu64
+		          " next_offset=%" PRIu64,
+		          log_quote(d->path), d->dropped, d->dropped_end);
+	return rc;
+}
+
+int
+dead_drop(struct dead *d, const struct letter *letter)
+{
+	int rc = same_stream(d, &letter->stream) ? read_dropped(d) : -EINVAL;
+
+	if (rc < 0)
+		return rc;
+	if (letter->offset >= d->dropped_end) {
+		d->dropped++;
+		d->dropped_end = letter->offset + 1;
+		d->group_dropped++;
+	}
+	return 0;
+}
+
+/* Say in time that the letters' room comes to its end. */
+static void
+say_room(struct dead *d)
+{
+	static const unsigned steps[] = {25, 50, 75, 90};
+	uint64_t percent = d->bytes / (d->max_bytes / 100 + 1);
+	unsigned step = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		step = percent >= steps[i] ? steps[i] : step;
+	if (step > d->warned_percent)
+		log_warn("the dead letters use %u%% of dead_max_bytes; what "
+		         "comes after 100%% is not kept, or the sink waits: "
+		         "run --retry-dead, move the file away, or raise it "
+		         "path=%s bytes=%" PRIu64 " max_bytes=%" PRIu64
+		         " without_payload=%" PRIu64,
+		         step, log_quote(d->path), d->bytes, d->max_bytes,
+		         d->without_payload);
+	d->warned_percent = step;
+	if (d->in_group && d->group_without > 0 &&
+	    log_allow(&d->payload_limit, NULL))
+		log_warn("dead letters are kept without their payload: those "
+		         "of their type, or all, have used up their share of "
+		         "dead_max_bytes path=%s letters=%" PRIu64,
+		         log_quote(d->path), d->without_payload);
 }
 
 /* A half line would spoil the next one; cut now or at the next open. */
@@ -384,11 +544,35 @@ dead_end(struct dead *d)
 			rc = -errno;
 		if (rc < 0)
 			undo_group(d);
+		else
+			say_room(d);
 	}
+	if (rc == 0 && d->in_group && d->group_dropped > 0)
+		rc = save_dropped(d);
 	buf_clear(&d->lines);
 	d->in_group = false;
 	unlock(d);
 	return rc;
+}
+
+int
+dead_refresh(struct dead *d)
+{
+	struct stat st;
+	int rc;
+
+	rc = read_dropped(d);
+	if (rc < 0)
+		return rc;
+	if (is_current(d) && fstat(d->fd, &st) == 0 &&
+	    (uint64_t)st.st_size == d->bytes)
+		return 0;
+	rc = lock_current(d, false);
+	unlock(d);
+	if (rc < 0)
+		close_file(d);
+	say_room(d);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 void
@@ -400,6 +584,8 @@ dead_follow(struct dead *d, const char *stream)
 		return;
 	memcpy(d->stream, stream, name.bytes + 1);
 	d->has_stream = true;
+	d->dropped = d->dropped_end = 0;
+	d->dropped_known = false;
 	close_file(d); /* to be counted anew */
 }
 

@@ -15,7 +15,19 @@
 
 #include "libbase/base.h"
 #include "libbase/buf.h"
+#include "libbase/log.h"
 #include "libsink/letter.h"
+
+/*
+ * What of max_bytes letters with their payload may take: all of them together a
+ * half, and those of one type an eighth.  Beyond that a letter is written
+ * without its payload, so a sender who sends many or large events that are
+ * refused takes no room from the letters of other types.
+ */
+#define DEAD_FULL_SHARE 2
+#define DEAD_TYPE_SHARE 8
+/* Types are told apart by a hash; two may share the share of one. */
+#define DEAD_TYPES 1024
 
 struct dead {
 	char *path; /* owned, as the next two */
@@ -24,9 +36,24 @@ struct dead {
 	dev_t dev;
 	ino_t ino;
 	uint64_t max_bytes;
-	uint64_t bytes;   /* of the file, all whole lines */
-	uint64_t letters; /* in the file */
-	uint64_t own;     /* of these, those of `stream` */
+	uint64_t bytes;           /* of the file, all whole lines */
+	uint64_t letters;         /* in the file */
+	uint64_t own;             /* of these, those of `stream` */
+	uint64_t without_payload; /* of all, those without payload */
+	/* Set by the owner: letters that are retried keep what they have. */
+	bool keeps_payloads;
+	/* Bytes of letters with their payload, and of those by type. */
+	uint64_t full_bytes;
+	uint64_t type_bytes[DEAD_TYPES];
+	uint64_t type_seed; /* no sender knows whose hash is the same */
+	unsigned warned_percent;
+	/*
+	 * Events of `stream` that had no room: how many, and the offset after
+	 * the last of them.  Kept in `<dir>/<name>.<stream>.dropped.place`.
+	 */
+	uint64_t dropped, dropped_end;
+	bool dropped_known;
+	struct log_limit payload_limit, dropped_limit;
 	/* The last that was followed or appended to. */
 	char stream[64];
 	bool has_stream;
@@ -37,6 +64,8 @@ struct dead {
 	uint64_t group_at;      /* bytes of the file before it */
 	uint64_t group_letters; /* added by it */
 	int group_error;        /* of the first write that failed */
+	uint64_t group_without; /* letters of it that lost their payload */
+	uint64_t group_dropped; /* events that dead_drop has counted */
 	struct buf lines;       /* the last of them, not yet written */
 };
 
@@ -62,8 +91,9 @@ MUST_USE int dead_refresh(struct dead *d);
 void dead_follow(struct dead *d, const char *stream);
 
 /*
- * Put the letter on disk, unless its stream and offset are there already.
- * Returns 0, -EDQUOT when the file would pass max_bytes, or -errno.
+ * Put the letter on disk, unless its stream and offset are there already; and
+ * without its payload where that is beyond its share.  Returns 0, -EDQUOT when
+ * the file would pass max_bytes even so, or -errno.
  */
 MUST_USE int dead_append(struct dead *d, const struct letter *letter);
 
@@ -78,6 +108,12 @@ MUST_USE int dead_append(struct dead *d, const struct letter *letter);
 MUST_USE int dead_begin(struct dead *d);
 MUST_USE int dead_add(struct dead *d, const struct letter *letter);
 MUST_USE int dead_end(struct dead *d);
+
+/*
+ * In a group, after -EDQUOT: only count the event, of the stream that is
+ * followed.  One that was counted before a crash is not counted again.
+ */
+MUST_USE int dead_drop(struct dead *d, const struct letter *letter);
 
 /*
  * Move all letters to a new file beside, whose path is written to out (size

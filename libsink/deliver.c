@@ -556,6 +556,33 @@ have_letters(struct deliver *d, uint64_t offset, size_t events,
 	d->stats->dead_lettered += events;
 }
 
+/*
+ * Put the letter on disk or, where there is no room, only count its event if
+ * the settings say so.  Retried letters are never dropped.
+ */
+static int
+add_letter(struct deliver *d, const struct batch *piece,
+           const struct letter *letter)
+{
+	int rc = dead_add(d->dead, letter);
+	bool drop = d->common->dead_full == DEAD_FULL_COUNT &&
+	            slice_is(letter->stream, piece->stream);
+
+	return rc == -EDQUOT && drop ? dead_drop(d->dead, letter) : rc;
+}
+
+static int
+add_one_letter(struct deliver *d, const struct batch *piece,
+               const struct letter *letter)
+{
+	int rc = dead_begin(d->dead), ended;
+
+	if (rc == 0)
+		rc = add_letter(d, piece, letter);
+	ended = dead_end(d->dead);
+	return rc < 0 ? rc : ended;
+}
+
 /* Put the one event of `piece` on disk as a dead letter, before going on. */
 static int
 set_aside(struct deliver *d, struct work *w, const struct batch *piece,
@@ -565,7 +592,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	    letter_of(d, origin_of(piece, 0), &piece->events[0], why);
 	int rc;
 
-	while ((rc = dead_append(d->dead, &letter)) < 0) {
+	while ((rc = add_one_letter(d, piece, &letter)) < 0) {
 		struct sink_error error = {0};
 
 		aside_error(d, rc, &error);
@@ -731,7 +758,7 @@ on_refused(void *arg, size_t event, const struct sink_error *why)
 	letter = letter_of(g->d, origin_of(g->piece, event),
 	                   &g->piece->events[event], why);
 	if (g->rc == 0)
-		g->rc = dead_add(g->d->dead, &letter);
+		g->rc = add_letter(g->d, g->piece, &letter);
 	if (g->rc == 0)
 		g->indices[g->count++] = g->index;
 }

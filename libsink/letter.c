@@ -41,12 +41,16 @@ add_payload(struct buf *out, const struct slice *payload)
 }
 
 static int
-add_event(struct buf *out, const struct event *event)
+add_event(struct buf *out, const struct letter *letter)
 {
+	const struct event *event = &letter->event;
 	int rc = add_text(out, ",\"event\":{\"id\":", &event->id);
 
 	if (rc == 0)
 		rc = add_text(out, ",\"type\":", &event->type);
+	if (rc == 0 && letter->without_payload)
+		return buf_addf(out, ",\"payload_bytes\":%" PRIu64 "}}\n",
+		                letter->payload_bytes);
 	if (rc == 0 && event->user_id.data)
 		rc = add_text(out, ",\"user_id\":", &event->user_id);
 	else if (rc == 0)
@@ -77,7 +81,7 @@ letter_add(struct buf *out, const struct letter *letter)
 	if (rc == 0)
 		rc = add_text(out, ",\"reason\":", &letter->reason);
 	if (rc == 0)
-		rc = add_event(out, &letter->event);
+		rc = add_event(out, letter);
 	if (rc < 0)
 		out->len = before;
 	return rc;
@@ -250,12 +254,22 @@ take_payload(struct reader *r, struct slice *payload)
 }
 
 static void
-take_event(struct reader *r, struct event *event)
+take_event(struct reader *r, struct letter *letter)
 {
+	struct event *event = &letter->event;
+
 	expect(r, ",\"event\":{\"id\":", "event must follow");
 	take_string(r, &event->id, 1, EVENT_ID_MAX);
 	expect(r, ",\"type\":", "type must follow");
 	take_string(r, &event->type, 1, EVENT_TYPE_MAX);
+	letter->without_payload = skip(r, ",\"payload_bytes\":");
+	if (letter->without_payload) {
+		take_number(r, &letter->payload_bytes);
+		event->user_id = event->payload = (struct slice){0};
+		event->created_at_us = event->received_at_us = 0;
+		goto end;
+	}
+	letter->payload_bytes = 0;
 	expect(r, ",\"user_id\":", "user_id must follow");
 	if (skip(r, "null"))
 		event->user_id = (struct slice){0};
@@ -266,6 +280,7 @@ take_event(struct reader *r, struct event *event)
 	take_time(r, &event->created_at_us);
 	expect(r, ",\"received_at\":", "received_at must follow");
 	take_time(r, &event->received_at_us);
+end:
 	expect(r, "}}", "the line has no end");
 	if (r->at != r->end)
 		fail(r, "something follows the end");
@@ -289,7 +304,7 @@ letter_read(char *line, size_t bytes, struct letter *letter, const char **why,
 	take_string(&r, &letter->code, 0, 64);
 	expect(&r, ",\"reason\":", "reason must follow");
 	take_string(&r, &letter->reason, 0, 4096);
-	take_event(&r, &letter->event);
+	take_event(&r, letter);
 	if (!r.why)
 		return 0;
 	*why = r.why;
@@ -318,5 +333,47 @@ letter_peek(const char *line, size_t bytes, struct slice *stream,
 	expect(&r, "\",\"offset\":", "");
 	if (!r.why)
 		take_number(&r, offset);
+	return r.why ? -EBADMSG : 0;
+}
+
+/* Go to the end of a string; it is not unescaped. */
+static struct slice
+peek_string(struct reader *r)
+{
+	struct slice s;
+
+	expect(r, "\"", "");
+	s.data = r->at;
+	while (!r->why && r->at < r->end && *r->at != '"')
+		r->at += *r->at == '\\' && r->end - r->at > 1 ? 2 : 1;
+	s.bytes = (uint32_t)(r->at - s.data);
+	expect(r, "\"", "");
+	return s;
+}
+
+int
+letter_peek_type(const char *line, size_t bytes, struct slice *type,
+                 bool *without_payload)
+{
+	static const char *const keys[] = {
+	    ",\"sink\":",          ",\"at\":",   ",\"code\":", ",\"reason\":",
+	    ",\"event\":{\"id\":", ",\"type\":",
+	};
+	/* Nothing is written. */
+	struct reader r = {.start = (char *)(uintptr_t)line,
+	                   .at = (char *)(uintptr_t)line,
+	                   .end = (char *)(uintptr_t)line + bytes};
+	uint64_t offset;
+
+	expect(&r, "{\"stream\":", "");
+	(void)peek_string(&r);
+	expect(&r, ",\"offset\":", "");
+	if (!r.why)
+		take_number(&r, &offset);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		expect(&r, keys[i], "");
+		*type = peek_string(&r);
+	}
+	*without_payload = skip(&r, ",\"payload_bytes\":");
 	return r.why ? -EBADMSG : 0;
 }

@@ -8,6 +8,8 @@
  * on one line, with the keys in this order and no spaces.  The payload is the
  * sender's text, byte for byte.  One that has line breaks between its tokens
  * cannot stand in a line: it is a string then, under "payload_text".
+ * A letter without payload has ,"payload_bytes":N}} after the type, for what
+ * there was, and nothing else of the event.
  * Reading takes exactly what writing makes and refuses all else.
  */
 #ifndef LIBSINK_LETTER_H
@@ -33,6 +35,8 @@ struct letter {
 	int64_t at_us;
 	struct slice code;
 	struct slice reason;
+	bool without_payload; /* of the event there are id and type alone */
+	uint64_t payload_bytes;
 	struct event event;
 };
 
@@ -52,5 +56,12 @@ MUST_USE int letter_read(char *line, size_t bytes, struct letter *letter,
  */
 MUST_USE int letter_peek(const char *line, size_t bytes, struct slice *stream,
                          uint64_t *offset);
+
+/*
+ * Read what a letter costs whom: its type, escaped as in the line, and whether
+ * it is without payload.  Changes nothing.  Returns 0 or -EBADMSG.
+ */
+MUST_USE int letter_peek_type(const char *line, size_t bytes,
+                              struct slice *type, bool *without_payload);
 
 #endif

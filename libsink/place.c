@@ -24,8 +24,9 @@ name_of(const char *path, char out[PATH_MAX])
 	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int
-place_open(struct place *p, const char *dir, const char *path)
+/* Open and read it.  Returns 0 or -errno, with nothing open. */
+static int
+open_place(struct place *p, const char *path, int flags)
 {
 	char name[PATH_MAX], text[PLACE_BYTES + 1] = "";
 	ssize_t n;
@@ -34,7 +35,7 @@ place_open(struct place *p, const char *dir, const char *path)
 	*p = (struct place){.fd = -1};
 	if (rc < 0)
 		return rc;
-	rc = file_open(AT_FDCWD, name, O_RDWR | O_CREAT, FILE_OWN);
+	rc = file_open(AT_FDCWD, name, flags, FILE_OWN);
 	if (rc < 0)
 		return rc;
 	p->fd = rc;
@@ -47,7 +48,24 @@ place_open(struct place *p, const char *dir, const char *path)
 	/* What is not whole was never synced: there is no place yet. */
 	p->found = n == PLACE_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
 	                                      &p->line, &p->position) == 2;
-	return folder_sync(dir);
+	return 0;
+}
+
+int
+place_open(struct place *p, const char *dir, const char *path)
+{
+	int rc = open_place(p, path, O_RDWR | O_CREAT);
+
+	return rc < 0 ? rc : folder_sync(dir);
+}
+
+int
+place_read(struct place *p, const char *path)
+{
+	int rc = open_place(p, path, O_RDONLY);
+
+	place_close(p);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int

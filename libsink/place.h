@@ -24,6 +24,12 @@ struct place {
  */
 MUST_USE int place_open(struct place *p, const char *dir, const char *path);
 
+/*
+ * Read the place in the file at `path` and close it.  There need be none: then
+ * all is 0.  Returns 0 or -errno.
+ */
+MUST_USE int place_read(struct place *p, const char *path);
+
 /* Put it on disk.  Returns 0 or -errno. */
 MUST_USE int place_save(struct place *p, uint64_t line, uint64_t position);
 

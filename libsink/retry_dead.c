@@ -303,7 +303,10 @@ deliver_letters(struct retry *r, size_t from)
 	size_t start = from;
 
 	for (size_t i = from; rc == 0 && i < r->count; i++) {
-		rc = is_settled(r, &r->letters[i], &settled);
+		/* What has no payload is kept, for an operator to remove. */
+		settled = false;
+		if (!r->letters[i].without_payload)
+			rc = is_settled(r, &r->letters[i], &settled);
 		if (rc == 0 && settled != run_settled) {
 			rc = deliver_some(r, start, i, !run_settled);
 			start = i;
@@ -469,6 +472,7 @@ retry_dead(struct deliver *d)
 	struct retry r = {.d = d, .fd = -1, .place = {.fd = -1}};
 	int rc = allocate(&r);
 
+	d->dead->keeps_payloads = true;
 	d->wait = on_wait;
 	d->step = on_step;
 	d->arg = &r;

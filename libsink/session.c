@@ -64,18 +64,24 @@ tell(struct session *s)
 {
 	uint64_t now = clock_mono_ms();
 	bool due = !s->based || now - s->told_ms >= STATS_MS;
+	uint64_t dead;
 
 	if (!s->feed.welcomed)
 		return 0;
 	if (due)
 		look_at_letters(s);
 	s->stats.dead_letters = s->dead.letters + s->taken.letters;
-	s->stats.set_aside = s->dead.own + s->taken.own;
+	s->stats.dead_dropped = s->dead.dropped;
+	s->stats.set_aside = s->dead.own + s->taken.own + s->dead.dropped;
+	s->stats.dead_without_payload = s->dead.without_payload;
+	s->stats.dead_bytes = s->dead.bytes;
+	s->stats.dead_max_bytes = s->dead.max_bytes;
+	dead = s->stats.dead_letters + s->stats.dead_dropped;
 	if (!due && s->told == s->stats.state &&
-	    s->told_dead == s->stats.dead_letters)
+	    s->told_dead == dead)
 		return 0;
 	s->told = s->stats.state;
-	s->told_dead = s->stats.dead_letters;
+	s->told_dead = dead;
 	s->told_ms = now;
 	return report(s);
 }

@@ -98,6 +98,12 @@ struct batch {
 	const struct origin *origins;
 };
 
+/* What to do with a refused event when the dead letters have no room. */
+enum sink_dead_full {
+	DEAD_FULL_COUNT, /* count it, and go on */
+	DEAD_FULL_WAIT,  /* wait for an operator */
+};
+
 /* Settings that every sink has, from [leat] and its own section. */
 struct sink_common {
 	char *socket;
@@ -109,6 +115,7 @@ struct sink_common {
 	int64_t retry_max_ms;
 	char *dead_dir;
 	int64_t dead_max_bytes;
+	int dead_full;    /* enum sink_dead_full */
 	int64_t drain_ms; /* at SIGTERM, for what the log has by then */
 };
 

@@ -10,6 +10,9 @@
 
 #define AT(field) offsetof(struct sink_common, field)
 
+/* As in enum sink_dead_full. */
+static const char *const dead_full_names[] = {"count", "wait", NULL};
+
 static const struct conf_key leat_keys[] = {
     {"socket", CONF_TEXT, AT(socket), "/run/leat/batchd.sock", 1, 107, NULL,
      "Path of batchd's socket, which all daemons share."},
@@ -36,7 +39,10 @@ static const struct conf_key common_keys[] = {
      "part is created."},
     {"dead_max_bytes", CONF_SIZE, AT(dead_max_bytes), "1G", 1 << 20,
      INT64_C(1) << 40, NULL,
-     "Most bytes of dead letters; when they are there, the sink waits."},
+     "Most bytes of dead letters.  Half of it is for those with their payload, "
+     "an eighth for those of one type; others are kept without."},
+    {"dead_full", CONF_CHOICE, AT(dead_full), "count", 0, 0, dead_full_names,
+     "When that is used up: count the events that the store rejects, or wait."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
      "At SIGTERM, how long to go on with what the log has."},
     {0},

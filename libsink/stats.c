@@ -60,5 +60,9 @@ stats_report(const struct stats *s)
 	report_set(&r, SINK_DEAD_LETTERED_EVENTS, s->dead_lettered);
 	report_set(&r, SINK_DEAD_LETTERS, s->dead_letters);
 	report_set(&r, SINK_SET_ASIDE, s->set_aside);
+	report_set(&r, SINK_DEAD_WITHOUT_PAYLOAD, s->dead_without_payload);
+	report_set(&r, SINK_DEAD_DROPPED, s->dead_dropped);
+	report_set(&r, SINK_DEAD_BYTES, s->dead_bytes);
+	report_set(&r, SINK_DEAD_MAX_BYTES, s->dead_max_bytes);
 	return r;
 }

@@ -28,9 +28,13 @@ struct stats {
 	uint64_t batches;
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;
-	uint64_t dead_lettered;          /* events moved to the dead letters */
-	uint64_t dead_letters;           /* now, with those being retried */
-	uint64_t set_aside;              /* of these, from this log */
+	uint64_t dead_lettered;        /* events moved to the dead letters */
+	uint64_t dead_letters;         /* now, with those being retried */
+	uint64_t set_aside;            /* of these, from this log */
+	uint64_t dead_without_payload; /* of those in the sink's file */
+	uint64_t dead_dropped;         /* not kept for want of room */
+	uint64_t dead_bytes;           /* of that file, which may have */
+	uint64_t dead_max_bytes;
 	char error[STATS_ERROR_MAX + 1]; /* empty: all is well */
 	int64_t error_since_us;          /* of the first of a row of errors */
 };

@@ -294,3 +294,72 @@ def test_a_flood_of_refused_events_with_the_sanitizers():
         with Leat(table=table) as leat:
             seconds = flood(leat, event, 20000)
             assert seconds < 60, (name, seconds)
+
+
+@limit(200)
+def test_no_sender_stops_a_sink_by_its_dead_letters():
+    """One fills dead_max_bytes, with one type and then with many."""
+    big = {"text": "x" * 2000}
+    with Leat(table=TEXT_TABLE[:-1] + ", check (type not like 'bad%'))",
+              settings={"sinkd-postgres": {"dead_max_bytes": "1M"}}) as leat:
+        sink = leat.sink["postgres"]
+
+        def bad(types, count, first=0):
+            leat.accept([{"id": f"{types[0]}-{first + i}", "payload": big,
+                          "type": types[i % len(types)]}
+                         for i in range(count)])
+            leat.caught_up()
+
+        def stats():
+            return leat.sink_status()["stats"]
+
+        # The share of one type is used up: another's letters keep theirs.
+        bad(["bad"], 500)
+        bad(["bad other"], 1)
+        dead = leat.dead_letters()
+        assert len(dead) == 501
+        assert dead[-1]["event"]["payload"] == big
+        assert dead[499]["event"] == {
+            "id": "bad-499", "type": "bad",
+            "payload_bytes": len(json.dumps(big))}, dead[499]
+        assert dead[499]["offset"] == 499 and dead[499]["code"] == "23514"
+        assert leat.pg.number("select count(*) from events") == 0
+        wait_until(lambda: stats()["dead_without_payload"] > 400, "counted")
+
+        # All of it is used up: the events are counted, and the sink goes on.
+        for i in range(10):
+            bad([f"bad {i}" for i in range(100)], 1000, i * 1000)
+            leat.accept([{"id": f"good {i}", "type": "good"}])
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 10
+        assert len(leat.dead_letters_text()) <= 1 << 20
+        letters = len(leat.dead_letters())
+        wait_until(lambda: stats()["dead_dropped"] == 10501 - letters,
+                   "those without room are counted")
+        wait_until(lambda: leat.sink_status()["set_aside_events"] == 10501,
+                   "the books hold all of them")
+        assert leat.sink_status()["stored_events"] == 10
+        assert stats()["state"] == "idle" and not stats()["error"], stats()
+        assert any("use 25% of dead_max_bytes" in line or
+                   "use 50% of dead_max_bytes" in line for line in sink.lines)
+        assert any("use 90% of dead_max_bytes" in line for line in sink.lines)
+        assert any("are full: refused events are only counted" in line
+                   for line in sink.lines)
+        assert "events had no room" in leat.run("leat", "status").stdout
+        metrics = leat.request("GET", "/metrics")[1]
+        for name in ("bytes", "max_bytes", "dropped", "without_payload"):
+            assert "leat_sink_dead_letter" in metrics and name in metrics
+
+        # The same after a kill; letters without payload cannot be retried.
+        sink.kill()
+        sink.start()
+        wait_until(lambda: leat.sink_status()["connected"] and
+                   stats().get("dead_dropped") == 10501 - letters, "counted")
+        assert leat.sink_status()["set_aside_events"] == 10501
+        leat.pg.query("alter table events drop constraint events_type_check")
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        left = leat.dead_letters()
+        assert left and all("payload" not in d["event"] for d in left)
+        assert leat.pg.number("select count(*) from events") == \
+            10 + letters - len(left)

@@ -110,6 +110,8 @@ round_trip(const struct letter *l)
 	assert_same(&got.event.payload, &l->event.payload);
 	ck_assert_uint_eq(got.offset, l->offset);
 	ck_assert_int_eq(got.at_us, l->at_us);
+	ck_assert_int_eq(got.without_payload, l->without_payload);
+	ck_assert_uint_eq(got.payload_bytes, l->payload_bytes);
 	ck_assert_int_eq(got.event.created_at_us, l->event.created_at_us);
 	ck_assert_int_eq(got.event.received_at_us, l->event.received_at_us);
 	buf_fini(&line);
@@ -127,6 +129,73 @@ START_TEST(a_line_gives_back_what_was_written)
 	l.event.id = l.event.type = l.event.user_id = slice_of(all);
 	l.reason = slice_of(all);
 	round_trip(&l);
+}
+END_TEST
+
+START_TEST(a_letter_without_payload_keeps_id_type_and_size)
+{
+	struct letter l = letter_of(STREAM, 7), got = l;
+	static const char all[] = "\x01 \"quoted\" back\\slash";
+
+	got.event.id = got.event.type = slice_of(all);
+	got.without_payload = true;
+	got.payload_bytes = 131072;
+	got.event.payload = got.event.user_id = (struct slice){0};
+	got.event.created_at_us = got.event.received_at_us = 0;
+	round_trip(&got);
+}
+END_TEST
+
+static struct letter
+letter_of_type(uint64_t offset, const char *type, const struct slice *payload)
+{
+	struct letter l = letter_of(STREAM, offset);
+
+	l.event.type = slice_of(type);
+	l.event.payload = *payload;
+	return l;
+}
+
+/* 1 MiB: a half for letters with payload, an eighth for those of one type. */
+START_TEST(letters_of_one_type_take_no_room_from_those_of_another)
+{
+	static char text[50000] = "{\"a\":\"";
+	struct slice payload = {text, sizeof text};
+	struct letter l = letter_of_type(0, "rare", &payload);
+	uint64_t offset = 0;
+
+	memset(text + 6, 'x', sizeof text - 8);
+	memcpy(text + sizeof text - 2, "\"}", 2);
+	for (; offset < 20; offset++) {
+		l = letter_of_type(offset, "flood \"1\"", &payload);
+		ck_assert_int_eq(dead_append(&dead, &l), 0);
+	}
+	/* Two of 50 KB are an eighth, the rest are without payload. */
+	ck_assert_uint_eq(dead.letters, 20);
+	ck_assert_uint_eq(dead.without_payload, 18);
+	l = letter_of_type(offset++, "rare", &payload);
+	ck_assert_int_eq(dead_append(&dead, &l), 0);
+	ck_assert_uint_eq(dead.without_payload, 18);
+	/* Who sends many types gets a half for all of them. */
+	for (int i = 0; i < 40; i++) {
+		char type[24];
+
+		(void)snprintf(type, sizeof type, "type %d", i);
+		l = letter_of_type(offset++, type, &payload);
+		ck_assert_int_eq(dead_append(&dead, &l), 0);
+	}
+	ck_assert_uint_le(dead.bytes, (1 << 19) + 61 * 400);
+	ck_assert_uint_ge(dead.without_payload, 18 + 30);
+	/* The same is known when the file is opened again. */
+	{
+		uint64_t without = dead.without_payload, full = dead.full_bytes;
+
+		reopen();
+		ck_assert_int_eq(dead_refresh(&dead), 0);
+		ck_assert_uint_eq(dead.letters, 61);
+		ck_assert_uint_eq(dead.without_payload, without);
+		ck_assert_uint_eq(dead.full_bytes, full);
+	}
 }
 END_TEST
 
@@ -350,6 +419,9 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_line_gives_back_what_was_written);
+	tcase_add_test(tc, a_letter_without_payload_keeps_id_type_and_size);
+	tcase_add_test(tc,
+	               letters_of_one_type_take_no_room_from_those_of_another);
 	tcase_add_test(tc,
 	               a_payload_is_kept_byte_for_byte_also_with_line_breaks);
 	tcase_add_test(tc, the_largest_event_fits);

@@ -676,7 +676,8 @@ END_TEST
 
 START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
 {
-	dead.max_bytes = 400; /* one letter, not two */
+	common.dead_full = DEAD_FULL_WAIT;
+	dead.max_bytes = 300; /* one letter without payload, not two */
 	fake.bad[3] = fake.bad[4] = true;
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
@@ -780,6 +781,7 @@ END_TEST
 
 START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 {
+	common.dead_full = DEAD_FULL_WAIT;
 	fake_sink.probe = on_probe;
 	fake.probe_looks = SIZE_MAX;
 	fake.honest_hints = true;
@@ -795,6 +797,41 @@ START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 	ck_assert_int_eq(
 	    deliver(fake.position, fake.position, 100 - fake.position), 0);
 	assert_exact(0, 100);
+}
+END_TEST
+
+/* Each refused event is a dead letter or counted, through restarts. */
+START_TEST(goes_on_and_counts_when_dead_letters_are_full)
+{
+	char path[PATH_MAX];
+
+	for (int probes = 0; probes < 2; probes++) {
+		teardown();
+		setup();
+		fake_sink.probe = probes ? on_probe : NULL;
+		fake.probe_looks = SIZE_MAX;
+		fake.honest_hints = true;
+		dead.max_bytes = 4000;
+		for (size_t i = 0; i < 100; i += 2)
+			fake.bad[i] = true;
+		ck_assert_int_eq(deliver(0, 0, 50), 0);
+		restart();
+		dead.max_bytes = 4000;
+		ck_assert_int_eq(deliver(50, 50, 50), 0);
+		for (size_t i = 0; i < 100; i++)
+			ck_assert_int_eq(fake.stored[i], !fake.bad[i]);
+		ck_assert_uint_gt(dead.letters, 5);
+		ck_assert_uint_gt(dead.dropped, 25);
+		ck_assert_uint_eq(dead.letters + dead.dropped, 50);
+		ck_assert_uint_le(dead.bytes, 4000);
+		restart();
+		dead_follow(&dead, STREAM);
+		ck_assert_int_eq(dead_refresh(&dead), 0);
+		ck_assert_uint_eq(dead.letters + dead.dropped, 50);
+		(void)snprintf(path, sizeof path,
+		               "%s/fake." STREAM ".dropped.place", dir);
+		ck_assert_int_eq(unlink(path), 0);
+	}
 }
 END_TEST
 
@@ -934,6 +971,7 @@ main(void)
 	tcase_add_loop_test(tc, after_a_crash_behind_a_probe_its_letters_count,
 	                    0, 4);
 	tcase_add_test(tc, a_probe_keeps_the_letters_that_have_room_and_waits);
+	tcase_add_test(tc, goes_on_and_counts_when_dead_letters_are_full);
 	tcase_add_test(tc, waits_double_up_to_the_longest);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
