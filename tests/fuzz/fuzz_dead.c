@@ -56,12 +56,16 @@ check_line(const uint8_t *bytes, size_t n)
 {
 	char *line = fuzz_copy(bytes, n);
 	struct letter a, b;
-	struct slice stream;
+	struct slice stream, type = {0};
 	const char *why = NULL;
+	bool without = false;
 	uint64_t offset;
 	struct buf out;
 	size_t at = 0;
+	int peeked = letter_peek_type(line, n, &type, &without);
 
+	if (peeked == 0)
+		HOLDS(type.data >= line && type.data + type.bytes <= line + n);
 	if (letter_peek(line, n, &stream, &offset) == 0)
 		HOLDS(stream.data >= line &&
 		      stream.data + stream.bytes <= line + n);
@@ -70,10 +74,14 @@ check_line(const uint8_t *bytes, size_t n)
 		free(line);
 		return;
 	}
+	HOLDS(peeked == 0 && without == a.without_payload);
+	HOLDS(type.bytes >= a.event.type.bytes);
 	buf_init(&out, LETTER_MAX);
 	HOLDS(letter_add(&out, &a) == 0);
 	HOLDS(letter_read((char *)out.data, out.len - 1, &b, &why, &at) == 0);
 	HOLDS(a.offset == b.offset && a.at_us == b.at_us);
+	HOLDS(a.without_payload == b.without_payload &&
+	      a.payload_bytes == b.payload_bytes);
 	HOLDS(same(a.stream, b.stream) && same(a.sink, b.sink) &&
 	      same(a.code, b.code) && same(a.reason, b.reason));
 	HOLDS(same(a.event.id, b.event.id) &&
