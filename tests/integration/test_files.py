@@ -81,7 +81,8 @@ def test_batchd_opens_only_its_own_files():
         leat.stop()
         log = leat.folder / "log"
         segment = sorted(log.glob("*.seg"))[0]
-        for path in (segment, log / "lock"):
+        cursor, = (p for p in (log / "cursors").iterdir() if p.is_file())
+        for path in (segment, cursor, log / "lock"):
             kept = path.read_bytes()
             victim = leat.folder / "victim"
             for kind, words in WORDS.items():

@@ -835,6 +835,23 @@ START_TEST(goes_on_and_counts_when_dead_letters_are_full)
 }
 END_TEST
 
+/* A user who may write to dead_dir must not have us change another file. */
+START_TEST(split_points_are_not_kept_through_a_link)
+{
+	struct cuts cuts = {0};
+	uint64_t at = 5;
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof path, "%s/fake." STREAM ".cuts", dir);
+	ck_assert_int_eq(cuts_read(&cuts, dir, "fake", STREAM), 0);
+	ck_assert_int_eq(symlink("victim", path), 0);
+	ck_assert_int_eq(cuts_add(&cuts, 10, &at, 1), -ELOOP);
+	ck_assert_int_eq(cuts_read(&cuts, dir, "fake", STREAM), -ELOOP);
+	ck_assert_int_eq(unlink(path), 0);
+	cuts_fini(&cuts);
+}
+END_TEST
+
 START_TEST(waits_double_up_to_the_longest)
 {
 	common.retry_min_ms = 100;
@@ -972,6 +989,7 @@ main(void)
 	                    0, 4);
 	tcase_add_test(tc, a_probe_keeps_the_letters_that_have_room_and_waits);
 	tcase_add_test(tc, goes_on_and_counts_when_dead_letters_are_full);
+	tcase_add_test(tc, split_points_are_not_kept_through_a_link);
 	tcase_add_test(tc, waits_double_up_to_the_longest);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
