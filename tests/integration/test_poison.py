@@ -363,3 +363,42 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
         assert left and all("payload" not in d["event"] for d in left)
         assert leat.pg.number("select count(*) from events") == \
             10 + letters - len(left)
+
+
+@limit(200)
+def test_what_is_found_at_once_among_good_events():
+    """Each second event, of each kind of column; and one id many times."""
+    uuid = "0195e1a5-3e1b-7d3a-8f3e-0123456789ab"
+    other = UUID_TABLE.replace("payload jsonb", "payload json").replace(
+        "created_at timestamptz", "created_at timestamp").replace(
+        "received_at timestamptz", "received_at bigint")
+    check = ", check (type <> 't'))"
+    good = {"id": uuid, "type": "good", "payload": {"a": [1.5, "\u00e9"]},
+            "created_at": "2026-01-02T03:04:05.678901Z"}
+    bad = {"id": uuid, "type": "t"}
+    cases = {
+        "types": (other[:-1] + check, [bad, good] * 1000, 1000, {}),
+        "jsonb": (UUID_TABLE[:-1] + check, [bad, good] * 1000, 1000, {}),
+        "unique": (UUID_TABLE + "; create unique index on events (id)",
+                   [good] * 2000, 1, {}),
+        "dedup": (TEXT_TABLE[:-1] + check + "; create unique index on "
+                  "events (id)", [bad, good] * 1000, 1,
+                  {"dedup_by_id": "yes"}),
+    }
+    for name, (table, events, stored, settings) in cases.items():
+        with Leat(table=table, settings={"sinkd-postgres": settings}) as leat:
+            leat.sink["postgres"].stop()
+            leat.accept(events)
+            leat.sink["postgres"].start()
+            leat.caught_up()
+            assert leat.pg.number("select count(*) from events") == stored
+            dead = leat.dead_letters()
+            assert len(dead) == (1999 if name == "unique" else 1000), name
+            assert [d["offset"] for d in dead] == \
+                (list(range(1, 2000)) if name == "unique"
+                 else list(range(0, 2000, 2))), name
+            assert {d["code"] for d in dead} == \
+                {"23505" if name == "unique" else "23514"}, name
+            if name == "dedup":
+                wait_until(lambda: leat.sink_status()["stats"]["duplicates"]
+                           == 999, "duplicates")
