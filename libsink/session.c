@@ -77,8 +77,7 @@ tell(struct session *s)
 	s->stats.dead_bytes = s->dead.bytes;
 	s->stats.dead_max_bytes = s->dead.max_bytes;
 	dead = s->stats.dead_letters + s->stats.dead_dropped;
-	if (!due && s->told == s->stats.state &&
-	    s->told_dead == dead)
+	if (!due && s->told == s->stats.state && s->told_dead == dead)
 		return 0;
 	s->told = s->stats.state;
 	s->told_dead = dead;
