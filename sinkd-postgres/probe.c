@@ -11,6 +11,16 @@
 
 #define NOT_NULL_VIOLATION "23502"
 
+/* Of one refused row in the answer, beside its three texts. */
+#define ROW_BYTES 200
+
+/* Of all of them; one more may come, of at most 400 characters a text. */
+#define FOUND_BYTES_MAX 800000
+
+_Static_assert(FOUND_BYTES_MAX + 3 * 400 * 4 + ROW_BYTES <
+                   PG_ANSWER_MAX / 10 * 9,
+               "what a probe finds is read whole");
+
 /* Columns of the result; texts are cut, for a trigger may say anything. */
 enum {
 	AT_N,
@@ -84,13 +94,16 @@ add_insert(struct postgres *s, struct buf *out)
 	                             : "");
 }
 
-/* The block, with its NUL. */
+/*
+ * The block, with its NUL.  It stops when what it has found would be more than
+ * the sink reads of one answer; a last row without a state then says where.
+ */
 static int
 make_block(struct postgres *s, struct buf *out)
 {
 	int rc = buf_addf(
 	    out, "DECLARE r record; state text; message text; detail text; "
-		 "context text; tab text; con text; BEGIN "
+		 "context text; tab text; con text; total int := 0; BEGIN "
 		 "FOR r IN SELECT * FROM pg_temp.leat_probe ORDER BY n LOOP "
 		 "BEGIN ");
 
@@ -98,15 +111,24 @@ make_block(struct postgres *s, struct buf *out)
 		rc = add_insert(s, out);
 	if (rc == 0)
 		rc = buf_addf(
-		    out, "EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS "
-			 "state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, "
-			 "detail = PG_EXCEPTION_DETAIL, "
-			 "context = PG_EXCEPTION_CONTEXT, tab = TABLE_NAME, "
-			 "con = CONSTRAINT_NAME; "
-			 "INSERT INTO pg_temp.leat_refused VALUES (r.n, state, "
-			 "left(message, 400), left(detail, 400), "
-			 "left(split_part(context, chr(10), 1), 400), tab, "
-			 "con); END; END LOOP; END");
+		    out,
+		    "EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS "
+		    "state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, "
+		    "detail = PG_EXCEPTION_DETAIL, "
+		    "context = PG_EXCEPTION_CONTEXT, tab = TABLE_NAME, "
+		    "con = CONSTRAINT_NAME; "
+		    "message := left(message, 400); "
+		    "detail := left(detail, 400); "
+		    "context := left(split_part(context, chr(10), 1), "
+		    "400); "
+		    "INSERT INTO pg_temp.leat_refused VALUES (r.n, state, "
+		    "message, detail, context, tab, con); "
+		    "total := total + %d + octet_length(message) + "
+		    "coalesce(octet_length(detail), 0) + "
+		    "coalesce(octet_length(context), 0); END; "
+		    "IF total > %d THEN INSERT INTO pg_temp.leat_refused "
+		    "VALUES (r.n + 1); EXIT; END IF; END LOOP; END",
+		    ROW_BYTES, FOUND_BYTES_MAX);
 	return rc < 0 ? rc : buf_add(out, "", 1);
 }
 
@@ -365,6 +387,11 @@ report(struct postgres *s, const struct batch *b, const PGresult *res,
 	size_t event;
 
 	*looked = b->count;
+	if (rows > 0 && PQgetisnull(res, rows - 1, AT_STATE)) {
+		/* The block stopped there. */
+		(void)class_row(b, res, --rows, &event, &why);
+		*looked = event < b->count ? event : b->count;
+	}
 	for (row = 0; row < rows; row++) {
 		if (class_row(b, res, row, &event, &why) != SINK_REJECT)
 			break;
