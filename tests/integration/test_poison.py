@@ -178,8 +178,8 @@ def test_a_senders_own_retries_with_dedup_by_id():
         wait_until(lambda: leat.sink_status()["stats"]["duplicates"] == 160,
                    "status counts the duplicates")
         assert leat.sink_status()["stats"]["events"] == 150
-        metrics = leat.request("GET", "/metrics")[1]
-        assert 'leat_sink_duplicates_total{sink="postgres"} 160' in metrics
+        wait_until(lambda: 'leat_sink_duplicates_total{sink="postgres"} 160'
+                   in leat.request("GET", "/metrics")[1], "and so does /metrics")
         assert "not stored again, for their id: 160" in \
             leat.run("leat", "status").stdout
 

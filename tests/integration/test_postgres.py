@@ -424,6 +424,9 @@ def stop_at_a_lock(leat, sink):
         e["payload"] = {"x": "y" * 2000}
     events[10]["type"] = "hold"
     held = Held(leat, "select pg_advisory_xact_lock(7)")
+    # What comes after the start of a batch waits to be in one batch.
+    leat.accept([{"type": "first"}])
+    leat.caught_up()
     leat.accept(events)
     wait_until(lambda: leat.pg.query(
         "select 1 from pg_stat_activity where wait_event = 'advisory'"),
@@ -432,7 +435,7 @@ def stop_at_a_lock(leat, sink):
     held.release()
     wait_until(lambda: leat.pg.query(READS_ROWS),
                "the server waits for the rest of the rows")
-    return len(events)
+    return len(events) + 1
 
 
 def stop_while_it_sends(leat, sink):
@@ -463,7 +466,7 @@ def frozen_in_copy(sql, stop, dedup):
     with Leat(table=sql, settings={"sinkd-postgres": {
             "timeout_ms": 10000, "retry_max_ms": 300,
             # One batch for a request: more than the sockets hold.
-            "batch_wait_ms": 1000, "dedup_by_id": dedup}}) as leat:
+            "batch_wait_ms": 2500, "dedup_by_id": dedup}}) as leat:
         first = leat.sink["postgres"]
         try:
             count = stop(leat, first)
