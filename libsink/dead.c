@@ -547,8 +547,12 @@ dead_end(struct dead *d)
 		else
 			say_room(d);
 	}
-	if (rc == 0 && d->in_group && d->group_dropped > 0)
-		rc = save_dropped(d);
+	if (d->in_group && d->group_dropped > 0) {
+		if (rc == 0)
+			rc = save_dropped(d);
+		else
+			d->dropped_known = false; /* they come again */
+	}
 	buf_clear(&d->lines);
 	d->in_group = false;
 	unlock(d);

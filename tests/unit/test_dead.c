@@ -2,9 +2,11 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +56,11 @@ setup(void)
 static void
 teardown(void)
 {
+	char dropped[128];
+
+	(void)snprintf(dropped, sizeof dropped,
+	               "%s/fake." STREAM ".dropped.place", dir);
+	(void)unlink(dropped);
 	(void)unlink(dead.path);
 	dead_fini(&dead);
 	ck_assert_int_eq(rmdir(dir), 0);
@@ -378,6 +385,39 @@ START_TEST(a_full_file_takes_no_more_and_loses_nothing)
 }
 END_TEST
 
+/* The count of what was dropped survives a disk that was full meanwhile. */
+START_TEST(a_group_that_failed_is_counted_when_it_comes_again)
+{
+	struct letter fits = letter_of(STREAM, 2), drops = letter_of(STREAM, 3);
+	struct rlimit was, full;
+	int rc;
+
+	append(1);
+	dead.max_bytes = dead.bytes * 2 + 2;
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &was), 0);
+	full = was;
+	full.rlim_cur = (rlim_t)dead.bytes + 10;
+	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(dead_begin(&dead), 0);
+		ck_assert_int_eq(dead_add(&dead, &fits), 0);
+		ck_assert_int_eq(dead_add(&dead, &drops), -EDQUOT);
+		ck_assert_int_eq(dead_drop(&dead, &drops), 0);
+		/* No assertion within: check writes to a file, too. */
+		if (i == 0)
+			(void)setrlimit(RLIMIT_FSIZE, &full);
+		rc = dead_end(&dead);
+		(void)setrlimit(RLIMIT_FSIZE, &was);
+		ck_assert_int_eq(rc, i == 0 ? -EFBIG : 0);
+	}
+	reopen();
+	dead_follow(&dead, STREAM);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, 2);
+	ck_assert_uint_eq(dead.dropped, 1);
+}
+END_TEST
+
 START_TEST(taken_letters_make_room_for_new_ones)
 {
 	struct dead taker;
@@ -433,6 +473,7 @@ main(void)
 	tcase_add_test(tc, another_writer_of_the_file_is_seen);
 	tcase_add_test(tc, what_another_process_adds_is_counted);
 	tcase_add_test(tc, a_full_file_takes_no_more_and_loses_nothing);
+	tcase_add_test(tc, a_group_that_failed_is_counted_when_it_comes_again);
 	tcase_add_test(tc, taken_letters_make_room_for_new_ones);
 	tcase_add_test(tc, a_missing_folder_is_made);
 	suite_add_tcase(s, tc);
