@@ -54,6 +54,11 @@ struct work {
 	} ends[ENDS_MAX];
 	size_t depth;
 	size_t refused; /* events that the store has refused one by one */
+	/*
+	 * A stable sink's piece may be stored, since a write of it has failed
+	 * and who knows how: it keeps its name, and is not halved.
+	 */
+	bool in_doubt;
 	/* Owned; NULL until one event has a dead letter: */
 	bool *has_letter;       /* of each event of whole */
 	struct event *events;   /* of the piece, where some have */
@@ -349,6 +354,7 @@ stored(struct deliver *d, struct work *w, const struct batch *piece,
 	d->stats->duplicates += duplicates;
 	w->low = piece_end(w);
 	w->position = piece->next_offset;
+	w->in_doubt = false;
 	if (w->depth > 0)
 		pop(w, true);
 }
@@ -713,13 +719,14 @@ interrupted(struct deliver *d, struct work *w, const struct batch *piece,
 	size_t low = w->low;
 	int rc = 0;
 
+	w->in_doubt |= d->sink->stable && !error->too_much;
 	deliver_close(d);
 	/* Being fenced is settled by the position, not by waiting. */
 	if (result != SINK_FENCED)
 		rc = back_off(d, result, error);
 	if (rc == 0)
 		rc = reconcile(d, w, piece, result == SINK_FENCED);
-	if (rc == 0 && too_much && w->low == low)
+	if (rc == 0 && too_much && !w->in_doubt && w->low == low)
 		rc = write_less(d, w, piece->count);
 	return rc;
 }

@@ -59,7 +59,9 @@ struct sink_error {
 	 * With SINK_AWAY, of write: the store may have failed because of how
 	 * much it was given (a limit of time or memory).  When that goes on,
 	 * the runtime writes less at once.  A stable sink sets it only when
-	 * the store has certainly kept nothing: a half has another name.
+	 * the store has certainly kept nothing of this write: a half has
+	 * another name.  For the same reason a piece of which an earlier write
+	 * failed otherwise is not halved.
 	 */
 	bool too_much;
 	/*

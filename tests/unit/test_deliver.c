@@ -33,6 +33,7 @@ struct fake {
 	unsigned open_fails;
 	size_t limit;       /* more events at once are too much; 0: none */
 	bool limit_changes; /* and the code is another each time */
+	bool limit_later;   /* not yet for the first write */
 	bool away_at_end;   /* when the position alone is to be moved */
 	/* It has no position, and knows a write by its offsets: ClickHouse. */
 	bool tokens;
@@ -150,7 +151,8 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		fake.away_before--;
 		return SINK_AWAY;
 	}
-	if (fake.limit > 0 && b->count > fake.limit) {
+	if (fake.limit > 0 && b->count > fake.limit &&
+	    !(fake.limit_later && fake.writes == 1)) {
 		error->too_much = true;
 		(void)snprintf(error->code, sizeof error->code, "%u",
 		               fake.limit_changes ? fake.writes : 1);
@@ -917,6 +919,27 @@ START_TEST(what_passes_by_itself_is_not_halved)
 }
 END_TEST
 
+/* The half of what may be stored would be stored again, under its own name. */
+START_TEST(what_may_be_stored_is_not_halved)
+{
+	fake.remembers = false;
+	fake.tokens = true;
+	fake_sink.stable = true;
+	fake.away_after = 1;
+	fake.limit = 50;
+	fake.limit_later = true;
+	waits_allowed = 20;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(fake.stores, 1);
+	/* With memory for the whole of it again, the store knows the name. */
+	fake.limit = 0;
+	waits_allowed = 20;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	ck_assert_uint_eq(fake.twice, 0);
+	assert_exact(0, 100);
+}
+END_TEST
+
 /* Whichever piece is stored and never answered, it comes again as it was. */
 START_TEST(halves_come_again_as_they_were_after_a_crash)
 {
@@ -978,6 +1001,7 @@ main(void)
 	tcase_add_test(tc, says_after_each_piece_how_far_it_has_come);
 	tcase_add_test(tc, halves_what_is_too_much_for_the_store);
 	tcase_add_test(tc, what_passes_by_itself_is_not_halved);
+	tcase_add_test(tc, what_may_be_stored_is_not_halved);
 	tcase_add_loop_test(tc, halves_come_again_as_they_were_after_a_crash, 0,
 	                    2);
 	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
