@@ -73,7 +73,19 @@ staged_type(enum copy_kind kind)
 	case COPY_UUID:
 		break;
 	}
-	return "text";
+	return "bytea"; /* not text: the database may lack a character */
+}
+
+/* The value of the row r, as the table's column wants it. */
+static int
+add_value(struct buf *out, int field, enum copy_kind kind)
+{
+	bool bytes = strcmp(staged_type(kind), "bytea") == 0;
+
+	return buf_addf(out, "%s%sr.%s%s%s", field ? ", " : "",
+	                bytes ? "convert_from(" : "",
+	                event_field_name((enum event_field)field),
+	                bytes ? ", 'UTF8')" : "", cast_of(kind));
 }
 
 /* The INSERT of the row r. */
@@ -84,9 +96,7 @@ add_insert(struct postgres *s, struct buf *out)
 	                  s->table.name);
 
 	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
-		rc = buf_addf(out, "%sr.%s%s", i ? ", " : "",
-		              event_field_name((enum event_field)i),
-		              cast_of(s->table.columns.kind[i]));
+		rc = add_value(out, i, s->table.columns.kind[i]);
 	return rc < 0 ? rc
 	              : buf_addf(out, ")%s; ",
 	                         s->settings->dedup_by_id
@@ -297,7 +307,7 @@ send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
 	int rc;
 
 	for (int i = 0; i < FIELD_COUNT; i++)
-		if (strcmp(staged_type(staged.kind[i]), "text") == 0)
+		if (strcmp(staged_type(staged.kind[i]), "bytea") == 0)
 			staged.kind[i] = COPY_TEXT;
 	buf_clear(piece);
 	rc = copy_add_header(piece);
