@@ -372,6 +372,27 @@ peer_read_stats(struct peer *p)
 }
 
 int
+peer_read_last(struct peer *p)
+{
+	struct frame f;
+	int n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
+
+	if (n < 0)
+		return n;
+	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
+		return -EBADMSG;
+	return f.type == FRAME_STATS ? on_stats(p, &f) : 0;
+}
+
+bool
+peer_has_sent(const struct peer *p)
+{
+	char byte;
+
+	return recv(p->chan.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+int
 peer_read(struct peer *p)
 {
 	return p->state == PEER_INGEST ? read_ingest(p) : read_other(p);

@@ -81,6 +81,16 @@ MUST_USE int peer_flush(struct peer *p);
  */
 MUST_USE int peer_read_stats(struct peer *p);
 
+/*
+ * Read one frame of a peer that is gone: a report is counted, anything else is
+ * passed over, since nobody waits for the answer.  0; or -errno when there are
+ * no more.
+ */
+MUST_USE int peer_read_last(struct peer *p);
+
+/* Whether something waits to be read. */
+bool peer_has_sent(const struct peer *p);
+
 /* Whether frames should be read from it now. */
 bool peer_may_read(const struct peer *p);
 

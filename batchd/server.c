@@ -76,18 +76,31 @@ read_stats(struct peer *p)
 		peer_close(p, rc);
 }
 
+/* Count what a peer that is gone has reported; it may lie behind events. */
+static void
+read_last(struct peer *p)
+{
+	socklen_t bytes = sizeof(int);
+	int reset;
+
+	/* It is told of once, before what lies there: let it be told here. */
+	(void)getsockopt(p->chan.fd, SOL_SOCKET, SO_ERROR, &reset, &bytes);
+	while (peer_read_last(p) == 0)
+		;
+}
+
 static void
 on_peer(uv_poll_t *poll, int status, int events)
 {
 	struct peer *p = poll->data;
-	/* libuv's way to tell of POLLERR, which is a peer that reset. */
-	int rc = status < 0 ? -EPIPE : 0;
+	int rc = 0;
 
-	if (rc == 0 && (events & UV_WRITABLE))
+	if (events & UV_WRITABLE)
 		p->blocked = false; /* this turn flushes */
-	if (rc == 0 && (events & UV_DISCONNECT)) {
+	/* A status is libuv's way to tell of POLLERR: the peer has reset. */
+	if (status < 0 || (events & UV_DISCONNECT)) {
 		if (p->state == PEER_INGEST)
-			read_stats(p); /* its last ones */
+			read_last(p);
 		rc = -EPIPE; /* what it sent and nobody read was not answered */
 	}
 	if (rc == 0 && !(events & UV_READABLE))
@@ -199,7 +212,8 @@ close_silent_peers(struct server *s)
 		struct peer *p = s->peers[i];
 
 		if (p->state == PEER_HELLO &&
-		    now_ms - p->connected_ms >= HELLO_TIMEOUT_MS)
+		    now_ms - p->connected_ms >= HELLO_TIMEOUT_MS &&
+		    !peer_has_sent(p))
 			take_place(p, ERROR_PROTOCOL, "no hello within 5 s");
 	}
 }
@@ -226,6 +240,8 @@ on_listener(uv_poll_t *poll, int status, int events)
 {
 	struct server *s = poll->data;
 
+	bool full;
+
 	(void)status;
 	(void)events;
 	for (int i = 0; i < ACCEPT_BURST; i++) {
@@ -242,10 +258,13 @@ on_listener(uv_poll_t *poll, int status, int events)
 			(void)close(fd); /* nothing was said */
 			continue;
 		}
-		if (s->peer_count == server_places(s->settings))
+		full = s->peer_count == server_places(s->settings);
+		if (full)
 			make_place(s);
 		if (!peer_new(s, fd))
 			(void)close(fd); /* nothing was said */
+		if (full)
+			return; /* who came before may say hello first */
 	}
 }
 

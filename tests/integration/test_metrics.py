@@ -12,7 +12,8 @@ from events import small
 from leat import ROOT, Leat, Skip, fact, free_port, limit, wait_until
 from metrics import Page
 from process import Daemon
-from wire import (CONTROLLER, ERROR, INGEST, SINK, STATS, STATUS, Peer, pack)
+from wire import (CONTROLLER, ERROR, INGEST, SINK, STATS, STATUS, Peer, append,
+                  event, pack)
 
 FLAT = {"accepted_events": 5, "responses_2xx": 1}
 
@@ -342,6 +343,24 @@ def test_statistics_that_are_none_are_refused():
         assert all(v == 0 for k, v in status["ingest"].items()
                    if k in FLAT), status["ingest"]
         fact(f"{len(bad)} refused")
+
+
+def test_the_last_report_counts_also_behind_events():
+    """As where the log is full, and batchd has left the events unread."""
+    with batchd_alone() as leat:
+        leat.batchd.start()
+        with Peer(leat, INGEST, "front") as peer:
+            keys = status_answers(leat)["ingest"].keys() - {"processes"}
+            peer.send(pack([STATS]) + pack(dict.fromkeys(keys, 0)))
+            wait_until(lambda: status_answers(leat)["ingest"]["processes"],
+                       "it has reported")
+            leat.batchd.signal(signal.SIGSTOP)
+            for _ in range(3):
+                peer.send(append(1, [event()]))
+            peer.send(pack([STATS]) + pack(dict.fromkeys(keys, 5)))
+        leat.batchd.signal(signal.SIGCONT)
+        wait_until(lambda: status_answers(leat)["ingest"]["requests"] == 5,
+                   "what it said last is counted")
 
 
 @limit(120)
