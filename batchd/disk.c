@@ -125,16 +125,26 @@ real_unlink(struct disk *d, const char *name)
 static int
 real_mkdir(struct disk *d, const char *name)
 {
-	if (mkdirat(dir_of(d), name, 0750) < 0 && errno != EEXIST)
+	struct stat st;
+
+	if (mkdirat(dir_of(d), name, 0750) == 0)
+		return 0;
+	if (errno != EEXIST ||
+	    fstatat(dir_of(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	return 0;
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	log_error("folder refused: it is a link, or no directory name=%s",
+	          name);
+	return -ENOTDIR;
 }
 
 static int
 open_folder(struct disk *d, const char *folder)
 {
-	int fd = openat(dir_of(d), folder[0] ? folder : ".",
-	                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd =
+	    openat(dir_of(d), folder[0] ? folder : ".",
+	           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
