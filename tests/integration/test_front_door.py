@@ -719,8 +719,6 @@ def test_answers_that_are_not_read_do_not_keep_the_budget():
         sockets = [connect(leat, ATTACKER, deaf=True) for _ in range(500)]
         for s in sockets:
             s.sendall(flood)
-        wait_until(lambda: metric(leat, "pending_bytes") > 2 << 20,
-                   "most is used up")
         wait_until(lambda: in_pieces(leat, LARGE) == [202],
                    "slow ones had to go", 15)
         fact(f"room after {time.monotonic() - began:.1f} s of 20")
