@@ -142,9 +142,8 @@ real_mkdir(struct disk *d, const char *name)
 static int
 open_folder(struct disk *d, const char *folder)
 {
-	int fd =
-	    openat(dir_of(d), folder[0] ? folder : ".",
-	           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dir_of(d), folder[0] ? folder : ".",
+	                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }

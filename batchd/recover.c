@@ -304,7 +304,8 @@ refuse_strays(struct store *s)
 		log_error("%020" PRIu64 ".seg is no segment of the log: it "
 		          "holds none of its records, and its neighbours do "
 		          "not adjoin it; move it away, or, if the power went "
-		          "while fsync was never, start once with fsync = never",
+		          "while fsync was never, start once with fsync = "
+		          "never",
 		          s->segments[i].first_offset);
 		return -ENOTRECOVERABLE;
 	}
