@@ -75,6 +75,31 @@ def test_verify_meets_no_regular_file():
         assert verify(leat).returncode == 0
 
 
+@limit(60)
+def test_a_folder_of_the_log_that_is_a_link():
+    """What lies behind it is neither written to nor removed."""
+    with stopped() as leat:
+        outside = leat.folder / "outside"
+        outside.mkdir()
+        victim = outside / "victim.cursor"
+        victim.write_bytes(b"x" * 4096)
+        for name in ("cursors", "quarantine"):
+            folder = leat.folder / "log" / name
+            kept = folder.rename(folder.with_suffix(".kept")) \
+                if folder.exists() else None
+            folder.symlink_to(outside)
+            done = leat.run("batchd", timeout_s=20)
+            assert done.returncode not in (0, -15), done
+            assert f"or no directory name={name}" in done.stderr, done.stderr
+            assert [p.name for p in outside.iterdir()] == [victim.name]
+            folder.unlink()
+            if kept:
+                kept.rename(folder)
+        leat.start()
+        leat.accept(small("t", 1))
+        assert leat.status()["log"]["next_offset"] == 6
+
+
 NASTY = "x\n\x1b[2J\x9b1m\u202eü"
 SHOWN = r"x\n\x1b[2J\u009b1m\u202eü"
 
