@@ -366,6 +366,26 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
 
 
 @limit(200)
+def test_characters_that_the_database_lacks_are_found_at_once():
+    with Leat(sinks=["postgres"], start=False) as leat:
+        leat.pg.query("create database latin template template0 "
+                      "encoding 'LATIN1' locale 'C'")
+        leat.pg.query(TEXT_TABLE, "latin")
+        leat.settings["sinkd-postgres"]["dbname"] = "latin"
+        leat.write_conf()
+        leat.start()
+        leat.sink["postgres"].stop()
+        leat.accept([{"type": t} for t in ("\u4e2d", "\u00e9") * 500])
+        leat.sink["postgres"].start()
+        leat.caught_up()
+        assert leat.pg.query("select ascii(type), count(*) from events group by 1",
+                             "latin") == "233|500"
+        dead = leat.dead_letters()
+        assert [d["offset"] for d in dead] == list(range(0, 1000, 2))
+        assert {d["code"] for d in dead} == {"22P05"}
+        assert leat.sink["postgres"].count_lines("cannot find all") == 0
+
+
 def test_what_is_found_at_once_among_good_events():
     """Each second event, of each kind of column; and one id many times."""
     uuid = "0195e1a5-3e1b-7d3a-8f3e-0123456789ab"

@@ -128,11 +128,11 @@ class Postgres(Daemon):
             os.close(h)
         return self.wait()
 
-    def query(self, sql):
+    def query(self, sql, dbname="postgres"):
         """The answer as psql -At prints it."""
         done = subprocess.run(
             ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder),
-             "-U", USER, "-d", "postgres", "-c", sql],
+             "-U", USER, "-d", dbname, "-c", sql],
             capture_output=True, text=True, timeout=110)
         if done.returncode != 0:
             raise RuntimeError(f"psql: {done.stderr.strip()}")
