@@ -7,6 +7,7 @@
 
 #include <msgpack.h>
 
+#include "libbase/printable.h"
 #include "libproto/wire.h"
 
 static const struct figure ingest_figures[] = {
@@ -88,49 +89,25 @@ report_figures(enum frame_role role, size_t *count)
 	return NULL;
 }
 
-/* Bytes of the UTF-8 character at p, or 0 when there is none. */
-static size_t
-character_bytes(const uint8_t *p, size_t left)
-{
-	uint32_t code;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (n > left)
-		return 0;
-	code = p[0] & (0x7fU >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (p[i] & 0x3fU);
-	}
-	if (n == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000)))
-		return 0;
-	return n == 4 && (code < 0x10000 || code > 0x10ffff) ? 0 : n;
-}
-
 void
 report_set_text(struct report *r, size_t figure, struct slice text)
 {
-	const uint8_t *p = (const uint8_t *)text.data;
 	size_t used = 0, at = 0;
 	char *out = r->texts[figure];
 
 	assert(figure < REPORT_TEXTS);
 	while (at < text.bytes) {
-		size_t n = character_bytes(p + at, text.bytes - at);
-		bool good = n > 0 && p[at] >= ' ' && p[at] != 0x7f;
+		uint32_t code;
+		bool printable;
+		size_t n = printable_next(text.data + at, text.bytes - at,
+		                          &code, &printable);
+		/* A single byte above 0x7f is not UTF-8. */
+		bool good = n > 1 || (code >= ' ' && code < 0x7f);
 
-		if (n == 0)
-			n = 1;
 		if (used + n > FRAME_TEXT_MAX)
 			break;
 		if (good)
-			memcpy(out + used, p + at, n);
+			memcpy(out + used, text.data + at, n);
 		else
 			out[used] = '?';
 		used += good ? n : 1;
