@@ -287,7 +287,7 @@ read_lingering(struct conn *c)
 		conn_close(c);
 }
 
-/* Sending. */
+/* Sending and receiving. */
 
 /* The answer is sent. */
 static void
@@ -318,18 +318,46 @@ send_some(struct conn *c, const void *bytes, size_t n)
 	return sent < 0 ? -errno : sent;
 }
 
+/* As recv(2), over TLS if there is TLS; errors are negative. */
+static ssize_t
+recv_some(struct conn *c, void *out, size_t size)
+{
+	ssize_t n;
+
+	if (c->tls)
+		return tls_session_recv(c->tls, out, size);
+	do
+		n = recv(c->fd, out, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/*
+ * Send the bytes from *done on, which is moved on.  Returns 0 when all n are
+ * sent, -EAGAIN when the socket takes no more, or another -errno.
+ */
+static int
+send_rest(struct conn *c, const void *bytes, size_t n, size_t *done)
+{
+	while (*done < n) {
+		ssize_t sent =
+		    send_some(c, (const char *)bytes + *done, n - *done);
+
+		if (sent < 0)
+			return (int)sent;
+		*done += (size_t)sent;
+	}
+	return 0;
+}
+
 /* Send what `out` holds.  Returns 0 when it is empty, or -errno. */
 static int
 flush(struct conn *c)
 {
-	while (c->out_done < c->out.len) {
-		ssize_t n = send_some(c, c->out.data + c->out_done,
-		                      c->out.len - c->out_done);
+	int rc = send_rest(c, c->out.data, c->out.len, &c->out_done);
 
-		if (n < 0)
-			return (int)n;
-		c->out_done += (size_t)n;
-	}
+	if (rc < 0)
+		return rc;
 	release(c, &c->out);
 	c->out_done = 0;
 	return 0;
@@ -354,23 +382,10 @@ send_or_hold(struct conn *c, const void *body, size_t body_bytes)
 		body = "";
 		body_bytes = 0;
 	}
-	while (rc == 0 && sent < begin->len) {
-		ssize_t n = send_some(c, begin->data + sent, begin->len - sent);
-
-		if (n < 0)
-			rc = (int)n;
-		else
-			sent += (size_t)n;
-	}
-	while (rc == 0 && body_sent < body_bytes) {
-		ssize_t n = send_some(c, (const char *)body + body_sent,
-		                      body_bytes - body_sent);
-
-		if (n < 0)
-			rc = (int)n;
-		else
-			body_sent += (size_t)n;
-	}
+	if (rc == 0)
+		rc = send_rest(c, begin->data, begin->len, &sent);
+	if (rc == 0)
+		rc = send_rest(c, body, body_bytes, &body_sent);
 	if (rc == -EAGAIN &&
 	    (!hold(c, &c->out, begin->data + sent, begin->len - sent) ||
 	     !hold(c, &c->out, (const char *)body + body_sent,
@@ -660,13 +675,10 @@ go_on_streaming(struct conn *c)
 static void
 read_streaming(struct conn *c)
 {
-	ssize_t n =
-	    c->tls ? tls_session_recv(c->tls, c->server->recv, CONN_RECV_BYTES)
-		   : recv(c->fd, c->server->recv, CONN_RECV_BYTES, 0);
+	ssize_t n = recv_some(c, c->server->recv, CONN_RECV_BYTES);
 
-	if (n > 0)
-		return; /* dropped: the connection closes after the stream */
-	if (n == 0 || (c->tls ? n != -EAGAIN : errno != EAGAIN))
+	/* Bytes are dropped: the connection closes after the stream. */
+	if (n <= 0 && n != -EAGAIN)
 		conn_close(c);
 }
 
@@ -1034,19 +1046,6 @@ end_input(struct conn *c)
 	}
 	c->closes = true;
 	answer_sent(c, flush(c));
-}
-
-static ssize_t
-recv_some(struct conn *c, void *out, size_t size)
-{
-	ssize_t n;
-
-	if (c->tls)
-		return tls_session_recv(c->tls, out, size);
-	do
-		n = recv(c->fd, out, size, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
 }
 
 static void
