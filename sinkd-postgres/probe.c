@@ -298,35 +298,16 @@ read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
 	return result;
 }
 
+/* All texts are staged as bytes. */
 static enum sink_result
 send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
 	struct copy_columns staged = s->table.columns;
-	enum sink_result result = SINK_DONE;
-	struct buf *piece = &s->piece;
-	int rc;
 
 	for (int i = 0; i < FIELD_COUNT; i++)
 		if (strcmp(staged_type(staged.kind[i]), "bytea") == 0)
 			staged.kind[i] = COPY_TEXT;
-	buf_clear(piece);
-	rc = copy_add_header(piece);
-	for (size_t i = 0; rc == 0 && i < b->count; i++) {
-		rc = copy_add_numbered_row(piece, &staged, &b->events[i], i);
-		if (rc == 0 && piece->len >= WRITE_PIECE_BYTES) {
-			result =
-			    pg_copy(&s->pg, piece->data, piece->len, error);
-			if (result != SINK_DONE)
-				return result;
-			buf_clear(piece);
-		}
-	}
-	if (rc == 0)
-		rc = copy_add_trailer(piece);
-	if (rc < 0)
-		return pg_fail(error, SINK_AWAY, "rows: %s", strerror(-rc));
-	result = pg_copy(&s->pg, piece->data, piece->len, error);
-	return result == SINK_DONE ? pg_copy_end(&s->pg, NULL, error) : result;
+	return write_rows(s, b, &staged, true, error);
 }
 
 static enum sink_result

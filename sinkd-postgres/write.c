@@ -310,8 +310,10 @@ read_answers(struct postgres *s, const struct batch *b, struct answers *a,
 	return failed != SINK_DONE ? failed : result;
 }
 
-static enum sink_result
-send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
+enum sink_result
+write_rows(struct postgres *s, const struct batch *b,
+           const struct copy_columns *columns, bool numbered,
+           struct sink_error *error)
 {
 	enum sink_result result = SINK_DONE;
 	struct buf *piece = &s->piece;
@@ -320,7 +322,9 @@ send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
 	buf_clear(piece);
 	rc = copy_add_header(piece);
 	for (size_t i = 0; rc == 0 && i < b->count; i++) {
-		rc = copy_add_row(piece, &s->table.columns, &b->events[i]);
+		rc = numbered ? copy_add_numbered_row(piece, columns,
+		                                      &b->events[i], i)
+		              : copy_add_row(piece, columns, &b->events[i]);
 		if (rc == 0 && piece->len >= WRITE_PIECE_BYTES) {
 			result =
 			    pg_copy(&s->pg, piece->data, piece->len, error);
@@ -499,7 +503,7 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	if (result == SINK_DONE && a.fenced)
 		return fenced(b, error);
 	if (result == SINK_DONE && a.copying) {
-		result = send_rows(s, b, error);
+		result = write_rows(s, b, &s->table.columns, false, error);
 		if (result == SINK_DONE)
 			result = read_answers(s, b, &a, error);
 	}

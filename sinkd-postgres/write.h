@@ -51,6 +51,15 @@ enum sink_result write_batch(struct postgres *s, const struct batch *b,
                              struct sink_error *error);
 
 /*
+ * Answer a COPY that waits: send the batch's rows, with `columns` in place of
+ * the table's, and its end.  With `numbered` each begins with its index in the
+ * batch.  Returns SINK_DONE, or as pg_copy.
+ */
+enum sink_result write_rows(struct postgres *s, const struct batch *b,
+                            const struct copy_columns *columns, bool numbered,
+                            struct sink_error *error);
+
+/*
  * The position of `stream`; *found says whether there is one.  Returns
  * SINK_DONE, or as pg_run.
  */
