@@ -70,26 +70,13 @@ put_histogram(msgpack_packer *pk, const char *key, const struct histogram *h)
 	(void)msgpack_pack_uint64(pk, h->sum_us);
 }
 
-/* A report's figures of the kinds of `kinds`, a bit for each. */
+/* A report's figures of the kinds in the set. */
 static void
 put_report(msgpack_packer *pk, enum frame_role role, const struct report *r,
            unsigned kinds)
 {
-	size_t count, n = 0;
-	const struct figure *figures = report_figures(role, &count);
-
-	for (size_t i = 0; i < count; i++)
-		n += report_has(r, i) && (kinds >> figures[i].kind & 1);
 	put_key(pk, "stats");
-	(void)msgpack_pack_map(pk, n);
-	for (size_t i = 0; i < count; i++) {
-		if (!report_has(r, i) || !(kinds >> figures[i].kind & 1))
-			continue;
-		if (figures[i].kind == FIGURE_TEXT)
-			put_text(pk, figures[i].key, r->texts[i]);
-		else
-			put_uint(pk, figures[i].key, r->values[i]);
-	}
+	report_put(pk, role, r, kinds);
 }
 
 static void
@@ -203,12 +190,13 @@ put_sink_report(msgpack_packer *pk, const struct sink_account *a,
                 const struct peer *p)
 {
 	struct report r = a->report;
-	unsigned numbers = 1U << FIGURE_GAUGE | 1U << FIGURE_COUNTER;
+	unsigned kinds = REPORT_NO_BUCKETS;
 
 	if (!p)
 		r.known &= ~(UINT64_C(1) << SINK_ERROR_SINCE_US);
-	put_report(pk, ROLE_SINK, &r,
-	           p && p->reported ? numbers | 1U << FIGURE_TEXT : numbers);
+	if (!p || !p->reported)
+		kinds &= ~(1U << FIGURE_TEXT);
+	put_report(pk, ROLE_SINK, &r, kinds);
 }
 
 static void
@@ -323,9 +311,7 @@ put_daemon(msgpack_packer *pk, const struct peer *p, uint64_t now_ms)
 	put_text(pk, "name", p->name);
 	put_uint(pk, "pid", p->pid);
 	put_uint(pk, "connected_ms", now_ms - p->connected_ms);
-	put_report(pk, p->role, &p->report,
-	           1U << FIGURE_TEXT | 1U << FIGURE_GAUGE |
-	               1U << FIGURE_COUNTER);
+	put_report(pk, p->role, &p->report, REPORT_NO_BUCKETS);
 }
 
 /*

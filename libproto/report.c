@@ -194,28 +194,36 @@ pack_text(msgpack_packer *pk, const char *text)
 	(void)msgpack_pack_str_with_body(pk, text, strlen(text));
 }
 
+void
+report_put(struct msgpack_packer *pk, enum frame_role role,
+           const struct report *r, unsigned kinds)
+{
+	size_t count, has = 0;
+	const struct figure *figures = report_figures(role, &count);
+
+	for (size_t i = 0; i < count; i++)
+		has += report_has(r, i) && (kinds >> figures[i].kind & 1);
+	(void)msgpack_pack_map(pk, has);
+	for (size_t i = 0; i < count; i++) {
+		if (!report_has(r, i) || !(kinds >> figures[i].kind & 1))
+			continue;
+		pack_text(pk, figures[i].key);
+		if (figures[i].kind == FIGURE_TEXT)
+			pack_text(pk, r->texts[i]);
+		else
+			(void)msgpack_pack_uint64(pk, r->values[i]);
+	}
+}
+
 size_t
 report_pack(enum frame_role role, const struct report *r,
             uint8_t out[REPORT_PACKED_MAX])
 {
 	struct map m = {.out = out};
 	msgpack_packer pk;
-	size_t count, has = 0;
-	const struct figure *figures = report_figures(role, &count);
 
-	for (size_t i = 0; i < count; i++)
-		has += report_has(r, i);
 	msgpack_packer_init(&pk, &m, on_write);
-	(void)msgpack_pack_map(&pk, has);
-	for (size_t i = 0; i < count; i++) {
-		if (!report_has(r, i))
-			continue;
-		pack_text(&pk, figures[i].key);
-		if (figures[i].kind == FIGURE_TEXT)
-			pack_text(&pk, r->texts[i]);
-		else
-			(void)msgpack_pack_uint64(&pk, r->values[i]);
-	}
+	report_put(&pk, role, r, REPORT_ALL_KINDS);
 	return m.used;
 }
 

@@ -114,7 +114,17 @@ void report_set_text(struct report *r, size_t figure, struct slice text);
 MUST_USE int report_read(enum frame_role role, const void *map, size_t bytes,
                          struct report *r);
 
-/* Write the figures that r has to out.  Returns the map's length. */
+/* Sets of kinds, a bit for each. */
+#define REPORT_NO_BUCKETS                                                      \
+	(1U << FIGURE_TEXT | 1U << FIGURE_GAUGE | 1U << FIGURE_COUNTER)
+#define REPORT_ALL_KINDS (REPORT_NO_BUCKETS | 1U << FIGURE_BUCKET)
+
+/* Pack the figures that r has, of the kinds in the set, as a map. */
+struct msgpack_packer;
+void report_put(struct msgpack_packer *pk, enum frame_role role,
+                const struct report *r, unsigned kinds);
+
+/* Write all figures that r has to out.  Returns the map's length. */
 size_t report_pack(enum frame_role role, const struct report *r,
                    uint8_t out[REPORT_PACKED_MAX]);
 
