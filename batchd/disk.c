@@ -134,7 +134,7 @@ real_mkdir(struct disk *d, const char *name)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return 0;
-	log_error("folder refused: it is a link, or no directory name=%s",
+	log_error("directory refused: it is a link or another file name=%s",
 	          name);
 	return -ENOTDIR;
 }

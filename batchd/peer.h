@@ -82,9 +82,9 @@ MUST_USE int peer_flush(struct peer *p);
 MUST_USE int peer_read_stats(struct peer *p);
 
 /*
- * Read one frame of a peer that is gone: a report is counted, anything else is
- * passed over, since nobody waits for the answer.  0; or -errno when there are
- * no more.
+ * Read one frame of a peer that has disconnected.  A report is counted; any
+ * other frame is skipped, since its answer could not be sent.  Returns 0, or
+ * -errno when there are no more frames.
  */
 MUST_USE int peer_read_last(struct peer *p);
 

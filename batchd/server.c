@@ -76,14 +76,17 @@ read_stats(struct peer *p)
 		peer_close(p, rc);
 }
 
-/* Count what a peer that is gone has reported; it may lie behind events. */
+/*
+ * Count the last reports of an ingestd that has disconnected.  They may follow
+ * events in the socket's queue, which are skipped.
+ */
 static void
 read_last(struct peer *p)
 {
 	socklen_t bytes = sizeof(int);
 	int reset;
 
-	/* It is told of once, before what lies there: let it be told here. */
+	/* A reset is returned once, by this call instead of the first recv. */
 	(void)getsockopt(p->chan.fd, SOL_SOCKET, SO_ERROR, &reset, &bytes);
 	while (peer_read_last(p) == 0)
 		;
@@ -239,7 +242,6 @@ static void
 on_listener(uv_poll_t *poll, int status, int events)
 {
 	struct server *s = poll->data;
-
 	bool full;
 
 	(void)status;

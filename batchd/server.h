@@ -99,8 +99,8 @@ bool server_is_full(const struct server *s);
 struct fanout *server_fanout(struct server *s, const struct slice *name);
 
 /*
- * Put the map of `leat status` into s->status.  It fits a frame, whoever is
- * connected and whatever they report.  Returns 0 or -ENOMEM.
+ * Put the map of `leat status` into s->status.  It fits a frame, however many
+ * are connected and whatever they report.  Returns 0 or -ENOMEM.
  */
 MUST_USE int server_status(struct server *s);
 

@@ -1,6 +1,6 @@
 /*
- * slice - a piece of text that lies in memory of somebody else: a place and a
- * length, without a NUL at the end.
+ * slice - a piece of text in memory that the slice does not own: a pointer and
+ * a length, without a NUL at the end.
  */
 #ifndef LIBBASE_SLICE_H
 #define LIBBASE_SLICE_H

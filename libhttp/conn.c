@@ -115,7 +115,7 @@ held_bytes(const struct conn *c)
  * Find connections that have been sending a request, or taking an answer, for
  * a tenth of its time limit, the oldest of each state first, until they and
  * what is left make up n bytes.  Returns how many, or 0 if that is not enough:
- * then nobody needs to go.
+ * then none is closed.
  */
 static size_t
 find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])

@@ -78,7 +78,7 @@ MUST_USE int conn_limits_add(struct conn_limits *limits, struct conn_slot *slot,
 /* It ends. */
 void conn_limits_remove(struct conn_limits *limits, struct conn_slot *slot);
 
-/* It enters another state, or the same one anew. */
+/* It enters another state, or the same one again. */
 void conn_limits_enter(struct conn_limits *limits, struct conn_slot *slot,
                        unsigned state);
 

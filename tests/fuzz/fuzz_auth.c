@@ -98,7 +98,7 @@ check_basic(const char *user)
 	HOLDS(!auth(header));
 }
 
-/* An origin that is allowed stands in the list, and may go into an answer. */
+/* An allowed origin is in the list, and may be copied into an answer. */
 static void
 check_origin(const char *origins, const char *origin)
 {

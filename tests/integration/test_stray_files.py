@@ -90,7 +90,7 @@ def test_a_folder_of_the_log_that_is_a_link():
             folder.symlink_to(outside)
             done = leat.run("batchd", timeout_s=20)
             assert done.returncode not in (0, -15), done
-            assert f"or no directory name={name}" in done.stderr, done.stderr
+            assert f"is a link or another file name={name}" in done.stderr, done.stderr
             assert [p.name for p in outside.iterdir()] == [victim.name]
             folder.unlink()
             if kept:
