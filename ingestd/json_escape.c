@@ -4,14 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "libbase/hex.h"
 
 /* Four hex digits at p, or -1.  Past a string's end stands its quote. */
 static int

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "libbase/hex.h"
 #include "libhttp/head.h"
 
 #define SIZE_DIGITS_MAX 16
@@ -84,17 +85,11 @@ read_size_line(struct chunked *c)
 	uint64_t size = 0;
 
 	for (; at < end && *at != ';'; at++) {
-		unsigned digit = (unsigned)(*at - '0');
+		int digit = hex_digit(*at);
 
-		if (digit > 9) {
-			digit = (unsigned)((*at | 0x20) - 'a');
-			if (digit > 5)
-				return false;
-			digit += 10;
-		}
-		if (at - c->line == SIZE_DIGITS_MAX)
+		if (digit < 0 || at - c->line == SIZE_DIGITS_MAX)
 			return false;
-		size = size << 4 | digit;
+		size = size << 4 | (unsigned)digit;
 	}
 	if (at == c->line || !are_extensions(at, end))
 		return false;

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "libbase/hex.h"
+
 #define METHOD_BYTES_MAX 32
 
 /* What a byte may be, as bits. */
@@ -157,15 +159,6 @@ static struct slice
 between(const char *at, const char *end)
 {
 	return (struct slice){at, (uint32_t)(end - at)};
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* The byte that an escape at '%' means, or -1; end is at least at. */
