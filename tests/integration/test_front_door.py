@@ -29,7 +29,7 @@ import time
 
 from certificate import certificate
 from leat import fact, limit, wait_until
-from test_abuse import HEAD, is_closed, metric
+from test_abuse import HEAD, fresh, is_closed, metric
 from test_security import Guarded, bearer, make_token, s_client
 
 CONNECTIONS = int(os.environ.get("LEAT_CONNECTIONS", "1000"))
@@ -452,6 +452,7 @@ def test_an_endless_chunk_line_is_refused_at_once():
                 assert statuses(read_to_end(s)) == [want]
                 s.close()
             assert_idle(leat, "after their end")
+            fresh(leat)
             assert metric(leat, "connections_overdue_total") == 0
 
 
@@ -942,7 +943,9 @@ def hold(leat, kind, count):
             p99_s = honest.p99_s()
         share = share_of_core(leat, lambda: time.sleep(0.3))
         assert share < IDLE_SHARE_MAX, (kind.name, share)
-        return p99_s, leat.ingestd.private_bytes(), metric(leat, "connections")
+        memory = leat.ingestd.private_bytes()
+        fresh(leat)
+        return p99_s, memory, metric(leat, "connections")
     finally:
         reset(sockets)
         wait_until(lambda: metric(leat, "connections") < 10, "all have left")
