@@ -21,20 +21,21 @@ def fill_then_drain(leat):
         assert not log["open"] and log["reason"], log
         # Who watches sees it, although batchd reads no events now.
         page = None
+        refused = ("leat_ingestd_responses_total", "code=503")
 
         def shown():
             nonlocal page
             page = Page(leat)
             return page["leat_up", "daemon=batchd"] == 1 and \
                 page["leat_log_open"] == 0 and \
-                page["leat_sink_connected", "sink=postgres"] == 0
+                page["leat_sink_connected", "sink=postgres"] == 0 and \
+                page[refused] is not None  # ingestd has reported once
         wait_until(shown, "/metrics shows a log that is full", 5)
         assert leat.run("leat", "status").returncode == 3
         # Still full, still answering; nothing more is promised.
         load.saw(503)
-        before = page["leat_ingestd_responses_total", "code=503"]
-        wait_until(lambda: Page(leat)["leat_ingestd_responses_total",
-                                      "code=503"] > before,
+        before = page[refused]
+        wait_until(lambda: Page(leat)[refused] > before,
                    "the 503 are counted while the log is full", 20)
         leat.sink["postgres"].start()
         # By itself, without a restart of anything.
