@@ -218,29 +218,36 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 	return json_walk_value(&r->walk, JSON_DEPTH_MAX);
 }
 
-/* A field's name, to r->field, and its colon. */
+/*
+ * A field's name, to r->field, and its colon.
+ *
+ * The name is read to where it stays: to copy it there as a whole would make
+ * the processor wait until both halves, just written, are in its cache.
+ */
 static enum json_found
 read_name(struct json_event_reader *r)
 {
 	struct json_walk *w = &r->walk;
-	struct json_span name;
 	enum json_found f;
 
-	r->field = (struct json_span){NULL, NULL};
+	r->field.at = r->field.end = NULL;
 	if (json_walk_peek(w) != '"')
 		return broken(r, "expected a name");
-	f = json_walk_string(w, &name);
-	if (f != JSON_GOOD)
+	f = json_walk_string(w, &r->field);
+	if (f != JSON_GOOD) {
+		r->field.at = r->field.end = NULL;
 		return f;
-	if (w->backslash < name.end) {
-		size_t n = json_escape_remove(name.at, name.end, r->name,
-		                              JSON_FIELD_TEXT_MAX);
+	}
+	if (w->backslash < r->field.end) {
+		size_t n = json_escape_remove(r->field.at, r->field.end,
+		                              r->name, JSON_FIELD_TEXT_MAX);
 
 		/* Longer than that, it is none that we know. */
-		if (n <= JSON_FIELD_TEXT_MAX)
-			name = (struct json_span){r->name, r->name + n};
+		if (n <= JSON_FIELD_TEXT_MAX) {
+			r->field.at = r->name;
+			r->field.end = r->name + n;
+		}
 	}
-	r->field = name;
 	if (w->text[*w->next++] != ':')
 		return broken(r, "expected ':'");
 	return JSON_GOOD;
