@@ -33,11 +33,10 @@ json_walk_escapes(struct json_walk *w, const struct json_span *s)
 	}
 }
 
-enum json_found
-json_walk_number(struct json_walk *w)
+/* The number at p, which is a digit or a minus. */
+static enum json_found
+number(struct json_walk *w, const char *p)
 {
-	const char *p = w->text + *w->next++;
-
 	if (*p == '-')
 		p++;
 	if (!json_digit(*p))
@@ -65,12 +64,16 @@ json_walk_number(struct json_walk *w)
 	return JSON_GOOD;
 }
 
+enum json_found
+json_walk_number(struct json_walk *w)
+{
+	return number(w, w->text + *w->next++);
+}
+
 /* Inline, so that each word's length is a constant. */
 static inline enum json_found
-literal(struct json_walk *w, const char *word, size_t n)
+literal(struct json_walk *w, const char *p, const char *word, size_t n)
 {
-	const char *p = w->text + *w->next++;
-
 	/* The padding is readable: no check of the length. */
 	if (memcmp(p, word, n) != 0 ||
 	    (!may_follow[(unsigned char)p[n]] && p + n != w->end))
@@ -78,20 +81,21 @@ literal(struct json_walk *w, const char *word, size_t n)
 	return JSON_GOOD;
 }
 
-static enum json_found
-scalar(struct json_walk *w)
+/* The string, number or literal at p; next is the place behind it, if any. */
+static inline enum json_found
+scalar(struct json_walk *w, const char *p, const uint32_t *next)
 {
 	struct json_span ignored;
 
-	switch (json_walk_peek(w)) {
+	switch (*p) {
 	case '"':
-		return json_walk_string(w, &ignored);
+		return json_walk_string_at(w, p, w->text + *next, &ignored);
 	case 't':
-		return literal(w, "true", 4);
+		return literal(w, p, "true", 4);
 	case 'f':
-		return literal(w, "false", 5);
+		return literal(w, p, "false", 5);
 	case 'n':
-		return literal(w, "null", 4);
+		return literal(w, p, "null", 4);
 	case '-':
 	case '0':
 	case '1':
@@ -103,32 +107,33 @@ scalar(struct json_walk *w)
 	case '7':
 	case '8':
 	case '9':
-		return json_walk_number(w);
+		return number(w, p);
 	default:
 		return json_walk_stop(w, JSON_BROKEN,
-		                      json_walk_at_end(w)
-		                          ? "text ends too early"
-		                          : "not a JSON value");
+		                      p == w->end ? "text ends too early"
+		                                  : "not a JSON value");
 	}
 }
 
-/* A name and its colon. */
-static enum json_found
-name(struct json_walk *w)
+/* A name and its colon; moves next behind them. */
+static inline enum json_found
+name(struct json_walk *w, const uint32_t **next)
 {
+	const char *open = w->text + *(*next)++, *after;
 	struct json_span ignored;
 	enum json_found f;
 
-	if (json_walk_peek(w) != '"')
+	if (*open != '"')
 		return json_walk_stop(w, JSON_BROKEN, "expected a name");
-	f = json_walk_string(w, &ignored);
-	if (w->text[*w->next++] != ':' && f != JSON_BROKEN)
+	after = w->text + *(*next)++;
+	f = json_walk_string_at(w, open, after, &ignored);
+	if (*after != ':' && f != JSON_BROKEN)
 		return json_walk_stop(w, JSON_BROKEN, "expected ':'");
 	return f;
 }
 
 /* Whether f ends the walk; the first refusal is remembered. */
-static bool
+static inline bool
 breaks(const struct json_walk *w, enum json_found f, const char **refused)
 {
 	if (f == JSON_REFUSED && !*refused)
@@ -136,18 +141,20 @@ breaks(const struct json_walk *w, enum json_found f, const char **refused)
 	return f == JSON_BROKEN;
 }
 
+/* The place is a variable of its own, which the processor can keep at hand. */
 enum json_found
 json_walk_value(struct json_walk *w, unsigned depth_max)
 {
 	char closing[JSON_DEPTH_BREAK]; /* what is open, by what closes it */
-	const char *refused = NULL;
+	const char *const text = w->text, *refused = NULL;
+	const uint32_t *next = w->next;
 	unsigned depth = 0;
 	char c, close = 0;
 
 	for (;;) {
-		c = json_walk_peek(w);
+		c = text[*next];
 		if (c == '{' || c == '[') {
-			w->next++;
+			next++;
 			if (depth == JSON_DEPTH_BREAK)
 				return json_walk_stop(w, JSON_BROKEN,
 				                      "nested too deeply");
@@ -155,23 +162,28 @@ json_walk_value(struct json_walk *w, unsigned depth_max)
 				refused = "nested too deeply";
 			close = c == '{' ? '}' : ']';
 			closing[depth++] = close;
-			if (json_walk_peek(w) != close) {
+			if (text[*next] != close) {
 				if (close == '}' &&
-				    breaks(w, name(w), &refused))
+				    breaks(w, name(w, &next), &refused))
 					return JSON_BROKEN;
 				continue;
 			}
-		} else if (breaks(w, scalar(w), &refused)) {
-			return JSON_BROKEN;
+		} else {
+			const char *at = text + *next++;
+
+			if (breaks(w, scalar(w, at, next), &refused))
+				return JSON_BROKEN;
 		}
 		/* Behind a value: what ends here, then a comma. */
 		for (;; depth--) {
-			if (depth == 0)
+			if (depth == 0) {
+				w->next = next;
 				return refused ? json_walk_stop(w, JSON_REFUSED,
 				                                refused)
 				               : JSON_GOOD;
+			}
 			close = closing[depth - 1];
-			c = w->text[*w->next++];
+			c = text[*next++];
 			if (c != close)
 				break;
 		}
@@ -180,7 +192,7 @@ json_walk_value(struct json_walk *w, unsigned depth_max)
 			                      close == '}'
 			                          ? "expected ',' or '}'"
 			                          : "expected ',' or ']'");
-		if (close == '}' && breaks(w, name(w), &refused))
+		if (close == '}' && breaks(w, name(w, &next), &refused))
 			return JSON_BROKEN;
 	}
 }

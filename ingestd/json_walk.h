@@ -69,21 +69,33 @@ MUST_USE enum json_found json_walk_escapes(struct json_walk *w,
                                            const struct json_span *s);
 
 /*
- * The string at next, which is a quote; s is what stands between its quotes.
+ * The string whose opening quote stands at `open`, when `after` is the place
+ * that follows it in the text; s is what stands between its quotes.
+ */
+MUST_USE static inline enum json_found
+json_walk_string_at(struct json_walk *w, const char *open, const char *after,
+                    struct json_span *s)
+{
+	const char *close = after - 1;
+
+	/* Behind its closing quote only blanks precede what comes next. */
+	while (*close != '"')
+		close--;
+	s->at = open + 1;
+	s->end = close;
+	return w->backslash < close ? json_walk_escapes(w, s) : JSON_GOOD;
+}
+
+/*
+ * The string at next, which is a quote.
  * Like the two below it moves next behind what it looked at.
  */
 MUST_USE static inline enum json_found
 json_walk_string(struct json_walk *w, struct json_span *s)
 {
-	const char *close;
+	const char *open = w->text + *w->next++;
 
-	s->at = w->text + *w->next++ + 1;
-	/* Behind its closing quote only blanks precede what comes next. */
-	close = w->text + *w->next - 1;
-	while (*close != '"')
-		close--;
-	s->end = close;
-	return w->backslash < close ? json_walk_escapes(w, s) : JSON_GOOD;
+	return json_walk_string_at(w, open, w->text + *w->next, s);
 }
 
 /* The number at next, which is a digit or a minus. */
