@@ -75,6 +75,18 @@ buf_add(struct buf *b, const void *bytes, size_t n)
 }
 
 int
+buf_add_u64(struct buf *b, uint64_t value)
+{
+	char digits[20]; /* of UINT64_MAX */
+	size_t at = sizeof digits;
+
+	do
+		digits[--at] = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
+	return buf_add(b, digits + at, sizeof digits - at);
+}
+
+int
 buf_addf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;

@@ -47,6 +47,9 @@ void buf_trim(struct buf *b, size_t spare);
 /* Append n bytes.  Returns as buf_reserve; on failure nothing changes. */
 MUST_USE int buf_add(struct buf *b, const void *bytes, size_t n);
 
+/* Append a number in decimal digits.  Returns as buf_reserve. */
+MUST_USE int buf_add_u64(struct buf *b, uint64_t value);
+
 /* Append formatted text, without its NUL.  Returns as buf_reserve. */
 MUST_USE int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

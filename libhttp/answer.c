@@ -80,7 +80,7 @@ static int
 add_length(struct buf *out, const struct http_answer *a,
            const struct http_request *rq, bool streams)
 {
-	char text[24];
+	int rc;
 
 	if (a->status == 204 || a->status == 304)
 		return 0;
@@ -88,8 +88,10 @@ add_length(struct buf *out, const struct http_answer *a,
 		return rq->minor == 0
 		           ? 0 /* the end of the connection */
 		           : add_line(out, "Transfer-Encoding: ", "chunked");
-	(void)snprintf(text, sizeof text, "%zu", a->body_bytes);
-	return add_line(out, "Content-Length: ", text);
+	rc = add_text(out, "Content-Length: ");
+	if (rc == 0)
+		rc = buf_add_u64(out, a->body_bytes);
+	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
 }
 
 int
@@ -97,14 +99,14 @@ answer_head(struct http_server *s, const struct http_answer *a,
             const struct http_request *rq, bool closes, bool streams)
 {
 	struct buf *out = &s->scratch;
-	char status[8];
 	int rc;
 
-	(void)snprintf(status, sizeof status, "%u ", a->status);
 	buf_clear(out);
 	rc = add_text(out, "HTTP/1.1 ");
 	if (rc == 0)
-		rc = add_line(out, status, phrase_of(a->status));
+		rc = buf_add_u64(out, a->status);
+	if (rc == 0)
+		rc = add_line(out, " ", phrase_of(a->status));
 	if (rc == 0)
 		rc = add_line(out, "Date: ", date_of(s));
 	if (rc == 0 && a->type)

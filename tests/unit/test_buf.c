@@ -28,6 +28,24 @@ START_TEST(grows_to_its_limit_and_no_further)
 }
 END_TEST
 
+START_TEST(numbers_are_written_in_decimal_digits)
+{
+	static const uint64_t values[] = {0, 9, 10, 202, UINT64_MAX};
+	static const char want[] = "0 9 10 202 18446744073709551615 ";
+	struct buf b;
+
+	buf_init(&b, sizeof want - 1);
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		ck_assert_int_eq(buf_add_u64(&b, values[i]), 0);
+		ck_assert_int_eq(buf_add(&b, " ", 1), 0);
+	}
+	ck_assert_uint_eq(b.len, sizeof want - 1);
+	ck_assert_mem_eq(b.data, want, b.len);
+	ck_assert_int_eq(buf_add_u64(&b, 0), -EMSGSIZE);
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(json_strings_are_escaped)
 {
 	static const char text[] = "a\"b\\c\nd\te\x01\xc3\xbc";
@@ -151,6 +169,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(tc, grows_to_its_limit_and_no_further);
+	tcase_add_test(tc, numbers_are_written_in_decimal_digits);
 	tcase_add_test(tc, json_strings_are_escaped);
 	tcase_add_test(tc, time_is_written_as_rfc_3339);
 	tcase_add_test(tc, log_values_cannot_break_their_line);
