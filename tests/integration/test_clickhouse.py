@@ -14,7 +14,7 @@ import random
 import threading
 import time
 
-from clickhouse import PASSWORD, clickhouse
+from clickhouse import PASSWORD, clickhouse, is_current
 from events import body, event_id, fields, small
 from leat import Leat, Skip, fact, free_port, limit, wait_until
 from load import Load
@@ -42,10 +42,6 @@ def table_of(columns, current):
     window = " SETTINGS non_replicated_deduplication_window = 1000"
     return (f"CREATE TABLE events ({columns}) ENGINE = MergeTree ORDER BY "
             f"tuple()" + (window if current else ""))
-
-
-def is_current():
-    return bool(os.environ.get("LEAT_CHDB_PYTHON"))
 
 
 def ids(ch):

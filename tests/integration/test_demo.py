@@ -2,11 +2,11 @@
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import tempfile
 import time
 
+import clickhouse
 import kafka
 from leat import ROOT, Skip, fact, limit, program
 
@@ -28,8 +28,11 @@ def stores():
         found.append("kafka")
     except Skip:
         pass
-    if shutil.which("clickhouse-server"):
+    try:
+        clickhouse.software()
         found.append("clickhouse")
+    except Skip:
+        pass
     return found
 
 

@@ -1,15 +1,17 @@
 """A private ClickHouse for a test, on a port of 127.0.0.1.
 
-Debian's server, from scripts/clickhouse-server; or, with LEAT_CHDB_PYTHON
-naming the python of a virtual environment that has chdb, the current engine
-behind chdb_server.py.
+Debian's server; or, where Debian has none or with LEAT_CLICKHOUSE=current, the
+current engine (see scripts/clickhouse-server).
 """
 import contextlib
+import fcntl
+import functools
 import http.client
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import tempfile
 import urllib.parse
 
@@ -20,17 +22,57 @@ SCRIPT = str(ROOT / "scripts" / "clickhouse-server")
 PASSWORD = "s3cret"  # of the user leat
 
 
+def is_current():
+    """Whether it is the current engine: it knows tokens and new types."""
+    done = subprocess.run([SCRIPT, "which"], capture_output=True, text=True,
+                          check=True)
+    return done.stdout.strip() == "current"
+
+
+@functools.cache
+def software():
+    """The folder of the engine, downloaded once; Skip if it cannot be had."""
+    home = pathlib.Path(os.environ.get("LEAT_CLICKHOUSE_DIR",
+                                       ROOT / "var" / "clickhouse"))
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{home}.lock", "w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([SCRIPT, "fetch", str(home)],
+                              capture_output=True, text=True)
+    if done.returncode != 0:
+        words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise Skip(f"ClickHouse cannot be had: {words}")
+    return home
+
+
 class QueryError(RuntimeError):
     """The server's words."""
 
 
 class Server(Daemon):
-    """Keeps its data over restarts.  current: knows tokens and new types."""
+    """
+    Keeps its data over restarts.  tls: certificate and key, for https as well,
+    at `tls_port`; of Debian's server only.
+    """
 
-    current = False
-
-    def __init__(self, folder, argv):
-        super().__init__("clickhouse", argv, folder / "server.log", ready="")
+    def __init__(self, folder, tls=None):
+        self.current = is_current()
+        self.port, self.tls_port = free_port(), free_port()
+        if tls and self.current:
+            raise Skip("the current engine is run without TLS")
+        if tls:
+            (folder / "config.d").mkdir()
+            (folder / "config.d/tls.xml").write_text(
+                f"<yandex><https_port>{self.tls_port}</https_port>"
+                "<openSSL><server>"
+                f"<certificateFile>{tls[0]}</certificateFile>"
+                f"<privateKeyFile>{tls[1]}</privateKeyFile>"
+                "<verificationMode>none</verificationMode>"
+                "</server></openSSL></yandex>")
+        super().__init__("clickhouse",
+                         [SCRIPT, "run", str(software()), str(folder),
+                          str(self.port)],
+                         folder / "server.log", ready="")
 
     @property
     def url(self):
@@ -70,50 +112,17 @@ class Server(Daemon):
         return int(self.query(sql))
 
 
-class Debian(Server):
-    """tls: certificate and key, for https as well, at `tls_port`."""
-
-    def __init__(self, folder, tls=None):
-        self.port, self.tls_port = free_port(), free_port()
-        if tls:
-            (folder / "config.d").mkdir()
-            (folder / "config.d/tls.xml").write_text(
-                f"<yandex><https_port>{self.tls_port}</https_port>"
-                "<openSSL><server>"
-                f"<certificateFile>{tls[0]}</certificateFile>"
-                f"<privateKeyFile>{tls[1]}</privateKeyFile>"
-                "<verificationMode>none</verificationMode>"
-                "</server></openSSL></yandex>")
-        super().__init__(folder, [SCRIPT, "run", str(folder),
-                                  str(self.port)])
-
-
-class Current(Server):
-    current = True
-
-    def __init__(self, folder, python):
-        self.port = free_port()
-        script = pathlib.Path(__file__).with_name("chdb_server.py")
-        super().__init__(folder, [python, str(script), str(folder / "data"),
-                                  str(self.port)])
-
-
 @contextlib.contextmanager
 def clickhouse(tls=None):
     """A running server; its folder is gone afterwards."""
-    python = os.environ.get("LEAT_CHDB_PYTHON")
-    if python and tls:
-        raise Skip("the shim has no TLS")
-    if not python and not shutil.which("clickhouse-server"):
-        raise Skip("no clickhouse-server")
     folder = pathlib.Path(tempfile.mkdtemp(
         prefix="leat-clickhouse-", dir=os.environ.get("LEAT_TEST_TMP")))
-    server = Current(folder, python) if python \
-        else Debian(folder, tls)
+    server = None
     try:
+        server = Server(folder, tls)
         yield server.start()
     finally:
-        if server.running:
+        if server and server.running:
             server.kill()
         if not os.environ.get("LEAT_KEEP"):
             shutil.rmtree(folder, ignore_errors=True)
