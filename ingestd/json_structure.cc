@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 #include <simdjson.h>
 
@@ -14,11 +15,28 @@
 static constexpr size_t KEEP_BYTES = 1 * MIB;
 static constexpr size_t FIRST_BYTES = 64 * KIB;
 
+/*
+ * simdjson's public interface builds a document, or reads one on demand; the
+ * positions alone are what its first stage finds, which is internal to it.
+ * These checks say so where a version is different.
+ */
+static_assert(simdjson::SIMDJSON_VERSION_MAJOR == 3,
+              "this file uses the first stage of simdjson 3, which is not in "
+              "its public interface: look whether the new version has it, and "
+              "what it returns, before this number is changed");
+using first_stage = simdjson::internal::dom_parser_implementation;
+static_assert(std::is_same<decltype(first_stage::structural_indexes),
+                           std::unique_ptr<uint32_t[]>>::value &&
+                  std::is_same<decltype(first_stage::n_structural_indexes),
+                               uint32_t>::value,
+              "simdjson's first stage keeps its positions in another way than "
+              "this file reads them");
+
 static_assert(JSON_STRUCTURE_PADDING >= simdjson::SIMDJSON_PADDING,
               "simdjson reads no further behind a text than we say");
 
 struct json_structure {
-	std::unique_ptr<simdjson::internal::dom_parser_implementation> parser;
+	std::unique_ptr<first_stage> parser;
 };
 
 json_structure *

@@ -213,6 +213,21 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	return set_pairs(rc, pairs, ARRAY_LEN(pairs), text, text_bytes);
 }
 
+/*
+ * From version 2.5 on librdkafka sends figures about itself to a broker that
+ * asks for them (KIP-714), and at its end waits for the last of them by the
+ * clock of the wall, which may be set back.  Earlier versions know no such
+ * option.
+ */
+static int
+push_no_metrics(rd_kafka_conf_t *rc, char *text, size_t text_bytes)
+{
+	rd_kafka_conf_res_t res = rd_kafka_conf_set(rc, "enable.metrics.push",
+	                                            "false", text, text_bytes);
+
+	return res == RD_KAFKA_CONF_INVALID ? -EINVAL : 0;
+}
+
 static int
 set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
         size_t text_bytes)
@@ -229,6 +244,8 @@ set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
 	else
 		err = set_pairs(rc, reader_defaults, ARRAY_LEN(reader_defaults),
 		                text, text_bytes);
+	if (err == 0)
+		err = push_no_metrics(rc, text, text_bytes);
 	if (err == 0)
 		err = options_apply(&k->conf->options, rc, text, text_bytes);
 	/* What is set from here on, options.c refuses. */
