@@ -80,17 +80,10 @@ static void
 on_tidy_done(uv_work_t *work, int status)
 {
 	struct server *s = work->data;
-	bool was_full = store_is_full(&s->store);
 
 	(void)status; /* never cancelled */
 	s->tidy.busy = false;
 	store_tidy_end(&s->store);
-	if (store_is_full(&s->store) && !was_full)
-		log_warn("log is full, senders get 503 until sinks catch up "
-		         "why=%s",
-		         log_quote(s->store.full));
-	else if (was_full && !store_is_full(&s->store))
-		log_info("log has room again");
 }
 
 /* Lowest offset that some sink still wants, now or after a crash. */
@@ -171,7 +164,7 @@ jobs_start_cursors(struct server *s)
 			s->cursors_wanted = true;
 	}
 	/* Without room, what is committed must become deletable now. */
-	if (store_is_full(&s->store))
+	if (!store_takes_requests(&s->store))
 		s->cursors_wanted = true;
 	if (s->cursors.busy || !s->cursors_wanted)
 		return;

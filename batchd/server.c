@@ -304,7 +304,7 @@ server_closed_reason(const struct server *s)
 {
 	if (s->stopping)
 		return "batchd is stopping";
-	return store_is_full(&s->store) ? s->store.full : "";
+	return store_takes_requests(&s->store) ? "" : s->store.full;
 }
 
 static void
@@ -409,6 +409,22 @@ is_drained(const struct server *s)
 	return true;
 }
 
+/* Appends, deletions and the disk change it: it is looked at in one place. */
+static void
+update_intake(struct server *s)
+{
+	bool takes = store_takes_requests(&s->store);
+
+	if (s->log_is_full && takes)
+		log_info("log has room again");
+	else if (!s->log_is_full && !takes)
+		log_warn("log is full, senders get 503 until sinks catch up "
+		         "why=%s",
+		         log_quote(s->store.full));
+	s->log_is_full = !takes;
+	s->intake_open = !s->stopping && takes;
+}
+
 static void
 on_turn(uv_prepare_t *handle)
 {
@@ -420,7 +436,7 @@ on_turn(uv_prepare_t *handle)
 	more = step_sinks(s, &wake_ms);
 	jobs_start_cursors(s);
 	jobs_start_tidy(s);
-	s->intake_open = !s->stopping && !store_is_full(&s->store);
+	update_intake(s);
 	flush_peers(s);
 	for (size_t i = s->peer_count; i-- > 0;)
 		peer_poll(s->peers[i]);

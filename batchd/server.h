@@ -63,6 +63,7 @@ struct server {
 	bool stopping;
 	bool stopped; /* the loop is being taken down */
 	bool intake_open;
+	bool log_is_full; /* and that was logged */
 	int rc;
 	struct log_limit refusals; /* lines that a peer can cause */
 	struct log_limit closes;   /* the same, of places that are freed */

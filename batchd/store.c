@@ -326,6 +326,15 @@ store_is_full(const struct store *s)
 	return s->full[0] && !s->spare && !segment_has_room(s);
 }
 
+bool
+store_takes_requests(const struct store *s)
+{
+	uint64_t left =
+	    s->end_bytes < s->room_bytes ? s->room_bytes - s->end_bytes : 0;
+
+	return !s->full[0] || s->spare || left > s->room_bytes / 2;
+}
+
 uint8_t *
 store_place(struct store *s)
 {

@@ -186,6 +186,13 @@ uint8_t *store_place(struct store *s);
 /* Whether there is no room, and none to come until segments are deleted. */
 bool store_is_full(const struct store *s);
 
+/*
+ * Whether senders may begin more requests.  Not in the last half segment of a
+ * log that is filling up: that is kept for the requests that are on their way
+ * when the senders' daemons hear of it, so that these are kept as a whole.
+ */
+bool store_takes_requests(const struct store *s);
+
 /* Take the record whose body stands at store_place.  Returns its offset. */
 uint64_t store_append(struct store *s, uint32_t body_bytes, uint32_t count,
                       int64_t now_us);

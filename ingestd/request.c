@@ -608,6 +608,10 @@ request_on_done(void *owner, int rc, uint64_t offset)
 		answer_accepted(rq, &offset);
 		return;
 	}
+	if (rc == -EAGAIN) {
+		answer_with(rq, ANSWER_UNAVAILABLE);
+		return;
+	}
 	/* The events were handed over: whether they are kept is not known. */
 	rq->all->counters->unknown_events += rq->accepted;
 	answer_with(rq, rc == -ETIMEDOUT ? ANSWER_LATE : ANSWER_LOST);

@@ -230,6 +230,16 @@ ticket_answer(struct upstream *u, struct ticket *t, int rc)
 	u->conf.on_done(owner, rc, t->offset);
 }
 
+/* A ticket that is in no list any more. */
+static void
+ticket_end(struct upstream *u, struct ticket *t, int rc)
+{
+	budget_give(u->budget, t->bytes);
+	ticket_answer(u, t, rc);
+	t->next = u->spare_tickets;
+	u->spare_tickets = t;
+}
+
 static void
 ticket_pop(struct upstream *u, int rc)
 {
@@ -240,10 +250,41 @@ ticket_pop(struct upstream *u, int rc)
 		u->tail = NULL;
 	if (u->unresolved == t)
 		u->unresolved = t->next;
-	budget_give(u->budget, t->bytes);
-	ticket_answer(u, t, rc);
-	t->next = u->spare_tickets;
-	u->spare_tickets = t;
+	ticket_end(u, t, rc);
+}
+
+/*
+ * Drop the requests of which batchd has been sent nothing, and answer that
+ * nothing of them was kept.
+ */
+static void
+refuse_unsent(struct upstream *u)
+{
+	struct ticket *kept = NULL, *t = u->head, *next;
+	struct out_frame *f = NULL;
+	uint64_t seq = u->sent_seq;
+
+	/* What was begun is sent to its end, with what shares its frames. */
+	for (; t && t->first_seq <= seq; kept = t, t = t->next) {
+		if (t->last_seq > seq)
+			seq = t->last_seq;
+	}
+	if (!t)
+		return;
+	for (struct out_frame *one = u->first; one && one->seq <= seq;
+	     one = one->next)
+		f = one;
+	frames_drop_after(u, f);
+	u->next_seq = seq + 1;
+	adding_start(u);
+	*(kept ? &kept->next : &u->head) = NULL;
+	u->tail = kept;
+	if (u->unresolved && u->unresolved->first_seq > seq)
+		u->unresolved = NULL;
+	for (; t; t = next) {
+		next = t->next;
+		ticket_end(u, t, -EAGAIN);
+	}
 }
 
 /* The connection. */
@@ -266,6 +307,7 @@ disconnect(struct upstream *u)
 	u->state = UPSTREAM_AWAY;
 	u->intake_open = false;
 	buf_clear(&u->status);
+	refuse_unsent(u);
 	while (u->head)
 		ticket_pop(u, -EPIPE);
 	frames_drop_after(u, NULL);
@@ -463,11 +505,13 @@ on_intake(struct upstream *u, const struct frame *f)
 	u->intake_open = f->intake.open;
 	memcpy(u->intake_reason, f->intake.reason.data, f->intake.reason.bytes);
 	u->intake_reason[f->intake.reason.bytes] = '\0';
-	if (!f->intake.open)
+	if (!f->intake.open) {
 		log_warn("batchd takes no events reason=%s",
 		         log_quote(u->intake_reason));
-	else if (!was_open)
+		refuse_unsent(u);
+	} else if (!was_open) {
 		log_info("batchd takes events");
+	}
 	return 0;
 }
 

@@ -34,9 +34,10 @@ struct upstream_conf {
 	/*
 	 * Answers a committed request, once.  rc is 0 with the offset of its
 	 * first event, which is durable with all others of the request (I1);
-	 * -EPIPE: batchd went away; -ETIMEDOUT: append_timeout_ms passed.
-	 * After an error its events may still become durable.  Must not call
-	 * into the upstream.
+	 * -EAGAIN: batchd takes no more, or went away, and has been sent
+	 * nothing of it: nothing was kept; -EPIPE: batchd went away;
+	 * -ETIMEDOUT: append_timeout_ms passed.  After the latter two its
+	 * events may still become durable.  Must not call into the upstream.
 	 */
 	void (*on_done)(void *owner, int rc, uint64_t offset);
 };

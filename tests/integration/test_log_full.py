@@ -1,8 +1,10 @@
 """The log's budget and the disk run out: pressure reaches the sender."""
 import ctypes
+import json
 import os
 import signal
 import subprocess
+import time
 
 from leat import Leat, Skip, fact, limit, wait_until
 from load import Load, check_exactly_once
@@ -61,6 +63,41 @@ def test_a_budget_of_16_mib():
         used = sum(f.stat().st_blocks * 512
                    for f in (leat.folder / "log").glob("*.seg"))
         assert used <= 17 << 20, used
+
+
+@limit(150)
+def test_the_first_request_that_meets_a_full_log_is_refused_whole():
+    """At once, and the ones before it were kept as a whole."""
+    settings = {"batchd": {"max_bytes": "16M", "segment_bytes": "2M",
+                           "retain_seconds": 0}}
+    padding = "x" * 8000
+    with Leat(settings=settings, start=False) as leat:
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+        kept = []
+        for n in range(1000):
+            ids = [f"{n}-{i}" for i in range(30)]  # two frames
+            began = time.monotonic()
+            status, text, _ = leat.request(
+                "POST", "/v1/events",
+                json.dumps([{"id": i, "type": "t", "payload": {"p": padding}}
+                            for i in ids]))
+            took_s = time.monotonic() - began
+            if status != 202:
+                break
+            kept += ids
+        assert status == 503, (status, text)
+        assert "max_bytes" in text["reason"], text
+        assert took_s < 2, took_s
+        leat.batchd.wait_line("log is full")
+        leat.sink["postgres"].start()
+        leat.caught_up()
+        leat.batchd.wait_line("log has room again")
+        stored = leat.pg.query("select id from events").splitlines()
+        assert sorted(stored) == sorted(kept)
+        assert leat.accept([{"type": "after"}])
+    fact(f"{len(kept)} kept, the next refused after {took_s:.3f} s")
 
 
 def private_tmpfs(folder, size):
