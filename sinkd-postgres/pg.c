@@ -43,6 +43,23 @@ set_text(struct sink_error *error, const char *text)
 }
 
 /*
+ * libpq's words on a connection that failed: a line or more for each address
+ * of the host.  Where they do not fit, the last ones are kept: the last address
+ * is often the only one that answers, as 127.0.0.1 is where localhost is ::1
+ * first.
+ */
+static void
+set_last_lines(struct sink_error *error, const char *text)
+{
+	const char *line;
+
+	while (strlen(text) > sizeof error->text &&
+	       (line = strchr(text, '\n')) && line[1])
+		text = line + 1;
+	set_text(error, text);
+}
+
+/*
  * The recv that libpq calls in place of libc's, because libpq has no bound of
  * its own: it believes any length in the head of a message, makes room for
  * it, and reads for as long as it finds something.  So what it is given ends
@@ -91,7 +108,7 @@ static bool
 is_refusal(const char *text)
 {
 	static const char *const refusals[] = {
-	    "authentication failed", "no pg_hba.conf entry", "does not exist",
+	    "authentication failed", "pg_hba.conf",          "does not exist",
 	    "no password supplied",  "permission denied",    "invalid ",
 	    "could not match",       "not permitted to log", "certificate",
 	    "private key",           "not support SSL",      " alert ",
@@ -191,8 +208,10 @@ finish_connecting(struct pg *pg, struct sink_error *error)
 	if (next != PGRES_POLLING_OK && pg->received >= PG_ANSWER_MAX)
 		return lost(pg, error);
 	if (next != PGRES_POLLING_OK) {
-		set_text(error, PQerrorMessage(pg->conn));
-		return is_refusal(error->text) ? SINK_SETUP : SINK_AWAY;
+		const char *text = PQerrorMessage(pg->conn);
+
+		set_last_lines(error, text);
+		return is_refusal(text) ? SINK_SETUP : SINK_AWAY;
 	}
 	return PQsetnonblocking(pg->conn, 1) < 0 ? lost(pg, error) : SINK_DONE;
 }

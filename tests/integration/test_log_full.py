@@ -1,16 +1,13 @@
 """The log's budget and the disk run out: pressure reaches the sender."""
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import time
 
-from leat import Leat, Skip, fact, limit, wait_until
+from leat import Leat, Skip, fact, limit, own_mounts, wait_until
 from load import Load, check_exactly_once
 from metrics import Page
-
-CLONE_NEWNS = 0x00020000
 
 
 def fill_then_drain(leat):
@@ -102,15 +99,12 @@ def test_the_first_request_that_meets_a_full_log_is_refused_whole():
 
 def private_tmpfs(folder, size):
     """A small file system that goes away with this process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS) != 0:
-        raise Skip("mounting a tmpfs needs root (CAP_SYS_ADMIN)")
-    for argv in (["mount", "--make-rprivate", "/"],
-                 ["mount", "-t", "tmpfs", "-o", f"size={size}", "leat-test",
-                  str(folder)]):
-        done = subprocess.run(argv, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    own_mounts()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}",
+                           "leat-test", str(folder)],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
 
 
 @limit(150)

@@ -16,7 +16,7 @@ from certificate import certificate
 from clickhouse import PASSWORD, clickhouse
 from events import event_id, small
 from kafka import kafka, tls_listener
-from leat import Leat, free_port, limit
+from leat import Leat, free_port, limit, own_mounts
 from postgres import system_user
 
 SECRET = "hunter2-swordfish"
@@ -287,6 +287,30 @@ def test_clickhouse_urls_in_turn():
 # PostgreSQL.
 
 
+def test_postgres_at_the_last_of_several_addresses():
+    """Its words are not cut off by those on the addresses before it."""
+    own_mounts()
+    with tempfile.NamedTemporaryFile("w") as hosts, tempfile.TemporaryDirectory(
+            dir=os.environ.get("LEAT_TEST_TMP")) as folder:
+        for n in (2, 3, 4, 1):
+            hosts.write(f"127.0.0.{n} store\n")
+        hosts.flush()
+        subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"],
+                       check=True)
+        os.chmod(folder, 0o755)
+        hba = pathlib.Path(folder) / "hba"
+        hba.write_text("local all all trust\n"
+                       "host all all 127.0.0.1/32 reject\n")
+        port = free_port()
+        os.environ["PGPORT"] = str(port)  # of the server and of psql
+        with Backlog("postgres", {"sinkd-postgres": {
+                "host": "store", "port": port, "retry_max_ms": 200}},
+                pg_settings="listen_addresses = '127.0.0.1'\n"
+                f"hba_file = '{hba}'\n") as leat:
+            leat.again()
+            leat.refused("pg_hba.conf rejects connection")
+
+
 def test_postgres_certificates():
     with keys() as (folder, ca, stranger):
         pair = certificate(folder, "server", "DNS:localhost", ca)
@@ -321,7 +345,8 @@ def test_postgres_certificates():
             leat.refused("does not match host name")
             leat.again(host="localhost")
             leat.refused("requires a valid client certificate")
-            leat.again(conninfo=f"sslcert={client[0]} sslkey={client[1]}")
+            leat.again(host="localhost",
+                       conninfo=f"sslcert={client[0]} sslkey={client[1]}")
             leat.stored(stored)
             assert leat.pg.query(
                 "select distinct ssl from pg_stat_ssl join pg_stat_activity "

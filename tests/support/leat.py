@@ -9,6 +9,7 @@ Leaving the block stops everything in the order of a real installation, and
 fails the test when a daemon did not exit 0 or a sanitizer had something to
 say.  On failure the end of every log is printed.
 """
+import ctypes
 import http.client
 import json
 import os
@@ -316,6 +317,17 @@ class Leat:
 
     def intake_open(self, timeout_s=30):
         wait_until(self.ready, "ingestd says it is ready", timeout_s)
+
+
+CLONE_NEWNS = 0x00020000
+
+
+def own_mounts():
+    """What this process and its children mount goes away with it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS) != 0 or \
+            subprocess.run(["mount", "--make-rprivate", "/"]).returncode != 0:
+        raise Skip("mounting needs root (CAP_SYS_ADMIN)")
 
 
 def free_port():
