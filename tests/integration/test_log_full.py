@@ -34,7 +34,7 @@ def fill_then_drain(leat):
         # Still full, still answering; nothing more is promised.
         load.saw(503)
         before = page[refused]
-        wait_until(lambda: Page(leat)[refused] > before,
+        wait_until(lambda: (Page(leat)[refused] or 0) > before,
                    "the 503 are counted while the log is full", 20)
         leat.sink["postgres"].start()
         # By itself, without a restart of anything.
