@@ -223,6 +223,15 @@ torture-flip: deps
 	@CK_FORK=no STRIDE=$(or $(STRIDE),1) $(BUILD)/release/tests/crash/test_flip
 build-torture-log: $(O)/tests/crash/test_power $(O)/tests/crash/test_flip
 
+# The README's two commands in a Debian that has just been made (as root); WHO
+# is root, or sudo for a user who may use it.
+.PHONY: test-debian12 test-debian13
+test-debian12 test-debian13:
+	@scripts/fresh-debian $(RELEASE-$@) $(or $(WHO),root) \
+	  'DEMO_SECONDS=1 make demo && make test'
+RELEASE-test-debian12 := bookworm
+RELEASE-test-debian13 := trixie
+
 # Hunt for SECONDS with each target, or with TARGETS="body frame"; what falls
 # out is kept in build/fuzz/found, and belongs into tests/fuzz/seeds.
 fuzz: deps-fuzz
