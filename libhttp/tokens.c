@@ -171,7 +171,7 @@ read_file(struct tokens *t, FILE *f, const char *path,
 	const char *why = NULL;
 	int c, number = 0;
 
-	while (!why && (c = getc(f)) != EOF) {
+	while (!why && !ferror(f) && (c = getc(f)) != EOF) {
 		number++;
 		why = next_line(f, c, line);
 		if (!why && !ferror(f))

@@ -423,7 +423,7 @@ send_piece(int fd, const uint8_t *bytes, size_t n)
 	if (sent < 0 && errno == EAGAIN) {
 		drain(fd, true);
 		sent = send(fd, bytes, n, flags);
-		HOLDS(sent > 0 || errno != EAGAIN);
+		HOLDS(sent >= 0 || errno != EAGAIN);
 	}
 	return sent;
 }

@@ -65,7 +65,8 @@ scan(FILE *in, const char *stream, bool *found, uint64_t *next_offset,
 
 	*found = false;
 	*end = 0;
-	rewind(in);
+	if (fseeko(in, 0, SEEK_SET) < 0)
+		return -errno;
 	while ((n = getline(&line, &cap, in)) > 0) {
 		char *name = line + MARK_BYTES, *quote;
 
