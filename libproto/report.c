@@ -227,6 +227,12 @@ report_pack(enum frame_role role, const struct report *r,
 	return m.used;
 }
 
+/*
+ * What one report may add.  No process counts as much between two of them, even
+ * in bytes: it is a gigabyte in each second of three days without batchd.
+ */
+#define STEP_MAX (UINT64_C(1) << 48)
+
 static bool
 is_counter(const struct figure *f)
 {
@@ -256,12 +262,16 @@ report_count(enum frame_role role, struct report_sums *sums,
 	const struct figure *figures = report_figures(role, &count);
 
 	for (size_t i = 0; i < count; i++) {
+		uint64_t *sum = &sums->values[i];
 		uint64_t more = now->values[i] - before->values[i];
 
+		if (!is_counter(&figures[i]) || !report_has(before, i) ||
+		    !report_has(now, i))
+			continue;
 		/* A process that counts down, or too far, is at fault: skip. */
-		if (is_counter(&figures[i]) && report_has(before, i) &&
-		    report_has(now, i) && now->values[i] >= before->values[i] &&
-		    more <= (uint64_t)INT64_MAX - sums->values[i])
-			sums->values[i] += more;
+		if (now->values[i] < before->values[i] || more > STEP_MAX)
+			continue;
+		/* Whoever reads counters expects them to start again. */
+		*sum = more <= (uint64_t)INT64_MAX - *sum ? *sum + more : more;
 	}
 }

@@ -177,6 +177,39 @@ START_TEST(counts_each_event_once_whoever_hears_of_it)
 }
 END_TEST
 
+/* No lie keeps what others report from being counted. */
+START_TEST(a_sum_never_stands_still)
+{
+	const uint64_t step = UINT64_C(1) << 48;
+	struct report_sums sums = {0};
+	struct report liar = {0}, last = {0}, base = {0}, now = {0};
+
+	report_set(&last, INGEST_REQUESTS, 0);
+	/* The largest number in one step, or one more than is believed. */
+	report_set(&liar, INGEST_REQUESTS, INT64_MAX);
+	report_count(ROLE_INGEST, &sums, &last, &liar);
+	report_set(&liar, INGEST_REQUESTS, step + 1);
+	report_count(ROLE_INGEST, &sums, &last, &liar);
+	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], 0);
+	/* In steps that are: the sum starts again before it is too large. */
+	for (int i = 1; i < 1 << 15; i++) {
+		report_set(&liar, INGEST_REQUESTS, (uint64_t)i * step);
+		report_count(ROLE_INGEST, &sums, &last, &liar);
+		ck_assert_uint_eq(sums.values[INGEST_REQUESTS],
+		                  (uint64_t)i * step);
+		last = liar;
+	}
+	report_set(&base, INGEST_REQUESTS, 7);
+	report_set(&now, INGEST_REQUESTS, 7 + step);
+	report_count(ROLE_INGEST, &sums, &base, &now);
+	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], step);
+	report_set(&base, INGEST_REQUESTS, 7);
+	report_set(&now, INGEST_REQUESTS, 10);
+	report_count(ROLE_INGEST, &sums, &base, &now);
+	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], step + 3);
+}
+END_TEST
+
 static int
 skip(const char *bytes, size_t n, size_t *left)
 {
@@ -252,6 +285,7 @@ main(void)
 	tcase_add_test(tc, refuses_more_than_4_kib);
 	tcase_add_test(tc, a_text_is_utf8_without_control_bytes);
 	tcase_add_test(tc, counts_each_event_once_whoever_hears_of_it);
+	tcase_add_test(tc, a_sum_never_stands_still);
 	tcase_add_test(tc, skips_one_value_of_any_kind);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
