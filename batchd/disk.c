@@ -22,10 +22,54 @@ dir_of(struct disk *d)
 }
 
 static int
+open_folder(struct disk *d, const char *folder)
+{
+	int fd = openat(dir_of(d), folder[0] ? folder : ".",
+	                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Longest name of a folder of the log. */
+#define FOLDER_MAX 15
+
+/*
+ * The directory that *name lies in, to be left again; *name is then relative to
+ * it.  A folder can become a link at any time, where the log's directory
+ * belongs to another user: so each time it is opened through none.
+ */
+static int
+enter(struct disk *d, const char **name)
+{
+	const char *slash = strchr(*name, '/');
+	char folder[FOLDER_MAX + 1];
+	size_t n = slash ? (size_t)(slash - *name) : 0;
+
+	if (!slash)
+		return dir_of(d);
+	if (n > FOLDER_MAX)
+		return -ENAMETOOLONG;
+	memcpy(folder, *name, n);
+	folder[n] = '\0';
+	*name = slash + 1;
+	return open_folder(d, folder);
+}
+
+static void
+leave(struct disk *d, int dir)
+{
+	if (dir >= 0 && dir != dir_of(d))
+		(void)close(dir); /* read only */
+}
+
+static int
 open_named(struct disk *d, const char *name, int flags, enum file_owner owner)
 {
-	int fd = file_open(dir_of(d), name, flags, owner);
+	const char *last = name;
+	int dir = enter(d, &last);
+	int fd = dir < 0 ? dir : file_open(dir, last, flags, owner);
 
+	leave(d, dir);
 	/* Logged here, because only the name says which file to remove. */
 	if (fd == -ELOOP || fd == -EMEDIUMTYPE || fd == -EPERM)
 		log_error("file refused name=%s err=%s", log_quote(name),
@@ -111,15 +155,25 @@ real_size(struct disk *d, int file)
 static int
 real_rename(struct disk *d, const char *from, const char *to)
 {
-	int dir = dir_of(d);
+	int from_dir = enter(d, &from), to_dir = enter(d, &to);
+	int rc = from_dir < 0 ? from_dir : to_dir < 0 ? to_dir : 0;
 
-	return renameat(dir, from, dir, to) < 0 ? -errno : 0;
+	if (rc == 0 && renameat(from_dir, from, to_dir, to) < 0)
+		rc = -errno;
+	leave(d, from_dir);
+	leave(d, to_dir);
+	return rc;
 }
 
 static int
 real_unlink(struct disk *d, const char *name)
 {
-	return unlinkat(dir_of(d), name, 0) < 0 ? -errno : 0;
+	int dir = enter(d, &name), rc = dir < 0 ? dir : 0;
+
+	if (rc == 0 && unlinkat(dir, name, 0) < 0)
+		rc = -errno;
+	leave(d, dir);
+	return rc;
 }
 
 static int
@@ -137,15 +191,6 @@ real_mkdir(struct disk *d, const char *name)
 	log_error("directory refused: it is a link or another file name=%s",
 	          name);
 	return -ENOTDIR;
-}
-
-static int
-open_folder(struct disk *d, const char *folder)
-{
-	int fd = openat(dir_of(d), folder[0] ? folder : ".",
-	                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
 }
 
 static int

@@ -5,9 +5,9 @@ import os
 import re
 import subprocess
 
-from events import small
+from events import event_id, small
 from leat import Leat, limit, program, wait_until
-from wire import SINK, STATS, Peer, pack
+from wire import BATCH, SINK, STATS, SUBSCRIBE, Peer, pack
 
 
 @contextlib.contextmanager
@@ -98,6 +98,30 @@ def test_a_folder_of_the_log_that_is_a_link():
         leat.start()
         leat.accept(small("t", 1))
         assert leat.status()["log"]["next_offset"] == 6
+
+
+@limit(60)
+def test_a_folder_of_the_log_that_becomes_a_link():
+    """While batchd runs; nothing is written where it leads to."""
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat:
+        for n in range(0, 30, 10):
+            leat.accept(small("q", 10, n))
+        stretch, = (leat.folder / "log").glob("*.seg")
+        at = stretch.read_bytes().index(event_id("q", 15).encode())
+        with open(stretch, "r+b") as f:
+            f.seek(at)
+            f.write(b"#")
+        outside = leat.folder / "outside"
+        outside.mkdir()
+        quarantine = leat.folder / "log/quarantine"
+        quarantine.rename(quarantine.with_suffix(".kept"))
+        quarantine.symlink_to(outside)
+        with Peer(leat, SINK, "none") as sink:
+            sink.send(pack([SUBSCRIBE, 0, None, 100, 1 << 20, 0, False]))
+            assert sink.receive_type() == BATCH
+            leat.batchd.wait_line(r"offsets=10\.\.20 .* copy=")
+        assert not list(outside.iterdir())
+        assert leat.status()["log"]["lost_events"] == 10
 
 
 NASTY = "x\n\x1b[2J\x9b1m\u202eü"
