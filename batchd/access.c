@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Groups of a peer that are looked at; beyond, it is as if it had none. */
@@ -46,15 +47,25 @@ access_set_group(struct access *a, const char *group)
 }
 
 int
-access_apply(const struct access *a, const char *path)
+access_bind(const struct access *a, int fd, const struct sockaddr_un *addr)
 {
 	/* One's own ids need no chown, which a sandbox may forbid. */
 	uid_t uid = a->uid == geteuid() ? (uid_t)-1 : a->uid;
 	gid_t gid = a->gid == getegid() ? (gid_t)-1 : a->gid;
+	mode_t mask;
+	int rc = 0;
 
-	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(path, uid, gid) < 0)
+	/* The file gets the socket's mode: chmod(2) would follow a link. */
+	if (fchmod(fd, ACCESS_SOCKET_MODE) < 0)
 		return -errno;
-	return chmod(path, ACCESS_SOCKET_MODE) < 0 ? -errno : 0;
+	mask = umask(0);
+	if (bind(fd, (const struct sockaddr *)addr, sizeof *addr) < 0)
+		rc = -errno;
+	(void)umask(mask); /* cannot fail */
+	if (rc == 0 && (uid != (uid_t)-1 || gid != (gid_t)-1) &&
+	    lchown(addr->sun_path, uid, gid) < 0)
+		rc = -errno;
+	return rc;
 }
 
 static bool

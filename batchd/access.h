@@ -28,10 +28,14 @@ MUST_USE int access_set_owner(struct access *a, const char *user);
 MUST_USE int access_set_group(struct access *a, const char *group);
 
 /*
- * Give the socket at path its owner, group and mode.  Returns 0 or -errno,
- * -EPERM where only root may give it to them.
+ * Bind the socket fd to the path in addr, with its owner, group and mode.  The
+ * directory may belong to another user: what that puts at the path meanwhile
+ * keeps its own mode, and so does what a link there leads to.  Returns 0 or
+ * -errno, -EPERM where only root may give the socket to them.
  */
-MUST_USE int access_apply(const struct access *a, const char *path);
+struct sockaddr_un;
+MUST_USE int access_bind(const struct access *a, int fd,
+                         const struct sockaddr_un *addr);
 
 /* Whether the peer connected at fd may talk to us; its ids for the log. */
 bool access_allows(const struct access *a, int fd, uid_t *uid, pid_t *pid);

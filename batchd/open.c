@@ -157,13 +157,11 @@ listen_at(struct server *s, const char *path)
 	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->listener < 0)
 		return -errno;
-	rc = 0;
-	/* Nobody can connect before listen: the mode is right by then. */
-	if (bind(s->listener, (struct sockaddr *)&addr, sizeof addr) < 0 ||
-	    (rc = access_apply(&s->settings->access, path)) < 0 ||
-	    listen(s->listener, 64) < 0)
-		return rc < 0 ? rc : -errno;
-	return 0;
+	rc = access_bind(&s->settings->access, s->listener, &addr);
+	/* Nobody can connect before this. */
+	if (rc == 0 && listen(s->listener, 64) < 0)
+		rc = -errno;
+	return rc;
 }
 
 int
