@@ -276,7 +276,7 @@ disk_real_open(struct disk_real *d, const char *path)
 	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->dir < 0)
 		return -errno;
-	d->lock = real_open(&d->disk, "lock", true);
+	d->lock = open_named(&d->disk, "lock", O_RDWR | O_CREAT, FILE_LOCK);
 	if (d->lock < 0)
 		rc = d->lock;
 	else if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)

@@ -16,8 +16,12 @@ check_open_file(int fd, enum file_owner owner)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EMEDIUMTYPE;
-	if (owner == FILE_OWN && st.st_uid != geteuid())
+	if (owner != FILE_ANY && st.st_uid != geteuid())
 		return -EPERM;
+	/* One of an earlier release, or copied by hand. */
+	if (owner == FILE_LOCK && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0 &&
+	    fchmod(fd, 0600) < 0)
+		return -errno;
 	return 0;
 }
 
@@ -46,7 +50,7 @@ file_open(int dir, const char *name, int flags, enum file_owner owner)
 		return -EINVAL;
 	fd = openat(dir, name,
 	            flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-	            0640);
+	            owner == FILE_LOCK ? 0600 : 0640);
 	if (fd < 0)
 		return failed_open(dir, name);
 	rc = check_open_file(fd, owner);

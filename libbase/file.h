@@ -12,18 +12,19 @@
 
 /* Whose file file_open may open. */
 enum file_owner {
-	FILE_OWN, /* one of the user that this process runs as */
-	FILE_ANY, /* one of any user: to read only */
+	FILE_OWN,  /* one of the user that this process runs as */
+	FILE_LOCK, /* the same, and to be locked: who can open a file can lock
+	            * it for ever, so its mode is set to 0600 */
+	FILE_ANY,  /* one of any user: to read only */
 };
 
 /*
  * Open `name`, which is relative to the directory `dir` (or AT_FDCWD), with
- * open(2)'s flags and mode 0640.  Only a regular file is opened: a link could
- * lead to a file of the user that we run as, and opening a fifo could hang.
- * Returns the descriptor or -errno:
- *  -ELOOP        the name is a symbolic link
- *  -EMEDIUMTYPE  it is no regular file
- *  -EPERM        with FILE_OWN, it belongs to another user
+ * open(2)'s flags and mode 0640, or 0600 with FILE_LOCK.  Only a regular file
+ * is opened: a link could lead to a file of the user that we run as, and
+ * opening a fifo could hang. Returns the descriptor or -errno: -ELOOP the name
+ * is a symbolic link -EMEDIUMTYPE  it is no regular file -EPERM        it
+ * belongs to another user, and may not (FILE_ANY)
  */
 MUST_USE int file_open(int dir, const char *name, int flags,
                        enum file_owner owner);

@@ -238,7 +238,7 @@ open_locked(struct dead *d, bool create)
 	/* Again when --retry-dead renamed it between open and lock. */
 	do {
 		close_file(d);
-		rc = file_open(AT_FDCWD, d->path, flags, FILE_OWN);
+		rc = file_open(AT_FDCWD, d->path, flags, FILE_LOCK);
 		if (rc < 0)
 			return rc;
 		d->fd = rc;

@@ -361,7 +361,7 @@ work_off(struct retry *r)
 	struct stat st = {0};
 	int rc = 0;
 
-	r->fd = file_open(AT_FDCWD, r->path, O_RDONLY, FILE_OWN);
+	r->fd = file_open(AT_FDCWD, r->path, O_RDONLY, FILE_LOCK);
 	if (r->fd < 0)
 		return r->fd == -ENOENT ? 0 : r->fd;
 	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0 || fstat(r->fd, &st) < 0)

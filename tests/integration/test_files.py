@@ -1,8 +1,10 @@
 """Links, fifos and files of other users, where the daemons keep theirs."""
+import contextlib
 import os
+import subprocess
 
 from events import small
-from leat import Leat, wait_until
+from leat import Leat, Skip, limit, wait_until
 
 UUID_TABLE = """create table events (id uuid not null, type text not null,
   user_id text, payload jsonb, created_at timestamptz,
@@ -73,6 +75,73 @@ def test_a_sink_says_which_file_is_in_its_way_and_goes_on_without_it():
             leat.caught_up()
             wait_until(lambda: [d["event"]["id"] for d in leat.dead_letters()]
                        == [f"bad {n}"], "the dead letter")
+
+
+# Locks those of the files that it can, until its input ends.
+LOCK = """
+import fcntl, sys
+held = []
+for path in sys.argv[1:]:
+    try:
+        f = open(path)
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.append(f)
+    except OSError as e:
+        print(type(e).__name__, path)
+print("locked", len(held), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def locks(*paths):
+    """A process of another user, in the files' group; how many it has."""
+    child = subprocess.Popen(
+        ["setpriv", "--reuid", str(NOBODY), "--regid", str(os.getegid()),
+         "--clear-groups", "--pdeathsig", "KILL", "--", "/usr/bin/python3",
+         "-c", LOCK, *map(str, paths)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with child:
+        line = ""
+        while not line.startswith("locked"):
+            line = child.stdout.readline()
+        yield int(line.split()[1])
+
+
+@limit(60)
+def test_nobody_else_can_lock_what_is_locked():
+    """Neither the sink nor batchd nor a retry waits for a lock of others."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be somebody else")
+    with Leat(table=UUID_TABLE) as leat:
+        main = leat.folder / "dead/postgres.ndjson"
+        lock = leat.folder / "log/lock"
+        for n in range(2):
+            leat.accept([{"type": "t", "id": f"bad {n}"}])
+            leat.caught_up()
+            with locks(main) as held:
+                leat.accept([{"type": "t", "id": f"more {n}"}])
+                leat.caught_up(10)
+                assert held == 0
+            for d in (leat.sink["postgres"], leat.batchd):
+                d.stop()
+            with locks(lock, main) as held:
+                leat.batchd.start()
+                leat.sink["postgres"].start()
+                done = leat.run("sinkd-postgres", "--retry-dead",
+                                timeout_s=20)
+                assert done.returncode == 1, done  # they are kept
+                assert "retried" in done.stdout, done
+                assert held == 0
+            leat.intake_open()
+            # Files of an earlier release could be opened by the group.
+            for path in (main, lock):
+                assert path.stat().st_mode & 0o777 == 0o600
+                path.chmod(0o640)
+            for d in (leat.sink["postgres"], leat.batchd):
+                d.stop()
+                d.start()
+            leat.intake_open()
 
 
 def test_batchd_opens_only_its_own_files():

@@ -420,17 +420,20 @@ def test_files_are_nobody_elses():
     try:
         with Leat() as leat:
             leat.accept(small("f", 10))
-            leat.accept([{"type": "t", "id": "x" * 100,
-                          "payload": {"a": 1}}])
+            # jsonb cannot hold such a number: a dead letter.
+            leat.accept('[{"type":"t","payload":{"a":1e200000}}]')
             leat.caught_up()
             found = [p for p in leat.folder.rglob("*")
                      if p.parts[len(leat.folder.parts)] in ("log", "dead")]
             assert any(p.suffix == ".seg" for p in found)
             assert any(p.suffix == ".cursor" for p in found)
+            assert any(p.suffix == ".ndjson" for p in found)
             for p in found:
                 mode = stat.S_IMODE(p.stat().st_mode)
                 if p.is_file():
-                    assert mode == 0o640, (p, oct(mode))
+                    locked = p.name in ("lock", "postgres.ndjson")
+                    assert mode == (0o600 if locked else 0o640), \
+                        (p, oct(mode))
                 elif p.name not in ("log", "dead"):  # made by the test
                     assert mode == 0o750, (p, oct(mode))
     finally:

@@ -285,7 +285,7 @@ START_TEST(letters_survive_a_restart_and_are_counted)
 	append(7);
 	ck_assert_uint_eq(dead.letters, 2);
 	ck_assert_int_eq(stat(dead.path, &st), 0);
-	ck_assert_int_eq(st.st_mode & 07777, 0640);
+	ck_assert_int_eq(st.st_mode & 07777, 0600);
 	reopen();
 	ck_assert_uint_eq(dead.letters, 0);
 	ck_assert_int_eq(dead_refresh(&dead), 0);
