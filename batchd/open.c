@@ -136,20 +136,35 @@ open_log(struct server *s)
 	return rc == -ENOTRECOVERABLE ? EXIT_CONFIG : EXIT_FAILURE;
 }
 
-/* Take the path, unless a batchd answers there. */
+/* Remove the socket of a batchd that has ended; nothing else at that path. */
+static int
+remove_old(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
+	return unlink(path) < 0 ? -errno : 0;
+}
+
+/* Take the path, unless a batchd answers there, or is too busy to. */
 static int
 listen_at(struct server *s, const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct chan probe;
-	int rc = chan_connect(&probe, path);
+	int rc = chan_connect(&probe, path, 0);
 
-	if (rc == 0) {
+	if (rc == 0)
 		chan_close(&probe);
+	if (rc == 0 || rc == -EBUSY)
 		return -EADDRINUSE;
-	}
-	if (rc == -ECONNREFUSED && unlink(path) < 0)
-		return -errno;
+	if (rc == -ECONNREFUSED)
+		rc = remove_old(path);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path) + 1);

@@ -382,7 +382,7 @@ start(struct upstream *u)
 	                                .name = slice_of("ingestd"),
 	                                .pid = (uint64_t)getpid()}};
 	int room = SEND_ROOM_BYTES;
-	int rc = chan_connect(&u->chan, u->conf.socket);
+	int rc = chan_connect(&u->chan, u->conf.socket, 0);
 
 	if (rc < 0)
 		return rc;

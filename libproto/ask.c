@@ -5,21 +5,28 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "libbase/clock.h"
 #include "libproto/chan.h"
 
+/* From the call to the reply, whatever else batchd sends. */
 #define ANSWER_TIMEOUT_MS 5000
 
 static int
-next_frame(struct chan *c, uint8_t *out, struct frame *f)
+next_frame(struct chan *c, uint64_t until_ms, uint8_t *out, struct frame *f)
 {
-	int rc;
+	for (;;) {
+		uint64_t now_ms = clock_mono_ms();
+		int rc;
 
-	while ((rc = chan_recv(c, out, FRAME_MAX)) == -EAGAIN) {
-		rc = chan_wait(c, POLLIN, ANSWER_TIMEOUT_MS);
+		if (now_ms >= until_ms)
+			return -ETIMEDOUT;
+		rc = chan_recv(c, out, FRAME_MAX);
+		if (rc != -EAGAIN)
+			return rc < 0 ? rc : frame_read(out, (size_t)rc, f);
+		rc = chan_wait(c, POLLIN, (int)(until_ms - now_ms));
 		if (rc < 0 && rc != -EINTR)
 			return rc;
 	}
-	return rc < 0 ? rc : frame_read(out, (size_t)rc, f);
 }
 
 /* What a decoder may be given: one whole value. */
@@ -38,8 +45,9 @@ ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
 	struct frame hello = {.type = FRAME_HELLO};
 	struct frame question = {.type = FRAME_CONTROL};
 	struct frame f = {.type = FRAME_HELLO};
+	uint64_t until_ms = clock_mono_ms() + ANSWER_TIMEOUT_MS;
 	struct chan c;
-	int rc = chan_connect(&c, socket);
+	int rc = chan_connect(&c, socket, ANSWER_TIMEOUT_MS);
 
 	if (rc < 0)
 		return rc;
@@ -53,7 +61,7 @@ ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
 	if (rc == 0)
 		rc = chan_send(&c, &question);
 	while (rc == 0 && f.type != FRAME_REPLY) {
-		rc = next_frame(&c, out, &f);
+		rc = next_frame(&c, until_ms, out, &f);
 		if (rc == 0 && f.type == FRAME_ERROR)
 			rc = -ECONNABORTED;
 	}

@@ -12,7 +12,8 @@
  * reply's map goes to out (FRAME_MAX bytes); *body points into it.  The map is
  * whole: a decoder that allocates for what it counts is bounded by its bytes.
  * Returns the body's length, or -errno: -ECONNREFUSED and -ENOENT mean that
- * batchd is not running, -ETIMEDOUT that it does not answer.
+ * batchd is not running, -ETIMEDOUT and -EBUSY that it does not answer, or not
+ * accept, within 5 s.
  */
 MUST_USE int ask(const char *socket, const char *verb, uint8_t *out,
                  const uint8_t **body);

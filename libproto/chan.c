@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 int
-chan_connect(struct chan *c, const char *path)
+chan_connect(struct chan *c, const char *path, int wait_ms)
 {
+	struct timeval wait = {wait_ms / 1000, wait_ms % 1000 * 1000};
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int rc;
 
@@ -18,13 +19,17 @@ chan_connect(struct chan *c, const char *path)
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path) + 1);
-	c->fd =
-	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = socket(AF_UNIX,
+	               SOCK_SEQPACKET | SOCK_CLOEXEC |
+	                   (wait_ms > 0 ? 0 : SOCK_NONBLOCK),
+	               0);
 	if (c->fd < 0)
 		return -errno;
-	if (connect(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
-		/* EAGAIN: the listener's backlog is full; as good as away. */
-		rc = errno == EAGAIN ? -ECONNREFUSED : -errno;
+	/* Nothing but connect blocks: all else says MSG_DONTWAIT. */
+	if ((wait_ms > 0 && setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &wait,
+	                               sizeof wait) < 0) ||
+	    connect(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+		rc = errno == EAGAIN ? -EBUSY : -errno;
 		chan_close(c);
 		return rc;
 	}

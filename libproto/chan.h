@@ -2,9 +2,9 @@
  * chan - one end of a local connection that carries frames.
  *
  * The socket is SOCK_SEQPACKET: one send is one packet is one frame, so
- * nothing here reassembles.  A chan does not block, but for chan_wait, and
- * never allocates.  Errors are negative errno values.  -EAGAIN is not a
- * failure: wait until the fd is ready and call again.  A failed call leaves
+ * nothing here reassembles.  A chan does not block, but where it is told to
+ * wait, and never allocates.  Errors are negative errno values.  -EAGAIN is not
+ * a failure: wait until the fd is ready and call again.  A failed call leaves
  * the chan open; the owner closes it.
  */
 #ifndef LIBPROTO_CHAN_H
@@ -23,9 +23,10 @@ struct chan {
 /*
  * Connect to the daemon listening at path.  After success the caller must
  * chan_close(c).  Returns 0, or -errno with c closed; -ENOENT and
- * -ECONNREFUSED mean the daemon is not up yet.
+ * -ECONNREFUSED mean the daemon is not up yet, -EBUSY that it is, but that
+ * more connections wait than it has accepted within wait_ms (0: do not wait).
  */
-MUST_USE int chan_connect(struct chan *c, const char *path);
+MUST_USE int chan_connect(struct chan *c, const char *path, int wait_ms);
 
 /*
  * Send one frame: the header of `frame` and its body.  Returns 0, -EAGAIN

@@ -90,7 +90,7 @@ feed_connect(struct feed *f, const char *socket)
 	int rc;
 
 	feed_close(f);
-	rc = chan_connect(&f->chan, socket);
+	rc = chan_connect(&f->chan, socket, 0);
 	return rc < 0 ? rc : send_frame(f, &hello);
 }
 

@@ -152,11 +152,12 @@ START_TEST(names_a_daemon_that_is_not_up)
 	struct chan c;
 	char path[200];
 
-	ck_assert_int_eq(chan_connect(&c, "/nonexistent/leat.sock"), -ENOENT);
+	ck_assert_int_eq(chan_connect(&c, "/nonexistent/leat.sock", 0),
+	                 -ENOENT);
 	ck_assert_int_eq(c.fd, -1);
 	memset(path, 'x', sizeof path - 1);
 	path[sizeof path - 1] = '\0';
-	ck_assert_int_eq(chan_connect(&c, path), -ENAMETOOLONG);
+	ck_assert_int_eq(chan_connect(&c, path, 0), -ENAMETOOLONG);
 }
 END_TEST
 

@@ -1,0 +1,144 @@
+"""What a process in the group of batchd's socket can do to the others."""
+import contextlib
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import time
+
+from events import small
+from leat import Leat, Skip, fact, limit, wait_until
+from wire import (BATCH, COMMITTED, CONTROL, CONTROLLER, HELLO, INGEST, INTAKE,
+                  SINK, STATS, SUBSCRIBE, VERSION, Peer, append, event, pack)
+
+GROUP, STRANGER = 12345, 65534
+
+# Connects as fast as it can, says hello, and keeps the last connections.
+CONNECT = """
+import collections, os, socket, sys
+held = collections.deque(maxlen=500)
+while os.getppid() == {parent}:
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.setblocking({blocking})
+    try:
+        s.connect({path!r})
+        s.send({hello!r})
+    except OSError:
+        pass
+    if {hold}:
+        held.append(s)
+    else:
+        s.close()
+"""
+
+# Sends one frame on many connections for ever, and drops the answers.
+SEND = """
+import os, socket
+socks = []
+for _ in range(60):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect({path!r})
+    s.send({hello!r})
+    s.recv(1 << 18)
+    s.setblocking(False)
+    socks.append(s)
+while os.getppid() == {parent}:
+    for s in socks:
+        try:
+            for _ in range(64):
+                s.send({frame!r})
+        except BlockingIOError:
+            pass
+        try:
+            while s.recv(1 << 18):
+                pass
+        except BlockingIOError:
+            pass
+"""
+
+
+@contextlib.contextmanager
+def stranger(leat, code, **values):
+    """A process of another user, in the socket's group, that runs the code."""
+    path = str(leat.settings["leat"]["socket"])
+    child = subprocess.Popen(
+        ["setpriv", "--reuid", str(STRANGER), "--regid", str(STRANGER),
+         "--groups", str(GROUP), "--pdeathsig", "KILL", "--",
+         "/usr/bin/python3", "-c",
+         code.format(path=path, parent=os.getpid(), **values)])
+    try:
+        yield child
+        assert child.poll() is None, "it has ended too early"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def guarded(**batchd):
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be somebody else")
+    return Leat(postgres=False, sinks=(), also=["none"],
+                settings={"batchd": {"socket_group": GROUP, **batchd}})
+
+
+def hello(role, name="x"):
+    return pack([HELLO, VERSION, role, name, 1])
+
+
+@limit(60)
+def test_a_batchd_that_does_not_answer_is_left_after_a_while():
+    """Neither a full queue nor frames without end hold a command for ever."""
+    with Leat(postgres=False, sinks=(), also=["none"], start=False) as leat:
+        path = str(leat.settings["leat"]["socket"])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as fake, \
+                contextlib.ExitStack() as stack:
+            fake.bind(path)
+            fake.listen(0)
+            queued = stack.enter_context(
+                socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            queued.connect(path)
+            started = time.monotonic()
+            done = leat.run("leat", "status", timeout_s=20)
+            assert done.returncode == 1 and "busy" in done.stderr, done
+            assert 4 < time.monotonic() - started < 15
+            # Nor does another batchd take its path.
+            done = leat.run("batchd", timeout_s=20)
+            assert done.returncode == 1 and "in use" in done.stderr, done
+            assert os.path.exists(path)
+            command = subprocess.Popen(
+                [leat.batchd.argv[0].replace("batchd", "leat"), "status",
+                 "--config", str(leat.conf)], stderr=subprocess.PIPE)
+            fake.accept()[0].close()
+            peer = stack.enter_context(fake.accept()[0])
+            started = time.monotonic()
+            intake = pack([INTAKE, True, ""])
+            with contextlib.suppress(OSError):
+                while time.monotonic() < started + 20:
+                    peer.send(intake)
+            assert command.wait(20) == 1
+            assert b"timed out" in command.stderr.read()
+            command.stderr.close()
+
+
+@limit(60)
+def test_what_is_no_socket_is_not_removed():
+    with Leat(postgres=False, sinks=(), also=["none"], start=False) as leat:
+        path = leat.settings["leat"]["socket"]
+        victim = leat.folder / "victim"
+        for make in (lambda: path.write_text("not to be lost"),
+                     lambda: os.mkfifo(path), lambda: os.mkdir(path),
+                     lambda: path.symlink_to(victim)):
+            victim.write_text("nor this")
+            make()
+            before = path.lstat()
+            done = leat.run("batchd", timeout_s=20)
+            assert done.returncode == 1 and str(path) in done.stderr, done
+            assert path.lstat() == before and victim.read_text() == "nor this"
+            path.rmdir() if path.is_dir() else path.unlink()
+        # What an ended batchd has left behind is.
+        leat.batchd.start()
+        leat.batchd.signal(signal.SIGKILL)
+        leat.batchd.wait()
+        assert path.exists()
+        leat.batchd.start()
