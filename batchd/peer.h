@@ -38,7 +38,8 @@ struct peer {
 	enum peer_state state;
 	enum frame_role role;
 	char name[FRAME_NAME_MAX + 1];
-	uint64_t pid;
+	uint64_t pid;          /* as hello said */
+	uid_t uid;             /* as the kernel says */
 	uint64_t connected_ms; /* monotonic */
 	int polled;            /* events that poll waits for now */
 	bool blocked;          /* the socket is full: wait until writable */

@@ -135,7 +135,7 @@ peer_poll(struct peer *p)
 }
 
 static struct peer *
-peer_new(struct server *s, int fd)
+peer_new(struct server *s, int fd, uid_t uid)
 {
 	struct peer *p = calloc(1, sizeof *p);
 
@@ -144,6 +144,7 @@ peer_new(struct server *s, int fd)
 	p->server = s;
 	p->chan.fd = fd;
 	p->role = ROLE_CONTROL; /* until hello says more */
+	p->uid = uid;
 	p->connected_ms = clock_mono_ms();
 	p->polled = -1;
 	buf_init(&p->reply, FRAME_MAX);
@@ -180,29 +181,60 @@ take_place(struct peer *p, enum frame_error code, const char *text)
 	peer_close(p, -ECONNABORTED);
 }
 
+/* Daemons keep their places. */
+static bool
+may_lose_place(const struct peer *p)
+{
+	return p->state == PEER_HELLO || p->state == PEER_CONTROL;
+}
+
+/* Places of the user that others could have. */
+static size_t
+places_of(const struct server *s, uid_t uid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->peer_count; i++)
+		n += s->peers[i]->uid == uid && may_lose_place(s->peers[i]);
+	return n;
+}
+
+/* Of one user: who has not said hello goes first, then the oldest. */
+static bool
+goes_before(const struct peer *a, const struct peer *b)
+{
+	if (a->state != b->state)
+		return a->state == PEER_HELLO;
+	return a->connected_ms < b->connected_ms;
+}
+
 /*
- * All places are taken: the one that connected first of those that have not
- * said hello loses its own, or else the oldest control connection.  Daemons
- * keep theirs.  There are fewer of them than places, so there always is one.
+ * All places are taken.  The user with the most of them, daemons' aside, loses
+ * one, so that a user who connects in a loop takes none from others.  There are
+ * fewer daemons than places, so there always is one.
  */
 static void
 make_place(struct server *s)
 {
-	struct peer *oldest = NULL;
+	struct peer *loser = NULL;
+	size_t most = 0;
 
 	for (size_t i = 0; i < s->peer_count; i++) {
 		struct peer *p = s->peers[i];
+		size_t places = most;
 
-		if (p->state != PEER_HELLO && p->state != PEER_CONTROL)
+		if (!may_lose_place(p))
 			continue;
-		if (!oldest ||
-		    (p->state == PEER_HELLO) > (oldest->state == PEER_HELLO) ||
-		    (p->state == oldest->state &&
-		     p->connected_ms < oldest->connected_ms))
-			oldest = p;
+		if (!loser || p->uid != loser->uid)
+			places = places_of(s, p->uid);
+		if (!loser || places > most ||
+		    (places == most && goes_before(p, loser))) {
+			loser = p;
+			most = places;
+		}
 	}
-	assert(oldest);
-	take_place(oldest, ERROR_FULL, "all connections are in use");
+	assert(loser);
+	take_place(loser, ERROR_FULL, "all connections are in use");
 }
 
 /* A daemon says hello as soon as it has connected. */
@@ -223,18 +255,17 @@ close_silent_peers(struct server *s)
 
 /* Whether the process that connected is one that may. */
 static bool
-may_enter(struct server *s, int fd)
+may_enter(struct server *s, int fd, uid_t *uid)
 {
 	unsigned held = 0;
-	uid_t uid;
 	pid_t pid;
 
-	if (access_allows(&s->settings->access, fd, &uid, &pid))
+	if (access_allows(&s->settings->access, fd, uid, &pid))
 		return true;
 	if (log_allow(&s->refusals, &held))
 		log_warn("peer refused: neither our user, nor the socket's "
 		         "owner, nor in its group uid=%u pid=%d suppressed=%u",
-		         (unsigned)uid, (int)pid, held);
+		         (unsigned)*uid, (int)pid, held);
 	return false;
 }
 
@@ -249,6 +280,7 @@ on_listener(uv_poll_t *poll, int status, int events)
 	for (int i = 0; i < ACCEPT_BURST; i++) {
 		int fd = accept4(s->listener, NULL, NULL,
 		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		uid_t uid;
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
 		    log_allow(&s->refusals, NULL))
@@ -256,14 +288,14 @@ on_listener(uv_poll_t *poll, int status, int events)
 			         log_quote(strerror(errno)));
 		if (fd < 0)
 			return;
-		if (!may_enter(s, fd)) {
+		if (!may_enter(s, fd, &uid)) {
 			(void)close(fd); /* nothing was said */
 			continue;
 		}
 		full = s->peer_count == server_places(s->settings);
 		if (full)
 			make_place(s);
-		if (!peer_new(s, fd))
+		if (!peer_new(s, fd, uid))
 			(void)close(fd); /* nothing was said */
 		if (full)
 			return; /* who came before may say hello first */
@@ -275,12 +307,8 @@ server_is_full(const struct server *s)
 {
 	int64_t daemons = 0;
 
-	for (size_t i = 0; i < s->peer_count; i++) {
-		enum peer_state state = s->peers[i]->state;
-
-		if (state != PEER_HELLO && state != PEER_CONTROL)
-			daemons++;
-	}
+	for (size_t i = 0; i < s->peer_count; i++)
+		daemons += !may_lose_place(s->peers[i]);
 	return daemons >= s->settings->max_connections;
 }
 

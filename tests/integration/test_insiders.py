@@ -86,6 +86,43 @@ def hello(role, name="x"):
     return pack([HELLO, VERSION, role, name, 1])
 
 
+@limit(120)
+def test_who_connects_in_a_loop_keeps_no_command_out():
+    with guarded() as leat:
+        for blocking in (False, True):
+            for hold in (False, True):
+                with stranger(leat, CONNECT, hello=hello(CONTROLLER),
+                              blocking=blocking, hold=hold):
+                    wait_until(
+                        lambda: leat.status()["batchd"]["connections"] > 10
+                        or not hold, "it has many connections")
+                    for _ in range(25):
+                        done = leat.run("leat", "status", mode="release")
+                        assert done.returncode == 3, (blocking, hold, done)
+                    # A daemon, too, finds a place.
+                    leat.ingestd.stop()
+                    leat.ingestd.start()
+                    leat.intake_open()
+        leat.accept(small("c", 1))
+
+
+@limit(60)
+def test_the_user_with_the_most_places_loses_one():
+    with guarded(max_connections=4) as leat:
+        with Peer(leat) as silent, \
+                stranger(leat, CONNECT, hello=hello(CONTROLLER), blocking=True,
+                         hold=True):
+            leat.batchd.wait_line(
+                r"peer closed to free its place .* uid=65534")
+            # Silent and older than all of the other user's: it stays.
+            silent.send(hello(CONTROLLER))
+            silent.receive()
+            for n in range(20):
+                silent.send(pack([CONTROL, n, "status"]))
+                assert silent.receive(), n
+        assert leat.batchd.count_lines("uid=0 .*why=") == 0
+
+
 @limit(60)
 def test_a_batchd_that_does_not_answer_is_left_after_a_while():
     """Neither a full queue nor frames without end hold a command for ever."""
