@@ -189,6 +189,7 @@ on_stats(struct peer *p, const struct frame *f)
 {
 	struct report now;
 
+	p->served = true;
 	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
 		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
 	server_reported(p->server, p, &now);
@@ -207,6 +208,7 @@ on_control(struct peer *p, const struct frame *f)
 	struct server *s = p->server;
 	int rc;
 
+	p->served = true;
 	reply.reply.id = f->control.id;
 	reply.reply.text = slice_of("");
 	if (slice_is(f->control.verb, "status")) {
@@ -416,7 +418,7 @@ peer_flush(struct peer *p)
 bool
 peer_may_read(const struct peer *p)
 {
-	if (p->state == PEER_CLOSING || p->reply.len > 0)
+	if (p->state == PEER_CLOSING || p->reply.len > 0 || p->served)
 		return false;
 	return p->filling + p->writing + p->durable < UNANSWERED_MAX;
 }

@@ -43,6 +43,7 @@ struct peer {
 	uint64_t connected_ms; /* monotonic */
 	int polled;            /* events that poll waits for now */
 	bool blocked;          /* the socket is full: wait until writable */
+	bool served;           /* no more of its frames in this turn */
 	bool reported;         /* statistics have come */
 	struct report report;  /* the last of them */
 	struct buf reply;      /* a reply that did not fit the socket */
@@ -69,6 +70,10 @@ struct peer {
 /*
  * Receive and handle one frame.  Returns 0; -EAGAIN when there is none, or
  * no room for one; or -errno: the peer must be closed, and knows why.
+ *
+ * A question or a report costs more than its bytes say.  After one of them the
+ * peer is `served`, and not read until the next turn, so that peers that send
+ * as many as they can do not hold up the others.
  */
 MUST_USE int peer_read(struct peer *p);
 

@@ -15,6 +15,9 @@
 /* Frames read from one peer before the others have their turn. */
 #define READ_BURST 64
 
+/* Reports read in a second from an ingestd whose events are not read. */
+#define REPORT_BURST 4
+
 /* Connections taken in one turn. */
 #define ACCEPT_BURST 16
 
@@ -70,7 +73,7 @@ read_stats(struct peer *p)
 {
 	int rc = 0;
 
-	for (int i = 0; rc == 0 && i < READ_BURST && peer_may_read(p); i++)
+	for (int i = 0; rc == 0 && i < REPORT_BURST; i++)
 		rc = peer_read_stats(p);
 	if (rc < 0 && rc != -EAGAIN)
 		peer_close(p, rc);
@@ -355,7 +358,7 @@ on_tick(uv_timer_t *timer)
 
 	s->tidy_wanted = true;
 	s->cursors_wanted = true;
-	s->status_ms = 0; /* too old from now on */
+	s->status_is_recent = false;
 	for (size_t i = 0; i < s->fanout_count; i++)
 		rate_sample(&s->sinks[i].rate, now_ms,
 		            s->fanouts[i].committed_events);
@@ -405,6 +408,7 @@ flush_peers(struct server *s)
 		struct peer *p = s->peers[i];
 		int rc = p->blocked ? 0 : peer_flush(p);
 
+		p->served = false;
 		if (rc == -EAGAIN)
 			p->blocked = true;
 		else if (rc < 0)
@@ -466,6 +470,7 @@ on_turn(uv_prepare_t *handle)
 	jobs_start_tidy(s);
 	update_intake(s);
 	flush_peers(s);
+	s->status_is_new = false;
 	for (size_t i = s->peer_count; i-- > 0;)
 		peer_poll(s->peers[i]);
 	if (s->stopping && is_drained(s)) {

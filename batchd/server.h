@@ -57,7 +57,8 @@ struct server {
 	size_t peer_count;
 	uint8_t *scratch; /* FRAME_MAX bytes: frames that are no append */
 	struct buf status;
-	uint64_t status_ms; /* when it was made; 0: it is of no use */
+	bool status_is_new;    /* made in this turn */
+	bool status_is_recent; /* made in this second */
 
 	uint64_t started_ms;
 	bool stopping;
@@ -100,12 +101,13 @@ bool server_is_full(const struct server *s);
 struct fanout *server_fanout(struct server *s, const struct slice *name);
 
 /*
- * Put the map of `leat status` into s->status.  It fits a frame, however many
- * are connected and whatever they report.  Returns 0 or -ENOMEM.
+ * Put the map of `leat status` into s->status, unless that was made in this
+ * turn: many may ask at once.  It fits a frame, however many are connected and
+ * whatever they report.  Returns 0 or -ENOMEM.
  */
 MUST_USE int server_status(struct server *s);
 
-/* Make s->status, unless it was made in this second.  Returns the same. */
+/* The same, unless it was made in this second. */
 MUST_USE int server_recent_status(struct server *s);
 
 /* A peer has reported `now`, after p->report if p->reported. */

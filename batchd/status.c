@@ -359,8 +359,8 @@ put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
 	put_uint(pk, "daemons_omitted", omitted);
 }
 
-int
-server_status(struct server *s)
+static int
+make_status(struct server *s)
 {
 	struct buf *out = &s->status;
 	uint64_t now_ms = clock_mono_ms();
@@ -379,14 +379,20 @@ server_status(struct server *s)
 	put_ingest(&pk, s);
 	put_sinks(&pk, s, now_ms, now_us);
 	put_daemons(&pk, s, &w, now_ms);
-	s->status_ms = w.rc == 0 ? now_ms : 0;
+	s->status_is_new = s->status_is_recent = w.rc == 0;
 	return w.rc;
+}
+
+int
+server_status(struct server *s)
+{
+	return s->status_is_new ? 0 : make_status(s);
 }
 
 int
 server_recent_status(struct server *s)
 {
-	return s->status_ms > 0 ? 0 : server_status(s);
+	return s->status_is_recent ? 0 : make_status(s);
 }
 
 void

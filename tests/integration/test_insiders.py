@@ -123,6 +123,27 @@ def test_the_user_with_the_most_places_loses_one():
         assert leat.batchd.count_lines("uid=0 .*why=") == 0
 
 
+@limit(120)
+def test_who_only_asks_or_reports_does_not_delay_events():
+    """Each has one question or report answered where all have their turn."""
+    report = pack([STATS]) + pack({f"k{n}": n for n in range(200)})
+    assert len(report) < 4096
+    frames = ((CONTROLLER, pack([CONTROL, 1, "status"])), (INGEST, report))
+    with guarded(max_connections=1000) as leat:
+        for role, frame in frames:
+            with stranger(leat, SEND, hello=hello(role), frame=frame):
+                wait_until(
+                    lambda: leat.status()["batchd"]["connections"] > 60,
+                    "all are connected", 60)
+                took = []
+                for n in range(20):
+                    started = time.monotonic()
+                    leat.accept(small(f"a{role}", 1, n))
+                    took.append(time.monotonic() - started)
+                fact(f"role {role}: {statistics.median(took) * 1000:.0f} ms")
+                assert statistics.median(took) < 0.3, took
+
+
 @limit(60)
 def test_a_batchd_that_does_not_answer_is_left_after_a_while():
     """Neither a full queue nor frames without end hold a command for ever."""
