@@ -416,11 +416,15 @@ flush_peers(struct server *s)
 	}
 }
 
-/* Whether a stop would leave nothing half done. */
+/*
+ * Whether a stop would leave nothing half done.  What an ingestd sent before it
+ * heard of the stop is still taken, unless the log is full: then it could wait
+ * for sinks for ever.  Nothing of it was acknowledged.
+ */
 static bool
 is_drained(const struct server *s)
 {
-	char byte;
+	bool full = store_is_full(&s->store);
 
 	if (s->append.busy || s->store.filling->records > 0)
 		return false;
@@ -434,8 +438,7 @@ is_drained(const struct server *s)
 		const struct peer *p = s->peers[i];
 
 		if (p->state == PEER_INGEST &&
-		    (p->durable > 0 ||
-		     recv(p->chan.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0))
+		    (p->durable > 0 || (!full && peer_has_sent(p))))
 			return false;
 	}
 	return true;

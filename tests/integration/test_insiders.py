@@ -144,6 +144,29 @@ def test_who_only_asks_or_reports_does_not_delay_events():
                 assert statistics.median(took) < 0.3, took
 
 
+@limit(90)
+def test_frames_that_nobody_will_read_do_not_hold_up_a_stop():
+    settings = {"batchd": {"max_bytes": "4M", "segment_bytes": "1M",
+                           "drain_ms": 60000}}
+    with Leat(postgres=False, sinks=(), also=["none"],
+              settings=settings) as leat:
+        body = event(payload='{"a":"' + "x" * 100_000 + '"}')
+        with Peer(leat, INGEST) as peer:
+            seq = 0
+            # The log takes what it has room for; the rest stays.
+            peer.socket.settimeout(2)
+            with contextlib.suppress(TimeoutError):
+                while seq < 200:
+                    seq += 1
+                    peer.send(append(seq, [body]))
+            wait_until(lambda: not leat.status()["log"]["open"],
+                       "the log is full")
+            leat.ingestd.stop()
+            started = time.monotonic()
+            leat.batchd.stop()
+            assert time.monotonic() - started < 10
+
+
 @limit(60)
 def test_a_batchd_that_does_not_answer_is_left_after_a_while():
     """Neither a full queue nor frames without end hold a command for ever."""
