@@ -17,7 +17,8 @@ fanout_open(struct fanout *f, struct store *store, const char *name)
 {
 	int rc;
 
-	*f = (struct fanout){.store = store};
+	*f = (struct fanout){.store = store,
+	                     .returns = {.interval_ms = 10000, .burst = 5}};
 	f->cursor.file = -1;
 	reader_init(&f->reader, store);
 	f->body = malloc(FRAME_BODY_MAX);
@@ -178,6 +179,19 @@ is_ahead(struct fanout *f, uint64_t at, bool accept_gap, uint64_t *gap)
 	return false;
 }
 
+/* A sink that does so again and again is at fault. */
+static void
+warn_gone_back(struct fanout *f, uint64_t at)
+{
+	unsigned suppressed;
+
+	if (log_allow(&f->returns, &suppressed))
+		log_warn("store has gone back: sending again sink=%s "
+		         "from=%" PRIu64 " cursor=%" PRIu64 " suppressed=%u",
+		         f->cursor.name, at, f->cursor.now.committed,
+		         suppressed);
+}
+
 int
 fanout_subscribe(struct fanout *f, struct chan *chan,
                  const struct frame *subscribe, bool accept_gap,
@@ -212,9 +226,7 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 		pass_gap(f, from, at);
 	if (at != f->cursor.now.committed) {
 		if (at < f->cursor.now.committed)
-			log_warn("store has gone back: sending again sink=%s "
-			         "from=%" PRIu64 " cursor=%" PRIu64,
-			         f->cursor.name, at, f->cursor.now.committed);
+			warn_gone_back(f, at);
 		cursor_set(&f->cursor, at, CURSOR_NO_BATCH);
 		f->oldest_us = 0;
 	}

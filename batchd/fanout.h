@@ -14,6 +14,7 @@
 
 #include "batchd/cursor.h"
 #include "batchd/reader.h"
+#include "libbase/log.h"
 #include "libproto/chan.h"
 
 enum fanout_state {
@@ -63,6 +64,7 @@ struct fanout {
 	uint64_t gap_to;        /* and accounted for; the same: nothing is */
 	uint64_t told_aside;    /* dead letters of this log, says the sink */
 	bool has_told_aside;
+	struct log_limit returns; /* lines of stores that have gone back */
 
 	/* Since the start of batchd. */
 	uint64_t committed_events;

@@ -191,6 +191,7 @@ server_open(struct server *s, const struct settings *settings)
 	s->started_ms = clock_mono_ms();
 	s->refusals = (struct log_limit){.interval_ms = 10000, .burst = 20};
 	s->closes = (struct log_limit){.interval_ms = 10000, .burst = 5};
+	s->arrivals = (struct log_limit){.interval_ms = 10000, .burst = 100};
 	buf_init(&s->status, FRAME_BODY_MAX);
 	s->scratch = malloc(FRAME_MAX);
 	s->peers = calloc(server_places(settings), sizeof *s->peers);

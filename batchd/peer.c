@@ -49,6 +49,7 @@ static int
 on_hello(struct peer *p, const struct frame *f)
 {
 	struct server *s = p->server;
+	unsigned suppressed = 0;
 
 	if (f->hello.version != FRAME_VERSION)
 		return refuse(p, ERROR_VERSION,
@@ -86,8 +87,10 @@ on_hello(struct peer *p, const struct frame *f)
 		p->state = PEER_SINK;
 		break;
 	}
-	log_info("peer connected role=%s name=%s pid=%" PRIu64,
-	         frame_role_name(p->role), p->name, p->pid);
+	if (log_allow(&s->arrivals, &suppressed))
+		log_info("peer connected role=%s name=%s pid=%" PRIu64
+		         " suppressed=%u",
+		         frame_role_name(p->role), p->name, p->pid, suppressed);
 	return send_welcome(p);
 }
 

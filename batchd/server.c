@@ -256,7 +256,7 @@ close_silent_peers(struct server *s)
 	}
 }
 
-/* Whether the process that connected is one that may. */
+/* Whether the process that connected is one that may; its user. */
 static bool
 may_enter(struct server *s, int fd, uid_t *uid)
 {

@@ -68,6 +68,7 @@ struct server {
 	int rc;
 	struct log_limit refusals; /* lines that a peer can cause */
 	struct log_limit closes;   /* the same, of places that are freed */
+	struct log_limit arrivals; /* the same, of daemons that connect */
 };
 
 /*

@@ -144,6 +144,25 @@ def test_who_only_asks_or_reports_does_not_delay_events():
                 assert statistics.median(took) < 0.3, took
 
 
+@limit(60)
+def test_lines_that_peers_cause_are_counted():
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat:
+        leat.accept(small("l", 10))
+        for _ in range(300):
+            with Peer(leat, INGEST):
+                pass
+            with Peer(leat, SINK, "none") as sink:
+                sink.send(pack([SUBSCRIBE, 0, 0, 10, 100_000, 0, False]))
+                assert sink.receive_type() == BATCH
+                sink.send(pack([COMMITTED, 0, 5]))
+                # Its answer says that the commit was read.
+                sink.send(pack([CONTROL, 1, "status"]))
+                sink.receive()
+        assert leat.batchd.count_lines("peer connected") <= 200
+        assert leat.batchd.count_lines("gone back") <= 20
+        assert len(leat.batchd.lines) < 400
+
+
 @limit(90)
 def test_frames_that_nobody_will_read_do_not_hold_up_a_stop():
     settings = {"batchd": {"max_bytes": "4M", "segment_bytes": "1M",
