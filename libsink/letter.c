@@ -26,15 +26,28 @@ add_time(struct buf *out, const char *key, int64_t us)
 	return buf_addf(out, "%s\"%s\"", key, text);
 }
 
+/*
+ * Whether the payload can stand in the line as it is, and be found there again.
+ * That it is an object is ingestd's word, and a process that poses as one may
+ * have sent anything.
+ */
+static bool
+fits_line(const struct slice *payload)
+{
+	const char *text = payload->data;
+	size_t n = payload->bytes;
+
+	return n >= 2 && text[0] == '{' && text[n - 1] == '}' &&
+	       !memchr(text, '\n', n) && !memchr(text, '\r', n);
+}
+
 static int
 add_payload(struct buf *out, const struct slice *payload)
 {
 	static const char key[] = ",\"payload\":";
-	bool breaks = memchr(payload->data, '\n', payload->bytes) ||
-	              memchr(payload->data, '\r', payload->bytes);
 	int rc;
 
-	if (breaks)
+	if (!fits_line(payload))
 		return add_text(out, ",\"payload_text\":", payload);
 	rc = buf_add(out, key, sizeof key - 1);
 	return rc < 0 ? rc : buf_add(out, payload->data, payload->bytes);

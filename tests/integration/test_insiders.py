@@ -242,3 +242,23 @@ def test_what_is_no_socket_is_not_removed():
         leat.batchd.wait()
         assert path.exists()
         leat.batchd.start()
+
+
+@limit(60)
+def test_events_that_no_ingestd_sends_keep_no_letter_from_a_retry():
+    with Leat() as leat:
+        payloads = ["garbage", "[1", '{"a":1}}},"x":{"y"', "\0\x01", "{\n"]
+        with Peer(leat, INGEST) as peer:
+            for seq, payload in enumerate(payloads, 1):
+                peer.send(append(seq, [event(f"r{seq}", payload=payload)]))
+            # jsonb cannot hold it.
+            leat.accept('[{"type":"t","id":"big","payload":{"a":1e200000}}]')
+            leat.caught_up()
+        leat.pg.query("alter table events alter payload type text")
+        leat.sink["postgres"].stop()
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        # A text of PostgreSQL has no NUL.
+        assert "retried 6, stored 5, kept 1" in done.stdout, done
+        assert leat.pg.number("select count(*) from events") == 5
+        assert [d["event"]["payload_text"] for d in leat.dead_letters()] == \
+            ["\0\x01"]

@@ -214,12 +214,21 @@ START_TEST(a_payload_is_kept_byte_for_byte_also_with_line_breaks)
 	    "{\n  \"a\": 1,\r\n\t\"b\": [\"x\\\\\", {}]\n}",
 	    "{\"created_at\":\"x\",\"received_at\":\"y\"}}",
 	    "{\"payload_text\":\"z\"}",
+	    /* No objects, which ingestd does not send. */
+	    "garbage",
+	    "[1",
+	    "{\"a\":1},\"created_at\":\"x",
+	    "\xff\xfe\x9b",
+	    "{\xff}",
 	};
+	const struct slice nul = {"{\0}", 3};
 
 	for (size_t i = 0; i < ARRAY_LEN(payloads); i++) {
 		struct letter l = letter_of(STREAM, i);
 
 		l.event.payload = slice_of(payloads[i]);
+		round_trip(&l);
+		l.event.payload = nul;
 		round_trip(&l);
 	}
 }
