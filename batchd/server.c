@@ -388,6 +388,9 @@ step_sinks(struct server *s, uint64_t *wake_ms)
 
 		if (p->state != PEER_SUBSCRIBED || p->blocked)
 			continue;
+		/* No batch is begun that the stop would have to wait for. */
+		if (s->stopping && p->fanout->state == FANOUT_WAITING)
+			continue;
 		rc = fanout_step(p->fanout, now_ms, &one_ms);
 		if (rc == -EAGAIN)
 			p->blocked = true;

@@ -9,7 +9,7 @@ from events import event_id, small
 from leat import Leat, limit, program, wait_until
 from load import Load, check_exactly_once
 from process import Daemon
-from wire import BATCH, SINK, SUBSCRIBE, Peer, pack
+from wire import BATCH, COMMITTED, SINK, SUBSCRIBE, Peer, pack
 
 
 def count(leat):
@@ -351,3 +351,23 @@ def test_few_descriptors():
         leat.batchd.start(wait=False)
         assert leat.batchd.wait() == 2
         leat.batchd.wait_line(r"too few descriptors: .* limit=70 need=130")
+
+
+@limit(60)
+def test_a_stop_waits_for_the_batch_in_flight_and_begins_no_other():
+    settings = {"batchd": {"drain_ms": 60000}}
+    with Leat(postgres=False, sinks=(), also=["none"],
+              settings=settings) as leat:
+        for n in range(0, 30, 10):
+            leat.accept(small("s", 10, n))
+        with Peer(leat, SINK, "none") as sink:
+            sink.send(pack([SUBSCRIBE, 0, None, 10, 1 << 20, 0, False]))
+            assert sink.receive_type() == BATCH
+            leat.batchd.signal(signal.SIGTERM)
+            leat.batchd.wait_line("stopping signal=")
+            assert leat.batchd.running
+            sink.send(pack([COMMITTED, 0, 10]))
+            assert leat.batchd.wait(20) == 0
+            assert BATCH not in sink.until_closed()
+        leat.batchd.start()
+        assert leat.sink_status("none")["committed"] == 10
