@@ -3,7 +3,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
@@ -15,11 +17,29 @@
 
 static const char *daemon_name = "leat";
 static enum log_level threshold = LOG_INFO;
+static bool to_journal; /* standard error is systemd's journal */
+
+/*
+ * systemd puts the device and inode of the stream that it connects into
+ * JOURNAL_STREAM.  The variable is inherited, so a process whose standard error
+ * was redirected has it, too: the numbers tell the two apart.
+ */
+static bool
+is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	uintmax_t device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%20ju:%20ju", &device, &inode) == 2 &&
+	       fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
 
 void
 log_init(const char *name)
 {
 	daemon_name = name;
+	to_journal = is_journal(STDERR_FILENO);
 }
 
 void
@@ -42,6 +62,25 @@ level_name(enum log_level level)
 		return "error";
 	}
 	return "?";
+}
+
+/* The priority of a line, as the journal reads it (sd-daemon(3)). */
+static const char *
+journal_prefix(enum log_level level)
+{
+	if (!to_journal)
+		return "";
+	switch (level) {
+	case LOG_DEBUG:
+		return "<7>";
+	case LOG_INFO:
+		return "<6>";
+	case LOG_WARN:
+		return "<4>";
+	case LOG_ERROR:
+		return "<3>";
+	}
+	return "";
 }
 
 /* Bytes of text up to `most`, without a part of a character at the end. */
@@ -71,8 +110,9 @@ log_write(enum log_level level, const char *fmt, ...)
 	if (level < threshold)
 		return;
 	clock_format_us(clock_wall_us(), when);
-	n = snprintf(line, LINE_MAX_BYTES, "%s %s %s[%d] ", when,
-	             level_name(level), daemon_name, (int)getpid());
+	n = snprintf(line, LINE_MAX_BYTES, "%s%s %s %s[%d] ",
+	             journal_prefix(level), when, level_name(level),
+	             daemon_name, (int)getpid());
 	if (n < 0)
 		return;
 	used = (size_t)n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;

@@ -11,6 +11,9 @@
  * A line is written with one write(2), so lines of several threads or
  * processes do not mix.  What is not printable is escaped in all of the line.
  * Lines above 2 KiB are cut.
+ *
+ * Where standard error is systemd's journal, a line begins with its priority,
+ * "<3>" for an error to "<7>" for debug; the journal takes the prefix off.
  */
 #ifndef LIBBASE_LOG_H
 #define LIBBASE_LOG_H
