@@ -16,7 +16,7 @@ main(int argc, char **argv)
 
 	log_init("batchd");
 	secret_seal();
-	/* Neither can fail.  SIGHUP may be meant for an ingestd beside us. */
+	/* Neither can fail.  The server has a handler for SIGHUP later. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	rc = settings_load(&settings, argc, argv);

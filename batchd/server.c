@@ -538,6 +538,16 @@ on_signal(uv_signal_t *signal, int number)
 	                     (uint64_t)s->settings->drain_ms, 0);
 }
 
+/* It may be meant for an ingestd beside us. */
+static void
+on_hangup(uv_signal_t *signal, int number)
+{
+	(void)signal;
+	(void)number;
+	log_warn("SIGHUP has no effect here: to read leat.conf again, restart "
+	         "batchd; no event is lost");
+}
+
 static void
 stop_handle(uv_handle_t *handle, void *arg)
 {
@@ -563,7 +573,11 @@ server_stop(struct server *s)
 static int
 start_handles(struct server *s)
 {
-	static const int numbers[2] = {SIGTERM, SIGINT};
+	static const struct {
+		int number;
+		uv_signal_cb on_signal;
+	} signals[] = {
+	    {SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hangup}};
 	uv_loop_t *loop = &s->loop;
 	int rc;
 
@@ -584,12 +598,14 @@ start_handles(struct server *s)
 	rc = rc < 0 ? rc : uv_poll_init(loop, &s->listen_poll, s->listener);
 	rc = rc < 0 ? rc
 	            : uv_poll_start(&s->listen_poll, UV_READABLE, on_listener);
-	for (int i = 0; i < 2; i++) {
+	_Static_assert(ARRAY_LEN(signals) == ARRAY_LEN(s->signals), "one each");
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
 		s->signals[i].data = s;
 		rc = rc < 0 ? rc : uv_signal_init(loop, &s->signals[i]);
-		rc = rc < 0 ? rc
-		            : uv_signal_start(&s->signals[i], on_signal,
-		                              numbers[i]);
+		rc = rc < 0
+		         ? rc
+		         : uv_signal_start(&s->signals[i], signals[i].on_signal,
+		                           signals[i].number);
 	}
 	return rc;
 }

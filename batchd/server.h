@@ -49,7 +49,7 @@ struct server {
 	uv_timer_t wake;   /* the next batch that is due by time */
 	uv_timer_t tick;   /* once a second */
 	uv_timer_t drain;  /* limit of a shutdown */
-	uv_signal_t signals[2];
+	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
 	struct job append, tidy, cursors;
 	bool tidy_wanted, cursors_wanted;
 

@@ -66,6 +66,11 @@ tell(struct session *s)
 	bool due = !s->based || now - s->told_ms >= STATS_MS;
 	uint64_t dead;
 
+	/* It may be meant for an ingestd beside this sink. */
+	if (stop_hangup())
+		log_warn("SIGHUP has no effect here: to read leat.conf and the "
+		         "password file again, restart this sink; it goes on "
+		         "where it is");
 	if (!s->feed.welcomed)
 		return 0;
 	if (due)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t asked;
@@ -42,6 +43,17 @@ on_alarm(int signo)
 	(void)alarm(1);
 }
 
+static sigset_t
+hangup_set(void)
+{
+	sigset_t set;
+
+	/* These fail only for what is no signal. */
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGHUP);
+	return set;
+}
+
 int
 stop_init(void)
 {
@@ -49,6 +61,7 @@ stop_init(void)
 	                        .sa_flags = SA_RESTART};
 	struct sigaction end = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t hangup = hangup_set();
 
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake_fd < 0)
@@ -57,8 +70,7 @@ stop_init(void)
 	    sigaction(SIGINT, &act, NULL) < 0 ||
 	    sigaction(SIGALRM, &end, NULL) < 0 ||
 	    sigaction(SIGPIPE, &ignore, NULL) < 0 ||
-	    /* It may be meant for an ingestd beside us. */
-	    sigaction(SIGHUP, &ignore, NULL) < 0)
+	    sigprocmask(SIG_BLOCK, &hangup, NULL) < 0)
 		return -errno;
 	return 0;
 }
@@ -81,6 +93,15 @@ bool
 stop_asked(void)
 {
 	return asked != 0;
+}
+
+bool
+stop_hangup(void)
+{
+	static const struct timespec now = {0};
+	sigset_t hangup = hangup_set();
+
+	return sigtimedwait(&hangup, NULL, &now) == SIGHUP;
 }
 
 int

@@ -2,6 +2,9 @@
  * stop - SIGTERM and SIGINT: asked once, the sink drains and ends; asked
  * twice, it ends at once (it is crash-only: nothing is lost either way).
  *
+ * SIGHUP changes nothing, since a sink reads its settings only at its start.
+ * It is blocked, so that it interrupts no call; stop_hangup tells of it.
+ *
  * One per process, main thread.
  */
 #ifndef LIBSINK_STOP_H
@@ -12,10 +15,16 @@
 
 #include "libbase/base.h"
 
-/* Install the handlers; ignore SIGPIPE.  Returns 0 or -errno. */
+/*
+ * Install the handlers; ignore SIGPIPE; block SIGHUP, in threads that are
+ * started later as well.  Returns 0 or -errno.
+ */
 MUST_USE int stop_init(void);
 
 bool stop_asked(void);
+
+/* Whether a SIGHUP has come since the last call. */
+bool stop_hangup(void);
 
 /*
  * Bound what comes after a stop: once `ms` have passed (in whole seconds,
