@@ -356,7 +356,7 @@ fail(struct upstream *u, const char *what, int rc)
 	if (log_allow(&u->away_log, &held))
 		log_warn("batchd unavailable socket=%s what=%s err=%s held=%u",
 		         log_quote(u->conf.socket), log_quote(what),
-		         log_quote(strerror(-rc)), held);
+		         log_quote(chan_error(u->conf.socket, rc)), held);
 	(void)uv_timer_start(&u->retry, on_retry, u->backoff_ms, 0);
 	u->backoff_ms *= 2;
 	if (u->backoff_ms > BACKOFF_MAX_MS)

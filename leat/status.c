@@ -11,6 +11,7 @@
 #include "leat/json.h"
 #include "libbase/log.h"
 #include "libproto/ask.h"
+#include "libproto/chan.h"
 #include "libproto/frame.h"
 
 /* "1.2G": few digits, for people. */
@@ -202,9 +203,8 @@ status_print(const char *socket, bool json)
 	msgpack_unpacked_init(&unpacked);
 	n = ask(socket, "status", frame, &body);
 	if (n < 0) {
-		log_error("batchd does not answer socket=%s err=%s (is it "
-		          "running?)",
-		          log_quote(socket), log_quote(strerror(-n)));
+		log_error("batchd does not answer socket=%s err=%s",
+		          log_quote(socket), log_quote(chan_error(socket, n)));
 	} else if (msgpack_unpack_next(&unpacked, (const char *)body, (size_t)n,
 	                               &at) != MSGPACK_UNPACK_SUCCESS) {
 		log_error("batchd's answer is malformed");

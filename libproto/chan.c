@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "libbase/owner.h"
 
 int
 chan_connect(struct chan *c, const char *path, int wait_ms)
@@ -34,6 +37,38 @@ chan_connect(struct chan *c, const char *path, int wait_ms)
 		return rc;
 	}
 	return 0;
+}
+
+const char *
+chan_error(const char *path, int rc)
+{
+	static char text[OWNER_TEXT_BYTES + 128];
+	char who[OWNER_TEXT_BYTES];
+
+	switch (rc) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+		(void)snprintf(text, sizeof text,
+		               "%s: start batchd, or correct [leat] socket",
+		               strerror(-rc));
+		break;
+	case -EACCES:
+		owner_who_may(path, who);
+		(void)snprintf(text, sizeof text,
+		               "%s: %s: run this as one of them", strerror(-rc),
+		               who);
+		break;
+	case -EPIPE:
+		return "batchd has closed the connection: its log says why";
+	case -ETIMEDOUT:
+		return "batchd does not answer in time";
+	case -ECONNABORTED:
+		return "batchd has refused the connection: its log says why";
+	default:
+		(void)snprintf(text, sizeof text, "%s", strerror(-rc));
+		break;
+	}
+	return text;
 }
 
 int

@@ -29,6 +29,13 @@ struct chan {
 MUST_USE int chan_connect(struct chan *c, const char *path, int wait_ms);
 
 /*
+ * What rc, of chan_connect to path or of a call on that chan, means to an
+ * operator, and what to do.  Points to static memory: valid until the next
+ * call.
+ */
+const char *chan_error(const char *path, int rc);
+
+/*
  * Send one frame: the header of `frame` and its body.  Returns 0, -EAGAIN
  * (receiver is behind), -EPIPE (receiver is gone), -EINVAL (a field is out
  * of its limits) or -EMSGSIZE (above FRAME_MAX).

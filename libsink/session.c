@@ -353,10 +353,9 @@ say_why(struct session *s, int why, uint64_t ms)
 		          s->settings->common.socket, log_quote(strerror(-why)),
 		          ms);
 	else if (log_allow(&s->away_limit, NULL))
-		log_warn("batchd away socket=%s err=%s",
-		         s->settings->common.socket,
-		         log_quote(why == -EPIPE ? "closed by batchd"
-		                                 : strerror(-why)));
+		log_warn(
+		    "batchd away socket=%s err=%s", s->settings->common.socket,
+		    log_quote(chan_error(s->settings->common.socket, why)));
 }
 
 /* How long to stay away from batchd after `why`. */

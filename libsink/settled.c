@@ -10,6 +10,7 @@
 
 #include "libbase/log.h"
 #include "libproto/ask.h"
+#include "libproto/chan.h"
 
 static bool
 is_text(const msgpack_object *o, const char *text)
@@ -93,6 +94,6 @@ settled_ask(struct settled *s, const char *socket, const char *sink)
 	if (rc == 0 || rc == -ENXIO)
 		return rc;
 	log_error("batchd does not say how far this sink is socket=%s err=%s",
-	          log_quote(socket), log_quote(strerror(-rc)));
+	          log_quote(socket), log_quote(chan_error(socket, rc)));
 	return -ENOTCONN;
 }

@@ -1,0 +1,108 @@
+/* owner - see owner.h. */
+#include "libbase/owner.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAME_BYTES 33
+
+/* The name of a user; its number when it has none. */
+static void
+put_user(uid_t uid, char out[NAME_BYTES])
+{
+	const struct passwd *entry = getpwuid(uid);
+
+	if (entry)
+		(void)snprintf(out, NAME_BYTES, "%s", entry->pw_name);
+	else
+		(void)snprintf(out, NAME_BYTES, "%u", (unsigned)uid);
+}
+
+static void
+put_group(gid_t gid, char out[NAME_BYTES])
+{
+	const struct group *entry = getgrgid(gid);
+
+	if (entry)
+		(void)snprintf(out, NAME_BYTES, "%s", entry->gr_name);
+	else
+		(void)snprintf(out, NAME_BYTES, "%u", (unsigned)gid);
+}
+
+/* Make path the directory that it lies in.  Returns -1 when there is none. */
+static int
+go_up(char *path)
+{
+	size_t n = strlen(path);
+	char *slash;
+
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
+	if (strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
+		return -1;
+	slash = strrchr(path, '/');
+	if (!slash)
+		memcpy(path, ".", 2);
+	else
+		slash[slash == path] = '\0';
+	return 0;
+}
+
+int
+owner_check(const char *dir, char why[OWNER_TEXT_BYTES])
+{
+	char path[PATH_MAX], owner[NAME_BYTES], self[NAME_BYTES];
+	struct stat st;
+	int rc;
+
+	if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
+		return 0;
+	rc = stat(path, &st);
+	if (rc < 0 && errno == ENOENT && go_up(path) == 0)
+		rc = stat(path, &st);
+	if (rc < 0 || st.st_uid == geteuid() || st.st_uid == 0)
+		return 0;
+	put_user(st.st_uid, owner);
+	put_user(geteuid(), self);
+	(void)snprintf(why, OWNER_TEXT_BYTES,
+	               "%.200s belongs to user %s, who could not use the files "
+	               "that user %s makes there: run this as %s (runuser -u "
+	               "%s -- COMMAND), or give the directory and what is in "
+	               "it to %s",
+	               path, owner, self, owner, owner, self);
+	return -EPERM;
+}
+
+void
+owner_who_may(const char *path, char out[OWNER_TEXT_BYTES])
+{
+	char at[PATH_MAX], user[NAME_BYTES], group[NAME_BYTES];
+	struct stat st;
+	mode_t needed;
+
+	(void)snprintf(at, sizeof at, "%s", path);
+	/* The last one that can be looked at is the one that is closed. */
+	while (stat(at, &st) < 0) {
+		if (go_up(at) < 0) {
+			(void)snprintf(out, OWNER_TEXT_BYTES, "see its mode");
+			return;
+		}
+	}
+	put_user(st.st_uid, user);
+	put_group(st.st_gid, group);
+	needed = S_ISDIR(st.st_mode) ? S_IXGRP : S_IWGRP;
+	if (st.st_mode & needed)
+		(void)snprintf(out, OWNER_TEXT_BYTES,
+		               "only root, user %s and group %s may use %.200s",
+		               user, group, at);
+	else
+		(void)snprintf(out, OWNER_TEXT_BYTES,
+		               "only root and user %s may use %.200s", user,
+		               at);
+}

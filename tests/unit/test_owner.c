@@ -1,0 +1,116 @@
+/* test_owner - whose directories a process may work in, and who is named. */
+#include <check.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libbase/owner.h"
+
+/* A user and a group that no machine has. */
+#define SOMEBODY 48123
+
+static char dir[64], below[80], why[OWNER_TEXT_BYTES];
+
+static void
+setup(void)
+{
+	(void)snprintf(dir, sizeof dir, "/tmp/leat-owner-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(below, sizeof below, "%s/below", dir);
+	why[0] = '\0';
+}
+
+static void
+teardown(void)
+{
+	(void)rmdir(below);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+/* Only root can give a directory away. */
+static bool
+give_away(const char *path)
+{
+	return geteuid() == 0 && chown(path, SOMEBODY, SOMEBODY) == 0;
+}
+
+START_TEST(a_directory_of_our_own_or_of_root_will_do)
+{
+	ck_assert_int_eq(owner_check(dir, why), 0);
+	ck_assert_int_eq(owner_check(below, why), 0);
+	ck_assert_int_eq(owner_check("/", why), 0);
+	ck_assert_int_eq(owner_check("/nonexistent/at/all", why), 0);
+	if (!give_away(dir))
+		return;
+	/* As its owner, and as a user to whose group root has opened it. */
+	ck_assert_int_eq(seteuid(SOMEBODY), 0);
+	ck_assert_int_eq(owner_check(dir, why), 0);
+	ck_assert_int_eq(owner_check("/", why), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_str_eq(why, "");
+}
+END_TEST
+
+START_TEST(a_directory_of_another_user_is_refused)
+{
+	if (!give_away(dir))
+		return;
+	ck_assert_int_eq(owner_check(dir, why), -EPERM);
+	ck_assert_ptr_nonnull(strstr(why, dir));
+	ck_assert_ptr_nonnull(strstr(why, "user 48123"));
+	ck_assert_ptr_nonnull(strstr(why, "runuser -u 48123"));
+	ck_assert_ptr_nonnull(strstr(why, "user root"));
+	/* What would be made in it belongs to us, so that is refused, too. */
+	ck_assert_int_eq(owner_check(below, why), -EPERM);
+	/* But not what is there and belongs to us. */
+	ck_assert_int_eq(mkdir(below, 0700), 0);
+	ck_assert_int_eq(owner_check(below, why), 0);
+}
+END_TEST
+
+START_TEST(names_who_may_use_a_path)
+{
+	char want[OWNER_TEXT_BYTES];
+
+	if (!give_away(dir))
+		return;
+	ck_assert_int_eq(chmod(dir, 0750), 0);
+	(void)snprintf(want, sizeof want,
+	               "only root, user %d and group %d may use %s", SOMEBODY,
+	               SOMEBODY, dir);
+	owner_who_may(dir, why);
+	ck_assert_str_eq(why, want);
+	ck_assert_int_eq(chmod(dir, 0700), 0);
+	(void)snprintf(want, sizeof want, "only root and user %d may use %s",
+	               SOMEBODY, dir);
+	ck_assert_int_eq(mkdir(below, 0700), 0);
+	/* What is in it cannot be looked at: it is the directory's doing. */
+	ck_assert_int_eq(seteuid(SOMEBODY + 1), 0);
+	owner_who_may(below, why);
+	ck_assert_str_eq(why, want);
+	ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("owner");
+	TCase *tc = tcase_create("owner");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, a_directory_of_our_own_or_of_root_will_do);
+	tcase_add_test(tc, a_directory_of_another_user_is_refused);
+	tcase_add_test(tc, names_who_may_use_a_path);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
