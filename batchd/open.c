@@ -1,6 +1,7 @@
 /* open - how batchd starts and ends: the folder, the cursors, the socket. */
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "libbase/clock.h"
 #include "libbase/fds.h"
 #include "libbase/file.h"
+#include "libbase/owner.h"
 
 /* Descriptors beside connections: log, cursors, readers, loop. */
 #define OTHER_FDS 64
@@ -105,6 +107,30 @@ open_sinks(struct server *s)
 	return rc;
 }
 
+/*
+ * Refuse directories of another user before anything is made in them: what root
+ * makes there the user that batchd should run as can neither open nor remove.
+ */
+static int
+check_owners(const struct settings *settings)
+{
+	bool given = settings->socket_owner[0] || settings->socket_group[0];
+	char why[OWNER_TEXT_BYTES], *copy;
+	int rc = owner_check(settings->dir, why);
+
+	/* A socket that is given to others may lie in their directory. */
+	if (rc == 0 && !given) {
+		copy = strdup(settings->socket);
+		if (!copy)
+			return -ENOMEM;
+		rc = owner_check(dirname(copy), why);
+		free(copy);
+	}
+	if (rc == -EPERM)
+		log_error("directory refused err=%s", log_quote(why));
+	return rc;
+}
+
 static int
 open_log(struct server *s)
 {
@@ -161,6 +187,8 @@ listen_at(struct server *s, const char *path)
 		chan_close(&probe);
 	if (rc == 0 || rc == -EBUSY)
 		return -EADDRINUSE;
+	if (rc == -EACCES)
+		return rc; /* another user's socket, in use or left behind */
 	if (rc == -ECONNREFUSED)
 		rc = remove_old(path);
 	if (rc < 0 && rc != -ENOENT)
@@ -206,13 +234,19 @@ server_open(struct server *s, const struct settings *settings)
 		          got, need);
 		return EXIT_CONFIG;
 	}
+	rc = check_owners(settings);
+	if (rc < 0)
+		return rc == -EPERM ? EXIT_CONFIG : EXIT_FAILURE;
 	rc = open_log(s);
 	if (rc != 0)
 		return rc;
 	rc = listen_at(s, settings->socket);
 	if (rc < 0) {
 		log_error("cannot listen socket=%s err=%s%s",
-		          log_quote(settings->socket), log_quote(strerror(-rc)),
+		          log_quote(settings->socket),
+		          log_quote(rc == -EACCES
+		                        ? chan_error(settings->socket, rc)
+		                        : strerror(-rc)),
 		          rc == -EPERM ? ONLY_ROOT : "");
 		return EXIT_FAILURE;
 	}

@@ -1,11 +1,12 @@
 """What a service manager and an operator meet: signals, priorities of lines."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 
 from events import small
-from leat import Leat, limit, program
+from leat import Leat, Skip, limit, program
 
 
 def priorities(path):
@@ -67,3 +68,93 @@ def test_sighup_is_answered_by_a_line():
         sink.wait_line("restart this sink", after=after)
         leat.pg.start()
         leat.caught_up()
+
+
+NOBODY = 65534
+
+
+def as_nobody(leat, name, *args):
+    """Run one of the programs as another user, who may read our settings."""
+    copy = shutil.copy(program(name), leat.folder)  # where nobody may go
+    return subprocess.run(
+        ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
+         "--clear-groups", "--", copy, *args, "--config", str(leat.conf)],
+        capture_output=True, text=True, timeout=20, check=False)
+
+
+def needs_root():
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be somebody else")
+
+
+def tree(path):
+    return sorted(str(p) for p in path.rglob("*"))
+
+
+@limit(60)
+def test_what_root_would_leave_in_the_directories_of_another_user():
+    needs_root()
+    with Leat(postgres=False, sinks=(), also=["postgres"],
+              start=False) as leat:
+        words = "belongs to user nobody"
+        log, dead, run = (leat.folder / d for d in ("log", "dead", "run"))
+        run.mkdir()
+        leat.settings["leat"]["socket"] = run / "batchd.sock"
+        leat.settings["sinkd-postgres"] = {"dead_dir": dead}
+        leat.write_conf()
+
+        def refused(name, *args):
+            before = tree(leat.folder)
+            done = leat.run(name, *args, timeout_s=20)
+            assert done.returncode == 2 and words in done.stderr, done
+            assert "runuser -u nobody" in done.stderr, done
+            assert tree(leat.folder) == before
+        # The log's directory, the one that it would be made in, the socket's.
+        os.chown(log, NOBODY, NOBODY)
+        refused("batchd")
+        leat.settings["batchd"]["dir"] = log / "below"
+        leat.write_conf()
+        refused("batchd", "--accept-gap")
+        leat.settings["batchd"]["dir"] = leat.folder / "other"
+        leat.write_conf()
+        os.chown(run, NOBODY, NOBODY)
+        refused("batchd")
+        # Dead letters, by the sink and by an operator who retries them.
+        os.chown(dead, NOBODY, NOBODY)
+        refused("sinkd-postgres")
+        refused("sinkd-postgres", "--retry-dead")
+        # A socket that is given to a group may lie in another's directory.
+        leat.settings["batchd"]["socket_group"] = str(NOBODY)
+        leat.write_conf()
+        leat.batchd.start()
+        leat.batchd.stop()
+        # Nor may one user leave files in another's directory.
+        os.chown(dead, 12345, NOBODY)
+        dead.chmod(0o777)
+        done = as_nobody(leat, "sinkd-postgres")
+        assert done.returncode == 2, done
+        assert "belongs to user 12345" in done.stderr, done
+        assert tree(dead) == []
+
+
+@limit(60)
+def test_who_may_ask_batchd_is_said_to_those_who_may_not():
+    needs_root()
+    with Leat(postgres=False, sinks=(), also=["none"],
+              settings={"batchd": {"socket_group": "12345"}}) as leat:
+        done = as_nobody(leat, "leat", "status")
+        assert done.returncode == 1, done
+        assert "Permission denied: only root, user root and group 12345 " \
+            f"may use {leat.folder}/batchd.sock" in done.stderr, done
+        assert "running" not in done.stderr, done
+        done = as_nobody(leat, "batchd")
+        assert done.returncode == 2 and "belongs to" not in done.stderr, done
+        # The directory is closed: then that is what is named.
+        inner = leat.folder / "inner"
+        inner.mkdir(mode=0o700)
+        leat.settings["leat"]["socket"] = inner / "batchd.sock"
+        leat.write_conf()
+        done = as_nobody(leat, "leat", "status")
+        assert f"only root and user root may use {inner}:" in done.stderr, done
+        done = leat.run("leat", "status")
+        assert "start batchd, or correct [leat] socket" in done.stderr, done
