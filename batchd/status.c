@@ -193,7 +193,8 @@ put_sink_report(msgpack_packer *pk, const struct sink_account *a,
 	unsigned kinds = REPORT_NO_BUCKETS;
 
 	if (!p)
-		r.known &= ~(UINT64_C(1) << SINK_ERROR_SINCE_US);
+		r.known &= ~(UINT64_C(1) << SINK_ERROR_SINCE_US |
+		             UINT64_C(1) << SINK_NEXT_RETRY_US);
 	if (!p || !p->reported)
 		kinds &= ~(1U << FIGURE_TEXT);
 	put_report(pk, ROLE_SINK, &r, kinds);

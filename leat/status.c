@@ -34,6 +34,20 @@ bytes_text(uint64_t bytes)
 	return out;
 }
 
+#define TIME_TEXT_BYTES 32
+
+static const char *
+time_text(uint64_t us, char out[TIME_TEXT_BYTES])
+{
+	time_t at = (time_t)(us / 1000000);
+	struct tm tm;
+
+	if (!gmtime_r(&at, &tm) ||
+	    strftime(out, TIME_TEXT_BYTES, "%Y-%m-%d %H:%M:%SZ", &tm) == 0)
+		memcpy(out, "?", 2);
+	return out;
+}
+
 static void
 print_log(const msgpack_object *status)
 {
@@ -85,18 +99,24 @@ print_daemons(const msgpack_object *status)
 	}
 }
 
+/* Why the store takes nothing, and when it is tried again. */
 static void
-print_error(const msgpack_object *stats)
+print_error(const msgpack_object *stats, uint64_t now_us)
 {
-	char since[32] = "?";
-	time_t at = (time_t)(json_get_uint(stats, "error_since_us") / 1000000);
-	struct tm tm;
+	uint64_t next_us = json_get_uint(stats, "next_retry_us");
+	char since[TIME_TEXT_BYTES], next[TIME_TEXT_BYTES];
 
 	if (json_get_text(stats, "error")[0] == '\0')
 		return;
-	if (gmtime_r(&at, &tm))
-		(void)strftime(since, sizeof since, "%Y-%m-%d %H:%M:%SZ", &tm);
-	printf("    since %s: %s\n", since, json_get_text(stats, "error"));
+	printf("    since %s: %s\n",
+	       time_text(json_get_uint(stats, "error_since_us"), since),
+	       json_get_text(stats, "error"));
+	if (next_us > now_us)
+		printf("    next retry at %s, in %.1f s\n",
+		       time_text(next_us, next),
+		       (double)(next_us - now_us) / 1e6);
+	else if (next_us > 0)
+		printf("    retrying now\n");
 }
 
 static void
@@ -142,7 +162,7 @@ print_sinks(const msgpack_object *status)
 			       "\n",
 			       json_get_uint(stats, "duplicates"));
 		print_dead_room(stats);
-		print_error(stats);
+		print_error(stats, json_get_uint(status, "now_us"));
 	}
 }
 

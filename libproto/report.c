@@ -51,6 +51,7 @@ static const struct figure sink_figures[] = {
     [SINK_STATE] = {"state", FIGURE_TEXT},
     [SINK_ERROR] = {"error", FIGURE_TEXT},
     [SINK_ERROR_SINCE_US] = {"error_since_us", FIGURE_GAUGE},
+    [SINK_NEXT_RETRY_US] = {"next_retry_us", FIGURE_GAUGE},
     [SINK_EVENTS] = {"events", FIGURE_COUNTER},
     [SINK_DUPLICATES] = {"duplicates", FIGURE_COUNTER},
     [SINK_BATCHES] = {"batches", FIGURE_COUNTER},
@@ -89,23 +90,40 @@ report_figures(enum frame_role role, size_t *count)
 	return NULL;
 }
 
+/* A space, or what begins a line or a column. */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 void
 report_set_text(struct report *r, size_t figure, struct slice text)
 {
 	size_t used = 0, at = 0;
 	char *out = r->texts[figure];
+	bool blank = false; /* one is due before the next character */
 
 	assert(figure < REPORT_TEXTS);
 	while (at < text.bytes) {
 		uint32_t code;
-		bool printable;
-		size_t n = printable_next(text.data + at, text.bytes - at,
-		                          &code, &printable);
-		/* A single byte above 0x7f is not UTF-8. */
-		bool good = n > 1 || (code >= ' ' && code < 0x7f);
+		bool printable, good;
+		size_t n;
 
-		if (used + n > FRAME_TEXT_MAX)
+		if (is_blank(text.data[at])) {
+			blank = used > 0;
+			at++;
+			continue;
+		}
+		n = printable_next(text.data + at, text.bytes - at, &code,
+		                   &printable);
+		/* A single byte above 0x7f is not UTF-8. */
+		good = n > 1 || (code >= ' ' && code < 0x7f);
+		if (used + blank + n > FRAME_TEXT_MAX)
 			break;
+		if (blank)
+			out[used++] = ' ';
+		blank = false;
 		if (good)
 			memcpy(out + used, text.data + at, n);
 		else

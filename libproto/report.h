@@ -56,6 +56,7 @@ enum sink_figure {
 	SINK_STATE, /* the texts come first */
 	SINK_ERROR,
 	SINK_ERROR_SINCE_US,
+	SINK_NEXT_RETRY_US,
 	SINK_EVENTS,
 	SINK_DUPLICATES,
 	SINK_BATCHES,
@@ -101,8 +102,9 @@ report_set(struct report *r, size_t figure, uint64_t value)
 }
 
 /*
- * Set a text, cut to FRAME_TEXT_MAX bytes.  Control bytes and what is not
- * UTF-8 become '?': the text goes into JSON and onto terminals.
+ * Set a text, cut to FRAME_TEXT_MAX bytes.  It goes into JSON and onto one line
+ * of a terminal: line ends, tabs and spaces that follow each other become one
+ * space, other control bytes and what is not UTF-8 become '?'.
  */
 void report_set_text(struct report *r, size_t figure, struct slice text);
 

@@ -125,8 +125,8 @@ back_off(struct deliver *d, enum sink_result result,
 		d->away_since_ms = clock_mono_ms();
 	ms = deliver_delay_ms(d->common, d->failures);
 	d->stats->retries++;
-	stats_error(d->stats, setup ? STATS_SETUP : STATS_RETRYING,
-	            error->text);
+	stats_error(d->stats, setup ? STATS_SETUP : STATS_RETRYING, error->text,
+	            ms);
 	if (log_allow(&d->away_limit, &suppressed))
 		log_warn("%s attempt=%u retry_in_ms=%" PRIu64
 		         " code=%s err=%s not_logged=%u",

@@ -413,7 +413,8 @@ session_run(struct session *s)
 		if (why == -ESTALE) {
 			deliver_close(&s->deliver);
 			stats_error(&s->stats, STATS_FENCED,
-			            "another writer has moved the position");
+			            "another writer has moved the position",
+			            ms);
 		} else {
 			feed_close(&s->feed);
 		}

@@ -26,10 +26,14 @@ state_name(enum stats_state state)
 }
 
 void
-stats_error(struct stats *s, enum stats_state state, const char *text)
+stats_error(struct stats *s, enum stats_state state, const char *text,
+            uint64_t wait_ms)
 {
+	int64_t now_us = clock_wall_us();
+
 	if (s->error[0] == '\0')
-		s->error_since_us = clock_wall_us();
+		s->error_since_us = now_us;
+	s->next_retry_us = now_us + (int64_t)wait_ms * 1000;
 	s->state = state;
 	(void)snprintf(s->error, sizeof s->error, "%s", text);
 	if (s->error[0] == '\0')
@@ -41,7 +45,7 @@ stats_well(struct stats *s, enum stats_state state)
 {
 	s->state = state;
 	s->error[0] = '\0';
-	s->error_since_us = 0;
+	s->error_since_us = s->next_retry_us = 0;
 }
 
 struct report
@@ -52,6 +56,7 @@ stats_report(const struct stats *s)
 	report_set_text(&r, SINK_STATE, slice_of(state_name(s->state)));
 	report_set_text(&r, SINK_ERROR, slice_of(s->error));
 	report_set(&r, SINK_ERROR_SINCE_US, (uint64_t)s->error_since_us);
+	report_set(&r, SINK_NEXT_RETRY_US, (uint64_t)s->next_retry_us);
 	report_set(&r, SINK_EVENTS, s->events);
 	report_set(&r, SINK_DUPLICATES, s->duplicates);
 	report_set(&r, SINK_BATCHES, s->batches);

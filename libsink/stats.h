@@ -37,10 +37,15 @@ struct stats {
 	uint64_t dead_max_bytes;
 	char error[STATS_ERROR_MAX + 1]; /* empty: all is well */
 	int64_t error_since_us;          /* of the first of a row of errors */
+	int64_t next_retry_us;           /* once that is past: being tried */
 };
 
-/* Note why the store does not take events; the time of the first counts. */
-void stats_error(struct stats *s, enum stats_state state, const char *text);
+/*
+ * Note why the store does not take events, and that it is tried again after
+ * wait_ms.  Of errors in a row the time of the first counts.
+ */
+void stats_error(struct stats *s, enum stats_state state, const char *text,
+                 uint64_t wait_ms);
 
 /* The store works (again). */
 void stats_well(struct stats *s, enum stats_state state);

@@ -3,10 +3,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import time
 
 from events import small
-from leat import Leat, Skip, limit, program
+from leat import Leat, Skip, limit, program, wait_until
 
 
 def priorities(path):
@@ -158,3 +160,54 @@ def test_who_may_ask_batchd_is_said_to_those_who_may_not():
         assert f"only root and user root may use {inner}:" in done.stderr, done
         done = leat.run("leat", "status")
         assert "start batchd, or correct [leat] socket" in done.stderr, done
+
+
+@limit(90)
+def test_a_sink_that_waits_for_its_store_shows_one_line_and_its_next_retry():
+    with Leat(settings={"sinkd-postgres": {"retry_min_ms": 60000,
+                                           "retry_max_ms": 60000}}) as leat:
+        leat.pg.stop()
+        leat.accept(small("r", 1))
+
+        def lines():
+            text = leat.run("leat", "status").stdout.splitlines()
+            at = [i for i, line in enumerate(text) if "    since " in line]
+            return text[at[0]:at[0] + 2] if at else None
+        since, following = wait_until(lines, "the reason is shown")
+        # libpq's text has several lines.
+        assert "abnormally before or while" in since, since
+        about = re.fullmatch(r"    next retry at (\S+ \S+Z), in (\S+) s",
+                             following)
+        assert about, following
+        # From a half of retry_min_ms to all of it, as it is drawn.
+        assert 20 < float(about[2]) <= 60, following
+        stats = leat.sink_status()["stats"]
+        assert since.endswith("Z: " + stats["error"]), (since, stats)
+        left_s = stats["next_retry_us"] / 1e6 - time.time()
+        assert 20 < left_s <= 60, left_s
+        # Without the sink nobody tries.
+        leat.sink["postgres"].kill()
+        wait_until(lambda: "next_retry_us" not in leat.sink_status()["stats"],
+                   "the time is not shown any more")
+        leat.sink["postgres"].start(wait=False)
+        leat.pg.start()
+        leat.sink["postgres"].kill()
+        leat.sink["postgres"].start()
+        leat.caught_up()
+        assert "next retry" not in leat.run("leat", "status").stdout
+
+
+@limit(60)
+def test_a_retry_under_way_is_shown():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)  # connections that nobody answers
+        with Leat(postgres=False, start=False, settings={
+                "sinkd-postgres": {
+                    "host": "127.0.0.1", "port": silent.getsockname()[1],
+                    "timeout_ms": 3000, "retry_max_ms": 100}}) as leat:
+            leat.batchd.start()
+            sink = leat.sink["postgres"].start(wait=False)
+            wait_until(lambda: "    retrying now\n" in
+                       leat.run("leat", "status").stdout, "it is shown")
+            sink.kill()

@@ -118,14 +118,20 @@ START_TEST(refuses_more_than_4_kib)
 }
 END_TEST
 
-START_TEST(a_text_is_utf8_without_control_bytes)
+START_TEST(a_text_is_one_line_of_utf8_without_control_bytes)
 {
 	static const struct {
 		const char *in, *out;
 	} texts[] = {
 	    {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x91\x8d",
 	     "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x91\x8d"},
-	    {"a\nb\x1b[0m\x7f", "a?b?[0m?"},
+	    {"a\x07"
+	     "b\x1b[0m\x7f",
+	     "a?b?[0m?"},
+	    {"refused\n\tIs the server running?\n",
+	     "refused Is the server running?"},
+	    {"\r\n a  b\v\f", "a b"},
+	    {" \n", ""},
 	    {"\xff\xfe", "??"},
 	    {"\xc0\x80 \xe0\x80\x80 \xed\xa0\x80", "?? ??? ???"},
 	    {"\xf4\x90\x80\x80 \xc3", "???? ?"},
@@ -139,6 +145,10 @@ START_TEST(a_text_is_utf8_without_control_bytes)
 	/* It is not cut within a character. */
 	memset(longest, 'x', sizeof longest);
 	memcpy(longest + FRAME_TEXT_MAX - 1, "\xc3\xa4", 3);
+	report_set_text(&r, SINK_ERROR, slice_of(longest));
+	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), FRAME_TEXT_MAX - 1);
+	/* Nor does it end with the blank before a character that is cut. */
+	memcpy(longest + FRAME_TEXT_MAX - 1, "\ny", 3);
 	report_set_text(&r, SINK_ERROR, slice_of(longest));
 	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), FRAME_TEXT_MAX - 1);
 }
@@ -283,7 +293,7 @@ main(void)
 	                    refuses_what_is_no_flat_map_of_numbers_and_texts, 0,
 	                    (int)ARRAY_LEN(bad));
 	tcase_add_test(tc, refuses_more_than_4_kib);
-	tcase_add_test(tc, a_text_is_utf8_without_control_bytes);
+	tcase_add_test(tc, a_text_is_one_line_of_utf8_without_control_bytes);
 	tcase_add_test(tc, counts_each_event_once_whoever_hears_of_it);
 	tcase_add_test(tc, a_sum_never_stands_still);
 	tcase_add_test(tc, skips_one_value_of_any_kind);
