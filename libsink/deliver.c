@@ -545,17 +545,21 @@ letter_of(const struct deliver *d, struct origin from,
 	    .event = *event};
 }
 
-/* The letters of `events` events are on disk; `why` is of one of them. */
+/*
+ * The letters of `events` events are on disk; `first` and `why` are of the
+ * first of them.
+ */
 static void
-have_letters(struct deliver *d, uint64_t offset, size_t events,
+have_letters(struct deliver *d, struct origin first, size_t events,
              const struct sink_error *why)
 {
 	unsigned suppressed;
 
 	if (log_allow(&d->aside_limit, &suppressed))
-		log_warn("event set aside offset=%" PRIu64
+		log_warn("event set aside stream=%.*s offset=%" PRIu64
 		         " events=%zu code=%s err=%s not_logged=%u",
-		         offset, events, log_quote(why->code),
+		         (int)first.stream.bytes, first.stream.data,
+		         first.offset, events, log_quote(why->code),
 		         log_quote(why->text), suppressed);
 	recovered(d);
 	d->stats->dead_letters = d->dead->letters;
@@ -594,8 +598,8 @@ static int
 set_aside(struct deliver *d, struct work *w, const struct batch *piece,
           const struct sink_error *why)
 {
-	struct letter letter =
-	    letter_of(d, origin_of(piece, 0), &piece->events[0], why);
+	struct origin from = origin_of(piece, 0);
+	struct letter letter = letter_of(d, from, &piece->events[0], why);
 	int rc;
 
 	while ((rc = add_one_letter(d, piece, &letter)) < 0) {
@@ -606,7 +610,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 		if (rc < 0)
 			return rc;
 	}
-	have_letters(d, piece->offset, 1, why);
+	have_letters(d, from, 1, why);
 	w->refused++;
 	w->low = piece_end(w);
 	pop(w, false);
@@ -781,7 +785,7 @@ end_group(struct group *g)
 	for (size_t i = 0; i < g->count; i++)
 		g->w->has_letter[g->indices[i]] = true;
 	if (g->count > 0)
-		have_letters(g->d, g->w->whole->offset + g->indices[0],
+		have_letters(g->d, origin_of(g->w->whole, g->indices[0]),
 		             g->count, &g->why);
 	return g->rc;
 }

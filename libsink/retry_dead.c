@@ -397,9 +397,12 @@ find_file(struct retry *r)
 	char best[NAME_MAX + 1] = "";
 	struct dirent *e;
 	DIR *dir = opendir(r->d->dead->dir);
+	int rc = dir || errno == ENOENT ? 0 : -errno;
 
+	if (rc < 0)
+		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dead->dir);
 	if (!dir)
-		return errno == ENOENT ? 0 : -errno;
+		return rc;
 	while ((e = readdir(dir))) {
 		if (!taken_is(e->d_name, r->d->sink->name))
 			continue;
@@ -420,6 +423,8 @@ work_off_all(struct retry *r)
 {
 	int rc = dead_take(r->d->dead, r->path, sizeof r->path);
 
+	if (rc < 0) /* nothing was taken out of it */
+		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dead->path);
 	if (rc == -ENOENT)
 		rc = 0;
 	while (rc == 0 && (rc = find_file(r)) > 0)

@@ -51,6 +51,9 @@ def test_a_retry_of_dead_letters_opens_only_its_own_files():
                                 timeout_s=20)
                 assert done.returncode == 1, (name, kind, done)
                 assert words in done.stderr, (name, kind, done.stderr)
+                # The file that the operator has to look at is named.
+                shown = RETRY if name != main.name else name
+                assert f'path="{dead / shown}"' in done.stderr, done.stderr
                 assert victim.read_text() == VICTIM, (name, kind)
                 for path in dead.iterdir():
                     path.unlink()
