@@ -187,8 +187,6 @@ listen_at(struct server *s, const char *path)
 		chan_close(&probe);
 	if (rc == 0 || rc == -EBUSY)
 		return -EADDRINUSE;
-	if (rc == -EACCES)
-		return rc; /* another user's socket, in use or left behind */
 	if (rc == -ECONNREFUSED)
 		rc = remove_old(path);
 	if (rc < 0 && rc != -ENOENT)
