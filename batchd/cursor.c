@@ -9,17 +9,18 @@
 
 #include "batchd/bytes.h"
 
-#define SLOT_BYTES 144
+#define SLOT_BYTES 152
 #define SLOT_DISTANCE 2048
 #define STREAM_AT 32
 #define NAME_AT 48
 #define SKIPPED_AT 112
 #define ASIDE_AT 120
-#define AHEAD_AT 128
-#define SUM_AT 136
+#define DROPPED_AT 128
+#define AHEAD_AT 136
+#define SUM_AT 144
 #define FIRST_SEQUENCE 2
 
-static const uint8_t cursor_magic[8] = "LEATCUR3";
+static const uint8_t cursor_magic[8] = "LEATCUR4";
 
 _Static_assert(NAME_AT + FRAME_NAME_MAX == SKIPPED_AT,
                "the name fills its field");
@@ -37,6 +38,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	memcpy(out + NAME_AT, c->name, strlen(c->name));
 	put64(out + SKIPPED_AT, slot->skipped);
 	put64(out + ASIDE_AT, slot->set_aside);
+	put64(out + DROPPED_AT, slot->dropped);
 	put64(out + AHEAD_AT, slot->ahead);
 	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
@@ -60,6 +62,7 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->in_flight_end = get64(in + 24);
 	slot->skipped = get64(in + SKIPPED_AT);
 	slot->set_aside = get64(in + ASIDE_AT);
+	slot->dropped = get64(in + DROPPED_AT);
 	slot->ahead = get64(in + AHEAD_AT);
 	if (slot->committed > OFFSET_MAX ||
 	    slot->in_flight_end <= slot->committed)
@@ -213,12 +216,21 @@ cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end)
 }
 
 void
-cursor_account(struct cursor *c, uint64_t skipped, uint64_t set_aside)
+cursor_set_skipped(struct cursor *c, uint64_t skipped)
 {
-	if (c->now.skipped == skipped && c->now.set_aside == set_aside)
+	if (c->now.skipped == skipped)
 		return;
 	c->now.skipped = skipped;
+	c->dirty = true;
+}
+
+void
+cursor_set_refused(struct cursor *c, uint64_t set_aside, uint64_t dropped)
+{
+	if (c->now.set_aside == set_aside && c->now.dropped == dropped)
+		return;
 	c->now.set_aside = set_aside;
+	c->now.dropped = dropped;
 	c->dirty = true;
 }
 

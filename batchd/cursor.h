@@ -23,8 +23,10 @@ struct cursor_slot {
 	uint64_t committed;     /* the next offset the sink wants */
 	uint64_t in_flight_end; /* or CURSOR_NO_BATCH */
 	/* Of the events below committed: */
-	uint64_t skipped;   /* never sent: before its start, or lost */
-	uint64_t set_aside; /* in the sink's dead letters, as it said last */
+	uint64_t skipped; /* never sent: before its start, or lost */
+	/* Refused by the store; as the sink said last: */
+	uint64_t set_aside; /* there is a dead letter, to be retried */
+	uint64_t dropped;   /* there was no room for one */
 	/*
 	 * A position beyond the log's end, with which its store came: what
 	 * lies below it there is not what this log appends below it.  0: none.
@@ -81,7 +83,8 @@ MUST_USE int cursor_create(struct cursor *c, struct disk *d, const char *sink,
 void cursor_close(struct cursor *c, struct disk *d);
 
 void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
-void cursor_account(struct cursor *c, uint64_t skipped, uint64_t set_aside);
+void cursor_set_skipped(struct cursor *c, uint64_t skipped);
+void cursor_set_refused(struct cursor *c, uint64_t set_aside, uint64_t dropped);
 void cursor_set_ahead(struct cursor *c, uint64_t ahead);
 
 /* Whether it is as cursor_create left it. */

@@ -62,7 +62,7 @@ pass_gap(struct fanout *f, uint64_t from, uint64_t first)
 	         "..%" PRIu64,
 	         c->name, from, first);
 	skipped = skipped > before ? skipped - before : 0;
-	cursor_account(c, skipped + first - from, c->now.set_aside);
+	cursor_set_skipped(c, skipped + first - from);
 	f->gap_from = from;
 	f->gap_to = first;
 }
@@ -148,9 +148,9 @@ take_account(struct fanout *f, bool has_position, uint64_t gap)
 
 	if (has_position && cursor_is_new(c))
 		skipped = 0;
-	cursor_account(c, skipped + gap, c->now.set_aside);
+	cursor_set_skipped(c, skipped + gap);
 	c->dirty = true; /* no longer new */
-	f->has_told_aside = false;
+	f->has_told = false;
 }
 
 /*
@@ -296,15 +296,15 @@ fanout_committed(struct fanout *f, uint64_t next_offset)
 		/* A part of the batch; the rest stays in flight. */
 		cursor_set(&f->cursor, next_offset,
 		           f->stable ? f->end : CURSOR_NO_BATCH);
-		cursor_account(&f->cursor, f->cursor.now.skipped + f->batch_gap,
-		               f->cursor.now.set_aside);
+		cursor_set_skipped(&f->cursor,
+		                   f->cursor.now.skipped + f->batch_gap);
 		f->batch_gap = 0;
 		return 0;
 	}
 	cursor_set(&f->cursor, next_offset, CURSOR_NO_BATCH);
-	cursor_account(&f->cursor, f->cursor.now.skipped + f->batch_gap,
-	               f->has_told_aside ? f->told_aside
-	                                 : f->cursor.now.set_aside);
+	cursor_set_skipped(&f->cursor, f->cursor.now.skipped + f->batch_gap);
+	if (f->has_told)
+		cursor_set_refused(&f->cursor, f->told_aside, f->told_dropped);
 	f->begin = next_offset;
 	await(f);
 	return 0;
@@ -507,10 +507,8 @@ send_step(struct fanout *f)
 		if (rc == 0 && s->count == 0) {
 			/* Everything up to the limit is lost: pass over it. */
 			cursor_set(&f->cursor, f->limit, CURSOR_NO_BATCH);
-			cursor_account(&f->cursor,
-			               f->cursor.now.skipped + f->limit -
-			                   f->begin,
-			               f->cursor.now.set_aside);
+			cursor_set_skipped(&f->cursor, f->cursor.now.skipped +
+			                                   f->limit - f->begin);
 			f->begin = f->limit;
 			f->oldest_us = 0;
 			f->not_before_ms = 0; /* the sink has had nothing */
@@ -569,22 +567,35 @@ fanout_lag_events(const struct fanout *f)
 }
 
 void
-fanout_told_aside(struct fanout *f, uint64_t letters)
+fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped)
 {
+	struct cursor *c = &f->cursor;
+
 	f->told_aside = letters;
-	f->has_told_aside = true;
-	/* Those of a batch under way count when it is committed. */
-	if (fanout_lag_events(f) == 0)
-		cursor_account(&f->cursor, f->cursor.now.skipped, letters);
+	f->told_dropped = dropped;
+	f->has_told = true;
+	/*
+	 * Those of a batch under way count when it is committed.  But what was
+	 * retried is in the store now, whatever is under way, and while the
+	 * sink is stopped, too.
+	 */
+	if (f->state != FANOUT_AWAY && fanout_lag_events(f) == 0)
+		cursor_set_refused(c, letters, dropped);
+	else if (letters < c->now.set_aside)
+		cursor_set_refused(c, letters, c->now.dropped);
 }
 
 uint64_t
 fanout_stored_events(const struct fanout *f)
 {
 	const struct cursor_slot *c = &f->cursor.now;
-	uint64_t others = c->skipped + c->set_aside;
+	const uint64_t others[] = {c->skipped, c->set_aside, c->dropped};
+	uint64_t stored = c->committed;
 
-	return c->committed > others ? c->committed - others : 0;
+	/* What a sink says need not be true, nor its sum be a number. */
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		stored -= others[i] < stored ? others[i] : stored;
+	return stored;
 }
 
 uint64_t

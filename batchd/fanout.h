@@ -62,8 +62,10 @@ struct fanout {
 	uint64_t batch_gap;     /* lost events before it, passed with it */
 	uint64_t gap_from;      /* with accept_gap: skipped from here on, */
 	uint64_t gap_to;        /* and accounted for; the same: nothing is */
-	uint64_t told_aside;    /* dead letters of this log, says the sink */
-	bool has_told_aside;
+	/* Of this log's events, says the sink: */
+	uint64_t told_aside;   /* those with a dead letter */
+	uint64_t told_dropped; /* those that had no room for one */
+	bool has_told;
 	struct log_limit returns; /* lines of stores that have gone back */
 
 	/* Since the start of batchd. */
@@ -125,12 +127,15 @@ fanout_wants_cursor(const struct fanout *f)
  */
 MUST_USE int fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms);
 
-/* The sink says how many of this log's events its dead letters hold. */
-void fanout_told_aside(struct fanout *f, uint64_t letters);
+/*
+ * The sink, or its --retry-dead, says how many of this log's events its dead
+ * letters hold, and how many had no room there.
+ */
+void fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped);
 
 /*
  * Of the events below the sink's cursor: those in its store.  The others are
- * cursor.now.skipped and cursor.now.set_aside.
+ * cursor.now.skipped, set_aside and dropped.
  */
 uint64_t fanout_stored_events(const struct fanout *f);
 

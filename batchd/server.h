@@ -21,7 +21,7 @@
 
 /* What is known of a sink beside its fanout; outlasts its connections. */
 struct sink_account {
-	struct report report; /* the last one; all zeros: there was none */
+	struct report report; /* of each figure the last that was told */
 	struct report_sums totals;
 	struct rate rate;
 };
@@ -44,11 +44,11 @@ struct server {
 	uv_loop_t loop;
 	int listener; /* -1 when closed */
 	uv_poll_t listen_poll;
-	uv_prepare_t turn; /* once in each turn of the loop */
-	uv_idle_t idle;    /* active while there is work at once */
-	uv_timer_t wake;   /* the next batch that is due by time */
-	uv_timer_t tick;   /* once a second */
-	uv_timer_t drain;  /* limit of a shutdown */
+	uv_prepare_t turn;      /* once in each turn of the loop */
+	uv_idle_t idle;         /* active while there is work at once */
+	uv_timer_t wake;        /* the next batch that is due by time */
+	uv_timer_t tick;        /* once a second */
+	uv_timer_t drain;       /* limit of a shutdown */
 	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
 	struct job append, tidy, cursors;
 	bool tidy_wanted, cursors_wanted;

@@ -184,7 +184,7 @@ hindrance(const struct fanout *f, const struct peer *p)
 	           : state;
 }
 
-/* The last report; of a sink that is gone, without how it was. */
+/* What was reported last; of a sink that is gone, without how it was. */
 static void
 put_sink_report(msgpack_packer *pk, const struct sink_account *a,
                 const struct peer *p)
@@ -195,7 +195,8 @@ put_sink_report(msgpack_packer *pk, const struct sink_account *a,
 	if (!p)
 		r.known &= ~(UINT64_C(1) << SINK_ERROR_SINCE_US |
 		             UINT64_C(1) << SINK_NEXT_RETRY_US);
-	if (!p || !p->reported)
+	if (!p || !(report_has(&p->report, SINK_STATE) ||
+	            report_has(&p->report, SINK_ERROR)))
 		kinds &= ~(1U << FIGURE_TEXT);
 	put_report(pk, ROLE_SINK, &r, kinds);
 }
@@ -228,7 +229,7 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		const struct peer *p = peer_of(s, f);
 		bool in_flight = f->state == FANOUT_IN_FLIGHT;
 
-		(void)msgpack_pack_map(pk, 16);
+		(void)msgpack_pack_map(pk, 17);
 		put_text(pk, "name", f->cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
@@ -238,6 +239,7 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		         in_flight ? f->end - f->begin : 0);
 		put_uint(pk, "stored_events", fanout_stored_events(f));
 		put_uint(pk, "set_aside_events", f->cursor.now.set_aside);
+		put_uint(pk, "dropped_events", f->cursor.now.dropped);
 		put_uint(pk, "skipped_events", f->cursor.now.skipped);
 		put_uint(pk, "lag_events", fanout_lag_events(f));
 		put_uint(pk, "lag_bytes",
@@ -405,7 +407,7 @@ server_reported(struct server *s, const struct peer *p,
 	if (p->role == ROLE_SINK) {
 		struct sink_account *a = &s->sinks[p->fanout - s->fanouts];
 
-		a->report = *now;
+		report_merge(&a->report, now);
 		sums = &a->totals;
 	}
 	if (p->reported)

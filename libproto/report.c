@@ -273,6 +273,20 @@ report_base(enum frame_role role, const struct report *now,
 }
 
 void
+report_merge(struct report *r, const struct report *now)
+{
+	for (size_t i = 0; i < REPORT_FIGURES_MAX; i++) {
+		if (report_has(now, i))
+			r->values[i] = now->values[i];
+	}
+	for (size_t i = 0; i < REPORT_TEXTS; i++) {
+		if (report_has(now, i))
+			memcpy(r->texts[i], now->texts[i], sizeof r->texts[i]);
+	}
+	r->known |= now->known;
+}
+
+void
 report_count(enum frame_role role, struct report_sums *sums,
              const struct report *before, const struct report *now)
 {

@@ -139,6 +139,9 @@ size_t report_pack(enum frame_role role, const struct report *r,
 struct report report_base(enum frame_role role, const struct report *now,
                           const struct report *sent);
 
+/* Take over the figures that `now` has, and keep the others. */
+void report_merge(struct report *r, const struct report *now);
+
 /* Sums of the counters of several processes; index is the figure. */
 struct report_sums {
 	uint64_t values[REPORT_FIGURES_MAX];

@@ -49,6 +49,7 @@ dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
 static void
 count_none(struct dead *d)
 {
+	d->counted = false;
 	d->letters = d->own = d->without_payload = 0;
 	d->full_bytes = 0;
 	memset(d->type_bytes, 0, sizeof d->type_bytes);
@@ -205,6 +206,7 @@ read_file(struct dead *d)
 		return rc;
 	if (fstat(d->fd, &st) < 0)
 		return -errno;
+	d->counted = true;
 	if ((uint64_t)st.st_size == d->bytes)
 		return 0;
 	log_warn("dead letters: cut a torn last line path=%s bytes=%" PRIu64,
@@ -575,6 +577,8 @@ dead_refresh(struct dead *d)
 	unlock(d);
 	if (rc < 0)
 		close_file(d);
+	if (rc == -ENOENT)
+		d->counted = true; /* there is none */
 	say_room(d);
 	return rc == -ENOENT ? 0 : rc;
 }

@@ -36,6 +36,7 @@ struct dead {
 	dev_t dev;
 	ino_t ino;
 	uint64_t max_bytes;
+	bool counted;             /* the next four are what is on disk */
 	uint64_t bytes;           /* of the file, all whole lines */
 	uint64_t letters;         /* in the file */
 	uint64_t own;             /* of these, those of `stream` */

@@ -31,10 +31,26 @@ look_at_letters(struct session *s)
 	if (rc == 0)
 		rc = taken_refresh(&s->taken, s->settings->common.dead_dir,
 		                   s->settings->sink->name, stream);
+	s->taken_known = rc == 0;
 	if (rc < 0 && log_allow(&s->letters_limit, NULL))
 		log_warn("cannot count the dead letters dir=%s err=%s",
 		         log_quote(s->settings->common.dead_dir),
 		         log_quote(file_error(rc)));
+}
+
+/* The figures of the dead letters, as far as they were last seen. */
+static void
+count_letters(struct session *s)
+{
+	struct stats *stats = &s->stats;
+
+	stats->letters_known = s->dead.counted && s->taken_known;
+	stats->dead_letters = s->dead.letters + s->taken.letters;
+	stats->dead_dropped = s->dead.dropped;
+	stats->set_aside = s->dead.own + s->taken.own;
+	stats->dead_without_payload = s->dead.without_payload;
+	stats->dead_bytes = s->dead.bytes;
+	stats->dead_max_bytes = s->dead.max_bytes;
 }
 
 /* Report to batchd, unless the socket is full: then a later one will do. */
@@ -75,12 +91,7 @@ tell(struct session *s)
 		return 0;
 	if (due)
 		look_at_letters(s);
-	s->stats.dead_letters = s->dead.letters + s->taken.letters;
-	s->stats.dead_dropped = s->dead.dropped;
-	s->stats.set_aside = s->dead.own + s->taken.own + s->dead.dropped;
-	s->stats.dead_without_payload = s->dead.without_payload;
-	s->stats.dead_bytes = s->dead.bytes;
-	s->stats.dead_max_bytes = s->dead.max_bytes;
+	count_letters(s);
 	dead = s->stats.dead_letters + s->stats.dead_dropped;
 	if (!due && s->told == s->stats.state && s->told_dead == dead)
 		return 0;
@@ -421,6 +432,34 @@ session_run(struct session *s)
 		if (pause_ms(s, ms) < 0)
 			return;
 	}
+}
+
+void
+session_tell_letters(struct session *s)
+{
+	uint8_t map[REPORT_PACKED_MAX];
+	struct report letters;
+	int rc = feed_connect(&s->feed, s->settings->common.socket);
+
+	if (rc == 0)
+		rc = await_welcome(s);
+	if (rc == 0) {
+		look_at_letters(s);
+		count_letters(s);
+		letters = stats_letters(&s->stats);
+		rc = feed_stats(&s->feed, map,
+		                report_pack(ROLE_SINK, &letters, map));
+	}
+	if (rc < 0 && !(rc == -EREMOTEIO && s->feed.error_code == ERROR_BUSY))
+		log_info("batchd is not told how many dead letters are left: "
+		         "it shows what it knew until the sink runs socket=%s "
+		         "err=%s",
+		         log_quote(s->settings->common.socket),
+		         log_quote(
+			     rc == -EREMOTEIO
+				 ? s->feed.error_text
+				 : chan_error(s->settings->common.socket, rc)));
+	feed_close(&s->feed);
 }
 
 int

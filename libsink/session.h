@@ -16,6 +16,7 @@ struct session {
 	struct deliver deliver;
 	struct dead dead;
 	struct taken taken;
+	bool taken_known; /* it was read without an error */
 	struct stats stats;
 	enum stats_state told; /* to batchd, last, as the next two */
 	uint64_t told_dead;
@@ -35,5 +36,11 @@ void session_fini(struct session *s);
 
 /* Work until a stop is asked; every error is logged and worked around. */
 void session_run(struct session *s);
+
+/*
+ * After --retry-dead: tell batchd what dead letters are left.  A sink that is
+ * at work does that itself.
+ */
+void session_tell_letters(struct session *s);
 
 #endif

@@ -34,6 +34,7 @@ run(struct sink_conf *settings)
 		status = EXIT_FAILURE;
 	} else if (settings->retry_dead) {
 		status = retry_dead(&session.deliver);
+		session_tell_letters(&session);
 	} else {
 		rc = dead_refresh(&session.dead);
 		if (rc < 0)

@@ -48,6 +48,28 @@ stats_well(struct stats *s, enum stats_state state)
 	s->error_since_us = s->next_retry_us = 0;
 }
 
+static void
+put_letters(struct report *r, const struct stats *s)
+{
+	if (!s->letters_known)
+		return;
+	report_set(r, SINK_DEAD_LETTERS, s->dead_letters);
+	report_set(r, SINK_SET_ASIDE, s->set_aside);
+	report_set(r, SINK_DEAD_WITHOUT_PAYLOAD, s->dead_without_payload);
+	report_set(r, SINK_DEAD_DROPPED, s->dead_dropped);
+	report_set(r, SINK_DEAD_BYTES, s->dead_bytes);
+	report_set(r, SINK_DEAD_MAX_BYTES, s->dead_max_bytes);
+}
+
+struct report
+stats_letters(const struct stats *s)
+{
+	struct report r = {0};
+
+	put_letters(&r, s);
+	return r;
+}
+
 struct report
 stats_report(const struct stats *s)
 {
@@ -63,11 +85,6 @@ stats_report(const struct stats *s)
 	report_set(&r, SINK_BYTES, s->bytes);
 	report_set(&r, SINK_RETRIES, s->retries);
 	report_set(&r, SINK_DEAD_LETTERED_EVENTS, s->dead_lettered);
-	report_set(&r, SINK_DEAD_LETTERS, s->dead_letters);
-	report_set(&r, SINK_SET_ASIDE, s->set_aside);
-	report_set(&r, SINK_DEAD_WITHOUT_PAYLOAD, s->dead_without_payload);
-	report_set(&r, SINK_DEAD_DROPPED, s->dead_dropped);
-	report_set(&r, SINK_DEAD_BYTES, s->dead_bytes);
-	report_set(&r, SINK_DEAD_MAX_BYTES, s->dead_max_bytes);
+	put_letters(&r, s);
 	return r;
 }

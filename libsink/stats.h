@@ -4,6 +4,7 @@
 #ifndef LIBSINK_STATS_H
 #define LIBSINK_STATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct stats {
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;
 	uint64_t dead_lettered;        /* events moved to the dead letters */
+	bool letters_known;            /* the next six are what is on disk */
 	uint64_t dead_letters;         /* now, with those being retried */
 	uint64_t set_aside;            /* of these, from this log */
 	uint64_t dead_without_payload; /* of those in the sink's file */
@@ -50,7 +52,10 @@ void stats_error(struct stats *s, enum stats_state state, const char *text,
 /* The store works (again). */
 void stats_well(struct stats *s, enum stats_state state);
 
-/* The same as batchd is to have it. */
+/* The same as batchd is to have it; what is not known is left out. */
 struct report stats_report(const struct stats *s);
+
+/* Of this, what is on disk, and so is true of the sink when it is stopped. */
+struct report stats_letters(const struct stats *s);
 
 #endif

@@ -1,7 +1,10 @@
-"""The books of each sink: accepted = stored + set aside + skipped + waiting.
+"""The books of each sink: what was accepted is stored, set aside, dropped,
+skipped or waiting.
 
 tests/torture holds the same figures against the stores under faults.
 """
+import re
+
 from events import event_id, small
 from leat import Leat, wait_until
 from wire import SINK, SUBSCRIBE, Peer, pack
@@ -17,8 +20,8 @@ def books(leat, name="postgres"):
     s = next(s for s in status["sinks"] if s["name"] == name)
     figures = (s["stored_events"], s["set_aside_events"], s["skipped_events"],
                s["lag_events"])
-    accepted = status["log"]["durable_offset"]
-    assert accepted == sum(figures), (accepted, figures)
+    accepted, dropped = status["log"]["durable_offset"], s["dropped_events"]
+    assert accepted == sum(figures) + dropped, (accepted, figures, dropped)
     return (accepted,) + figures
 
 
@@ -60,6 +63,83 @@ def test_set_aside_and_retried():
         assert done.returncode == 0, done.stderr
         come_to(leat, (115, 115, 0, 0, 0))
         assert rows(leat) == 115
+
+
+def gauges(leat):
+    """What is shown of letters that wait: DEAD, and in /metrics."""
+    page = leat.request("GET", "/metrics")[1]
+
+    def gauge(name):
+        found = re.search(name + r'\{sink="postgres"\} (\d+)', page)
+        return int(found[1]) if found else None
+    line, = (line.split() for line in
+             leat.run("leat", "status").stdout.splitlines()
+             if line.startswith("postgres "))
+    return (int(line[-1]), gauge("leat_sink_dead_letters"),
+            gauge("leat_sink_set_aside_events"))
+
+
+def test_letters_that_are_retried_while_the_sink_is_stopped():
+    """Nobody else tells batchd; and events wait, so that none is committed."""
+    with Leat(table=UUID_TABLE) as leat:
+        events = small("s", 10)
+        for i in (2, 5, 7):
+            events[i]["id"] = f"no uuid {i}"
+        leat.accept(events)
+        leat.caught_up()
+        wait_until(lambda: gauges(leat) == (3, 3, 3), "they are shown")
+        leat.sink["postgres"].stop()
+        leat.accept(small("s", 4, 10))
+        come_to(leat, (14, 7, 3, 0, 4))
+        # One is good now, and the others are refused again.
+        leat.pg.query("alter table events alter column id type text, "
+                      "add check (id <> 'no uuid 5' and id <> 'no uuid 7')")
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 1, done
+        # Their own offsets, and not those of the lines of the file.
+        stream = leat.status()["log"]["stream"]
+        for offset in (5, 7):
+            assert f"event set aside stream={stream} offset={offset} " \
+                in done.stderr, done.stderr
+        come_to(leat, (14, 8, 2, 0, 4))
+        wait_until(lambda: gauges(leat) == (2, 2, 2), "one less is shown")
+        # What is known of the sink otherwise stays.
+        stats = leat.sink_status()["stats"]
+        assert stats["batches"] > 0 and stats["events"] == 7, stats
+        # The rest, beside a batchd that is away and then beside one that is
+        # there but knows no more than its cursor.
+        leat.pg.query("alter table events drop constraint events_id_check")
+        leat.batchd.stop()
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0, done
+        assert "batchd is not told" in done.stderr, done.stderr
+        leat.batchd.start()
+        leat.intake_open()
+        assert books(leat) == (14, 8, 2, 0, 4)
+        done = leat.run("sinkd-postgres", "--retry-dead")
+        assert done.returncode == 0 and "not told" not in done.stderr, done
+        come_to(leat, (14, 10, 0, 0, 4))
+        wait_until(lambda: gauges(leat) == (0, 0, 0), "none is shown")
+        leat.sink["postgres"].start()
+        come_to(leat, (14, 14, 0, 0, 0))
+        assert rows(leat) == 14
+
+
+def test_letters_that_cannot_be_counted_are_still_shown():
+    with Leat(table=UUID_TABLE) as leat:
+        leat.accept([{"type": "t", "id": "no uuid"}] + small("u", 5))
+        leat.caught_up()
+        wait_until(lambda: gauges(leat) == (1, 1, 1), "it is shown")
+        letters = leat.folder / "dead/postgres.ndjson"
+        letters.rename(leat.folder / "kept")
+        letters.mkdir()
+        leat.sink["postgres"].wait_line("cannot count the dead letters")
+        leat.accept(small("u", 5, 5))
+        leat.caught_up()
+        come_to(leat, (11, 10, 1, 0, 0))
+        assert gauges(leat) == (1, 1, 1)
+        letters.rmdir()
+        (leat.folder / "kept").rename(letters)
 
 
 def test_what_a_new_sink_does_not_get():

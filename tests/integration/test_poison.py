@@ -336,7 +336,11 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
         letters = len(leat.dead_letters())
         wait_until(lambda: stats()["dead_dropped"] == 10501 - letters,
                    "those without room are counted")
-        wait_until(lambda: leat.sink_status()["set_aside_events"] == 10501,
+        def refused():
+            """Those that wait, and those that never will."""
+            sink = leat.sink_status()
+            return sink["set_aside_events"], sink["dropped_events"]
+        wait_until(lambda: refused() == (letters, 10501 - letters),
                    "the books hold all of them")
         assert leat.sink_status()["stored_events"] == 10
         assert stats()["state"] == "idle" and not stats()["error"], stats()
@@ -347,15 +351,16 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
                    for line in sink.lines)
         assert "events had no room" in leat.run("leat", "status").stdout
         metrics = leat.request("GET", "/metrics")[1]
-        for name in ("bytes", "max_bytes", "dropped", "without_payload"):
-            assert "leat_sink_dead_letter" in metrics and name in metrics
+        for name in ("dead_letter_bytes", "dead_letter_max_bytes",
+                     "dead_letters_without_payload", "dropped_events"):
+            assert f"leat_sink_{name}{{" in metrics, name
 
         # The same after a kill; letters without payload cannot be retried.
         sink.kill()
         sink.start()
         wait_until(lambda: leat.sink_status()["connected"] and
                    stats().get("dead_dropped") == 10501 - letters, "counted")
-        assert leat.sink_status()["set_aside_events"] == 10501
+        assert refused() == (letters, 10501 - letters)
         leat.pg.query("alter table events drop constraint events_type_check")
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 1, (done.stdout, done.stderr)
@@ -363,6 +368,10 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
         assert left and all("payload" not in d["event"] for d in left)
         assert leat.pg.number("select count(*) from events") == \
             10 + letters - len(left)
+        # What waits goes down; what was dropped is never stored.
+        wait_until(lambda: refused() == (len(left), 10501 - letters),
+                   "the books hold those that are left")
+        assert leat.sink_status()["stored_events"] == 10 + letters - len(left)
 
 
 @limit(200)

@@ -502,17 +502,54 @@ START_TEST(letters_count_with_the_batch_that_they_are_of)
 	put(10, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	fanout_told_aside(&fanout, 2);
+	fanout_told_refused(&fanout, 2, 1);
 	ck_assert_uint_eq(fanout.cursor.now.set_aside, 0);
+	ck_assert_uint_eq(fanout.cursor.now.dropped, 0);
 	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
 	ck_assert_uint_eq(fanout.cursor.now.set_aside, 2);
-	ck_assert_uint_eq(fanout_stored_events(&fanout), 8);
-	fanout_told_aside(&fanout, 0); /* retried */
-	ck_assert_uint_eq(fanout_stored_events(&fanout), 10);
+	ck_assert_uint_eq(fanout.cursor.now.dropped, 1);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 7);
+	fanout_told_refused(&fanout, 0, 1); /* retried */
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 9);
 	write_cursor();
 	close_all();
 	open_all();
-	ck_assert_uint_eq(fanout_stored_events(&fanout), 10);
+	ck_assert_uint_eq(fanout.cursor.now.dropped, 1);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 9);
+}
+END_TEST
+
+/* What is told beside a batch under way, or without the sink. */
+START_TEST(letters_that_were_retried_count_at_once)
+{
+	bool away = _i == 1;
+	uint64_t offset, wake;
+
+	put(10, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	fanout_told_refused(&fanout, 5, 0);
+	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
+	put(10, 10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	if (away)
+		fanout_detach(&fanout);
+	/* More than before may be of the batch that is not committed. */
+	fanout_told_refused(&fanout, 6, 2);
+	ck_assert_uint_eq(fanout.cursor.now.set_aside, 5);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 5);
+	fanout_told_refused(&fanout, 1, 2);
+	ck_assert_uint_eq(fanout.cursor.now.set_aside, 1);
+	ck_assert_uint_eq(fanout.cursor.now.dropped, 0);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 9);
+	if (away)
+		return;
+	ck_assert_int_eq(fanout_committed(&fanout, 20), 0);
+	ck_assert_uint_eq(fanout.cursor.now.dropped, 2);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 17);
+	/* Whatever is said, nothing is below 0. */
+	fanout_told_refused(&fanout, INT64_MAX, INT64_MAX);
+	ck_assert_uint_eq(fanout_stored_events(&fanout), 0);
 }
 END_TEST
 
@@ -719,6 +756,7 @@ main(void)
 	    2);
 	tcase_add_loop_test(tc, lost_events_at_the_end_are_passed_over, 0, 2);
 	tcase_add_test(tc, letters_count_with_the_batch_that_they_are_of);
+	tcase_add_loop_test(tc, letters_that_were_retried_count_at_once, 0, 2);
 	tcase_add_test(tc, a_full_socket_is_waited_for);
 	tcase_add_test(tc,
 	               a_position_once_ahead_is_believed_only_when_set_back);

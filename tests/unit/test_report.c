@@ -220,6 +220,28 @@ START_TEST(a_sum_never_stands_still)
 }
 END_TEST
 
+START_TEST(keeps_what_a_partial_report_does_not_have)
+{
+	struct report all = {0}, part = {0};
+
+	report_set(&all, SINK_EVENTS, 5);
+	report_set(&all, SINK_DEAD_LETTERS, 3);
+	report_set_text(&all, SINK_STATE, slice_of("idle"));
+	report_set(&part, SINK_DEAD_LETTERS, 0);
+	report_set(&part, SINK_DEAD_BYTES, 7);
+	report_merge(&all, &part);
+	ck_assert_uint_eq(all.values[SINK_EVENTS], 5);
+	ck_assert_str_eq(all.texts[SINK_STATE], "idle");
+	ck_assert(report_has(&all, SINK_DEAD_LETTERS));
+	ck_assert_uint_eq(all.values[SINK_DEAD_LETTERS], 0);
+	ck_assert(report_has(&all, SINK_DEAD_BYTES));
+	ck_assert_uint_eq(all.values[SINK_DEAD_BYTES], 7);
+	report_set_text(&part, SINK_STATE, slice_of("writing"));
+	report_merge(&all, &part);
+	ck_assert_str_eq(all.texts[SINK_STATE], "writing");
+}
+END_TEST
+
 static int
 skip(const char *bytes, size_t n, size_t *left)
 {
@@ -294,6 +316,7 @@ main(void)
 	                    (int)ARRAY_LEN(bad));
 	tcase_add_test(tc, refuses_more_than_4_kib);
 	tcase_add_test(tc, a_text_is_one_line_of_utf8_without_control_bytes);
+	tcase_add_test(tc, keeps_what_a_partial_report_does_not_have);
 	tcase_add_test(tc, counts_each_event_once_whoever_hears_of_it);
 	tcase_add_test(tc, a_sum_never_stands_still);
 	tcase_add_test(tc, skips_one_value_of_any_kind);
