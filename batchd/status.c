@@ -258,7 +258,7 @@ static void
 put_problem(msgpack_packer *pk, uint32_t *count, const char *before,
             const char *subject, const char *after)
 {
-	char text[FRAME_NAME_MAX + FRAME_TEXT_MAX + 128];
+	char text[FRAME_NAME_MAX + REPORT_TEXT_MAX + 128];
 
 	(*count)++;
 	if (!pk)

@@ -9,7 +9,7 @@
 #include "libbase/printable.h"
 
 /* Most bytes of a text that are printed for people. */
-#define TEXT_MAX 511
+#define TEXT_MAX 1023
 
 static int
 put_text(struct buf *out, const char *text)

@@ -13,7 +13,7 @@
 
 #define LINE_MAX_BYTES 2048
 #define QUOTE_BUFFERS 8
-#define QUOTE_TEXT_MAX 500
+#define QUOTE_TEXT_MAX 1000
 
 static const char *daemon_name = "leat";
 static enum log_level threshold = LOG_INFO;

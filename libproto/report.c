@@ -119,7 +119,7 @@ report_set_text(struct report *r, size_t figure, struct slice text)
 		                   &printable);
 		/* A single byte above 0x7f is not UTF-8. */
 		good = n > 1 || (code >= ' ' && code < 0x7f);
-		if (used + blank + n > FRAME_TEXT_MAX)
+		if (used + blank + n > REPORT_TEXT_MAX)
 			break;
 		if (blank)
 			out[used++] = ' ';

@@ -74,15 +74,16 @@ enum sink_figure {
 
 #define REPORT_FIGURES_MAX 48
 #define REPORT_TEXTS 2
+#define REPORT_TEXT_MAX 1000 /* bytes: statements that mend a store fit */
 
 /* Largest map that is read, bytes; the map of any report that is written. */
 #define REPORT_READ_MAX 4096
-#define REPORT_PACKED_MAX 2048
+#define REPORT_PACKED_MAX 3072
 
 struct report {
 	uint64_t known; /* bit i: figure i has a value */
 	uint64_t values[REPORT_FIGURES_MAX];
-	char texts[REPORT_TEXTS][FRAME_TEXT_MAX + 1];
+	char texts[REPORT_TEXTS][REPORT_TEXT_MAX + 1];
 };
 
 /* The figures of a role, by enum; *count is 0 for one that reports nothing. */
@@ -102,7 +103,7 @@ report_set(struct report *r, size_t figure, uint64_t value)
 }
 
 /*
- * Set a text, cut to FRAME_TEXT_MAX bytes.  It goes into JSON and onto one line
+ * Set a text, cut to REPORT_TEXT_MAX bytes.  It goes into JSON and onto one line
  * of a terminal: line ends, tabs and spaces that follow each other become one
  * space, other control bytes and what is not UTF-8 become '?'.
  */

@@ -32,7 +32,8 @@ enum sink_result {
 	SINK_FENCED, /* another writer has moved the position: start anew */
 };
 
-#define SINK_ERROR_TEXT 300
+/* Room for the statements that an operator has to run. */
+#define SINK_ERROR_TEXT 1000
 
 /*
  * The largest batch of any settings.  A stable sink may get one that was cut

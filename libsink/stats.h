@@ -11,7 +11,7 @@
 #include "libbase/base.h"
 #include "libproto/report.h"
 
-#define STATS_ERROR_MAX FRAME_TEXT_MAX
+#define STATS_ERROR_MAX REPORT_TEXT_MAX
 
 enum stats_state {
 	STATS_STARTING, /* no position known yet */

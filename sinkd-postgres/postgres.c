@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "libbase/log.h"
 #include "libbase/secret.h"
 #include "sinkd-postgres/probe.h"
+#include "sinkd-postgres/setup.h"
 #include "sinkd-postgres/write.h"
 
 #define APPLICATION "leat sinkd-" SINK_NAME
@@ -164,107 +164,6 @@ end_frozen(struct postgres *s, struct sink_error *error)
 	return SINK_DONE;
 }
 
-/* Format a statement around quoted text, in s->sql, NUL included. */
-static int sql_set(struct postgres *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static int
-sql_set(struct postgres *s, const char *fmt, ...)
-{
-	char text[2048];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof text)
-		return -EMSGSIZE;
-	buf_clear(&s->sql);
-	return buf_add(&s->sql, text, (size_t)n + 1);
-}
-
-static enum sink_result
-run_sql(struct postgres *s, PGresult **res, struct sink_error *error)
-{
-	return pg_run(&s->pg, (const char *)s->sql.data, res, error);
-}
-
-/*
- * Whether the table `name` is there, and its name as SQL, in out; with its
- * schema if it is there, so that it is the same table whatever search_path
- * says later.  The name is the operator's SQL; the server takes it apart.
- */
-static enum sink_result
-look_up(struct postgres *s, const char *name, bool *exists, char **out,
-        struct sink_error *error)
-{
-	char *literal = PQescapeLiteral(s->pg.conn, name, strlen(name));
-	PGresult *res = NULL;
-	enum sink_result result;
-
-	if (!literal || sql_set(s,
-	                        "SELECT to_regclass(%s) IS NOT NULL, coalesce("
-	                        "(SELECT quote_ident(n.nspname) || '.' || "
-	                        "quote_ident(c.relname) FROM pg_class c "
-	                        "JOIN pg_namespace n ON n.oid = c.relnamespace "
-	                        "WHERE c.oid = to_regclass(%s)), "
-	                        "(SELECT string_agg(quote_ident(x), '.') "
-	                        "FROM unnest(parse_ident(%s)) x))",
-	                        literal, literal, literal) < 0)
-		result = pg_fail(error, SINK_AWAY, "out of memory");
-	else
-		result = run_sql(s, &res, error);
-	PQfreemem(literal);
-	if (result != SINK_DONE)
-		return result;
-	*exists = PQgetvalue(res, 0, 0)[0] == 't';
-	free(*out);
-	*out = strdup(PQgetvalue(res, 0, 1));
-	PQclear(res);
-	return *out ? SINK_DONE : pg_fail(error, SINK_AWAY, "out of memory");
-}
-
-static enum sink_result
-create_events(struct postgres *s, const char *name, struct sink_error *error)
-{
-	if (sql_set(s,
-	            "CREATE TABLE %s (id text NOT NULL%s, type text NOT NULL, "
-	            "user_id text, payload jsonb NOT NULL, "
-	            "created_at timestamptz NOT NULL, "
-	            "received_at timestamptz NOT NULL)",
-	            name, s->settings->dedup_by_id ? " PRIMARY KEY" : "") < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
-	log_info("creating the table name=%s", log_quote(name));
-	return run_sql(s, NULL, error);
-}
-
-#define POSITION_SQL                                                           \
-	"CREATE TABLE %s (stream text, sink text, next_offset bigint NOT "     \
-	"NULL, PRIMARY KEY (stream, sink))"
-
-static enum sink_result
-open_position(struct postgres *s, struct sink_error *error)
-{
-	const struct settings *c = s->settings;
-	bool exists = false;
-	enum sink_result result =
-	    look_up(s, c->position_table, &exists, &s->position_table, error);
-
-	if (result != SINK_DONE || exists)
-		return result;
-	if (!c->create_table)
-		return pg_fail(error, SINK_SETUP,
-		               "position table is missing: set create_table = "
-		               "yes or run: " POSITION_SQL,
-		               s->position_table);
-	if (sql_set(s, POSITION_SQL, s->position_table) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
-	result = run_sql(s, NULL, error);
-	return result == SINK_DONE ? look_up(s, c->position_table, &exists,
-	                                     &s->position_table, error)
-	                           : result;
-}
-
 /* Whether the staging table can be made: nothing of it is left after. */
 static enum sink_result
 check_staging(struct postgres *s, struct sink_error *error)
@@ -273,22 +172,15 @@ check_staging(struct postgres *s, struct sink_error *error)
 	if (table_add_staging(&s->table, &s->sql) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
 		return pg_fail(error, SINK_AWAY, "out of memory");
-	return run_sql(s, NULL, error);
+	return pg_run(&s->pg, (const char *)s->sql.data, NULL, error);
 }
 
 static enum sink_result
 open_table(struct postgres *s, struct sink_error *error)
 {
 	const struct settings *c = s->settings;
-	enum sink_result result = SINK_DONE;
-	bool exists = true;
-	char *name = NULL;
+	enum sink_result result = setup_events(s, error);
 
-	if (c->create_table)
-		result = look_up(s, c->table, &exists, &name, error);
-	if (result == SINK_DONE && !exists)
-		result = create_events(s, name, error);
-	free(name);
 	if (result == SINK_DONE)
 		result = table_read(&s->table, &s->pg, c->table, c->dedup_by_id,
 		                    error);
@@ -319,7 +211,7 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 	if (result == SINK_DONE)
 		result = end_frozen(s, error);
 	if (result == SINK_DONE)
-		result = open_position(s, error);
+		result = setup_position(s, error);
 	if (result == SINK_DONE)
 		result = open_table(s, error);
 	if (result == SINK_DONE)

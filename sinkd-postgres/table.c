@@ -163,7 +163,7 @@ find_table(struct table *t, struct pg *pg, const char *name,
 	    ask(pg,
 	        "SELECT quote_ident(n.nspname) || '.' || "
 	        "quote_ident(c.relname), c.relkind IN ('r', 'p'), "
-	        "c.relpersistence = 'u', has_table_privilege(c.oid, 'INSERT') "
+	        "c.relpersistence = 'u' "
 	        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
 	        "WHERE c.oid = to_regclass(",
 	        name, ")", &res, error);
@@ -172,19 +172,13 @@ find_table(struct table *t, struct pg *pg, const char *name,
 		return result;
 	if (PQntuples(res) == 0) {
 		PQclear(res);
-		return pg_fail(error, SINK_SETUP,
-		               "table %s does not exist: create it, or set "
-		               "create_table = yes",
+		return pg_fail(error, SINK_SETUP, "table %s does not exist",
 		               name);
 	}
 	(void)snprintf(t->name, sizeof t->name, "%s", PQgetvalue(res, 0, 0));
 	if (PQgetvalue(res, 0, 1)[0] != 't')
 		result =
 		    pg_fail(error, SINK_SETUP, "%s is not a table", t->name);
-	else if (PQgetvalue(res, 0, 3)[0] != 't')
-		result = pg_fail(error, SINK_SETUP,
-		                 "no permission: GRANT INSERT ON %s TO %s",
-		                 t->name, PQuser(pg->conn));
 	else if (PQgetvalue(res, 0, 2)[0] == 't')
 		log_warn("table is UNLOGGED: a crash of the server empties it "
 		         "table=%s",

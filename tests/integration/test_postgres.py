@@ -1,14 +1,16 @@
 """sinkd-postgres and the real server: what it says, and what it survives."""
+import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import time
 
 from events import small
-from leat import Leat, fact, wait_until
+from leat import Leat, fact, limit, wait_until
 from load import Load, check_exactly_once
 from postgres import USER, Postgres
 
@@ -48,9 +50,9 @@ def test_a_wrong_set_up_is_named_and_waited_for():
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
-        leat.set_up_wrong("run: CREATE TABLE leat_position (stream text")
+        leat.set_up_wrong("run: CREATE TABLE public.leat_position (stream")
         q(POSITION)
-        leat.set_up_wrong("table events does not exist")
+        leat.set_up_wrong("table public.events does not exist")
         q("create view events as select 1 as id")
         leat.set_up_wrong("public.events is not a table")
         q("drop view events;" + table(payload=None))
@@ -67,27 +69,119 @@ def test_a_wrong_set_up_is_named_and_waited_for():
         assert leat.pg.number("select sum(tenant) from events") == 70
 
 
-def test_permissions_and_dedup_are_named():
-    settings = {**BY_HAND, "user": "writer", "dedup_by_id": "yes"}
-    with Leat(settings={"sinkd-postgres": settings}, start=False,
-              table="create role writer login; " + table() + "; " +
-              POSITION) as leat:
+def follow_the_advice(leat, name="postgres", steps_max=12):
+    """
+    Run the SQL that the sink prints, as often as it prints some, and return
+    it; in the end the sink has gone on by itself.
+    """
+    done = []
+
+    def advice():
+        """The next statements, or True when all is stored."""
+        status = leat.try_status() or {}
+        for s in status.get("sinks", []):
+            if s["committed"] == status["log"]["next_offset"]:
+                return True
+            error = s.get("stats", {}).get("error", "")
+            sql = re.search(r"(?:run|index): ([A-Z]+ .*)", error)
+            if sql and [sql[1]] != done[-1:]:
+                return sql[1]
+        return None
+    while (sql := wait_until(advice, "advice, or all is stored")) is not True:
+        assert len(done) < steps_max, done
+        leat.pg.query(sql, leat.settings["sinkd-postgres"]["dbname"])
+        done.append(sql)
+    # The log has it whole, too.
+    leat.sink[name].wait_line(re.escape(done[0].replace('"', '\\"')))
+    assert leat.dead_letters(name) == []
+    return done
+
+
+@contextlib.contextmanager
+def without_rights(settings, sql, user="writer"):
+    """A leat whose sink is a user that has no rights but to connect."""
+    with Leat(settings={"sinkd-postgres": {
+            **BY_HAND, "user": user, "dbname": "app", **settings}},
+            start=False) as leat:
+        leat.pg.query(f'create role "{user}" login')
+        leat.pg.query("create database app")
+        leat.pg.query(sql, "app")
         leat.batchd.start()
         leat.ingestd.start()
         leat.intake_open()
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
-        q = leat.pg.query
-        leat.set_up_wrong("GRANT INSERT ON public.events TO writer")
-        q("grant insert on events to writer")
-        leat.set_up_wrong("CREATE UNIQUE INDEX ON public.events (id)")
-        q("create unique index on events (id)")
-        leat.set_up_wrong("permission denied for table leat_position")
-        q("grant select, insert, update on leat_position to writer")
-        leat.set_up_wrong("permission denied for table events")
-        q("grant select on events to writer")
+        yield leat
+
+
+# Since PostgreSQL 15 it is so; before, everybody could create tables there.
+PUBLIC_IS_CLOSED = "revoke create on schema public from public"
+# Settings, the database, the user, and what is printed, in this order.
+RIGHTS = {
+    "made by hand": ({}, PUBLIC_IS_CLOSED, "writer", [
+        r"CREATE TABLE public.leat_position \(.*\); GRANT SELECT, INSERT, "
+        r"UPDATE ON public.leat_position TO writer",
+        r"CREATE TABLE public.events \(id text NOT NULL, .*\); "
+        r"GRANT INSERT ON public.events TO writer"]),
+    "made by the sink": ({"create_table": "yes"}, PUBLIC_IS_CLOSED, "writer", [
+        r"GRANT USAGE, CREATE ON SCHEMA public TO writer"]),
+    "nothing in public": ({"create_table": "yes"},
+                          "revoke all on schema public from public", "writer",
+                          [r"GRANT USAGE, CREATE ON SCHEMA public TO writer"]),
+    "a schema that is not there": (
+        {"table": "app.events", "position_table": '"App".places'}, "",
+        "writer", [
+            r'CREATE SCHEMA "App"; GRANT USAGE ON SCHEMA "App" TO writer',
+            r'CREATE TABLE "App".places \(.*',
+            r"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO writer",
+            r"CREATE TABLE app.events \(.*"]),
+    "a schema that is closed": (
+        {"table": "app.events", "position_table": "app.leat_position"},
+        "create schema app; set search_path = app; " + table() + "; " +
+        POSITION, "writer", [
+            r"GRANT USAGE ON SCHEMA app TO writer",
+            r"GRANT SELECT, INSERT, UPDATE ON app.leat_position TO writer",
+            r"GRANT INSERT ON app.events TO writer"]),
+    "dedup_by_id": ({"dedup_by_id": "yes"},
+                    "revoke temporary on database app from public; " + table() +
+                    "; " + POSITION, "writer", [
+        r"GRANT SELECT, INSERT, UPDATE ON public.leat_position TO writer",
+        r"GRANT SELECT, INSERT ON public.events TO writer",
+        r"GRANT TEMPORARY ON DATABASE app TO writer",
+        r"CREATE UNIQUE INDEX ON public.events \(id\)"]),
+    "long names": ({"table": '"%s"."%s"' % ("s" * 63, "t" * 63),
+                    "position_table": '"%s"."%s"' % ("s" * 63, "p" * 63)}, "",
+                   "The user of the events, with blanks in his name", [
+        r"CREATE SCHEMA s{63}; GRANT USAGE ON SCHEMA s{63} TO \"The user.*",
+        r"CREATE TABLE s{63}.p{63} .* TO \"The user .* in his name\"",
+        r"CREATE TABLE s{63}.t{63} .* TO \"The user .* in his name\""]),
+}
+
+
+@limit(240)
+def test_the_sql_that_is_printed_mends_what_is_missing():
+    """A user without rights: each statement is followed, and then it goes."""
+    for what, (settings, sql, user, expected) in RIGHTS.items():
+        with without_rights(settings, sql or "select", user) as leat:
+            done = follow_the_advice(leat)
+            assert len(done) == len(expected), (what, done)
+            for ran, words in zip(done, expected):
+                assert re.fullmatch(words, ran), (what, ran, words)
+            stored = settings.get("table", "public.events")
+            assert leat.pg.query(f"select count(*) from {stored}",
+                                 "app") == "10", what
+
+
+def test_rights_that_are_taken_away_are_waited_for():
+    with without_rights({"create_table": "yes"},
+                        "grant all on schema public to writer") as leat:
         leat.caught_up()
-        assert leat.pg.number("select count(*) from events") == 10
+        q = leat.pg.query
+        q("alter table events owner to leat; alter table leat_position owner "
+          "to leat; revoke all on leat_position, events from writer", "app")
+        leat.accept(small("x", 10))
+        assert len(follow_the_advice(leat)) == 2
+        assert q("select count(*) from events", "app") == "20"
 
 
 def test_dedup_on_a_partitioned_table_says_what_can_be_done():

@@ -23,10 +23,10 @@ START_TEST(reads_what_it_writes)
 	struct report full = {0};
 	size_t count;
 	const struct figure *figures = report_figures(role, &count);
-	char error[FRAME_TEXT_MAX + 1];
+	char error[REPORT_TEXT_MAX + 1];
 
-	memset(error, 'e', FRAME_TEXT_MAX);
-	error[FRAME_TEXT_MAX] = '\0';
+	memset(error, 'e', REPORT_TEXT_MAX);
+	error[REPORT_TEXT_MAX] = '\0';
 	for (size_t i = 0; i < count; i++) {
 		if (figures[i].kind == FIGURE_TEXT)
 			report_set_text(&full, i, slice_of(error));
@@ -136,7 +136,7 @@ START_TEST(a_text_is_one_line_of_utf8_without_control_bytes)
 	    {"\xc0\x80 \xe0\x80\x80 \xed\xa0\x80", "?? ??? ???"},
 	    {"\xf4\x90\x80\x80 \xc3", "???? ?"},
 	};
-	char longest[FRAME_TEXT_MAX + 3];
+	char longest[REPORT_TEXT_MAX + 3];
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		report_set_text(&r, SINK_ERROR, slice_of(texts[i].in));
@@ -144,13 +144,13 @@ START_TEST(a_text_is_one_line_of_utf8_without_control_bytes)
 	}
 	/* It is not cut within a character. */
 	memset(longest, 'x', sizeof longest);
-	memcpy(longest + FRAME_TEXT_MAX - 1, "\xc3\xa4", 3);
+	memcpy(longest + REPORT_TEXT_MAX - 1, "\xc3\xa4", 3);
 	report_set_text(&r, SINK_ERROR, slice_of(longest));
-	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), FRAME_TEXT_MAX - 1);
+	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), REPORT_TEXT_MAX - 1);
 	/* Nor does it end with the blank before a character that is cut. */
-	memcpy(longest + FRAME_TEXT_MAX - 1, "\ny", 3);
+	memcpy(longest + REPORT_TEXT_MAX - 1, "\ny", 3);
 	report_set_text(&r, SINK_ERROR, slice_of(longest));
-	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), FRAME_TEXT_MAX - 1);
+	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), REPORT_TEXT_MAX - 1);
 }
 END_TEST
 

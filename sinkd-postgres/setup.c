@@ -1,0 +1,241 @@
+/* setup - see setup.h. */
+#include "sinkd-postgres/setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/log.h"
+
+#define POSITION_COLUMNS                                                       \
+	"stream text, sink text, next_offset bigint NOT NULL, "                \
+	"PRIMARY KEY (stream, sink)"
+
+#define EVENTS_COLUMNS(id)                                                     \
+	"id text " id ", type text NOT NULL, user_id text, "                   \
+	"payload jsonb NOT NULL, created_at timestamptz NOT NULL, "            \
+	"received_at timestamptz NOT NULL"
+
+/* A table that the sink needs. */
+struct needed {
+	const char *name;    /* as set: SQL, perhaps with its schema */
+	const char *columns; /* as CREATE TABLE has them */
+	const char *rights;  /* as GRANT has them */
+	bool staging;        /* a temporary table is needed, too */
+};
+
+/* The columns of ask_place's row. */
+enum {
+	SCHEMA,      /* where it is looked for and created, quoted; or null */
+	SCHEMA_IS,   /* t: there is such a schema */
+	MAY_USE,     /* t: we may look into it */
+	MAY_CREATE,  /* t: we may create tables there */
+	TABLE,       /* with its schema, quoted */
+	TABLE_IS,    /* t: there is such a table */
+	TABLE_GRANT, /* t: we have the rights on it */
+	MAY_STAGE,   /* t: we may create temporary tables */
+	USER,        /* quoted, as the next */
+	DATABASE,
+};
+
+/* has_table_privilege(...) AND ..., of each of the rights. */
+static int
+add_rights(struct buf *sql, const char *rights)
+{
+	const char *join = "";
+	int rc = 0;
+
+	while (rc == 0 && *rights) {
+		int n = (int)strcspn(rights, ",");
+
+		rc = buf_addf(sql, "%shas_table_privilege(c.oid, '%.*s')", join,
+		              n, rights);
+		join = " AND ";
+		rights += n;
+		rights += strspn(rights, ", ");
+	}
+	return rc;
+}
+
+/*
+ * Ask where the table is or would be, and what we may do there.  The server
+ * takes the name apart.  to_regclass fails for a schema that we may not use,
+ * so it is asked behind that; OFFSET 0 keeps the planner from asking it first.
+ */
+static int
+add_place_query(struct buf *sql, struct pg *pg, const struct needed *table)
+{
+	int rc = buf_addf(sql, "SELECT quote_ident(p.wanted), "
+	                       "p.schema IS NOT NULL, p.may_use, "
+	                       "has_schema_privilege(p.schema, 'CREATE'), "
+	                       "coalesce(quote_ident(n.nspname) || '.' || "
+	                       "quote_ident(c.relname), concat_ws('.', "
+	                       "quote_ident(p.wanted), quote_ident("
+	                       "p.part[cardinality(p.part)]))), "
+	                       "c.oid IS NOT NULL, ");
+
+	if (rc == 0)
+		rc = add_rights(sql, table->rights);
+	if (rc == 0)
+		rc = buf_addf(
+		    sql,
+		    ", has_database_privilege(current_database(), 'TEMP'), "
+		    "quote_ident(current_user), "
+		    "quote_ident(current_database()) "
+		    "FROM (SELECT w.part, w.wanted, s.oid AS schema, "
+		    "has_schema_privilege(s.oid, 'USAGE') AS may_use, "
+		    "CASE WHEN cardinality(w.part) = 1 "
+		    "OR has_schema_privilege(s.oid, 'USAGE') "
+		    "THEN to_regclass(");
+	if (rc == 0)
+		rc = pg_add_literal(pg, sql, table->name);
+	if (rc == 0)
+		rc = buf_addf(sql, ")::oid END AS found "
+		                   "FROM (SELECT part, "
+		                   "CASE cardinality(part) WHEN 1 "
+		                   "THEN current_schema() "
+		                   "ELSE part[cardinality(part) - 1] END "
+		                   "AS wanted FROM parse_ident(");
+	if (rc == 0)
+		rc = pg_add_literal(pg, sql, table->name);
+	if (rc == 0)
+		rc = buf_addf(sql, ") AS part) w LEFT JOIN pg_namespace s "
+		                   "ON s.nspname = w.wanted OFFSET 0) p "
+		                   "LEFT JOIN pg_class c ON c.oid = p.found "
+		                   "LEFT JOIN pg_namespace n "
+		                   "ON n.oid = c.relnamespace");
+	return rc < 0 ? rc : buf_add(sql, "", 1);
+}
+
+static enum sink_result
+ask_place(struct postgres *s, const struct needed *table, PGresult **res,
+          struct sink_error *error)
+{
+	buf_clear(&s->sql);
+	if (add_place_query(&s->sql, &s->pg, table) < 0)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	return pg_run(&s->pg, (const char *)s->sql.data, res, error);
+}
+
+static bool
+is_true(const PGresult *place, int column)
+{
+	return PQgetvalue(place, 0, column)[0] == 't';
+}
+
+/* Whether we may use what there is; else which statements help. */
+static enum sink_result
+check_place(const struct postgres *s, const struct needed *table,
+            const PGresult *place, struct sink_error *error)
+{
+	const char *schema = PQgetvalue(place, 0, SCHEMA);
+	const char *name = PQgetvalue(place, 0, TABLE);
+	const char *user = PQgetvalue(place, 0, USER);
+	bool create = s->settings->create_table;
+	const char *rights = create ? "USAGE, CREATE" : "USAGE";
+
+	if (is_true(place, TABLE_IS)) {
+		if (!is_true(place, TABLE_GRANT))
+			return pg_fail(error, SINK_SETUP,
+			               "no permission for table %s; run: "
+			               "GRANT %s ON %s TO %s",
+			               name, table->rights, name, user);
+		if (table->staging && !is_true(place, MAY_STAGE))
+			return pg_fail(error, SINK_SETUP,
+			               "no permission for temporary tables, "
+			               "which dedup_by_id needs; run: "
+			               "GRANT TEMPORARY ON DATABASE %s TO %s",
+			               PQgetvalue(place, 0, DATABASE), user);
+		return SINK_DONE;
+	}
+	if (!schema[0])
+		return pg_fail(error, SINK_SETUP,
+		               "no permission for any schema of the "
+		               "search_path; run: "
+		               "GRANT %s ON SCHEMA public TO %s",
+		               rights, user);
+	if (!is_true(place, SCHEMA_IS))
+		return pg_fail(error, SINK_SETUP,
+		               "schema %s does not exist; run: CREATE SCHEMA "
+		               "%s; GRANT %s ON SCHEMA %s TO %s",
+		               schema, schema, rights, schema, user);
+	if (!is_true(place, MAY_USE) || (create && !is_true(place, MAY_CREATE)))
+		return pg_fail(error, SINK_SETUP,
+		               "no permission for schema %s; run: "
+		               "GRANT %s ON SCHEMA %s TO %s",
+		               schema, rights, schema, user);
+	if (!create)
+		return pg_fail(error, SINK_SETUP,
+		               "table %s does not exist; set create_table = "
+		               "yes, or run: CREATE TABLE %s (%s); GRANT %s ON "
+		               "%s TO %s",
+		               name, name, table->columns, table->rights, name,
+		               user);
+	return SINK_DONE;
+}
+
+static enum sink_result
+create(struct postgres *s, const struct needed *table, const char *name,
+       struct sink_error *error)
+{
+	buf_clear(&s->sql);
+	if (buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns) <
+	        0 ||
+	    buf_add(&s->sql, "", 1) < 0)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	log_info("creating the table name=%s", log_quote(name));
+	return pg_run(&s->pg, (const char *)s->sql.data, NULL, error);
+}
+
+/*
+ * Find the table, or create it.  *out is its name with its schema, so that it
+ * is the same table whatever search_path says later.
+ */
+static enum sink_result
+set_up(struct postgres *s, const struct needed *table, char **out,
+       struct sink_error *error)
+{
+	PGresult *place = NULL;
+	enum sink_result result = ask_place(s, table, &place, error);
+
+	if (result != SINK_DONE)
+		return result;
+	result = check_place(s, table, place, error);
+	if (result == SINK_DONE && !is_true(place, TABLE_IS))
+		result = create(s, table, PQgetvalue(place, 0, TABLE), error);
+	if (result == SINK_DONE) {
+		free(*out);
+		*out = strdup(PQgetvalue(place, 0, TABLE));
+		if (!*out)
+			result = pg_fail(error, SINK_AWAY, "out of memory");
+	}
+	PQclear(place);
+	return result;
+}
+
+enum sink_result
+setup_position(struct postgres *s, struct sink_error *error)
+{
+	const struct needed table = {.name = s->settings->position_table,
+	                             .columns = POSITION_COLUMNS,
+	                             .rights = "SELECT, INSERT, UPDATE"};
+
+	return set_up(s, &table, &s->position_table, error);
+}
+
+enum sink_result
+setup_events(struct postgres *s, struct sink_error *error)
+{
+	bool dedup = s->settings->dedup_by_id;
+	const struct needed table = {
+	    .name = s->settings->table,
+	    .columns = dedup ? EVENTS_COLUMNS("PRIMARY KEY")
+	                     : EVENTS_COLUMNS("NOT NULL"),
+	    .rights = dedup ? "SELECT, INSERT" : "INSERT",
+	    .staging = dedup};
+	char *name = NULL;
+	enum sink_result result = set_up(s, &table, &name, error);
+
+	free(name);
+	return result;
+}
