@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from events import small
-from leat import Leat, fact, limit, wait_until
+from leat import ROOT, Leat, fact, limit, wait_until
 from load import Load, check_exactly_once
 from postgres import USER, Postgres
 
@@ -170,6 +170,63 @@ def test_the_sql_that_is_printed_mends_what_is_missing():
             stored = settings.get("table", "public.events")
             assert leat.pg.query(f"select count(*) from {stored}",
                                  "app") == "10", what
+
+
+def test_the_sql_in_the_docs():
+    """Each block of docs/postgres.md can be run, and the sink then writes."""
+    text = (ROOT / "docs/postgres.md").read_text()
+    own, create, by_hand, *others = re.findall(r"^```sql\n(.*?)^```", text,
+                                               re.M | re.S)
+    settings = {"user": "leat2", "retry_max_ms": 200}
+    with Leat(start=False, settings={"sinkd-postgres": settings}) as leat:
+        q, pairs = leat.pg.query, leat.settings["sinkd-postgres"]
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+
+        def stores(dbname, **more):
+            pairs.update(dbname=dbname, **more)
+            leat.write_conf()
+            leat.accept(small(dbname, 10))
+            leat.sink["postgres"].start()
+            leat.caught_up()
+            leat.sink["postgres"].stop()
+            assert q("select count(*) from events", dbname) == "10"
+
+        # The name of the tests' superuser is leat.
+        def run(block, dbname):
+            for sql in block.replace("leat;", "leat2;").split(";\n"):
+                if sql.strip():
+                    q(sql, dbname)
+        run(own.replace("ROLE leat", "ROLE leat2"), "postgres")
+        stores("events", create_table="yes")
+        q("create database shared")
+        q(PUBLIC_IS_CLOSED, "shared")
+        run(create, "shared")
+        stores("shared")
+        q("create database byhand")
+        run(by_hand, "byhand")
+        stores("byhand", create_table="no")
+        for i, block in enumerate(others):
+            q(f"create database more{i}")
+            # In place of the table that stands before, or beside it.
+            run(by_hand, f"more{i}")
+            if "CREATE TABLE events" in block:
+                q("drop table events", f"more{i}")
+            run(block, f"more{i}")
+            stores(f"more{i}",
+                   dedup_by_id="yes" if "SELECT" in block else "no")
+        assert i == 3, text
+
+
+def test_row_level_security_is_named():
+    with without_rights({}, table() + "; " + POSITION + "; grant insert on "
+                        "events to writer; grant select, insert, update on "
+                        "leat_position to writer; alter table events enable "
+                        "row level security") as leat:
+        leat.set_up_wrong("row-level security")
+        leat.pg.query("alter role writer bypassrls")
+        leat.caught_up()
 
 
 def test_rights_that_are_taken_away_are_waited_for():
