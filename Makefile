@@ -1,5 +1,6 @@
 # leat.  `make demo` shows it at work, `make test` runs every test; both
-# install what is missing first.  `make` alone builds into build/$(MODE).
+# install what is missing first.  `make` alone builds into build/$(MODE); `make
+# deps` installs what that needs.
 # MODE is release, debug, asan or tsan; each has its own build tree.
 MODE     ?= release
 BUILD    ?= build
@@ -36,6 +37,33 @@ PQ_CFLAGS = $(eval PQ_CFLAGS := $$(shell pkg-config --cflags libpq))$(PQ_CFLAGS)
 # Say what is made in a word; V=1 shows the commands.
 Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 
+# What building needs, looked for once in each build tree: a compiler's message
+# about a header says less.  msgpack-c has two names: see BASE_PC.
+TOOLS   = $(firstword $(CC)) $(firstword $(CXX)) $(AR) pkg-config
+MODULES = libuv gnutls nettle simdjson zlib libzstd libpq rdkafka libcurl \
+          libxxhash inih
+TOOLS_OK     := $(O)/tools.ok
+TEST_LIBS_OK := $(O)/test-libs.ok
+# The end of a recipe that has put what is missing into $$missing.
+say_missing = [ -z "$$missing" ] || { \
+  echo "make: missing:$$missing; run \`$(1)\`, which installs it on Debian 12" \
+    "and 13 (elsewhere it names what to install)" >&2; exit 1; }; \
+  mkdir -p $(@D) && touch $@
+$(TOOLS_OK): Makefile
+	@missing=; \
+	for tool in $(TOOLS); do \
+	  command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if command -v pkg-config >/dev/null; then \
+	  for module in $(MODULES); do pkg-config --exists $$module || \
+	    missing="$$missing $$module"; done; \
+	  pkg-config --exists msgpack || pkg-config --exists msgpack-c || \
+	    missing="$$missing msgpack-c"; \
+	fi; \
+	$(call say_missing,make deps)
+$(TEST_LIBS_OK): Makefile | $(TOOLS_OK)
+	@missing=; pkg-config --exists check || missing=" check"; \
+	$(call say_missing,make deps-test)
+
 pc = $(shell pkg-config --libs $(1))
 # msgpack-c has two names: Debian 13 has the second.
 BASE_PC = $(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c) \
@@ -67,11 +95,11 @@ LIB_A := $(LIBS:%=$(O)/%.a)
 all: $(PROGRAMS:%=$(O)/bin/%)
 	@:
 
-$(O)/%.o: %.c Makefile
+$(O)/%.o: %.c Makefile | $(TOOLS_OK)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/%.o: %.cc Makefile
+$(O)/%.o: %.cc Makefile | $(TOOLS_OK)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(ALL_CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
@@ -93,6 +121,7 @@ UNIT_LIBS    = $(foreach p,$(FOLDERS),$($(p)-LIBS)) $(call pc,check)
 $(UNIT_TESTS): %: %.o $(UNIT_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 $(UNIT_TESTS): $(TSAN_O)
+$(UNIT_TESTS:%=%.o): | $(TEST_LIBS_OK)
 # It switches checksums off, to show that it would notice.
 $(O)/tests/crash/test_power: ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
@@ -166,11 +195,11 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/li
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
-.PHONY: deps deps-stores deps-peers deps-lint deps-fuzz test test-clickhouse-current demo bench \
+.PHONY: deps deps-test deps-stores deps-peers deps-lint deps-fuzz test test-clickhouse-current demo bench \
         lint install fuzz test-tsan torture-log torture-teeth torture-flip \
         build-torture-log lint-files lint-left-out
-deps deps-stores deps-peers deps-lint deps-fuzz:
-	@scripts/install-deps $(patsubst deps%,-%,$(filter-out deps,$@))
+deps deps-test deps-stores deps-peers deps-lint deps-fuzz:
+	@scripts/install-deps $(if $(filter deps,$@),--build,$(@:deps%=-%))
 
 JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKE1 = $(MAKE) --no-print-directory $(JOBS) WERROR=1
@@ -190,7 +219,7 @@ test: deps-stores deps-peers
 	@tests/run --build $(BUILD) --also-tsan "$(TSAN_SHORT)" $(T)
 
 # The ClickHouse tests against the current engine: a large download.
-test-clickhouse-current: deps
+test-clickhouse-current: deps-test
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
 	@LEAT_CLICKHOUSE=current tests/run --build $(BUILD) $(or $(T),test_clickhouse)
@@ -210,15 +239,15 @@ test-tsan: deps-stores
 # and EVERY of which one round is cut, and fails, at each call in turn;
 # whether that would notice a log that is broken; and each byte of a segment
 # damaged in turn, or each STRIDE-th.
-torture-log: deps
+torture-log: deps-test
 	@$(MAKE1) MODE=release build-torture-log
 	@CK_FORK=no SEEDS=$(or $(SEEDS),100000) EVERY=$(or $(EVERY),200) \
 	  CK_RUN_CASE=power \
 	  $(BUILD)/release/tests/crash/test_power
-torture-teeth: deps
+torture-teeth: deps-test
 	@$(MAKE1) MODE=release build-torture-log
 	@CK_FORK=no CK_RUN_CASE=teeth $(BUILD)/release/tests/crash/test_power
-torture-flip: deps
+torture-flip: deps-test
 	@$(MAKE1) MODE=release build-torture-log
 	@CK_FORK=no STRIDE=$(or $(STRIDE),1) $(BUILD)/release/tests/crash/test_flip
 build-torture-log: $(O)/tests/crash/test_power $(O)/tests/crash/test_flip
@@ -240,7 +269,7 @@ fuzz: deps-fuzz
 	  --seconds $(or $(SECONDS),600) $(or $(TARGETS),$(FUZZ_TARGETS))
 
 # SINKS=postgres needs no other store's server.
-demo: $(if $(filter-out postgres,$(or $(SINKS),all)),deps-stores,deps)
+demo: $(if $(filter-out postgres,$(or $(SINKS),all)),deps-stores,deps-test)
 	@$(MAKE1) MODE=release all
 	@SINKS="$(SINKS)" scripts/demo --bin $(BUILD)/release/bin
 
@@ -248,7 +277,8 @@ bench: deps-stores
 	@$(MAKE1) MODE=release all
 	@bench/run $(BENCH)
 
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cc')
+# Asked for once, as PQ_CFLAGS; building needs no git.
+FORMATTED = $(eval FORMATTED := $$(shell git ls-files '*.c' '*.h' '*.cc' 2>/dev/null))$(FORMATTED)
 format:
 	clang-format -i $(FORMATTED)
 format-check:
