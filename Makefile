@@ -9,6 +9,12 @@ FOLDERS  := ingestd batchd leat $(wildcard sinkd-*)
 PROGRAMS := $(foreach p,$(FOLDERS),$(if $(wildcard $(p)/$(p).c),$(p)))
 LIBS     := libhttp libsink libproto libbase
 PREFIX   ?= /usr/local
+# What `make install` writes into supervisord.conf; the programs' own default
+# for their settings is /etc/leat/leat.conf.
+CONF_DIR ?= /etc/leat
+RUN_DIR  ?= /run/leat
+LOG_DIR  ?= /var/log/leat
+RUN_AS   ?= leat
 
 WARN  := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings \
          -Wvla -Wundef -Wformat=2 -Wconversion -Wno-sign-conversion
@@ -319,11 +325,25 @@ $(LINT)/%.gcc: % Makefile $$(HEADERS)
 	@$(CC) $(ALL_CFLAGS) -O1 -fanalyzer -Werror -c -o /dev/null $<
 	@touch $@
 
+# Settings that are there already are the operator's; the new ones stand beside
+# the documents.
+DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/leat
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/leat
+	install -d $(DESTDIR)$(PREFIX)/bin $(DOC_DIR) $(DESTDIR)$(CONF_DIR)
 	install $(PROGRAMS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 leat.conf supervisord.conf README.md docs/*.md \
-	  $(DESTDIR)$(PREFIX)/share/doc/leat
+	install -m 644 leat.conf README.md docs/*.md $(DOC_DIR)
+	sed -e '1,/^$$/c ; leat under supervisord, as `make install` has written it.\n' \
+	  -e 's|%(ENV_LEAT_BIN)s|$(PREFIX)/bin|; s|%(ENV_LEAT_RUN)s|$(RUN_DIR)|' \
+	  -e 's|%(ENV_LEAT_CONF)s|$(CONF_DIR)/leat.conf|' \
+	  -e 's|%(ENV_LEAT_LOGS)s|$(LOG_DIR)|; s|^; user = leat|user = $(RUN_AS)|' \
+	  supervisord.conf >$(DOC_DIR)/supervisord.conf
+	@for f in leat.conf supervisord.conf; do \
+	  if [ -e $(DESTDIR)$(CONF_DIR)/$$f ]; then \
+	    echo "  kept $(DESTDIR)$(CONF_DIR)/$$f; the new one is in $(DOC_DIR)"; \
+	  else \
+	    install -m 644 $(DOC_DIR)/$$f $(DESTDIR)$(CONF_DIR); \
+	  fi; \
+	done
 
 clean:
 	rm -rf $(BUILD)

@@ -324,7 +324,7 @@ advice(enum frame_error code)
 	case ERROR_VERSION:
 		return "run batchd and the sinks from one version";
 	case ERROR_UNKNOWN:
-		return "add this sink's name to [batchd] sinks, restart batchd";
+		return ""; /* session_run ends then */
 	case ERROR_BUSY:
 		return "stop the other process of this sink";
 	case ERROR_BEHIND:
@@ -406,6 +406,17 @@ pause_ms(struct session *s, uint64_t ms)
 	}
 }
 
+/*
+ * batchd keeps no events for a sink that [batchd] sinks does not name, so the
+ * sink has nothing to do.  It ends then, with success: a supervisor may start
+ * the sinks of all stores, whichever of them are in use.
+ */
+static bool
+is_switched_off(const struct session *s, int why)
+{
+	return why == -EREMOTEIO && s->feed.error_code == ERROR_UNKNOWN;
+}
+
 void
 session_run(struct session *s)
 {
@@ -418,6 +429,13 @@ session_run(struct session *s)
 			/* What was counted since the last one. */
 			if (s->feed.welcomed && report(s) < 0)
 				log_debug("no last report");
+			break;
+		}
+		if (is_switched_off(s, why)) {
+			log_info("nothing to do: [batchd] sinks does not name "
+			         "%s; to store events here, add it there, "
+			         "restart batchd, and start this sink again",
+			         s->settings->sink->name);
 			return;
 		}
 		say_why(s, why, ms);
@@ -430,8 +448,9 @@ session_run(struct session *s)
 			feed_close(&s->feed);
 		}
 		if (pause_ms(s, ms) < 0)
-			return;
+			break;
 	}
+	log_info("stopped");
 }
 
 void

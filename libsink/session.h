@@ -34,7 +34,10 @@ struct session {
 MUST_USE int session_init(struct session *s, struct sink_conf *settings);
 void session_fini(struct session *s);
 
-/* Work until a stop is asked; every error is logged and worked around. */
+/*
+ * Work until a stop is asked, or batchd has no sink of this name; every other
+ * error is logged and worked around.
+ */
 void session_run(struct session *s);
 
 /*

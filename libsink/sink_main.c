@@ -44,7 +44,6 @@ run(struct sink_conf *settings)
 			         log_quote(settings->common.dead_dir),
 			         log_quote(file_error(rc)));
 		session_run(&session);
-		log_info("stopped");
 	}
 	session_fini(&session);
 	return status;

@@ -1,12 +1,10 @@
 """What an operator does: twins, new and removed sinks, damage, restarts."""
-import os
 import signal
 import socket
-import subprocess
 import time
 
 from events import event_id, small
-from leat import Leat, limit, program, wait_until
+from leat import Leat, limit, wait_until
 from load import Load, check_exactly_once
 from process import Daemon
 from wire import BATCH, COMMITTED, SINK, SUBSCRIBE, Peer, pack
@@ -163,61 +161,6 @@ def test_status_for_people():
         leat.batchd.stop()
         done = leat.run("leat", "status")
         assert done.returncode == 1 and done.stderr, done
-
-
-def test_supervisord_order_and_exit_statuses():
-    """Our supervisord.conf: starts all, mends a kill, leaves a 2 alone."""
-    import shutil
-
-    from leat import ROOT, Skip, build_tree, free_port
-    from process import Daemon
-    if not shutil.which("supervisord"):
-        raise Skip("no supervisord")
-    with Leat(start=False, settings={"ingestd": {"port": free_port()}}) as leat:
-        env = {"LEAT_BIN": str(build_tree("release") / "bin"),
-               "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.folder),
-               "LEAT_LOGS": str(leat.folder), "LEAT_POSTGRES": "true",
-               "LEAT_KAFKA": "false", "LEAT_CLICKHOUSE": "false"}
-        conf = str(ROOT / "supervisord.conf")
-        sup = Daemon("supervisord", ["supervisord", "-c", conf],
-                     leat.folder / "sup.out", ready="", env=env)
-        sup.start(wait=False)
-
-        def ctl(*args):
-            return subprocess.run(
-                ["supervisorctl", "-c", conf, *args], capture_output=True,
-                text=True, env=dict(os.environ, **env)).stdout
-
-        def log(name):
-            path = leat.folder / f"{name}.log"
-            return path.read_text() if path.exists() else ""
-        try:
-            wait_until(lambda: all(" ready " in log(n) for n in (
-                "ingestd-0", "ingestd-1", "batchd", "sinkd-postgres")),
-                "all are ready")
-            pid = ctl("pid", "batchd").strip()
-            os.kill(int(pid), signal.SIGKILL)
-            wait_until(lambda: log("batchd").count(" ready ") == 2,
-                       "batchd is back")
-            # A mended file and `start` are needed after an exit of 2.
-            good = leat.conf.read_text()
-            leat.conf.write_text(good + "[batchd]\nnonsense = 1\n")
-            ctl("signal", "KILL", "batchd")
-            wait_until(lambda: "EXITED" in ctl("status", "batchd"),
-                       "batchd stays down")
-            leat.conf.write_text(good)
-            ctl("start", "batchd")
-            wait_until(lambda: log("batchd").count(" ready ") == 3,
-                       "batchd is back")
-        finally:
-            sup.signal(signal.SIGTERM)
-            sup.wait(60)
-        ends = [line.split("stopped: ")[1].split()[0] for line in
-                log("supervisord").splitlines() if "stopped: " in line]
-        assert set(ends[:2]) == {"ingestd:ingestd-0", "ingestd:ingestd-1"} or \
-            set(ends[:2]) == {"ingestd-0", "ingestd-1"}, ends
-        assert ends[2:] == ["sinkd-postgres", "batchd"], ends
-        assert program("batchd")
 
 
 def start_accepting_gaps(leat):

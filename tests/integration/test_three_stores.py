@@ -105,10 +105,9 @@ def test_supervisorctl_restart_of_each_sink():
         leat = s.leat
         env = {"LEAT_BIN": str(build_tree("release") / "bin"),
                "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.folder),
-               "LEAT_LOGS": str(leat.folder), "LEAT_POSTGRES": "true",
-               "LEAT_KAFKA": "true", "LEAT_CLICKHOUSE": "true"}
+               "LEAT_LOGS": str(leat.folder)}
         conf = str(ROOT / "supervisord.conf")
-        supervisord = Daemon("supervisord", ["supervisord", "-c", conf],
+        supervisord = Daemon("supervisord", ["supervisord", "-n", "-c", conf],
                              leat.folder / "sup.out", ready="", env=env)
         supervisord.start(wait=False)
         try:
