@@ -1,0 +1,220 @@
+"""The senders in README are run: against leat, and against one that fails."""
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+from leat import ROOT, Leat, Skip, build_tree, limit, wait_until
+
+URL = "http://localhost:8080/v1/events"
+EVENTS = [{"type": "order", "user_id": "ann", "payload": {"sum": 12.5}}]
+RETRY_AFTER_S = 1
+GO = """package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+%s
+func main() {
+	events := []map[string]any{{"type": "order", "user_id": "ann",
+		"payload": map[string]any{"sum": 12.5}}}
+	if err := send(os.Args[1], events); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+"""
+# Before Node 20 a script has no global `crypto`.
+JS = """globalThis.crypto ??= require("crypto").webcrypto;
+%s
+send(%s, process.argv[2]).then(console.log, error => {
+  console.error(error.message); process.exit(1); });
+"""
+
+
+def block(language):
+    """The first such block of README's section on sending."""
+    text = (ROOT / "README.md").read_text()
+    section = text[text.index("## Send events"):]
+    return re.search(rf"^```{language}\n(.*?)^```", section, re.M | re.S)[1]
+
+
+def need(tool):
+    if not shutil.which(tool):
+        raise Skip(f"there is no {tool}")
+
+
+def python(folder, url):
+    path = folder / "send.py"
+    text = block("python")
+    assert URL in text
+    path.write_text(text.replace(URL, url))
+    return ["python3", str(path)]
+
+
+def go(folder, url):
+    need("go")
+    # The cache is kept from one run to the next: it holds all of net/http.
+    cache = build_tree("release").parent.resolve() / "go-cache"
+    path = folder / "send.go"
+    path.write_text(GO % block("go"))
+    binary = folder / "send-go"
+    done = subprocess.run(
+        ["go", "build", "-o", str(binary), str(path)], capture_output=True,
+        text=True, cwd=folder,
+        env=dict(os.environ, GO111MODULE="off", GOFLAGS="", CGO_ENABLED="0",
+                 GOTOOLCHAIN="local", GOTELEMETRY="off", GOCACHE=str(cache),
+                 GOPATH=str(folder / "gopath")))
+    assert done.returncode == 0, done.stderr
+    return [str(binary), url]
+
+
+def js(folder, url):
+    need("node")
+    path = folder / "send.js"
+    path.write_text(JS % (block("js"), json.dumps(EVENTS)))
+    return ["node", str(path), url]
+
+
+def curl(folder, url):
+    """The command is followed by what it prints."""
+    text = block("")
+    assert URL in text and text.rstrip().endswith('{"accepted":1,"offset":0}')
+    command = text[:text.rindex('{"accepted"')]
+    return ["sh", "-c", command.replace(URL, url)]
+
+
+SENDERS = [python, js, curl, go]
+
+
+class Failing(http.server.ThreadingHTTPServer):
+    """Gives these answers in turn: a status, or None to hang up."""
+
+    def __init__(self, *script):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.script, self.requests = list(script), []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1/events"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        server = self.server
+        server.requests.append((time.monotonic(), body))
+        status = server.script[min(len(server.requests),
+                                   len(server.script)) - 1]
+        self.close_connection = True
+        if status is None:
+            return
+        text = b'{"error":"invalid payload"}' if status == 400 else \
+            b'{"accepted":1,"offset":0}'
+        self.send_response(status)
+        if status not in (202, 400):
+            self.send_header("Retry-After", str(RETRY_AFTER_S))
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+def run(argv):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+
+def sends_the_same_again(sender):
+    script = [None, 503, 429, 504, 202]
+    with tempfile.TemporaryDirectory(prefix="leat-readme-") as folder, \
+            Failing(*script) as server:
+        done = run(sender(pathlib.Path(folder), server.url))
+        assert done.returncode == 0, done.stderr
+        assert len(server.requests) == len(script), server.requests
+        bodies = {body for _, body in server.requests}
+        assert len(bodies) == 1, bodies
+        (event,) = json.loads(bodies.pop())
+        assert event["id"] and event["type"] == "order", event
+        times = [at for at, _ in server.requests]
+        for i, status in enumerate(script[:-1]):
+            waited = times[i + 1] - times[i]
+            assert waited >= (RETRY_AFTER_S if status else 0), (i, waited)
+        # What would be refused again is not sent again.
+        server.script, server.requests = [400], []
+        done = run(sender(pathlib.Path(folder), server.url))
+        assert len(server.requests) == 1, server.requests
+        assert "invalid payload" in done.stdout + done.stderr, done
+        server.shutdown()
+
+
+def test_python_sends_the_same_again():
+    sends_the_same_again(python)
+
+
+@limit(300)
+def test_go_sends_the_same_again():
+    sends_the_same_again(go)
+
+
+def test_javascript_sends_the_same_again():
+    sends_the_same_again(js)
+
+
+def test_curl_sends_the_same_again():
+    sends_the_same_again(curl)
+
+
+@limit(300)
+def test_each_sends_to_leat_while_it_starts():
+    """Begun when nothing listens: each event is stored once all the same."""
+    with Leat(start=False, settings={
+            "sinkd-postgres": {"dedup_by_id": "yes"}}) as leat, \
+            tempfile.TemporaryDirectory(prefix="leat-readme-") as folder:
+        leat.batchd.start()
+        leat.ingestd.start()
+        url = f"http://127.0.0.1:{leat.port}/v1/events"
+        leat.settings["ingestd"]["port"] = leat.port
+        leat.write_conf()
+        commands = []
+        for sender in SENDERS:
+            try:
+                commands.append(sender(pathlib.Path(folder), url))
+            except Skip:
+                pass
+        leat.ingestd.stop()
+        leat.batchd.stop()
+        running = [subprocess.Popen(c, stdout=subprocess.DEVNULL)
+                   for c in commands]
+        leat.ingestd.start()
+        # The first answers are 503: there is no batchd.
+        wait_until(lambda: leat.request("GET", "/readyz")[0] == 503, "503")
+        leat.batchd.start()
+        leat.sink["postgres"].start()
+        for r in running:
+            assert r.wait(60) == 0
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events where type = "
+                              "'order' and user_id = 'ann' and "
+                              "payload->>'sum' ~ '^12.50?$'") == len(commands)
