@@ -343,6 +343,7 @@ send_frame(struct fanout *f, uint64_t offset, uint32_t count, bool last,
 	frame.batch.offset = offset;
 	frame.batch.count = count;
 	frame.batch.last = last;
+	frame.batch.again = f->again;
 	return chan_send(f->chan, &frame);
 }
 
@@ -389,6 +390,7 @@ begin(struct fanout *f, uint64_t now_ms)
 	f->limit = synced - f->begin > f->max_events ? f->begin + f->max_events
 	                                             : synced;
 	f->state = FANOUT_SENDING;
+	f->again = f->stable && planned != CURSOR_NO_BATCH;
 	if (f->stable && planned != CURSOR_NO_BATCH && planned <= synced) {
 		/* The batch of before the crash, with the same end. */
 		f->limit = planned;

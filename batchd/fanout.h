@@ -43,6 +43,7 @@ struct fanout {
 	uint64_t begin;      /* of the batch, or of the one to come */
 	uint64_t limit;      /* the batch ends here at the latest */
 	uint64_t bytes_left; /* of max_bytes */
+	bool again;          /* stable: its end is of before this connection */
 	uint64_t end;        /* behind the batch in flight */
 	uint64_t reach;      /* a store can be so far: there, or sent, by us */
 	bool flush;          /* the sink wants what is there, now */

@@ -9,7 +9,7 @@
 /* Fields of each type, the type itself included: the array's length. */
 static const uint8_t field_count[] = {
     [FRAME_HELLO] = 5,     [FRAME_WELCOME] = 6,   [FRAME_APPEND] = 3,
-    [FRAME_APPENDED] = 3,  [FRAME_SUBSCRIBE] = 7, [FRAME_BATCH] = 5,
+    [FRAME_APPENDED] = 3,  [FRAME_SUBSCRIBE] = 7, [FRAME_BATCH] = 6,
     [FRAME_COMMITTED] = 3, [FRAME_STATS] = 1,     [FRAME_ERROR] = 3,
     [FRAME_CONTROL] = 3,   [FRAME_REPLY] = 4,     [FRAME_INTAKE] = 3,
     [FRAME_FLUSH] = 2,     [FRAME_STATUS] = 1,
@@ -114,6 +114,7 @@ frame_put_header(const struct frame *frame, uint8_t out[FRAME_HEADER_MAX])
 		(void)msgpack_pack_uint64(&pk, frame->batch.offset);
 		(void)msgpack_pack_uint32(&pk, frame->batch.count);
 		pack_bool(&pk, frame->batch.last);
+		pack_bool(&pk, frame->batch.again);
 		break;
 	case FRAME_COMMITTED:
 		(void)msgpack_pack_uint64(&pk, frame->committed.stream_no);
@@ -260,6 +261,8 @@ read_batch(struct wire_reader *r, struct frame *f)
 		rc = read_u32(r, 0, FRAME_BODY_MAX, &f->batch.count);
 	if (rc == 0)
 		rc = wire_bool(r, &f->batch.last);
+	if (rc == 0)
+		rc = wire_bool(r, &f->batch.again);
 	return rc;
 }
 

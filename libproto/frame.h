@@ -113,6 +113,7 @@ struct frame {
 			uint64_t offset; /* of the first event in body */
 			uint32_t count;  /* 0: nothing to flush */
 			bool last;       /* of this batch */
+			bool again; /* stable: it may have been sent before */
 		} batch;
 		struct {
 			uint64_t stream_no;

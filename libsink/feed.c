@@ -219,8 +219,10 @@ on_batch(struct feed *f, const struct frame *frame, size_t frame_bytes)
 	if (first ? frame->batch.offset < f->wanted
 	          : frame->batch.offset != f->offset + f->count)
 		return -EPROTO;
-	if (first)
+	if (first) {
 		f->offset = frame->batch.offset;
+		f->again = frame->batch.again;
+	}
 	rc = on_events(f, frame);
 	if (rc < 0)
 		return rc;

@@ -51,6 +51,7 @@ struct feed {
 	size_t count;
 	size_t body_bytes;
 	bool whole;
+	bool again; /* it may have been sent before, to a stable sink */
 
 	bool subscribed;
 	uint64_t wanted; /* no batch may start below this offset */

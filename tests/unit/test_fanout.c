@@ -18,6 +18,7 @@ static struct simdisk sim;
 static struct store store;
 static struct fanout fanout;
 static struct chan ours, theirs;
+static bool sent_again; /* as the last frame says */
 static uint64_t now_ms;
 
 static const struct store_conf conf = {
@@ -159,6 +160,7 @@ next_batch(uint64_t *offset, uint64_t *wake_ms)
 				*offset = f.batch.offset;
 			ck_assert_uint_eq(f.batch.offset, *offset + events);
 			first = false;
+			sent_again = f.batch.again;
 			events += f.batch.count;
 			if (f.batch.last)
 				return events;
@@ -411,11 +413,13 @@ START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
 	put(4, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
+	ck_assert(!sent_again);
 	put(20, 10);
 	fanout_detach(&fanout); /* the sink dies */
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
 	ck_assert_uint_eq(offset, 0);
+	ck_assert(sent_again);
 
 	close_all(); /* batchd dies, and the power goes */
 	sim_power_cycle(&sim);
@@ -424,9 +428,11 @@ START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
 	ck_assert_int_eq(subscribe_at(false, 0, 5, 1 * MIB, 0, true), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
 	ck_assert_uint_eq(offset, 0);
+	ck_assert(sent_again);
 	ck_assert_int_eq(fanout_committed(&fanout, 7), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
 	ck_assert_uint_eq(offset, 7);
+	ck_assert(!sent_again);
 }
 END_TEST
 

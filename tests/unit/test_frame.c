@@ -177,7 +177,7 @@ static const struct frame samples[] = {
     {.type = FRAME_SUBSCRIBE, .subscribe = {0, true, 7, 1, 2, 3, true}},
     {.type = FRAME_SUBSCRIBE, .subscribe = {0, false, 0, 1, 2, 3, false}},
     {.type = FRAME_BATCH,
-     .batch = {0, INT64_MAX, 10, true},
+     .batch = {0, INT64_MAX, 10, true, true},
      .body = body,
      .body_bytes = 4},
     {.type = FRAME_COMMITTED, .committed = {0, 12}},
