@@ -15,6 +15,8 @@
 
 #define FORM "%020" PRIu64 "\n"
 #define LINE_BYTES 21
+#define UNWRITTEN "unwritten "
+#define UNWRITTEN_BYTES (sizeof UNWRITTEN - 1 + LINE_BYTES)
 /* Of one cuts_add: the end, and what one event leaves on both sides. */
 #define ADD_MAX 3
 
@@ -46,6 +48,20 @@ read_line(const char *line, uint64_t *value)
 	return true;
 }
 
+/* What stands behind the cuts: one such line, or nothing that counts. */
+static void
+read_unwritten(struct cuts *c, FILE *f)
+{
+	char text[UNWRITTEN_BYTES + 1] = "";
+	const size_t at = sizeof UNWRITTEN - 1;
+
+	if (fseek(f, (long)c->bytes, SEEK_SET) < 0 ||
+	    fread(text, UNWRITTEN_BYTES, 1, f) != 1 ||
+	    memcmp(text, UNWRITTEN, at) != 0 ||
+	    !read_line(text + at, &c->unwritten))
+		c->unwritten = CUTS_UNKNOWN;
+}
+
 static int
 read_lines(struct cuts *c, FILE *f, size_t room)
 {
@@ -64,6 +80,8 @@ read_lines(struct cuts *c, FILE *f, size_t room)
 		c->found = true;
 		c->bytes += LINE_BYTES;
 	}
+	if (c->found)
+		read_unwritten(c, f);
 	if (ferror(f))
 		return -EIO;
 	qsort(c->at, c->count, sizeof *c->at, compare);
@@ -123,12 +141,19 @@ cuts_next(const struct cuts *c, uint64_t end, uint64_t offset)
 	return low < c->count ? c->at[low] : UINT64_MAX;
 }
 
-int
-cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
+uint64_t
+cuts_unwritten(const struct cuts *c, uint64_t end)
 {
-	char text[ADD_MAX * LINE_BYTES + 1];
+	return c->found && c->end == end ? c->unwritten : CUTS_UNKNOWN;
+}
+
+int
+cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n,
+         uint64_t unwritten)
+{
+	char text[ADD_MAX * LINE_BYTES + UNWRITTEN_BYTES + 1];
 	bool fresh = !c->found || c->end != end;
-	size_t bytes = 0;
+	size_t bytes = 0, whole;
 	int fd, rc;
 
 	if (n + fresh > ADD_MAX)
@@ -141,13 +166,17 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
 	for (size_t i = 0; i < n; i++)
 		bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
 		                          FORM, at[i]);
+	whole = bytes;
+	if (unwritten != CUTS_UNKNOWN)
+		bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
+		                          UNWRITTEN FORM, unwritten);
 	rc = fresh ? folder_make(c->dir) : 0;
 	if (rc < 0)
 		return rc;
 	fd = file_open(AT_FDCWD, c->path, O_WRONLY | O_CREAT, FILE_OWN);
 	if (fd < 0)
 		return fd;
-	/* Over what a crash left behind the whole lines. */
+	/* Over the last `unwritten`, or what a crash left there. */
 	rc = ftruncate(fd, (off_t)c->bytes) < 0
 	         ? -errno
 	         : file_put(fd, text, bytes, c->bytes);
@@ -158,7 +187,8 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n)
 		return rc;
 	c->found = true;
 	c->end = end;
-	c->bytes += bytes;
+	c->bytes += whole;
+	c->unwritten = unwritten;
 	return 0;
 }
 

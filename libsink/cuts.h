@@ -4,8 +4,12 @@
  * alone.  After a crash the rest of the batch is cut there again, and so the
  * piece in flight comes as it was, whatever the store makes of it by then.
  *
+ * A piece that may be stored must not be cut: its halves have other names.  So
+ * the file also says from which offset on nothing of the batch can be stored.
+ *
  * One small file for a stream, `<dir>/<sink>.<stream>.cuts`; lines of one
- * width, the first of them the end of the batch that the others belong to.
+ * width, the first of them the end of the batch that the others belong to.  A
+ * last line, `unwritten` and an offset, may stand behind them.
  */
 #ifndef LIBSINK_CUTS_H
 #define LIBSINK_CUTS_H
@@ -16,6 +20,9 @@
 
 #include "libbase/base.h"
 
+/* Any part of the batch may be stored. */
+#define CUTS_UNKNOWN UINT64_MAX
+
 struct cuts {
 	char *stream; /* owned, as path; NULL: nothing is read */
 	char *path;
@@ -24,7 +31,9 @@ struct cuts {
 	uint64_t end;    /* of the batch, as in the file */
 	uint64_t *at;    /* owned; as read, in order */
 	size_t count;
-	uint64_t bytes; /* of whole lines in the file */
+	uint64_t bytes; /* of the end and the cuts in the file */
+	/* As in the file; CUTS_UNKNOWN without such a line. */
+	uint64_t unwritten;
 };
 
 /*
@@ -38,11 +47,18 @@ MUST_USE int cuts_read(struct cuts *c, const char *dir, const char *sink,
 uint64_t cuts_next(const struct cuts *c, uint64_t end, uint64_t offset);
 
 /*
- * Put n cuts of the batch that ends at `end` on disk.  Those of another batch
- * are forgotten.  Returns 0 or -errno.
+ * The offset from which on no write of the batch that ends at `end` can have
+ * stored anything, as it is on disk; or CUTS_UNKNOWN.
+ */
+uint64_t cuts_unwritten(const struct cuts *c, uint64_t end);
+
+/*
+ * Put n cuts (0 to 2) of the batch that ends at `end` on disk, and what
+ * cuts_unwritten is from now on.  Those of another batch are forgotten.
+ * Returns 0 or -errno.
  */
 MUST_USE int cuts_add(struct cuts *c, uint64_t end, const uint64_t *at,
-                      size_t n);
+                      size_t n, uint64_t unwritten);
 
 /* Remove the file, if there is one.  Returns 0 or -errno. */
 MUST_USE int cuts_remove(const char *dir, const char *sink, const char *stream);

@@ -55,9 +55,12 @@ struct work {
 	size_t depth;
 	size_t refused; /* events that the store has refused one by one */
 	/*
-	 * A stable sink's piece may be stored, since a write of it has failed
-	 * and who knows how: it keeps its name, and is not halved.
+	 * Of a stable sink: a piece that begins below this offset may be
+	 * stored, since a write of it has ended and who knows how.  Such a
+	 * piece keeps its name: its halves would be stored again.
 	 */
+	uint64_t unwritten;
+	/* The piece in hand may be stored, by a write before the last. */
 	bool in_doubt;
 	/* Owned; NULL until one event has a dead letter: */
 	bool *has_letter;       /* of each event of whole */
@@ -354,7 +357,6 @@ stored(struct deliver *d, struct work *w, const struct batch *piece,
 	d->stats->duplicates += duplicates;
 	w->low = piece_end(w);
 	w->position = piece->next_offset;
-	w->in_doubt = false;
 	if (w->depth > 0)
 		pop(w, true);
 }
@@ -378,21 +380,34 @@ cuts_failed(struct deliver *d, int rc)
 	return back_off(d, SINK_SETUP, &error);
 }
 
-/* Put cuts on disk before a piece is written that ends there. */
+/* Put on disk what has to be there before the next piece is written. */
 static int
-note_cuts(struct deliver *d, const struct batch *batch, const uint64_t *at,
-          size_t n)
+note(struct deliver *d, const struct batch *batch, const uint64_t *at, size_t n,
+     uint64_t unwritten)
 {
 	int rc;
 
 	if (!d->sink->stable)
 		return 0;
-	while ((rc = cuts_add(&d->cuts, cuts_end(batch), at, n)) < 0) {
+	while ((rc = cuts_add(&d->cuts, cuts_end(batch), at, n, unwritten)) <
+	       0) {
 		rc = cuts_failed(d, rc);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
+}
+
+/*
+ * Put cuts on disk before a piece is written that ends there.  Which pieces
+ * are unwritten is not kept: to know that would cost one more sync a piece,
+ * and what the store refuses for its content it refuses whenever it comes.
+ */
+static int
+note_cuts(struct deliver *d, const struct batch *batch, const uint64_t *at,
+          size_t n)
+{
+	return note(d, batch, at, n, CUTS_UNKNOWN);
 }
 
 /*
@@ -410,6 +425,7 @@ look_for_cuts(struct deliver *d, const struct batch *batch)
 	while (!d->cuts.stream || strcmp(d->cuts.stream, batch->stream) != 0) {
 		rc = cuts_read(&d->cuts, d->dead->dir, d->sink->name,
 		               batch->stream);
+		d->had_cuts = d->cuts.found;
 		if (rc < 0)
 			rc = cuts_failed(d, rc);
 		if (rc < 0)
@@ -418,7 +434,55 @@ look_for_cuts(struct deliver *d, const struct batch *batch)
 	if (!batch->origins ||
 	    cuts_next(&d->cuts, UINT64_MAX, next - 1) == next)
 		return 0;
-	return note_cuts(d, batch, &next, 1);
+	return note(d, batch, &next, 1, cuts_unwritten(&d->cuts, UINT64_MAX));
+}
+
+/*
+ * What of the batch may be stored?  Any of it that is not known to be unwritten
+ * when it was sent before, to another process perhaps.  An earlier run has
+ * left cuts of a file of letters.
+ */
+static void
+look_for_writes(const struct deliver *d, struct work *w)
+{
+	const struct batch *batch = w->whole;
+	bool again = batch->origins ? d->had_cuts : batch->again;
+
+	w->unwritten =
+	    again ? cuts_unwritten(&d->cuts, cuts_end(batch)) : batch->offset;
+}
+
+static bool
+may_be_stored(const struct work *w)
+{
+	return w->whole->offset + w->low < w->unwritten;
+}
+
+/* A stable sink's piece is about to be written. */
+static int
+begin_write(struct deliver *d, struct work *w, const struct batch *piece)
+{
+	uint64_t next = piece->next_offset;
+
+	w->in_doubt = may_be_stored(w);
+	if (!d->sink->stable || piece->count == 0)
+		return 0;
+	if (w->unwritten < next)
+		w->unwritten = next;
+	if (cuts_unwritten(&d->cuts, cuts_end(w->whole)) >= next)
+		return 0;
+	return note(d, w->whole, NULL, 0, next);
+}
+
+/*
+ * The store has kept nothing of the topmost piece for certain.  On disk, so
+ * that the piece can be halved after a crash as well.
+ */
+static int
+is_unwritten(struct deliver *d, struct work *w)
+{
+	w->unwritten = w->whole->offset + w->low;
+	return note(d, w->whole, NULL, 0, w->unwritten);
 }
 
 /* Cut the topmost piece as it was cut before. */
@@ -473,11 +537,11 @@ limit_piece(struct deliver *d, struct work *w)
 	uint64_t at;
 	int rc;
 
-	if (d->most == 0 || w->depth == 0 ||
+	if (d->most == 0 || w->depth == 0 || may_be_stored(w) ||
 	    w->ends[w->depth - 1].end - w->low <= d->most)
 		return 0;
 	at = w->whole->offset + w->low + d->most;
-	rc = note_cuts(d, w->whole, &at, 1);
+	rc = note(d, w->whole, &at, 1, at);
 	if (rc == 0)
 		push(w, w->low + d->most, w->ends[w->depth - 1].hints);
 	return rc;
@@ -714,23 +778,64 @@ reconcile(struct deliver *d, struct work *w, const struct batch *piece,
 	return -ESTALE;
 }
 
+/*
+ * The same limit has stopped the piece several times, and it cannot be made
+ * smaller: say which events wait, and what can be done.  Returns SINK_SETUP
+ * then, else the result as it is.
+ */
+static enum sink_result
+explain_limit(const struct deliver *d, const struct work *w,
+              const struct batch *piece, enum sink_result result,
+              struct sink_error *error)
+{
+	const struct event *e = piece->events;
+	char words[sizeof error->text];
+
+	if (!error->too_much || d->too_much < TOO_MUCH_FAILURES ||
+	    (piece->count > 1 && !may_be_stored(w)))
+		return result;
+	memcpy(words, error->text, sizeof words);
+	if (piece->count == 1)
+		(void)snprintf(error->text, sizeof error->text,
+		               "the event at offset %" PRIu64
+		               " (%zu bytes) fails even alone: raise the "
+		               "store's limit or timeout_ms: %.160s",
+		               origin_of(piece, 0).offset,
+		               (size_t)e->id.bytes + e->type.bytes +
+		                   e->user_id.bytes + e->payload.bytes,
+		               words);
+	else
+		(void)snprintf(error->text, sizeof error->text,
+		               "%zu events from offset %" PRIu64
+		               " may be stored already, and in smaller batches "
+		               "would be stored twice: raise the store's "
+		               "limit: %.140s",
+		               piece->count, origin_of(piece, 0).offset, words);
+	return SINK_SETUP;
+}
+
 /* Neither stored nor rejected: start over with the store. */
 static int
 interrupted(struct deliver *d, struct work *w, const struct batch *piece,
-            enum sink_result result, const struct sink_error *error)
+            enum sink_result result, struct sink_error *error)
 {
 	bool too_much = is_too_much(d, piece->count, error);
 	size_t low = w->low;
 	int rc = 0;
 
-	w->in_doubt |= d->sink->stable && !error->too_much;
 	deliver_close(d);
+	if (d->sink->stable && error->too_much &&
+	    (error->forgets || (!error->may_be_stored && !w->in_doubt)))
+		rc = is_unwritten(d, w);
+	if (rc < 0)
+		return rc;
+	result = explain_limit(d, w, piece, result, error);
 	/* Being fenced is settled by the position, not by waiting. */
 	if (result != SINK_FENCED)
 		rc = back_off(d, result, error);
 	if (rc == 0)
 		rc = reconcile(d, w, piece, result == SINK_FENCED);
-	if (rc == 0 && too_much && !w->in_doubt && w->low == low)
+	if (rc == 0 && too_much && !may_be_stored(w) && w->low == low)
 		rc = write_less(d, w, piece->count);
 	return rc;
 }
@@ -855,6 +960,8 @@ rejected(struct deliver *d, struct work *w, const struct batch *piece,
 {
 	if (piece->count == 0)
 		return back_off(d, SINK_SETUP, error);
+	/* What it refuses now it has refused before: it has none of it. */
+	w->unwritten = w->whole->offset + w->low;
 	if (piece->count == 1)
 		return set_aside(d, w, piece, error);
 	/* Retried letters note how far they are after each of them. */
@@ -876,6 +983,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		rc = leave_to_letters(d, &w);
 	if (rc == 0)
 		rc = look_for_cuts(d, batch);
+	if (rc == 0)
+		look_for_writes(d, &w);
 	if (batch->count > 0)
 		push(&w, batch->count, true);
 	while (rc == 0) {
@@ -889,6 +998,9 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		if (rc < 0 || done(&w))
 			break;
 		piece = next_piece(&w);
+		rc = begin_write(d, &w, &piece);
+		if (rc < 0)
+			break;
 		assert(d->open);
 		result = d->sink->write(d->state, &piece, &error);
 		switch (result) {

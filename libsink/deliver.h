@@ -6,7 +6,9 @@
  * A batch that the store's limits do not allow (of time, of memory) is
  * halved when it has failed in the same way several times, and once more each
  * time that a half fails.  Later batches are written in pieces of that size,
- * which grows again as long as they are stored.
+ * which grows again as long as they are stored.  What a stable sink's store may
+ * have kept is not halved, not after a crash either: it waits for the limit to
+ * be raised, and says so.
  */
 #ifndef LIBSINK_DELIVER_H
 #define LIBSINK_DELIVER_H
@@ -48,6 +50,7 @@ struct deliver {
 	struct known known;
 	bool has_looked;
 	struct cuts cuts;  /* of a stable sink */
+	bool had_cuts;     /* there was a file of them */
 	unsigned failures; /* in a row */
 	/* Writes in a row that failed with too_much and the same code. */
 	unsigned too_much;

@@ -219,7 +219,8 @@ store(struct session *s, const char *stream, bool *known, uint64_t *position)
 	                      .offset = f->offset,
 	                      .next_offset = f->offset + f->count,
 	                      .events = f->events,
-	                      .count = f->count};
+	                      .count = f->count,
+	                      .again = f->again};
 	int rc;
 
 	s->parted = f->offset;

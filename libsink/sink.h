@@ -59,12 +59,17 @@ struct sink_error {
 	/*
 	 * With SINK_AWAY, of write: the store may have failed because of how
 	 * much it was given (a limit of time or memory).  When that goes on,
-	 * the runtime writes less at once.  A stable sink sets it only when
-	 * the store has certainly kept nothing of this write: a half has
-	 * another name.  For the same reason a piece of which an earlier write
-	 * failed otherwise is not halved.
+	 * the runtime writes less at once.
 	 */
 	bool too_much;
+	/*
+	 * With too_much, of a stable sink.  A half has another name, so what
+	 * may be stored is not halved: when an earlier write of it has ended
+	 * otherwise, or when this one may be stored all the same.  Unless the
+	 * store forgets names: then a half is no worse than the whole.
+	 */
+	bool may_be_stored;
+	bool forgets;
 	/*
 	 * With SINK_DONE: events of the batch that the store has by their id
 	 * already, and that it did not store again.
@@ -92,6 +97,7 @@ struct batch {
 	uint64_t next_offset;
 	const struct event *events; /* valid until the call returns */
 	size_t count;
+	bool again; /* for the runtime: to a stable sink, it was sent before */
 	/*
 	 * NULL: event i has offset + i in stream.  Otherwise event i came from
 	 * origins[i]: dead letters are retried, under a name of their own, or

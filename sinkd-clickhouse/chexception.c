@@ -235,8 +235,13 @@ chexception_class(const struct chexception *e)
 	return SINK_AWAY;
 }
 
+static const int time_codes[] = {
+    159, /* TIMEOUT_EXCEEDED */
+    160, /* TOO_SLOW */
+};
+
 bool
-chexception_too_much(const struct chexception *e, bool once)
+chexception_too_much(const struct chexception *e)
 {
 	static const int sizes[] = {
 	    158, /* TOO_MANY_ROWS */
@@ -244,16 +249,17 @@ chexception_too_much(const struct chexception *e, bool once)
 	    307, /* TOO_MANY_BYTES */
 	    396, /* TOO_MANY_ROWS_OR_BYTES */
 	};
-	static const int times[] = {
-	    159, /* TIMEOUT_EXCEEDED */
-	    160, /* TOO_SLOW */
-	};
 
-	/* A view throws when the table has the rows. */
-	if (once && chexception_view(e).bytes > 0)
-		return false;
 	return listed(sizes, ARRAY_LEN(sizes), e->code) ||
-	       (!once && listed(times, ARRAY_LEN(times), e->code));
+	       listed(time_codes, ARRAY_LEN(time_codes), e->code);
+}
+
+bool
+chexception_may_be_stored(const struct chexception *e)
+{
+	/* A view throws when the table has the rows. */
+	return listed(time_codes, ARRAY_LEN(time_codes), e->code) ||
+	       chexception_view(e).bytes > 0;
 }
 
 enum sink_result

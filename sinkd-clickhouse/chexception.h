@@ -34,12 +34,14 @@ bool chexception_find(const char *body, size_t n, int code,
 /* Whose fault it is: SINK_AWAY, SINK_SETUP or SINK_REJECT. */
 enum sink_result chexception_class(const struct chexception *exception);
 
+/* Whether fewer rows may pass: a limit of size or time is exceeded. */
+bool chexception_too_much(const struct chexception *exception);
+
 /*
- * Whether fewer rows may pass.  With `once` only where the server has certainly
- * stored none: a time that is exceeded may be noticed after the rows were
- * stored, and the halves would be stored again.
+ * Whether the rows may be stored although a limit is exceeded: a view meets one
+ * when the table has the rows, and a limit of time may be noticed only then.
  */
-bool chexception_too_much(const struct chexception *exception, bool once);
+bool chexception_may_be_stored(const struct chexception *exception);
 
 /* Whose fault a status without any exception is, as proxies answer. */
 enum sink_result chexception_status_class(long status);

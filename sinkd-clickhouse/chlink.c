@@ -24,7 +24,9 @@ judge_exception(struct chlink *link, const struct chexception *e, size_t rows,
 	enum sink_result result = chexception_class(e);
 
 	link->view = chexception_view(e);
-	error->too_much = chexception_too_much(e, link->once);
+	error->too_much = chexception_too_much(e);
+	error->may_be_stored = chexception_may_be_stored(e);
+	error->forgets = !link->once;
 	chexception_text(e, error->text, sizeof error->text);
 	(void)snprintf(error->code, sizeof error->code, "%d", e->code);
 	if (result == SINK_REJECT)

@@ -420,6 +420,9 @@ class Proxy(http.server.ThreadingHTTPServer):
     def refuses(self, path, data):
         return False
 
+    def has_answer(self, path):
+        """The server has answered, and the sink does not know it yet."""
+
 
 class ProxyHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -434,6 +437,7 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
         r = c.getresponse()
         answer = r.read()
         c.close()
+        self.server.has_answer(self.path)
         if "query=INSERT" in self.path:
             self.server.inserts += 1
             if self.server.loses and self.server.inserts % 2:
@@ -480,9 +484,10 @@ class Small(Proxy):
                b"(for query) exceeded: would use 9.00 MiB, "
                b"e.what() = DB::Exception\n")
     refused = 0
+    full = True
 
     def refuses(self, path, data):
-        large = "query=INSERT" in path and len(data) > 30000
+        large = "query=INSERT" in path and len(data) > 30000 and self.full
         self.refused += large
         return large
 
@@ -507,6 +512,79 @@ def test_a_batch_that_takes_too_much_memory_is_halved():
             assert leat.dead_letters("clickhouse") == []
         assert sorted(stored) == sorted(
             e["id"] for e in small("m", 2000) + small("n", 2000))
+        proxy.shutdown()
+
+
+class Holding(Small):
+    """The first INSERT is stored, and its answer kept back."""
+    full = False
+
+    def __init__(self, port):
+        self.held, self.go_on = threading.Event(), threading.Event()
+        super().__init__(port)
+
+    def has_answer(self, path):
+        if "query=INSERT" in path and not self.held.is_set():
+            self.held.set()
+            self.go_on.wait(60)
+
+
+def test_what_may_be_stored_is_not_halved_after_a_kill():
+    """Half of it has another token: the server would store it again."""
+    with clickhouse() as ch, Holding(ch.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.server_address[1]}"
+        with Leat(sinks=("clickhouse",), postgres=False, settings={
+                "sinkd-clickhouse": {"url": url, "retry_max_ms": 100,
+                                     "create_table": "yes"}}) as leat:
+            sink = leat.sink["clickhouse"]
+            leat.accept(small("h", 2000))
+            assert proxy.held.wait(30)
+            sink.kill()
+            proxy.full = True
+            proxy.go_on.set()
+            if ch.current:
+                for _ in range(2):
+                    sink.start()
+                    leat.set_up_wrong("events from offset 0 may be stored "
+                                      "already", "clickhouse")
+                    sink.stop()
+                proxy.full = False
+            sink.start()
+            leat.caught_up()
+            # What has never been sent is halved.
+            proxy.full = True
+            leat.accept(small("i", 2000))
+            leat.caught_up()
+            sink.wait_line("does not take this much at once")
+            stored = ids(ch)
+            sent = [e["id"] for e in small("h", 2000) + small("i", 2000)]
+            assert set(stored) == set(sent)
+            assert not ch.current or len(stored) == len(sent), len(stored)
+            # A server that forgets is given halves all the same.
+            assert ch.current or len(stored) > len(sent), len(stored)
+        proxy.shutdown()
+
+
+def test_halving_goes_on_after_a_restart():
+    with clickhouse() as ch, Small(ch.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.server_address[1]}"
+        with Leat(sinks=("clickhouse",), postgres=False, settings={
+                "sinkd-clickhouse": {"url": url, "retry_min_ms": 800,
+                                     "retry_max_ms": 800,
+                                     "create_table": "yes"}}) as leat:
+            sink = leat.sink["clickhouse"]
+            leat.accept(small("r", 2000))
+            # Whole, then a half: killed while it waits for the next try.
+            for attempt in (2, 5):
+                sink.wait_line(f"store away attempt={attempt}")
+                sink.kill()
+                sink.start()
+            sink.wait_line("store away attempt=4")
+            sink.stop()
+            sink.start()
+            leat.caught_up()
+            assert sorted(ids(ch)) == sorted(
+                e["id"] for e in small("r", 2000))
         proxy.shutdown()
 
 

@@ -134,7 +134,7 @@ START_TEST(classes_codes)
 }
 END_TEST
 
-START_TEST(halves_only_what_is_certainly_not_stored)
+START_TEST(knows_limits_and_what_may_be_stored_all_the_same)
 {
 	static const char view[] =
 	    "Memory limit exceeded: while pushing to view a.v";
@@ -143,13 +143,13 @@ START_TEST(halves_only_what_is_certainly_not_stored)
 	struct chexception time = {159, "Timeout exceeded", 16};
 	struct chexception other = {242, "Table is in readonly mode", 25};
 
-	ck_assert(chexception_too_much(&memory, true));
-	ck_assert(chexception_too_much(&memory, false));
-	ck_assert(!chexception_too_much(&in_view, true));
-	ck_assert(chexception_too_much(&in_view, false));
-	ck_assert(!chexception_too_much(&time, true));
-	ck_assert(chexception_too_much(&time, false));
-	ck_assert(!chexception_too_much(&other, false));
+	ck_assert(chexception_too_much(&memory));
+	ck_assert(chexception_too_much(&in_view));
+	ck_assert(chexception_too_much(&time));
+	ck_assert(!chexception_too_much(&other));
+	ck_assert(!chexception_may_be_stored(&memory));
+	ck_assert(chexception_may_be_stored(&in_view));
+	ck_assert(chexception_may_be_stored(&time));
 }
 END_TEST
 
@@ -321,7 +321,7 @@ main(void)
 	tcase_add_test(tc, believes_the_header_when_the_body_says_nothing);
 	tcase_add_test(tc, takes_nothing_else_for_an_exception);
 	tcase_add_test(tc, classes_codes);
-	tcase_add_test(tc, halves_only_what_is_certainly_not_stored);
+	tcase_add_test(tc, knows_limits_and_what_may_be_stored_all_the_same);
 	tcase_add_test(
 	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
 	tcase_add_test(tc, does_not_blame_events_for_changed_columns);

@@ -34,6 +34,9 @@ struct fake {
 	size_t limit;       /* more events at once are too much; 0: none */
 	bool limit_changes; /* and the code is another each time */
 	bool limit_later;   /* not yet for the first write */
+	size_t too_large;   /* the only event that is too much alone; or 0 */
+	bool limit_stores;  /* and it is noticed when all is stored */
+	bool forgets;       /* a write that comes again is stored again */
 	bool away_at_end;   /* when the position alone is to be moved */
 	/* It has no position, and knows a write by its offsets: ClickHouse. */
 	bool tokens;
@@ -57,6 +60,7 @@ static char dir[64];
 static unsigned waits, waits_allowed;
 static unsigned steps, steps_allowed;
 static uint64_t stepped; /* next of the last step */
+static bool again;       /* batchd has sent the batch before */
 
 static enum sink_result
 on_open(void *state, const struct sink_common *c, const void *conf,
@@ -128,6 +132,14 @@ put(const struct batch *b)
 		fake.has_position = true;
 }
 
+static bool
+is_too_much(const struct batch *b)
+{
+	return fake.limit > 0 &&
+	       (b->count > fake.limit ||
+	        (fake.too_large > 0 && at_of(b, 0) == fake.too_large));
+}
+
 static enum sink_result
 on_write(void *state, const struct batch *b, struct sink_error *error)
 {
@@ -151,9 +163,13 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		fake.away_before--;
 		return SINK_AWAY;
 	}
-	if (fake.limit > 0 && b->count > fake.limit &&
-	    !(fake.limit_later && fake.writes == 1)) {
+	if (is_too_much(b) && !(fake.limit_later && fake.writes == 1)) {
 		error->too_much = true;
+		error->may_be_stored = fake.limit_stores;
+		error->forgets = fake.forgets;
+		if (fake.limit_stores)
+			put(b);
+		(void)snprintf(error->text, sizeof error->text, "limit");
 		(void)snprintf(error->code, sizeof error->code, "%u",
 		               fake.limit_changes ? fake.writes : 1);
 		return SINK_AWAY;
@@ -251,6 +267,7 @@ setup(void)
 	waits_allowed = 100;
 	steps_allowed = UINT_MAX;
 	stepped = 0;
+	again = false;
 	(void)snprintf(dir, sizeof dir, "/tmp/leat-deliver-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
@@ -279,19 +296,36 @@ teardown(void)
 }
 
 static int
-deliver(uint64_t position, uint64_t offset, size_t count)
+deliver_at(uint64_t position, uint64_t offset, size_t count)
 {
 	struct batch b = {.stream = STREAM,
 	                  .position = position,
 	                  .offset = offset,
 	                  .next_offset = offset + count,
 	                  .events = events + offset,
-	                  .count = count};
+	                  .count = count,
+	                  .again = again};
+
+	return deliver_batch(&d, &b);
+}
+
+/* The first batch of a session. */
+static int
+deliver(uint64_t position, uint64_t offset, size_t count)
+{
 	uint64_t at;
 	bool found;
 
 	ck_assert_int_eq(deliver_start(&d, STREAM, &found, &at), 0);
-	return deliver_batch(&d, &b);
+	return deliver_at(position, offset, count);
+}
+
+/* One more in the same session. */
+static int
+deliver_next(uint64_t offset, size_t count)
+{
+	again = false;
+	return deliver_at(offset, offset, count);
 }
 
 /* Each event of low..high is stored once, but the bad ones, set aside. */
@@ -502,6 +536,7 @@ restart(void)
 	steps = waits = 0;
 	steps_allowed = UINT_MAX;
 	stepped = 0;
+	again = true;
 }
 
 /*
@@ -847,7 +882,7 @@ START_TEST(split_points_are_not_kept_through_a_link)
 	(void)snprintf(path, sizeof path, "%s/fake." STREAM ".cuts", dir);
 	ck_assert_int_eq(cuts_read(&cuts, dir, "fake", STREAM), 0);
 	ck_assert_int_eq(symlink("victim", path), 0);
-	ck_assert_int_eq(cuts_add(&cuts, 10, &at, 1), -ELOOP);
+	ck_assert_int_eq(cuts_add(&cuts, 10, &at, 1, CUTS_UNKNOWN), -ELOOP);
 	ck_assert_int_eq(cuts_read(&cuts, dir, "fake", STREAM), -ELOOP);
 	ck_assert_int_eq(unlink(path), 0);
 	cuts_fini(&cuts);
@@ -940,6 +975,119 @@ START_TEST(what_may_be_stored_is_not_halved)
 }
 END_TEST
 
+/* The same when the process that has written it is another, or linked anew. */
+START_TEST(what_may_be_stored_is_not_halved_after_a_crash)
+{
+	fake.remembers = false;
+	fake.tokens = true;
+	fake_sink.stable = true;
+	fake.away_after = 1;
+	waits_allowed = 0;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(fake.stores, 1);
+	if (_i)
+		restart();
+	again = true;
+	fake.limit = 50;
+	waits = 0;
+	waits_allowed = 20;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(fake.stores, 1);
+	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_ptr_nonnull(strstr(stats.error, "100 events from offset 0 "
+	                                          "may be stored already"));
+	fake.limit = 0;
+	waits = 0;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	assert_exact(0, 100);
+	/* The next batch was never written: it is halved. */
+	fake.limit = 50;
+	waits = 0;
+	ck_assert_int_eq(deliver_next(100, 100), 0);
+	assert_exact(0, 200);
+}
+END_TEST
+
+START_TEST(a_limit_that_is_noticed_too_late_is_waited_for)
+{
+	fake.remembers = false;
+	fake.tokens = true;
+	fake_sink.stable = true;
+	fake.limit_stores = true;
+	fake.limit = 50;
+	waits_allowed = 20;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(fake.stores, 1);
+	ck_assert_ptr_nonnull(strstr(stats.error, "may be stored already"));
+	fake.limit = 0;
+	waits = 0;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	assert_exact(0, 100);
+}
+END_TEST
+
+/* Halves are no worse than the whole, and better than to wait for ever. */
+START_TEST(a_store_that_forgets_writes_is_given_less_all_the_same)
+{
+	fake.remembers = false;
+	fake_sink.stable = true;
+	fake.forgets = true;
+	fake.away_after = 1;
+	waits_allowed = 0;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	restart();
+	fake.has_position = false;
+	fake.limit = 50;
+	waits_allowed = 20;
+	ck_assert_int_eq(deliver(0, 0, 100), 0);
+	ck_assert_uint_eq(fake.twice, 100);
+}
+END_TEST
+
+/* A crash, or a stop, while it waits: nothing is in doubt, so nothing waits. */
+START_TEST(halving_goes_on_after_a_crash)
+{
+	for (unsigned n = 0; n < 12; n++) {
+		teardown();
+		setup();
+		fake.tokens = fake_sink.stable = true;
+		fake.remembers = false;
+		fake.limit = 5;
+		waits_allowed = n;
+		for (int i = 0; i < 50; i++) {
+			uint64_t from = _i ? 0 : stepped;
+
+			if (deliver(from, from, 100 - from) == 0)
+				break;
+			from = _i ? 0 : stepped;
+			restart();
+			stepped = from;
+			waits_allowed = 6;
+		}
+		assert_exact(0, 100);
+	}
+}
+END_TEST
+
+START_TEST(an_event_that_is_too_much_alone_is_named)
+{
+	fake.limit = 1;
+	fake.too_large = 41;
+	waits_allowed = 20;
+	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_uint_eq(fake.position, 41);
+	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_str_eq(stats.error,
+	                 "the event at offset 41 (5 bytes) fails even alone: "
+	                 "raise the store's limit or timeout_ms: limit");
+	ck_assert_uint_eq(dead.letters, 0);
+	fake.limit = 0;
+	waits = 0;
+	ck_assert_int_eq(deliver(41, 41, 59), 0);
+	assert_exact(0, 100);
+}
+END_TEST
+
 /* Whichever piece is stored and never answered, it comes again as it was. */
 START_TEST(halves_come_again_as_they_were_after_a_crash)
 {
@@ -1002,6 +1150,13 @@ main(void)
 	tcase_add_test(tc, halves_what_is_too_much_for_the_store);
 	tcase_add_test(tc, what_passes_by_itself_is_not_halved);
 	tcase_add_test(tc, what_may_be_stored_is_not_halved);
+	tcase_add_loop_test(tc, what_may_be_stored_is_not_halved_after_a_crash,
+	                    0, 2);
+	tcase_add_test(tc, a_limit_that_is_noticed_too_late_is_waited_for);
+	tcase_add_test(tc,
+	               a_store_that_forgets_writes_is_given_less_all_the_same);
+	tcase_add_loop_test(tc, halving_goes_on_after_a_crash, 0, 2);
+	tcase_add_test(tc, an_event_that_is_too_much_alone_is_named);
 	tcase_add_loop_test(tc, halves_come_again_as_they_were_after_a_crash, 0,
 	                    2);
 	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
