@@ -148,6 +148,8 @@ poll_socket(const struct pg *pg, short events, short *ready,
 
 	*ready = 0;
 	if (now >= pg->deadline_ms) {
+		/* Whether the server or we notice first is chance. */
+		(void)snprintf(error->code, sizeof error->code, PG_TIMED_OUT);
 		error->too_much = true;
 		return pg_fail(error, SINK_AWAY,
 		               "no answer within timeout_ms = %lld",
@@ -424,11 +426,16 @@ is_error(const PGresult *res)
 int
 pg_add_local_settings(const struct pg *pg, struct buf *sql)
 {
-	/* Notices are not used, and a server could send them without end. */
+	/*
+	 * A lock is to fail as one, and not as a batch that takes too long.
+	 * Notices are not used, and a server could send them without end.
+	 */
 	return buf_addf(sql,
 	                "SET LOCAL statement_timeout = %lld; "
+	                "SET LOCAL lock_timeout = %lld; "
 	                "SET LOCAL client_min_messages = error; ",
-	                (long long)pg->timeout_ms);
+	                (long long)pg->timeout_ms,
+	                (long long)(pg->timeout_ms + 1) / 2);
 }
 
 static enum sink_result
@@ -592,9 +599,8 @@ static bool
 is_too_much(const char *state)
 {
 	static const char *const states[] = {
-	    "57014", /* query_canceled, by statement_timeout for one */
-	    "25P04", /* transaction_timeout */
-	    "53200", /* out_of_memory */
+	    PG_TIMED_OUT, "25P04", /* transaction_timeout */
+	    "53200",               /* out_of_memory */
 	    "53400", /* configuration_limit_exceeded, such as temp_file_limit */
 	};
 

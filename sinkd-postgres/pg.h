@@ -26,6 +26,9 @@ struct pg {
 	size_t received;      /* its bytes */
 };
 
+/* A statement has taken longer than timeout_ms; query_canceled. */
+#define PG_TIMED_OUT "57014"
+
 /* Most pairs of pg_open. */
 #define PG_PAIRS_MAX 24
 

@@ -15,6 +15,8 @@
 /* Division by zero: what add_move's statement fails with. */
 #define MOVED_BY_OTHER "22012"
 
+#define LOCK_NOT_AVAILABLE "55P03"
+
 /* Columns that name the result they belong to. */
 #define MOVED "leat_moved"
 #define POSITION "leat_position"
@@ -483,6 +485,22 @@ bad_field(struct postgres *s, const struct batch *b, size_t index,
 	                     : SINK_REJECT;
 }
 
+/* Another session holds a lock: say on what. */
+static void
+name_lock(const struct postgres *s, const struct answers *a,
+          struct sink_error *error)
+{
+	bool behind = a->stored && !a->moved;
+
+	if (strcmp(error->code, LOCK_NOT_AVAILABLE) == 0)
+		(void)pg_fail(
+		    error, SINK_AWAY,
+		    "another session has held a lock on %s for longer "
+		    "than half of timeout_ms = %lld",
+		    behind ? s->position_table : s->table.name,
+		    (long long)s->pg.timeout_ms);
+}
+
 enum sink_result
 write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
@@ -509,6 +527,8 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	}
 	if (result == SINK_REJECT)
 		return rejected(s, b, error);
+	if (result == SINK_AWAY)
+		name_lock(s, &a, error);
 	if (result == SINK_DONE && !a.committed)
 		result = pg_fail(error, SINK_AWAY, "no COMMIT was answered");
 	if (result == SINK_DONE)

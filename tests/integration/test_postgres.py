@@ -468,6 +468,56 @@ def test_a_batch_that_takes_too_long_is_halved():
             assert leat.dead_letters() == []
 
 
+def test_an_event_that_takes_too_long_alone_is_named():
+    """Nothing tells whether it is its fault: it is not set aside."""
+    slow = """create function slow() returns trigger language plpgsql as $$
+      begin if new.type = 'slow' then perform pg_sleep(2); end if;
+      return new; end $$;
+      create trigger slow before insert on events
+        for each row execute function slow()"""
+    with Leat(table=table(id="text") + ";" + slow, settings={
+            "sinkd-postgres": {"timeout_ms": 1000,
+                               "retry_max_ms": 100}}) as leat:
+        events = small("s", 8)
+        events[5]["type"] = "slow"
+        leat.accept(events)
+        leat.set_up_wrong("the event at offset 5 (")
+        leat.set_up_wrong("fails even alone: raise the store's limit or "
+                          "timeout_ms: ")
+        assert leat.pg.number("select count(*) from events") == 5
+        leat.pg.query("drop trigger slow on events")
+        leat.caught_up()
+        assert leat.pg.number("select count(*) from events") == 8
+
+
+def test_a_lock_is_waited_for_and_named():
+    """No batch is too large for it, so none is halved."""
+    for name in ("events", "leat_position"):
+        with Leat(table=table(id="text"), settings={
+                "sinkd-postgres": {"timeout_ms": 1000,
+                                   "retry_max_ms": 100}}) as leat:
+            leat.accept(small("a", 10))
+            leat.caught_up()
+            holder = subprocess.Popen(
+                ["psql", "-qAt", "-h", leat.pg.folder, "-U", USER,
+                 "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                text=True)
+            mode = "access exclusive" if name == "events" else "exclusive"
+            holder.stdin.write(f"begin; lock table {name} in {mode} mode; "
+                               "select 'locked';\n")
+            holder.stdin.flush()
+            assert holder.stdout.readline() == "locked\n"
+            leat.accept(small("b", 100))
+            sink = leat.sink["postgres"]
+            sink.wait_line(f"another session has held a lock on public.{name}")
+            sink.wait_line("store away attempt=8")
+            holder.stdin.close()
+            holder.wait(20)
+            leat.caught_up()
+            assert sink.count_lines("does not take this much") == 0
+            assert leat.pg.number("select count(*) from events") == 110
+
+
 def test_values_too_large_for_an_index_or_a_column():
     """A value that no index entry can hold; numbers beyond numeric."""
     sql = table(id="text") + "; create index on events ((payload->>'big'))"
