@@ -240,6 +240,31 @@ check_unique(struct table *t, struct pg *pg, struct sink_error *error)
 }
 
 /*
+ * Whether a trigger can drop rows: one for each row, before an INSERT, of the
+ * table or of a partition.  Those of other tables' partitions are not told
+ * apart: that costs a look at the index, and no more.
+ */
+static enum sink_result
+check_triggers(struct table *t, struct pg *pg, struct sink_error *error)
+{
+	PGresult *res = NULL;
+	/* The bits of tgtype: ROW, BEFORE, INSERT. */
+	enum sink_result result =
+	    ask(pg,
+	        "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "
+	        "AND g.tgenabled <> 'D' AND NOT g.tgisinternal "
+	        "AND (g.tgrelid = to_regclass(",
+	        t->name,
+	        ") OR g.tgrelid IN (SELECT i.inhrelid FROM pg_inherits i)) "
+	        "LIMIT 1",
+	        &res, error);
+
+	t->may_drop = result == SINK_DONE && PQntuples(res) > 0;
+	PQclear(res);
+	return result;
+}
+
+/*
  * What a column's type comes down to: a domain may be over another one, and
  * each may refuse nulls.  The outermost has the default that counts.
  */
@@ -309,6 +334,8 @@ table_read(struct table *t, struct pg *pg, const char *name, bool dedup_by_id,
 	PQclear(res);
 	if (result == SINK_DONE && dedup_by_id)
 		result = check_unique(t, pg, error);
+	if (result == SINK_DONE && dedup_by_id)
+		result = check_triggers(t, pg, error);
 	return result;
 }
 

@@ -14,6 +14,7 @@ struct table {
 	char name[TABLE_NAME_MAX]; /* qualified and quoted */
 	struct copy_columns columns;
 	Oid types[FIELD_COUNT]; /* of the columns, domains as themselves */
+	bool may_drop;          /* with dedup_by_id: a trigger may drop a row */
 };
 
 /*

@@ -20,6 +20,7 @@
 /* Columns that name the result they belong to. */
 #define MOVED "leat_moved"
 #define POSITION "leat_position"
+#define DROPPED "leat_dropped"
 
 void
 write_remember(struct postgres *s, const char *stream)
@@ -104,6 +105,14 @@ add_copy(struct postgres *s, const char *stream)
 		              " "
 		              "ON CONFLICT (id) DO NOTHING; ",
 		              s->table.name);
+	/* What is not there now, no conflict has kept out. */
+	if (rc == 0 && dedup && s->table.may_drop)
+		rc = buf_addf(sql,
+		              "SELECT count(*) AS " DROPPED
+		              " FROM " TABLE_STAGING
+		              " s WHERE NOT EXISTS (SELECT FROM %s t "
+		              "WHERE t.id = s.id); ",
+		              s->table.name);
 	return rc;
 }
 
@@ -159,6 +168,7 @@ struct answers {
 	bool moved;     /* the position has moved from where it should be */
 	bool committed;
 	size_t inserted; /* with dedup_by_id: rows from the staging table */
+	size_t dropped;  /* rows of it that a trigger has dropped */
 };
 
 static bool
@@ -183,6 +193,8 @@ on_rows(const struct postgres *s, const struct batch *b, struct answers *a,
 {
 	if (is_result(res, MOVED))
 		a->moved = PQntuples(res) == 1;
+	else if (is_result(res, DROPPED))
+		a->dropped = strtoul(PQgetvalue(res, 0, 0), NULL, 10);
 	else if (is_result(res, POSITION))
 		a->fenced = !is_expected(s, b, res);
 	else if (PQnfields(res) == TABLE_TYPES_FIELDS)
@@ -534,7 +546,7 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	if (result == SINK_DONE)
 		write_remember(s, b->stream);
 	if (result == SINK_DONE && s->settings->dedup_by_id && a.copying &&
-	    a.inserted < b->count)
-		error->duplicates = b->count - a.inserted;
+	    a.inserted + a.dropped < b->count)
+		error->duplicates = b->count - a.inserted - a.dropped;
 	return result;
 }

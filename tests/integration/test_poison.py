@@ -184,6 +184,32 @@ def test_a_senders_own_retries_with_dedup_by_id():
             leat.run("leat", "status").stdout
 
 
+def test_a_row_that_a_trigger_drops_is_no_duplicate():
+    drop = """create function drop_it() returns trigger language plpgsql as $$
+      begin if new.type = 'drop' then return null; end if; return new; end $$;
+      create trigger drop_it before insert on {}
+        for each row execute function drop_it()"""
+    columns = ("(id text, type text, user_id text, payload jsonb, "
+               "created_at timestamptz, received_at timestamptz)")
+    plain = f"create table events {columns}; create unique index on events (id)"
+    parts = (f"create table events {columns} partition by hash (id); create "
+             "table p partition of events for values with (modulus 1, "
+             "remainder 0); create unique index on events (id)")
+    for sql, on in ((plain, "events"), (parts, "p")):
+        with Leat(table=f"{sql}; {drop.format(on)}", settings={
+                "sinkd-postgres": {"dedup_by_id": "yes"}}) as leat:
+            events = small("t", 100)
+            for e in events[:30]:
+                e["type"] = "drop"
+            leat.accept(events)
+            leat.accept(events[20:50] + events[45:50])
+            leat.caught_up()
+            assert leat.pg.number("select count(*) from events") == 70
+            wait_until(lambda: [leat.sink_status()["stats"][k] for k in
+                                ("events", "duplicates")] == [110, 25],
+                       "30 and 10 dropped ones, 25 duplicates")
+
+
 def test_an_id_that_another_sender_used_first():
     settings = {"sinkd-postgres": {"dedup_by_id": "yes"}}
     with Leat(settings=settings) as leat:
