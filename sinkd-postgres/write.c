@@ -497,20 +497,24 @@ bad_field(struct postgres *s, const struct batch *b, size_t index,
 	                     : SINK_REJECT;
 }
 
-/* Another session holds a lock: say on what. */
+/* Say in the error which of the two tables it is about. */
 static void
-name_lock(const struct postgres *s, const struct answers *a,
-          struct sink_error *error)
+name_table(const struct postgres *s, const struct answers *a,
+           enum sink_result result, struct sink_error *error)
 {
 	bool behind = a->stored && !a->moved;
+	const char *name = behind ? s->position_table : s->table.name;
+	char words[sizeof error->text];
 
+	memcpy(words, error->text, sizeof words);
 	if (strcmp(error->code, LOCK_NOT_AVAILABLE) == 0)
 		(void)pg_fail(
-		    error, SINK_AWAY,
+		    error, result,
 		    "another session has held a lock on %s for longer "
 		    "than half of timeout_ms = %lld",
-		    behind ? s->position_table : s->table.name,
-		    (long long)s->pg.timeout_ms);
+		    name, (long long)s->pg.timeout_ms);
+	else if (result == SINK_SETUP)
+		(void)pg_fail(error, result, "%.100s: %.190s", name, words);
 }
 
 enum sink_result
@@ -539,8 +543,7 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	}
 	if (result == SINK_REJECT)
 		return rejected(s, b, error);
-	if (result == SINK_AWAY)
-		name_lock(s, &a, error);
+	name_table(s, &a, result, error);
 	if (result == SINK_DONE && !a.committed)
 		result = pg_fail(error, SINK_AWAY, "no COMMIT was answered");
 	if (result == SINK_DONE)
