@@ -189,6 +189,40 @@ open_table(struct postgres *s, struct sink_error *error)
 	return result;
 }
 
+/* Whether a crash of the server can lose the position and keep its rows. */
+static enum sink_result
+check_crash(struct postgres *s, struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result;
+	int rc;
+
+	buf_clear(&s->sql);
+	rc = buf_addf(&s->sql, "SELECT 1 FROM pg_class p, pg_class e "
+	                       "WHERE p.relpersistence <> 'p' "
+	                       "AND e.relpersistence = 'p' "
+	                       "AND p.oid = to_regclass(");
+	if (rc == 0)
+		rc = pg_add_literal(&s->pg, &s->sql, s->position_table);
+	if (rc == 0)
+		rc = buf_addf(&s->sql, ") AND e.oid = to_regclass(");
+	if (rc == 0)
+		rc = pg_add_literal(&s->pg, &s->sql, s->table.name);
+	if (rc == 0)
+		rc = buf_add(&s->sql, ")", sizeof ")");
+	if (rc < 0)
+		return pg_fail(error, SINK_AWAY, "out of memory");
+	result = pg_run(&s->pg, (const char *)s->sql.data, &res, error);
+	if (result == SINK_DONE && PQntuples(res) > 0)
+		result = pg_fail(error, SINK_SETUP,
+		                 "%s is UNLOGGED: a crash of the server would "
+		                 "forget the position, and events would be "
+		                 "stored twice; run: ALTER TABLE %s SET LOGGED",
+		                 s->position_table, s->position_table);
+	PQclear(res);
+	return result;
+}
+
 static enum sink_result
 on_open(void *state, const struct sink_common *common, const void *conf,
         struct sink_error *error)
@@ -214,6 +248,8 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 		result = setup_position(s, error);
 	if (result == SINK_DONE)
 		result = open_table(s, error);
+	if (result == SINK_DONE)
+		result = check_crash(s, error);
 	if (result == SINK_DONE)
 		log_info(
 		    "connected server=%s host=%s db=%s table=%s",

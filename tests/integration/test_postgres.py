@@ -51,7 +51,7 @@ def test_a_wrong_set_up_is_named_and_waited_for():
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
         leat.set_up_wrong("run: CREATE TABLE public.leat_position (stream")
-        q(POSITION)
+        q(POSITION.replace("create table", "create unlogged table"))
         leat.set_up_wrong("table public.events does not exist")
         q("create view events as select 1 as id")
         leat.set_up_wrong("public.events is not a table")
@@ -65,6 +65,12 @@ def test_a_wrong_set_up_is_named_and_waited_for():
         leat.set_up_wrong("column tenant of public.events is NOT NULL and "
                           "has no default")
         q("alter table events alter tenant set default 7")
+        leat.set_up_wrong("public.leat_position is UNLOGGED")
+        q("alter table leat_position set logged, "
+          "drop constraint leat_position_pkey")
+        leat.set_up_wrong("public.leat_position: there is no unique or "
+                          "exclusion constraint")
+        q("alter table leat_position add primary key (stream, sink)")
         leat.caught_up()
         assert leat.pg.number("select sum(tenant) from events") == 70
 
