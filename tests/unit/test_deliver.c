@@ -1069,6 +1069,53 @@ START_TEST(halving_goes_on_after_a_crash)
 }
 END_TEST
 
+static bool armed; /* the next answer is lost */
+
+/* Limits that come and go, answers that are lost, crashes: all at random. */
+static int
+on_wait_at_random(void *arg, uint64_t ms)
+{
+	bool lost = armed && fake.away_after == 0;
+
+	(void)arg;
+	(void)ms;
+	if (rand() % 10 == 0)
+		fake.limit = rand() % 3 > 0 ? (size_t)(rand() % 40) + 1 : 0;
+	armed = rand() % 3 == 0;
+	fake.away_after = armed;
+	fake.away_before = rand() % 12 == 0;
+	return rand() % (lost ? 2 : 12) == 0 ? -EINTR : 0;
+}
+
+START_TEST(whatever_fails_nothing_is_stored_twice)
+{
+	for (int seed = 0; seed < 20; seed++) {
+		size_t from = 0;
+
+		teardown();
+		setup();
+		srand((unsigned)seed);
+		d.wait = on_wait_at_random;
+		fake.tokens = fake_sink.stable = true;
+		fake.remembers = false;
+		for (int i = rand() % 4; i > 0; i--)
+			fake.bad[rand() % 100] = true;
+		armed = true;
+		fake.away_after = 1;
+		fake.limit = (size_t)(rand() % 150);
+		for (int life = 0; deliver(from, from, 100 - from) < 0;
+		     life++) {
+			if (rand() % 2)
+				from = stepped; /* or what batchd had synced */
+			restart();
+			stepped = from;
+			fake.limit = life > 20 ? 0 : (size_t)(rand() % 60);
+		}
+		assert_exact(0, 100);
+	}
+}
+END_TEST
+
 START_TEST(an_event_that_is_too_much_alone_is_named)
 {
 	fake.limit = 1;
@@ -1156,6 +1203,7 @@ main(void)
 	tcase_add_test(tc,
 	               a_store_that_forgets_writes_is_given_less_all_the_same);
 	tcase_add_loop_test(tc, halving_goes_on_after_a_crash, 0, 2);
+	tcase_add_test(tc, whatever_fails_nothing_is_stored_twice);
 	tcase_add_test(tc, an_event_that_is_too_much_alone_is_named);
 	tcase_add_loop_test(tc, halves_come_again_as_they_were_after_a_crash, 0,
 	                    2);
