@@ -382,8 +382,24 @@ pg_send(struct pg *pg, const char *sql, struct sink_error *error)
 }
 
 enum sink_result
-pg_next(struct pg *pg, PGresult **res, struct sink_error *error)
+pg_unexpected(struct sink_error *error)
 {
+	return pg_fail(error, SINK_AWAY,
+	               "the server's answer is not one to this statement: "
+	               "is this PostgreSQL?");
+}
+
+/*
+ * Take the next result.  No statement of this sink is a COPY to the client,
+ * and most are no COPY at all.  In a COPY libpq gives the same result again
+ * without end, and never waits.
+ */
+static enum sink_result
+next_result(struct pg *pg, bool copy_in, PGresult **res,
+            struct sink_error *error)
+{
+	ExecStatusType status;
+
 	while (PQisBusy(pg->conn)) {
 		enum sink_result result = wait_socket(pg, POLLIN, error);
 
@@ -391,7 +407,19 @@ pg_next(struct pg *pg, PGresult **res, struct sink_error *error)
 			return result;
 	}
 	*res = PQgetResult(pg->conn);
-	return SINK_DONE;
+	status = PQresultStatus(*res);
+	if (status != PGRES_COPY_OUT && status != PGRES_COPY_BOTH &&
+	    (status != PGRES_COPY_IN || copy_in))
+		return SINK_DONE;
+	PQclear(*res);
+	*res = NULL;
+	return pg_unexpected(error);
+}
+
+enum sink_result
+pg_next(struct pg *pg, PGresult **res, struct sink_error *error)
+{
+	return next_result(pg, true, res, error);
 }
 
 enum sink_result
@@ -463,32 +491,68 @@ send_transaction(struct pg *pg, const char *statements,
 	return result;
 }
 
-enum sink_result
-pg_run(struct pg *pg, const char *sql, PGresult **res, struct sink_error *error)
+/* Read the rest of an answer that has failed: nothing but its end. */
+static void
+skip_rest(struct pg *pg)
+{
+	struct sink_error error = {0};
+	PGresult *next;
+
+	while (next_result(pg, false, &next, &error) == SINK_DONE && next)
+		PQclear(next);
+}
+
+/* Run statements.  *last is the last one's result, which may be NULL. */
+static enum sink_result
+run(struct pg *pg, const char *sql, PGresult **last, struct sink_error *error)
 {
 	enum sink_result result = send_transaction(pg, sql, error);
-	PGresult *last = NULL, *next = NULL;
+	PGresult *next = NULL;
 
+	*last = NULL;
 	while (result == SINK_DONE &&
-	       (result = pg_next(pg, &next, error)) == SINK_DONE && next) {
-		PQclear(last);
-		last = next;
-		if (is_error(last))
+	       (result = next_result(pg, false, &next, error)) == SINK_DONE &&
+	       next) {
+		PQclear(*last);
+		*last = next;
+		if (is_error(next))
 			break;
 	}
-	if (result == SINK_DONE && last && is_error(last)) {
-		result = pg_class(last, error);
+	if (result == SINK_DONE && *last && is_error(*last)) {
+		result = pg_class(*last, error);
 		if (result == SINK_REJECT)
 			result = SINK_SETUP;
-		/* The rest of the answer: nothing but its end. */
-		while (pg_next(pg, &next, error) == SINK_DONE && next)
-			PQclear(next);
+		skip_rest(pg);
 	}
-	if (result == SINK_DONE && res)
-		*res = last;
-	else
-		PQclear(last);
+	if (result != SINK_DONE) {
+		PQclear(*last);
+		*last = NULL;
+	}
 	return result;
+}
+
+enum sink_result
+pg_run(struct pg *pg, const char *sql, struct sink_error *error)
+{
+	PGresult *last;
+	enum sink_result result = run(pg, sql, &last, error);
+
+	PQclear(last);
+	return result;
+}
+
+enum sink_result
+pg_ask(struct pg *pg, const char *sql, int columns, PGresult **res,
+       struct sink_error *error)
+{
+	enum sink_result result = run(pg, sql, res, error);
+
+	if (result != SINK_DONE || (PQresultStatus(*res) == PGRES_TUPLES_OK &&
+	                            PQnfields(*res) == columns))
+		return result;
+	PQclear(*res);
+	*res = NULL;
+	return pg_unexpected(error);
 }
 
 enum sink_result

@@ -55,7 +55,7 @@ enum sink_result pg_send(struct pg *pg, const char *sql,
 /*
  * The next result of what was sent: *res, which the caller PQclears, or NULL
  * behind the last one.  A result that is an error is a result here: see
- * pg_class.
+ * pg_class.  After PGRES_COPY_IN the same comes again until pg_copy_end.
  */
 enum sink_result pg_next(struct pg *pg, PGresult **res,
                          struct sink_error *error);
@@ -77,12 +77,21 @@ MUST_USE int pg_add_local_settings(const struct pg *pg, struct buf *sql);
 
 /*
  * Run statements as one transaction, with those settings; one that is open is
- * rolled back first.  The last statement's result is in *res, when res is not
- * NULL; the caller PQclears it.  Errors are classed; an error of data is one
- * of configuration here, since no event is involved.
+ * rolled back first.  Errors are classed; an error of data is one of
+ * configuration here, since no event is involved.
  */
-enum sink_result pg_run(struct pg *pg, const char *sql, PGresult **res,
+enum sink_result pg_run(struct pg *pg, const char *sql,
                         struct sink_error *error);
+
+/*
+ * The same, of a query whose answer has `columns` columns and any number of
+ * rows: *res, which the caller PQclears, or NULL when the query has failed.
+ */
+enum sink_result pg_ask(struct pg *pg, const char *sql, int columns,
+                        PGresult **res, struct sink_error *error);
+
+/* What a server said does not answer what it was asked; returns SINK_AWAY. */
+enum sink_result pg_unexpected(struct sink_error *error);
 
 /* What a server says of an error; NULL where it says nothing. */
 struct pg_words {

@@ -112,13 +112,15 @@ static enum sink_result
 check_server(struct postgres *s, struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result = pg_run(
-	    &s->pg, "SELECT pg_is_in_recovery(), current_setting('fsync')",
+	enum sink_result result = pg_ask(
+	    &s->pg, "SELECT pg_is_in_recovery(), current_setting('fsync')", 2,
 	    &res, error);
 
 	if (result != SINK_DONE)
 		return result;
-	if (PQgetvalue(res, 0, 0)[0] == 't')
+	if (PQntuples(res) != 1)
+		result = pg_unexpected(error);
+	else if (PQgetvalue(res, 0, 0)[0] == 't')
 		result = pg_fail(error, SINK_AWAY,
 		                 "the server is a standby: it takes no writes");
 	else if (strcmp(PQgetvalue(res, 0, 1), "off") == 0)
@@ -150,7 +152,7 @@ end_frozen(struct postgres *s, struct sink_error *error)
 	    "AND xact_start < clock_timestamp() - %" PRId64
 	    " * interval '1 ms' LIMIT 10",
 	    s->pg.timeout_ms);
-	result = pg_run(&s->pg, sql, &res, error);
+	result = pg_ask(&s->pg, sql, 2, &res, error);
 	/* Where this is not allowed, all else still works. */
 	if (result == SINK_SETUP)
 		return SINK_DONE;
@@ -172,7 +174,7 @@ check_staging(struct postgres *s, struct sink_error *error)
 	if (table_add_staging(&s->table, &s->sql) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
 		return pg_fail(error, SINK_AWAY, "out of memory");
-	return pg_run(&s->pg, (const char *)s->sql.data, NULL, error);
+	return pg_run(&s->pg, (const char *)s->sql.data, error);
 }
 
 static enum sink_result
@@ -212,7 +214,7 @@ check_crash(struct postgres *s, struct sink_error *error)
 		rc = buf_add(&s->sql, ")", sizeof ")");
 	if (rc < 0)
 		return pg_fail(error, SINK_AWAY, "out of memory");
-	result = pg_run(&s->pg, (const char *)s->sql.data, &res, error);
+	result = pg_ask(&s->pg, (const char *)s->sql.data, 1, &res, error);
 	if (result == SINK_DONE && PQntuples(res) > 0)
 		result = pg_fail(error, SINK_SETUP,
 		                 "%s is UNLOGGED: a crash of the server would "

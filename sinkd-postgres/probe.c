@@ -247,25 +247,27 @@ struct answers {
 	bool unchanged;
 	bool copying;
 	bool failed;       /* a statement has: we cannot tell */
+	bool unexpected;   /* there is no such answer to our statements */
 	PGresult *refused; /* owned */
 };
 
 static void
 on_rows(const struct postgres *s, struct answers *a, PGresult *res)
 {
-	switch (a->tables++) {
-	case 0:
+	static const int columns[] = {1, TABLE_TYPES_FIELDS, AT_COUNT};
+	unsigned table = a->tables++;
+
+	if (table >= ARRAY_LEN(columns) || PQnfields(res) != columns[table])
+		a->unexpected = true;
+	else if (table == 0)
 		a->can_tell =
 		    PQntuples(res) == 1 && PQgetvalue(res, 0, 0)[0] == 't';
-		break;
-	case 1:
+	else if (table == 1)
 		a->unchanged = table_unchanged(&s->table, res);
-		break;
-	case 2:
+	else
 		a->refused = res;
-		return;
-	}
-	PQclear(res);
+	if (res != a->refused)
+		PQclear(res);
 }
 
 /* Read answers until the server waits for data, or to the end. */
@@ -329,7 +331,9 @@ ask_server(struct postgres *s, const struct batch *b, struct answers *a,
 	/* A statement that failed has left the transaction open. */
 	if (result == SINK_DONE &&
 	    PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
-		result = pg_run(&s->pg, "ROLLBACK", NULL, error);
+		result = pg_run(&s->pg, "ROLLBACK", error);
+	if (result == SINK_DONE && a->unexpected)
+		result = pg_unexpected(error);
 	return result;
 }
 
@@ -362,6 +366,22 @@ class_row(const struct batch *b, const PGresult *res, int row, size_t *event,
 	return write_class(b, &words, *event + 1, why);
 }
 
+/* Whether the rows name events of the batch, in their order. */
+static bool
+in_order(const struct batch *b, const PGresult *res, int rows)
+{
+	struct sink_error why;
+	size_t event, next = 0;
+
+	for (int row = 0; row < rows; row++) {
+		(void)class_row(b, res, row, &event, &why);
+		if (event < next || event >= b->count)
+			return false;
+		next = event + 1;
+	}
+	return true;
+}
+
 /*
  * Report the refused rows.  What a column that was added since refuses is not
  * the events' fault, and neither is what write_class does not call a reject:
@@ -383,6 +403,8 @@ report(struct postgres *s, const struct batch *b, const PGresult *res,
 		(void)class_row(b, res, --rows, &event, &why);
 		*looked = event < b->count ? event : b->count;
 	}
+	if (!in_order(b, res, rows))
+		return pg_unexpected(error);
 	for (row = 0; row < rows; row++) {
 		if (class_row(b, res, row, &event, &why) != SINK_REJECT)
 			break;

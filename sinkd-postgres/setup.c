@@ -36,6 +36,7 @@ enum {
 	MAY_STAGE,   /* t: we may create temporary tables */
 	USER,        /* quoted, as the next */
 	DATABASE,
+	PLACE_COLUMNS,
 };
 
 /* has_table_privilege(...) AND ..., of each of the rights. */
@@ -111,10 +112,18 @@ static enum sink_result
 ask_place(struct postgres *s, const struct needed *table, PGresult **res,
           struct sink_error *error)
 {
+	enum sink_result result;
+
 	buf_clear(&s->sql);
 	if (add_place_query(&s->sql, &s->pg, table) < 0)
 		return pg_fail(error, SINK_AWAY, "out of memory");
-	return pg_run(&s->pg, (const char *)s->sql.data, res, error);
+	result = pg_ask(&s->pg, (const char *)s->sql.data, PLACE_COLUMNS, res,
+	                error);
+	if (result != SINK_DONE || PQntuples(*res) == 1)
+		return result;
+	PQclear(*res);
+	*res = NULL;
+	return pg_unexpected(error);
 }
 
 static bool
@@ -184,7 +193,7 @@ create(struct postgres *s, const struct needed *table, const char *name,
 	    buf_add(&s->sql, "", 1) < 0)
 		return pg_fail(error, SINK_AWAY, "out of memory");
 	log_info("creating the table name=%s", log_quote(name));
-	return pg_run(&s->pg, (const char *)s->sql.data, NULL, error);
+	return pg_run(&s->pg, (const char *)s->sql.data, error);
 }
 
 /*

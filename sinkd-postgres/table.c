@@ -122,7 +122,7 @@ read_columns(struct table *t, const PGresult *res, struct sink_error *error)
 /* Run a query with the name as its one literal, between head and tail. */
 static enum sink_result
 ask(struct pg *pg, const char *head, const char *name, const char *tail,
-    PGresult **res, struct sink_error *error)
+    int columns, PGresult **res, struct sink_error *error)
 {
 	enum sink_result result;
 	struct buf sql;
@@ -137,7 +137,8 @@ ask(struct pg *pg, const char *head, const char *name, const char *tail,
 	if (rc < 0)
 		result = pg_fail(error, SINK_AWAY, "%s", strerror(-rc));
 	else
-		result = pg_run(pg, (const char *)sql.data, res, error);
+		result =
+		    pg_ask(pg, (const char *)sql.data, columns, res, error);
 	buf_fini(&sql);
 	return result;
 }
@@ -166,7 +167,7 @@ find_table(struct table *t, struct pg *pg, const char *name,
 	        "c.relpersistence = 'u' "
 	        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
 	        "WHERE c.oid = to_regclass(",
-	        name, ")", &res, error);
+	        name, ")", 4, &res, error);
 
 	if (result != SINK_DONE)
 		return result;
@@ -198,7 +199,7 @@ dedup_needs(const struct table *t, struct pg *pg, struct sink_error *error)
 	        "OR NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid "
 	        "= p.partrelid AND a.attnum = p.partattrs[0] "
 	        "AND a.attname = 'id')) AND p.partrelid = to_regclass(",
-	        t->name, ")", &res, error);
+	        t->name, ")", 1, &res, error);
 	bool impossible = result == SINK_DONE && PQntuples(res) > 0;
 
 	PQclear(res);
@@ -230,7 +231,7 @@ check_unique(struct table *t, struct pg *pg, struct sink_error *error)
 	        "AND i.indnkeyatts = 1 AND i.indpred IS NULL "
 	        "AND i.indexprs IS NULL AND a.attname = 'id' "
 	        "AND i.indrelid = to_regclass(",
-	        t->name, ")", &res, error);
+	        t->name, ")", 1, &res, error);
 	bool found = result == SINK_DONE && PQntuples(res) > 0;
 
 	PQclear(res);
@@ -257,7 +258,7 @@ check_triggers(struct table *t, struct pg *pg, struct sink_error *error)
 	        t->name,
 	        ") OR g.tgrelid IN (SELECT i.inhrelid FROM pg_inherits i)) "
 	        "LIMIT 1",
-	        &res, error);
+	        1, &res, error);
 
 	t->may_drop = result == SINK_DONE && PQntuples(res) > 0;
 	PQclear(res);
@@ -315,7 +316,7 @@ ask_columns(struct table *t, struct pg *pg, PGresult **res,
 	if (rc < 0)
 		result = pg_fail(error, SINK_AWAY, "%s", strerror(-rc));
 	else
-		result = pg_run(pg, (const char *)sql.data, res, error);
+		result = pg_ask(pg, (const char *)sql.data, 5, res, error);
 	buf_fini(&sql);
 	return result;
 }
