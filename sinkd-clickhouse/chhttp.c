@@ -11,6 +11,7 @@
 
 #define UPLOAD_BUFFER_BYTES (512L * 1024)
 #define HEADER_MAX 512
+#define VALUE_MAX 32
 
 /* Count what comes.  Returns false when an answer is too long to go on. */
 static bool
@@ -19,7 +20,7 @@ count_received(struct chhttp *h, size_t n)
 	h->received += n;
 	if (h->received <= CHHTTP_RECEIVED_MAX)
 		return true;
-	(void)snprintf(h->too_long, sizeof h->too_long,
+	(void)snprintf(h->refused, sizeof h->refused,
 	               "the answer is longer than %zu KiB: is this ClickHouse?",
 	               CHHTTP_RECEIVED_MAX / KIB);
 	return false;
@@ -41,22 +42,45 @@ on_body(char *data, size_t size, size_t count, void *user)
 	return n;
 }
 
+/* Whether a line is this header; its value goes to out, cut. */
+static bool
+is_header(const char *line, size_t n, const char *name, char out[VALUE_MAX])
+{
+	size_t name_bytes = strlen(name);
+
+	if (n < name_bytes || strncasecmp(line, name, name_bytes) != 0)
+		return false;
+	for (line += name_bytes, n -= name_bytes; n > 0 && *line == ' '; n--)
+		line++;
+	while (n > 0 && strchr(" \r\n", line[n - 1]))
+		n--;
+	(void)snprintf(out, VALUE_MAX, "%.*s", (int)n, line);
+	return true;
+}
+
 static size_t
 on_header(char *data, size_t size, size_t count, void *user)
 {
-	static const char name[] = "X-ClickHouse-Exception-Code:";
 	struct chhttp *h = user;
 	size_t n = size * count;
-	char text[16];
+	char value[VALUE_MAX];
 
 	/* curl keeps them all, and has no bound for their number. */
 	if (!count_received(h, n))
 		return 0;
-	if (n > strlen(name) && n < strlen(name) + sizeof text &&
-	    strncasecmp(data, name, strlen(name)) == 0) {
-		(void)snprintf(text, sizeof text, "%.*s",
-		               (int)(n - strlen(name)), data + strlen(name));
-		h->exception_code = (int)strtol(text, NULL, 10);
+	if (is_header(data, n, "X-ClickHouse-Exception-Code:", value))
+		h->exception_code = (int)strtol(value, NULL, 10);
+	/*
+	 * curl would unpack what it has not asked to be packed, several times
+	 * over, and a few KiB of zstd then take 128 MiB of memory each time.
+	 */
+	if (is_header(data, n, "Transfer-Encoding:", value) &&
+	    strcasecmp(value, "chunked") != 0) {
+		(void)snprintf(h->refused, sizeof h->refused,
+		               "the answer has Transfer-Encoding %s, which was "
+		               "not asked for: is this ClickHouse?",
+		               value);
+		return 0;
 	}
 	return n;
 }
@@ -180,7 +204,7 @@ chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
 	buf_clear(&h->body);
 	h->cut = false;
 	h->received = 0;
-	h->too_long[0] = '\0';
+	h->refused[0] = '\0';
 	h->status = 0;
 	h->exception_code = 0;
 	h->error[0] = '\0';
@@ -201,8 +225,8 @@ chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
 		rc = curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &h->status);
 	if (rc == CURLE_OK)
 		return 0;
-	if (h->too_long[0])
-		memcpy(h->error, h->too_long, sizeof h->too_long);
+	if (h->refused[0])
+		memcpy(h->error, h->refused, sizeof h->refused);
 	if (h->error[0] == '\0')
 		(void)snprintf(h->error, sizeof h->error, "%s",
 		               curl_easy_strerror(rc));

@@ -37,7 +37,7 @@ struct chhttp {
 	struct buf body;      /* of the last answer */
 	bool cut;             /* it was longer than is kept */
 	size_t received;      /* bytes of it */
-	char too_long[128];   /* set when it was longer than is read */
+	char refused[128];    /* why it was not read whole */
 	long status;          /* its status */
 	int exception_code;   /* its X-ClickHouse-Exception-Code; 0: none */
 	char error[CHHTTP_ERROR_TEXT]; /* why there was none */

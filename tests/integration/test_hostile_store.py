@@ -208,6 +208,21 @@ def trailers():
         yield pad(b"X-A: " + b"x" * 900 + b"\r\n")
 
 
+def block(kind, size, data):
+    """A block of zstd: 0 is raw, 1 the same byte `size` times."""
+    return struct.pack("<I", kind << 1 | size << 3)[:3] + data
+
+
+def packed():
+    """4 bytes make 128 KiB, of which zstd keeps the last 128 MiB; they are a
+    frame to skip for the second zstd, so that nothing comes out."""
+    yield HEAD + b"Transfer-Encoding: zstd, zstd\r\n\r\n"
+    yield b"\x28\xb5\x2f\xfd\0\x88" + \
+        block(0, 8, struct.pack("<II", 0x184D2A50, 0xFFFFFFFF))
+    while True:
+        yield pad(block(1, 128 << 10, b"\0"), 4096)
+
+
 class HostileClickhouse(HostilePostgres):
     def _serve(self, connection):
         with connection:
@@ -229,7 +244,7 @@ def test_clickhouse():
         quiet_memory(sink)
         leat.batchd.start()
         for answer in (headers, provisional, one_header, body, chunks,
-                       chunk_extension, trailers):
+                       chunk_extension, trailers, packed):
             server = HostileClickhouse(answer)
             leat.settings["sinkd-clickhouse"]["url"] = \
                 f"http://127.0.0.1:{server.port}"
