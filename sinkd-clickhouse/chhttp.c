@@ -70,6 +70,8 @@ on_header(char *data, size_t size, size_t count, void *user)
 		return 0;
 	if (is_header(data, n, "X-ClickHouse-Exception-Code:", value))
 		h->exception_code = (int)strtol(value, NULL, 10);
+	if (is_header(data, n, "X-ClickHouse-Server-Display-Name:", value))
+		h->names_itself = true;
 	/*
 	 * curl would unpack what it has not asked to be packed, several times
 	 * over, and a few KiB of zstd then take 128 MiB of memory each time.
@@ -207,6 +209,7 @@ chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
 	h->refused[0] = '\0';
 	h->status = 0;
 	h->exception_code = 0;
+	h->names_itself = false;
 	h->error[0] = '\0';
 	rc = curl_easy_setopt(c, CURLOPT_URL, url);
 	if (rc == CURLE_OK)

@@ -40,6 +40,7 @@ struct chhttp {
 	char refused[128];    /* why it was not read whole */
 	long status;          /* its status */
 	int exception_code;   /* its X-ClickHouse-Exception-Code; 0: none */
+	bool names_itself;    /* it has X-ClickHouse-Server-Display-Name */
 	char error[CHHTTP_ERROR_TEXT]; /* why there was none */
 };
 

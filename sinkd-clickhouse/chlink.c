@@ -8,6 +8,12 @@
 
 #include "sinkd-clickhouse/chexception.h"
 
+/*
+ * What a proxy takes at least, if it is to be any good.  One that refuses less
+ * as too large would have every event set aside.
+ */
+#define BODY_MIN (64 * KIB)
+
 static bool
 is_blank(const struct buf *b)
 {
@@ -34,9 +40,30 @@ judge_exception(struct chlink *link, const struct chexception *e, size_t rows,
 	return result;
 }
 
+/* An answer that is not ClickHouse's, but perhaps a proxy's. */
+static enum sink_result
+judge_status(long status, size_t body_bytes, struct sink_error *error)
+{
+	enum sink_result result = chexception_status_class(status);
+
+	(void)snprintf(error->code, sizeof error->code, "%ld", status);
+	if (result != SINK_REJECT || body_bytes >= BODY_MIN) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "HTTP status %ld without an exception: is "
+		               "this ClickHouse?",
+		               status);
+		return result;
+	}
+	(void)snprintf(error->text, sizeof error->text,
+	               "HTTP status %ld for a body of %zu bytes: raise the "
+	               "proxy's limit, such as client_max_body_size",
+	               status, body_bytes);
+	return SINK_SETUP;
+}
+
 /* What an answer means; rows is 0 for a statement. */
 static enum sink_result
-judge(struct chlink *link, int rc, bool insert, size_t rows,
+judge(struct chlink *link, int rc, size_t body_bytes, size_t rows,
       struct sink_error *error)
 {
 	const struct chhttp *h = &link->http;
@@ -52,17 +79,17 @@ judge(struct chlink *link, int rc, bool insert, size_t rows,
 	if (chexception_find((const char *)h->body.data, h->body.len,
 	                     h->exception_code, &e))
 		return judge_exception(link, &e, rows, error);
-	if (h->status != 200) {
+	if (h->status != 200)
+		return judge_status(h->status, body_bytes, error);
+	/* A proxy may answer for the server, which then stores nothing. */
+	if (rows > 0 && link->names_itself && !h->names_itself) {
 		(void)snprintf(error->text, sizeof error->text,
-		               "HTTP status %ld without an exception: is "
-		               "this ClickHouse?",
-		               h->status);
-		(void)snprintf(error->code, sizeof error->code, "%ld",
-		               h->status);
-		return chexception_status_class(h->status);
+		               "the answer to an INSERT lacks ClickHouse's "
+		               "headers: does a proxy answer in its place?");
+		return SINK_AWAY;
 	}
 	/* An INSERT that worked has nothing to say. */
-	if (h->cut || (insert && !is_blank(&h->body))) {
+	if (h->cut || (rows > 0 && !is_blank(&h->body))) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "unexpected answer of %zu bytes: is this "
 		               "ClickHouse?",
@@ -77,13 +104,18 @@ chlink_statement(struct chlink *link, const struct buf *sql,
                  struct sink_error *error)
 {
 	char url[CHLINK_URL_MAX + 32];
+	enum sink_result result;
 	int rc;
 
 	/* Without it a failure could come behind half of the result. */
 	(void)snprintf(url, sizeof url, "%s?wait_end_of_query=1", link->url);
 	rc = chhttp_post(&link->http, url, sql->data, sql->len, false,
 	                 link->timeout_ms);
-	return judge(link, rc, false, 0, error);
+	result = judge(link, rc, sql->len, 0, error);
+	if (result == SINK_DONE)
+		link->names_itself = link->http.names_itself;
+	/* No event is involved. */
+	return result == SINK_REJECT ? SINK_SETUP : result;
 }
 
 enum sink_result
@@ -94,5 +126,5 @@ chlink_insert(struct chlink *link, const struct buf *url,
 	int rc = chhttp_post(&link->http, (const char *)url->data, body->data,
 	                     body->len, gzip, link->timeout_ms);
 
-	return judge(link, rc, true, rows, error);
+	return judge(link, rc, body->len, rows, error);
 }

@@ -20,7 +20,8 @@ struct chlink {
 	char url[CHLINK_URL_MAX]; /* ends with '/' */
 	int64_t timeout_ms;       /* of one request */
 	struct slice view;        /* that threw, in http.body; or empty */
-	bool once; /* the server knows repeated inserts of the table */
+	bool once;         /* the server knows repeated inserts of the table */
+	bool names_itself; /* in its answer to the last statement */
 };
 
 /*

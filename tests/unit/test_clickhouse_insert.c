@@ -351,7 +351,12 @@ START_TEST(classes_the_exception_of_an_insert)
 	     SINK_AWAY, "242"},
 	    {"HTTP/1.1 503 E\r\nContent-Length: 0\r\n\r\n", SINK_AWAY, "503"},
 	    {"HTTP/1.1 403 E\r\nContent-Length: 0\r\n\r\n", SINK_SETUP, "403"},
+	    /* No proxy has a limit as low as these rows. */
+	    {"HTTP/1.1 413 E\r\nContent-Length: 0\r\n\r\n", SINK_SETUP, "413"},
 	    {OK("<html>log in here</html>"), SINK_AWAY, ""},
+	    /* Packed, and nobody has asked for it. */
+	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+	     SINK_AWAY, ""},
 	    {NULL, SINK_AWAY, ""},
 	    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", SINK_AWAY, ""},
 	    /* No HTTP at all: the port of something else. */
@@ -370,6 +375,52 @@ START_TEST(classes_the_exception_of_an_insert)
 		ck_assert_str_eq(error.code, cases[i].code);
 		ck_assert_str_ne(error.text, "");
 		ck_assert_uint_eq(error.bad_event, 0);
+	}
+}
+END_TEST
+
+START_TEST(takes_no_answer_of_a_proxy_for_the_servers)
+{
+	static const char named[] =
+	    "HTTP/1.1 200 OK\r\nX-ClickHouse-Server-Display-Name: a\r\n"
+	    "Content-Length: 0\r\n\r\n";
+	static const char named_columns[] =
+	    "HTTP/1.1 200 OK\r\nX-ClickHouse-Server-Display-Name: a\r\n"
+	    "Connection: close\r\n\r\n"
+	    "id\t\tUUID\ntype\t\tString\nuser_id\t\tString\n"
+	    "payload\t\tString\ncreated_at\t\tInt64\nreceived_at\t\tInt64\n";
+	static const struct answer script[] = {{new_server, true},
+	                                       {window_engine, true},
+	                                       {named_columns, true},
+	                                       {named, false},
+	                                       {KEPT, false}};
+
+	start(script, ARRAY_LEN(script));
+	ck_assert_int_eq(open_sink(), SINK_DONE);
+	ck_assert_int_eq(write_events(1), SINK_DONE);
+	ck_assert_int_eq(write_events(1), SINK_AWAY);
+	finish(false);
+	ck_assert_ptr_nonnull(strstr(error.text, "proxy"));
+}
+END_TEST
+
+/* Whatever a statement is refused for, no event is at fault. */
+START_TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
+{
+	static const char *const refusals[] = {
+	    FAIL("Code: 27. DB::Exception: Cannot parse input"),
+	    "HTTP/1.1 413 E\r\nContent-Length: 0\r\n\r\n"};
+	struct answer script[] = {
+	    OPENS(new_server, window_engine),
+	    {FAIL("Code: 469. DB::Exception: violated at row 1."), true},
+	    {NULL, true}};
+
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		script[4].text = refusals[i];
+		start(script, ARRAY_LEN(script));
+		ck_assert_int_eq(open_sink(), SINK_DONE);
+		ck_assert_int_eq(write_events(1), SINK_SETUP);
+		finish(false);
 	}
 }
 END_TEST
@@ -733,6 +784,8 @@ main(void)
 	tcase_add_test(tc, writes_nothing_for_an_empty_batch);
 	tcase_add_test(tc, packs_the_rows_when_asked);
 	tcase_add_test(tc, classes_the_exception_of_an_insert);
+	tcase_add_test(tc, takes_no_answer_of_a_proxy_for_the_servers);
+	tcase_add_test(tc, sets_nothing_aside_when_the_table_cannot_be_asked);
 	tcase_add_test(tc, passes_on_the_row_that_the_server_names);
 	tcase_add_test(tc, blames_no_event_when_the_columns_have_changed);
 	tcase_add_test(tc,
