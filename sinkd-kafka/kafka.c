@@ -74,8 +74,10 @@ has_option(const struct kafka_conf *c, const char *name, const char *value)
 static int
 kafka_check(const void *conf)
 {
-	static const char *const files[] = {"ssl.key.location",
-	                                    "ssl.keystore.location"};
+	static const char *const files[] = {
+	    "ssl.key.location", "ssl.keystore.location", "sasl.kerberos.keytab",
+	    "sasl.oauthbearer.assertion.file",
+	    "sasl.oauthbearer.assertion.private.key.file"};
 	const struct kafka_conf *c = conf;
 	const char *url =
 	    options_value(&c->options, "sasl.oauthbearer.token.endpoint.url");
@@ -89,7 +91,7 @@ kafka_check(const void *conf)
 		log_warn("the password is sent over a connection that is not "
 		         "encrypted; set security.protocol = sasl_ssl "
 		         "section=" SECTION);
-	if (url && strncasecmp(url, "http://", 7) == 0)
+	if (url && strncasecmp(url, "https://", 8) != 0)
 		log_warn("the client's secret is sent over a connection that "
 		         "is not encrypted; use https:// section=" SECTION
 		         " key=sasl.oauthbearer.token.endpoint.url");

@@ -42,6 +42,11 @@ static const struct {
     {"statistics.interval.ms",
      "is of no use: nobody takes the statistics, and an idle sink would pile "
      "them up"},
+    {"log.queue",
+     "must stay off: nobody takes log lines from a queue, and they would pile "
+     "up"},
+    {"internal.termination.signal",
+     "would have librdkafka send that signal to this process"},
     {"plugin.library.paths",
      "would load code that can undo all that is refused here"},
     {"ssl.engine.location",
@@ -58,6 +63,26 @@ static const char *const in_command[] = {
     "sasl.kerberos.principal",
     "sasl.kerberos.service.name",
 };
+
+/* These OpenSSL brings itself; for another it loads a file of that name. */
+static bool
+are_own_providers(const char *value)
+{
+	static const char *const own[] = {"default", "legacy", "base", "fips"};
+	bool all = true;
+
+	while (all && *value) {
+		size_t n = strcspn(value, ", ");
+
+		all = n == 0;
+		for (size_t i = 0; i < ARRAY_LEN(own); i++)
+			all |= strlen(own[i]) == n &&
+			       memcmp(value, own[i], n) == 0;
+		value += n;
+		value += strspn(value, ", ");
+	}
+	return all;
+}
 
 static bool
 is_plain_word(const char *value)
@@ -82,9 +107,12 @@ check_pair(const char *name, const char *value)
 			return "must be letters, digits and _.,:=+@/- only: "
 			       "librdkafka puts it into a command of a shell";
 	}
+	if (strcmp(name, "ssl.providers") == 0 && !are_own_providers(value))
+		return "must be of default, legacy, base and fips: another "
+		       "would load code that can undo all that is refused here";
 	if ((strcmp(name, "max.in.flight") == 0 ||
 	     strcmp(name, "max.in.flight.requests.per.connection") == 0) &&
-	    strtol(value, NULL, 10) > IN_FLIGHT_MAX)
+	    strtol(value, NULL, 0) > IN_FLIGHT_MAX) /* also 0x10 */
 		return "must be at most 5: idempotence needs it";
 	probe = rd_kafka_conf_new();
 	res = rd_kafka_conf_set(probe, name, value, NULL, 0);

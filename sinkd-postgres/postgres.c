@@ -288,14 +288,34 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
 	return result;
 }
 
+/* Why an option may not stand in conninfo or dbname; NULL: it may. */
+static const char *
+refusal(const PQconninfoOption *o)
+{
+	/* --check shows conninfo and dbname. */
+	static const char *const secrets[] = {
+	    "password", "sslpassword", "scram_client_key", "scram_server_key",
+	    "oauth_client_secret"};
+
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+		if (strcmp(o->keyword, secrets[i]) == 0)
+			return "does not belong here; use password_file or "
+			       "LEAT_POSTGRES_PASSWORD";
+	if (strcmp(o->keyword, "sslkey") == 0 && strchr(o->val, ':'))
+		return "with a colon names an engine of OpenSSL, which would "
+		       "load code; use a file";
+	if (strcmp(o->keyword, "sslkeylogfile") == 0)
+		return "would write the keys of the connection to a file";
+	return NULL;
+}
+
 /*
- * conninfo and dbname are shown by --check, so a password is refused in them.
- * libpq's own words about a text that does not parse would quote it.
+ * Look for what must not be in a connection text.  libpq's own words about one
+ * that does not parse would quote it.
  */
 static int
 check_conninfo(const char *key, const char *text)
 {
-	static const char *const secrets[] = {"password", "sslpassword"};
 	PQconninfoOption *all = PQconninfoParse(text, NULL);
 	int rc = all ? 0 : -EINVAL;
 
@@ -304,15 +324,13 @@ check_conninfo(const char *key, const char *text)
 		          "] %s: libpq cannot read it",
 		          key);
 	for (const PQconninfoOption *o = all; o && o->keyword; o++) {
-		for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
-			if (!o->val || strcmp(o->keyword, secrets[i]) != 0)
-				continue;
-			log_error("settings refused: [sinkd-" SINK_NAME
-			          "] %s: a %s does not belong here; use "
-			          "password_file or LEAT_POSTGRES_PASSWORD",
-			          key, secrets[i]);
-			rc = -EINVAL;
-		}
+		const char *why = o->val ? refusal(o) : NULL;
+
+		if (!why)
+			continue;
+		log_error("settings refused: [sinkd-" SINK_NAME "] %s: %s %s",
+		          key, o->keyword, why);
+		rc = -EINVAL;
 	}
 	PQconninfoFree(all);
 	return rc;
@@ -350,11 +368,12 @@ find_option(const struct settings *c, const char *keyword, const char *setting,
 static void
 warn_of_settings(const struct settings *c)
 {
-	char host[512], address[512], mode[32];
-	bool password = c->password_file[0] ||
-	                getenv("LEAT_POSTGRES_PASSWORD") ||
-	                getenv("PGPASSWORD");
+	char host[512], address[512], mode[32], passwords[512];
+	bool password;
 
+	find_option(c, "passfile", "", passwords, sizeof passwords);
+	password = c->password_file[0] || passwords[0] ||
+	           getenv("LEAT_POSTGRES_PASSWORD") || getenv("PGPASSWORD");
 	secret_check_file("sinkd-" SINK_NAME, "password_file",
 	                  c->password_file);
 	find_option(c, "host", c->host, host, sizeof host);

@@ -149,6 +149,7 @@ CAREFUL = [
      "password_file = {f}", NOT_ENCRYPTED),
     ("sinkd-postgres", "dbname = postgresql://db/x\npassword_file = {f}",
      NOT_ENCRYPTED),
+    ("sinkd-postgres", "conninfo = host=db passfile={f}", NOT_ENCRYPTED),
     ("sinkd-postgres", "host = db\nsslmode = require", NOT_CHECKED),
     ("sinkd-postgres", "host = db\nsslmode = verify-full\n"
      "password_file = {f}", None),
@@ -194,12 +195,26 @@ def test_careless_settings_are_warned_of():
                               ("sinkd-kafka", "password_file"),
                               ("sinkd-clickhouse", "password_file"),
                               ("sinkd-kafka", "[sinkd-kafka.rdkafka]\n"
-                               "ssl.key.location")):
+                               "ssl.key.location"),
+                              ("sinkd-kafka", "[sinkd-kafka.rdkafka]\n"
+                               "sasl.kerberos.keytab")):
                 (line,) = warnings(name, f"{key} = {{f}}")
                 assert "secret file can be written by others" in line, line
         secret.write_text("shop sha256:" + 64 * "0" + "\n")
         (line,) = warnings("ingestd", "tokens_file = {f}")
         assert "secret file can be written by others" in line, line
+
+
+def test_an_engine_in_conninfo_is_refused():
+    for text in ("conninfo = sslcert=/c.pem sslkey=/tmp/mine.so:key",
+                 "dbname = postgresql://db/x?sslkey=pkcs11:key"):
+        done = run("sinkd-postgres", "--check",
+                   text=f"[sinkd-postgres]\n{text}\n")
+        assert done.returncode == 2, done.stdout
+        assert "sslkey with a colon" in done.stderr, done.stderr
+    done = run("sinkd-postgres", "--check", text="[sinkd-postgres]\n"
+               "conninfo = sslcert=/c.pem sslkey=/k.pem\n")
+    assert done.returncode == 0, done.stderr
 
 
 def test_secrets_are_not_shown():
