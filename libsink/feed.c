@@ -264,3 +264,22 @@ feed_step(struct feed *f)
 	/* A reply to nothing we asked, or another role's frame. */
 	return frame.type == FRAME_REPLY ? FEED_OTHER : -EPROTO;
 }
+
+int
+feed_last_words(struct feed *f)
+{
+	unsigned broken = 0;
+
+	/* The first read may only say that batchd left something unread. */
+	while (broken < 2) {
+		int rc = feed_step(f);
+
+		if (rc == -EREMOTEIO)
+			return rc;
+		if (rc == -EPIPE)
+			broken++;
+		else if (rc < 0)
+			break;
+	}
+	return -EPIPE;
+}

@@ -92,6 +92,12 @@ MUST_USE int feed_committed_part(struct feed *f, uint64_t next_offset);
 /* Let go of the batch and ask for the next one. */
 MUST_USE int feed_committed(struct feed *f, uint64_t next_offset);
 
+/*
+ * Read what batchd has said before the link broke, which a send that failed
+ * has not seen.  Returns -EREMOTEIO when that was a refusal, else -EPIPE.
+ */
+MUST_USE int feed_last_words(struct feed *f);
+
 /* Ask for what is there now: answered by a batch or FEED_EMPTY. */
 MUST_USE int feed_flush(struct feed *f);
 

@@ -424,8 +424,11 @@ session_run(struct session *s)
 	stop_bound(s->settings->common.drain_ms);
 	for (;;) {
 		int why = run_once(s);
-		uint64_t ms = delay_ms(s, why);
+		uint64_t ms;
 
+		if (why == -EPIPE)
+			why = feed_last_words(&s->feed);
+		ms = delay_ms(s, why);
 		if (why == -EINTR || stop_asked()) {
 			/* What was counted since the last one. */
 			if (s->feed.welcomed && report(s) < 0)

@@ -281,6 +281,29 @@ START_TEST(keeps_the_words_of_a_refusal)
 }
 END_TEST
 
+/* batchd refuses, and closes; what it has not read resets the link. */
+START_TEST(hears_a_refusal_behind_a_send_that_fails)
+{
+	struct frame f = {
+	    .type = FRAME_ERROR,
+	    .error = {.code = ERROR_AHEAD, .text = slice_of("beyond the end")}};
+
+	for (int unread = 0; unread < 2; unread++) {
+		subscribe(false, 0);
+		if (unread)
+			ck_assert_int_eq(feed_flush(&feed), 0);
+		send_frame(&f);
+		chan_close(&batchd);
+		ck_assert_int_eq(feed_flush(&feed), -EPIPE);
+		ck_assert_int_eq(feed_last_words(&feed), -EREMOTEIO);
+		ck_assert_int_eq(feed.error_code, ERROR_AHEAD);
+		ck_assert_int_eq(feed_last_words(&feed), -EPIPE);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
 START_TEST(says_when_batchd_is_gone_or_speaks_rubbish)
 {
 	ck_assert_int_eq(send(batchd.fd, "rubbish", 7, 0), 7);
@@ -314,6 +337,7 @@ main(void)
 	               refuses_events_that_are_cut_or_too_many_for_their_count);
 	tcase_add_test(tc, tells_the_answer_to_a_flush_from_a_batch);
 	tcase_add_test(tc, keeps_the_words_of_a_refusal);
+	tcase_add_test(tc, hears_a_refusal_behind_a_send_that_fails);
 	tcase_add_test(tc, says_when_batchd_is_gone_or_speaks_rubbish);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
