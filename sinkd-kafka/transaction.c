@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libbase/clock.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/fault.h"
@@ -127,10 +128,6 @@ produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 /* A call on the transaction; one at a time on a handle. */
 enum call { SEND_OFFSETS, COMMIT, ABORT };
 
-/*
- * librdkafka wants to bound the end of a transaction by itself: by
- * transaction.timeout.ms, which is timeout_ms.
- */
 static rd_kafka_error_t *
 call_once(struct kafka *k, enum call call, int timeout_ms)
 {
@@ -139,9 +136,9 @@ call_once(struct kafka *k, enum call call, int timeout_ms)
 		return rd_kafka_send_offsets_to_transaction(
 		    k->rk, k->offsets, k->group, timeout_ms);
 	case COMMIT:
-		return rd_kafka_commit_transaction(k->rk, -1);
+		return rd_kafka_commit_transaction(k->rk, timeout_ms);
 	case ABORT:
-		return rd_kafka_abort_transaction(k->rk, -1);
+		return rd_kafka_abort_transaction(k->rk, timeout_ms);
 	}
 	return NULL;
 }
@@ -167,11 +164,25 @@ call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
 	}
 }
 
+/*
+ * The end of a transaction has timeout_ms of its own: the batch may have used
+ * up the rest.  librdkafka advises to let it wait without a limit, because what
+ * has timed out goes on behind the application's back.  It then waits for ever
+ * for a coordinator that does not answer.  Here a producer that has timed out
+ * is thrown away, and the next one learns what became of the transaction.
+ */
+static rd_kafka_error_t *
+end_transaction(struct kafka *k, enum call call)
+{
+	return call_until(k, call,
+	                  clock_mono_ms() + (uint64_t)k->common->timeout_ms);
+}
+
 /* Returns whether nothing of the transaction is left. */
 static bool
-abort_transaction(struct kafka *k, uint64_t deadline_ms)
+abort_transaction(struct kafka *k)
 {
-	rd_kafka_error_t *e = call_until(k, ABORT, deadline_ms);
+	rd_kafka_error_t *e = end_transaction(k, ABORT);
 	bool aborted = e == NULL;
 
 	if (e)
@@ -187,7 +198,7 @@ abort_transaction(struct kafka *k, uint64_t deadline_ms)
  */
 static enum sink_result
 failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
-       rd_kafka_resp_err_t err, uint64_t deadline_ms, struct sink_error *error)
+       rd_kafka_resp_err_t err, struct sink_error *error)
 {
 	const char *words = e ? rd_kafka_error_string(e) : NULL;
 	/* Only then nothing of it can have been committed. */
@@ -203,8 +214,7 @@ failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	}
 	result = client_fault(k, what, err, words, error);
 	rd_kafka_error_destroy(e);
-	if (result == SINK_REJECT &&
-	    (!abortable || !abort_transaction(k, deadline_ms)))
+	if (result == SINK_REJECT && (!abortable || !abort_transaction(k)))
 		result = SINK_AWAY;
 	/*
 	 * Behind messages that a broker refused librdkafka (2.0.2) fails the
@@ -225,19 +235,19 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	client_forget_faults(k);
 	e = rd_kafka_begin_transaction(k->rk);
 	if (e)
-		return failed(k, "begin", e, 0, deadline_ms, error);
+		return failed(k, "begin", e, 0, error);
 	err = produce(k, batch, deadline_ms);
 	/* _STATE: the transaction has failed; committing says why. */
 	if (err && err != RD_KAFKA_RESP_ERR__STATE)
-		return failed(k, "produce", NULL, err, deadline_ms, error);
+		return failed(k, "produce", NULL, err, error);
 	k->offsets->elems[0].offset = (int64_t)batch->next_offset;
 	if (!err)
 		e = call_until(k, SEND_OFFSETS, deadline_ms);
 	if (e)
-		return failed(k, "send position", e, 0, deadline_ms, error);
-	e = call_until(k, COMMIT, deadline_ms);
+		return failed(k, "send position", e, 0, error);
+	e = end_transaction(k, COMMIT);
 	if (e)
-		return failed(k, "commit", e, 0, deadline_ms, error);
+		return failed(k, "commit", e, 0, error);
 	assert(!err); /* a failed transaction does not commit */
 	k->found = true;
 	k->position = batch->next_offset;

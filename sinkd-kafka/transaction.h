@@ -7,7 +7,7 @@
  * goes on only when librdkafka itself refused an event, which was never sent.
  *
  * What is produced is given up at deadline_ms; the end of a transaction then
- * has timeout_ms more, which is what librdkafka wants.
+ * has timeout_ms more.
  */
 #ifndef SINKD_KAFKA_TRANSACTION_H
 #define SINKD_KAFKA_TRANSACTION_H

@@ -510,6 +510,29 @@ START_TEST(is_away_while_no_broker_answers)
 }
 END_TEST
 
+/* librdkafka alone would ask it again for ever. */
+START_TEST(is_away_while_the_coordinator_does_not_answer)
+{
+	const int never_ms = 60000;
+	uint64_t before;
+
+	common.timeout_ms = 1500;
+	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(rd_kafka_mock_broker_push_request_error_rtts(
+				     mock, 1, END_TXN, 1,
+				     RD_KAFKA_RESP_ERR_NO_ERROR, never_ms),
+		                 RD_KAFKA_RESP_ERR_NO_ERROR);
+	before = clock_mono_ms();
+	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert(error.too_much);
+	reopen(&state);
+	ck_assert_uint_lt(clock_mono_ms() - before,
+	                  2 * (uint64_t)common.timeout_ms + 1000);
+	common.timeout_ms = 5000;
+}
+END_TEST
+
 START_TEST(says_at_once_that_nothing_listens)
 {
 	uint64_t before = clock_mono_ms();
@@ -723,6 +746,7 @@ main(void)
 	tcase_add_test(tc, names_no_event_when_a_broker_refuses_them_together);
 	tcase_add_test(tc, blames_no_event_for_having_no_key);
 	tcase_add_test(tc, is_away_while_no_broker_answers);
+	tcase_add_test(tc, is_away_while_the_coordinator_does_not_answer);
 	tcase_add_test(tc, says_at_once_that_nothing_listens);
 	tcase_add_test(tc, says_that_a_topic_is_not_there);
 	tcase_add_test(tc, delivers_at_least_once_with_a_position_behind);
