@@ -146,7 +146,7 @@ try_start(struct deliver *d, const char *stream, bool *found,
 {
 	enum sink_result result = SINK_DONE;
 
-	stop_hanging(true);
+	(void)stop_hanging(true);
 	if (!d->open) {
 		/* Set first: a half open state is closed, too. */
 		d->open = true;
@@ -156,7 +156,7 @@ try_start(struct deliver *d, const char *stream, bool *found,
 	if (result == SINK_DONE)
 		result =
 		    d->sink->position(d->state, stream, found, position, error);
-	stop_hanging(false);
+	(void)stop_hanging(false);
 	if (result != SINK_DONE)
 		deliver_close(d);
 	return result;

@@ -83,10 +83,13 @@ stop_bound(int64_t ms)
 		bound_s = 1;
 }
 
-void
+bool
 stop_hanging(bool yes)
 {
+	bool before = hanging != 0;
+
 	hanging = yes;
+	return before;
 }
 
 bool

@@ -34,9 +34,10 @@ void stop_bound(int64_t ms);
 
 /*
  * Whether the process is in a call that can hang and that leaves nothing
- * half done when the process ends in it: opening the store.
+ * half done when the process ends in it: opening the store, or closing it.
+ * Returns what it was before.
  */
-void stop_hanging(bool hanging);
+bool stop_hanging(bool hanging);
 
 /*
  * Block until fd (-1: none) has one of `events`, or is hung up.  Returns 0,

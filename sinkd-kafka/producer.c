@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libsink/stop.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/position.h"
 #include "sinkd-kafka/topic.h"
@@ -80,6 +81,9 @@ producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
 void
 producer_close(struct kafka *k)
 {
+	/* librdkafka waits for its threads, whatever a broker does to them. */
+	bool hanging = stop_hanging(true);
+
 	position_close(k);
 	if (k->group)
 		rd_kafka_consumer_group_metadata_destroy(k->group);
@@ -97,6 +101,7 @@ producer_close(struct kafka *k)
 		rd_kafka_destroy(k->rk);
 	}
 	k->rk = NULL;
+	(void)stop_hanging(hanging);
 	k->found = false;
 	k->position = 0;
 	client_forget_faults(k);

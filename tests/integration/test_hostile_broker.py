@@ -15,7 +15,7 @@ import time
 
 from events import small
 from kafka import kafka
-from leat import Leat, fact, limit, wait_until
+from leat import Leat, fact, free_port, limit, wait_until
 
 SECONDS = float(os.environ.get("LEAT_HOSTILE_S", "4"))  # of each behaviour
 MEMORY_BYTES = 32 << 20  # beside what it was with an honest broker
@@ -24,7 +24,8 @@ THREADS = 100
 BROKERS = 2_000
 BROKER_BYTES = 100 << 10
 
-PRODUCE, METADATA, VERSIONS = 0, 3, 18
+PRODUCE, METADATA, OFFSET_FETCH, COORDINATOR = 0, 3, 9, 10
+VERSIONS, INIT_PRODUCER, ADD_PARTITIONS = 18, 22, 24
 # The versions that an honest broker would say it has, for a transaction.
 APIS = {PRODUCE: (3, 7), METADATA: (0, 1), 9: (1, 1), 10: (0, 1),
         VERSIONS: (0, 0), 19: (0, 2), 22: (0, 1), 24: (0, 0), 25: (0, 0),
@@ -183,6 +184,26 @@ def leads_in_circles(fake, api):
     return struct.pack(">ih", 0, 16) + text(b"x" * 30_000) * 30
 
 
+def leads_nowhere(fake, api, version, number):
+    """All is well, but for the numbers of the partitions: librdkafka 2.0.2
+    then never ends its threads."""
+    own = struct.pack(">i", 1) + text(b"127.0.0.1") + \
+        struct.pack(">i", fake.port)
+    bodies = {
+        METADATA: metadata(array([broker(1, b"127.0.0.1", fake.port)]),
+                           array([topic(b"events", [
+                               partition(p, 1)
+                               for p in (-1, 2 ** 31 - 1, 5, 5, 5)])])),
+        OFFSET_FETCH: array([text(b"events") + array([
+            struct.pack(">iq", 0, -1) + text(b"") + struct.pack(">h", 0)])]),
+        COORDINATOR: struct.pack(">ihh", 0, 0, -1) + own,
+        INIT_PRODUCER: struct.pack(">ihqh", 0, 0, 7, 0),
+        ADD_PARTITIONS: struct.pack(">i", 0) + array([]),
+    }
+    body = versions(api, version) or bodies[api]
+    return iter((framed(struct.pack(">i", number) + body),))
+
+
 BEHAVIOURS = (silence, close, garbage, sizes, endless_frame, endless_frames,
               wrong_ids, zeros, noise, counts, many_partitions, many_topics,
               many_brokers, leads_in_circles)
@@ -303,3 +324,21 @@ def test_a_hostile_broker():
             assert not bad, bad
             assert all(f[2] > 0 for f in found.values()), found
             wait_until(lambda: threads(sink) < THREADS, "few threads")
+
+
+def test_a_sink_in_which_librdkafka_hangs_stops():
+    with Leat(start=False, sinks=("kafka",), postgres=False,
+              settings={"sinkd-kafka": {"timeout_ms": 1000,
+                                        "drain_ms": 500}}) as leat:
+        sink, fake = leat.sink["kafka"], Fake(free_port(), leads_nowhere)
+        leat.settings["sinkd-kafka"]["brokers"] = f"127.0.0.1:{fake.port}"
+        leat.write_conf()
+        leat.batchd.start()
+        leat.ingestd.start()
+        leat.intake_open()
+        leat.accept(small("k", 10))
+        sink.start()
+        wait_until(lambda: leat.sink_status("kafka")["in_flight_events"],
+                   "it is writing")
+        sink.stop(15)
+        fake.stop()
