@@ -73,7 +73,7 @@ $(TEST_LIBS_OK): Makefile | $(TOOLS_OK)
 pc = $(shell pkg-config --libs $(1))
 # msgpack-c has two names: Debian 13 has the second.
 BASE_PC = $(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c) \
-          libxxhash inih
+          libxxhash
 ingestd-LIBS         = $(call pc,libuv gnutls nettle simdjson zlib libzstd) -lstdc++
 # The command reads the log with batchd's own code.
 leat-LIBS            = $(O)/batchd.a $(LIB_A) $(call pc,nettle)

@@ -205,8 +205,10 @@ settings_init(struct settings *s, struct conf_table tables[SETTINGS_TABLES],
               struct conf_program *program)
 {
 	*s = (struct settings){0};
-	tables[0] = (struct conf_table){"leat", leat_keys, s, NULL};
-	tables[1] = (struct conf_table){"ingestd", ingestd_keys, s, NULL};
+	tables[0] = (struct conf_table){
+	    .section = "leat", .keys = leat_keys, .into = s};
+	tables[1] = (struct conf_table){
+	    .section = "ingestd", .keys = ingestd_keys, .into = s};
 	*program = (struct conf_program){
 	    .name = "ingestd",
 	    .summary = "Takes events over HTTP and answers when they are kept.",

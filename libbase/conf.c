@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <ini.h>
-
+#include "libbase/ini.h"
 #include "libbase/log.h"
 
 #define DEFAULT_PATH "/etc/leat/leat.conf"
@@ -23,8 +22,7 @@
 struct parse {
 	const struct conf_program *program;
 	const char *path;
-	const char *text; /* what is left to read */
-	int line;         /* that was read last */
+	int line; /* that was read last */
 	char *errors;
 	size_t errors_size;
 	size_t errors_used;
@@ -187,8 +185,13 @@ set_field(const struct conf_key *key, void *into, const char *value)
 
 /* Sections of other programs, which this one passes over. */
 static bool
-known_section(const char *section)
+known_section(const struct conf_program *program, const char *section)
 {
+	size_t n = strlen(program->name);
+
+	/* [sinkd-kafka.x] is sinkd-kafka's alone, and it has no such one. */
+	if (strncmp(section, program->name, n) == 0 && section[n] == '.')
+		return false;
 	return strcmp(section, "leat") == 0 ||
 	       strcmp(section, "ingestd") == 0 ||
 	       strcmp(section, "batchd") == 0 ||
@@ -222,11 +225,44 @@ key_count(const struct conf_table *table)
 	return n;
 }
 
-/* inih's callback; returns 1 to go on: all errors are collected. */
-static int
-on_pair(void *user, const char *section, const char *name, const char *value)
+static void
+on_free_pair(struct parse *p, const struct conf_table *table,
+             const struct ini_line *line)
 {
-	struct parse *p = user;
+	const char *why = NULL;
+
+	if (line->comment && table->whole_values)
+		why = "a comment cannot stand behind this value, which may "
+		      "hold # and ; itself: put it on a line of its own, or "
+		      "write \\# and \\; for what belongs to the value";
+	if (!why)
+		why = table->on_pair(table->into, line->name, line->value);
+	if (why)
+		complain(p, "[%s] %s: %s", line->section, line->name, why);
+}
+
+/*
+ * A section begins.  Whether there is such a one is looked at here, so that
+ * it is also known of one with no pair in it.
+ */
+static void
+on_section(struct parse *p, const char *section)
+{
+	const struct conf_program *program = p->program;
+	bool ours = false;
+
+	for (size_t i = 0; i < program->table_count; i++)
+		ours |= strcmp(program->tables[i].section, section) == 0;
+	if (!ours && !known_section(program, section))
+		complain(p,
+		         "unknown section [%s]: must be leat, ingestd, "
+		         "batchd or sinkd-...",
+		         section);
+}
+
+static void
+on_pair(struct parse *p, const struct ini_line *line)
+{
 	const struct conf_program *program = p->program;
 	bool ours = false;
 	size_t first = 0;
@@ -235,60 +271,43 @@ on_pair(void *user, const char *section, const char *name, const char *value)
 		const struct conf_table *t = &program->tables[i];
 		size_t n = key_count(t);
 
-		if (strcmp(t->section, section) != 0) {
+		if (strcmp(t->section, line->section) != 0) {
 			first += n;
 			continue;
 		}
 		ours = true;
 		if (t->on_pair) {
-			const char *why = t->on_pair(t->into, name, value);
-
-			if (why)
-				complain(p, "[%s] %s: %s", section, name, why);
-			return 1;
+			on_free_pair(p, t, line);
+			return;
 		}
 		/* A sink's own keys share a section with all sinks' keys. */
 		for (size_t j = 0; j < n; j++) {
-			if (strcmp(t->keys[j].name, name) == 0) {
-				on_key(p, t, j, first + j, value);
-				return 1;
+			if (strcmp(t->keys[j].name, line->name) == 0) {
+				on_key(p, t, j, first + j, line->value);
+				return;
 			}
 		}
 		first += n;
 	}
 	if (ours)
 		complain(p, "[%s] has no key '%s' (%s --help lists the keys)",
-		         section, name, program->name);
-	else if (!known_section(section))
-		complain(p,
-		         "unknown section [%s]: must be leat, ingestd, "
-		         "batchd or sinkd-...",
-		         section);
-	return 1;
+		         line->section, line->name,
+		         strcmp(line->section, "leat") == 0 ? "batchd"
+		                                            : program->name);
+	else if (line->section[0] == '\0')
+		complain(p, "'%s' stands before the first [section]",
+		         line->name);
 }
 
-/*
- * inih's reader, as fgets.  Debian's inih tells its handler no line numbers
- * and splits long lines, so the lines are counted and measured here.
- */
-static char *
-next_line(char *out, int size, void *stream)
+static void
+on_line(struct parse *p, const struct ini_line *line)
 {
-	struct parse *p = stream;
-	size_t n = strcspn(p->text, "\n");
-
-	if (p->text[0] == '\0')
-		return NULL;
-	p->line++;
-	if (n + 2 > (size_t)size) {
-		complain(p, "line is longer than %d bytes", size - 2);
-		out[0] = '\0';
-	} else {
-		memcpy(out, p->text, n);
-		out[n] = '\0';
-	}
-	p->text += n + (p->text[n] == '\n');
-	return out;
+	if (line->why)
+		complain(p, "%s", line->why);
+	else if (line->name)
+		on_pair(p, line);
+	else
+		on_section(p, line->section);
 }
 
 int
@@ -299,7 +318,8 @@ conf_parse(const struct conf_program *program, const char *path,
 	                  .path = path,
 	                  .errors = errors,
 	                  .errors_size = errors_size};
-	int rc;
+	struct ini ini = {.rest = text};
+	struct ini_line line;
 
 	errors[0] = '\0';
 	for (size_t i = 0; i < program->table_count; i++) {
@@ -313,14 +333,10 @@ conf_parse(const struct conf_program *program, const char *path,
 				         t->keys[j].name);
 		}
 	}
-	p.text = text;
-	rc = ini_parse_stream(next_line, &p, on_pair, &p);
-	if (rc > 0)
-		p.line = rc;
-	if (rc > 0)
-		complain(&p, "not a section, a comment or 'name = value'");
-	else if (rc < 0)
-		complain(&p, "out of memory");
+	while (ini_next(&ini, &line)) {
+		p.line = ini.line;
+		on_line(&p, &line);
+	}
 	return p.failed ? -EINVAL : 0;
 }
 
@@ -342,9 +358,12 @@ conf_free(const struct conf_table *tables, size_t table_count)
 	}
 }
 
-/* The whole file as text.  Returns 0 or -errno; the caller frees *out. */
+/*
+ * The whole file as text, with a NUL behind it.  Returns 0 or -errno; the
+ * caller frees *out.
+ */
 static int
-read_file(const char *path, char **out)
+read_file(const char *path, char **out, size_t *bytes)
 {
 	char *text = NULL;
 	size_t used = 0;
@@ -376,6 +395,7 @@ read_file(const char *path, char **out)
 	}
 	text[used] = '\0';
 	*out = text;
+	*bytes = used;
 	return 0;
 }
 
@@ -468,6 +488,7 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 	char errors[ERRORS_BYTES], *text = NULL;
 	const char *path = DEFAULT_PATH;
 	bool check = false;
+	size_t bytes = 0;
 	int rc;
 
 	for (int i = 1; i < argc; i++) {
@@ -489,11 +510,18 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 			return EXIT_CONFIG;
 		}
 	}
-	rc = read_file(path, &text);
+	rc = read_file(path, &text, &bytes);
 	if (rc < 0) {
 		log_error("cannot read the settings path=%s err=%s "
 		          "(--config names another file)",
 		          log_quote(path), log_quote(strerror(-rc)));
+		return EXIT_CONFIG;
+	}
+	if (strlen(text) != bytes) {
+		/* It would hide what stands behind it. */
+		log_error("settings refused: %s: there is a NUL byte in it",
+		          path);
+		free(text);
 		return EXIT_CONFIG;
 	}
 	rc = conf_parse(program, path, text, errors, sizeof errors);
@@ -518,12 +546,12 @@ conf_secret(const char *path, const char *env, char *out, size_t size)
 {
 	const char *value;
 	char *text = NULL;
-	size_t n;
+	size_t n, bytes;
 	int rc;
 
 	out[0] = '\0';
 	if (path && path[0]) {
-		rc = read_file(path, &text);
+		rc = read_file(path, &text, &bytes);
 		if (rc < 0 || !text)
 			return rc;
 		n = strcspn(text, "\r\n");

@@ -48,6 +48,11 @@ struct conf_table {
 	 * pair is refused (static text).
 	 */
 	const char *(*on_pair)(void *into, const char *name, const char *value);
+	/*
+	 * With on_pair: the values may hold # and ;, as passwords do.  A
+	 * comment behind one is refused, lest it is a part of the value.
+	 */
+	bool whole_values;
 };
 
 /* An option of one program beside the shared ones; takes no value. */

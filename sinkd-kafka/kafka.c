@@ -59,7 +59,7 @@ on_option(void *into, const char *name, const char *value)
 }
 
 static const struct conf_table more[] = {
-    {.section = SECTION, .on_pair = on_option},
+    {.section = SECTION, .on_pair = on_option, .whole_values = true},
 };
 
 /* Whether a property has this value; librdkafka ignores the case. */

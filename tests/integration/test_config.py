@@ -26,7 +26,7 @@ def test_what_is_refused():
     for name in DAEMONS:
         bad = [(f"# a comment\n\n[{name}]\nno_such_key = 1\n", 4,
                 "no_such_key"),
-               ("[leat]\nsocket = /tmp/x\n[nonsense]\na = 1\n", 4, "nonsense"),
+               ("[leat]\nsocket = /tmp/x\n[nonsense]\na = 1\n", 3, "nonsense"),
                (f"[leat]\nsocket = {'x' * 150}\n", 2, "socket"),
                ("[leat]\nsocket = /a\nsocket = /b\n", 3, "twice"),
                (f"[{name}]\nthis is no pair\n", 2, "name = value")]

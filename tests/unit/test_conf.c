@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libbase/conf.h"
+#include "libbase/ini.h"
 
 static const char *const colours[] = {"red", "green", NULL};
 
@@ -46,8 +47,11 @@ on_pair(void *into, const char *name, const char *value)
 }
 
 static const struct conf_table tables[] = {
-    {"batchd", keys, &sample, NULL},
-    {"sinkd-x.free", NULL, pairs, on_pair},
+    {.section = "batchd", .keys = keys, .into = &sample},
+    {.section = "batchd.free",
+     .into = pairs,
+     .on_pair = on_pair,
+     .whole_values = true},
 };
 
 static const struct conf_program program = {
@@ -81,7 +85,7 @@ START_TEST(values_are_read_and_other_daemons_passed_over)
 	ck_assert_int_eq(parse("; comment\n[ingestd]\nwhatever = 1\n"
 	                       "[batchd]\nflag = no\nnumber = -1\nsize = 3K\n"
 	                       "colour = red\ntext = a b ; tail\n"
-	                       "[sinkd-x.free]\nlinger.ms = 5\n"),
+	                       "[batchd.free]\nlinger.ms = 5\n"),
 	                 0);
 	ck_assert(!sample.flag);
 	ck_assert_int_eq(sample.number, -1);
@@ -89,6 +93,53 @@ START_TEST(values_are_read_and_other_daemons_passed_over)
 	ck_assert_int_eq(sample.colour, 0);
 	ck_assert_str_eq(sample.text, "a b");
 	ck_assert_str_eq(pairs, "linger.ms=5");
+}
+END_TEST
+
+/* A line of [batchd], and the text that it sets. */
+static const struct {
+	const char *line, *text;
+} taken[] = {
+    {"text = abc", "abc"},
+    {"text=abc", "abc"},
+    {"  text  =  a b  \r", "a b"},
+    {"text = abc # comment", "abc"},
+    {"text = abc\t; comment", "abc"},
+    {"text = abc #", "abc"},
+    {"text = a#b;c", "a#b;c"},
+    {"text = a \\# b", "a # b"},
+    {"text = a \\; b", "a ; b"},
+    {"text = \\#a ;b", "#a"},
+    {"text = a\\#b", "a\\#b"},
+    {"text = a = b", "a = b"},
+    {"text = [a]", "[a]"},
+    {"\t# text = b\n  ; text = c\ntext = abc", "abc"},
+    {"text = abc # text = b", "abc"},
+};
+
+START_TEST(a_comment_begins_behind_a_blank)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof text, "[batchd] # comment\n%s\n",
+	               taken[_i].line);
+	ck_assert_msg(parse(text) == 0, "%s", errors);
+	ck_assert_str_eq(sample.text, taken[_i].text);
+	(void)snprintf(text, sizeof text,
+	               "\xef\xbb\xbf[batchd]\r\nnumber = 7 # x\r\n%s",
+	               taken[_i].line);
+	ck_assert_msg(parse(text) == 0, "%s", errors);
+	ck_assert_str_eq(sample.text, taken[_i].text);
+	ck_assert_int_eq(sample.number, 7);
+}
+END_TEST
+
+START_TEST(a_free_pair_is_whole)
+{
+	ck_assert_int_eq(parse("[batchd.free]\npassword = a#b;c\\#\n"), 0);
+	ck_assert_str_eq(pairs, "password=a#b;c\\#");
+	ck_assert_int_eq(parse("[batchd.free]\npassword = a \\# b\n"), 0);
+	ck_assert_str_eq(pairs, "password=a # b");
 }
 END_TEST
 
@@ -103,6 +154,7 @@ static const struct {
     {"[batchd]\nnumber = 99999999999999999999\n", "whole number"},
     {"[batchd]\nsize = 2G\n", "bytes (K, M, G may follow) from 1 to"},
     {"[batchd]\nsize = 9999999999G\n", "bytes"},
+    {"[batchd]\nsize = 1T\n", "bytes"},
     {"[batchd]\nflag = true\n", "yes or no"},
     {"[batchd]\ncolour = blue\n", "one of: red, green"},
     {"[batchd]\ntext = 123456789\n", "text of 1 to 8 bytes"},
@@ -110,10 +162,20 @@ static const struct {
     {"[batchd]\nnmber = 1\n", "[batchd] has no key 'nmber'"},
     {"[batchd]\nnumber = 1\nnumber = 2\n", "leat.conf:3: [batchd] number is "
                                            "set twice"},
-    {"[bachd]\nnumber = 1\n", "unknown section [bachd]"},
-    {"number = 1\n", "unknown section []"},
+    {"[bachd]\nnumber = 1\n", "leat.conf:1: unknown section [bachd]"},
+    {"[bachd]\n", "leat.conf:1: unknown section [bachd]"},
+    {"[batchd.fre]\n", "leat.conf:1: unknown section [batchd.fre]"},
+    {"number = 1\n", "leat.conf:1: 'number' stands before the first"},
+    {"\n[batchd\nnumber = 1\n", "leat.conf:2: the section's name has no ']'"},
+    {"[batchd] x\n", "leat.conf:1: only a comment can stand behind"},
+    {"[batchd]\n= 1\n", "leat.conf:2: not a section"},
+    {"[batchd]\nnumber = 1\n  2\n", "leat.conf:3: not a section"},
+    {"[batchd]\nnumber = 1x # y\n", "[batchd] number = 1x: must be"},
     {"[batchd]\nnonsense\n", "leat.conf:2: not a section"},
-    {"[sinkd-x.free]\nforbidden = 1\n", "it would break the guarantee"},
+    {"[batchd.free]\nforbidden = 1\n", "it would break the guarantee"},
+    {"[batchd.free]\npassword = a # b\n", "leat.conf:2: [batchd.free] "
+                                          "password: a comment cannot stand"},
+    {"[batchd.free]\npassword = a ;b\n", "write \\# and \\; for what belongs"},
 };
 
 START_TEST(what_is_wrong_is_named_with_its_line)
@@ -126,11 +188,13 @@ END_TEST
 
 START_TEST(a_line_too_long_is_refused_not_split)
 {
-	char text[400] = "[batchd]\ntext = ";
+	static char text[INI_LINE_BYTES + 100];
+	size_t n = INI_LINE_BYTES + 1;
 
-	memset(text + strlen(text), 'x', 300);
+	memset(text, '#', n);
+	(void)snprintf(text + n, 100 - 1, "\n[batchd]\nnmber = 1\n");
 	ck_assert_int_eq(parse(text), -EINVAL);
-	ck_assert_msg(strstr(errors, "leat.conf:2: line is longer than"),
+	ck_assert_msg(strstr(errors, "leat.conf:1: the line is longer than"),
 	              "'%s'", errors);
 }
 END_TEST
@@ -168,6 +232,9 @@ main(void)
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, an_empty_file_gives_the_defaults);
 	tcase_add_test(tc, values_are_read_and_other_daemons_passed_over);
+	tcase_add_loop_test(tc, a_comment_begins_behind_a_blank, 0,
+	                    ARRAY_LEN(taken));
+	tcase_add_test(tc, a_free_pair_is_whole);
 	tcase_add_loop_test(tc, what_is_wrong_is_named_with_its_line, 0,
 	                    ARRAY_LEN(refused));
 	tcase_add_test(tc, a_line_too_long_is_refused_not_split);
