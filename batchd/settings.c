@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libbase/log.h"
+#include "libbase/installed.h"
 
 static const char *const start_choices[] = {"oldest", "newest", NULL};
 static const char *const fsync_choices[] = {"always", "interval", "never",
@@ -61,68 +61,107 @@ static const struct conf_key batchd_keys[] = {
     {0},
 };
 
+/*
+ * A sink that never connects holds its events back until the log is full, so
+ * a name that may be misspelt is worth a line.
+ */
+static void
+warn_of_sink(const struct conf_source *source, const char *list,
+             const char *name)
+{
+	char program[sizeof "sinkd-" + FRAME_NAME_MAX], sinks[512];
+
+	(void)snprintf(program, sizeof program, "sinkd-%s", name);
+	if (installed_has(program))
+		return;
+	installed_sinks(sinks, sizeof sinks);
+	conf_warn(source, "batchd", "sinks", list,
+	          "the program %s is not installed here: the log keeps all "
+	          "events until a sink %s connects; the sinks that are "
+	          "installed: %s",
+	          program, name, sinks);
+}
+
+/* Returns 0 or -EINVAL after saying why the name of n bytes is refused. */
+static int
+check_sink(const struct conf_source *source, const struct settings *s,
+           const char *name, size_t n)
+{
+	static const char prefix[] = "sinkd-";
+	int shown = (int)(n > FRAME_NAME_MAX ? FRAME_NAME_MAX : n);
+
+	if (s->sink_count == SINKS_MAX)
+		return conf_refuse(source, "batchd", "sinks", NULL,
+		                   "must be at most %d names", SINKS_MAX);
+	if (n > FRAME_NAME_MAX ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") < n)
+		return conf_refuse(source, "batchd", "sinks", NULL,
+		                   "%.*s: a name has 1 to %d of a-z, 0-9 and "
+		                   "-, and spaces stand between names",
+		                   shown, name, FRAME_NAME_MAX);
+	if (strncmp(name, prefix, strlen(prefix)) == 0)
+		return conf_refuse(source, "batchd", "sinks", NULL,
+		                   "%.*s: a sink has the name of its program "
+		                   "without %s: write %.*s",
+		                   shown, name, prefix,
+		                   shown - (int)strlen(prefix),
+		                   name + strlen(prefix));
+	for (size_t i = 0; i < s->sink_count; i++) {
+		if (strlen(s->sink_names[i]) == n &&
+		    memcmp(s->sink_names[i], name, n) == 0)
+			return conf_refuse(source, "batchd", "sinks", NULL,
+			                   "%.*s stands twice", shown, name);
+	}
+	return 0;
+}
+
 /* Split names at spaces.  Returns 0 or -EINVAL after saying why. */
 static int
-split_sinks(struct settings *s)
+split_sinks(const struct conf_source *source, struct settings *s)
 {
 	const char *p = s->sinks;
 
 	s->sink_count = 0;
 	for (;;) {
-		char *name;
+		char *name = s->sink_names[s->sink_count];
 		size_t n;
 
 		p += strspn(p, " \t");
 		n = strcspn(p, " \t");
 		if (n == 0)
-			return 0;
-		if (s->sink_count == SINKS_MAX) {
-			log_error("[batchd] sinks: at most %d names",
-			          SINKS_MAX);
+			break;
+		if (check_sink(source, s, p, n) < 0)
 			return -EINVAL;
-		}
-		if (n > FRAME_NAME_MAX ||
-		    strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789-") < n) {
-			log_error("[batchd] sinks: %s: a name has 1 to %d of "
-			          "a-z, 0-9 and -",
-			          log_quote(p), FRAME_NAME_MAX);
-			return -EINVAL;
-		}
-		name = s->sink_names[s->sink_count];
 		memcpy(name, p, n);
 		name[n] = '\0';
-		for (size_t i = 0; i < s->sink_count; i++) {
-			if (strcmp(s->sink_names[i], name) == 0) {
-				log_error("[batchd] sinks: %s stands twice",
-				          name);
-				return -EINVAL;
-			}
-		}
+		warn_of_sink(source, s->sinks, name);
 		s->sink_count++;
 		p += n;
 	}
+	if (s->sink_count == 0)
+		conf_warn(source, "batchd", "sinks", "",
+		          "there is no sink: events are accepted, kept for "
+		          "retain_seconds, and stored nowhere; name the stores "
+		          "here, as in 'postgres kafka'");
+	return 0;
 }
 
 static int
-validate(void *arg)
+validate(const struct conf_source *source, void *arg)
 {
 	struct settings *s = arg;
+	int rc = 0;
 
 	if (s->segment_bytes > s->max_bytes / 4)
 		s->segment_bytes = s->max_bytes / 4 / 4096 * 4096;
-	if (access_set_owner(&s->access, s->socket_owner) < 0) {
-		log_error("settings refused: [batchd] socket_owner = %s: no "
-		          "such user",
-		          s->socket_owner);
-		return -EINVAL;
-	}
-	if (access_set_group(&s->access, s->socket_group) < 0) {
-		log_error("settings refused: [batchd] socket_group = %s: no "
-		          "such group",
-		          s->socket_group);
-		return -EINVAL;
-	}
-	return split_sinks(s);
+	conf_warn_sections(source);
+	if (access_set_owner(&s->access, s->socket_owner) < 0)
+		rc = conf_refuse(source, "batchd", "socket_owner",
+		                 s->socket_owner, "no such user");
+	if (access_set_group(&s->access, s->socket_group) < 0)
+		rc = conf_refuse(source, "batchd", "socket_group",
+		                 s->socket_group, "no such group");
+	return split_sinks(source, s) < 0 ? -EINVAL : rc;
 }
 
 int
@@ -133,8 +172,9 @@ settings_load(struct settings *settings, int argc, char **argv)
 	    {.section = "batchd", .keys = batchd_keys, .into = settings},
 	};
 	const struct conf_flag flags[] = {
-	    {"--accept-gap", "go on although events that a sink wants are gone",
-	     &settings->accept_gap},
+	    {.name = "--accept-gap",
+	     .help = "go on although events that a sink wants are gone",
+	     .set = &settings->accept_gap},
 	};
 	const struct conf_program program = {
 	    .name = "batchd",

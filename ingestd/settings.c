@@ -1,12 +1,12 @@
 /* settings - see settings.h. */
 #include "ingestd/settings.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#include "libbase/log.h"
 #include "libbase/secret.h"
 #include "libhttp/cors.h"
 #include "libhttp/tls.h"
@@ -28,7 +28,7 @@ static const struct conf_key leat_keys[] = {
 
 static const struct conf_key ingestd_keys[] = {
     {"listen", CONF_TEXT, AT(listen), "127.0.0.1", 2, 45, NULL,
-     "Address to listen at; :: or 0.0.0.0 for all."},
+     "IP address to listen at; :: or 0.0.0.0 for all."},
     {"port", CONF_INT, AT(port), "8080", 0, 65535, NULL,
      "TCP port; 0 takes a free one and says which."},
     {"tokens_file", CONF_TEXT, AT(tokens_file), "", 0, 1000, NULL,
@@ -83,76 +83,102 @@ static const struct conf_key ingestd_keys[] = {
 };
 
 static bool
-is_loopback(const char *address)
+is_loopback(const struct sockaddr *address)
 {
-	struct in_addr v4;
-	struct in6_addr v6;
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
 
-	if (inet_pton(AF_INET, address, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
-	return inet_pton(AF_INET6, address, &v6) == 1 &&
-	       (IN6_IS_ADDR_LOOPBACK(&v6) ||
-	        (IN6_IS_ADDR_V4MAPPED(&v6) &&
-	         v6.s6_addr[12] == IN_LOOPBACKNET));
+	if (address->sa_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return address->sa_family == AF_INET6 &&
+	       (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+	        (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) &&
+	         v6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+/* Names are refused: what they mean can change, and with it who may send. */
+static int
+check_listen(const struct conf_source *source, const struct settings *s,
+             bool *loopback)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+	                         .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
+	struct addrinfo *found = NULL;
+
+	if (getaddrinfo(s->listen, NULL, &hints, &found) != 0)
+		return conf_refuse(source, "ingestd", "listen", s->listen,
+		                   "must be an IP address, not a name: "
+		                   "127.0.0.1 or ::1 for this machine alone, "
+		                   "0.0.0.0 or :: for all");
+	*loopback = is_loopback(found->ai_addr);
+	freeaddrinfo(found);
+	return 0;
 }
 
 /* Nobody sends from elsewhere without a token, unless that is wished. */
 static int
-check_tokens(const struct settings *s)
+check_tokens(const struct conf_source *source, const struct settings *s,
+             bool loopback)
 {
 	char error[TOKENS_ERROR_TEXT];
 	struct tokens tokens = {0};
+	int rc =
+	    secret_check_file(source, "ingestd", "tokens_file", s->tokens_file);
 
+	if (rc < 0)
+		return rc;
 	if (s->tokens_file[0]) {
-		if (tokens_load(&tokens, s->tokens_file, error) < 0) {
-			log_error("settings refused: [ingestd] tokens_file: %s",
-			          error);
-			return -EINVAL;
-		}
+		if (tokens_load(&tokens, s->tokens_file, error) < 0)
+			return conf_refuse(source, "ingestd", "tokens_file",
+			                   NULL, "%s", error);
 		tokens_free(&tokens);
 		return 0;
 	}
-	if (s->allow_anonymous || is_loopback(s->listen))
+	if (s->allow_anonymous || loopback)
 		return 0;
-	log_error("settings refused: [ingestd] listen = %s: whoever reaches "
-	          "it could send; set tokens_file (`leat token NAME` makes a "
-	          "token), or listen = 127.0.0.1, or allow_anonymous = yes",
-	          s->listen);
-	return -EINVAL;
+	return conf_refuse(source, "ingestd", "listen", s->listen,
+	                   "whoever reaches it could send; set tokens_file "
+	                   "(`leat token NAME` makes a token), or listen = "
+	                   "127.0.0.1, or allow_anonymous = yes");
 }
 
 static int
-check_tls(const struct settings *s)
+check_tls(const struct conf_source *source, const struct settings *s)
 {
-	char error[HTTP_TLS_ERROR_TEXT] =
-	    "tls_certificate and tls_key must be set together";
-	struct http_tls *tls = NULL;
-	int rc = -EINVAL;
+	const char *missing =
+	    s->tls_certificate[0] ? "tls_key" : "tls_certificate";
+	char error[HTTP_TLS_ERROR_TEXT] = "out of memory";
+	struct http_tls *tls;
+	int rc;
 
 	if (!s->tls_certificate[0] && !s->tls_key[0])
 		return 0;
-	if (s->tls_certificate[0] && s->tls_key[0]) {
-		tls = http_tls_new();
-		if (tls)
-			rc = http_tls_load(tls, s->tls_certificate, s->tls_key,
-			                   error);
-		http_tls_free(tls);
-	}
-	if (rc < 0)
-		log_error("settings refused: [ingestd] tls: %s", error);
-	return rc;
+	if (!s->tls_certificate[0] || !s->tls_key[0])
+		return conf_refuse(source, "ingestd", missing, NULL,
+		                   "tls_certificate and tls_key must be set "
+		                   "together");
+	rc = conf_check_file(source, "ingestd", "tls_certificate",
+	                     s->tls_certificate);
+	if (secret_check_file(source, "ingestd", "tls_key", s->tls_key) < 0 ||
+	    rc < 0)
+		return -EINVAL;
+	tls = http_tls_new();
+	rc = tls ? http_tls_load(tls, s->tls_certificate, s->tls_key, error)
+	         : -ENOMEM;
+	http_tls_free(tls);
+	return rc < 0 ? conf_refuse(source, "ingestd", "tls_certificate", NULL,
+	                            "%s", error)
+	              : 0;
 }
 
 static int
-check_cors(const struct settings *s)
+check_cors(const struct conf_source *source, const struct settings *s)
 {
 	const char *why = cors_check(s->cors_origins);
 
-	if (!why)
-		return 0;
-	log_error("settings refused: [ingestd] cors_origins = %s: %s",
-	          s->cors_origins, why);
-	return -EINVAL;
+	return why ? conf_refuse(source, "ingestd", "cors_origins",
+	                         s->cors_origins, "%s", why)
+	           : 0;
 }
 
 /* What the events of the largest request take when they are packed. */
@@ -170,34 +196,39 @@ settings_max_received_bytes(const struct settings *s)
 
 /* The largest request must fit the budget, or it could never be taken. */
 static int
-check_budget(const struct settings *s)
+check_budget(const struct conf_source *source, const struct settings *s)
 {
+	char value[CONF_SIZE_TEXT], least[CONF_SIZE_TEXT];
 	int64_t need = s->max_body_bytes + largest_request(s);
 
 	if (s->max_pending_bytes >= need)
 		return 0;
-	log_error("settings refused: [ingestd] max_pending_bytes = %" PRId64
-	          ": must be at least %" PRId64
-	          ", twice max_body_bytes and %d for each of "
-	          "max_request_events",
-	          s->max_pending_bytes, need, EVENT_EXTRA_BYTES);
-	return -EINVAL;
+	need = (need + (int64_t)KIB - 1) / (int64_t)KIB * (int64_t)KIB;
+	return conf_refuse(source, "ingestd", "max_pending_bytes",
+	                   conf_size_text(s->max_pending_bytes, value),
+	                   "must be at least %s, twice max_body_bytes and %d "
+	                   "for each of max_request_events",
+	                   conf_size_text(need, least), EVENT_EXTRA_BYTES);
 }
 
 static int
-validate(void *arg)
+validate(const struct conf_source *source, void *arg)
 {
 	const struct settings *s = arg;
-	int rc = check_budget(s);
+	bool loopback = false;
+	int rc;
 
-	rc = rc < 0 ? rc : check_tokens(s);
-	rc = rc < 0 ? rc : check_tls(s);
-	rc = rc < 0 ? rc : check_cors(s);
-	if (rc < 0)
-		return rc;
-	secret_check_file("ingestd", "tokens_file", s->tokens_file);
-	secret_check_file("ingestd", "tls_key", s->tls_key);
-	return 0;
+	conf_warn_sections(source);
+	rc = check_listen(source, s, &loopback);
+	if (rc == 0)
+		rc = check_tokens(source, s, loopback);
+	if (check_tls(source, s) < 0)
+		rc = -EINVAL;
+	if (check_cors(source, s) < 0)
+		rc = -EINVAL;
+	if (check_budget(source, s) < 0)
+		rc = -EINVAL;
+	return rc;
 }
 
 void

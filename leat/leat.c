@@ -31,7 +31,10 @@ run_status(int argc, char **argv)
 	const struct conf_table table = {
 	    .section = "leat", .keys = keys, .into = &settings};
 	const struct conf_flag flags[] = {
-	    {"--json", "print the status as one JSON object", &json}};
+	    {.name = "--json",
+	     .help = "print the status as one JSON object",
+	     .set = &json},
+	};
 	const struct conf_program program = {
 	    .name = "leat status",
 	    .summary = "how the log and the daemons are.",

@@ -3,20 +3,15 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "libbase/conf_source.h"
 #include "libbase/ini.h"
-#include "libbase/log.h"
 
-#define DEFAULT_PATH "/etc/leat/leat.conf"
-#define FILE_MAX_BYTES (256 * KIB)
-#define ERRORS_BYTES 4096
 #define KEYS_MAX 128 /* keys of one program, all tables together */
 
 struct parse {
@@ -79,6 +74,9 @@ parse_number(const char *text, bool size_suffix, int64_t *out)
 		case 'G':
 			unit = 1 << 30;
 			break;
+		case 'T':
+			unit = INT64_C(1) << 40;
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -92,6 +90,32 @@ parse_number(const char *text, bool size_suffix, int64_t *out)
 	return 0;
 }
 
+const char *
+conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT])
+{
+	static const char units[] = "KMGT";
+	char unit[2] = "";
+
+	for (size_t i = 0; units[i] && bytes > 0 && bytes % 1024 == 0; i++) {
+		bytes /= 1024;
+		unit[0] = units[i];
+	}
+	(void)snprintf(out, CONF_SIZE_TEXT, "%" PRId64 "%s", bytes, unit);
+	return out;
+}
+
+bool
+conf_is_port(const char *text, size_t n)
+{
+	unsigned port = 0;
+
+	if (n == 0 || n > strlen("65535") || strspn(text, "0123456789") < n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		port = port * 10 + (unsigned)(text[i] - '0');
+	return port >= 1 && port <= UINT16_MAX;
+}
+
 static void
 describe_choices(const struct conf_key *key, char *out, size_t size)
 {
@@ -99,19 +123,19 @@ describe_choices(const struct conf_key *key, char *out, size_t size)
 
 	out[0] = '\0';
 	for (int i = 0; key->choices[i]; i++) {
+		const char *choice = key->choices[i];
 		int n = snprintf(out + used, size - used, "%s%s", i ? ", " : "",
-		                 key->choices[i]);
+		                 choice[0] ? choice : "nothing");
 		if (n < 0 || (size_t)n >= size - used)
 			return;
 		used += (size_t)n;
 	}
 }
 
-/* What the key takes, for messages and --help. */
-static void
-describe(const struct conf_key *key, char *out, size_t size)
+void
+conf_describe(const struct conf_key *key, char *out, size_t size)
 {
-	char choices[256];
+	char choices[256], min[CONF_SIZE_TEXT], max[CONF_SIZE_TEXT];
 
 	switch (key->type) {
 	case CONF_BOOL:
@@ -124,9 +148,9 @@ describe(const struct conf_key *key, char *out, size_t size)
 		return;
 	case CONF_SIZE:
 		(void)snprintf(out, size,
-		               "bytes (K, M, G may follow) from %" PRId64
-		               " to %" PRId64,
-		               key->min, key->max);
+		               "bytes (K, M, G or T may follow) from %s to %s",
+		               conf_size_text(key->min, min),
+		               conf_size_text(key->max, max));
 		return;
 	case CONF_CHOICE:
 		describe_choices(key, choices, sizeof choices);
@@ -209,7 +233,7 @@ on_key(struct parse *p, const struct conf_table *table, size_t key_index,
 		complain(p, "[%s] %s is set twice", table->section, key->name);
 	p->seen[seen_index] = true;
 	if (set_field(key, table->into, value) < 0) {
-		describe(key, allowed, sizeof allowed);
+		conf_describe(key, allowed, sizeof allowed);
 		complain(p, "[%s] %s = %s: must be %s", table->section,
 		         key->name, value, allowed);
 	}
@@ -356,223 +380,4 @@ conf_free(const struct conf_table *tables, size_t table_count)
 			*field = NULL;
 		}
 	}
-}
-
-/*
- * The whole file as text, with a NUL behind it.  Returns 0 or -errno; the
- * caller frees *out.
- */
-static int
-read_file(const char *path, char **out, size_t *bytes)
-{
-	char *text = NULL;
-	size_t used = 0;
-	int fd, rc = 0;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	text = malloc(FILE_MAX_BYTES + 1);
-	if (!text)
-		rc = -ENOMEM;
-	while (rc == 0) {
-		ssize_t n = read(fd, text + used, FILE_MAX_BYTES + 1 - used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			rc = -errno;
-		if (n <= 0)
-			break;
-		used += (size_t)n;
-		if (used > FILE_MAX_BYTES)
-			rc = -EFBIG;
-	}
-	(void)close(fd); /* read only: nothing to lose */
-	if (rc < 0) {
-		free(text);
-		return rc;
-	}
-	text[used] = '\0';
-	*out = text;
-	*bytes = used;
-	return 0;
-}
-
-static void
-print_value(const struct conf_key *key, const void *into)
-{
-	const char *field = (const char *)into + key->offset;
-
-	printf("%s = ", key->name);
-	switch (key->type) {
-	case CONF_BOOL:
-		printf("%s\n",
-		       *(const bool *)(const void *)field ? "yes" : "no");
-		return;
-	case CONF_INT:
-	case CONF_SIZE:
-		printf("%" PRId64 "\n", *(const int64_t *)(const void *)field);
-		return;
-	case CONF_CHOICE:
-		printf("%s\n", key->choices[*(const int *)(const void *)field]);
-		return;
-	case CONF_TEXT:
-		printf("%s\n", *(char *const *)(const void *)field);
-		return;
-	}
-}
-
-static void
-print_tables(const struct conf_program *program)
-{
-	const char *section = "";
-
-	for (size_t i = 0; i < program->table_count; i++) {
-		const struct conf_table *t = &program->tables[i];
-
-		if (strcmp(section, t->section) != 0)
-			printf("%s[%s]\n", i ? "\n" : "", t->section);
-		section = t->section;
-		for (size_t j = 0; t->keys && t->keys[j].name; j++)
-			print_value(&t->keys[j], t->into);
-	}
-}
-
-static void
-print_help(const struct conf_program *program)
-{
-	char allowed[512];
-	const char *section = "";
-
-	printf("usage: %s [--config PATH] [--check]\n\n%s\n\n"
-	       "  --config PATH  settings (default " DEFAULT_PATH ")\n"
-	       "  --check        check them, print what is in force, exit\n"
-	       "  --help         this text\n"
-	       "  --version      the version\n",
-	       program->name, program->summary);
-	for (size_t i = 0; i < program->flag_count; i++)
-		printf("  %-14s %s\n", program->flags[i].name,
-		       program->flags[i].help);
-	for (size_t i = 0; i < program->table_count; i++) {
-		const struct conf_table *t = &program->tables[i];
-
-		if (strcmp(section, t->section) != 0)
-			printf("\n[%s]\n", t->section);
-		section = t->section;
-		for (size_t j = 0; t->keys && t->keys[j].name; j++) {
-			const struct conf_key *key = &t->keys[j];
-
-			describe(key, allowed, sizeof allowed);
-			printf("  %s = %s\n      %s\n      %s\n", key->name,
-			       key->initial, key->help, allowed);
-		}
-	}
-}
-
-static bool
-take_flag(const struct conf_program *program, const char *arg)
-{
-	for (size_t i = 0; i < program->flag_count; i++) {
-		if (strcmp(program->flags[i].name, arg) == 0) {
-			*program->flags[i].set = true;
-			return true;
-		}
-	}
-	return false;
-}
-
-int
-conf_start(const struct conf_program *program, int argc, char **argv)
-{
-	char errors[ERRORS_BYTES], *text = NULL;
-	const char *path = DEFAULT_PATH;
-	bool check = false;
-	size_t bytes = 0;
-	int rc;
-
-	for (int i = 1; i < argc; i++) {
-		const char *arg = argv[i];
-
-		if (strcmp(arg, "--help") == 0) {
-			print_help(program);
-			return EXIT_SUCCESS;
-		} else if (strcmp(arg, "--version") == 0) {
-			printf("%s %s\n", program->name, LEAT_VERSION);
-			return EXIT_SUCCESS;
-		} else if (strcmp(arg, "--check") == 0) {
-			check = true;
-		} else if (strcmp(arg, "--config") == 0 && i + 1 < argc) {
-			path = argv[++i];
-		} else if (!take_flag(program, arg)) {
-			log_error("unknown argument arg=%s (see --help)",
-			          log_quote(arg));
-			return EXIT_CONFIG;
-		}
-	}
-	rc = read_file(path, &text, &bytes);
-	if (rc < 0) {
-		log_error("cannot read the settings path=%s err=%s "
-		          "(--config names another file)",
-		          log_quote(path), log_quote(strerror(-rc)));
-		return EXIT_CONFIG;
-	}
-	if (strlen(text) != bytes) {
-		/* It would hide what stands behind it. */
-		log_error("settings refused: %s: there is a NUL byte in it",
-		          path);
-		free(text);
-		return EXIT_CONFIG;
-	}
-	rc = conf_parse(program, path, text, errors, sizeof errors);
-	free(text);
-	if (rc < 0) {
-		for (char *line = strtok(errors, "\n"); line;
-		     line = strtok(NULL, "\n"))
-			log_error("settings refused: %s", line);
-		return EXIT_CONFIG;
-	}
-	if (program->validate && program->validate(program->arg) < 0)
-		return EXIT_CONFIG;
-	if (check) {
-		print_tables(program);
-		return EXIT_SUCCESS;
-	}
-	return CONF_RUN;
-}
-
-int
-conf_secret(const char *path, const char *env, char *out, size_t size)
-{
-	const char *value;
-	char *text = NULL;
-	size_t n, bytes;
-	int rc;
-
-	out[0] = '\0';
-	if (path && path[0]) {
-		rc = read_file(path, &text, &bytes);
-		if (rc < 0 || !text)
-			return rc;
-		n = strcspn(text, "\r\n");
-	} else {
-		value = getenv(env);
-		if (!value)
-			return 0;
-		text = strdup(value);
-		if (!text)
-			return -ENOMEM;
-		(void)unsetenv(env); /* fails only for a bad name */
-		n = strlen(text);
-	}
-	rc = (int)n;
-	if (n >= size) {
-		rc = -EMSGSIZE;
-	} else {
-		memcpy(out, text, n);
-		out[n] = '\0';
-	}
-	explicit_bzero(text, strlen(text));
-	free(text);
-	return rc;
 }

@@ -23,7 +23,7 @@
 enum conf_type {
 	CONF_BOOL,   /* bool: yes or no */
 	CONF_INT,    /* int64_t */
-	CONF_SIZE,   /* int64_t, bytes: a number, or one with K, M or G */
+	CONF_SIZE,   /* int64_t, bytes: a number, or one with K, M, G or T */
 	CONF_CHOICE, /* int: index into choices */
 	CONF_TEXT,   /* char *: freed by conf_free; min..max bound its length */
 };
@@ -55,12 +55,18 @@ struct conf_table {
 	bool whole_values;
 };
 
-/* An option of one program beside the shared ones; takes no value. */
+/* An option of one program beside the shared ones. */
 struct conf_flag {
 	const char *name; /* "--retry-dead" */
 	const char *help;
-	bool *set;
+	bool *set;            /* NULL: it takes a value */
+	const char *argument; /* what --help calls the value: "DIR" */
+	const char **value;   /* set to the value, which is argv's */
+	bool no_file;         /* with it the settings are not read */
 };
+
+/* The settings file that was read, for messages about what stands in it. */
+struct conf_source;
 
 struct conf_program {
 	const char *name;    /* "batchd" */
@@ -71,10 +77,11 @@ struct conf_program {
 	size_t flag_count;
 	/*
 	 * Checks across keys, after all are read; may be NULL.  Returns 0, or
-	 * -EINVAL after saying what is wrong and what to do in the log.
+	 * -EINVAL after saying with conf_refuse what is wrong and what to do.
 	 */
-	int (*validate)(void *arg);
+	int (*validate)(const struct conf_source *source, void *arg);
 	void *arg;
+	const char **path; /* or NULL: set to the file's path; it is not read */
 };
 
 /* conf_start's answer when the program should go on. */
@@ -84,10 +91,17 @@ struct conf_program {
  * Handle the command line: --config PATH (default /etc/leat/leat.conf),
  * --check (print the effective settings), --help, --version, and the
  * program's flags; then read the file into the tables.  Returns CONF_RUN, or
- * the status to exit with: 0, or EXIT_CONFIG after saying what is wrong.
+ * the status to exit with: 0, or EXIT_CONFIG after saying what is wrong, or
+ * EXIT_FAILURE when standard output takes nothing.
  */
 MUST_USE int conf_start(const struct conf_program *program, int argc,
                         char **argv);
+
+/*
+ * Read a whole file as text, with a NUL behind its last byte.  Returns 0 or
+ * -errno, -EFBIG above 256 KiB.  The caller frees *out.
+ */
+MUST_USE int conf_read(const char *path, char **out, size_t *bytes);
 
 /*
  * Read the text of an INI file; what conf_start does after the command line.
@@ -97,6 +111,44 @@ MUST_USE int conf_start(const struct conf_program *program, int argc,
  */
 MUST_USE int conf_parse(const struct conf_program *program, const char *path,
                         const char *text, char *errors, size_t errors_size);
+
+/*
+ * Log that a key's value is refused, or should be looked at: the file, the
+ * key's line if it stands there, the value unless that is NULL, and why.
+ * conf_refuse returns -EINVAL.
+ */
+int conf_refuse(const struct conf_source *source, const char *section,
+                const char *key, const char *value, const char *fmt, ...)
+    PRINTF_LIKE(5, 6);
+void conf_warn(const struct conf_source *source, const char *section,
+               const char *key, const char *value, const char *fmt, ...)
+    PRINTF_LIKE(5, 6);
+
+/*
+ * Warn of the sections of sinks whose programs are not installed: they are
+ * misspelt, or nothing reads them here.
+ */
+void conf_warn_sections(const struct conf_source *source);
+
+/*
+ * With --check: refuse a file that is missing or cannot be read.  As root,
+ * also warn of one that the user of the daemons cannot read.  A path that is
+ * NULL or empty names no file.  Without --check the daemon reads the file
+ * itself and can wait for it.  Returns 0 or -EINVAL, after logging.
+ */
+MUST_USE int conf_check_file(const struct conf_source *source,
+                             const char *section, const char *key,
+                             const char *path);
+
+/*
+ * Put a size as it may stand in the file into out, with the largest unit of
+ * which it is a multiple: "64M".  Returns out.
+ */
+#define CONF_SIZE_TEXT 24
+const char *conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT]);
+
+/* Return whether n bytes of text are a TCP port, 1 to 65535. */
+bool conf_is_port(const char *text, size_t n);
 
 /* Free the CONF_TEXT fields and set them to NULL. */
 void conf_free(const struct conf_table *tables, size_t table_count);

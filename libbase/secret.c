@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -42,23 +43,55 @@ secret_seal(void)
 		         log_quote(strerror(-rc)));
 }
 
-void
-secret_check_file(const char *section, const char *key, const char *path)
+int
+secret_check_file(const struct conf_source *source, const char *section,
+                  const char *key, const char *path)
 {
 	struct stat st;
+	int rc = conf_check_file(source, section, key, path);
 
-	if (!path || !path[0] || stat(path, &st) < 0)
-		return;
+	if (rc < 0 || !path || !path[0] || stat(path, &st) < 0)
+		return rc;
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		log_warn("a secret file can be written by others: chmod "
-		         "go-w it section=%s key=%s path=%s mode=%03o",
-		         section, key, log_quote(path),
-		         (unsigned)(st.st_mode & 0777));
+		conf_warn(source, section, key, path,
+		          "a secret file can be written by others: chmod go-w "
+		          "it mode=%03o",
+		          (unsigned)(st.st_mode & 0777));
 	else if (st.st_uid != 0 && st.st_uid != geteuid())
-		log_warn("a secret file belongs to another user, who can "
-		         "write it: chown it section=%s key=%s path=%s "
-		         "uid=%u",
-		         section, key, log_quote(path), (unsigned)st.st_uid);
+		conf_warn(source, section, key, path,
+		          "a secret file belongs to another user, who can "
+		          "write it: chown it uid=%u",
+		          (unsigned)st.st_uid);
+	return 0;
+}
+
+int
+secret_check_password(const struct conf_source *source, const char *section,
+                      const char *path, size_t max_bytes)
+{
+	static const char key[] = "password_file";
+	int rc = secret_check_file(source, section, key, path);
+	struct stat st;
+	char *text;
+
+	/* To read from a pipe would take the password away. */
+	if (rc < 0 || !path[0] || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return rc;
+	text = calloc(1, max_bytes);
+	if (!text)
+		return -ENOMEM;
+	rc = conf_secret(path, "", text, max_bytes);
+	explicit_bzero(text, max_bytes);
+	free(text);
+	if (rc == -EMSGSIZE)
+		return conf_refuse(source, section, key, path,
+		                   "its first line, the password, is longer "
+		                   "than %zu bytes",
+		                   max_bytes - 1);
+	if (rc == 0)
+		conf_warn(source, section, key, path,
+		          "its first line, the password, is empty");
+	return 0; /* one that is missing was refused, or will be waited for */
 }
 
 /* One host of a list, without its port; [::1] or ::1. */

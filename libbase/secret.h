@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "libbase/conf.h"
+
 /*
  * From now on this process leaves no core dump, or one without any memory
  * where the system pipes core dumps to a program, which no limit stops.
@@ -18,11 +20,21 @@
 void secret_seal(void);
 
 /*
- * Log a warning if other users than root and our own can write the file that
- * this setting names.  An empty path, or a file that is not there, is no
- * matter of this function.
+ * Check the file that this setting names: as conf_check_file, and log a
+ * warning if other users than root and our own can write it.  Returns 0 or
+ * -EINVAL.
  */
-void secret_check_file(const char *section, const char *key, const char *path);
+MUST_USE int secret_check_file(const struct conf_source *source,
+                               const char *section, const char *key,
+                               const char *path);
+
+/*
+ * The same for a password_file.  Its first line must take up fewer than
+ * max_bytes.
+ */
+MUST_USE int secret_check_password(const struct conf_source *source,
+                                   const char *section, const char *path,
+                                   size_t max_bytes);
 
 /*
  * Whether every host of a list stays on this machine: an empty name, a path, a

@@ -158,10 +158,11 @@ struct sink {
 	bool position_fences;
 
 	/*
-	 * Checks across settings; may be NULL.  Returns 0, or -EINVAL after
-	 * logging what is wrong.
+	 * Checks across settings, and with --check of the files that they name
+	 * (conf_check_file); may be NULL.  Returns 0, or -EINVAL after saying
+	 * with conf_refuse what is wrong.
 	 */
-	int (*check)(const void *conf);
+	int (*check)(const struct conf_source *source, const void *conf);
 
 	/*
 	 * Connect and check the set-up.  After anything but SINK_DONE, and

@@ -2,6 +2,8 @@
 #include "libsink/sink_conf.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,16 +51,24 @@ static const struct conf_key common_keys[] = {
 };
 
 static int
-on_validate(void *arg)
+on_validate(const struct conf_source *source, void *arg)
 {
 	const struct sink_conf *s = arg;
+	char value[32];
+	int rc = 0;
 
+	conf_warn_sections(source);
 	if (s->common.retry_min_ms > s->common.retry_max_ms) {
-		log_error("retry_min_ms is above retry_max_ms: lower it, or "
-		          "raise the other");
-		return -EINVAL;
+		(void)snprintf(value, sizeof value, "%" PRId64,
+		               s->common.retry_min_ms);
+		rc = conf_refuse(source, s->section, "retry_min_ms", value,
+		                 "must be at most retry_max_ms, which is "
+		                 "%" PRId64,
+		                 s->common.retry_max_ms);
 	}
-	return s->sink->check ? s->sink->check(s->conf) : 0;
+	if (s->sink->check && s->sink->check(source, s->conf) < 0)
+		rc = -EINVAL;
+	return rc;
 }
 
 static int
@@ -93,7 +103,7 @@ sink_conf_start(struct sink_conf *s, const struct sink *sink,
 	                            .arg = s};
 	size_t n = 0;
 
-	*s = (struct sink_conf){.sink = sink};
+	*s = (struct sink_conf){.sink = sink, .section = program};
 	retry_dead.set = &s->retry_dead;
 	if (build_tables(s) < 0) {
 		log_error("out of memory");

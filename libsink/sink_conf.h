@@ -16,6 +16,7 @@ struct sink_conf {
 
 	/* What conf reads from; owned. */
 	const struct sink *sink;
+	const char *section; /* and program */
 	struct conf_key *keys;
 	struct conf_table *tables;
 	size_t table_count;

@@ -87,6 +87,17 @@ on_header(char *data, size_t size, size_t count, void *user)
 	return n;
 }
 
+const char *
+chhttp_check_url(const char *url)
+{
+	CURLU *parsed = curl_url();
+	CURLUcode rc = parsed ? curl_url_set(parsed, CURLUPART_URL, url, 0)
+	                      : CURLUE_OUT_OF_MEMORY;
+
+	curl_url_cleanup(parsed);
+	return rc == CURLUE_OK ? NULL : curl_url_strerror(rc);
+}
+
 /* Append one header.  Returns 0 or -ENOMEM; *list stays valid. */
 static int
 add_header(void **list, const char *name, const char *value)

@@ -44,6 +44,9 @@ struct chhttp {
 	char error[CHHTTP_ERROR_TEXT]; /* why there was none */
 };
 
+/* NULL, or why url cannot be used; static text. */
+const char *chhttp_check_url(const char *url);
+
 /*
  * Prepare for requests; nothing is sent yet.  After success the caller must
  * chhttp_close.  Returns 0, -ENOMEM, or -EINVAL with h->error when an option

@@ -13,6 +13,7 @@
 #include "sinkd-clickhouse/chsql.h"
 #include "sinkd-clickhouse/rowbinary.h"
 
+#define SECTION "sinkd-clickhouse"
 #define PASSWORD_ENV "LEAT_CLICKHOUSE_PASSWORD"
 #define URLS_MAX 16
 #define SQL_MAX (16 * KIB)
@@ -27,7 +28,7 @@ static const char *const compressions[] = {"none", "gzip", NULL};
 
 #define KEY(field) offsetof(struct clickhouse_conf, field)
 static const struct conf_key clickhouse_keys[] = {
-    {"url", CONF_TEXT, KEY(url), "http://127.0.0.1:8123", 8, 4096, NULL,
+    {"url", CONF_TEXT, KEY(url), "http://127.0.0.1:8123", 1, 4096, NULL,
      "HTTP interface of the server; several, separated by spaces, are tried "
      "in turn and must be replicas of one table."},
     {"database", CONF_TEXT, KEY(database), "default", 1, 128, NULL,
@@ -89,13 +90,12 @@ nth_url(const char *list, unsigned index, char out[CHLINK_URL_MAX])
 
 /* Warn of what makes the password anybody's. */
 static void
-warn_of_settings(const struct clickhouse_conf *conf)
+warn_of_settings(const struct conf_source *source,
+                 const struct clickhouse_conf *conf)
 {
 	static const char plain[] = "http://";
 	char url[CHLINK_URL_MAX];
 
-	secret_check_file("sinkd-clickhouse", "password_file",
-	                  conf->password_file);
 	if (!conf->password_file[0] && !getenv(PASSWORD_ENV))
 		return;
 	for (unsigned i = 0; nth_url(conf->url, i, url) > 0; i++) {
@@ -105,40 +105,55 @@ warn_of_settings(const struct clickhouse_conf *conf)
 			continue;
 		host[strcspn(host, "/")] = '\0';
 		if (!secret_stays_here(host))
-			log_warn("the password is sent over a connection that "
-			         "is not encrypted; use https:// "
-			         "section=sinkd-clickhouse url=%s",
-			         log_quote(url));
+			conf_warn(source, SECTION, "url", url,
+			          "the password is sent over a connection "
+			          "that is not encrypted; use https://");
 	}
 }
 
 static int
-clickhouse_check(const void *vconf)
+check_urls(const struct conf_source *source, const char *list)
 {
-	const struct clickhouse_conf *conf = vconf;
 	char url[CHLINK_URL_MAX];
 	unsigned count = 0;
 	int rc;
 
-	while ((rc = nth_url(conf->url, count, url)) > 0)
+	while ((rc = nth_url(list, count, url)) > 0) {
+		const char *why = chhttp_check_url(url);
+
+		if (why)
+			return conf_refuse(source, SECTION, "url", url, "%s",
+			                   why);
 		count++;
-	if (rc < 0 || count == 0 || count > URLS_MAX) {
-		log_error("settings refused: [sinkd-clickhouse] url: must be 1 "
-		          "to %d of http://host:port or https://host:port, "
-		          "separated by spaces, without user, password or "
-		          "query",
-		          URLS_MAX);
-		return -EINVAL;
 	}
-	if (strchr(conf->table, '.')) {
-		log_error("settings refused: [sinkd-clickhouse] table = %s: "
-		          "must be a name without a dot (database is a key of "
-		          "its own)",
-		          log_quote(conf->table));
-		return -EINVAL;
-	}
-	warn_of_settings(conf);
-	return 0;
+	if (rc == 0 && count > 0 && count <= URLS_MAX)
+		return 0;
+	/* Not shown: it may hold a password. */
+	return conf_refuse(source, SECTION, "url", NULL,
+	                   "must be 1 to %d of http://host:port or "
+	                   "https://host:port, separated by spaces, without "
+	                   "user, password or query",
+	                   URLS_MAX);
+}
+
+static int
+clickhouse_check(const struct conf_source *source, const void *vconf)
+{
+	const struct clickhouse_conf *conf = vconf;
+	int rc = check_urls(source, conf->url);
+
+	if (rc == 0)
+		warn_of_settings(source, conf);
+	if (strchr(conf->table, '.'))
+		rc = conf_refuse(source, SECTION, "table", conf->table,
+		                 "must be a name without a dot: database is "
+		                 "a key of its own");
+	if (secret_check_password(source, SECTION, conf->password_file,
+	                          CLICKHOUSE_PASSWORD_MAX) < 0)
+		rc = -EINVAL;
+	if (conf_check_file(source, SECTION, "ca_file", conf->ca_file) < 0)
+		rc = -EINVAL;
+	return rc;
 }
 
 /*

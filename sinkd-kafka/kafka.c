@@ -1,10 +1,12 @@
 /* kafka - see kafka.h. */
 #include "sinkd-kafka/kafka.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "libbase/clock.h"
 #include "libbase/secret.h"
@@ -12,7 +14,8 @@
 #include "sinkd-kafka/producer.h"
 #include "sinkd-kafka/transaction.h"
 
-#define SECTION "sinkd-kafka.rdkafka"
+#define SECTION "sinkd-kafka"
+#define RDKAFKA SECTION ".rdkafka"
 
 static const char *const key_names[] = {"user_id", "id", "none", NULL};
 static const char *const format_names[] = {"json", "msgpack", NULL};
@@ -59,7 +62,7 @@ on_option(void *into, const char *name, const char *value)
 }
 
 static const struct conf_table more[] = {
-    {.section = SECTION, .on_pair = on_option, .whole_values = true},
+    {.section = RDKAFKA, .on_pair = on_option, .whole_values = true},
 };
 
 /* Whether a property has this value; librdkafka ignores the case. */
@@ -71,42 +74,145 @@ has_option(const struct kafka_conf *c, const char *name, const char *value)
 	return given && strcasecmp(given, value) == 0;
 }
 
-static int
-kafka_check(const void *conf)
+/* As Kafka has it.  Returns NULL, or why the name is refused. */
+static const char *
+check_topic(const char *topic)
 {
-	static const char *const files[] = {
+	if (strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
+	    topic[strspn(topic, "abcdefghijklmnopqrstuvwxyz"
+	                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                        "0123456789._-")] != '\0')
+		return "must be a name of a-z, A-Z, 0-9, '.', '_' and '-'";
+	return NULL;
+}
+
+/* One broker of n bytes, such as db.example:9092 or SSL://[::1]:9092. */
+static bool
+is_broker(const char *text, size_t n)
+{
+	const char *end = text + n, *protocol = memmem(text, n, "://", 3);
+	const char *host = protocol ? protocol + 3 : text, *port;
+
+	if (host < end && *host == '[') {
+		port = memchr(host, ']', (size_t)(end - host));
+		if (!port)
+			return false;
+		port++;
+	} else {
+		port = memchr(host, ':', (size_t)(end - host));
+	}
+	if (port == host || host == end || strcspn(text, " \t") < n)
+		return false;
+	if (!port || port == end)
+		return true;
+	return *port == ':' && conf_is_port(port + 1, (size_t)(end - port - 1));
+}
+
+static const char *
+check_brokers(const char *list)
+{
+	for (;;) {
+		size_t n = strcspn(list, ","), used;
+
+		used = strspn(list, " \t");
+		used = used > n ? n : used;
+		while (n > used && (list[n - 1] == ' ' || list[n - 1] == '\t'))
+			n--;
+		if (!is_broker(list + used, n - used))
+			return "must be host:port, with commas between "
+			       "several, "
+			       "and a port from 1 to 65535";
+		list += strcspn(list, ",");
+		if (list[0] == '\0')
+			return NULL;
+		list++;
+	}
+}
+
+/* librdkafka reads these when the sink connects. */
+static int
+check_files(const struct conf_source *source, const struct kafka_conf *c)
+{
+	static const char *const files[] = {"ssl.certificate.location",
+	                                    "ssl.crl.location"};
+	static const char *const secrets[] = {
 	    "ssl.key.location", "ssl.keystore.location", "sasl.kerberos.keytab",
 	    "sasl.oauthbearer.assertion.file",
 	    "sasl.oauthbearer.assertion.private.key.file"};
-	const struct kafka_conf *c = conf;
+	static const char authorities[] = "ssl.ca.location";
+	const char *ca = options_value(&c->options, authorities);
+	struct stat st;
+	int rc = secret_check_password(source, SECTION, c->password_file,
+	                               KAFKA_PASSWORD_MAX);
+
+	/* This one may also be a folder, or a word of librdkafka's. */
+	if (ca && strcmp(ca, "probe") != 0 &&
+	    (stat(ca, &st) < 0 || !S_ISDIR(st.st_mode)) &&
+	    conf_check_file(source, RDKAFKA, authorities, ca) < 0)
+		rc = -EINVAL;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		if (conf_check_file(source, RDKAFKA, files[i],
+		                    options_value(&c->options, files[i])) < 0)
+			rc = -EINVAL;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
+		if (secret_check_file(source, RDKAFKA, secrets[i],
+		                      options_value(&c->options, secrets[i])) <
+		    0)
+			rc = -EINVAL;
+	}
+	return rc;
+}
+
+static void
+warn_of_settings(const struct conf_source *source, const struct kafka_conf *c)
+{
+	static const char certificates[] =
+	    "enable.ssl.certificate.verification";
 	const char *url =
 	    options_value(&c->options, "sasl.oauthbearer.token.endpoint.url");
 
-	secret_check_file("sinkd-kafka", "password_file", c->password_file);
-	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		secret_check_file(SECTION, files[i],
-		                  options_value(&c->options, files[i]));
 	if (has_option(c, "security.protocol", "sasl_plaintext") &&
 	    !secret_stays_here(c->brokers))
-		log_warn("the password is sent over a connection that is not "
-		         "encrypted; set security.protocol = sasl_ssl "
-		         "section=" SECTION);
+		conf_warn(source, RDKAFKA, "security.protocol",
+		          "sasl_plaintext",
+		          "the password is sent over a connection that is not "
+		          "encrypted; set security.protocol = sasl_ssl");
 	if (url && strncasecmp(url, "https://", 8) != 0)
-		log_warn("the client's secret is sent over a connection that "
-		         "is not encrypted; use https:// section=" SECTION
-		         " key=sasl.oauthbearer.token.endpoint.url");
-	if (has_option(c, "enable.ssl.certificate.verification", "false") ||
-	    has_option(c, "enable.ssl.certificate.verification", "f") ||
-	    has_option(c, "enable.ssl.certificate.verification", "0"))
-		log_warn("the broker's certificate is not checked: another "
-		         "could pose as it section=" SECTION
-		         " key=enable.ssl.certificate.verification");
+		conf_warn(source, RDKAFKA,
+		          "sasl.oauthbearer.token.endpoint.url", NULL,
+		          "the client's secret is sent over a connection that "
+		          "is not encrypted; use https://");
+	if (has_option(c, certificates, "false") ||
+	    has_option(c, certificates, "f") ||
+	    has_option(c, certificates, "0"))
+		conf_warn(source, RDKAFKA, certificates, NULL,
+		          "the broker's certificate is not checked: another "
+		          "could pose as it");
 	if (has_option(c, "ssl.endpoint.identification.algorithm", "none"))
-		log_warn(
-		    "the broker's host name is not checked: any owner of a "
-		    "certificate could pose as it section=" SECTION
-		    " key=ssl.endpoint.identification.algorithm");
-	return 0;
+		conf_warn(source, RDKAFKA,
+		          "ssl.endpoint.identification.algorithm", NULL,
+		          "the broker's host name is not checked: any owner of "
+		          "a certificate could pose as it");
+}
+
+static int
+kafka_check(const struct conf_source *source, const void *conf)
+{
+	const struct kafka_conf *c = conf;
+	const char *why = check_topic(c->topic);
+	int rc = 0;
+
+	if (why)
+		rc = conf_refuse(source, SECTION, "topic", c->topic, "%s", why);
+	why = check_brokers(c->brokers);
+	if (why)
+		rc = conf_refuse(source, SECTION, "brokers", c->brokers, "%s",
+		                 why);
+	if (check_files(source, c) < 0)
+		rc = -EINVAL;
+	warn_of_settings(source, c);
+	return rc;
 }
 
 static enum sink_result

@@ -167,7 +167,7 @@ find_table(struct table *t, struct pg *pg, const char *name,
 	        "c.relpersistence = 'u' "
 	        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
 	        "WHERE c.oid = to_regclass(",
-	        name, ")", 4, &res, error);
+	        name, ")", 3, &res, error);
 
 	if (result != SINK_DONE)
 		return result;

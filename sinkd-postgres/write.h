@@ -28,7 +28,8 @@
 
 struct settings {
 	char *conninfo, *host, *port, *dbname, *user, *password_file;
-	char *sslmode, *sslrootcert;
+	char *sslrootcert;
+	int sslmode; /* index into those that libpq knows */
 	char *table, *position_table;
 	bool create_table, dedup_by_id;
 };

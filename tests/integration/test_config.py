@@ -1,4 +1,5 @@
 """Settings: refused with line and reason, shown by --check, all documented."""
+import os
 import pathlib
 import re
 import shutil
@@ -17,7 +18,7 @@ def run(name, *args, text=None):
         conf = pathlib.Path(d) / "leat.conf"
         if text is not None:
             conf.write_text(text)
-            args = ("--config", str(conf), *args)
+            args = (*args, "--config", str(conf))
         return subprocess.run([program(name), *args], capture_output=True,
                               text=True, timeout=20)
 
@@ -51,6 +52,217 @@ def test_out_of_range():
         assert done.returncode == 2, (name, pair, done)
         assert "leat.conf:2:" in done.stderr and key in done.stderr, done
         assert "must be" in done.stderr, done
+
+
+SINK_NAMES = "with commas"
+# Program, its settings, the line that is refused, words of the reason.
+REFUSED = [
+    ("batchd", "[batchd]\nsinks = sinkd-postgres", 2, "write postgres"),
+    ("batchd", "[batchd]\nsinks = postgres,kafka", 2,
+     "spaces stand between names"),
+    ("batchd", "[batchd]\nsinks = kafka kafka", 2, "kafka stands twice"),
+    ("batchd", "[batchd]\n\nsocket_owner = nobody-here", 3, "no such user"),
+    ("batchd", "[batchd]\nsocket_group = nobody-here", 2, "no such group"),
+    ("batchd", "[batchd]\nmax_bytes = 2000T", 2, "from 4M to 1024T"),
+    ("ingestd", "[ingestd]\nlisten = localhost", 2,
+     "must be an IP address, not a name: 127.0.0.1 or ::1"),
+    ("ingestd", "[ingestd]\nlisten = 0.0.0.0", 2, "set tokens_file"),
+    ("ingestd", "[ingestd]\nmax_pending_bytes = 1M", 2,
+     "max_pending_bytes = 1M: must be at least 22634K"),
+    ("ingestd", "[ingestd]\ncors_origins = example.org", 2, "cors_origins"),
+    ("ingestd", "[ingestd]\ntls_key = /etc/passwd", None, "together"),
+    ("sinkd-postgres", "[sinkd-postgres]\nport = abc", 2,
+     "port = abc: must be from 1 to 65535"),
+    ("sinkd-postgres", "[sinkd-postgres]\nport = 5432,65536", 2, "65535"),
+    ("sinkd-postgres", "[sinkd-postgres]\nsslmode = on", 2,
+     "one of: nothing, disable, allow, prefer, require, verify-ca, "
+     "verify-full"),
+    ("sinkd-postgres", "[sinkd-postgres]\ntable = a b c", 2,
+     "must be a table's name as in SQL"),
+    ("sinkd-postgres", "[sinkd-postgres]\ntable = a.b.c.d", 2, "as in SQL"),
+    ("sinkd-postgres", '[sinkd-postgres]\nposition_table = "a', 2, "as in SQL"),
+    ("sinkd-postgres", "[sinkd-postgres]\nhost = a b", 2, "with commas"),
+    ("sinkd-postgres", "[sinkd-postgres]\nconninfo = port=abc", 2, "65535"),
+    ("sinkd-postgres", "[sinkd-postgres]\nconninfo = sslmode=on", 2,
+     "sslmode: must be one of"),
+    ("sinkd-postgres", "[sinkd-postgres]\nconninfo = host", 2, "key=value"),
+    ("sinkd-postgres", "[sinkd-postgres]\nretry_min_ms = 50000", 2,
+     "at most retry_max_ms, which is 30000"),
+    ("sinkd-postgres", "[sinkd-postgres.x]", 1, "unknown section"),
+    ("sinkd-kafka", "[sinkd-kafka.rdkafk]\nlinger.ms = 1", 1,
+     "unknown section"),
+    ("sinkd-kafka", "[sinkd-kafka]\ntopic = a b", 2, "must be a name of"),
+    ("sinkd-kafka", "[sinkd-kafka]\nbrokers = a:1 b:2", 2, SINK_NAMES),
+    ("sinkd-kafka", "[sinkd-kafka]\nbrokers = a:1,b:x", 2, SINK_NAMES),
+    ("sinkd-kafka", "[sinkd-kafka]\nbrokers = a:1,,b:2", 2, SINK_NAMES),
+    ("sinkd-kafka", "[sinkd-kafka.rdkafka]\nssl.key.password = a # b", 2,
+     "a comment cannot stand behind this value"),
+    ("sinkd-clickhouse", "[sinkd-clickhouse]\nurl = http://a:port", 2, "port"),
+    ("sinkd-clickhouse", "[sinkd-clickhouse]\nurl = a:8123", 2,
+     "http://host:port"),
+    ("sinkd-clickhouse", "[sinkd-clickhouse]\ntable = a.b", 2,
+     "without a dot"),
+]
+
+
+def test_what_cannot_work_is_refused():
+    """With the line, and with what is allowed."""
+    for name, text, line, words in REFUSED:
+        done = run(name, "--check", text=text + "\n")
+        at = f"leat.conf:{line}: [" if line else "leat.conf: ["
+        if "unknown section" in words:
+            at = f"leat.conf:{line}: "
+        assert done.returncode == 2, (text, done)
+        assert at in done.stderr and words in done.stderr, (text, done.stderr)
+
+
+def test_what_looks_alike_is_taken():
+    """Nothing that works is refused for its form."""
+    for name, text in [
+            ("sinkd-postgres", "host = a,b\nport = 5432,5433"),
+            ("sinkd-postgres", "host = a,b\nport = ,5433"),
+            ("sinkd-postgres", 'table = "a b"."c""d"'),
+            ("sinkd-postgres", "table = größe.tabelle_1$"),
+            ("sinkd-postgres", "sslmode = verify-full\nsslrootcert = system"),
+            ("sinkd-postgres", "sslmode ="),
+            ("sinkd-kafka", "brokers = SSL://a:1, [::1]:9092 ,b"),
+            ("sinkd-kafka", "topic = A.b_c-1"),
+            ("sinkd-kafka", "[sinkd-kafka.rdkafka]\nssl.ca.location = /etc"),
+            ("sinkd-clickhouse", "url = https://[::1]:8443/ch http://b"),
+            ("ingestd", "listen = ::1"),
+            ("ingestd", "listen = 127.1"),
+            ("batchd", "max_bytes = 1T"),
+            ("batchd", "sinks = postgres  kafka\tclickhouse")]:
+        done = run(name, "--check", text=f"[{name}]\n{text}\n")
+        assert done.returncode == 0, (text, done)
+
+
+def test_what_may_be_misspelt_is_warned_of():
+    """Sinks can be somebody else's, so names that nobody knows are taken."""
+    for name, text, line, words in [
+            ("batchd", "[batchd]\nsinks = postgres kafaka", 2,
+             "sinkd-kafaka is not installed here"),
+            ("batchd", "[batchd]\nsinks =", 2, "there is no sink"),
+            *((name, "[leat]\n[sinkd-postgre]\nhost = db", 2,
+               "[sinkd-postgre]: nothing reads this section")
+              for name in DAEMONS)]:
+        done = run(name, "--check", text=text + "\n")
+        assert done.returncode == 0, done
+        (found,) = [l for l in done.stderr.splitlines() if words in l]
+        assert " warn " in found and f"leat.conf:{line}: [" in found, found
+        if "no sink" not in words:
+            assert ", ".join(s.removeprefix("sinkd-") for s in SINKS) in found
+    for name in DAEMONS:
+        text = "".join(f"[{sink}]\nbatch_events = 1\n" for sink in SINKS)
+        done = run(name, "--check", text=text)
+        assert done.returncode == 0 and "nothing reads" not in done.stderr
+
+
+# Program, section, and a key that names a file.
+FILES = [("ingestd", "ingestd", "tokens_file"),
+         ("ingestd", "ingestd", "tls_certificate"),
+         ("ingestd", "ingestd", "tls_key"),
+         ("sinkd-postgres", "sinkd-postgres", "password_file"),
+         ("sinkd-postgres", "sinkd-postgres", "sslrootcert"),
+         ("sinkd-kafka", "sinkd-kafka", "password_file"),
+         ("sinkd-kafka", "sinkd-kafka.rdkafka", "ssl.key.location"),
+         ("sinkd-kafka", "sinkd-kafka.rdkafka", "ssl.ca.location"),
+         ("sinkd-clickhouse", "sinkd-clickhouse", "password_file"),
+         ("sinkd-clickhouse", "sinkd-clickhouse", "ca_file")]
+
+
+def with_file(section, key, path):
+    text = f"[{section}]\n{key} = {path}\n"
+    if key.startswith("tls_"):
+        other = {"tls_key": "tls_certificate", "tls_certificate": "tls_key"}
+        text += f"{other[key]} = /etc/passwd\n"
+    return text
+
+
+def test_files_that_cannot_be_read_are_refused():
+    """By --check; a daemon that starts waits for some of them."""
+    for name, section, key in FILES:
+        for path, why in (("/nonexistent", "No such file or directory"),
+                          ("/etc/passwd/x", "Not a directory"),
+                          ("/etc", "Is a directory")):
+            if path == "/etc" and key == "ssl.ca.location":
+                continue  # it may be a folder
+            done = run(name, "--check", text=with_file(section, key, path))
+            assert done.returncode == 2, (key, path, done)
+            assert f"leat.conf:2: [{section}] {key} = {path}: cannot read " \
+                f"this file: {why}" in done.stderr, done.stderr
+    # A running ingestd says the same when it reads its files again.
+    for key in ("tls_certificate", "tls_key"):
+        done = run("ingestd", text=with_file("ingestd", key, "/nonexistent"))
+        assert done.returncode == 2, done
+        assert "cannot read /nonexistent: No such file" in done.stderr, done
+    with tempfile.NamedTemporaryFile("w") as secret:
+        done = run("sinkd-kafka", "--check",
+                   text=with_file("sinkd-kafka", "password_file", secret.name))
+        assert done.returncode == 0 and "is empty" in done.stderr, done
+        secret.write("x" * 2000)
+        secret.flush()
+        done = run("sinkd-kafka", "--check",
+                   text=with_file("sinkd-kafka", "password_file", secret.name))
+        assert done.returncode == 2 and "longer than" in done.stderr, done
+        assert "xxx" not in done.stdout + done.stderr
+
+
+def test_files_that_root_alone_can_read_are_warned_of():
+    """Root reads what the daemons' user does not."""
+    if os.geteuid() != 0:
+        raise Skip("only root reads what others cannot")
+    with tempfile.TemporaryDirectory() as folder:
+        home = pathlib.Path(folder)
+        home.chmod(0o755)
+        run_folder, secret = home / "run", home / "secret"
+        conf = home / "leat.conf"
+        secret.write_text("hunter2\n")
+        conf.write_text(f"[leat]\nsocket = {run_folder}/batchd.sock\n"
+                        f"[sinkd-postgres]\npassword_file = {secret}\n")
+
+        def warnings():
+            done = run("sinkd-postgres", "--check", "--config", str(conf))
+            assert done.returncode == 0, done
+            return [l for l in done.stderr.splitlines() if " warn " in l]
+
+        # Nobody knows yet whose the socket's folder will be.
+        secret.chmod(0o600)
+        (line,) = warnings()
+        assert f"leat.conf:4: [sinkd-postgres] password_file = {secret}: " \
+            "root alone can read it" in line, line
+        os.chown(secret, 0, 65534)
+        secret.chmod(0o640)
+        assert warnings() == []
+        run_folder.mkdir()
+        secret.chmod(0o600)
+        assert warnings() == []  # leat runs as root
+        os.chown(run_folder, 65534, 65534)
+        (line,) = warnings()
+        assert "who owns" in line and "cannot read it: Permission denied" in \
+            line and "leat.conf:4:" in line, line
+        secret.chmod(0o640)
+        assert warnings() == []
+        conf.chmod(0o600)
+        (line,) = warnings()
+        assert "leat.conf: user" in line, line
+        conf.chmod(0o644)
+        home.chmod(0o700)  # and the folders above
+        assert len(warnings()) == 2
+
+
+def test_comments_and_units():
+    done = run("ingestd", "--check", text="[ingestd] # x\nport = 81 # x\n"
+               "max_body_bytes = 1M ; x\n  # x\n\tmax_event_bytes = 1000\n")
+    assert done.returncode == 0, done
+    lines = done.stdout.splitlines()
+    for line in ("port = 81", "max_body_bytes = 1M", "max_event_bytes = 1000",
+                 "max_pending_bytes = 32M"):
+        assert line in lines, lines
+    # The lengths of the tables hold: no other limit is in their way.
+    path = "/" + "x" * 3900
+    done = run("batchd", "--check", text=f"[batchd]\ndir = {path}\n")
+    assert done.returncode == 0 and f"dir = {path}" in done.stdout, done
 
 
 def test_the_example_is_in_force_as_it_says():
@@ -131,6 +343,38 @@ def test_version_and_help():
         assert done.returncode == 0
         assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", done.stdout), done
         assert done.stderr == ""
+        assert run(name, "-V").stdout == done.stdout
+
+
+def test_help_and_wrong_options():
+    """Help is an answer, on stdout; a mistake is none, and shows the usage."""
+    words = [[name] for name in DAEMONS]
+    for name, *verb in words:
+        texts = []
+        for option in ("-h", "--help"):
+            done = run(name, *verb, option)
+            assert done.returncode == 0 and done.stderr == "", done
+            assert done.stdout.startswith(" ".join(
+                ["usage:", name, *verb])), done
+            texts.append(done.stdout)
+        assert texts[0] == texts[1]
+        usage, *rest = texts[0].splitlines()
+        # The usage names all options of which there is a line.
+        for line in rest:
+            if m := re.match(r"  (?:-\w, )?(--[a-z-]+)", line):
+                assert m[1] in usage, (m[1], usage)
+        done = run(name, *verb, "--nonsense")
+        assert done.returncode == 2 and done.stdout == "", done
+        assert "usage: " + " ".join([name, *verb]) in done.stderr, done
+    assert "[--retry-dead]" in run("sinkd-kafka", "-h").stdout
+    assert "[--accept-gap]" in run("batchd", "-h").stdout
+    with tempfile.NamedTemporaryFile(suffix=".conf") as conf:
+        assert run("batchd", "--check", f"--config={conf.name}").returncode \
+            == 0
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([program("batchd"), "--help"], stdout=full,
+                              stderr=subprocess.PIPE, timeout=20)
+        assert done.returncode == 1, done
 
 
 NOT_ENCRYPTED = "over a connection that is not encrypted"
@@ -180,7 +424,8 @@ def test_careless_settings_are_warned_of():
 
         def warnings(name, text):
             done = run(name, "--check",
-                       text=f"[{name}]\n{text.format(f=secret)}\n")
+                       text=f"[leat]\nsocket = {folder}/batchd.sock\n"
+                       f"[{name}]\n{text.format(f=secret)}\n")
             assert done.returncode == 0, done.stderr
             assert "S3CRET" not in done.stdout + done.stderr
             return [l for l in done.stderr.splitlines() if " warn " in l]

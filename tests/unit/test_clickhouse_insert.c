@@ -13,6 +13,7 @@
 
 #include <zlib.h>
 
+#include "libbase/conf_source.h"
 #include "sinkd-clickhouse/clickhouse.h"
 
 #define REQUESTS_MAX 16
@@ -751,19 +752,23 @@ START_TEST(checks_its_urls)
 	    {"a:8123", -22},
 	    {"http://a ftp://b", -22},
 	    {"http://me:secret@a", -22},
+	    {"http://a:port", -22},
+	    {"http://a:81230", -22},
 	    {"http://a/?x=1", -22},
 	    {"   ", -22},
 	};
+	const struct conf_source source = {.path = "leat.conf", .text = ""};
 	char text[64];
 
 	conf.url = text;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		(void)snprintf(text, sizeof text, "%s", cases[i].url);
-		ck_assert_int_eq(clickhouse_sink.check(&conf), cases[i].rc);
+		ck_assert_int_eq(clickhouse_sink.check(&source, &conf),
+		                 cases[i].rc);
 	}
 	conf.url = url;
 	conf.table = (char[]){"a.b"};
-	ck_assert_int_eq(clickhouse_sink.check(&conf), -22);
+	ck_assert_int_eq(clickhouse_sink.check(&source, &conf), -22);
 }
 END_TEST
 

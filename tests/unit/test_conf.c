@@ -143,6 +143,36 @@ START_TEST(a_free_pair_is_whole)
 }
 END_TEST
 
+START_TEST(a_size_is_written_as_it_may_stand_in_the_file)
+{
+	char text[CONF_SIZE_TEXT];
+
+	ck_assert_str_eq(conf_size_text(0, text), "0");
+	ck_assert_str_eq(conf_size_text(1000, text), "1000");
+	ck_assert_str_eq(conf_size_text(1024, text), "1K");
+	ck_assert_str_eq(conf_size_text(64 << 20, text), "64M");
+	ck_assert_str_eq(conf_size_text((64 << 20) + 1024, text), "65537K");
+	ck_assert_str_eq(conf_size_text(INT64_C(1) << 50, text), "1024T");
+	ck_assert_int_eq(parse("[batchd]\nsize = 65537K\n"), 0);
+	ck_assert_int_eq(sample.size, (64 << 20) + 1024);
+}
+END_TEST
+
+START_TEST(a_port_is_a_number)
+{
+	ck_assert(conf_is_port("1", 1));
+	ck_assert(conf_is_port("65535", 5));
+	ck_assert(conf_is_port("5432,abc", 4));
+	ck_assert(!conf_is_port("65536", 5));
+	ck_assert(!conf_is_port("99999", 5));
+	ck_assert(!conf_is_port("0", 1));
+	ck_assert(!conf_is_port("", 0));
+	ck_assert(!conf_is_port("-1", 2));
+	ck_assert(!conf_is_port("54 2", 4));
+	ck_assert(!conf_is_port("000001", 6));
+}
+END_TEST
+
 /* Each refused text, and the words that its message must hold. */
 static const struct {
 	const char *text, *words;
@@ -152,7 +182,7 @@ static const struct {
     {"[batchd]\n\nnumber = 1x\n", "leat.conf:3:"},
     {"[batchd]\nnumber = \n", "leat.conf:2:"},
     {"[batchd]\nnumber = 99999999999999999999\n", "whole number"},
-    {"[batchd]\nsize = 2G\n", "bytes (K, M, G may follow) from 1 to"},
+    {"[batchd]\nsize = 2G\n", "bytes (K, M, G or T may follow) from 1 to 1G"},
     {"[batchd]\nsize = 9999999999G\n", "bytes"},
     {"[batchd]\nsize = 1T\n", "bytes"},
     {"[batchd]\nflag = true\n", "yes or no"},
@@ -235,6 +265,8 @@ main(void)
 	tcase_add_loop_test(tc, a_comment_begins_behind_a_blank, 0,
 	                    ARRAY_LEN(taken));
 	tcase_add_test(tc, a_free_pair_is_whole);
+	tcase_add_test(tc, a_size_is_written_as_it_may_stand_in_the_file);
+	tcase_add_test(tc, a_port_is_a_number);
 	tcase_add_loop_test(tc, what_is_wrong_is_named_with_its_line, 0,
 	                    ARRAY_LEN(refused));
 	tcase_add_test(tc, a_line_too_long_is_refused_not_split);

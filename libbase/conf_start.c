@@ -1,0 +1,273 @@
+/* conf_start - the command line that all programs share; see conf.h. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/conf.h"
+#include "libbase/conf_source.h"
+#include "libbase/log.h"
+
+#define DEFAULT_PATH "/etc/leat/leat.conf"
+#define ERRORS_BYTES 4096
+
+static void
+print_value(const struct conf_key *key, const void *into)
+{
+	const char *field = (const char *)into + key->offset;
+	char size[CONF_SIZE_TEXT];
+
+	printf("%s = ", key->name);
+	switch (key->type) {
+	case CONF_BOOL:
+		printf("%s\n",
+		       *(const bool *)(const void *)field ? "yes" : "no");
+		return;
+	case CONF_INT:
+		printf("%" PRId64 "\n", *(const int64_t *)(const void *)field);
+		return;
+	case CONF_SIZE:
+		printf("%s\n",
+		       conf_size_text(*(const int64_t *)(const void *)field,
+		                      size));
+		return;
+	case CONF_CHOICE:
+		printf("%s\n", key->choices[*(const int *)(const void *)field]);
+		return;
+	case CONF_TEXT:
+		printf("%s\n", *(char *const *)(const void *)field);
+		return;
+	}
+}
+
+static void
+print_tables(const struct conf_program *program)
+{
+	const char *section = "";
+
+	for (size_t i = 0; i < program->table_count; i++) {
+		const struct conf_table *t = &program->tables[i];
+
+		if (strcmp(section, t->section) != 0)
+			printf("%s[%s]\n", i ? "\n" : "", t->section);
+		section = t->section;
+		for (size_t j = 0; t->keys && t->keys[j].name; j++)
+			print_value(&t->keys[j], t->into);
+	}
+}
+
+static void
+print_usage(const struct conf_program *program, FILE *out)
+{
+	(void)fprintf(out, "usage: %s [--config PATH]%s", program->name,
+	              program->path ? "" : " [--check]");
+	for (size_t i = 0; i < program->flag_count; i++) {
+		const struct conf_flag *f = &program->flags[i];
+
+		(void)fprintf(out, " [%s%s%s]", f->name, f->set ? "" : " ",
+		              f->set ? "" : f->argument);
+	}
+	(void)fprintf(out, " [--help] [--version]\n");
+}
+
+static void
+print_help(const struct conf_program *program)
+{
+	char allowed[512], option[64];
+	const char *section = "";
+
+	print_usage(program, stdout);
+	printf("\n%s\n\n"
+	       "  --config PATH  settings (default " DEFAULT_PATH ")\n",
+	       program->summary);
+	if (!program->path)
+		printf("  --check        check them, print what is in force, "
+		       "exit\n");
+	for (size_t i = 0; i < program->flag_count; i++) {
+		const struct conf_flag *f = &program->flags[i];
+
+		(void)snprintf(option, sizeof option, "%s%s%s", f->name,
+		               f->set ? "" : " ", f->set ? "" : f->argument);
+		printf("  %-14s %s\n", option, f->help);
+	}
+	printf("  -h, --help     this text\n"
+	       "  -V, --version  the version\n");
+	for (size_t i = 0; i < program->table_count; i++) {
+		const struct conf_table *t = &program->tables[i];
+
+		if (t->keys && strcmp(section, t->section) != 0)
+			printf("\n[%s]\n", t->section);
+		section = t->section;
+		for (size_t j = 0; t->keys && t->keys[j].name; j++) {
+			const struct conf_key *key = &t->keys[j];
+
+			conf_describe(key, allowed, sizeof allowed);
+			printf("  %s = %s\n      %s\n      %s\n", key->name,
+			       key->initial, key->help, allowed);
+		}
+	}
+}
+
+/* The exit status once all is printed. */
+static int
+finish_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	log_error("cannot write to standard output");
+	return EXIT_FAILURE;
+}
+
+/* What the command line has said. */
+struct arguments {
+	const char *path;
+	bool check;
+	bool no_file;
+};
+
+/*
+ * Take an option with a value, `NAME VALUE` or `NAME=VALUE`, at argv[*at].
+ * Returns 1, 0 when it is another option, or -EINVAL when it has no value.
+ */
+static int
+take_value(const char *name, char **argv, int *at, const char **value)
+{
+	const char *arg = argv[*at];
+	size_t n = strlen(name);
+
+	if (strncmp(arg, name, n) != 0 || (arg[n] != '\0' && arg[n] != '='))
+		return 0;
+	if (arg[n] == '=')
+		*value = arg + n + 1;
+	else if (argv[*at + 1])
+		*value = argv[++*at];
+	else
+		return -EINVAL;
+	return 1;
+}
+
+/* The same for the program's own options. */
+static int
+take_flag(const struct conf_program *program, char **argv, int *at,
+          struct arguments *arguments)
+{
+	for (size_t i = 0; i < program->flag_count; i++) {
+		const struct conf_flag *f = &program->flags[i];
+		int taken;
+
+		if (f->set) {
+			taken = strcmp(f->name, argv[*at]) == 0;
+			if (taken)
+				*f->set = true;
+		} else {
+			taken = take_value(f->name, argv, at, f->value);
+		}
+		if (taken > 0 && f->no_file)
+			arguments->no_file = true;
+		if (taken != 0)
+			return taken;
+	}
+	return 0;
+}
+
+static bool
+is_one_of(const char *arg, const char *brief, const char *name)
+{
+	return strcmp(arg, brief) == 0 || strcmp(arg, name) == 0;
+}
+
+/* Returns CONF_RUN, or the status to exit with. */
+static int
+take_arguments(const struct conf_program *program, int argc, char **argv,
+               struct arguments *arguments)
+{
+	*arguments = (struct arguments){.path = DEFAULT_PATH};
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i];
+		int taken;
+
+		if (is_one_of(arg, "-h", "--help")) {
+			print_help(program);
+			return finish_output();
+		}
+		if (is_one_of(arg, "-V", "--version")) {
+			printf("%s %s\n", program->name, LEAT_VERSION);
+			return finish_output();
+		}
+		if (strcmp(arg, "--check") == 0 && !program->path) {
+			arguments->check = true;
+			continue;
+		}
+		taken = take_value("--config", argv, &i, &arguments->path);
+		if (taken == 0)
+			taken = take_flag(program, argv, &i, arguments);
+		if (taken == 1)
+			continue;
+		log_error("%s arg=%s",
+		          taken == 0 ? "unknown argument"
+		                     : "this option needs a value",
+		          log_quote(arg));
+		print_usage(program, stderr);
+		return EXIT_CONFIG;
+	}
+	return CONF_RUN;
+}
+
+/* Parse the text into the tables.  Returns CONF_RUN, or EXIT_CONFIG. */
+static int
+take_text(const struct conf_source *source)
+{
+	const struct conf_program *program = source->program;
+	char errors[ERRORS_BYTES];
+
+	if (conf_parse(program, source->path, source->text, errors,
+	               sizeof errors) < 0) {
+		for (char *line = strtok(errors, "\n"); line;
+		     line = strtok(NULL, "\n"))
+			log_error("settings refused: %s", line);
+		return EXIT_CONFIG;
+	}
+	conf_source_warn(source);
+	if (program->validate && program->validate(source, program->arg) < 0)
+		return EXIT_CONFIG;
+	return CONF_RUN;
+}
+
+int
+conf_start(const struct conf_program *program, int argc, char **argv)
+{
+	struct conf_source source = {.program = program};
+	struct arguments arguments;
+	char *text = NULL;
+	size_t bytes = 0;
+	int rc = take_arguments(program, argc, argv, &arguments);
+
+	if (program->path)
+		*program->path = arguments.path;
+	if (rc != CONF_RUN || arguments.no_file || program->path)
+		return rc;
+	rc = conf_read(arguments.path, &text, &bytes);
+	if (rc < 0) {
+		log_error("cannot read the settings path=%s err=%s "
+		          "(--config names another file)",
+		          log_quote(arguments.path), log_quote(strerror(-rc)));
+		return EXIT_CONFIG;
+	}
+	source.path = arguments.path;
+	source.text = text;
+	source.check = arguments.check;
+	if (strlen(text) == bytes) {
+		rc = take_text(&source);
+	} else {
+		/* It would hide what stands behind it. */
+		log_error("settings refused: %s: there is a NUL byte in it",
+		          source.path);
+		rc = EXIT_CONFIG;
+	}
+	free(text);
+	if (rc != CONF_RUN || !arguments.check)
+		return rc;
+	print_tables(program);
+	return finish_output();
+}
