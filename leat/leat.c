@@ -1,11 +1,10 @@
-/*
- * leat - the operator's command: `leat status`, `leat log verify`, `leat
- * token`.
- */
+/* leat - the operator's command; `leat help` lists its verbs. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "leat/check.h"
 #include "leat/status.h"
 #include "leat/token.h"
 #include "leat/verify.h"
@@ -37,7 +36,7 @@ run_status(int argc, char **argv)
 	};
 	const struct conf_program program = {
 	    .name = "leat status",
-	    .summary = "how the log and the daemons are.",
+	    .summary = "Shows how the log, the daemons and the sinks are.",
 	    .tables = &table,
 	    .table_count = 1,
 	    .flags = flags,
@@ -49,6 +48,21 @@ run_status(int argc, char **argv)
 		rc = status_print(settings.socket, json);
 	conf_free(&table, 1);
 	return rc;
+}
+
+static int
+run_check(int argc, char **argv)
+{
+	const char *path;
+	const struct conf_program program = {
+	    .name = "leat check",
+	    .summary = "Checks all sections of the settings, and the files "
+		       "that they name.",
+	    .path = &path,
+	};
+	int rc = conf_start(&program, argc, argv);
+
+	return rc == CONF_RUN ? check_print(path) : rc;
 }
 
 /* Of batchd's settings only the folder matters here. */
@@ -71,52 +85,86 @@ run_log_verify(int argc, char **argv)
 {
 	struct log_settings settings = {.dir = "/var/lib/leat/log"};
 	struct settings shared = {0};
+	const char *dir = NULL;
 	const struct conf_table tables[] = {
 	    {.section = "leat", .keys = keys, .into = &shared},
 	    {.section = "batchd", .into = &settings, .on_pair = on_batchd_pair},
 	};
+	const struct conf_flag flags[] = {
+	    {.name = "--dir",
+	     .argument = "DIR",
+	     .help = "check the log in DIR; the settings are not read",
+	     .value = &dir,
+	     .no_file = true},
+	};
 	const struct conf_program program = {
 	    .name = "leat log verify",
-	    .summary = "check the log on disk, in [batchd] dir; "
-		       "--dir DIR checks another one.",
+	    .summary = "Reads the whole log on disk, in [batchd] dir, and says "
+		       "what is damaged.",
 	    .tables = tables,
 	    .table_count = ARRAY_LEN(tables),
+	    .flags = flags,
+	    .flag_count = ARRAY_LEN(flags),
 	};
-	int rc;
+	int rc = conf_start(&program, argc, argv);
 
-	if (argc == 3 && strcmp(argv[1], "--dir") == 0)
-		return verify_print(argv[2]);
-	rc = conf_start(&program, argc, argv);
 	if (rc == CONF_RUN)
-		rc = verify_print(settings.dir);
+		rc = verify_print(dir ? dir : settings.dir);
 	conf_free(tables, ARRAY_LEN(tables));
 	return rc;
+}
+
+static bool
+is_help(const char *arg)
+{
+	return strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0;
 }
 
 static int
 run_token(int argc, char **argv)
 {
+	bool help = argc == 2 && is_help(argv[1]);
+
 	if (argc == 2 && argv[1][0] != '-')
 		return token_make(argv[1]);
-	(void)fputs("usage: leat token NAME >>TOKENS_FILE\n", stderr);
-	return EXIT_CONFIG;
+	(void)fputs("usage: leat token NAME >>TOKENS_FILE\n"
+	            "       leat token --help\n",
+	            help ? stdout : stderr);
+	if (help)
+		printf("\nMakes a token for senders.  Its line for ingestd's "
+		       "tokens_file goes to standard\noutput, the token itself "
+		       "to standard error, once.\n");
+	return help ? EXIT_SUCCESS : EXIT_CONFIG;
 }
 
 static const struct {
 	const char *noun, *verb; /* noun may be NULL */
 	int (*run)(int argc, char **argv);
 } verbs[] = {
+    {NULL, "check", run_check},
     {NULL, "status", run_status},
     {"log", "verify", run_log_verify},
     {NULL, "token", run_token},
 };
 
-int
-main(int argc, char **argv)
+static int
+print_usage(FILE *out, int status)
 {
-	bool help;
+	(void)fputs(
+	    "usage: leat check [--config PATH]\n"
+	    "       leat status [--config PATH] [--check] [--json]\n"
+	    "       leat log verify [--config PATH] [--check] [--dir DIR]\n"
+	    "       leat token NAME >>TOKENS_FILE\n"
+	    "       leat help | --help | --version\n"
+	    "`leat VERB --help` says more of one.\n",
+	    out);
+	return status;
+}
 
-	log_init("leat");
+/* Run the verb that argv[1] begins.  Returns CONF_RUN if there is none. */
+static int
+run_verb(int argc, char **argv)
+{
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		int at = 1;
 
@@ -128,14 +176,27 @@ main(int argc, char **argv)
 		    strcmp(argv[at], verbs[i].verb) == 0)
 			return verbs[i].run(argc - at, argv + at);
 	}
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+	return CONF_RUN;
+}
+
+int
+main(int argc, char **argv)
+{
+	int rc;
+
+	log_init("leat");
+	if (argc < 2)
+		return print_usage(stderr, EXIT_CONFIG);
+	rc = run_verb(argc, argv);
+	if (rc != CONF_RUN)
+		return rc;
+	if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0) {
 		printf("leat %s\n", LEAT_VERSION);
 		return EXIT_SUCCESS;
 	}
-	help = argc == 2 && strcmp(argv[1], "--help") == 0;
-	(void)fputs("usage: leat status [--json] [--config PATH]\n"
-	            "       leat log verify [--config PATH | --dir DIR]\n"
-	            "       leat token NAME >>TOKENS_FILE\n",
-	            help ? stdout : stderr);
-	return help ? EXIT_SUCCESS : EXIT_CONFIG;
+	/* Also of a noun alone: leat log --help. */
+	if (strcmp(argv[1], "help") == 0 || is_help(argv[argc - 1]))
+		return print_usage(stdout, EXIT_SUCCESS);
+	log_error("unknown command arg=%s", log_quote(argv[1]));
+	return print_usage(stderr, EXIT_CONFIG);
 }

@@ -265,6 +265,69 @@ def test_comments_and_units():
     assert done.returncode == 0 and f"dir = {path}" in done.stdout, done
 
 
+def test_leat_check_checks_all_sections():
+    done = run("leat", "check", text="")
+    assert done.returncode == 0, done
+    assert "0 errors, 0 warnings; checked by batchd, ingestd" in done.stdout \
+        or os.geteuid() == 0, done
+    done = run("leat", "check", text="""[leat]
+nonsense = 1
+[batchd]
+sinks = kafka kafaka
+[ingestd]
+port = abc
+[sinkd-postgres]
+table = a b c
+[sinkd-kafka.rdkafka]
+group.id = x
+[sinkd-postgre]
+""")
+    assert done.returncode == 2, done
+    for line, words in ((2, "has no key 'nonsense'"), (6, "port = abc"),
+                        (10, "group.id")):
+        (found,) = [l for l in done.stderr.splitlines() if words in l]
+        assert found.startswith("error: ") and f"leat.conf:{line}: " in found
+    # What is across keys is looked at once each key is right.
+    done = run("leat", "check", text="""[batchd]
+sinks = kafka kafaka
+[ingestd]
+listen = localhost
+[sinkd-postgres]
+table = a b c
+[sinkd-kafka]
+password_file = /nonexistent
+[sinkd-postgre]
+""")
+    assert done.returncode == 2, done
+    for kind, line, words in (("warning", 2, "sinkd-kafaka"),
+                              ("error", 4, "listen = localhost"),
+                              ("error", 6, "table = a b c"),
+                              ("error", 8, "/nonexistent"),
+                              ("warning", 9, "[sinkd-postgre]")):
+        (found,) = [l for l in done.stderr.splitlines() if words in l]
+        assert found.startswith(f"{kind}: ") and \
+            f"leat.conf:{line}: " in found, found
+    assert ": 3 errors, " in done.stdout and done.stdout.endswith(
+        "; checked by batchd, ingestd, sinkd-kafka, sinkd-postgres\n"), done
+    assert "sinkd-kafka[" not in done.stderr  # no log, but an answer
+    assert run("leat", "check", "--config", "/nonexistent").returncode == 2
+
+
+def test_leat_check_says_which_program_it_lacks():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("leat", "batchd"):
+            shutil.copy(program(name), folder)
+        conf = pathlib.Path(folder) / "leat.conf"
+        conf.write_text("[batchd]\nsinks = postgres\n")
+        done = subprocess.run([f"{folder}/leat", "check", "--config",
+                               str(conf)], capture_output=True, text=True,
+                              timeout=20)
+    assert done.returncode == 1, done
+    assert f"ingestd is not in {folder}" in done.stderr, done
+    assert "sinkd-postgres is not installed here" in done.stderr, done
+    assert done.stdout.endswith("; checked by batchd\n"), done
+
+
 def test_the_example_is_in_force_as_it_says():
     """leat.conf shows every key of every daemon with its default."""
     for name in DAEMONS:
@@ -348,7 +411,9 @@ def test_version_and_help():
 
 def test_help_and_wrong_options():
     """Help is an answer, on stdout; a mistake is none, and shows the usage."""
-    words = [[name] for name in DAEMONS]
+    words = [[name] for name in DAEMONS] + [
+        ["leat"], ["leat", "check"], ["leat", "status"],
+        ["leat", "log", "verify"], ["leat", "token"]]
     for name, *verb in words:
         texts = []
         for option in ("-h", "--help"):
@@ -368,6 +433,21 @@ def test_help_and_wrong_options():
         assert "usage: " + " ".join([name, *verb]) in done.stderr, done
     assert "[--retry-dead]" in run("sinkd-kafka", "-h").stdout
     assert "[--accept-gap]" in run("batchd", "-h").stdout
+    top = run("leat", "--help").stdout
+    for args in (["help"], ["log", "--help"], ["help", "status"]):
+        done = run("leat", *args)
+        assert done.returncode == 0 and done.stdout == top, done
+    for verb in ("check", "status", "log verify", "token"):
+        (line,) = [l for l in top.splitlines() if f" leat {verb} " in l]
+        own = run("leat", *verb.split(), "-h").stdout.splitlines()[0]
+        for option in re.findall(r"\[--(?!help|version)[^]]+\]", own):
+            assert option in line, (option, line)
+    for args in ([], ["nonsense"], ["log"], ["token"], ["token", "a", "b"],
+                 ["status", "--config"], ["log", "verify", "--dir"]):
+        done = run("leat", *args)
+        assert done.returncode == 2 and done.stdout == "", done
+        assert "usage: leat" in done.stderr, done
+    assert run("leat", "-V").stdout == run("leat", "--version").stdout
     with tempfile.NamedTemporaryFile(suffix=".conf") as conf:
         assert run("batchd", "--check", f"--config={conf.name}").returncode \
             == 0

@@ -1,0 +1,267 @@
+/* check - see check.h. */
+#include "leat/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libbase/conf.h"
+#include "libbase/ini.h"
+#include "libbase/installed.h"
+#include "libbase/log.h"
+
+#define PROGRAMS_MAX 64
+#define FINDINGS_MAX 256 /* lines that are remembered, to say each once */
+
+struct check {
+	const char *path; /* of the settings */
+	char folder[PATH_MAX];
+	char *programs[PROGRAMS_MAX];
+	size_t program_count;
+	char *findings[FINDINGS_MAX];
+	size_t finding_count;
+	unsigned errors, warnings;
+	bool incomplete; /* a program could not be asked */
+};
+
+/* The programs. */
+
+/* Remember a program to ask: `prefix` and the first n bytes of name. */
+static void
+add_program(struct check *c, const char *prefix, const char *name, size_t n)
+{
+	char *program = NULL;
+
+	if (n > NAME_MAX || memchr(name, '/', n) ||
+	    asprintf(&program, "%s%.*s", prefix, (int)n, name) < 0)
+		return;
+	for (size_t i = 0; i < c->program_count; i++) {
+		if (strcmp(c->programs[i], program) == 0) {
+			free(program);
+			return;
+		}
+	}
+	/* batchd says which sinks it misses, and refuses so many. */
+	if (c->program_count == PROGRAMS_MAX ||
+	    (prefix[0] && !installed_has(program)))
+		free(program);
+	else
+		c->programs[c->program_count++] = program;
+}
+
+/* Find the sinks that the text names, or has sections for. */
+static void
+add_sinks(struct check *c, const char *text)
+{
+	static const char prefix[] = "sinkd-";
+	struct ini ini = {.rest = text};
+	struct ini_line line;
+
+	while (ini_next(&ini, &line)) {
+		const char *section = line.section + strlen(prefix);
+
+		if (line.why)
+			continue;
+		if (!line.name &&
+		    strncmp(line.section, prefix, strlen(prefix)) == 0)
+			add_program(c, prefix, section, strcspn(section, "."));
+		if (!line.name || strcmp(line.section, "batchd") != 0 ||
+		    strcmp(line.name, "sinks") != 0)
+			continue;
+		for (const char *p = line.value; *p;) {
+			size_t n = strcspn(p, " \t");
+
+			if (n > 0)
+				add_program(c, prefix, p, n);
+			p += n + strspn(p + n, " \t");
+		}
+	}
+}
+
+/* What they say. */
+
+/* The part of text behind its n-th blank; NULL if there are fewer. */
+static const char *
+behind_blanks(const char *text, int n)
+{
+	while (text && n-- > 0) {
+		text = strchr(text, ' ');
+		text = text ? text + 1 : NULL;
+	}
+	return text;
+}
+
+/* Say a finding, once, however many programs have found it. */
+static void
+add_finding(struct check *c, bool is_error, const char *text)
+{
+	for (size_t i = 0; i < c->finding_count; i++) {
+		if (strcmp(c->findings[i], text) == 0)
+			return;
+	}
+	c->errors += is_error;
+	c->warnings += !is_error;
+	(void)fprintf(stderr, "%s: %s\n", is_error ? "error" : "warning", text);
+	if (c->finding_count == FINDINGS_MAX)
+		return;
+	c->findings[c->finding_count] = strdup(text);
+	c->finding_count += c->findings[c->finding_count] != NULL;
+}
+
+/*
+ * A line that a program has logged: time, level, program, message (log.h).
+ * Anything else, such as the dynamic linker's, is passed on.
+ */
+static void
+read_line(struct check *c, char *line)
+{
+	static const char refused[] = "settings refused: ";
+	const char *level = behind_blanks(line, 1);
+	const char *message = behind_blanks(line, 3);
+	bool is_error, is_warning;
+
+	line[strcspn(line, "\n")] = '\0';
+	is_error = level && strncmp(level, "error ", 6) == 0;
+	is_warning = level && strncmp(level, "warn ", 5) == 0;
+	if (!message || (!is_error && !is_warning)) {
+		(void)fprintf(stderr, "%s\n", line);
+		return;
+	}
+	if (strncmp(message, refused, strlen(refused)) == 0)
+		message += strlen(refused);
+	add_finding(c, is_error, message);
+}
+
+/* Become the program, with its findings going to fd. */
+static void
+exec_program(const struct check *c, const char *program, int fd)
+{
+	char path[2 * PATH_MAX];
+
+	(void)snprintf(path, sizeof path, "%s/%s", c->folder, program);
+	if (dup2(fd, STDERR_FILENO) < 0 ||
+	    !freopen("/dev/null", "w", stdout)) /* what is in force */
+		_exit(EXIT_FAILURE);
+	(void)execl(path, program, "--check", "--config", c->path,
+	            (char *)NULL);
+	_exit(EXIT_FAILURE);
+}
+
+/* Have one program check its sections.  Returns 0 or -errno. */
+static int
+ask_program(struct check *c, const char *program)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int fds[2], status = 0, rc = 0;
+	pid_t child;
+	FILE *in;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	child = fork();
+	if (child == 0)
+		exec_program(c, program, fds[1]);
+	if (child < 0)
+		rc = -errno;
+	(void)close(fds[1]); /* the child's */
+	in = fdopen(fds[0], "r");
+	if (!in) {
+		rc = rc < 0 ? rc : -errno;
+		(void)close(fds[0]);
+	}
+	while (in && getline(&line, &size, in) > 0)
+		read_line(c, line);
+	free(line);
+	if (in)
+		(void)fclose(in); /* read only: nothing to lose */
+	while (child > 0 && waitpid(child, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	/* With a status of settings it has said what is wrong. */
+	if (rc == 0 &&
+	    (!WIFEXITED(status) || (WEXITSTATUS(status) != EXIT_SUCCESS &&
+	                            WEXITSTATUS(status) != EXIT_CONFIG)))
+		rc = -ECHILD;
+	return rc;
+}
+
+static void
+ask_programs(struct check *c)
+{
+	for (size_t i = 0; i < c->program_count; i++) {
+		const char *program = c->programs[i];
+		int rc;
+
+		if (!installed_has(program)) {
+			log_error("cannot check: %s is not in %s", program,
+			          c->folder);
+			c->incomplete = true;
+			continue;
+		}
+		rc = ask_program(c, program);
+		if (rc < 0) {
+			log_error("cannot check: %s --check %s", program,
+			          rc == -ECHILD ? "did not end as it should"
+			                        : strerror(-rc));
+			c->incomplete = true;
+		}
+	}
+}
+
+static int
+print_result(const struct check *c)
+{
+	printf("%s: %u error%s, %u warning%s; checked by", c->path, c->errors,
+	       c->errors == 1 ? "" : "s", c->warnings,
+	       c->warnings == 1 ? "" : "s");
+	for (size_t i = 0; i < c->program_count; i++) {
+		if (installed_has(c->programs[i]))
+			printf("%s %s", i > 0 ? "," : "", c->programs[i]);
+	}
+	printf("\n");
+	if (fflush(stdout) != 0 || ferror(stdout) || c->incomplete)
+		return EXIT_FAILURE;
+	return c->errors > 0 ? EXIT_CONFIG : EXIT_SUCCESS;
+}
+
+int
+check_print(const char *path)
+{
+	struct check c = {.path = path};
+	char *text = NULL;
+	size_t bytes;
+	int rc = conf_read(path, &text, &bytes);
+
+	if (rc < 0) {
+		log_error("cannot read the settings path=%s err=%s "
+		          "(--config names another file)",
+		          log_quote(path), log_quote(strerror(-rc)));
+		return EXIT_CONFIG;
+	}
+	rc = installed_folder(c.folder);
+	if (rc < 0) {
+		log_error("cannot find leat's other programs err=%s",
+		          log_quote(strerror(-rc)));
+		free(text);
+		return EXIT_FAILURE;
+	}
+	add_program(&c, "", "batchd", strlen("batchd"));
+	add_program(&c, "", "ingestd", strlen("ingestd"));
+	add_sinks(&c, text);
+	ask_programs(&c);
+	rc = print_result(&c);
+	for (size_t i = 0; i < c.program_count; i++)
+		free(c.programs[i]);
+	for (size_t i = 0; i < c.finding_count; i++)
+		free(c.findings[i]);
+	free(text);
+	return rc;
+}
