@@ -18,6 +18,7 @@ static const int data_codes[] = {
     25,  /* CANNOT_PARSE_ESCAPE_SEQUENCE */
     26,  /* CANNOT_PARSE_QUOTED_STRING */
     27,  /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
+    32,  /* ATTEMPT_TO_READ_AFTER_EOF: of '' as a number, say */
     33,  /* CANNOT_READ_ALL_DATA */
     38,  /* CANNOT_PARSE_DATE */
     41,  /* CANNOT_PARSE_DATETIME */
@@ -28,12 +29,14 @@ static const int data_codes[] = {
     128, /* TOO_LARGE_ARRAY_SIZE */
     131, /* TOO_LARGE_STRING_SIZE */
     153, /* ILLEGAL_DIVISION */
+    190, /* SIZES_OF_ARRAYS_DONT_MATCH */
     248, /* INVALID_PARTITION_VALUE */
     321, /* VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE */
     349, /* CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN */
     376, /* CANNOT_PARSE_UUID */
     395, /* FUNCTION_THROW_IF_VALUE_IS_NON_ZERO */
     407, /* DECIMAL_OVERFLOW */
+    427, /* CANNOT_COMPILE_REGEXP */
     441, /* CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING */
     467, /* CANNOT_PARSE_BOOL */
     469, /* VIOLATED_CONSTRAINT */
@@ -92,6 +95,9 @@ static const int setup_codes[] = {
 
 /* "Type of 'id' must be UUID, not String", of the header of an INSERT. */
 static const char retyped[] = "Type of '";
+
+/* What old servers call LOGICAL_ERROR, and newer ones 691. */
+static const char unknown_element[] = "Unknown element '";
 
 /* Words before which a message stops being free of content. */
 static const char *const content_marks[] = {
@@ -227,6 +233,9 @@ chexception_class(const struct chexception *e)
 	if (e->code == 117 && n >= sizeof retyped - 1 &&
 	    memcmp(text, retyped, sizeof retyped - 1) == 0)
 		return SINK_SETUP;
+	if (e->code == 49 && n >= sizeof unknown_element - 1 &&
+	    memcmp(text, unknown_element, sizeof unknown_element - 1) == 0)
+		return SINK_REJECT;
 	if (listed(data_codes, ARRAY_LEN(data_codes), e->code))
 		return SINK_REJECT;
 	if (listed(setup_codes, ARRAY_LEN(setup_codes), e->code))

@@ -251,6 +251,35 @@ def test_what_the_server_alone_can_refuse():
                        for line in leat.sink["clickhouse"].lines)
 
 
+def test_an_event_that_an_expression_of_the_table_fails_at():
+    """It is set aside, whatever the function calls its error."""
+    columns = ("id String, type String, user_id String, payload String, "
+               "created_at DateTime, received_at DateTime")
+    expressions = {
+        "32": ("UInt8", "toUInt8(user_id)", "1", ""),
+        "enum": ("Enum8('a' = 1)", "CAST(user_id AS Enum8('a' = 1))", "a", "b")}
+    if is_current():
+        expressions["190"] = (
+            "UInt8", "arraySum(arrayMap((x, y) -> x + y, [1, 2], "
+            "splitByChar(' ', user_id)::Array(UInt8)))", "1 2", "1")
+        expressions["427"] = ("UInt8", "match(type, user_id)", ".", "(")
+    with stack(start=False, create_table="no") as (ch, leat):
+        for code, (kind, expression, good, bad) in expressions.items():
+            ch.query("DROP TABLE IF EXISTS events")
+            ch.query(table_of(f"{columns}, made {kind} MATERIALIZED {expression}",
+                              is_current()))
+            if not leat.batchd.running:
+                leat.start()
+            before = len(leat.dead_letters("clickhouse"))
+            leat.accept([{"type": "t", "user_id": u}
+                         for u in (good, bad, good, good)])
+            leat.caught_up()
+            assert ch.number("SELECT count() FROM events") == 3, code
+            dead = leat.dead_letters("clickhouse")[before:]
+            assert [d["event"]["user_id"] for d in dead] == [bad]
+            assert code == "enum" or dead[0]["code"] == code, dead
+
+
 def test_a_batch_of_more_partitions_than_the_server_takes():
     """It is split, not refused."""
     columns = ("id String, type String, user_id String, payload String, "

@@ -193,6 +193,28 @@ START_TEST(blames_an_event_that_speaks_of_types)
 }
 END_TEST
 
+/* What expressions of a table say of the values of an event. */
+START_TEST(blames_an_event_that_an_expression_fails_at)
+{
+	ck_assert_int_eq(class_of(32, "Attempt to read after eof: Cannot parse "
+	                              "UInt8 from String, because value is "
+	                              "too short"),
+	                 SINK_REJECT);
+	ck_assert_int_eq(class_of(190, "Arrays passed to arrayMap must have "
+	                               "equal size"),
+	                 SINK_REJECT);
+	ck_assert_int_eq(class_of(427, "OptimizedRegularExpression: cannot "
+	                               "compile re2: (, error: missing )"),
+	                 SINK_REJECT);
+	ck_assert_int_eq(
+	    class_of(49, "Unknown element 'zz' for type Enum8('a' = 1)"),
+	    SINK_REJECT);
+	ck_assert_int_eq(class_of(49, "Block structure mismatch: Unknown "
+	                              "element 'zz'"),
+	                 SINK_AWAY);
+}
+END_TEST
+
 static bool
 view_is(const char *message, const char *view)
 {
@@ -325,6 +347,7 @@ main(void)
 	tcase_add_test(
 	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
 	tcase_add_test(tc, does_not_blame_events_for_changed_columns);
+	tcase_add_test(tc, blames_an_event_that_an_expression_fails_at);
 	tcase_add_test(tc, blames_an_event_that_speaks_of_types);
 	tcase_add_test(tc, names_the_view_that_threw);
 	tcase_add_test(tc, no_event_can_name_a_view);
