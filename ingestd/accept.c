@@ -184,8 +184,10 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 {
 	struct text text;
 	enum accept_result result = text_of(a, body, &text);
+	/* A packed body may be larger than what it unpacks to. */
 	const uint64_t size_cost =
-	    text.bytes / (uint64_t)a->settings->max_event_bytes;
+	    (text.bytes > body->bytes ? text.bytes : body->bytes) /
+	    (uint64_t)a->settings->max_event_bytes;
 	uint64_t cost = size_cost;
 
 	*accepted = *rejected = 0;

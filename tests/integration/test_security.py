@@ -200,6 +200,19 @@ def test_rate_limit():
         c.close()
 
 
+def test_a_body_counts_as_large_as_it_came():
+    """One that unpacks to nothing takes as much of the rate as another."""
+    slow, line = make_token("slow")
+    empty_frame = bytes.fromhex("28b52ffd2000010000")
+    with Guarded([line + " rate=1 burst=1"]) as leat:
+        many = {**bearer(slow), "Content-Encoding": "zstd"}
+        status, answer, _ = leat.send(many, empty_frame * 200_000)
+        assert status == 400, answer  # no JSON
+        status, answer, _ = leat.send(bearer(slow))
+        # 1.8 MB are 27 events of the largest kind.
+        assert status == 429 and answer["retry_after_s"] > 20, answer
+
+
 def s_client(port, *args):
     done = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *args],
