@@ -384,8 +384,9 @@ in_order(const struct batch *b, const PGresult *res, int rows)
 
 /*
  * Report the refused rows.  What a column that was added since refuses is not
- * the events' fault, and neither is what write_class does not call a reject:
- * the rows before that have been looked at.
+ * the events' fault, and neither is what write_class does not call a reject,
+ * unless the table takes another event: the rows before that have been looked
+ * at.
  */
 static enum sink_result
 report(struct postgres *s, const struct batch *b, const PGresult *res,
@@ -393,8 +394,9 @@ report(struct postgres *s, const struct batch *b, const PGresult *res,
        struct sink_error *error)
 {
 	int rows = PQntuples(res), row;
+	enum sink_result class;
 	struct sink_error why;
-	bool nulls = false;
+	bool nulls = false, taken = false;
 	size_t event;
 
 	*looked = b->count;
@@ -406,7 +408,13 @@ report(struct postgres *s, const struct batch *b, const PGresult *res,
 	if (!in_order(b, res, rows))
 		return pg_unexpected(error);
 	for (row = 0; row < rows; row++) {
-		if (class_row(b, res, row, &event, &why) != SINK_REJECT)
+		class = class_row(b, res, row, &event, &why);
+		if (class != SINK_REJECT && write_may_be_event(&why)) {
+			taken =
+			    taken || write_takes_ordinary(s, &b->events[event]);
+			class = taken ? SINK_REJECT : class;
+		}
+		if (class != SINK_REJECT)
 			break;
 		nulls |= strcmp(why.code, NOT_NULL_VIOLATION) == 0;
 	}

@@ -358,6 +358,87 @@ write_rows(struct postgres *s, const struct batch *b,
 	return result;
 }
 
+bool
+write_may_be_event(const struct sink_error *error)
+{
+	static const char *const others[] = {
+	    /* A server or a connection in trouble, which passes. */
+	    "08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX001",
+	    "XX002",
+	    /* A partition that is missing: lacks_partition has looked. */
+	    "23"};
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (strncmp(error->code, others[i], strlen(others[i])) == 0)
+			return false;
+	}
+	return error->code[0] != '\0';
+}
+
+/* The time t, as a value for one of the columns created_at and received_at. */
+static int
+add_time(struct buf *sql, enum copy_kind kind, int64_t t_us)
+{
+	if (kind == COPY_INT8_MS)
+		return buf_addf(sql, "%" PRId64, t_us / 1000);
+	return buf_addf(sql, "to_timestamp(%" PRId64 " / 1000000.0)%s", t_us,
+	                kind == COPY_TIMESTAMP ? " AT TIME ZONE 'UTC'" : "");
+}
+
+/*
+ * The INSERT of an ordinary event: one that the table holds, with a new id, and
+ * as if it had come at the time t.  It fails when there is none.
+ */
+static int
+add_ordinary(struct postgres *s, int64_t t_us)
+{
+	const struct copy_columns *columns = &s->table.columns;
+	struct buf *sql = &s->sql;
+	int rc;
+
+	buf_clear(sql);
+	rc = buf_addf(sql,
+	              "WITH ordinary AS (INSERT INTO %s (" TABLE_COLUMNS ") "
+	              "SELECT md5(random()::text)%s, type, user_id, payload, ",
+	              s->table.name,
+	              columns->kind[FIELD_ID] == COPY_UUID ? "::uuid" : "");
+	if (rc == 0)
+		rc = add_time(sql, columns->kind[FIELD_CREATED_AT], t_us);
+	if (rc == 0)
+		rc = buf_addf(sql, ", ");
+	if (rc == 0)
+		rc = add_time(sql, columns->kind[FIELD_RECEIVED_AT], t_us);
+	if (rc == 0)
+		rc = buf_addf(sql,
+		              " FROM %s LIMIT 1 RETURNING 1) SELECT 1 / "
+		              "count(*) FROM ordinary; SET CONSTRAINTS ALL "
+		              "IMMEDIATE; ROLLBACK",
+		              s->table.name);
+	return rc < 0 ? rc : buf_add(sql, "", 1);
+}
+
+bool
+write_takes_ordinary(struct postgres *s, const struct event *like)
+{
+	struct sink_error ignored = {0};
+
+	return add_ordinary(s, like->received_at_us) == 0 &&
+	       pg_run(&s->pg, (const char *)s->sql.data, NULL, &ignored) ==
+	           SINK_DONE;
+}
+
+/* A row has failed: is its event at fault, whatever the code says? */
+static bool
+is_events_fault(struct postgres *s, const struct batch *b,
+                const struct sink_error *error)
+{
+	size_t i = error->bad_event > 0 ? error->bad_event - 1 : 0;
+
+	return PQstatus(s->pg.conn) != CONNECTION_BAD && i < b->count &&
+	       write_may_be_event(error) &&
+	       write_takes_ordinary(s, &b->events[i]);
+}
+
 static enum sink_result
 columns_changed(struct sink_error *error)
 {
@@ -544,6 +625,9 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 		if (result == SINK_DONE)
 			result = read_answers(s, b, &a, error);
 	}
+	if ((result == SINK_SETUP || result == SINK_AWAY) && a.copying &&
+	    (!a.stored || a.moved) && is_events_fault(s, b, error))
+		result = SINK_REJECT;
 	if (result == SINK_REJECT)
 		return rejected(s, b, error);
 	name_table(s, &a, result, error);

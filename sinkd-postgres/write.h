@@ -86,6 +86,18 @@ enum sink_result write_confirm_position(struct postgres *s,
                                         const struct batch *b,
                                         struct sink_error *error);
 
+/*
+ * Whether an error that is none of an event by its code may be one all the
+ * same, such as one of a trigger that knows some types only.
+ */
+bool write_may_be_event(const struct sink_error *error);
+
+/*
+ * Whether the table takes an ordinary event that comes at the time of `like`.
+ * If it does, what it fails at is the fault of the event.
+ */
+bool write_takes_ordinary(struct postgres *s, const struct event *like);
+
 /* SINK_DONE if the columns are still of the types that the sink knows. */
 enum sink_result write_confirm_columns(struct postgres *s,
                                        struct sink_error *error);

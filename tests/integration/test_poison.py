@@ -270,7 +270,7 @@ def test_numbers_that_jsonb_cannot_hold_are_those_that_the_server_refuses():
         assert {d["code"] for d in leat.dead_letters()} == {"22003"}
 
 
-def flood(leat, event, count=100000):
+def flood(leat, event, count=100000, before=0):
     """One request of many equal events; seconds until a good event is in."""
     body = gzip.compress(b"\n".join([event] * count))
     assert len(body) < 20000, len(body)
@@ -280,12 +280,12 @@ def flood(leat, event, count=100000):
     start = time.monotonic()
     leat.accept([{"id": "good", "type": "good"}])
     wait_until(lambda: leat.pg.number("select count(*) from events where "
-                                      "type = 'good'") == 1,
+                                      "id = 'good'") == 1,
                "the good event", timeout_s=100)
     seconds = time.monotonic() - start
     leat.caught_up()
     assert leat.dead_letters_text().count("\n") == count
-    assert leat.pg.number("select count(*) from events") == 1
+    assert leat.pg.number("select count(*) from events") == before + 1
     return seconds
 
 
@@ -320,6 +320,82 @@ def test_a_flood_of_refused_events_with_the_sanitizers():
         with Leat(table=table) as leat:
             seconds = flood(leat, event, 20000)
             assert seconds < 60, (name, seconds)
+
+
+def trigger(body):
+    """The table with a trigger that may fail at an event."""
+    return TEXT_TABLE + f"""; create table shops (name text, owner text);
+      insert into shops values ('open', 'ann'), ('open 2', 'bob');
+      create function look() returns trigger language plpgsql as $$
+      declare n int; begin {body} return new; end $$;
+      create trigger t before insert on events for each row
+      execute function look()"""
+
+
+# What fails at "bad" with a code that mostly means a wrong set-up.
+FAILS_AT_BAD = {
+    "20000": "case new.type when 'good' then null; end case;",
+    "P0002": "if new.type = 'bad' then select 1 into strict n from shops "
+             "where name = new.user_id; end if;",
+    "P0004": "assert new.type <> 'bad';",
+    "21000": "if new.type = 'bad' then new.user_id := (select owner from shops "
+             "where name like 'open%'); end if;",
+    "42601": "if new.type = 'bad' then perform jsonb_path_exists(new.payload, "
+             "(new.payload->>'path')::jsonpath); end if;",
+    "42704": "perform coalesce(new.payload->>'language', 'simple')::regconfig;",
+    "42P01": "if new.type <> 'good' then execute format('insert into %I "
+             "values (1)', new.type); end if;",
+    "42501": "if new.type = 'bad' then raise insufficient_privilege; end if;",
+}
+
+
+@limit(200)
+def test_an_event_that_a_trigger_fails_at_stops_no_other():
+    """Whatever the code: the table takes an ordinary event, so it is this one."""
+    bad = {"type": "bad", "payload": {"path": "$..[", "language": "none"}}
+    for i, (code, body) in enumerate(FAILS_AT_BAD.items()):
+        table = trigger(body) + "; create unique index on events (id)"
+        settings = {"dedup_by_id": "yes" if i % 2 else "no"}
+        with Leat(table=table, settings={"sinkd-postgres": settings}) as leat:
+            leat.accept([{"type": "good"}])
+            leat.caught_up()
+            leat.accept([bad])
+            leat.accept([{"type": "good"}, bad] * 20)
+            leat.accept([{"type": "good"}])
+            leat.caught_up()
+            assert leat.pg.number("select count(*) from events") == 22, code
+            assert [d["code"] for d in leat.dead_letters()] == [code] * 21
+
+
+def test_a_trigger_that_fails_at_ordinary_events_is_waited_for():
+    """At all of them, or at those of now: then no event is at fault."""
+    bodies = {
+        "does not exist": "new.user_id := (select missing from shops);",
+        "now": "if new.received_at > '2020-01-01' then execute 'insert into "
+               "events_' || to_char(new.received_at, 'YYYYMM') || "
+               "' values (1)'; end if;"}
+    for name, body in bodies.items():
+        with Leat(table=trigger(body)) as leat:
+            leat.pg.query("alter table events disable trigger t")
+            leat.accept([{"type": "good", "created_at": "2019-01-01T00:00:00Z"}])
+            leat.caught_up()
+            leat.pg.query("alter table events enable trigger t")
+            leat.accept([{"type": "good"}] * 3)
+            leat.set_up_wrong("does not exist")
+            leat.pg.query("alter table events disable trigger t")
+            leat.caught_up()
+            assert leat.pg.number("select count(*) from events") == 4, name
+
+
+@limit(200)
+def test_a_flood_of_events_that_a_trigger_fails_at():
+    table = trigger(FAILS_AT_BAD["20000"])
+    with Leat("release", table=table) as leat:
+        leat.accept([{"type": "good", "id": "first"}])
+        leat.caught_up()
+        seconds = flood(leat, b'{"type":"bad"}', 20000, 1)
+        busy = max(1, os.getloadavg()[0] / os.cpu_count() / 4)
+        assert seconds < 20 * busy, seconds
 
 
 @limit(200)
