@@ -964,9 +964,12 @@ rejected(struct deliver *d, struct work *w, const struct batch *piece,
 	w->unwritten = w->whole->offset + w->low;
 	if (piece->count == 1)
 		return set_aside(d, w, piece, error);
-	/* Retried letters note how far they are after each of them. */
-	if (d->sink->probe && !w->whole->origins && w->refused >= PROBE_AFTER &&
-	    !w->ends[w->depth - 1].no_probe)
+	/*
+	 * After a crash the retried letters that were set aside again are
+	 * left out, and a stable sink's pieces would not end as they did.
+	 */
+	if (d->sink->probe && !(w->whole->origins && d->sink->stable) &&
+	    w->refused >= PROBE_AFTER && !w->ends[w->depth - 1].no_probe)
 		return find_refused(d, w, piece);
 	return split(d, w, piece->count, error->bad_event);
 }

@@ -147,6 +147,13 @@ known_next(struct known *k, uint64_t offset)
 	return k->at < k->count ? k->offsets[k->at] : UINT64_MAX;
 }
 
+bool
+known_has(const struct known *k, uint64_t offset)
+{
+	return k->count > 0 && bsearch(&offset, k->offsets, k->count,
+	                               sizeof offset, compare) != NULL;
+}
+
 void
 known_clear(struct known *k)
 {

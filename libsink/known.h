@@ -5,6 +5,7 @@
 #ifndef LIBSINK_KNOWN_H
 #define LIBSINK_KNOWN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ MUST_USE int known_find(struct known *k, const char *dir, const char *sink,
 uint64_t known_next(struct known *k, uint64_t offset);
 
 /* Know none; top stays. */
+/* Whether the offset is among them. */
+bool known_has(const struct known *k, uint64_t offset);
+
 void known_clear(struct known *k);
 void known_fini(struct known *k);
 

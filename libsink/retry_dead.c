@@ -32,8 +32,9 @@ struct retry {
 	uint64_t line;     /* lines from the start that are dealt with */
 	uint64_t position; /* of the store: behind them, or before */
 	struct place place;
+	/* Of known_stream: what other files have, as it was found there. */
 	struct known known;
-	bool begun;       /* with the first letter to be delivered */
+	char known_stream[64];
 	uint64_t retried; /* letters, in all files */
 	uint64_t kept;
 
@@ -223,28 +224,34 @@ is_settled(struct retry *r, const struct letter *letter, bool *settled)
 	return 0;
 }
 
-/* Put letters from..to back as they are. */
+/* Put letters from..to back as they are, synced together. */
 static int
 keep_some(struct retry *r, size_t from, size_t to)
 {
-	int rc = 0;
+	struct dead *dead = r->d->dead;
+	int rc = dead_begin(dead), ended;
 
-	for (size_t i = from; rc == 0 && i < to; i++) {
-		rc = dead_append(r->d->dead, &r->letters[i]);
-		if (rc == 0)
-			rc = place_save(&r->place, r->line + (i - from) + 1,
-			                r->position);
-	}
+	for (size_t i = from; rc == 0 && i < to; i++)
+		rc = dead_add(dead, &r->letters[i]);
+	ended = dead_end(dead);
+	if (rc == 0)
+		rc = ended;
 	if (rc < 0)
 		log_error("cannot write the dead letters path=%s err=%s",
-		          log_quote(r->d->dead->path),
-		          log_quote(file_error(rc)));
+		          log_quote(dead->path), log_quote(file_error(rc)));
 	return rc;
 }
 
-/* Deliver letters from..to; with `keep`, put them back as they are. */
+/* What is to become of a letter. */
+enum fate {
+	FATE_DELIVER,
+	FATE_KEEP, /* it is put back as it is */
+	FATE_DONE, /* an earlier run has put it back, or set it aside again */
+};
+
+/* Letters from..to, all of one fate. */
 static int
-deliver_some(struct retry *r, size_t from, size_t to, bool keep)
+deliver_some(struct retry *r, size_t from, size_t to, enum fate fate)
 {
 	struct batch batch = {.stream = r->stream,
 	                      .position = r->position,
@@ -252,68 +259,84 @@ deliver_some(struct retry *r, size_t from, size_t to, bool keep)
 	                      .next_offset = r->line + (to - from),
 	                      .events = r->events + from,
 	                      .origins = r->origins + from,
-	                      .count = keep ? 0 : to - from};
+	                      .count = fate == FATE_DELIVER ? to - from : 0};
 	const struct stats *stats = r->d->stats;
 	uint64_t stored = stats->events + stats->duplicates;
 	int rc = 0;
 
 	if (from == to)
 		return 0;
-	if (keep)
+	if (fate == FATE_KEEP)
 		rc = keep_some(r, from, to);
 	if (rc == 0)
 		rc = deliver_batch(r->d, &batch);
 	if (rc < 0)
 		return rc;
 	r->line = r->position = batch.next_offset;
-	r->retried += to - from;
-	r->kept += to - from - (stats->events + stats->duplicates - stored);
+	if (fate != FATE_DONE) {
+		r->retried += to - from;
+		r->kept +=
+		    to - from - (stats->events + stats->duplicates - stored);
+	}
 	return place_save(&r->place, r->line, r->position);
 }
 
 /*
- * An earlier run may have ended when it had set the letter aside again and
- * not yet noted that: then there is another of it, to be retried in its place.
+ * An earlier run may have ended when it had set letters aside again, or put
+ * them back, and not yet noted that: then there is another of each, to be
+ * retried in its place.  Those that this run sets aside are not looked for.
  */
 static int
-begin(struct retry *r, size_t *from)
+look_for_others(struct retry *r, const struct slice *stream)
 {
-	const struct letter *letter = &r->letters[*from];
-	const struct dead *dead = r->d->dead;
-	char stream[sizeof r->origin];
+	char name[sizeof r->known_stream];
 	int rc;
 
-	r->begun = true;
-	(void)snprintf(stream, sizeof stream, "%.*s", (int)letter->stream.bytes,
-	               letter->stream.data);
-	rc = known_find(&r->known, dead->dir, r->d->sink->name, r->path, stream,
-	                letter->offset, letter->offset + 1);
-	if (rc < 0 || r->known.count == 0)
+	if (slice_is(*stream, r->known_stream))
+		return 0;
+	(void)snprintf(name, sizeof name, "%.*s", (int)stream->bytes,
+	               stream->data);
+	rc = known_find(&r->known, r->d->dead->dir, r->d->sink->name, r->path,
+	                name, 0, UINT64_MAX);
+	if (rc == 0)
+		memcpy(r->known_stream, name, sizeof name);
+	return rc;
+}
+
+static int
+find_fate(struct retry *r, const struct letter *letter, enum fate *fate)
+{
+	bool settled = false;
+	int rc = look_for_others(r, &letter->stream);
+
+	if (rc < 0)
 		return rc;
-	(*from)++;
-	r->line++;
-	return place_save(&r->place, r->line, r->position);
+	*fate = FATE_DONE;
+	if (known_has(&r->known, letter->offset))
+		return 0;
+	/* What has no payload is kept, for an operator to remove. */
+	if (!letter->without_payload)
+		rc = is_settled(r, letter, &settled);
+	*fate = settled ? FATE_DELIVER : FATE_KEEP;
+	return rc;
 }
 
 static int
 deliver_letters(struct retry *r, size_t from)
 {
-	bool run_settled = true, settled = true;
-	int rc = r->begun ? 0 : begin(r, &from);
+	enum fate run_fate = FATE_DELIVER, fate = FATE_DELIVER;
 	size_t start = from;
+	int rc = 0;
 
 	for (size_t i = from; rc == 0 && i < r->count; i++) {
-		/* What has no payload is kept, for an operator to remove. */
-		settled = false;
-		if (!r->letters[i].without_payload)
-			rc = is_settled(r, &r->letters[i], &settled);
-		if (rc == 0 && settled != run_settled) {
-			rc = deliver_some(r, start, i, !run_settled);
+		rc = find_fate(r, &r->letters[i], &fate);
+		if (rc == 0 && fate != run_fate) {
+			rc = deliver_some(r, start, i, run_fate);
 			start = i;
-			run_settled = settled;
+			run_fate = fate;
 		}
 	}
-	return rc < 0 ? rc : deliver_some(r, start, r->count, !run_settled);
+	return rc < 0 ? rc : deliver_some(r, start, r->count, run_fate);
 }
 
 static int
@@ -334,7 +357,8 @@ deliver_file(struct retry *r)
 	if (found && (!r->place.found || r->place.position != position))
 		r->line = position;
 	r->position = found ? position : r->line;
-	r->begun = false;
+	known_clear(&r->known);
+	r->known_stream[0] = '\0';
 	while (rc == 0) {
 		uint64_t skip;
 

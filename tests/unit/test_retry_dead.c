@@ -73,6 +73,7 @@ set_position(const char *stream, uint64_t position)
 }
 
 static bool end_before_lock; /* another run removes its file */
+static unsigned locks;       /* of the file that letters go to */
 
 /* In place of libc's. */
 int
@@ -81,6 +82,7 @@ flock(int fd, int operation)
 	char name[64], path[400];
 	ssize_t n;
 
+	locks += operation == LOCK_EX;
 	if (end_before_lock && operation == (LOCK_EX | LOCK_NB)) {
 		end_before_lock = false;
 		(void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
@@ -159,6 +161,21 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 			store.stored[b->events[i].created_at_us]++;
 	set_position(b->stream, b->next_offset);
 	return --store.writes_left > 0 ? SINK_DONE : SINK_AWAY;
+}
+
+static enum sink_result
+on_probe(void *state, const struct batch *b, const struct sink_refused *refused,
+         size_t *looked, struct sink_error *error)
+{
+	struct sink_error why = {0};
+
+	(void)state;
+	(void)error;
+	for (size_t i = 0; i < b->count; i++)
+		if (store.bad[b->events[i].created_at_us])
+			refused->on_event(refused->arg, i, &why);
+	*looked = b->count;
+	return SINK_DONE;
 }
 
 static void
@@ -298,6 +315,7 @@ setup(void)
 	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
 	stats = (struct stats){0};
 	fake_sink.position_fences = fake_sink.stable = false;
+	fake_sink.probe = NULL;
 	(void)snprintf(batchd_socket, sizeof batchd_socket, "%s/.batchd", dir);
 	common.socket = batchd_socket;
 	d = (struct deliver){.sink = &fake_sink,
@@ -511,6 +529,55 @@ START_TEST(what_was_set_aside_again_is_stored_once)
 }
 END_TEST
 
+/* The same when the store finds at once what it refuses. */
+START_TEST(what_was_set_aside_together_is_stored_once)
+{
+	bool ended = false;
+
+	for (unsigned n = 1; !ended; n++) {
+		ck_assert_uint_lt(n, 30);
+		teardown();
+		setup();
+		fake_sink.probe = on_probe;
+		common.batch_events = _i == 0 ? LETTERS : 16;
+		store.away_before = n % 2 == 1;
+		for (int i = 3; i < LETTERS; i++)
+			store.bad[i] = i % 5;
+		store.writes_left = n;
+		ck_assert_int_ge(retry_dead(&d), 0);
+		ended = files(NULL) == 1 && store.stored[15] == 1;
+		memset(store.bad, 0, sizeof store.bad);
+		store.writes_left = 1000;
+		ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+		assert_stored_once();
+		ck_assert_int_eq(files(NULL), 0);
+	}
+}
+END_TEST
+
+/* A sync for each would be hours for a million. */
+START_TEST(letters_that_are_kept_are_synced_together)
+{
+	common.batch_events = LETTERS;
+	set_position(STREAM, 0);
+	locks = 0;
+	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_uint_lt(locks, 5);
+	set_position(STREAM, 1000);
+	/* The same for those that are refused again, but the first few. */
+	fake_sink.probe = on_probe;
+	memset(store.bad, true, sizeof store.bad);
+	locks = 0;
+	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_uint_lt(locks, 10);
+	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_uint_eq(dead.letters, LETTERS);
+	memset(store.bad, false, sizeof store.bad);
+	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	assert_stored_once();
+}
+END_TEST
+
 /*
  * A store that knows a repeated write by its offsets: cut short behind any
  * write that is stored and not answered, a run that the store then takes all
@@ -631,6 +698,9 @@ main(void)
 	tcase_add_loop_test(tc, a_store_without_positions_gets_each_letter_once,
 	                    0, 2);
 	tcase_add_test(tc, what_was_set_aside_again_is_stored_once);
+	tcase_add_loop_test(tc, what_was_set_aside_together_is_stored_once, 0,
+	                    2);
+	tcase_add_test(tc, letters_that_are_kept_are_synced_together);
 	tcase_add_loop_test(tc, a_piece_in_flight_is_written_again_as_it_was, 0,
 	                    2);
 	tcase_add_test(
