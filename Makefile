@@ -47,7 +47,7 @@ Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 # about a header says less.  msgpack-c has two names: see BASE_PC.
 TOOLS   = $(firstword $(CC)) $(firstword $(CXX)) $(AR) pkg-config
 MODULES = libuv gnutls nettle simdjson zlib libzstd libpq rdkafka libcurl \
-          libxxhash inih
+          libxxhash
 TOOLS_OK     := $(O)/tools.ok
 TEST_LIBS_OK := $(O)/test-libs.ok
 # The end of a recipe that has put what is missing into $$missing.

@@ -423,8 +423,7 @@ write_takes_ordinary(struct postgres *s, const struct event *like)
 	struct sink_error ignored = {0};
 
 	return add_ordinary(s, like->received_at_us) == 0 &&
-	       pg_run(&s->pg, (const char *)s->sql.data, NULL, &ignored) ==
-	           SINK_DONE;
+	       pg_run(&s->pg, (const char *)s->sql.data, &ignored) == SINK_DONE;
 }
 
 /* A row has failed: is its event at fault, whatever the code says? */
