@@ -103,9 +103,9 @@ report_set(struct report *r, size_t figure, uint64_t value)
 }
 
 /*
- * Set a text, cut to REPORT_TEXT_MAX bytes.  It goes into JSON and onto one line
- * of a terminal: line ends, tabs and spaces that follow each other become one
- * space, other control bytes and what is not UTF-8 become '?'.
+ * Set a text, cut to REPORT_TEXT_MAX bytes.  It goes into JSON and onto one
+ * line of a terminal: line ends, tabs and spaces that follow each other become
+ * one space, other control bytes and what is not UTF-8 become '?'.
  */
 void report_set_text(struct report *r, size_t figure, struct slice text);
 
