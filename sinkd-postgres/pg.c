@@ -44,18 +44,18 @@ set_text(struct sink_error *error, const char *text)
 
 /*
  * libpq's words on a connection that failed: a line or more for each address
- * of the host.  Where they do not fit, the last ones are kept: the last address
- * is often the only one that answers, as 127.0.0.1 is where localhost is ::1
- * first.
+ * of the host, which all begin in the same way.  Where they do not fit, those
+ * on the last addresses are kept: the last one is often the only one that
+ * answers, as 127.0.0.1 is where localhost is ::1 first.
  */
 static void
-set_last_lines(struct sink_error *error, const char *text)
+set_last_addresses(struct sink_error *error, const char *text)
 {
-	const char *line;
+	const char *next;
 
-	while (strlen(text) > sizeof error->text &&
-	       (line = strchr(text, '\n')) && line[1])
-		text = line + 1;
+	while (strlen(text) >= sizeof error->text &&
+	       (next = strstr(text, "\nconnection to server")))
+		text = next + 1;
 	set_text(error, text);
 }
 
@@ -212,7 +212,7 @@ finish_connecting(struct pg *pg, struct sink_error *error)
 	if (next != PGRES_POLLING_OK) {
 		const char *text = PQerrorMessage(pg->conn);
 
-		set_last_lines(error, text);
+		set_last_addresses(error, text);
 		return is_refusal(text) ? SINK_SETUP : SINK_AWAY;
 	}
 	return PQsetnonblocking(pg->conn, 1) < 0 ? lost(pg, error) : SINK_DONE;

@@ -292,7 +292,7 @@ def test_postgres_at_the_last_of_several_addresses():
     own_mounts()
     with tempfile.NamedTemporaryFile("w") as hosts, tempfile.TemporaryDirectory(
             dir=os.environ.get("LEAT_TEST_TMP")) as folder:
-        for n in (2, 3, 4, 1):
+        for n in (*range(2, 12), 1):
             hosts.write(f"127.0.0.{n} store\n")
         hosts.flush()
         subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"],
