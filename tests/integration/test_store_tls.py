@@ -292,7 +292,7 @@ def test_postgres_at_the_last_of_several_addresses():
     own_mounts()
     with tempfile.NamedTemporaryFile("w") as hosts, tempfile.TemporaryDirectory(
             dir=os.environ.get("LEAT_TEST_TMP")) as folder:
-        for n in (*range(2, 12), 1):
+        for n in (*range(2, 12), 128):  # the order in which they are tried
             hosts.write(f"127.0.0.{n} store\n")
         hosts.flush()
         subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"],
@@ -305,7 +305,7 @@ def test_postgres_at_the_last_of_several_addresses():
         os.environ["PGPORT"] = str(port)  # of the server and of psql
         with Backlog("postgres", {"sinkd-postgres": {
                 "host": "store", "port": port, "retry_max_ms": 200}},
-                pg_settings="listen_addresses = '127.0.0.1'\n"
+                pg_settings="listen_addresses = '127.0.0.128'\n"
                 f"hba_file = '{hba}'\n") as leat:
             leat.again()
             leat.refused("pg_hba.conf rejects connection")
