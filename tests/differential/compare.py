@@ -77,7 +77,9 @@ class View:
                 self.refusal = self.refusal or answer
                 continue
             text = answer.fields.get("x-seen") or answer.content
-            self.seen.append(Request(json.loads(text)) if text else UNKNOWN)
+            seen = json.loads(text) if text else {}
+            # Node 20.19 parses QUERY and gives it no name.
+            self.seen.append(Request(seen) if "method" in seen else UNKNOWN)
 
     def __repr__(self):
         lines = [f"{self.server}: {len(self.seen)} requests, then "
