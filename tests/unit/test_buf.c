@@ -108,13 +108,13 @@ START_TEST(log_values_cannot_break_their_line)
 	/* UTF-8 is kept; what deceives a terminal or its reader is not. */
 	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
 		ck_assert_str_eq(log_quote(shown[i].text), shown[i].want);
-	/* A character is not cut in two: 499 bytes, and one of three. */
+	/* A character is not cut in two: 999 bytes, and one of three. */
 	memset(text, 'x', sizeof text);
-	memcpy(text + 499, "\xe2\x82\xac", 4);
-	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 499);
+	memcpy(text + 999, "\xe2\x82\xac", 4);
+	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 999);
 	memset(text, '\x01', sizeof text - 1);
 	text[sizeof text - 1] = '\0';
-	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 4 * 500);
+	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 4 * 1000);
 }
 END_TEST
 
