@@ -103,9 +103,13 @@ LOCKED = done(b"LOCK TABLE") + rows([b"attname", b"atttypid"], *TYPES)
 STATEMENTS = (
     ("pg_is_in_recovery", "check", rows([b"a", b"b"], (b"f", b"on"))),
     ("pg_terminate_backend", "frozen", rows([b"a", b"b"])),
-    ("parse_ident", "look up", rows([b"a", b"b"], (b"t", b"public.p"))),
-    ("has_table_privilege", "find", rows(
-        [b"a", b"b", b"c", b"d"], (b"public.events", b"t", b"f", b"t"))),
+    ("parse_ident", "look up", rows(
+        [b"%d" % n for n in range(10)],
+        (b"public", b"t", b"t", b"t", b"public.p", b"t", b"t", b"t", b"u",
+         b"d"))),
+    ("c.relkind IN", "find", rows(
+        [b"a", b"b", b"c"], (b"public.events", b"t", b"f"))),
+    ("relpersistence <>", "crash", rows([b"a"])),
     ("WITH RECURSIVE", "columns", rows(
         [b"a", b"b", b"c", b"d", b"e"],
         *[(name, oid, oid, b"x", b"f") for name, oid in TYPES])),
@@ -173,8 +177,8 @@ SHAPES = {
     "COPY both ways": COPY_BOTH + READY,
     "an error, then COPY": error(b"42000") + COPY_OUT,
 }
-STEPS = ("check", "frozen", "look up", "find", "columns", "position", "copy",
-         "copy end", "probe", "probe end")
+STEPS = ("check", "frozen", "look up", "find", "columns", "crash", "position",
+         "copy", "copy end", "probe", "probe end")
 LIES = [(step, lie) for step in STEPS for lie in SHAPES.values()] + [
     ("copy", done(b"COMMIT") + READY),
     ("probe end", found(b"99999999")), ("probe end", found(b"-1")),
