@@ -62,6 +62,9 @@ chan_error(const char *path, int rc)
 		return "batchd has closed the connection: its log says why";
 	case -ETIMEDOUT:
 		return "batchd does not answer in time";
+	case -EBUSY:
+		return "batchd is busy: connections wait that it has not taken "
+		       "for too long; see what it does, and try again";
 	case -ECONNABORTED:
 		return "batchd has refused the connection: its log says why";
 	default:

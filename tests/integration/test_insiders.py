@@ -217,7 +217,7 @@ def test_a_batchd_that_does_not_answer_is_left_after_a_while():
                 while time.monotonic() < started + 20:
                     peer.send(intake)
             assert command.wait(20) == 1
-            assert b"timed out" in command.stderr.read()
+            assert b"does not answer in time" in command.stderr.read()
             command.stderr.close()
 
 
