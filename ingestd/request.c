@@ -279,6 +279,7 @@ admit(struct request *rq, const struct http_head *head)
 		return ANSWER_UNAUTHORIZED;
 	}
 	rq->token = token_ref(found);
+	http_set_payer(http_request_of(rq), &found->payer);
 	found->requests++;
 	return found->for_metrics == metrics ? ANSWER_NONE : ANSWER_FORBIDDEN;
 }

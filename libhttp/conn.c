@@ -147,13 +147,50 @@ find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
 	return 0;
 }
 
-/* Take n bytes; slow connections may have to go for them. */
+/* What is held for whoever pays for this connection's body. */
+static size_t
+payer_bytes(const struct conn *c)
+{
+	return c->payer ? c->payer->held_bytes : held_bytes(c);
+}
+
+/*
+ * Of the oldest bodies, the first whose payer holds more than twice as much as
+ * the one for whom room is looked for would hold, so that no two take turns at
+ * evicting each other.  NULL: there is none.
+ */
+static struct conn *
+find_greedy(const struct conn *for_whom, size_t n)
+{
+	struct http_server *s = for_whom->server;
+	struct conn_slot *slot = conn_limits_oldest(&s->limits, CONN_BODY);
+	size_t fair = 2 * (payer_bytes(for_whom) + n);
+
+	for (int i = 0; slot && i < VICTIMS_MAX; i++) {
+		struct conn *c = CONTAINER_OF(slot, struct conn, slot);
+
+		if (c != for_whom && !c->running && c->body.cap > 0 &&
+		    c->payer && c->payer->held_bytes > fair)
+			return c;
+		slot = conn_limits_next(&s->limits, slot);
+	}
+	return NULL;
+}
+
+/* Take n bytes; connections of others may have to go for them. */
 static bool
 charge(struct conn *c, size_t n)
 {
 	struct http_server *s = c->server;
-	struct conn *slow[VICTIMS_MAX];
+	struct conn *slow[VICTIMS_MAX], *greedy;
 
+	for (int i = 0; i < VICTIMS_MAX && n > room_left(s); i++) {
+		greedy = find_greedy(c, n);
+		if (!greedy)
+			break;
+		s->stats.evicted++;
+		conn_close(greedy);
+	}
 	if (n > room_left(s)) {
 		size_t found = find_slow(c, n, slow);
 
@@ -172,6 +209,8 @@ charge(struct conn *c, size_t n)
 static void
 release(struct conn *c, struct buf *b)
 {
+	if (b == &c->body && c->payer)
+		c->payer->held_bytes -= b->cap;
 	give_back(c->server, b->cap);
 	buf_fini(b);
 }
@@ -195,11 +234,27 @@ hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
 		return false;
 	}
 	charged = charge(c, b->cap - before);
+	if (b == &c->body && c->payer && charged)
+		c->payer->held_bytes += b->cap - before;
 	if (charged && buf_add(b, bytes, n) == 0)
 		return true;
+	if (b == &c->body && c->payer)
+		c->payer->held_bytes -= charged ? b->cap : before;
 	give_back(c->server, charged ? b->cap : before);
 	buf_fini(b);
 	return false;
+}
+
+void
+http_set_payer(struct http_request *rq, struct http_payer *payer)
+{
+	struct conn *c = conn_of(rq);
+
+	if (c->payer)
+		c->payer->held_bytes -= c->body.cap;
+	c->payer = payer;
+	if (payer)
+		payer->held_bytes += c->body.cap;
 }
 
 /* The end of a request and of a connection. */
@@ -211,6 +266,7 @@ end_request(struct conn *c)
 		return;
 	c->rq.open = false;
 	c->rq.produce = NULL;
+	http_set_payer(&c->rq, NULL);
 	c->server->handler.on_end(&c->rq);
 }
 

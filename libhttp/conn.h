@@ -129,10 +129,11 @@ struct conn {
 	struct buf in;  /* received, but not handled yet; a request begins */
 	size_t in_done; /* of it, handled */
 	struct buf body;
-	struct chunked *chunked; /* of a chunked body */
-	struct buf out;          /* of an answer, not sent */
-	size_t out_done;         /* of it, sent */
-	uint64_t lingered;       /* bytes */
+	struct http_payer *payer; /* of the open request's body; or NULL */
+	struct chunked *chunked;  /* of a chunked body */
+	struct buf out;           /* of an answer, not sent */
+	size_t out_done;          /* of it, sent */
+	uint64_t lingered;        /* bytes */
 	struct http_request rq;
 	max_align_t data[]; /* the program's */
 };

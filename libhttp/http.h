@@ -20,8 +20,9 @@
  * Memory.  A request that arrives in one piece is parsed where it was
  * received, in a buffer that all connections share.  Only what is incomplete
  * is copied, and these copies are charged to a budget: max_received_bytes of
- * it at most.  When the budget is used up, the slowest body loses its
- * connection, and new bodies are refused with 503.
+ * it at most.  When the budget is used up, the oldest body of the payer who
+ * holds the most, or else the slowest one, loses its connection, and new bodies
+ * are refused with 503.
  *
  * Time.  Each state of a connection has a deadline (conn.h), except waiting
  * for the program's answer, which is the program's to limit.
@@ -171,6 +172,22 @@ void *http_arg(const struct http_request *rq);
 
 /* data_bytes bytes of the program's own, zeroed before on_head. */
 void *http_data(struct http_request *rq);
+
+/*
+ * Who sends a request, as far as memory goes: all requests of one token have
+ * one payer, say.  In the program's memory, which must outlive the requests;
+ * zeroed at first.
+ */
+struct http_payer {
+	size_t held_bytes; /* of bodies that have not come to their end */
+};
+
+/*
+ * From on_head: the memory that this request's body takes counts for the payer.
+ * When memory is short, a body of somebody who holds little makes the oldest
+ * ones of a payer who holds much lose their connections.
+ */
+void http_set_payer(struct http_request *request, struct http_payer *payer);
 
 /* The request that has this http_data. */
 struct http_request *http_request_of(void *data);

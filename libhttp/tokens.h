@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libhttp/http.h"
 
 #define TOKENS_MAX 1000
 #define TOKEN_NAME_MAX 64 /* bytes of [A-Za-z0-9._-] */
@@ -43,6 +44,8 @@ struct token {
 	uint64_t requests; /* begun */
 	uint64_t events;   /* answered with 202 */
 	uint64_t refused;  /* requests answered with 4xx */
+
+	struct http_payer payer; /* for all its requests */
 
 	unsigned refs; /* requests under way, and one while it is listed */
 };

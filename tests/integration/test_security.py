@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ import time
 
 from certificate import certificate
 from events import small
-from leat import Leat, program, wait_until
+from leat import Leat, fact, limit, program, wait_until
 from wire import CONTROLLER, Peer
 
 EVENT = b'[{"type":"t"}]'
@@ -198,6 +199,58 @@ def test_rate_limit():
         passed_s = time.monotonic() - started
         assert 20 * 2 - 7 <= sent <= 20 * passed_s + 100, (sent, passed_s)
         c.close()
+
+
+def begin_body(leat, token, n, sent):
+    s = socket.create_connection(("127.0.0.1", leat.port), timeout=30)
+    s.sendall(f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: "
+              f"Bearer {token}\r\nContent-Length: {n}\r\n\r\n".encode()
+              + b" " * sent)
+    return s
+
+
+@limit(90)
+def test_unfinished_bodies_of_one_token_leave_room_for_others():
+    """They use up the memory for bodies, and begin anew when they are cut."""
+    greedy, greedy_line = make_token("greedy")
+    honest, honest_line = make_token("honest")
+    with Guarded([greedy_line + " rate=1", honest_line], max_body_bytes="1M",
+                 max_request_events=1000,
+                 max_pending_bytes=(4 << 20) + 64_000) as leat:
+        sockets = [begin_body(leat, greedy, 60_000, 50_000)
+                   for _ in range(150)]
+        stop, renewed = threading.Event(), 0
+
+        def renew():
+            nonlocal renewed
+            while not stop.is_set():
+                readable, _, _ = select.select(sockets, [], [], 0.05)
+                for s in readable:  # refused or closed
+                    sockets.remove(s)
+                    s.close()
+                    sockets.append(begin_body(leat, greedy, 60_000, 50_000))
+                    renewed += 1
+        thread = threading.Thread(target=renew)
+        thread.start()
+        try:
+            answers, event = [], b'[{"type":"t"}]'
+            for _ in range(40):
+                s = begin_body(leat, honest, 20_000, 5000)
+                for _ in range(2):  # in pieces that are not whole
+                    time.sleep(0.01)
+                    s.sendall(b" " * 5000)
+                time.sleep(0.01)
+                s.sendall(b" " * (5000 - len(event)) + event)
+                answers.append(s.recv(4096)[:12])
+                s.close()
+        finally:
+            stop.set()
+            thread.join()
+            for s in sockets:
+                s.close()
+        assert answers == [b"HTTP/1.1 202"] * 40, answers
+        assert renewed > 0
+        fact(f"{renewed} bodies begun anew")
 
 
 def test_a_body_counts_as_large_as_it_came():
