@@ -1,12 +1,24 @@
 """pgbouncer before a test's PostgreSQL, in transaction mode: one session of
 the server serves all clients in turn."""
 import pathlib
+import re
 import shutil
 import subprocess
 
 from leat import Skip, free_port
 from postgres import USER, own, system_user
 from process import Daemon
+
+
+def keeps_session_after_copy():
+    """
+    Whether it is a version that never gives back a session in which a COPY
+    has failed while rows were on their way (pgbouncer's pull request 1471).
+    """
+    done = subprocess.run(["pgbouncer", "--version"], capture_output=True,
+                          text=True, env={"PATH": "/usr/sbin:/usr/bin"})
+    found = re.search(r"PgBouncer (\d+)\.(\d+)", done.stdout)
+    return bool(found) and (1, 21) <= tuple(map(int, found.groups())) < (1, 26)
 
 
 class Pgbouncer(Daemon):
