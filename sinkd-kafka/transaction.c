@@ -243,6 +243,14 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	k->offsets->elems[0].offset = (int64_t)batch->next_offset;
 	if (!err)
 		e = call_until(k, SEND_OFFSETS, deadline_ms);
+	/*
+	 * The transaction failed while the position was on its way.  Asked
+	 * again, librdkafka says why.
+	 */
+	if (e && rd_kafka_error_code(e) == RD_KAFKA_RESP_ERR__STATE) {
+		rd_kafka_error_destroy(e);
+		e = call_until(k, SEND_OFFSETS, deadline_ms);
+	}
 	if (e)
 		return failed(k, "send position", e, 0, error);
 	e = end_transaction(k, COMMIT);
