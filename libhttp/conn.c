@@ -205,14 +205,24 @@ charge(struct conn *c, size_t n)
 	return true;
 }
 
+/*
+ * Free one of the connection's buffers, for which `charged` bytes count.  That
+ * is its size, but where memory for its growth was refused.
+ */
+static void
+drop(struct conn *c, struct buf *b, size_t charged)
+{
+	if (b == &c->body && c->payer)
+		c->payer->held_bytes -= charged;
+	give_back(c->server, charged);
+	buf_fini(b);
+}
+
 /* Empty one of the connection's buffers, and free its memory. */
 static void
 release(struct conn *c, struct buf *b)
 {
-	if (b == &c->body && c->payer)
-		c->payer->held_bytes -= b->cap;
-	give_back(c->server, b->cap);
-	buf_fini(b);
+	drop(c, b, b->cap);
 }
 
 /*
@@ -225,7 +235,6 @@ static bool
 hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
 {
 	size_t before = b->cap;
-	bool charged;
 
 	if (n == 0)
 		return true;
@@ -233,15 +242,15 @@ hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
 		release(c, b);
 		return false;
 	}
-	charged = charge(c, b->cap - before);
-	if (b == &c->body && c->payer && charged)
-		c->payer->held_bytes += b->cap - before;
-	if (charged && buf_add(b, bytes, n) == 0)
-		return true;
+	if (!charge(c, b->cap - before)) {
+		drop(c, b, before);
+		return false;
+	}
 	if (b == &c->body && c->payer)
-		c->payer->held_bytes -= charged ? b->cap : before;
-	give_back(c->server, charged ? b->cap : before);
-	buf_fini(b);
+		c->payer->held_bytes += b->cap - before;
+	if (buf_add(b, bytes, n) == 0)
+		return true;
+	release(c, b);
 	return false;
 }
 

@@ -20,9 +20,9 @@
  * Memory.  A request that arrives in one piece is parsed where it was
  * received, in a buffer that all connections share.  Only what is incomplete
  * is copied, and these copies are charged to a budget: max_received_bytes of
- * it at most.  When the budget is used up, the oldest body of the payer who
- * holds the most, or else the slowest one, loses its connection, and new bodies
- * are refused with 503.
+ * it at most.  When the budget is used up, the oldest bodies of a payer who
+ * holds much (http_set_payer), or else the slowest ones, lose their
+ * connections, and new bodies are refused with 503.
  *
  * Time.  Each state of a connection has a deadline (conn.h), except waiting
  * for the program's answer, which is the program's to limit.
@@ -184,8 +184,8 @@ struct http_payer {
 
 /*
  * From on_head: the memory that this request's body takes counts for the payer.
- * When memory is short, a body of somebody who holds little makes the oldest
- * ones of a payer who holds much lose their connections.
+ * When memory is short, the oldest bodies of payers who hold more than twice as
+ * much as the one that asks for more lose their connections.
  */
 void http_set_payer(struct http_request *request, struct http_payer *payer);
 

@@ -29,10 +29,10 @@ MUST_USE int known_find(struct known *k, const char *dir, const char *sink,
 /* The lowest one not below offset, which does not go back; or UINT64_MAX. */
 uint64_t known_next(struct known *k, uint64_t offset);
 
-/* Know none; top stays. */
 /* Whether the offset is among them. */
 bool known_has(const struct known *k, uint64_t offset);
 
+/* Know none; top stays. */
 void known_clear(struct known *k);
 void known_fini(struct known *k);
 

@@ -120,8 +120,7 @@ check_brokers(const char *list)
 			n--;
 		if (!is_broker(list + used, n - used))
 			return "must be host:port, with commas between "
-			       "several, "
-			       "and a port from 1 to 65535";
+			       "several, and a port from 1 to 65535";
 		list += strcspn(list, ",");
 		if (list[0] == '\0')
 			return NULL;
