@@ -4,11 +4,11 @@ import itertools
 import os
 import socket
 import struct
-import threading
 import time
 
 from events import small
 from leat import Leat, fact
+from listener import Listener
 
 BOUND_BYTES = 40 << 20  # beside what the sink has when it is idle
 FLOODS = 4              # of each kind, one for each attempt of the sink
@@ -63,51 +63,38 @@ def notices():
         yield pad(message(b"N", b"SWARNING\0C01000\0Mword\0\0"))
 
 
-class HostilePostgres:
+class HostilePostgres(Listener):
     """Lets every client in; then says what `answer` yields, until it goes."""
 
     def __init__(self, answer, at_start=False):
         self.answer, self.at_start = answer, at_start
         self.floods = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def close(self):
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,),
-                             daemon=True).start()
-
-    def _serve(self, connection):
-        with connection:
-            try:
-                while True:
-                    head = connection.recv(8, socket.MSG_WAITALL)
-                    n, code = struct.unpack("!ii", head)
-                    if code == 3 << 16:
-                        break
-                    connection.sendall(b"N")  # neither TLS nor GSSAPI
-                connection.recv(n - 8, socket.MSG_WAITALL)
-                connection.sendall(AUTHENTICATED)
-                if not self.at_start:
-                    connection.sendall(
-                        message(b"S", text(b"server_version", b"15.0")) +
-                        message(b"S", text(b"in_hot_standby", b"off")) +
-                        message(b"S", text(b"default_transaction_read_only",
-                                           b"off")) + READY)
-                    connection.recv(1)
-                for piece in self.answer():
-                    connection.sendall(piece)
-            except (OSError, struct.error):
-                pass
+    def serve(self, connection):
+        try:
+            self.flood(connection)
+        finally:
             self.floods += 1
+
+    def flood(self, connection):
+        while True:
+            head = connection.recv(8, socket.MSG_WAITALL)
+            n, code = struct.unpack("!ii", head)
+            if code == 3 << 16:
+                break
+            connection.sendall(b"N")  # neither TLS nor GSSAPI
+        connection.recv(n - 8, socket.MSG_WAITALL)
+        connection.sendall(AUTHENTICATED)
+        if not self.at_start:
+            connection.sendall(
+                message(b"S", text(b"server_version", b"15.0")) +
+                message(b"S", text(b"in_hot_standby", b"off")) +
+                message(b"S", text(b"default_transaction_read_only",
+                                   b"off")) + READY)
+            connection.recv(1)
+        for piece in self.answer():
+            connection.sendall(piece)
 
 
 def most_bytes(sink, until):

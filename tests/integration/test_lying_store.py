@@ -6,43 +6,13 @@ to a real server.
 """
 import itertools
 import signal
-import socket
 import struct
-import threading
 
 from events import small
 from leat import Leat, fact, limit, wait_until
+from listener import Listener
 
 STOP_S = 5
-
-
-class Server:
-    """Accepts connections until close(); each has a thread."""
-
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=50)
-        self.port = self.listener.getsockname()[1]
-        self.told = 0  # lies
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self):
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(peer,),
-                             daemon=True).start()
-
-    def _serve(self, peer):
-        with peer:
-            try:
-                self.serve(peer)
-            except OSError:
-                pass
 
 
 def take(peer, n):
@@ -121,11 +91,12 @@ STATEMENTS = (
 )
 
 
-class Postgres(Server):
+class Postgres(Listener):
     """Tells lies[n], in the step where it belongs, to the nth connection."""
 
     def __init__(self, lies):
         self.lies, self.turn = lies, itertools.count()
+        self.told = 0
         super().__init__()
 
     def serve(self, peer):

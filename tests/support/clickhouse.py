@@ -4,7 +4,6 @@ Debian's server; or, where Debian has none or with LEAT_CLICKHOUSE=current, the
 current engine (see scripts/clickhouse-server).
 """
 import contextlib
-import fcntl
 import functools
 import http.client
 import os
@@ -15,7 +14,7 @@ import subprocess
 import tempfile
 import urllib.parse
 
-from leat import ROOT, Skip, free_port, wait_until
+from leat import ROOT, Skip, fetched, free_port, wait_until
 from process import Daemon
 
 SCRIPT = str(ROOT / "scripts" / "clickhouse-server")
@@ -31,18 +30,8 @@ def is_current():
 
 @functools.cache
 def software():
-    """The folder of the engine, downloaded once; Skip if it cannot be had."""
-    home = pathlib.Path(os.environ.get("LEAT_CLICKHOUSE_DIR",
-                                       ROOT / "var" / "clickhouse"))
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{home}.lock", "w") as lock:  # tests run side by side
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run([SCRIPT, "fetch", str(home)],
-                              capture_output=True, text=True)
-    if done.returncode != 0:
-        words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Skip(f"ClickHouse cannot be had: {words}")
-    return home
+    """The directory of the engine, downloaded once where it is needed."""
+    return fetched("ClickHouse", SCRIPT)
 
 
 class QueryError(RuntimeError):

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import tempfile
 
-from leat import ROOT, Skip, free_port
+from leat import ROOT, Skip, fetched, free_port
 from process import Daemon
 
 SCRIPT = str(ROOT / "scripts" / "kafka-server")
@@ -25,16 +25,7 @@ def software():
     for tool in ("java", "kcat"):
         if not shutil.which(tool):
             raise Skip(f"no {tool}")
-    home = pathlib.Path(os.environ.get("LEAT_KAFKA_DIR", ROOT / "var/kafka"))
-    home.mkdir(parents=True, exist_ok=True)
-    with open(f"{home}.lock", "w") as lock:  # tests run side by side
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run([SCRIPT, "fetch", str(home)],
-                              capture_output=True, text=True)
-    if done.returncode != 0:
-        words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Skip(f"Kafka cannot be had: {words}")
-    return home
+    return fetched("Kafka", SCRIPT)
 
 
 def template(home):

@@ -10,6 +10,7 @@ fails the test when a daemon did not exit 0 or a sanitizer had something to
 say.  On failure the end of every log is printed.
 """
 import ctypes
+import fcntl
 import http.client
 import json
 import os
@@ -317,6 +318,25 @@ class Leat:
 
     def intake_open(self, timeout_s=30):
         wait_until(self.ready, "ingestd says it is ready", timeout_s)
+
+
+def fetched(store, script):
+    """
+    The directory in which `script fetch` has put a store's software, once for
+    all tests; $LEAT_STORE_DIR names another than var/store.  Skip if it cannot
+    be had.
+    """
+    home = pathlib.Path(os.environ.get(f"LEAT_{store.upper()}_DIR",
+                                       ROOT / "var" / store.lower()))
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{home}.lock", "w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([script, "fetch", str(home)],
+                              capture_output=True, text=True)
+    if done.returncode != 0:
+        words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise Skip(f"{store} cannot be had: {words}")
+    return home
 
 
 CLONE_NEWNS = 0x00020000
