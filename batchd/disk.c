@@ -22,37 +22,37 @@ dir_of(struct disk *d)
 }
 
 static int
-open_folder(struct disk *d, const char *folder)
+open_directory(struct disk *d, const char *directory)
 {
-	int fd = openat(dir_of(d), folder[0] ? folder : ".",
+	int fd = openat(dir_of(d), directory[0] ? directory : ".",
 	                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
 
-/* Longest name of a folder of the log. */
-#define FOLDER_MAX 15
+/* Longest name of a directory in that of the log. */
+#define DIRECTORY_NAME_MAX 15
 
 /*
  * The directory that *name lies in, to be left again; *name is then relative to
- * it.  A folder can become a link at any time, where the log's directory
+ * it.  A directory can become a link at any time, where the log's directory
  * belongs to another user: so each time it is opened through none.
  */
 static int
 enter(struct disk *d, const char **name)
 {
 	const char *slash = strchr(*name, '/');
-	char folder[FOLDER_MAX + 1];
+	char directory[DIRECTORY_NAME_MAX + 1];
 	size_t n = slash ? (size_t)(slash - *name) : 0;
 
 	if (!slash)
 		return dir_of(d);
-	if (n > FOLDER_MAX)
+	if (n > DIRECTORY_NAME_MAX)
 		return -ENAMETOOLONG;
-	memcpy(folder, *name, n);
-	folder[n] = '\0';
+	memcpy(directory, *name, n);
+	directory[n] = '\0';
 	*name = slash + 1;
-	return open_folder(d, folder);
+	return open_directory(d, directory);
 }
 
 static void
@@ -196,7 +196,7 @@ real_mkdir(struct disk *d, const char *name)
 static int
 real_sync_dir(struct disk *d, const char *folder)
 {
-	int fd = open_folder(d, folder), rc;
+	int fd = open_directory(d, folder), rc;
 
 	if (fd < 0)
 		return fd;
@@ -209,7 +209,7 @@ static int
 real_list(struct disk *d, const char *folder,
           int (*on_name)(void *arg, const char *name), void *arg)
 {
-	int fd = open_folder(d, folder), rc = 0;
+	int fd = open_directory(d, folder), rc = 0;
 	struct dirent *entry;
 	DIR *dir;
 

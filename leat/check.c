@@ -21,7 +21,7 @@
 
 struct check {
 	const char *path; /* of the settings */
-	char folder[PATH_MAX];
+	char directory[PATH_MAX];
 	char *programs[PROGRAMS_MAX];
 	size_t program_count;
 	char *findings[FINDINGS_MAX];
@@ -144,7 +144,7 @@ exec_program(const struct check *c, const char *program, int fd)
 {
 	char path[2 * PATH_MAX];
 
-	(void)snprintf(path, sizeof path, "%s/%s", c->folder, program);
+	(void)snprintf(path, sizeof path, "%s/%s", c->directory, program);
 	if (dup2(fd, STDERR_FILENO) < 0 ||
 	    !freopen("/dev/null", "w", stdout)) /* what is in force */
 		_exit(EXIT_FAILURE);
@@ -202,7 +202,7 @@ ask_programs(struct check *c)
 
 		if (!installed_has(program)) {
 			log_error("cannot check: %s is not in %s", program,
-			          c->folder);
+			          c->directory);
 			c->incomplete = true;
 			continue;
 		}
@@ -246,7 +246,7 @@ check_print(const char *path)
 		          log_quote(path), log_quote(strerror(-rc)));
 		return EXIT_CONFIG;
 	}
-	rc = installed_folder(c.folder);
+	rc = installed_directory(c.directory);
 	if (rc < 0) {
 		log_error("cannot find leat's other programs err=%s",
 		          log_quote(strerror(-rc)));

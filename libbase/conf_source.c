@@ -216,9 +216,9 @@ try_read_as(const char *path, const struct reader *reader)
 	return -WEXITSTATUS(status);
 }
 
-/* The folder of batchd's socket, as the settings say, in out. */
+/* The directory of batchd's socket, as the settings say, in out. */
 static bool
-socket_folder(const struct conf_source *s, char *out, size_t size)
+socket_directory(const struct conf_source *s, char *out, size_t size)
 {
 	for (size_t i = 0; i < s->program->table_count; i++) {
 		const struct conf_table *t = &s->program->tables[i];
@@ -242,19 +242,20 @@ socket_folder(const struct conf_source *s, char *out, size_t size)
 
 /*
  * Find out as whom the daemons run.  Most often that is the owner of the
- * folder in which batchd makes its socket.  Before that folder is made it is
- * not known: then the reader is whoever the file's owner and group admit
+ * directory in which batchd makes its socket.  Before that directory is made it
+ * is not known: then the reader is whoever the file's owner and group admit
  * beside root.  Returns false when root itself is the reader.
  */
 static bool
 find_reader(const struct conf_source *s, const char *path,
             struct reader *reader)
 {
-	char folder[128];
+	char directory[128];
 	struct passwd *user;
 	struct stat st;
 
-	if (socket_folder(s, folder, sizeof folder) && stat(folder, &st) == 0) {
+	if (socket_directory(s, directory, sizeof directory) &&
+	    stat(directory, &st) == 0) {
 		if (st.st_uid == 0)
 			return false;
 		user = getpwuid(st.st_uid);
@@ -265,7 +266,8 @@ find_reader(const struct conf_source *s, const char *path,
 		};
 		(void)snprintf(reader->text, sizeof reader->text,
 		               "user %s, who owns %s, cannot read it",
-		               user ? user->pw_name : "without a name", folder);
+		               user ? user->pw_name : "without a name",
+		               directory);
 		return true;
 	}
 	if (stat(path, &st) < 0)
@@ -295,7 +297,7 @@ hidden_from_daemons(const struct conf_source *s, const char *path,
 		return NULL;
 	(void)snprintf(text, sizeof text,
 	               "%s: %s; let the daemons' group read it (chgrp, chmod "
-	               "g+r) and enter the folders above it",
+	               "g+r) and enter the directories above it",
 	               reader->text, strerror(-rc));
 	return text;
 }

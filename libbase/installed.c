@@ -11,7 +11,7 @@
 #define SINK_PREFIX "sinkd-"
 
 int
-installed_folder(char out[PATH_MAX])
+installed_directory(char out[PATH_MAX])
 {
 	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
 
@@ -27,12 +27,12 @@ installed_folder(char out[PATH_MAX])
 bool
 installed_has(const char *name)
 {
-	char folder[PATH_MAX], path[PATH_MAX];
+	char directory[PATH_MAX], path[PATH_MAX];
 	int n;
 
-	if (installed_folder(folder) < 0)
+	if (installed_directory(directory) < 0)
 		return true;
-	n = snprintf(path, sizeof path, "%s/%s", folder, name);
+	n = snprintf(path, sizeof path, "%s/%s", directory, name);
 	return n < 0 || (size_t)n >= sizeof path || access(path, X_OK) == 0;
 }
 
@@ -46,11 +46,11 @@ is_sink(const struct dirent *entry)
 void
 installed_sinks(char *out, size_t size)
 {
-	char folder[PATH_MAX];
+	char directory[PATH_MAX];
 	struct dirent **found = NULL;
 	size_t used = 0;
-	int n = installed_folder(folder) == 0
-	            ? scandir(folder, &found, is_sink, alphasort)
+	int n = installed_directory(directory) == 0
+	            ? scandir(directory, &found, is_sink, alphasort)
 	            : 0;
 
 	(void)snprintf(out, size, "none");

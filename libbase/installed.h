@@ -9,11 +9,14 @@
 
 #include "libbase/base.h"
 
-/* Put the folder that this program was started from into out; 0 or -errno. */
-MUST_USE int installed_folder(char out[PATH_MAX]);
+/*
+ * Put the directory that this program was started from into out.  Returns 0 or
+ * -errno.
+ */
+MUST_USE int installed_directory(char out[PATH_MAX]);
 
 /*
- * Return whether the folder of this program holds the program `name`, or is
+ * Return whether the directory of this program holds the program `name`, or is
  * not known.
  */
 bool installed_has(const char *name);
