@@ -308,23 +308,26 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 		why = &k->failed;
 	if (k->broker.err && fault_class(why ? why->err : err) == SINK_AWAY)
 		why = &k->broker;
-	if (!why)
-		return fault_report(error, what, err, text);
+	if (why) {
+		err = why->err;
+		text = why->text;
+	}
 	/* No message would have a key: that is no event's fault. */
-	if (why->err == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
+	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
 	    k->conf->key == KEY_NONE) {
-		(void)fault_report(error, what, why->err,
+		(void)fault_report(error, what, err,
 		                   "the topic wants keys (is it compacted?): "
 		                   "set key, or its cleanup.policy = delete");
 		return SINK_SETUP;
 	}
+	/* The transaction may have failed before the message was reported. */
 	if (why == &k->failed)
 		error->bad_event = why->event;
 	/* All that a broker says is that it failed to validate the record. */
-	if (why->err == RD_KAFKA_RESP_ERR_INVALID_RECORD && k->keyless)
-		return fault_report(error, what, why->err,
+	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD && k->keyless)
+		return fault_report(error, what, err,
 		                    "the event has no user_id, so its message "
 		                    "has no key, and the topic wants keys (is "
 		                    "it compacted?)");
-	return fault_report(error, what, why->err, why->text);
+	return fault_report(error, what, err, text);
 }
