@@ -37,7 +37,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	memcpy(out + STREAM_AT, c->stream, STREAM_ID_BYTES);
 	memcpy(out + NAME_AT, c->name, strlen(c->name));
 	put64(out + SKIPPED_AT, slot->skipped);
-	put64(out + ASIDE_AT, slot->set_aside);
+	put64(out + ASIDE_AT, slot->pending_dead_letters);
 	put64(out + DROPPED_AT, slot->dropped);
 	put64(out + AHEAD_AT, slot->ahead);
 	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
@@ -61,7 +61,7 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->committed = get64(in + 16);
 	slot->in_flight_end = get64(in + 24);
 	slot->skipped = get64(in + SKIPPED_AT);
-	slot->set_aside = get64(in + ASIDE_AT);
+	slot->pending_dead_letters = get64(in + ASIDE_AT);
 	slot->dropped = get64(in + DROPPED_AT);
 	slot->ahead = get64(in + AHEAD_AT);
 	if (slot->committed > OFFSET_MAX ||
@@ -225,11 +225,13 @@ cursor_set_skipped(struct cursor *c, uint64_t skipped)
 }
 
 void
-cursor_set_refused(struct cursor *c, uint64_t set_aside, uint64_t dropped)
+cursor_set_refused(struct cursor *c, uint64_t pending_dead_letters,
+                   uint64_t dropped)
 {
-	if (c->now.set_aside == set_aside && c->now.dropped == dropped)
+	if (c->now.pending_dead_letters == pending_dead_letters &&
+	    c->now.dropped == dropped)
 		return;
-	c->now.set_aside = set_aside;
+	c->now.pending_dead_letters = pending_dead_letters;
 	c->now.dropped = dropped;
 	c->dirty = true;
 }

@@ -25,8 +25,9 @@ struct cursor_slot {
 	/* Of the events below committed: */
 	uint64_t skipped; /* never sent: before its start, or lost */
 	/* Refused by the store; as the sink said last: */
-	uint64_t set_aside; /* there is a dead letter, to be retried */
-	uint64_t dropped;   /* there was no room for one */
+	uint64_t
+	    pending_dead_letters; /* there is a dead letter, to be retried */
+	uint64_t dropped;         /* there was no room for one */
 	/*
 	 * A position beyond the log's end, with which its store came: what
 	 * lies below it there is not what this log appends below it.  0: none.
@@ -84,7 +85,8 @@ void cursor_close(struct cursor *c, struct disk *d);
 
 void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
 void cursor_set_skipped(struct cursor *c, uint64_t skipped);
-void cursor_set_refused(struct cursor *c, uint64_t set_aside, uint64_t dropped);
+void cursor_set_refused(struct cursor *c, uint64_t pending_dead_letters,
+                        uint64_t dropped);
 void cursor_set_ahead(struct cursor *c, uint64_t ahead);
 
 /* Whether it is as cursor_create left it. */

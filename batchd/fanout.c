@@ -254,7 +254,7 @@ void
 fanout_detach(struct fanout *f)
 {
 	f->chan = NULL;
-	f->state = FANOUT_AWAY;
+	f->state = FANOUT_DISCONNECTED;
 	f->built = false;
 	f->begin = f->cursor.now.committed;
 	if (f->waiting_since_ms == 0 && f->begin < f->store->synced_offset)
@@ -550,7 +550,7 @@ fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 		return plan_step(f);
 	case FANOUT_SENDING:
 		return send_step(f);
-	case FANOUT_AWAY:
+	case FANOUT_DISCONNECTED:
 	case FANOUT_SYNCING:
 	case FANOUT_IN_FLIGHT:
 		break;
@@ -581,9 +581,9 @@ fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped)
 	 * retried is in the store now, whatever is under way, and while the
 	 * sink is stopped, too.
 	 */
-	if (f->state != FANOUT_AWAY && fanout_lag_events(f) == 0)
+	if (f->state != FANOUT_DISCONNECTED && fanout_lag_events(f) == 0)
 		cursor_set_refused(c, letters, dropped);
-	else if (letters < c->now.set_aside)
+	else if (letters < c->now.pending_dead_letters)
 		cursor_set_refused(c, letters, c->now.dropped);
 }
 
@@ -591,7 +591,8 @@ uint64_t
 fanout_stored_events(const struct fanout *f)
 {
 	const struct cursor_slot *c = &f->cursor.now;
-	const uint64_t others[] = {c->skipped, c->set_aside, c->dropped};
+	const uint64_t others[] = {c->skipped, c->pending_dead_letters,
+	                           c->dropped};
 	uint64_t stored = c->committed;
 
 	/* What a sink says need not be true, nor its sum be a number. */
@@ -620,8 +621,8 @@ const char *
 fanout_state_name(enum fanout_state state)
 {
 	switch (state) {
-	case FANOUT_AWAY:
-		return "away";
+	case FANOUT_DISCONNECTED:
+		return "disconnected";
 	case FANOUT_WAITING:
 		return "waiting";
 	case FANOUT_PLANNING:

@@ -18,12 +18,12 @@
 #include "libproto/chan.h"
 
 enum fanout_state {
-	FANOUT_AWAY,      /* no sink has subscribed */
-	FANOUT_WAITING,   /* for enough events, or for time */
-	FANOUT_PLANNING,  /* stable: finding where the batch ends */
-	FANOUT_SYNCING,   /* stable: that end is being made durable */
-	FANOUT_SENDING,   /* frames go out */
-	FANOUT_IN_FLIGHT, /* the sink has the batch */
+	FANOUT_DISCONNECTED, /* no sink has subscribed */
+	FANOUT_WAITING,      /* for enough events, or for time */
+	FANOUT_PLANNING,     /* stable: finding where the batch ends */
+	FANOUT_SYNCING,      /* stable: that end is being made durable */
+	FANOUT_SENDING,      /* frames go out */
+	FANOUT_IN_FLIGHT,    /* the sink has the batch */
 };
 
 struct fanout {
@@ -136,7 +136,7 @@ void fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped);
 
 /*
  * Of the events below the sink's cursor: those in its store.  The others are
- * cursor.now.skipped, set_aside and dropped.
+ * cursor.now.skipped, pending_dead_letters and dropped.
  */
 uint64_t fanout_stored_events(const struct fanout *f);
 

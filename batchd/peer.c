@@ -196,8 +196,9 @@ on_stats(struct peer *p, const struct frame *f)
 	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
 		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
 	server_reported(p->server, p, &now);
-	if (p->role == ROLE_SINK && report_has(&now, SINK_SET_ASIDE))
-		fanout_told_refused(p->fanout, now.values[SINK_SET_ASIDE],
+	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
+		fanout_told_refused(p->fanout,
+		                    now.values[SINK_PENDING_DEAD_LETTERS],
 		                    now.values[SINK_DEAD_DROPPED]);
 	p->report = now;
 	p->reported = true;

@@ -434,7 +434,7 @@ is_drained(const struct server *s)
 	for (size_t i = 0; i < s->fanout_count; i++) {
 		enum fanout_state state = s->fanouts[i].state;
 
-		if (state != FANOUT_AWAY && state != FANOUT_WAITING)
+		if (state != FANOUT_DISCONNECTED && state != FANOUT_WAITING)
 			return false;
 	}
 	for (size_t i = 0; i < s->peer_count; i++) {

@@ -178,7 +178,7 @@ hindrance(const struct fanout *f, const struct peer *p)
 	const char *state = p->report.texts[SINK_STATE];
 
 	if (!p->reported || !report_has(&p->report, SINK_STATE))
-		return f->state == FANOUT_AWAY ? "starting" : NULL;
+		return f->state == FANOUT_DISCONNECTED ? "starting" : NULL;
 	return strcmp(state, "idle") == 0 || strcmp(state, "writing") == 0
 	           ? NULL
 	           : state;
@@ -238,7 +238,8 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		put_uint(pk, "in_flight_events",
 		         in_flight ? f->end - f->begin : 0);
 		put_uint(pk, "stored_events", fanout_stored_events(f));
-		put_uint(pk, "set_aside_events", f->cursor.now.set_aside);
+		put_uint(pk, "pending_dead_letters",
+		         f->cursor.now.pending_dead_letters);
 		put_uint(pk, "dropped_events", f->cursor.now.dropped);
 		put_uint(pk, "skipped_events", f->cursor.now.skipped);
 		put_uint(pk, "lag_events", fanout_lag_events(f));

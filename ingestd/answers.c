@@ -77,12 +77,13 @@ static const struct {
                      "known to be durable within append_timeout_ms, and may "
                      "still be kept; send them again with the same ids\"}\n",
                      NULL},
-    [ANSWER_LOST] = {504,
-                     "{\"error\":\"unknown\",\"reason\":\"batchd went away "
-                     "before the events were known to be durable, and they "
-                     "may still be kept; send them again with the same "
-                     "ids\"}\n",
-                     NULL},
+    [ANSWER_LOST] =
+	{504,
+         "{\"error\":\"unknown\",\"reason\":\"batchd became unreachable "
+         "before the events were known to be durable, and they "
+         "may still be kept; send them again with the same "
+         "ids\"}\n",
+         NULL},
     [ANSWER_UNAVAILABLE] = {503, "{\"error\":\"pipeline overloaded\"}\n", NULL},
 };
 

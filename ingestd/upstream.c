@@ -295,7 +295,7 @@ on_poll_closed(uv_handle_t *handle)
 	free(handle);
 }
 
-/* To UPSTREAM_AWAY; all that waited is answered. */
+/* To UPSTREAM_DISCONNECTED; all that waited is answered. */
 static void
 disconnect(struct upstream *u)
 {
@@ -304,7 +304,7 @@ disconnect(struct upstream *u)
 		u->poll = NULL;
 	}
 	chan_close(&u->chan);
-	u->state = UPSTREAM_AWAY;
+	u->state = UPSTREAM_DISCONNECTED;
 	u->intake_open = false;
 	buf_clear(&u->status);
 	refuse_unsent(u);
@@ -618,7 +618,7 @@ bool
 upstream_takes(const struct upstream *u, const char **why)
 {
 	if (u->state != UPSTREAM_OPEN)
-		*why = "batchd is away";
+		*why = "batchd is unreachable";
 	else if (!u->intake_open)
 		*why = u->intake_reason[0] ? u->intake_reason : "starting";
 	else

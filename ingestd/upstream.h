@@ -35,7 +35,7 @@ struct upstream_conf {
 	 * Answers a committed request, once.  rc is 0 with the offset of its
 	 * first event, which is durable with all others of the request (I1);
 	 * -EAGAIN: batchd takes no more, or went away, and has been sent
-	 * nothing of it: nothing was kept; -EPIPE: batchd went away;
+	 * nothing of it: nothing was kept; -EPIPE: batchd became unreachable;
 	 * -ETIMEDOUT: append_timeout_ms passed.  After the latter two its
 	 * events may still become durable.  Must not call into the upstream.
 	 */
@@ -43,8 +43,8 @@ struct upstream_conf {
 };
 
 enum upstream_state {
-	UPSTREAM_AWAY,   /* waiting to try again */
-	UPSTREAM_HELLO,  /* connected, no welcome yet */
+	UPSTREAM_DISCONNECTED, /* waiting to try again */
+	UPSTREAM_HELLO,        /* connected, no welcome yet */
 	UPSTREAM_OPEN,   /* welcome: requests are taken while intake_open */
 	UPSTREAM_CLOSED, /* upstream_close was called */
 };

@@ -4,7 +4,7 @@
  * A line is "<time> <level> <daemon> <what happened> key=value ...".  The
  * format string carries the words and the keys:
  *
- *	log_warn("store away sink=%s err=%s", name, log_quote(text));
+ *	log_warn("store unreachable sink=%s err=%s", name, log_quote(text));
  *
  * Whoever handles an error logs it, once.  Event bodies and passwords are
  * never logged.  Anything a client can cause goes through a log_limit.

@@ -120,7 +120,7 @@ static int
 back_off(struct deliver *d, enum sink_result result,
          const struct sink_error *error)
 {
-	bool setup = result == SINK_SETUP || result == SINK_REJECT;
+	bool setup = result == SINK_MISCONFIGURED || result == SINK_REJECT;
 	unsigned suppressed;
 	uint64_t ms;
 
@@ -128,13 +128,13 @@ back_off(struct deliver *d, enum sink_result result,
 		d->away_since_ms = clock_mono_ms();
 	ms = deliver_delay_ms(d->common, d->failures);
 	d->stats->retries++;
-	stats_error(d->stats, setup ? STATS_SETUP : STATS_RETRYING, error->text,
-	            ms);
+	stats_error(d->stats, setup ? STATS_MISCONFIGURED : STATS_RETRYING,
+	            error->text, ms);
 	if (log_allow(&d->away_limit, &suppressed))
 		log_warn("%s attempt=%u retry_in_ms=%" PRIu64
 		         " code=%s err=%s not_logged=%u",
 		         setup ? "the store's set-up needs attention"
-		               : "store away",
+		               : "store unreachable",
 		         d->failures, ms, log_quote(error->code),
 		         log_quote(error->text), suppressed);
 	return d->wait(d->arg, ms);
@@ -377,7 +377,7 @@ cuts_failed(struct deliver *d, int rc)
 	(void)snprintf(error.text, sizeof error.text,
 	               "cannot keep in %s where a batch is cut: %s",
 	               d->dead->dir, file_error(rc));
-	return back_off(d, SINK_SETUP, &error);
+	return back_off(d, SINK_MISCONFIGURED, &error);
 }
 
 /* Put on disk what has to be there before the next piece is written. */
@@ -620,7 +620,7 @@ have_letters(struct deliver *d, struct origin first, size_t events,
 	unsigned suppressed;
 
 	if (log_allow(&d->aside_limit, &suppressed))
-		log_warn("event set aside stream=%.*s offset=%" PRIu64
+		log_warn("event dead-lettered stream=%.*s offset=%" PRIu64
 		         " events=%zu code=%s err=%s not_logged=%u",
 		         (int)first.stream.bytes, first.stream.data,
 		         first.offset, events, log_quote(why->code),
@@ -670,7 +670,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 		struct sink_error error = {0};
 
 		aside_error(d, rc, &error);
-		rc = back_off(d, SINK_SETUP, &error);
+		rc = back_off(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
 	}
@@ -704,7 +704,7 @@ look_for_letters(struct deliver *d, const struct batch *batch)
 		(void)snprintf(error.text, sizeof error.text,
 		               "cannot read the dead letters in %s: %s",
 		               d->dead->dir, file_error(rc));
-		rc = back_off(d, SINK_SETUP, &error);
+		rc = back_off(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
 	}
@@ -780,8 +780,8 @@ reconcile(struct deliver *d, struct work *w, const struct batch *piece,
 
 /*
  * The same limit has stopped the piece several times, and it cannot be made
- * smaller: say which events wait, and what can be done.  Returns SINK_SETUP
- * then, else the result as it is.
+ * smaller: say which events wait, and what can be done.  Returns
+ * SINK_MISCONFIGURED then, else the result as it is.
  */
 static enum sink_result
 explain_limit(const struct deliver *d, const struct work *w,
@@ -811,7 +811,7 @@ explain_limit(const struct deliver *d, const struct work *w,
 		               "would be stored twice: raise the store's "
 		               "limit: %.140s",
 		               piece->count, origin_of(piece, 0).offset, words);
-	return SINK_SETUP;
+	return SINK_MISCONFIGURED;
 }
 
 /* Neither stored nor rejected: start over with the store. */
@@ -934,7 +934,7 @@ probe(struct deliver *d, struct work *w, const struct batch *piece,
 	rc = end_group(g);
 	if (rc < 0) {
 		aside_error(d, rc, &error);
-		return back_off(d, SINK_SETUP, &error);
+		return back_off(d, SINK_MISCONFIGURED, &error);
 	}
 	if (result != SINK_DONE)
 		return interrupted(d, w, piece, result, &error);
@@ -959,7 +959,7 @@ rejected(struct deliver *d, struct work *w, const struct batch *piece,
          const struct sink_error *error)
 {
 	if (piece->count == 0)
-		return back_off(d, SINK_SETUP, error);
+		return back_off(d, SINK_MISCONFIGURED, error);
 	/* What it refuses now it has refused before: it has none of it. */
 	w->unwritten = w->whole->offset + w->low;
 	if (piece->count == 1)
@@ -1013,8 +1013,8 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		case SINK_REJECT:
 			rc = rejected(d, &w, &piece, &error);
 			break;
-		case SINK_AWAY:
-		case SINK_SETUP:
+		case SINK_UNREACHABLE:
+		case SINK_MISCONFIGURED:
 		case SINK_FENCED:
 			rc = interrupted(d, &w, &piece, result, &error);
 			break;

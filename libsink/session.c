@@ -47,7 +47,7 @@ count_letters(struct session *s)
 	stats->letters_known = s->dead.counted && s->taken_known;
 	stats->dead_letters = s->dead.letters + s->taken.letters;
 	stats->dead_dropped = s->dead.dropped;
-	stats->set_aside = s->dead.own + s->taken.own;
+	stats->pending_dead_letters = s->dead.own + s->taken.own;
 	stats->dead_without_payload = s->dead.without_payload;
 	stats->dead_bytes = s->dead.bytes;
 	stats->dead_max_bytes = s->dead.max_bytes;
@@ -366,7 +366,8 @@ say_why(struct session *s, int why, uint64_t ms)
 		          ms);
 	else if (log_allow(&s->away_limit, NULL))
 		log_warn(
-		    "batchd away socket=%s err=%s", s->settings->common.socket,
+		    "batchd unreachable socket=%s err=%s",
+		    s->settings->common.socket,
 		    log_quote(chan_error(s->settings->common.socket, why)));
 }
 

@@ -25,10 +25,12 @@
 #include "libproto/event.h"
 
 enum sink_result {
-	SINK_DONE,   /* stored durably, with its position */
-	SINK_AWAY,   /* store down, slow or restarting: try again for ever */
-	SINK_SETUP,  /* store refuses for its set-up: the same, said plainly */
-	SINK_REJECT, /* the content of an event can never be stored */
+	SINK_DONE,        /* stored durably, with its position */
+	SINK_UNREACHABLE, /* store down, slow or restarting: try again for ever
+	                   */
+	SINK_MISCONFIGURED, /* store refuses for its set-up: the same, said
+	                       plainly */
+	SINK_REJECT,        /* the content of an event can never be stored */
 	SINK_FENCED, /* another writer has moved the position: start anew */
 };
 
@@ -57,9 +59,9 @@ struct sink_error {
 	 */
 	size_t bad_event;
 	/*
-	 * With SINK_AWAY, of write: the store may have failed because of how
-	 * much it was given (a limit of time or memory).  When that goes on,
-	 * the runtime writes less at once.
+	 * With SINK_UNREACHABLE, of write: the store may have failed because of
+	 * how much it was given (a limit of time or memory).  When that goes
+	 * on, the runtime writes less at once.
 	 */
 	bool too_much;
 	/*
@@ -183,9 +185,9 @@ struct sink {
 
 	/*
 	 * Store the whole batch and its position together, or nothing.  After
-	 * SINK_AWAY, SINK_SETUP and SINK_FENCED the runtime asks position
-	 * what has become of the batch, so a write whose end is not known is
-	 * SINK_AWAY.
+	 * SINK_UNREACHABLE, SINK_MISCONFIGURED and SINK_FENCED the runtime asks
+	 * position what has become of the batch, so a write whose end is not
+	 * known is SINK_UNREACHABLE.
 	 */
 	enum sink_result (*write)(void *state, const struct batch *batch,
 	                          struct sink_error *error);

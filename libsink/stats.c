@@ -17,8 +17,8 @@ state_name(enum stats_state state)
 		return "writing";
 	case STATS_RETRYING:
 		return "retrying";
-	case STATS_SETUP:
-		return "setup";
+	case STATS_MISCONFIGURED:
+		return "misconfigured";
 	case STATS_FENCED:
 		return "fenced";
 	}
@@ -54,7 +54,7 @@ put_letters(struct report *r, const struct stats *s)
 	if (!s->letters_known)
 		return;
 	report_set(r, SINK_DEAD_LETTERS, s->dead_letters);
-	report_set(r, SINK_SET_ASIDE, s->set_aside);
+	report_set(r, SINK_PENDING_DEAD_LETTERS, s->pending_dead_letters);
 	report_set(r, SINK_DEAD_WITHOUT_PAYLOAD, s->dead_without_payload);
 	report_set(r, SINK_DEAD_DROPPED, s->dead_dropped);
 	report_set(r, SINK_DEAD_BYTES, s->dead_bytes);

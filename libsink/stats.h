@@ -17,9 +17,9 @@ enum stats_state {
 	STATS_STARTING, /* no position known yet */
 	STATS_IDLE,
 	STATS_WRITING,
-	STATS_RETRYING, /* the store is away */
-	STATS_SETUP,    /* the store, or the dead letters, need somebody */
-	STATS_FENCED,   /* another writer has this sink's name */
+	STATS_RETRYING,      /* the store is away */
+	STATS_MISCONFIGURED, /* the store, or the dead letters, need somebody */
+	STATS_FENCED,        /* another writer has this sink's name */
 };
 
 struct stats {
@@ -32,7 +32,7 @@ struct stats {
 	uint64_t dead_lettered;        /* events moved to the dead letters */
 	bool letters_known;            /* the next six are what is on disk */
 	uint64_t dead_letters;         /* now, with those being retried */
-	uint64_t set_aside;            /* of these, from this log */
+	uint64_t pending_dead_letters; /* of these, from this log */
 	uint64_t dead_without_payload; /* of those in the sink's file */
 	uint64_t dead_dropped;         /* not kept for want of room */
 	uint64_t dead_bytes;           /* of that file, which may have */

@@ -225,23 +225,23 @@ chexception_class(const struct chexception *e)
 	if (e->code == TOO_MANY_PARTS)
 		return n > 0 && find(text, n, "partitions for single INSERT")
 		           ? SINK_REJECT
-		           : SINK_AWAY;
+		           : SINK_UNREACHABLE;
 	/*
 	 * The columns have changed since they were read.  Only where the
 	 * message begins: further on it quotes events.
 	 */
 	if (e->code == 117 && n >= sizeof retyped - 1 &&
 	    memcmp(text, retyped, sizeof retyped - 1) == 0)
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	if (e->code == 49 && n >= sizeof unknown_element - 1 &&
 	    memcmp(text, unknown_element, sizeof unknown_element - 1) == 0)
 		return SINK_REJECT;
 	if (listed(data_codes, ARRAY_LEN(data_codes), e->code))
 		return SINK_REJECT;
 	if (listed(setup_codes, ARRAY_LEN(setup_codes), e->code))
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	/* Also every code not known here: nothing is set aside unasked. */
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 static const int time_codes[] = {
@@ -283,10 +283,11 @@ chexception_status_class(long status)
 	case 405:
 	case 407:
 	case 411:
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	default:
 		/* Redirects are not followed: the URL is to be mended. */
-		return status >= 300 && status < 400 ? SINK_SETUP : SINK_AWAY;
+		return status >= 300 && status < 400 ? SINK_MISCONFIGURED
+		                                     : SINK_UNREACHABLE;
 	}
 }
 

@@ -31,7 +31,7 @@ struct chexception {
 bool chexception_find(const char *body, size_t n, int code,
                       struct chexception *exception);
 
-/* Whose fault it is: SINK_AWAY, SINK_SETUP or SINK_REJECT. */
+/* Whose fault it is: SINK_UNREACHABLE, SINK_MISCONFIGURED or SINK_REJECT. */
 enum sink_result chexception_class(const struct chexception *exception);
 
 /* Whether fewer rows may pass: a limit of size or time is exceeded. */

@@ -10,7 +10,7 @@
 
 /*
  * What a proxy takes at least, if it is to be any good.  One that refuses less
- * as too large would have every event set aside.
+ * as too large would have every event dead-lettered.
  */
 #define BODY_MIN (64 * KIB)
 
@@ -58,7 +58,7 @@ judge_status(long status, size_t body_bytes, struct sink_error *error)
 	               "HTTP status %ld for a body of %zu bytes: raise the "
 	               "proxy's limit, such as client_max_body_size",
 	               status, body_bytes);
-	return SINK_SETUP;
+	return SINK_MISCONFIGURED;
 }
 
 /* What an answer means; rows is 0 for a statement. */
@@ -74,7 +74,7 @@ judge(struct chlink *link, int rc, size_t body_bytes, size_t rows,
 		/* Which of the servers, curl does not always say. */
 		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
 		               h->error, link->url);
-		return rc == -EINVAL ? SINK_SETUP : SINK_AWAY;
+		return rc == -EINVAL ? SINK_MISCONFIGURED : SINK_UNREACHABLE;
 	}
 	if (chexception_find((const char *)h->body.data, h->body.len,
 	                     h->exception_code, &e))
@@ -86,7 +86,7 @@ judge(struct chlink *link, int rc, size_t body_bytes, size_t rows,
 		(void)snprintf(error->text, sizeof error->text,
 		               "the answer to an INSERT lacks ClickHouse's "
 		               "headers: does a proxy answer in its place?");
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	/* An INSERT that worked has nothing to say. */
 	if (h->cut || (rows > 0 && !is_blank(&h->body))) {
@@ -94,7 +94,7 @@ judge(struct chlink *link, int rc, size_t body_bytes, size_t rows,
 		               "unexpected answer of %zu bytes: is this "
 		               "ClickHouse?",
 		               h->body.len);
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	return SINK_DONE;
 }
@@ -115,7 +115,7 @@ chlink_statement(struct chlink *link, const struct buf *sql,
 	if (result == SINK_DONE)
 		link->names_itself = link->http.names_itself;
 	/* No event is involved. */
-	return result == SINK_REJECT ? SINK_SETUP : result;
+	return result == SINK_REJECT ? SINK_MISCONFIGURED : result;
 }
 
 enum sink_result

@@ -89,7 +89,7 @@ no_room(int rc, struct sink_error *error)
 {
 	(void)snprintf(error->text, sizeof error->text,
 	               "cannot build a statement: %s", strerror(-rc));
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 /*
@@ -181,7 +181,7 @@ read_server(struct chtable *t, struct chlink *link, struct buf *sql,
 	(void)snprintf(error->text, sizeof error->text,
 	               "the server does not tell its version: is this "
 	               "ClickHouse?");
-	return SINK_SETUP;
+	return SINK_MISCONFIGURED;
 }
 
 /* `extract` gives '' where engine_full does not set a thing. */
@@ -369,7 +369,7 @@ chtable_read(struct chtable *t, struct chlink *link, bool create,
 		               "no table %s.%s, or no right to see it "
 		               "(create_table = yes makes one)",
 		               t->database, t->name);
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	}
 	if (result == SINK_DONE)
 		result = read_columns(t, link, sql, error);
@@ -377,7 +377,7 @@ chtable_read(struct chtable *t, struct chlink *link, bool create,
 		return result;
 	for (int f = 0; f < FIELD_COUNT; f++)
 		if (take_column(t, link, (enum event_field)f, error) < 0)
-			return SINK_SETUP;
+			return SINK_MISCONFIGURED;
 	return SINK_DONE;
 }
 

@@ -55,8 +55,8 @@ struct chtable {
 
 /*
  * Ask the server about itself and the table, which is created when `create`
- * is set and there is none.  sql is room for statements.  SINK_SETUP says
- * what is wrong with the table in *error.
+ * is set and there is none.  sql is room for statements.  SINK_MISCONFIGURED
+ * says what is wrong with the table in *error.
  */
 enum sink_result chtable_read(struct chtable *table, struct chlink *link,
                               bool create, struct buf *sql,

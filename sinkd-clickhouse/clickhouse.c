@@ -201,7 +201,7 @@ say_guarantee(struct clickhouse *c)
 static enum sink_result
 find_server(struct clickhouse *c, struct sink_error *error)
 {
-	enum sink_result worst = SINK_AWAY;
+	enum sink_result worst = SINK_UNREACHABLE;
 	unsigned count = 0;
 
 	while (nth_url(c->conf->url, count, c->link.url) > 0)
@@ -219,7 +219,7 @@ find_server(struct clickhouse *c, struct sink_error *error)
 			c->url_index = index;
 			return SINK_DONE;
 		}
-		if (worst == SINK_AWAY) {
+		if (worst == SINK_UNREACHABLE) {
 			worst = result;
 			*error = now;
 		}
@@ -251,7 +251,7 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 	if (rc < 0) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot read password_file: %s", strerror(-rc));
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	}
 	options = (struct chhttp_options){.user = c->conf->user,
 	                                  .password = c->password,
@@ -261,7 +261,7 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 	if (chhttp_open(&c->link.http, &options) < 0) {
 		(void)snprintf(error->text, sizeof error->text, "%s",
 		               c->link.http.error);
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	}
 	result = find_server(c, error);
 	if (result == SINK_DONE)
@@ -359,7 +359,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 	default:
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot build the rows: %s", strerror(-rc));
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 }
 
@@ -451,7 +451,7 @@ confirm_reject(struct clickhouse *c, struct sink_error *error)
 	               "the columns of %s.%s have changed: reading them again",
 	               c->conf->database, c->conf->table);
 	error->bad_event = 0;
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 /*
@@ -472,7 +472,7 @@ view_refused(const struct clickhouse *c, struct sink_error *error)
 	               c->link.view.bytes < 100 ? (int)c->link.view.bytes : 100,
 	               c->link.view.data, text);
 	error->bad_event = 0;
-	return SINK_SETUP;
+	return SINK_MISCONFIGURED;
 }
 
 static enum sink_result
@@ -499,7 +499,7 @@ clickhouse_write(void *state, const struct batch *batch,
 	if (rc < 0) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot build the insert: %s", strerror(-rc));
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	result = chlink_insert(&c->link, &c->sql, gzip ? &c->packed : &c->rows,
 	                       gzip, batch->count, error);
@@ -507,7 +507,7 @@ clickhouse_write(void *state, const struct batch *batch,
 		result = view_refused(c, error);
 	else if (result == SINK_REJECT)
 		result = confirm_reject(c, error);
-	if (result == SINK_AWAY || result == SINK_SETUP)
+	if (result == SINK_UNREACHABLE || result == SINK_MISCONFIGURED)
 		c->url_index++; /* open begins with the next server */
 	return result;
 }

@@ -42,7 +42,7 @@ client_tell(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && k->broker.err)
 		return;
 	/* A refused password is followed by mere disconnections. */
-	if (fault_class(k->broker.err) == SINK_SETUP)
+	if (fault_class(k->broker.err) == SINK_MISCONFIGURED)
 		return;
 	keep_fault(&k->broker, err, 0, reason);
 }
@@ -306,7 +306,8 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 	/* What the brokers said first, unless the matter is a message's. */
 	if (k->failed.err)
 		why = &k->failed;
-	if (k->broker.err && fault_class(why ? why->err : err) == SINK_AWAY)
+	if (k->broker.err &&
+	    fault_class(why ? why->err : err) == SINK_UNREACHABLE)
 		why = &k->broker;
 	if (why) {
 		err = why->err;
@@ -318,7 +319,7 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 		(void)fault_report(error, what, err,
 		                   "the topic wants keys (is it compacted?): "
 		                   "set key, or its cleanup.policy = delete");
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	}
 	/* The transaction may have failed before the message was reported. */
 	if (why == &k->failed)

@@ -42,9 +42,9 @@ fault_class(rd_kafka_resp_err_t err)
 	case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
 	case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
 	case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	default:
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 }
 

@@ -16,10 +16,10 @@
 #define FAULT_TLS_ALERT "SSL alert number"
 
 /*
- * SINK_SETUP, SINK_REJECT or SINK_AWAY.  Being fenced counts as away: the
- * broker also fences a producer whose transaction has timed out, for example
- * after the process was stopped.  The next producer reads the position, and
- * only that tells whether another writer was there.
+ * SINK_MISCONFIGURED, SINK_REJECT or SINK_UNREACHABLE.  Being fenced counts as
+ * away: the broker also fences a producer whose transaction has timed out, for
+ * example after the process was stopped.  The next producer reads the position,
+ * and only that tells whether another writer was there.
  */
 enum sink_result fault_class(rd_kafka_resp_err_t err);
 

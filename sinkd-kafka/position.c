@@ -42,8 +42,8 @@ again(struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 	int left = client_left_ms(deadline_ms);
 
 	take_news(k, left < 50 ? left : 50);
-	return fault_class(err) == SINK_AWAY && left > 0 && !k->all_down &&
-	       fault_class(k->broker.err) != SINK_SETUP;
+	return fault_class(err) == SINK_UNREACHABLE && left > 0 &&
+	       !k->all_down && fault_class(k->broker.err) != SINK_MISCONFIGURED;
 }
 
 enum sink_result

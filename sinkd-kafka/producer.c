@@ -32,7 +32,7 @@ init_transactions(struct kafka *k, uint64_t deadline_ms,
 		    client_fault(k, "init_transactions", rd_kafka_error_code(e),
 		                 rd_kafka_error_string(e), error);
 		rd_kafka_error_destroy(e);
-		return result == SINK_REJECT ? SINK_SETUP : result;
+		return result == SINK_REJECT ? SINK_MISCONFIGURED : result;
 	}
 }
 

@@ -145,8 +145,8 @@ reach(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		}
 		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
 		if (left == 0 || k->all_down ||
-		    fault_class(err) == SINK_SETUP ||
-		    fault_class(k->broker.err) == SINK_SETUP)
+		    fault_class(err) == SINK_MISCONFIGURED ||
+		    fault_class(k->broker.err) == SINK_MISCONFIGURED)
 			return client_fault(k, "connect", err, NULL, error);
 	}
 }
@@ -184,8 +184,8 @@ hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
 	    k->conf->create_topic)
 		return false; /* news of it travels to all brokers */
-	return fault_class(err) == SINK_SETUP || k->all_down ||
-	       fault_class(k->broker.err) == SINK_SETUP;
+	return fault_class(err) == SINK_MISCONFIGURED || k->all_down ||
+	       fault_class(k->broker.err) == SINK_MISCONFIGURED;
 }
 
 enum sink_result

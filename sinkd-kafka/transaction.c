@@ -215,7 +215,7 @@ failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	result = client_fault(k, what, err, words, error);
 	rd_kafka_error_destroy(e);
 	if (result == SINK_REJECT && (!abortable || !abort_transaction(k)))
-		result = SINK_AWAY;
+		result = SINK_UNREACHABLE;
 	/*
 	 * Behind messages that a broker refused librdkafka (2.0.2) fails the
 	 * next transaction as well, for "skipped sequence numbers".

@@ -92,12 +92,12 @@ lost(struct pg *pg, struct sink_error *error)
 {
 	error->too_much = pg->received >= PG_ANSWER_MAX;
 	if (error->too_much)
-		return pg_fail(error, SINK_AWAY,
+		return pg_fail(error, SINK_UNREACHABLE,
 		               "the server's answer is longer than %zu KiB: "
 		               "is this PostgreSQL?",
 		               PG_ANSWER_MAX / KIB);
 	set_text(error, PQerrorMessage(pg->conn));
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 /*
@@ -151,13 +151,14 @@ poll_socket(const struct pg *pg, short events, short *ready,
 		/* Whether the server or we notice first is chance. */
 		(void)snprintf(error->code, sizeof error->code, PG_TIMED_OUT);
 		error->too_much = true;
-		return pg_fail(error, SINK_AWAY,
+		return pg_fail(error, SINK_UNREACHABLE,
 		               "no answer within timeout_ms = %lld",
 		               (long long)pg->timeout_ms);
 	}
 	n = poll(&p, 1, (int)(pg->deadline_ms - now));
 	if (n < 0 && errno != EINTR)
-		return pg_fail(error, SINK_AWAY, "poll: %s", strerror(errno));
+		return pg_fail(error, SINK_UNREACHABLE, "poll: %s",
+		               strerror(errno));
 	if (n > 0)
 		*ready = p.revents;
 	return SINK_DONE;
@@ -189,7 +190,7 @@ finish_connecting(struct pg *pg, struct sink_error *error)
 	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 
 	if (!pg->conn)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	counted = pg;
 	/* libpq would write what a server says to stderr as it is. */
 	(void)PQsetNoticeReceiver(pg->conn, on_notice, NULL);
@@ -213,7 +214,7 @@ finish_connecting(struct pg *pg, struct sink_error *error)
 		const char *text = PQerrorMessage(pg->conn);
 
 		set_last_addresses(error, text);
-		return is_refusal(text) ? SINK_SETUP : SINK_AWAY;
+		return is_refusal(text) ? SINK_MISCONFIGURED : SINK_UNREACHABLE;
 	}
 	return PQsetnonblocking(pg->conn, 1) < 0 ? lost(pg, error) : SINK_DONE;
 }
@@ -323,7 +324,7 @@ enum sink_result
 pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
         int64_t timeout_ms, struct sink_error *error)
 {
-	enum sink_result result = SINK_AWAY;
+	enum sink_result result = SINK_UNREACHABLE;
 	struct hosts hosts = {0};
 
 	pg_close(pg);
@@ -345,7 +346,7 @@ pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
 		/* A host that needs an operator says more than one that is
 		 * unreachable. */
 		if (i == 0 || got == SINK_DONE ||
-		    (got == SINK_SETUP && result == SINK_AWAY)) {
+		    (got == SINK_MISCONFIGURED && result == SINK_UNREACHABLE)) {
 			result = got;
 			*error = now;
 		}
@@ -384,7 +385,7 @@ pg_send(struct pg *pg, const char *sql, struct sink_error *error)
 enum sink_result
 pg_unexpected(struct sink_error *error)
 {
-	return pg_fail(error, SINK_AWAY,
+	return pg_fail(error, SINK_UNREACHABLE,
 	               "the server's answer is not one to this statement: "
 	               "is this PostgreSQL?");
 }
@@ -431,7 +432,7 @@ pg_copy(struct pg *pg, const void *bytes, size_t n, struct sink_error *error)
 		return lost(pg, error);
 	/* 0 is for memory only: flush has emptied it the last time. */
 	if (rc == 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	return flush(pg, error);
 }
 
@@ -483,8 +484,8 @@ send_transaction(struct pg *pg, const char *statements,
 	if (rc == 0)
 		rc = buf_add(&sql, statements, strlen(statements) + 1);
 	if (rc < 0)
-		result =
-		    pg_fail(error, SINK_AWAY, "statements: %s", strerror(-rc));
+		result = pg_fail(error, SINK_UNREACHABLE, "statements: %s",
+		                 strerror(-rc));
 	else
 		result = pg_send(pg, (const char *)sql.data, error);
 	buf_fini(&sql);
@@ -521,7 +522,7 @@ run(struct pg *pg, const char *sql, PGresult **last, struct sink_error *error)
 	if (result == SINK_DONE && *last && is_error(*last)) {
 		result = pg_class(*last, error);
 		if (result == SINK_REJECT)
-			result = SINK_SETUP;
+			result = SINK_MISCONFIGURED;
 		skip_rest(pg);
 	}
 	if (result != SINK_DONE) {
@@ -562,18 +563,18 @@ pg_class_state(const char *s)
 		const char *prefix; /* the first that fits counts */
 		enum sink_result result;
 	} classes[] = {
-	    {"22", SINK_REJECT},    /* data exception */
-	    {"23", SINK_REJECT},    /* integrity constraint violation */
-	    {"44", SINK_REJECT},    /* check option of a view */
-	    {"54", SINK_REJECT},    /* too long for an index, too deep */
-	    {"P0001", SINK_REJECT}, /* a trigger has refused the row */
-	    {"P0", SINK_SETUP},     /* a trigger is broken */
-	    {"0A", SINK_SETUP},     /* not supported */
-	    {"21", SINK_SETUP},     /* cardinality */
-	    {"28", SINK_SETUP},     /* authorization */
-	    {"3D", SINK_SETUP},     /* no such database */
-	    {"3F", SINK_SETUP},     /* no such schema */
-	    {"42", SINK_SETUP},     /* no such table, no permission */
+	    {"22", SINK_REJECT},        /* data exception */
+	    {"23", SINK_REJECT},        /* integrity constraint violation */
+	    {"44", SINK_REJECT},        /* check option of a view */
+	    {"54", SINK_REJECT},        /* too long for an index, too deep */
+	    {"P0001", SINK_REJECT},     /* a trigger has refused the row */
+	    {"P0", SINK_MISCONFIGURED}, /* a trigger is broken */
+	    {"0A", SINK_MISCONFIGURED}, /* not supported */
+	    {"21", SINK_MISCONFIGURED}, /* cardinality */
+	    {"28", SINK_MISCONFIGURED}, /* authorization */
+	    {"3D", SINK_MISCONFIGURED}, /* no such database */
+	    {"3F", SINK_MISCONFIGURED}, /* no such schema */
+	    {"42", SINK_MISCONFIGURED}, /* no such table, no permission */
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
@@ -582,7 +583,7 @@ pg_class_state(const char *s)
 		if (strncmp(s, classes[i].prefix, n) == 0)
 			return classes[i].result;
 	}
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 /*
@@ -733,7 +734,7 @@ pg_class(const PGresult *res, struct sink_error *error)
 	if (pg_words_of(res, &w))
 		return pg_class_words(&w, error);
 	set_text(error, w.text); /* libpq's own: the connection is gone */
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 bool

@@ -90,7 +90,8 @@ enum sink_result pg_run(struct pg *pg, const char *sql,
 enum sink_result pg_ask(struct pg *pg, const char *sql, int columns,
                         PGresult **res, struct sink_error *error);
 
-/* What a server said does not answer what it was asked; returns SINK_AWAY. */
+/* What a server said does not answer what it was asked; returns
+ * SINK_UNREACHABLE. */
 enum sink_result pg_unexpected(struct sink_error *error);
 
 /* What a server says of an error; NULL where it says nothing. */

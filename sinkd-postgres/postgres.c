@@ -71,7 +71,7 @@ read_password(struct postgres *s, struct sink_error *error)
 	rc = conf_secret(file, "LEAT_POSTGRES_PASSWORD", s->password,
 	                 sizeof s->password);
 	if (rc < 0)
-		return pg_fail(error, SINK_SETUP,
+		return pg_fail(error, SINK_MISCONFIGURED,
 		               "cannot read password_file %s: %s", file,
 		               strerror(-rc));
 	return SINK_DONE;
@@ -131,7 +131,7 @@ check_server(struct postgres *s, struct sink_error *error)
 	if (PQntuples(res) != 1)
 		result = pg_unexpected(error);
 	else if (PQgetvalue(res, 0, 0)[0] == 't')
-		result = pg_fail(error, SINK_AWAY,
+		result = pg_fail(error, SINK_UNREACHABLE,
 		                 "the server is a standby: it takes no writes");
 	else if (strcmp(PQgetvalue(res, 0, 1), "off") == 0)
 		log_warn("the server runs with fsync = off: a crash of its "
@@ -164,7 +164,7 @@ end_frozen(struct postgres *s, struct sink_error *error)
 	    s->pg.timeout_ms);
 	result = pg_ask(&s->pg, sql, 2, &res, error);
 	/* Where this is not allowed, all else still works. */
-	if (result == SINK_SETUP)
+	if (result == SINK_MISCONFIGURED)
 		return SINK_DONE;
 	if (result != SINK_DONE)
 		return result;
@@ -183,7 +183,7 @@ check_staging(struct postgres *s, struct sink_error *error)
 	buf_clear(&s->sql);
 	if (table_add_staging(&s->table, &s->sql) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	return pg_run(&s->pg, (const char *)s->sql.data, error);
 }
 
@@ -223,10 +223,10 @@ check_crash(struct postgres *s, struct sink_error *error)
 	if (rc == 0)
 		rc = buf_add(&s->sql, ")", sizeof ")");
 	if (rc < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	result = pg_ask(&s->pg, (const char *)s->sql.data, 1, &res, error);
 	if (result == SINK_DONE && PQntuples(res) > 0)
-		result = pg_fail(error, SINK_SETUP,
+		result = pg_fail(error, SINK_MISCONFIGURED,
 		                 "%s is UNLOGGED: a crash of the server would "
 		                 "forget the position, and events would be "
 		                 "stored twice; run: ALTER TABLE %s SET LOGGED",

@@ -295,7 +295,7 @@ read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
 			return SINK_DONE;
 		}
 		if (PQstatus(s->pg.conn) == CONNECTION_BAD)
-			return SINK_AWAY;
+			return SINK_UNREACHABLE;
 	}
 	return result;
 }
@@ -319,7 +319,7 @@ ask_server(struct postgres *s, const struct batch *b, struct answers *a,
 	enum sink_result result;
 
 	if (add_statements(s, b) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	result = pg_send(&s->pg, (const char *)s->sql.data, error);
 	if (result == SINK_DONE)
 		result = read_answers(s, a, error);

@@ -116,7 +116,7 @@ ask_place(struct postgres *s, const struct needed *table, PGresult **res,
 
 	buf_clear(&s->sql);
 	if (add_place_query(&s->sql, &s->pg, table) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	result = pg_ask(&s->pg, (const char *)s->sql.data, PLACE_COLUMNS, res,
 	                error);
 	if (result != SINK_DONE || PQntuples(*res) == 1)
@@ -145,12 +145,12 @@ check_place(const struct postgres *s, const struct needed *table,
 
 	if (is_true(place, TABLE_IS)) {
 		if (!is_true(place, TABLE_GRANT))
-			return pg_fail(error, SINK_SETUP,
+			return pg_fail(error, SINK_MISCONFIGURED,
 			               "no permission for table %s; run: "
 			               "GRANT %s ON %s TO %s",
 			               name, table->rights, name, user);
 		if (table->staging && !is_true(place, MAY_STAGE))
-			return pg_fail(error, SINK_SETUP,
+			return pg_fail(error, SINK_MISCONFIGURED,
 			               "no permission for temporary tables, "
 			               "which dedup_by_id needs; run: "
 			               "GRANT TEMPORARY ON DATABASE %s TO %s",
@@ -158,23 +158,23 @@ check_place(const struct postgres *s, const struct needed *table,
 		return SINK_DONE;
 	}
 	if (!schema[0])
-		return pg_fail(error, SINK_SETUP,
+		return pg_fail(error, SINK_MISCONFIGURED,
 		               "no permission for any schema of the "
 		               "search_path; run: "
 		               "GRANT %s ON SCHEMA public TO %s",
 		               rights, user);
 	if (!is_true(place, SCHEMA_IS))
-		return pg_fail(error, SINK_SETUP,
+		return pg_fail(error, SINK_MISCONFIGURED,
 		               "schema %s does not exist; run: CREATE SCHEMA "
 		               "%s; GRANT %s ON SCHEMA %s TO %s",
 		               schema, schema, rights, schema, user);
 	if (!is_true(place, MAY_USE) || (create && !is_true(place, MAY_CREATE)))
-		return pg_fail(error, SINK_SETUP,
+		return pg_fail(error, SINK_MISCONFIGURED,
 		               "no permission for schema %s; run: "
 		               "GRANT %s ON SCHEMA %s TO %s",
 		               schema, rights, schema, user);
 	if (!create)
-		return pg_fail(error, SINK_SETUP,
+		return pg_fail(error, SINK_MISCONFIGURED,
 		               "table %s does not exist; set create_table = "
 		               "yes, or run: CREATE TABLE %s (%s); GRANT %s ON "
 		               "%s TO %s",
@@ -191,7 +191,7 @@ create(struct postgres *s, const struct needed *table, const char *name,
 	if (buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns) <
 	        0 ||
 	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	log_info("creating the table name=%s", log_quote(name));
 	return pg_run(&s->pg, (const char *)s->sql.data, error);
 }
@@ -216,7 +216,8 @@ set_up(struct postgres *s, const struct needed *table, char **out,
 		free(*out);
 		*out = strdup(PQgetvalue(place, 0, TABLE));
 		if (!*out)
-			result = pg_fail(error, SINK_AWAY, "out of memory");
+			result =
+			    pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	}
 	PQclear(place);
 	return result;

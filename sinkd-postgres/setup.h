@@ -9,7 +9,7 @@
 
 /*
  * Find the table of the positions, or create it where create_table says so,
- * and set s->position_table.  Returns SINK_DONE, or SINK_SETUP with the
+ * and set s->position_table.  Returns SINK_DONE, or SINK_MISCONFIGURED with the
  * statements that make the table or grant what is missing.
  */
 enum sink_result setup_position(struct postgres *s, struct sink_error *error);

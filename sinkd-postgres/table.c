@@ -76,9 +76,10 @@ set_kind(struct table *t, enum event_field field, Oid type,
 			return SINK_DONE;
 		}
 	}
-	return pg_fail(
-	    error, SINK_SETUP, "column %s of %s has type %s: must be %s",
-	    event_field_name(field), t->name, type_name, allowed[field]);
+	return pg_fail(error, SINK_MISCONFIGURED,
+	               "column %s of %s has type %s: must be %s",
+	               event_field_name(field), t->name, type_name,
+	               allowed[field]);
 }
 
 /* Rows: name, type, base type, its name, must be given. */
@@ -94,7 +95,7 @@ read_columns(struct table *t, const PGresult *res, struct sink_error *error)
 
 		if (field < 0) {
 			if (PQgetvalue(res, row, 4)[0] == 't')
-				return pg_fail(error, SINK_SETUP,
+				return pg_fail(error, SINK_MISCONFIGURED,
 				               "column %s of %s is NOT NULL "
 				               "and has no default: leat has "
 				               "no value for it",
@@ -112,7 +113,7 @@ read_columns(struct table *t, const PGresult *res, struct sink_error *error)
 	for (int i = 0; i < FIELD_COUNT; i++) {
 		if (!seen[i])
 			return pg_fail(
-			    error, SINK_SETUP,
+			    error, SINK_MISCONFIGURED,
 			    "%s has no column %s: it must be %s", t->name,
 			    event_field_name((enum event_field)i), allowed[i]);
 	}
@@ -135,7 +136,7 @@ ask(struct pg *pg, const char *head, const char *name, const char *tail,
 	if (rc == 0)
 		rc = buf_add(&sql, tail, strlen(tail) + 1);
 	if (rc < 0)
-		result = pg_fail(error, SINK_AWAY, "%s", strerror(-rc));
+		result = pg_fail(error, SINK_UNREACHABLE, "%s", strerror(-rc));
 	else
 		result =
 		    pg_ask(pg, (const char *)sql.data, columns, res, error);
@@ -173,13 +174,13 @@ find_table(struct table *t, struct pg *pg, const char *name,
 		return result;
 	if (PQntuples(res) == 0) {
 		PQclear(res);
-		return pg_fail(error, SINK_SETUP, "table %s does not exist",
-		               name);
+		return pg_fail(error, SINK_MISCONFIGURED,
+		               "table %s does not exist", name);
 	}
 	(void)snprintf(t->name, sizeof t->name, "%s", PQgetvalue(res, 0, 0));
 	if (PQgetvalue(res, 0, 1)[0] != 't')
-		result =
-		    pg_fail(error, SINK_SETUP, "%s is not a table", t->name);
+		result = pg_fail(error, SINK_MISCONFIGURED, "%s is not a table",
+		                 t->name);
 	else if (PQgetvalue(res, 0, 2)[0] == 't')
 		log_warn("table is UNLOGGED: a crash of the server empties it "
 		         "table=%s",
@@ -206,14 +207,14 @@ dedup_needs(const struct table *t, struct pg *pg, struct sink_error *error)
 	if (result != SINK_DONE)
 		return result;
 	if (impossible)
-		return pg_fail(error, SINK_SETUP,
+		return pg_fail(error, SINK_MISCONFIGURED,
 		               "dedup_by_id cannot work on %s: PostgreSQL has "
 		               "no unique index on id over its partitions. "
 		               "Partition it by HASH (id), or use a table "
 		               "without partitions, or dedup_by_id = no and "
 		               "remove repeated ids in queries",
 		               t->name);
-	return pg_fail(error, SINK_SETUP,
+	return pg_fail(error, SINK_MISCONFIGURED,
 	               "dedup_by_id needs a unique index: CREATE UNIQUE INDEX "
 	               "ON %s (id)",
 	               t->name);
@@ -314,7 +315,7 @@ ask_columns(struct table *t, struct pg *pg, PGresult **res,
 	if (rc == 0)
 		rc = buf_add(&sql, "", 1);
 	if (rc < 0)
-		result = pg_fail(error, SINK_AWAY, "%s", strerror(-rc));
+		result = pg_fail(error, SINK_UNREACHABLE, "%s", strerror(-rc));
 	else
 		result = pg_ask(pg, (const char *)sql.data, 5, res, error);
 	buf_fini(&sql);

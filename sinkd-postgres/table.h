@@ -20,7 +20,7 @@ struct table {
 /*
  * Find the table by its name as set (an SQL name, perhaps with its schema)
  * and check it.  With dedup_by_id it needs a unique index on id.  Returns
- * SINK_DONE, or SINK_SETUP with what has to be changed.
+ * SINK_DONE, or SINK_MISCONFIGURED with what has to be changed.
  */
 enum sink_result table_read(struct table *t, struct pg *pg, const char *name,
                             bool dedup_by_id, struct sink_error *error);

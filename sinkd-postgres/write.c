@@ -154,7 +154,7 @@ send_statements(struct postgres *s, const struct batch *b,
 
 	PQfreemem(stream);
 	if (rc < 0)
-		return pg_fail(error, SINK_AWAY, "statements: %s",
+		return pg_fail(error, SINK_UNREACHABLE, "statements: %s",
 		               strerror(-rc));
 	return pg_send(&s->pg, (const char *)s->sql.data, error);
 }
@@ -265,7 +265,7 @@ write_class(const struct batch *b, const struct pg_words *words,
 	if (bad_event == 0)
 		bad_event = error->bad_event;
 	return result == SINK_REJECT && lacks_partition(b, words, bad_event)
-	           ? SINK_SETUP
+	           ? SINK_MISCONFIGURED
 	           : result;
 }
 
@@ -294,9 +294,9 @@ on_error(const struct batch *b, const struct answers *a, const PGresult *res,
 	if (a->stored && !a->moved)
 		return strcmp(error->code, MOVED_BY_OTHER) == 0
 		           ? fenced(b, error)
-		           : SINK_SETUP;
+		           : SINK_MISCONFIGURED;
 	if (!a->copying)
-		return SINK_SETUP;
+		return SINK_MISCONFIGURED;
 	return pg_words_of(res, &words) ? write_class(b, &words, 0, error)
 	                                : SINK_REJECT;
 }
@@ -351,7 +351,8 @@ write_rows(struct postgres *s, const struct batch *b,
 	if (rc == 0)
 		rc = copy_add_trailer(piece);
 	if (rc < 0)
-		return pg_fail(error, SINK_AWAY, "rows: %s", strerror(-rc));
+		return pg_fail(error, SINK_UNREACHABLE, "rows: %s",
+		               strerror(-rc));
 	result = pg_copy(&s->pg, piece->data, piece->len, error);
 	if (result == SINK_DONE)
 		result = pg_copy_end(&s->pg, NULL, error);
@@ -441,7 +442,7 @@ is_events_fault(struct postgres *s, const struct batch *b,
 static enum sink_result
 columns_changed(struct sink_error *error)
 {
-	return pg_fail(error, SINK_AWAY,
+	return pg_fail(error, SINK_UNREACHABLE,
 	               "the table's columns have changed: reading them again");
 }
 
@@ -475,7 +476,7 @@ write_position(struct postgres *s, const char *stream, bool *found,
 	buf_clear(&s->sql);
 	if (!literal || add_position_query(s, literal) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
-		result = pg_fail(error, SINK_AWAY, "out of memory");
+		result = pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	else
 		result =
 		    pg_ask(&s->pg, (const char *)s->sql.data, 1, &res, error);
@@ -552,7 +553,7 @@ write_confirm_columns(struct postgres *s, struct sink_error *error)
 	buf_clear(&s->sql);
 	if (table_add_types_query(&s->table, &s->pg, &s->sql) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_AWAY, "out of memory");
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	result = pg_ask(&s->pg, (const char *)s->sql.data, TABLE_TYPES_FIELDS,
 	                &res, error);
 	if (result != SINK_DONE)
@@ -596,7 +597,7 @@ name_table(const struct postgres *s, const struct answers *a,
 		    "another session has held a lock on %s for longer "
 		    "than half of timeout_ms = %lld",
 		    name, (long long)s->pg.timeout_ms);
-	else if (result == SINK_SETUP)
+	else if (result == SINK_MISCONFIGURED)
 		(void)pg_fail(error, result, "%.100s: %.190s", name, words);
 }
 
@@ -624,8 +625,8 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 		if (result == SINK_DONE)
 			result = read_answers(s, b, &a, error);
 	}
-	if ((result == SINK_SETUP || result == SINK_AWAY) && a.copying &&
-	    (!a.stored || a.moved) && is_events_fault(s, b, error))
+	if ((result == SINK_MISCONFIGURED || result == SINK_UNREACHABLE) &&
+	    a.copying && (!a.stored || a.moved) && is_events_fault(s, b, error))
 		result = SINK_REJECT;
 	if (result == SINK_REJECT)
 		return rejected(s, b, error);

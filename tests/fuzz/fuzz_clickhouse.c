@@ -28,7 +28,7 @@ check_exception(const char *text, size_t n, int code)
 	HOLDS(n == 0 ||
 	      (e.message >= text && e.message + e.message_bytes <= text + n));
 	class = chexception_class(&e);
-	HOLDS(class == SINK_AWAY || class == SINK_SETUP ||
+	HOLDS(class == SINK_UNREACHABLE || class == SINK_MISCONFIGURED ||
 	      class == SINK_REJECT);
 	HOLDS(chexception_row(&e, 1000) <= 1000);
 	memset(out, 'x', sizeof out);

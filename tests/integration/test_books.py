@@ -18,7 +18,8 @@ def books(leat, name="postgres"):
     """(accepted, stored, set aside, skipped, waiting); the sum must hold."""
     status = leat.status()
     s = next(s for s in status["sinks"] if s["name"] == name)
-    figures = (s["stored_events"], s["set_aside_events"], s["skipped_events"],
+    figures = (s["stored_events"], s["pending_dead_letters"],
+               s["skipped_events"],
                s["lag_events"])
     accepted, dropped = status["log"]["durable_offset"], s["dropped_events"]
     assert accepted == sum(figures) + dropped, (accepted, figures, dropped)
@@ -76,7 +77,7 @@ def gauges(leat):
              leat.run("leat", "status").stdout.splitlines()
              if line.startswith("postgres "))
     return (int(line[-1]), gauge("leat_sink_dead_letters"),
-            gauge("leat_sink_set_aside_events"))
+            gauge("leat_sink_pending_dead_letters"))
 
 
 def test_letters_that_are_retried_while_the_sink_is_stopped():
@@ -99,7 +100,7 @@ def test_letters_that_are_retried_while_the_sink_is_stopped():
         # Their own offsets, and not those of the lines of the file.
         stream = leat.status()["log"]["stream"]
         for offset in (5, 7):
-            assert f"event set aside stream={stream} offset={offset} " \
+            assert f"event dead-lettered stream={stream} offset={offset} " \
                 in done.stderr, done.stderr
         come_to(leat, (14, 8, 2, 0, 4))
         wait_until(lambda: gauges(leat) == (2, 2, 2), "one less is shown")

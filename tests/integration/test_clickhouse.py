@@ -161,7 +161,8 @@ def test_packed_rows_and_a_password():
             sink.start(wait=False)
             sink.wait_line("Password required")
             wait_until(lambda: (leat.sink_status("clickhouse") or {}).get(
-                "stats", {}).get("state") == "setup", "the state is setup")
+                "stats", {}).get("state") == "misconfigured",
+                "the state is misconfigured")
             leat.accept(small("p", 5000))
             path = leat.folder / "password"
             path.write_text(PASSWORD + "\n")
@@ -314,7 +315,7 @@ def test_a_wrong_table_is_named_and_waited_for():
         sink.wait_line("column payload of default.events has type "
                        r"Array\(String\): must be")
         status = leat.sink_status("clickhouse")["stats"]
-        assert status["state"] == "setup", status
+        assert status["state"] == "misconfigured", status
         ch.query("DROP TABLE events")
         ch.query("CREATE TABLE events (id String, type String, user_id "
                  "String, payload String, created_at Int64, "
@@ -605,10 +606,10 @@ def test_halving_goes_on_after_a_restart():
             leat.accept(small("r", 2000))
             # Whole, then a half: killed while it waits for the next try.
             for attempt in (2, 5):
-                sink.wait_line(f"store away attempt={attempt}")
+                sink.wait_line(f"store unreachable attempt={attempt}")
                 sink.kill()
                 sink.start()
-            sink.wait_line("store away attempt=4")
+            sink.wait_line("store unreachable attempt=4")
             sink.stop()
             sink.start()
             leat.caught_up()

@@ -238,7 +238,7 @@ def test_clickhouse():
             leat.write_conf()
             sink.start(wait=False)
             most = most_bytes(sink, lambda: server.floods >= FLOODS)
-            sink.wait_line("store away")
+            sink.wait_line("store unreachable")
             fact(f"{answer.__name__}: {most >> 20} MiB")
             assert most < BOUND_BYTES, (answer.__name__, most)
             sink.stop()

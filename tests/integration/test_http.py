@@ -231,7 +231,7 @@ def test_an_outcome_that_is_unknown_is_504():
         answer = json.loads(response.read())
         assert response.status == 504, answer
         # The time-out may come first, on a busy machine.
-        assert "went away" in answer["reason"] or \
+        assert "became unreachable" in answer["reason"] or \
             "append_timeout_ms" in answer["reason"], answer
         # Nothing was handed over: 503.
         assert post(leat, b'[{"type":"t"}]', connection=c)[0] == 503

@@ -218,7 +218,7 @@ def test_a_missing_topic_is_said_and_waited_for():
             leat.sink["kafka"].start(wait=False)
             leat.sink["kafka"].wait_line("the topic does not exist")
             wait_until(lambda: leat.sink_status("kafka")["stats"]["state"] ==
-                       "setup", "the status says so")
+                       "misconfigured", "the status says so")
             leat.settings["sinkd-kafka"]["create_topic"] = "yes"
             leat.write_conf()
             leat.sink["kafka"].stop()
@@ -238,7 +238,7 @@ def test_the_broker_away_for_a_while():
         broker.kill()
         for i in range(100, 2000, 100):
             leat.accept(small("w", 100, i))
-        leat.sink["kafka"].wait_line("store away")
+        leat.sink["kafka"].wait_line("store unreachable")
         broker.start()
         leat.caught_up()
         assert sorted(ids(broker)) == \

@@ -441,7 +441,7 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
         def refused():
             """Those that wait, and those that never will."""
             sink = leat.sink_status()
-            return sink["set_aside_events"], sink["dropped_events"]
+            return sink["pending_dead_letters"], sink["dropped_events"]
         wait_until(lambda: refused() == (letters, 10501 - letters),
                    "the books hold all of them")
         assert leat.sink_status()["stored_events"] == 10

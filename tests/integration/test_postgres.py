@@ -417,7 +417,7 @@ def test_a_trigger_that_refuses_and_one_that_breaks():
         leat.pg.query("create or replace function refuse() returns trigger "
                       "language plpgsql as $$ begin return x; end $$")
         leat.accept(small("u", 10))
-        wait_until(lambda: leat.sink_status()["stats"]["state"] == "setup",
+        wait_until(lambda: leat.sink_status()["stats"]["state"] == "misconfigured",
                    "the broken trigger is a matter of set-up")
         leat.pg.query("drop trigger t on events")
         leat.caught_up()
@@ -465,10 +465,10 @@ def test_a_batch_that_takes_too_long_is_halved():
             leat.caught_up()
             sink.wait_line("does not take this much at once")
             # The next one does not begin from the whole.
-            before = sink.count_lines("store away")
+            before = sink.count_lines("store unreachable")
             leat.accept(small("t", 600))
             leat.caught_up()
-            assert sink.count_lines("store away") - before <= 3
+            assert sink.count_lines("store unreachable") - before <= 3
             assert leat.pg.query("select count(*), count(distinct id) from "
                                  "events") == "1200|1200"
             assert leat.dead_letters() == []
@@ -516,7 +516,7 @@ def test_a_lock_is_waited_for_and_named():
             leat.accept(small("b", 100))
             sink = leat.sink["postgres"]
             sink.wait_line(f"another session has held a lock on public.{name}")
-            sink.wait_line("store away attempt=8")
+            sink.wait_line("store unreachable attempt=8")
             holder.stdin.close()
             holder.wait(20)
             leat.caught_up()
@@ -585,10 +585,10 @@ def test_a_server_that_hangs():
         for _ in range(4):
             load.more(1500)
             pid = wait_until(lambda: backend(leat), "a backend")
-            before = sink.count_lines("store away")
+            before = sink.count_lines("store unreachable")
             os.kill(pid, signal.SIGSTOP)
             try:
-                wait_until(lambda: sink.count_lines("store away") > before,
+                wait_until(lambda: sink.count_lines("store unreachable") > before,
                            "the sink gives up waiting")
             finally:
                 os.kill(pid, signal.SIGCONT)
@@ -726,7 +726,7 @@ def test_what_a_frozen_sink_has_locked_is_freed():
             twin.wait_line("ended the session of a sink that was frozen")
         finally:
             first.signal(signal.SIGCONT)
-        first.wait_line("batchd away|store away")
+        first.wait_line("batchd unreachable|store unreachable")
         assert leat.pg.number("select count(*) from events") == count
         assert leat.dead_letters() == []
         twin.stop()
@@ -805,7 +805,7 @@ def test_sigterm_while_the_store_is_away_is_immediate():
         leat.pg.stop()
         leat.accept(small("s", 10))
         sink = leat.sink["postgres"].start(wait=False)
-        sink.wait_line("store away attempt=4")
+        sink.wait_line("store unreachable attempt=4")
         sink.stop(timeout_s=3)
 
 

@@ -64,7 +64,7 @@ def test_sighup_is_answered_by_a_line():
         leat.pg.stop()
         sink = leat.sink["postgres"]
         leat.accept(small("h", 1, 10))
-        sink.wait_line("store away")
+        sink.wait_line("store unreachable")
         after = len(sink.lines)
         sink.signal(signal.SIGHUP)
         sink.wait_line("restart this sink", after=after)

@@ -69,7 +69,7 @@ def test_sink_waits_for_a_table_and_sets_nothing_aside():
 
         def waiting():
             s = leat.sink_status()
-            return s and s["stats"].get("state") == "setup"
+            return s and s["stats"].get("state") == "misconfigured"
         wait_until(waiting, "the sink says that the set-up is wrong")
         leat.pg.query("""
           create table events (id text, type text, user_id text,

@@ -180,7 +180,7 @@ def test_sinks_that_are_not_named_end_by_themselves():
         def lines():
             """But for those that a batchd is waited for."""
             return [line for name in off for line in
-                    s.log(name).splitlines() if "batchd away" not in line]
+                    s.log(name).splitlines() if "batchd unreachable" not in line]
         wait_until(settled, "the sinks that are off have ended")
         s.accept(small("r", 100))
         for times in (1, 2, 3):

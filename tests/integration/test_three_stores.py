@@ -4,7 +4,7 @@ Kafka is read by kcat under read_committed.  Debian's ClickHouse knows no
 repeated insert: there nothing may be lost, and doubled events are counted.
 
 Long forms: LEAT_ROUNDS=20 kills each process so often, LEAT_DOWN_S=30 keeps
-each store away for so long, LEAT_EVENTS=1000000 sends so many;
+each store unreachable for so long, LEAT_EVENTS=1000000 sends so many;
 LEAT_TIME_FACTOR=10 gives the time for it.
 """
 import concurrent.futures

@@ -214,7 +214,7 @@ class Leat:
     # What batchd says.
 
     def try_status(self):
-        """The status map, or None while batchd is away."""
+        """The status map, or None while batchd is unreachable."""
         done = self.run("leat", "status", "--json", mode="release")
         if done.returncode == 1:
             return None
@@ -252,7 +252,7 @@ class Leat:
         """The sink waits, says why in these words, sets nothing aside."""
         def says():
             stats = (self.sink_status(name) or {}).get("stats", {})
-            return stats.get("state") == "setup" and words in stats["error"]
+            return stats.get("state") == "misconfigured" and words in stats["error"]
         wait_until(says, words, timeout_s)
         assert self.dead_letters(name) == []
 

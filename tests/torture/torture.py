@@ -9,7 +9,7 @@ from ledger import ACKED, Ledger, Senders, post
 from world import READY_S, World
 
 CAUGHT_UP_S = 120
-BOOKS = ("stored_events", "set_aside_events", "dropped_events",
+BOOKS = ("stored_events", "pending_dead_letters", "dropped_events",
          "skipped_events", "lag_events")
 
 

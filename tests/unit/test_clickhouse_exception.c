@@ -93,7 +93,7 @@ START_TEST(believes_the_header_when_the_body_says_nothing)
 	ck_assert(find("", 252, &e));
 	ck_assert_int_eq(e.code, 252);
 	ck_assert_uint_eq(chexception_row(&e, 5), 0);
-	ck_assert_int_eq(chexception_class(&e), SINK_AWAY);
+	ck_assert_int_eq(chexception_class(&e), SINK_UNREACHABLE);
 }
 END_TEST
 
@@ -119,18 +119,18 @@ END_TEST
 
 START_TEST(classes_codes)
 {
-	ck_assert_int_eq(class_of(159, ""), SINK_AWAY);
-	ck_assert_int_eq(class_of(202, ""), SINK_AWAY);
-	ck_assert_int_eq(class_of(241, ""), SINK_AWAY);
-	ck_assert_int_eq(class_of(242, ""), SINK_AWAY);
-	ck_assert_int_eq(class_of(999, ""), SINK_AWAY);
-	ck_assert_int_eq(class_of(60, ""), SINK_SETUP);
-	ck_assert_int_eq(class_of(115, ""), SINK_SETUP);
-	ck_assert_int_eq(class_of(516, ""), SINK_SETUP);
+	ck_assert_int_eq(class_of(159, ""), SINK_UNREACHABLE);
+	ck_assert_int_eq(class_of(202, ""), SINK_UNREACHABLE);
+	ck_assert_int_eq(class_of(241, ""), SINK_UNREACHABLE);
+	ck_assert_int_eq(class_of(242, ""), SINK_UNREACHABLE);
+	ck_assert_int_eq(class_of(999, ""), SINK_UNREACHABLE);
+	ck_assert_int_eq(class_of(60, ""), SINK_MISCONFIGURED);
+	ck_assert_int_eq(class_of(115, ""), SINK_MISCONFIGURED);
+	ck_assert_int_eq(class_of(516, ""), SINK_MISCONFIGURED);
 	ck_assert_int_eq(class_of(27, ""), SINK_REJECT);
 	ck_assert_int_eq(class_of(469, ""), SINK_REJECT);
 	/* Not known here: kept and tried again, never set aside. */
-	ck_assert_int_eq(class_of(12345, ""), SINK_AWAY);
+	ck_assert_int_eq(class_of(12345, ""), SINK_UNREACHABLE);
 }
 END_TEST
 
@@ -160,7 +160,7 @@ START_TEST(splits_a_batch_of_too_many_partitions_and_waits_for_merges)
 	                 SINK_REJECT);
 	ck_assert_int_eq(class_of(252, "Too many parts (300). Merges are "
 	                               "processing significantly slower"),
-	                 SINK_AWAY);
+	                 SINK_UNREACHABLE);
 }
 END_TEST
 
@@ -168,7 +168,7 @@ START_TEST(does_not_blame_events_for_changed_columns)
 {
 	ck_assert_int_eq(class_of(117, "Type of 'id' must be UUID, not String: "
 	                               "While executing BinaryRowInputFormat"),
-	                 SINK_SETUP);
+	                 SINK_MISCONFIGURED);
 	ck_assert_int_eq(class_of(117, "Cannot parse JSON object"),
 	                 SINK_REJECT);
 	ck_assert_int_eq(class_of(117, "Type of"), SINK_REJECT);
@@ -211,7 +211,7 @@ START_TEST(blames_an_event_that_an_expression_fails_at)
 	    SINK_REJECT);
 	ck_assert_int_eq(class_of(49, "Block structure mismatch: Unknown "
 	                              "element 'zz'"),
-	                 SINK_AWAY);
+	                 SINK_UNREACHABLE);
 }
 END_TEST
 
@@ -268,10 +268,10 @@ END_TEST
 START_TEST(classes_answers_that_only_proxies_give)
 {
 	ck_assert_int_eq(chexception_status_class(413), SINK_REJECT);
-	ck_assert_int_eq(chexception_status_class(403), SINK_SETUP);
-	ck_assert_int_eq(chexception_status_class(302), SINK_SETUP);
-	ck_assert_int_eq(chexception_status_class(429), SINK_AWAY);
-	ck_assert_int_eq(chexception_status_class(503), SINK_AWAY);
+	ck_assert_int_eq(chexception_status_class(403), SINK_MISCONFIGURED);
+	ck_assert_int_eq(chexception_status_class(302), SINK_MISCONFIGURED);
+	ck_assert_int_eq(chexception_status_class(429), SINK_UNREACHABLE);
+	ck_assert_int_eq(chexception_status_class(503), SINK_UNREACHABLE);
 }
 END_TEST
 

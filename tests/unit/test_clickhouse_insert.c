@@ -343,25 +343,31 @@ START_TEST(classes_the_exception_of_an_insert)
 		enum sink_result result;
 		const char *code;
 	} cases[] = {
-	    {FAIL("Code: 241. DB::Exception: Memory limit"), SINK_AWAY, "241"},
-	    {FAIL("Code: 60. DB::Exception: No table"), SINK_SETUP, "60"},
+	    {FAIL("Code: 241. DB::Exception: Memory limit"), SINK_UNREACHABLE,
+	     "241"},
+	    {FAIL("Code: 60. DB::Exception: No table"), SINK_MISCONFIGURED,
+	     "60"},
 	    /* Behind a status of 200, and by the header alone. */
-	    {OK("Code: 497. DB::Exception: no"), SINK_SETUP, "497"},
+	    {OK("Code: 497. DB::Exception: no"), SINK_MISCONFIGURED, "497"},
 	    {"HTTP/1.1 500 E\r\nX-ClickHouse-Exception-Code: 242\r\n"
 	     "Content-Length: 0\r\n\r\n",
-	     SINK_AWAY, "242"},
-	    {"HTTP/1.1 503 E\r\nContent-Length: 0\r\n\r\n", SINK_AWAY, "503"},
-	    {"HTTP/1.1 403 E\r\nContent-Length: 0\r\n\r\n", SINK_SETUP, "403"},
+	     SINK_UNREACHABLE, "242"},
+	    {"HTTP/1.1 503 E\r\nContent-Length: 0\r\n\r\n", SINK_UNREACHABLE,
+	     "503"},
+	    {"HTTP/1.1 403 E\r\nContent-Length: 0\r\n\r\n", SINK_MISCONFIGURED,
+	     "403"},
 	    /* No proxy has a limit as low as these rows. */
-	    {"HTTP/1.1 413 E\r\nContent-Length: 0\r\n\r\n", SINK_SETUP, "413"},
-	    {OK("<html>log in here</html>"), SINK_AWAY, ""},
+	    {"HTTP/1.1 413 E\r\nContent-Length: 0\r\n\r\n", SINK_MISCONFIGURED,
+	     "413"},
+	    {OK("<html>log in here</html>"), SINK_UNREACHABLE, ""},
 	    /* Packed, and nobody has asked for it. */
 	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-	     SINK_AWAY, ""},
-	    {NULL, SINK_AWAY, ""},
-	    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", SINK_AWAY, ""},
+	     SINK_UNREACHABLE, ""},
+	    {NULL, SINK_UNREACHABLE, ""},
+	    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", SINK_UNREACHABLE,
+	     ""},
 	    /* No HTTP at all: the port of something else. */
-	    {"nonsense\r\n\r\n", SINK_SETUP, ""},
+	    {"nonsense\r\n\r\n", SINK_MISCONFIGURED, ""},
 	};
 	struct answer script[] = {OPENS(new_server, window_engine),
 	                          {NULL, true}};
@@ -399,7 +405,7 @@ START_TEST(takes_no_answer_of_a_proxy_for_the_servers)
 	start(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(1), SINK_DONE);
-	ck_assert_int_eq(write_events(1), SINK_AWAY);
+	ck_assert_int_eq(write_events(1), SINK_UNREACHABLE);
 	finish(false);
 	ck_assert_ptr_nonnull(strstr(error.text, "proxy"));
 }
@@ -420,7 +426,7 @@ START_TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
 		script[4].text = refusals[i];
 		start(script, ARRAY_LEN(script));
 		ck_assert_int_eq(open_sink(), SINK_DONE);
-		ck_assert_int_eq(write_events(1), SINK_SETUP);
+		ck_assert_int_eq(write_events(1), SINK_MISCONFIGURED);
 		finish(false);
 	}
 }
@@ -457,7 +463,7 @@ START_TEST(blames_no_event_when_the_columns_have_changed)
 
 	start(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	ck_assert_int_eq(write_events(3), SINK_AWAY);
+	ck_assert_int_eq(write_events(3), SINK_UNREACHABLE);
 	finish(false);
 	ck_assert_uint_eq(error.bad_event, 0);
 }
@@ -526,7 +532,7 @@ START_TEST(finds_all_events_that_a_column_cannot_hold)
 	/* No answer: nothing is refused. */
 	ck_assert_int_eq(
 	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
-	    SINK_AWAY);
+	    SINK_UNREACHABLE);
 	ck_assert_uint_eq(unfit_count, 3);
 	/* Nothing to find: the server is not asked, and cannot tell. */
 	looked = 0;
@@ -558,7 +564,8 @@ START_TEST(asks_the_table_before_an_event_is_set_aside)
 	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
 	                 SINK_REJECT);
 	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
-	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error), SINK_AWAY);
+	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
+	                 SINK_UNREACHABLE);
 	finish(true);
 	ck_assert_uint_eq(server.requests, 5);
 }
@@ -605,7 +612,7 @@ START_TEST(names_what_is_wrong_with_the_table)
 		script[2].text = cases[i].columns;
 		error = (struct sink_error){.bad_event = 0};
 		start(script, ARRAY_LEN(script));
-		ck_assert_int_eq(open_sink(), SINK_SETUP);
+		ck_assert_int_eq(open_sink(), SINK_MISCONFIGURED);
 		finish(false);
 		ck_assert_msg(strstr(error.text, cases[i].words) != NULL,
 		              "%s: %s", cases[i].words, error.text);
@@ -625,7 +632,7 @@ START_TEST(says_when_there_is_no_table_and_makes_one_when_told)
 	const char *create;
 
 	start(without, ARRAY_LEN(without));
-	ck_assert_int_eq(open_sink(), SINK_SETUP);
+	ck_assert_int_eq(open_sink(), SINK_MISCONFIGURED);
 	ck_assert_ptr_nonnull(strstr(error.text, "no table d`b.t"));
 	finish(false);
 	conf.create_table = true;
@@ -676,7 +683,7 @@ START_TEST(tries_the_next_server_when_ones_set_up_is_wrong)
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_uint_eq(state.url_index, 1);
 	/* One that takes no rows is left, too. */
-	ck_assert_int_eq(write_events(1), SINK_SETUP);
+	ck_assert_int_eq(write_events(1), SINK_MISCONFIGURED);
 	clickhouse_sink.close(&state);
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	finish(false);
@@ -695,7 +702,7 @@ START_TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
 	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1 %s %s", url, url);
 	conf.url = urls;
 	start(script, ARRAY_LEN(script));
-	ck_assert_int_eq(open_sink(), SINK_SETUP);
+	ck_assert_int_eq(open_sink(), SINK_MISCONFIGURED);
 	finish(false);
 	ck_assert_str_eq(error.code, "516");
 	ck_assert_str_eq(error.text, "no such user");
@@ -705,7 +712,7 @@ END_TEST
 START_TEST(says_away_when_no_server_answers)
 {
 	conf.url = (char[]){"http://127.0.0.1:1 http://127.0.0.1:1"};
-	ck_assert_int_eq(open_sink(), SINK_AWAY);
+	ck_assert_int_eq(open_sink(), SINK_UNREACHABLE);
 	ck_assert_str_ne(error.text, "");
 	clickhouse_sink.close(&state);
 	clickhouse_sink.close(&state); /* twice is safe */

@@ -73,7 +73,7 @@ on_open(void *state, const struct sink_common *c, const void *conf,
 	if (fake.open_fails > 0) {
 		fake.open_fails--;
 		(void)snprintf(error->text, sizeof error->text, "refused");
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	return SINK_DONE;
 }
@@ -158,10 +158,10 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	if (fake.has_position && fake.position != b->position)
 		return SINK_FENCED;
 	if (fake.away_at_end && b->count == 0)
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	if (fake.away_before > 0) {
 		fake.away_before--;
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	if (is_too_much(b) && !(fake.limit_later && fake.writes == 1)) {
 		error->too_much = true;
@@ -172,7 +172,7 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		(void)snprintf(error->text, sizeof error->text, "limit");
 		(void)snprintf(error->code, sizeof error->code, "%u",
 		               fake.limit_changes ? fake.writes : 1);
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	if (bad < b->count) {
 		if (fake.honest_hints)
@@ -187,10 +187,10 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	}
 	put(b);
 	if (fake.stores == fake.away_at)
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	if (fake.away_after > 0) {
 		fake.away_after--;
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	return SINK_DONE;
 }
@@ -207,7 +207,7 @@ on_probe(void *state, const struct batch *b, const struct sink_refused *refused,
 	if (fake.probe_fails > 0) {
 		fake.probe_fails--;
 		(void)snprintf(error->text, sizeof error->text, "gone");
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct sink_error why = {.code = "23514", .text = "no good"};
@@ -718,7 +718,7 @@ START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
 	fake.bad[3] = fake.bad[4] = true;
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
-	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_uint_eq(fake.position, 3);
 	dead.max_bytes = 1 << 20;
 	ck_assert_int_eq(deliver(3, 3, 7), 0);
@@ -827,7 +827,7 @@ START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 	dead.max_bytes = 4000; /* more than PROBE_AFTER letters, not 100 */
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
-	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_uint_gt(dead.letters, 5);
 	dead.max_bytes = 1 << 20;
 	fake.has_position = true;
@@ -993,7 +993,7 @@ START_TEST(what_may_be_stored_is_not_halved_after_a_crash)
 	waits_allowed = 20;
 	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
 	ck_assert_uint_eq(fake.stores, 1);
-	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_ptr_nonnull(strstr(stats.error, "100 events from offset 0 "
 	                                          "may be stored already"));
 	fake.limit = 0;
@@ -1123,7 +1123,7 @@ START_TEST(an_event_that_is_too_much_alone_is_named)
 	waits_allowed = 20;
 	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
 	ck_assert_uint_eq(fake.position, 41);
-	ck_assert_int_eq(stats.state, STATS_SETUP);
+	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_str_eq(stats.error,
 	                 "the event at offset 41 (5 bytes) fails even alone: "
 	                 "raise the store's limit or timeout_ms: limit");

@@ -509,10 +509,10 @@ START_TEST(letters_count_with_the_batch_that_they_are_of)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	fanout_told_refused(&fanout, 2, 1);
-	ck_assert_uint_eq(fanout.cursor.now.set_aside, 0);
+	ck_assert_uint_eq(fanout.cursor.now.pending_dead_letters, 0);
 	ck_assert_uint_eq(fanout.cursor.now.dropped, 0);
 	ck_assert_int_eq(fanout_committed(&fanout, 10), 0);
-	ck_assert_uint_eq(fanout.cursor.now.set_aside, 2);
+	ck_assert_uint_eq(fanout.cursor.now.pending_dead_letters, 2);
 	ck_assert_uint_eq(fanout.cursor.now.dropped, 1);
 	ck_assert_uint_eq(fanout_stored_events(&fanout), 7);
 	fanout_told_refused(&fanout, 0, 1); /* retried */
@@ -542,10 +542,10 @@ START_TEST(letters_that_were_retried_count_at_once)
 		fanout_detach(&fanout);
 	/* More than before may be of the batch that is not committed. */
 	fanout_told_refused(&fanout, 6, 2);
-	ck_assert_uint_eq(fanout.cursor.now.set_aside, 5);
+	ck_assert_uint_eq(fanout.cursor.now.pending_dead_letters, 5);
 	ck_assert_uint_eq(fanout_stored_events(&fanout), 5);
 	fanout_told_refused(&fanout, 1, 2);
-	ck_assert_uint_eq(fanout.cursor.now.set_aside, 1);
+	ck_assert_uint_eq(fanout.cursor.now.pending_dead_letters, 1);
 	ck_assert_uint_eq(fanout.cursor.now.dropped, 0);
 	ck_assert_uint_eq(fanout_stored_events(&fanout), 9);
 	if (away)

@@ -386,26 +386,28 @@ static const struct {
 } faults[] = {
     /* The transaction has to be aborted. */
     {TXN_OFFSET_COMMIT, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-     SINK_SETUP},
-    {TXN_OFFSET_COMMIT, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, SINK_AWAY},
-    {ADD_OFFSETS, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, SINK_SETUP},
-    {ADD_PARTITIONS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, SINK_SETUP},
-    {PRODUCE, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, SINK_SETUP},
-    {PRODUCE, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, SINK_AWAY},
+     SINK_MISCONFIGURED},
+    {TXN_OFFSET_COMMIT, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, SINK_UNREACHABLE},
+    {ADD_OFFSETS, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+     SINK_MISCONFIGURED},
+    {ADD_PARTITIONS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+     SINK_MISCONFIGURED},
+    {PRODUCE, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, SINK_MISCONFIGURED},
+    {PRODUCE, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, SINK_UNREACHABLE},
     /* An event is refused. */
     {PRODUCE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, SINK_REJECT},
     {PRODUCE, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, SINK_REJECT},
     {PRODUCE, RD_KAFKA_RESP_ERR_INVALID_RECORD, SINK_REJECT},
     /* The producer can never be used again. */
     {END_TXN, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-     SINK_SETUP},
+     SINK_MISCONFIGURED},
     {ADD_PARTITIONS, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
-     SINK_SETUP},
-    {END_TXN, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, SINK_AWAY},
-    {END_TXN, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, SINK_AWAY},
-    {PRODUCE, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, SINK_AWAY},
-    {ADD_PARTITIONS, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, SINK_AWAY},
-    {END_TXN, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, SINK_AWAY},
+     SINK_MISCONFIGURED},
+    {END_TXN, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, SINK_UNREACHABLE},
+    {END_TXN, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, SINK_UNREACHABLE},
+    {PRODUCE, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, SINK_UNREACHABLE},
+    {ADD_PARTITIONS, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, SINK_UNREACHABLE},
+    {END_TXN, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, SINK_UNREACHABLE},
 };
 
 START_TEST(tells_faults_apart_and_goes_on)
@@ -482,7 +484,7 @@ START_TEST(blames_no_event_for_having_no_key)
 		check_position(&state, false, 0);
 		rd_kafka_mock_push_request_errors(
 		    mock, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
-		ck_assert_int_eq(write_range(&state, 0, 1), SINK_SETUP);
+		ck_assert_int_eq(write_range(&state, 0, 1), SINK_MISCONFIGURED);
 		ck_assert_ptr_nonnull(strstr(error.text, "wants keys"));
 		ck_assert_uint_eq(error.bad_event, 0);
 	}
@@ -497,11 +499,11 @@ START_TEST(is_away_while_no_broker_answers)
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	ck_assert_int_eq(rd_kafka_mock_broker_set_down(mock, 1), 0);
 	before = clock_mono_ms();
-	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert_int_eq(write_range(&state, 5, 10), SINK_UNREACHABLE);
 	ck_assert_uint_lt(clock_mono_ms() - before,
 	                  2 * (uint64_t)common.timeout_ms + 1000);
 	reopen(&state);
-	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert_int_eq(write_range(&state, 5, 10), SINK_UNREACHABLE);
 	ck_assert_int_eq(rd_kafka_mock_broker_set_up(mock, 1), 0);
 	common.timeout_ms = 5000;
 	reopen(&state);
@@ -524,7 +526,7 @@ START_TEST(is_away_while_the_coordinator_does_not_answer)
 				     RD_KAFKA_RESP_ERR_NO_ERROR, never_ms),
 		                 RD_KAFKA_RESP_ERR_NO_ERROR);
 	before = clock_mono_ms();
-	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert_int_eq(write_range(&state, 5, 10), SINK_UNREACHABLE);
 	ck_assert(error.too_much);
 	reopen(&state);
 	ck_assert_uint_lt(clock_mono_ms() - before,
@@ -539,7 +541,7 @@ START_TEST(says_at_once_that_nothing_listens)
 
 	(void)snprintf(brokers, sizeof brokers, "127.0.0.1:1,127.0.0.1:2");
 	configure("", "");
-	ck_assert_int_eq(write_range(&state, 0, 5), SINK_AWAY);
+	ck_assert_int_eq(write_range(&state, 0, 5), SINK_UNREACHABLE);
 	ck_assert_uint_lt(clock_mono_ms() - before,
 	                  (uint64_t)common.timeout_ms / 2);
 	ck_assert_ptr_nonnull(strstr(error.text, "refused"));
@@ -552,7 +554,7 @@ START_TEST(says_that_a_topic_is_not_there)
 	                              RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
 	(void)snprintf(topic, sizeof topic, "nothing");
 	configure("", "");
-	ck_assert_int_eq(write_range(&state, 0, 5), SINK_SETUP);
+	ck_assert_int_eq(write_range(&state, 0, 5), SINK_MISCONFIGURED);
 	ck_assert_ptr_nonnull(strstr(error.text, "create_topic"));
 }
 END_TEST
@@ -706,13 +708,13 @@ START_TEST(a_stale_twin_is_fenced_and_never_doubles)
 	open_sink(&twin);
 	check_position(&twin, true, 5);
 	/* The older one finds itself fenced, and nothing of it is stored. */
-	ck_assert_int_eq(write_range(&state, 5, 10), SINK_AWAY);
+	ck_assert_int_eq(write_range(&state, 5, 10), SINK_UNREACHABLE);
 	ck_assert_int_eq(write_range(&twin, 5, 12), SINK_DONE);
 	/* Back again, it learns that another writer was there. */
 	reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_FENCED);
 	/* That fenced the twin once, which goes on where it was. */
-	ck_assert_int_eq(write_range(&twin, 12, 15), SINK_AWAY);
+	ck_assert_int_eq(write_range(&twin, 12, 15), SINK_UNREACHABLE);
 	reopen(&twin);
 	ck_assert_int_eq(write_range(&twin, 12, EVENTS), SINK_DONE);
 	kafka_sink.close(&twin);

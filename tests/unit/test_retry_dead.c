@@ -102,7 +102,7 @@ on_open(void *state, const struct sink_common *c, const void *conf,
 	(void)c;
 	(void)conf;
 	(void)error;
-	return store.writes_left > 0 ? SINK_DONE : SINK_AWAY;
+	return store.writes_left > 0 ? SINK_DONE : SINK_UNREACHABLE;
 }
 
 static enum sink_result
@@ -143,7 +143,7 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		return SINK_FENCED;
 	if (store.away_before && store.writes_left == 1) {
 		store.writes_left = 0;
-		return SINK_AWAY;
+		return SINK_UNREACHABLE;
 	}
 	for (size_t i = 0; i < b->count; i++) {
 		const struct origin *o = &b->origins[i];
@@ -160,7 +160,7 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		for (size_t i = 0; i < b->count; i++)
 			store.stored[b->events[i].created_at_us]++;
 	set_position(b->stream, b->next_offset);
-	return --store.writes_left > 0 ? SINK_DONE : SINK_AWAY;
+	return --store.writes_left > 0 ? SINK_DONE : SINK_UNREACHABLE;
 }
 
 static enum sink_result

@@ -194,7 +194,7 @@ START_TEST(takes_events_only_when_welcome_and_open)
 	const char *why;
 
 	ck_assert(!upstream_takes(&u, &why));
-	ck_assert_str_eq(why, "batchd is away");
+	ck_assert_str_eq(why, "batchd is unreachable");
 	peer_welcome();
 	ck_assert(upstream_takes(&u, &why));
 	peer_send(&intake);
@@ -472,7 +472,7 @@ START_TEST(keeps_the_status_that_batchd_pushes)
 	    (const uint8_t *)(_i == 0 ? "\xdf\xff\xff\xff\xff" : "\x80\x80");
 	f.body_bytes = _i == 0 ? 5 : 2;
 	peer_send(&f);
-	ck_assert_int_eq(u.state, UPSTREAM_AWAY);
+	ck_assert_int_eq(u.state, UPSTREAM_DISCONNECTED);
 	ck_assert_uint_eq(u.status.len, 0);
 	ck_assert(!upstream_send_stats(&u, "\x80", 1));
 }
@@ -508,7 +508,7 @@ START_TEST(nonsense_closes_the_connection)
 		ck_assert_int_eq(send(peer.fd, "\xc1", 1, 0), 1);
 		(void)uv_run(&loop, UV_RUN_NOWAIT);
 	}
-	ck_assert_int_eq(u.state, UPSTREAM_AWAY);
+	ck_assert_int_eq(u.state, UPSTREAM_DISCONNECTED);
 	ck_assert_int_eq(answers[0].count, 1);
 	ck_assert_int_eq(answers[0].rc, -EPIPE);
 }

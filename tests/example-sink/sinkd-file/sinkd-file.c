@@ -46,7 +46,7 @@ away(struct sink_error *error, const char *what)
 {
 	(void)snprintf(error->text, sizeof error->text, "%s: %s", what,
 	               strerror(errno));
-	return SINK_AWAY;
+	return SINK_UNREACHABLE;
 }
 
 /*
