@@ -325,6 +325,11 @@ $(LINT)/%.gcc: % Makefile $$(HEADERS)
 	@$(CC) $(ALL_CFLAGS) -O1 -fanalyzer -Werror -c -o /dev/null $<
 	@touch $@
 
+# Words that leat does not use: scripts/lint/words.
+.PHONY: lint-words
+lint-words:
+	@scripts/lint/check-words $(WORDS_IN)
+
 # Settings that are there already are the operator's; the new ones stand beside
 # the documents.
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/leat
