@@ -45,8 +45,8 @@ on_append_done(uv_work_t *work, int status)
 		s->peers[i]->durable += s->peers[i]->writing;
 		s->peers[i]->writing = 0;
 	}
-	for (size_t i = 0; i < s->fanout_count; i++)
-		fanout_durable(&s->fanouts[i], now_ms);
+	for (size_t i = 0; i < s->consumer_count; i++)
+		consumer_durable(&s->consumers[i], now_ms);
 	if (!s->store.spare)
 		s->tidy_wanted = true;
 }
@@ -92,8 +92,8 @@ lowest_cursor(const struct server *s)
 {
 	uint64_t lowest = s->store.durable_offset;
 
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		const struct cursor *c = &s->fanouts[i].cursor;
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		const struct cursor *c = &s->consumers[i].cursor;
 
 		if (c->durable.committed < lowest)
 			lowest = c->durable.committed;
@@ -125,8 +125,8 @@ on_cursors_work(uv_work_t *work)
 	struct server *s = work->data;
 
 	s->cursors.rc = 0;
-	for (size_t i = 0; i < s->fanout_count && s->cursors.rc == 0; i++) {
-		const struct cursor *c = &s->fanouts[i].cursor;
+	for (size_t i = 0; i < s->consumer_count && s->cursors.rc == 0; i++) {
+		const struct cursor *c = &s->consumers[i].cursor;
 
 		if (c->busy)
 			s->cursors.rc = cursor_write(c, &s->disk.disk);
@@ -144,11 +144,11 @@ on_cursors_done(uv_work_t *work, int status)
 		log_failed(s, "writing a cursor", s->cursors.rc);
 		return;
 	}
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		if (!s->fanouts[i].cursor.busy)
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		if (!s->consumers[i].cursor.busy)
 			continue;
-		cursor_end(&s->fanouts[i].cursor);
-		fanout_cursor_written(&s->fanouts[i]);
+		cursor_end(&s->consumers[i].cursor);
+		consumer_cursor_written(&s->consumers[i]);
 	}
 	s->tidy_wanted = true;
 }
@@ -159,8 +159,8 @@ jobs_start_cursors(struct server *s)
 	bool any = false;
 	int rc;
 
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		if (fanout_wants_cursor(&s->fanouts[i]))
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		if (consumer_wants_cursor(&s->consumers[i]))
 			s->cursors_wanted = true;
 	}
 	/* Without room, what is committed must become deletable now. */
@@ -169,8 +169,8 @@ jobs_start_cursors(struct server *s)
 	if (s->cursors.busy || !s->cursors_wanted)
 		return;
 	s->cursors_wanted = false;
-	for (size_t i = 0; i < s->fanout_count; i++)
-		any |= cursor_begin(&s->fanouts[i].cursor);
+	for (size_t i = 0; i < s->consumer_count; i++)
+		any |= cursor_begin(&s->consumers[i].cursor);
 	if (!any)
 		return;
 	s->cursors.busy = true;

@@ -37,7 +37,7 @@ on_cursor_file(void *arg, const char *name)
 	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
 		return 0;
 	sink = (struct slice){name, (uint32_t)(dot - name)};
-	if (server_fanout(s, &sink))
+	if (server_consumer(s, &sink))
 		return 0;
 	(void)snprintf(path, sizeof path, "cursors/%s", name);
 	char sink_name[FRAME_NAME_MAX + 1];
@@ -63,9 +63,9 @@ open_sinks(struct server *s)
 	int rc = 0;
 
 	for (size_t i = 0; i < settings->sink_count; i++) {
-		struct fanout *f = &s->fanouts[s->fanout_count++];
+		struct consumer *f = &s->consumers[s->consumer_count++];
 
-		rc = fanout_open(f, &s->store, settings->sink_names[i]);
+		rc = consumer_open(f, &s->store, settings->sink_names[i]);
 		if (rc < 0)
 			return rc == -ESTALE ? -ENOTRECOVERABLE : rc;
 		if (f->cursor.file < 0)
@@ -74,7 +74,7 @@ open_sinks(struct server *s)
 		if (cursor_reach(&f->cursor.now) > highest)
 			highest = cursor_reach(&f->cursor.now);
 		if (settings->accept_gap)
-			fanout_accept_gap(f);
+			consumer_accept_gap(f);
 		if (f->cursor.now.committed < lowest)
 			lowest = f->cursor.now.committed;
 	}
@@ -101,9 +101,9 @@ open_sinks(struct server *s)
 			return rc;
 	}
 	rc = store_start(&s->store, highest);
-	for (size_t i = 0; rc == 0 && i < s->fanout_count; i++)
-		rc = fanout_start(&s->fanouts[i],
-		                  settings->start == START_NEWEST);
+	for (size_t i = 0; rc == 0 && i < s->consumer_count; i++)
+		rc = consumer_start(&s->consumers[i],
+		                    settings->start == START_NEWEST);
 	return rc;
 }
 
@@ -255,8 +255,8 @@ server_open(struct server *s, const struct settings *settings)
 static void
 write_cursors(struct server *s)
 {
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		struct cursor *c = &s->fanouts[i].cursor;
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		struct cursor *c = &s->consumers[i].cursor;
 		int rc;
 
 		if (c->file < 0 || !cursor_begin(c))
@@ -292,8 +292,8 @@ server_close(struct server *s)
 {
 	finish_log(s);
 	write_cursors(s);
-	for (size_t i = 0; i < s->fanout_count; i++)
-		fanout_close(&s->fanouts[i]);
+	for (size_t i = 0; i < s->consumer_count; i++)
+		consumer_close(&s->consumers[i]);
 	store_close(&s->store);
 	disk_real_close(&s->disk);
 	if (s->listener >= 0)

@@ -72,15 +72,15 @@ on_hello(struct peer *p, const struct frame *f)
 		p->state = PEER_CONTROL;
 		return send_welcome(p);
 	case ROLE_SINK:
-		p->fanout = server_fanout(s, &f->hello.name);
-		if (!p->fanout)
+		p->consumer = server_consumer(s, &f->hello.name);
+		if (!p->consumer)
 			return refuse(p, ERROR_UNKNOWN,
 			              "[batchd] sinks does not name this sink");
 		for (size_t i = 0; i < s->peer_count; i++) {
 			if (s->peers[i] == p ||
-			    s->peers[i]->fanout != p->fanout)
+			    s->peers[i]->consumer != p->consumer)
 				continue;
-			p->fanout = NULL;
+			p->consumer = NULL;
 			return refuse(p, ERROR_BUSY,
 			              "a sink of this name is connected");
 		}
@@ -197,9 +197,9 @@ on_stats(struct peer *p, const struct frame *f)
 		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
 	server_reported(p->server, p, &now);
 	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
-		fanout_told_refused(p->fanout,
-		                    now.values[SINK_PENDING_DEAD_LETTERS],
-		                    now.values[SINK_DEAD_DROPPED]);
+		consumer_told_refused(p->consumer,
+		                      now.values[SINK_PENDING_DEAD_LETTERS],
+		                      now.values[SINK_DEAD_DROPPED]);
 	p->report = now;
 	p->reported = true;
 	return 0;
@@ -264,8 +264,8 @@ on_subscribe(struct peer *p, const struct frame *f)
 
 	if (f->subscribe.stream_no != 0)
 		return refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
-	code = fanout_subscribe(p->fanout, &p->chan, f,
-	                        p->server->settings->accept_gap, &text);
+	code = consumer_subscribe(p->consumer, &p->chan, f,
+	                          p->server->settings->accept_gap, &text);
 	if (code != 0)
 		return refuse(p, (enum frame_error)code, text);
 	p->state = PEER_SUBSCRIBED;
@@ -294,10 +294,11 @@ step(struct peer *p, const struct frame *f)
 		break;
 	case PEER_SUBSCRIBED:
 		if (f->type == FRAME_COMMITTED && f->committed.stream_no == 0 &&
-		    fanout_committed(p->fanout, f->committed.next_offset) == 0)
+		    consumer_committed(p->consumer, f->committed.next_offset) ==
+		        0)
 			return 0;
 		if (f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
-			p->fanout->flush = true;
+			p->consumer->flush = true;
 			return 0;
 		}
 		break;

@@ -15,7 +15,7 @@
 
 #include <uv.h>
 
-#include "batchd/fanout.h"
+#include "batchd/consumer.h"
 #include "libbase/buf.h"
 #include "libproto/chan.h"
 #include "libproto/report.h"
@@ -61,7 +61,7 @@ struct peer {
 	bool status_due; /* once a second */
 
 	/* sink */
-	struct fanout *fanout; /* borrowed; NULL before hello */
+	struct consumer *consumer; /* borrowed; NULL before hello */
 };
 
 /* Bytes of one entry of offsets. */

@@ -55,7 +55,7 @@ peer_close(struct peer *p, int why)
 		         why == -EPIPE ? "gone" : log_quote(strerror(-why)),
 		         suppressed);
 	if (p->state == PEER_SUBSCRIBED)
-		fanout_detach(p->fanout);
+		consumer_detach(p->consumer);
 	p->state = PEER_CLOSING;
 	for (size_t i = 0; i < s->peer_count; i++) {
 		if (s->peers[i] == p) {
@@ -315,15 +315,15 @@ server_is_full(const struct server *s)
 	return daemons >= s->settings->max_connections;
 }
 
-struct fanout *
-server_fanout(struct server *s, const struct slice *name)
+struct consumer *
+server_consumer(struct server *s, const struct slice *name)
 {
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		const char *one = s->fanouts[i].cursor.name;
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		const char *one = s->consumers[i].cursor.name;
 
 		if (strlen(one) == name->bytes &&
 		    memcmp(one, name->data, name->bytes) == 0)
-			return &s->fanouts[i];
+			return &s->consumers[i];
 	}
 	return NULL;
 }
@@ -359,9 +359,9 @@ on_tick(uv_timer_t *timer)
 	s->tidy_wanted = true;
 	s->cursors_wanted = true;
 	s->status_is_recent = false;
-	for (size_t i = 0; i < s->fanout_count; i++)
+	for (size_t i = 0; i < s->consumer_count; i++)
 		rate_sample(&s->sinks[i].rate, now_ms,
-		            s->fanouts[i].committed_events);
+		            s->consumers[i].committed_events);
 	for (size_t i = s->peer_count; i-- > 0;) {
 		struct peer *p = s->peers[i];
 
@@ -389,9 +389,9 @@ step_sinks(struct server *s, uint64_t *wake_ms)
 		if (p->state != PEER_SUBSCRIBED || p->blocked)
 			continue;
 		/* No batch is begun that the stop would have to wait for. */
-		if (s->stopping && p->fanout->state == FANOUT_WAITING)
+		if (s->stopping && p->consumer->state == CONSUMER_WAITING)
 			continue;
-		rc = fanout_step(p->fanout, now_ms, &one_ms);
+		rc = consumer_step(p->consumer, now_ms, &one_ms);
 		if (rc == -EAGAIN)
 			p->blocked = true;
 		else if (rc < 0)
@@ -431,10 +431,10 @@ is_drained(const struct server *s)
 
 	if (s->append.busy || s->store.filling->records > 0)
 		return false;
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		enum fanout_state state = s->fanouts[i].state;
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		enum consumer_state state = s->consumers[i].state;
 
-		if (state != FANOUT_DISCONNECTED && state != FANOUT_WAITING)
+		if (state != CONSUMER_DISCONNECTED && state != CONSUMER_WAITING)
 			return false;
 	}
 	for (size_t i = 0; i < s->peer_count; i++) {

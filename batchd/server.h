@@ -12,14 +12,14 @@
 
 #include <uv.h>
 
-#include "batchd/fanout.h"
+#include "batchd/consumer.h"
 #include "batchd/peer.h"
 #include "batchd/rate.h"
 #include "batchd/settings.h"
 #include "batchd/store.h"
 #include "libbase/log.h"
 
-/* What is known of a sink beside its fanout; outlasts its connections. */
+/* What is known of a sink beside its consumer; outlasts its connections. */
 struct sink_account {
 	struct report report; /* of each figure the last that was told */
 	struct report_sums totals;
@@ -36,9 +36,9 @@ struct server {
 	const struct settings *settings;
 	struct disk_real disk;
 	struct store store;
-	struct fanout fanouts[SINKS_MAX];
-	size_t fanout_count;
-	struct sink_account sinks[SINKS_MAX]; /* of fanouts[i] */
+	struct consumer consumers[SINKS_MAX];
+	size_t consumer_count;
+	struct sink_account sinks[SINKS_MAX]; /* of consumers[i] */
 	struct report_sums ingest;            /* of all ingestd, ended or not */
 
 	uv_loop_t loop;
@@ -99,7 +99,7 @@ void server_stop(struct server *s);
 bool server_is_full(const struct server *s);
 
 /* The sink of that name, or NULL. */
-struct fanout *server_fanout(struct server *s, const struct slice *name);
+struct consumer *server_consumer(struct server *s, const struct slice *name);
 
 /*
  * Put the map of `leat status` into s->status, unless that was made in this

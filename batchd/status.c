@@ -162,10 +162,10 @@ put_ingest(msgpack_packer *pk, const struct server *s)
 /* --- sinks --- */
 
 static const struct peer *
-peer_of(const struct server *s, const struct fanout *f)
+peer_of(const struct server *s, const struct consumer *f)
 {
 	for (size_t i = 0; i < s->peer_count; i++) {
-		if (s->peers[i]->fanout == f)
+		if (s->peers[i]->consumer == f)
 			return s->peers[i];
 	}
 	return NULL;
@@ -173,12 +173,12 @@ peer_of(const struct server *s, const struct fanout *f)
 
 /* The state that keeps a connected sink from storing events, or NULL. */
 static const char *
-hindrance(const struct fanout *f, const struct peer *p)
+hindrance(const struct consumer *f, const struct peer *p)
 {
 	const char *state = p->report.texts[SINK_STATE];
 
 	if (!p->reported || !report_has(&p->report, SINK_STATE))
-		return f->state == FANOUT_DISCONNECTED ? "starting" : NULL;
+		return f->state == CONSUMER_DISCONNECTED ? "starting" : NULL;
 	return strcmp(state, "idle") == 0 || strcmp(state, "writing") == 0
 	           ? NULL
 	           : state;
@@ -222,30 +222,30 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
           int64_t now_us)
 {
 	put_key(pk, "sinks");
-	(void)msgpack_pack_array(pk, s->fanout_count);
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		const struct fanout *f = &s->fanouts[i];
+	(void)msgpack_pack_array(pk, s->consumer_count);
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		const struct consumer *f = &s->consumers[i];
 		const struct sink_account *a = &s->sinks[i];
 		const struct peer *p = peer_of(s, f);
-		bool in_flight = f->state == FANOUT_IN_FLIGHT;
+		bool in_flight = f->state == CONSUMER_IN_FLIGHT;
 
 		(void)msgpack_pack_map(pk, 17);
 		put_text(pk, "name", f->cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
-		put_text(pk, "state", fanout_state_name(f->state));
+		put_text(pk, "state", consumer_state_name(f->state));
 		put_uint(pk, "committed", f->cursor.now.committed);
 		put_uint(pk, "in_flight_events",
 		         in_flight ? f->end - f->begin : 0);
-		put_uint(pk, "stored_events", fanout_stored_events(f));
+		put_uint(pk, "stored_events", consumer_stored_events(f));
 		put_uint(pk, "pending_dead_letters",
 		         f->cursor.now.pending_dead_letters);
 		put_uint(pk, "dropped_events", f->cursor.now.dropped);
 		put_uint(pk, "skipped_events", f->cursor.now.skipped);
-		put_uint(pk, "lag_events", fanout_lag_events(f));
+		put_uint(pk, "lag_events", consumer_lag_events(f));
 		put_uint(pk, "lag_bytes",
 		         store_bytes_from(&s->store, f->cursor.now.committed));
-		put_uint(pk, "lag_ms", fanout_lag_ms(f, now_ms, now_us));
+		put_uint(pk, "lag_ms", consumer_lag_ms(f, now_ms, now_us));
 		put_uint(pk, "events_per_s", rate_per_s(&a->rate));
 		put_histogram(pk, "commit_times", &f->commit_times);
 		put_totals(pk, &a->totals);
@@ -280,8 +280,8 @@ list_problems(msgpack_packer *pk, const struct server *s)
 		            server_closed_reason(s), "");
 	if (ingest_count(s) == 0)
 		put_problem(pk, &n, "no ingestd is connected", "", "");
-	for (size_t i = 0; i < s->fanout_count; i++) {
-		const struct fanout *f = &s->fanouts[i];
+	for (size_t i = 0; i < s->consumer_count; i++) {
+		const struct consumer *f = &s->consumers[i];
 		const struct peer *p = peer_of(s, f);
 		const char *state = p ? hindrance(f, p) : "not connected";
 		char subject[FRAME_NAME_MAX + 16];
@@ -406,7 +406,7 @@ server_reported(struct server *s, const struct peer *p,
 	struct report_sums *sums = &s->ingest;
 
 	if (p->role == ROLE_SINK) {
-		struct sink_account *a = &s->sinks[p->fanout - s->fanouts];
+		struct sink_account *a = &s->sinks[p->consumer - s->consumers];
 
 		report_merge(&a->report, now);
 		sums = &a->totals;

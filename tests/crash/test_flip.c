@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batchd/fanout.h"
+#include "batchd/consumer.h"
 #include "leat/verify.h"
 #include "libbase/log.h"
 #include "tests/support/sim/simdisk.h"

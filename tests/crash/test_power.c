@@ -28,7 +28,7 @@
 
 #include <xxhash.h>
 
-#include "batchd/fanout.h"
+#include "batchd/consumer.h"
 #include "libbase/log.h"
 #include "tests/support/sim/simdisk.h"
 
@@ -66,7 +66,7 @@ struct model {
 	bool known[SINKS]; /* the sink has a durable cursor */
 
 	struct store store;
-	struct fanout fanouts[SINKS];
+	struct consumer consumers[SINKS];
 	char why[200]; /* the model does not hold; "" while it does */
 };
 
@@ -162,7 +162,7 @@ check_events(struct model *m, uint64_t from)
 static void
 check_batch(struct model *m)
 {
-	const struct cursor_slot *c = &m->fanouts[STABLE].cursor.now;
+	const struct cursor_slot *c = &m->consumers[STABLE].cursor.now;
 	bool planned = c->in_flight_end != CURSOR_NO_BATCH;
 
 	if (m->sent_end > c->committed && c->in_flight_end != m->sent_end)
@@ -196,7 +196,7 @@ check_start(struct model *m)
 		FAIL(m, "%" PRIu64 " events are called lost",
 		     m->store.lost_events);
 	for (int i = 0; i < SINKS; i++) {
-		uint64_t c = m->fanouts[i].cursor.now.committed;
+		uint64_t c = m->consumers[i].cursor.now.committed;
 
 		if (c < lowest)
 			lowest = c;
@@ -228,9 +228,9 @@ start(struct model *m)
 	int rc = store_open(&m->store, &m->sim.disk, &m->conf);
 
 	for (int i = 0; rc == 0 && i < SINKS; i++) {
-		struct fanout *f = &m->fanouts[i];
+		struct consumer *f = &m->consumers[i];
 
-		rc = fanout_open(f, &m->store, sink_names[i]);
+		rc = consumer_open(f, &m->store, sink_names[i]);
 		if (rc == 0 && f->cursor.file >= 0 &&
 		    f->cursor.now.committed > highest)
 			highest = f->cursor.now.committed;
@@ -244,8 +244,8 @@ start(struct model *m)
 	for (int i = 0; rc == 0 && i < SINKS; i++) {
 		uint64_t c;
 
-		rc = fanout_start(&m->fanouts[i], false);
-		c = m->fanouts[i].cursor.now.committed;
+		rc = consumer_start(&m->consumers[i], false);
+		c = m->consumers[i].cursor.now.committed;
 		if (rc == 0 && c <= OFFSETS_MAX)
 			m->was_set[i][c] = true;
 	}
@@ -256,7 +256,7 @@ static void
 stop(struct model *m)
 {
 	for (int i = 0; i < SINKS; i++)
-		fanout_close(&m->fanouts[i]);
+		consumer_close(&m->consumers[i]);
 	store_close(&m->store);
 }
 
@@ -324,7 +324,7 @@ step_commit(struct model *m)
 static void
 move_stable(struct model *m)
 {
-	struct cursor *c = &m->fanouts[STABLE].cursor;
+	struct cursor *c = &m->consumers[STABLE].cursor;
 	uint64_t from = c->now.committed, end = c->now.in_flight_end;
 
 	if (end == CURSOR_NO_BATCH) {
@@ -348,7 +348,7 @@ static int
 step_cursor(struct model *m)
 {
 	int i = (int)below(m, SINKS), rc;
-	struct cursor *c = &m->fanouts[i].cursor;
+	struct cursor *c = &m->consumers[i].cursor;
 	uint64_t at = c->now.committed;
 	uint64_t ahead = m->acked > at ? m->acked - at : 0;
 
@@ -371,7 +371,7 @@ step_cursor(struct model *m)
 	m->cursor_durable[i] = c->durable.committed;
 	if (i == STABLE && c->durable.in_flight_end != CURSOR_NO_BATCH &&
 	    c->durable.in_flight_end == c->now.in_flight_end)
-		m->sent_end = c->now.in_flight_end; /* as fanout does */
+		m->sent_end = c->now.in_flight_end; /* as consumer does */
 	return 0;
 }
 
@@ -381,7 +381,7 @@ step_tidy(struct model *m)
 	uint64_t lowest = m->store.durable_offset;
 
 	for (int i = 0; i < SINKS; i++) {
-		const struct cursor *c = &m->fanouts[i].cursor;
+		const struct cursor *c = &m->consumers[i].cursor;
 		uint64_t one = m->broken == BREAK_DELETE_BEFORE_CURSOR
 		                   ? c->now.committed
 		                   : c->durable.committed;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "batchd/fanout.h"
+#include "batchd/consumer.h"
 #include "batchd/store.h"
 
 static char dir[64];
@@ -483,12 +483,12 @@ END_TEST
 
 START_TEST(cursors_without_segments_are_not_a_fresh_start)
 {
-	struct fanout f;
+	struct consumer f;
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
-	ck_assert_int_eq(fanout_open(&f, &store, "one"), 0);
-	ck_assert_int_eq(fanout_start(&f, false), 0);
-	fanout_close(&f);
+	ck_assert_int_eq(consumer_open(&f, &store, "one"), 0);
+	ck_assert_int_eq(consumer_start(&f, false), 0);
+	consumer_close(&f);
 	close_store();
 	shell("rm %s/*.seg", dir);
 	ck_assert_int_eq(open_with(&conf, 0), -ENOTRECOVERABLE);
@@ -763,18 +763,18 @@ END_TEST
 
 START_TEST(a_missing_cursor_starts_at_the_oldest_event)
 {
-	struct fanout f;
+	struct consumer f;
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	put_durable(10, 30);
-	ck_assert_int_eq(fanout_open(&f, &store, "one"), 0);
-	ck_assert_int_eq(fanout_start(&f, false), 0);
+	ck_assert_int_eq(consumer_open(&f, &store, "one"), 0);
+	ck_assert_int_eq(consumer_start(&f, false), 0);
 	ck_assert_uint_eq(f.cursor.now.committed, 0);
-	fanout_close(&f);
-	ck_assert_int_eq(fanout_open(&f, &store, "two"), 0);
-	ck_assert_int_eq(fanout_start(&f, true), 0);
+	consumer_close(&f);
+	ck_assert_int_eq(consumer_open(&f, &store, "two"), 0);
+	ck_assert_int_eq(consumer_start(&f, true), 0);
 	ck_assert_uint_eq(f.cursor.now.committed, 10);
-	fanout_close(&f);
+	consumer_close(&f);
 	close_store();
 }
 END_TEST

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "batchd/fanout.h"
+#include "batchd/consumer.h"
 #include "libbase/log.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/sim/simdisk.h"
@@ -184,12 +184,12 @@ read_all(struct store *store)
 }
 
 static void
-start(struct store *store, struct fanout *f)
+start(struct store *store, struct consumer *f)
 {
 	uint64_t least = f->cursor.file >= 0 ? f->cursor.now.committed : 0;
 
 	HOLDS(store_start(store, least) == 0);
-	HOLDS(fanout_start(f, false) == 0);
+	HOLDS(consumer_start(f, false) == 0);
 }
 
 int
@@ -198,7 +198,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = {data, data + size};
 	static struct script s;
 	struct store store;
-	struct fanout f = {0};
+	struct consumer f = {0};
 	int rc;
 
 	if (size > 4096)
@@ -210,7 +210,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sim_close_all(&s.sim);
 	rc = store_open(&store, &s.sim.disk, &conf);
 	if (rc == 0)
-		rc = fanout_open(&f, &store, "one");
+		rc = consumer_open(&f, &store, "one");
 	if (rc == 0) {
 		if (size % 4 == 0) /* costly: it makes the next segment */
 			start(&store, &f);
@@ -218,7 +218,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_all(&store);
 	}
 	HOLDS(rc == 0 || rc == -ENOTRECOVERABLE || rc == -ESTALE);
-	fanout_close(&f);
+	consumer_close(&f);
 	store_close(&store);
 	sim_fini(&s.sim);
 	return 0;

@@ -1,5 +1,5 @@
-/* fanout - see fanout.h. */
-#include "batchd/fanout.h"
+/* consumer - see consumer.h. */
+#include "batchd/consumer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,12 +13,12 @@
 #define STEP_FRAMES 16
 
 int
-fanout_open(struct fanout *f, struct store *store, const char *name)
+consumer_open(struct consumer *f, struct store *store, const char *name)
 {
 	int rc;
 
-	*f = (struct fanout){.store = store,
-	                     .returns = {.interval_ms = 10000, .burst = 5}};
+	*f = (struct consumer){.store = store,
+	                       .returns = {.interval_ms = 10000, .burst = 5}};
 	f->cursor.file = -1;
 	reader_init(&f->reader, store);
 	f->body = malloc(FRAME_BODY_MAX);
@@ -50,7 +50,7 @@ fanout_open(struct fanout *f, struct store *store, const char *name)
  * before it has moved that.
  */
 static void
-pass_gap(struct fanout *f, uint64_t from, uint64_t first)
+pass_gap(struct consumer *f, uint64_t from, uint64_t first)
 {
 	struct cursor *c = &f->cursor;
 	uint64_t before = f->gap_to - f->gap_from;
@@ -68,7 +68,7 @@ pass_gap(struct fanout *f, uint64_t from, uint64_t first)
 }
 
 void
-fanout_accept_gap(struct fanout *f)
+consumer_accept_gap(struct consumer *f)
 {
 	struct cursor *c = &f->cursor;
 	uint64_t first = store_first_offset(f->store);
@@ -81,7 +81,7 @@ fanout_accept_gap(struct fanout *f)
 
 /* How old the event at the cursor is, for as long as nobody reads it. */
 static void
-look_at_oldest(struct fanout *f)
+look_at_oldest(struct consumer *f)
 {
 	uint64_t at = f->cursor.now.committed;
 	struct stretch s = {.body = f->body};
@@ -93,7 +93,7 @@ look_at_oldest(struct fanout *f)
 }
 
 int
-fanout_start(struct fanout *f, bool newest)
+consumer_start(struct consumer *f, bool newest)
 {
 	struct store *s = f->store;
 	uint64_t at = newest ? s->synced_offset : store_first_offset(s);
@@ -117,20 +117,20 @@ fanout_start(struct fanout *f, bool newest)
 }
 
 void
-fanout_close(struct fanout *f)
+consumer_close(struct consumer *f)
 {
 	if (!f->store)
 		return;
 	cursor_close(&f->cursor, f->store->disk);
 	reader_fini(&f->reader);
 	free(f->body);
-	*f = (struct fanout){0};
+	*f = (struct consumer){0};
 }
 
 static void
-await(struct fanout *f)
+await(struct consumer *f)
 {
-	f->state = FANOUT_WAITING;
+	f->state = CONSUMER_WAITING;
 	f->built = false;
 	f->batch_since_us = 0;
 }
@@ -141,7 +141,7 @@ await(struct fanout *f)
  * but a store with a position has been fed before.
  */
 static void
-take_account(struct fanout *f, bool has_position, uint64_t gap)
+take_account(struct consumer *f, bool has_position, uint64_t gap)
 {
 	struct cursor *c = &f->cursor;
 	uint64_t skipped = c->now.skipped;
@@ -160,7 +160,7 @@ take_account(struct fanout *f, bool has_position, uint64_t gap)
  * it: with other events, which the sink would pass over.
  */
 static bool
-is_ahead(struct fanout *f, uint64_t at, bool accept_gap, uint64_t *gap)
+is_ahead(struct consumer *f, uint64_t at, bool accept_gap, uint64_t *gap)
 {
 	struct cursor *c = &f->cursor;
 	bool beyond = at > f->reach && at > c->now.committed;
@@ -181,7 +181,7 @@ is_ahead(struct fanout *f, uint64_t at, bool accept_gap, uint64_t *gap)
 
 /* A sink that does so again and again is at fault. */
 static void
-warn_gone_back(struct fanout *f, uint64_t at)
+warn_gone_back(struct consumer *f, uint64_t at)
 {
 	unsigned suppressed;
 
@@ -193,9 +193,9 @@ warn_gone_back(struct fanout *f, uint64_t at)
 }
 
 int
-fanout_subscribe(struct fanout *f, struct chan *chan,
-                 const struct frame *subscribe, bool accept_gap,
-                 const char **text)
+consumer_subscribe(struct consumer *f, struct chan *chan,
+                   const struct frame *subscribe, bool accept_gap,
+                   const char **text)
 {
 	struct store *s = f->store;
 	uint64_t first = store_first_offset(s);
@@ -251,10 +251,10 @@ fanout_subscribe(struct fanout *f, struct chan *chan,
 }
 
 void
-fanout_detach(struct fanout *f)
+consumer_detach(struct consumer *f)
 {
 	f->chan = NULL;
-	f->state = FANOUT_DISCONNECTED;
+	f->state = CONSUMER_DISCONNECTED;
 	f->built = false;
 	f->begin = f->cursor.now.committed;
 	if (f->waiting_since_ms == 0 && f->begin < f->store->synced_offset)
@@ -270,7 +270,7 @@ fanout_detach(struct fanout *f)
  * wall clock in the log has to do, which may have been set since.
  */
 static void
-count_committed(struct fanout *f, uint64_t next_offset)
+count_committed(struct consumer *f, uint64_t next_offset)
 {
 	uint64_t from = f->cursor.now.committed;
 	int64_t older_us = clock_wall_us() - f->batch_since_us;
@@ -285,9 +285,9 @@ count_committed(struct fanout *f, uint64_t next_offset)
 }
 
 int
-fanout_committed(struct fanout *f, uint64_t next_offset)
+consumer_committed(struct consumer *f, uint64_t next_offset)
 {
-	if (f->state != FANOUT_IN_FLIGHT ||
+	if (f->state != CONSUMER_IN_FLIGHT ||
 	    next_offset <= f->cursor.now.committed || next_offset > f->end)
 		return -EPROTO;
 	count_committed(f, next_offset);
@@ -311,30 +311,31 @@ fanout_committed(struct fanout *f, uint64_t next_offset)
 }
 
 void
-fanout_durable(struct fanout *f, uint64_t now_ms)
+consumer_durable(struct consumer *f, uint64_t now_ms)
 {
-	uint64_t from =
-	    f->state == FANOUT_SENDING || f->state == FANOUT_IN_FLIGHT ||
-		    f->state == FANOUT_SYNCING || f->state == FANOUT_PLANNING
-		? f->limit
-		: f->begin;
+	uint64_t from = f->state == CONSUMER_SENDING ||
+	                        f->state == CONSUMER_IN_FLIGHT ||
+	                        f->state == CONSUMER_SYNCING ||
+	                        f->state == CONSUMER_PLANNING
+	                    ? f->limit
+	                    : f->begin;
 
 	if (f->waiting_since_ms == 0 && from < f->store->synced_offset)
 		f->waiting_since_ms = now_ms;
 }
 
 void
-fanout_cursor_written(struct fanout *f)
+consumer_cursor_written(struct consumer *f)
 {
-	if (f->state == FANOUT_SYNCING &&
+	if (f->state == CONSUMER_SYNCING &&
 	    f->cursor.durable.in_flight_end == f->limit)
-		f->state = FANOUT_SENDING;
+		f->state = CONSUMER_SENDING;
 }
 
 /* --- steps --- */
 
 static int
-send_frame(struct fanout *f, uint64_t offset, uint32_t count, bool last,
+send_frame(struct consumer *f, uint64_t offset, uint32_t count, bool last,
            const uint8_t *body, size_t bytes)
 {
 	struct frame frame = {
@@ -349,7 +350,7 @@ send_frame(struct fanout *f, uint64_t offset, uint32_t count, bool last,
 
 /* Events that lie in the log, in bytes: as far as is known without reading. */
 static bool
-bytes_are_there(const struct fanout *f)
+bytes_are_there(const struct consumer *f)
 {
 	const struct store *s = f->store;
 	uint64_t events = s->synced_offset - f->begin;
@@ -362,7 +363,7 @@ bytes_are_there(const struct fanout *f)
 
 /* Whether a batch is due; else when to look again. */
 static bool
-due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
+due(const struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
 {
 	uint64_t there = f->store->synced_offset - f->begin;
 
@@ -376,7 +377,7 @@ due(const struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 }
 
 static int
-begin(struct fanout *f, uint64_t now_ms)
+begin(struct consumer *f, uint64_t now_ms)
 {
 	uint64_t synced = f->store->synced_offset;
 	uint64_t planned = f->cursor.now.in_flight_end;
@@ -389,16 +390,16 @@ begin(struct fanout *f, uint64_t now_ms)
 	f->bytes_left = f->max_bytes;
 	f->limit = synced - f->begin > f->max_events ? f->begin + f->max_events
 	                                             : synced;
-	f->state = FANOUT_SENDING;
+	f->state = CONSUMER_SENDING;
 	f->again = f->stable && planned != CURSOR_NO_BATCH;
 	if (f->stable && planned != CURSOR_NO_BATCH && planned <= synced) {
 		/* The batch of before the crash, with the same end. */
 		f->limit = planned;
 		f->bytes_left = UINT64_MAX;
 		if (f->cursor.durable.in_flight_end != planned)
-			f->state = FANOUT_SYNCING;
+			f->state = CONSUMER_SYNCING;
 	} else if (f->stable) {
-		f->state = FANOUT_PLANNING;
+		f->state = CONSUMER_PLANNING;
 	}
 	/*
 	 * Events after the limit have waited too, for an unknown time that is
@@ -412,7 +413,7 @@ begin(struct fanout *f, uint64_t now_ms)
 }
 
 static int
-wait_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
+wait_step(struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
 {
 	int rc;
 
@@ -432,7 +433,7 @@ wait_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
 
 /* Read the next stretch into the body. */
 static int
-build(struct fanout *f)
+build(struct consumer *f)
 {
 	int rc;
 
@@ -456,7 +457,7 @@ build(struct fanout *f)
 
 /* Where the stretch ends; the reader may have passed a gap behind it. */
 static uint64_t
-stretch_end(const struct fanout *f)
+stretch_end(const struct consumer *f)
 {
 	const struct stretch *s = &f->stretch;
 
@@ -468,7 +469,7 @@ stretch_end(const struct fanout *f)
  * cut it short, and not what was there: the rest need not wait.
  */
 static void
-cut_at(struct fanout *f, uint64_t end)
+cut_at(struct consumer *f, uint64_t end)
 {
 	if (end < f->limit) {
 		f->not_before_ms = 0;
@@ -479,7 +480,7 @@ cut_at(struct fanout *f, uint64_t end)
 }
 
 static int
-plan_step(struct fanout *f)
+plan_step(struct consumer *f)
 {
 	for (int i = 0; i < STEP_FRAMES; i++) {
 		int rc = build(f);
@@ -493,14 +494,14 @@ plan_step(struct fanout *f)
 		cut_at(f, stretch_end(f));
 		f->bytes_left = UINT64_MAX;
 		cursor_set(&f->cursor, f->begin, f->limit);
-		f->state = FANOUT_SYNCING;
+		f->state = CONSUMER_SYNCING;
 		return reader_back(&f->reader, &f->mark);
 	}
 	return 1;
 }
 
 static int
-send_step(struct fanout *f)
+send_step(struct consumer *f)
 {
 	for (int i = 0; i < STEP_FRAMES; i++) {
 		const struct stretch *s = &f->stretch;
@@ -531,7 +532,7 @@ send_step(struct fanout *f)
 			f->end = stretch_end(f);
 			if (f->reach < f->end)
 				f->reach = f->end;
-			f->state = FANOUT_IN_FLIGHT;
+			f->state = CONSUMER_IN_FLIGHT;
 			cut_at(f, f->end);
 			return 0;
 		}
@@ -540,26 +541,26 @@ send_step(struct fanout *f)
 }
 
 int
-fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms)
+consumer_step(struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
 {
 	*wake_ms = UINT64_MAX;
 	switch (f->state) {
-	case FANOUT_WAITING:
+	case CONSUMER_WAITING:
 		return wait_step(f, now_ms, wake_ms);
-	case FANOUT_PLANNING:
+	case CONSUMER_PLANNING:
 		return plan_step(f);
-	case FANOUT_SENDING:
+	case CONSUMER_SENDING:
 		return send_step(f);
-	case FANOUT_DISCONNECTED:
-	case FANOUT_SYNCING:
-	case FANOUT_IN_FLIGHT:
+	case CONSUMER_DISCONNECTED:
+	case CONSUMER_SYNCING:
+	case CONSUMER_IN_FLIGHT:
 		break;
 	}
 	return 0;
 }
 
 uint64_t
-fanout_lag_events(const struct fanout *f)
+consumer_lag_events(const struct consumer *f)
 {
 	uint64_t committed = f->cursor.now.committed;
 
@@ -569,7 +570,7 @@ fanout_lag_events(const struct fanout *f)
 }
 
 void
-fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped)
+consumer_told_refused(struct consumer *f, uint64_t letters, uint64_t dropped)
 {
 	struct cursor *c = &f->cursor;
 
@@ -581,14 +582,14 @@ fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped)
 	 * retried is in the store now, whatever is under way, and while the
 	 * sink is stopped, too.
 	 */
-	if (f->state != FANOUT_DISCONNECTED && fanout_lag_events(f) == 0)
+	if (f->state != CONSUMER_DISCONNECTED && consumer_lag_events(f) == 0)
 		cursor_set_refused(c, letters, dropped);
 	else if (letters < c->now.pending_dead_letters)
 		cursor_set_refused(c, letters, c->now.dropped);
 }
 
 uint64_t
-fanout_stored_events(const struct fanout *f)
+consumer_stored_events(const struct consumer *f)
 {
 	const struct cursor_slot *c = &f->cursor.now;
 	const uint64_t others[] = {c->skipped, c->pending_dead_letters,
@@ -602,11 +603,11 @@ fanout_stored_events(const struct fanout *f)
 }
 
 uint64_t
-fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us)
+consumer_lag_ms(const struct consumer *f, uint64_t now_ms, int64_t now_us)
 {
 	int64_t since_us = f->batch_since_us;
 
-	if (fanout_lag_events(f) == 0)
+	if (consumer_lag_events(f) == 0)
 		return 0;
 	if (since_us == 0 && f->waiting_since_ms > 1)
 		return now_ms - f->waiting_since_ms;
@@ -618,18 +619,18 @@ fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us)
 }
 
 const char *
-fanout_state_name(enum fanout_state state)
+consumer_state_name(enum consumer_state state)
 {
 	switch (state) {
-	case FANOUT_DISCONNECTED:
+	case CONSUMER_DISCONNECTED:
 		return "disconnected";
-	case FANOUT_WAITING:
+	case CONSUMER_WAITING:
 		return "waiting";
-	case FANOUT_PLANNING:
-	case FANOUT_SYNCING:
-	case FANOUT_SENDING:
+	case CONSUMER_PLANNING:
+	case CONSUMER_SYNCING:
+	case CONSUMER_SENDING:
 		return "sending";
-	case FANOUT_IN_FLIGHT:
+	case CONSUMER_IN_FLIGHT:
 		return "in_flight";
 	}
 	return "?";

@@ -1,13 +1,13 @@
 /*
- * fanout - cut batches from the log for one sink, and send them.
+ * consumer - cut batches from the log for one sink, and send them.
  *
- * A fanout exists for each sink in the settings, connected or not: its cursor
+ * A consumer exists for each sink in the settings, connected or not: its cursor
  * holds the sink's events in the log.  One batch is in flight at a time (I8).
- * fanout_step does one bounded piece of work; the server calls it from its
- * loop.  Fanouts share nothing with each other (I11).  Main thread only.
+ * consumer_step does one bounded piece of work; the server calls it from its
+ * loop.  Consumers share nothing with each other (I11).  Main thread only.
  */
-#ifndef BATCHD_FANOUT_H
-#define BATCHD_FANOUT_H
+#ifndef BATCHD_CONSUMER_H
+#define BATCHD_CONSUMER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,20 +17,20 @@
 #include "libbase/log.h"
 #include "libproto/chan.h"
 
-enum fanout_state {
-	FANOUT_DISCONNECTED, /* no sink has subscribed */
-	FANOUT_WAITING,      /* for enough events, or for time */
-	FANOUT_PLANNING,     /* stable: finding where the batch ends */
-	FANOUT_SYNCING,      /* stable: that end is being made durable */
-	FANOUT_SENDING,      /* frames go out */
-	FANOUT_IN_FLIGHT,    /* the sink has the batch */
+enum consumer_state {
+	CONSUMER_DISCONNECTED, /* no sink has subscribed */
+	CONSUMER_WAITING,      /* for enough events, or for time */
+	CONSUMER_PLANNING,     /* stable: finding where the batch ends */
+	CONSUMER_SYNCING,      /* stable: that end is being made durable */
+	CONSUMER_SENDING,      /* frames go out */
+	CONSUMER_IN_FLIGHT,    /* the sink has the batch */
 };
 
-struct fanout {
+struct consumer {
 	struct store *store; /* borrowed */
 	struct cursor cursor;
 	struct chan *chan; /* borrowed from the peer; NULL when away */
-	enum fanout_state state;
+	enum consumer_state state;
 	uint64_t max_events, max_bytes, wait_ms;
 	bool stable;
 
@@ -79,45 +79,45 @@ struct fanout {
  * starts at the oldest event (I6), or at the newest if `newest`.  Returns 0,
  * -ESTALE (cursor of another log) or -errno, after saying why.
  */
-MUST_USE int fanout_open(struct fanout *f, struct store *store,
-                         const char *name);
+MUST_USE int consumer_open(struct consumer *f, struct store *store,
+                           const char *name);
 
 /*
- * Before fanout_start: the operator goes on without the events that the log
+ * Before consumer_start: the operator goes on without the events that the log
  * no longer has, and so does the cursor.
  */
-void fanout_accept_gap(struct fanout *f);
+void consumer_accept_gap(struct consumer *f);
 
 /* Once the log has started: create the cursor if there was none. */
-MUST_USE int fanout_start(struct fanout *f, bool newest);
+MUST_USE int consumer_start(struct consumer *f, bool newest);
 
-void fanout_close(struct fanout *f);
+void consumer_close(struct consumer *f);
 
 /*
  * A sink has subscribed over chan.  Returns 0, or the error to send it with
  * a text.
  */
-MUST_USE int fanout_subscribe(struct fanout *f, struct chan *chan,
-                              const struct frame *subscribe, bool accept_gap,
-                              const char **text);
+MUST_USE int consumer_subscribe(struct consumer *f, struct chan *chan,
+                                const struct frame *subscribe, bool accept_gap,
+                                const char **text);
 
 /* The sink is gone; its cursor stays. */
-void fanout_detach(struct fanout *f);
+void consumer_detach(struct consumer *f);
 
 /* Returns 0 or -EPROTO: nothing such was in flight. */
-MUST_USE int fanout_committed(struct fanout *f, uint64_t next_offset);
+MUST_USE int consumer_committed(struct consumer *f, uint64_t next_offset);
 
 /* The log's durable end has moved. */
-void fanout_durable(struct fanout *f, uint64_t now_ms);
+void consumer_durable(struct consumer *f, uint64_t now_ms);
 
 /* The cursor has been written. */
-void fanout_cursor_written(struct fanout *f);
+void consumer_cursor_written(struct consumer *f);
 
 /* Whether the sink waits for its cursor to be written. */
 static inline bool
-fanout_wants_cursor(const struct fanout *f)
+consumer_wants_cursor(const struct consumer *f)
 {
-	return f->state == FANOUT_SYNCING;
+	return f->state == CONSUMER_SYNCING;
 }
 
 /*
@@ -126,24 +126,27 @@ fanout_wants_cursor(const struct fanout *f)
  * must come first; -EAGAIN when the socket is full; or -errno: the peer must
  * be closed.
  */
-MUST_USE int fanout_step(struct fanout *f, uint64_t now_ms, uint64_t *wake_ms);
+MUST_USE int consumer_step(struct consumer *f, uint64_t now_ms,
+                           uint64_t *wake_ms);
 
 /*
  * The sink, or its --retry-dead, says how many of this log's events its dead
  * letters hold, and how many had no room there.
  */
-void fanout_told_refused(struct fanout *f, uint64_t letters, uint64_t dropped);
+void consumer_told_refused(struct consumer *f, uint64_t letters,
+                           uint64_t dropped);
 
 /*
  * Of the events below the sink's cursor: those in its store.  The others are
  * cursor.now.skipped, pending_dead_letters and dropped.
  */
-uint64_t fanout_stored_events(const struct fanout *f);
+uint64_t consumer_stored_events(const struct consumer *f);
 
 /* Events that the sink is behind, and the age of the oldest of them. */
-uint64_t fanout_lag_events(const struct fanout *f);
-uint64_t fanout_lag_ms(const struct fanout *f, uint64_t now_ms, int64_t now_us);
+uint64_t consumer_lag_events(const struct consumer *f);
+uint64_t consumer_lag_ms(const struct consumer *f, uint64_t now_ms,
+                         int64_t now_us);
 
-const char *fanout_state_name(enum fanout_state state);
+const char *consumer_state_name(enum consumer_state state);
 
 #endif
