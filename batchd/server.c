@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "batchd/jobs.h"
+#include "batchd/disk_jobs.h"
 #include "libbase/clock.h"
 
 /* Frames read from one peer before the others have their turn. */
@@ -175,7 +175,8 @@ take_place(struct peer *p, enum frame_error code, const char *text)
 	f.error.text = slice_of(text);
 	if (chan_send(&p->chan, &f) < 0)
 		log_debug("a peer could not be told why it is closed");
-	(void)access_allows(&s->settings->access, p->chan.fd, &uid, &pid);
+	(void)socket_access_allows(&s->settings->access, p->chan.fd, &uid,
+	                           &pid);
 	if (log_allow(&s->closes, &suppressed))
 		log_warn("peer closed to free its place state=%s uid=%u "
 		         "pid=%d why=%s suppressed=%u",
@@ -263,7 +264,7 @@ may_enter(struct server *s, int fd, uid_t *uid)
 	unsigned held = 0;
 	pid_t pid;
 
-	if (access_allows(&s->settings->access, fd, uid, &pid))
+	if (socket_access_allows(&s->settings->access, fd, uid, &pid))
 		return true;
 	if (log_allow(&s->refusals, &held))
 		log_warn("peer refused: neither our user, nor the socket's "
@@ -470,10 +471,10 @@ on_turn(uv_prepare_t *handle)
 	uint64_t wake_ms, now_ms;
 	bool more;
 
-	jobs_start_append(s);
+	disk_jobs_start_append(s);
 	more = step_sinks(s, &wake_ms);
-	jobs_start_cursors(s);
-	jobs_start_tidy(s);
+	disk_jobs_start_cursors(s);
+	disk_jobs_start_tidy(s);
 	update_intake(s);
 	flush_peers(s);
 	s->status_is_new = false;

@@ -1,8 +1,8 @@
 /*
  * server - batchd's event loop: connections, the log, the sinks.
  *
- * What writes to the disk runs on other threads (jobs.h); everything else is
- * the main thread's.
+ * What writes to the disk runs on other threads (disk_jobs.h); everything else
+ * is the main thread's.
  */
 #ifndef BATCHD_SERVER_H
 #define BATCHD_SERVER_H
@@ -26,7 +26,7 @@ struct sink_account {
 	struct rate rate;
 };
 
-struct job {
+struct disk_job {
 	uv_work_t work; /* data: the server */
 	bool busy;
 	int rc;
@@ -50,7 +50,7 @@ struct server {
 	uv_timer_t tick;        /* once a second */
 	uv_timer_t drain;       /* limit of a shutdown */
 	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
-	struct job append, tidy, cursors;
+	struct disk_job append, tidy, cursors;
 	bool tidy_wanted, cursors_wanted;
 
 	struct peer **peers; /* server_places of them */

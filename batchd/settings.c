@@ -155,10 +155,10 @@ validate(const struct conf_source *source, void *arg)
 	if (s->segment_bytes > s->max_bytes / 4)
 		s->segment_bytes = s->max_bytes / 4 / 4096 * 4096;
 	conf_warn_sections(source);
-	if (access_set_owner(&s->access, s->socket_owner) < 0)
+	if (socket_access_set_owner(&s->access, s->socket_owner) < 0)
 		rc = conf_refuse(source, "batchd", "socket_owner",
 		                 s->socket_owner, "no such user");
-	if (access_set_group(&s->access, s->socket_group) < 0)
+	if (socket_access_set_group(&s->access, s->socket_group) < 0)
 		rc = conf_refuse(source, "batchd", "socket_group",
 		                 s->socket_group, "no such group");
 	return split_sinks(source, s) < 0 ? -EINVAL : rc;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "batchd/access.h"
+#include "batchd/socket_access.h"
 #include "batchd/store.h"
 #include "libbase/conf.h"
 #include "libproto/frame.h"
@@ -33,7 +33,7 @@ struct settings {
 
 	bool accept_gap; /* --accept-gap */
 
-	struct access access; /* made from socket_owner, socket_group */
+	struct socket_access access; /* made from socket_owner, socket_group */
 
 	/* Made from sinks. */
 	char sink_names[SINKS_MAX][FRAME_NAME_MAX + 1];

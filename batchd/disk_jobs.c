@@ -1,5 +1,5 @@
-/* jobs - see jobs.h. */
-#include "batchd/jobs.h"
+/* disk_jobs - see disk_jobs.h. */
+#include "batchd/disk_jobs.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -52,7 +52,7 @@ on_append_done(uv_work_t *work, int status)
 }
 
 void
-jobs_start_append(struct server *s)
+disk_jobs_start_append(struct server *s)
 {
 	int rc;
 
@@ -105,7 +105,7 @@ lowest_cursor(const struct server *s)
 }
 
 void
-jobs_start_tidy(struct server *s)
+disk_jobs_start_tidy(struct server *s)
 {
 	int rc;
 
@@ -154,7 +154,7 @@ on_cursors_done(uv_work_t *work, int status)
 }
 
 void
-jobs_start_cursors(struct server *s)
+disk_jobs_start_cursors(struct server *s)
 {
 	bool any = false;
 	int rc;

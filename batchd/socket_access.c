@@ -1,5 +1,5 @@
-/* access - see access.h. */
-#include "batchd/access.h"
+/* socket_access - see socket_access.h. */
+#include "batchd/socket_access.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -29,7 +29,7 @@ read_id(const char *text, unsigned *id)
 }
 
 int
-access_set_owner(struct access *a, const char *user)
+socket_access_set_owner(struct socket_access *a, const char *user)
 {
 	const struct passwd *entry = user[0] ? getpwnam(user) : NULL;
 
@@ -38,7 +38,7 @@ access_set_owner(struct access *a, const char *user)
 }
 
 int
-access_set_group(struct access *a, const char *group)
+socket_access_set_group(struct socket_access *a, const char *group)
 {
 	const struct group *entry = group[0] ? getgrnam(group) : NULL;
 
@@ -47,7 +47,8 @@ access_set_group(struct access *a, const char *group)
 }
 
 int
-access_bind(const struct access *a, int fd, const struct sockaddr_un *addr)
+socket_access_bind(const struct socket_access *a, int fd,
+                   const struct sockaddr_un *addr)
 {
 	/* One's own ids need no chown, which a sandbox may forbid. */
 	uid_t uid = a->uid == geteuid() ? (uid_t)-1 : a->uid;
@@ -56,7 +57,7 @@ access_bind(const struct access *a, int fd, const struct sockaddr_un *addr)
 	int rc = 0;
 
 	/* The file gets the socket's mode: chmod(2) would follow a link. */
-	if (fchmod(fd, ACCESS_SOCKET_MODE) < 0)
+	if (fchmod(fd, SOCKET_ACCESS_MODE) < 0)
 		return -errno;
 	mask = umask(0);
 	if (bind(fd, (const struct sockaddr *)addr, sizeof *addr) < 0)
@@ -84,7 +85,8 @@ has_group(int fd, gid_t gid)
 }
 
 bool
-access_allows(const struct access *a, int fd, uid_t *uid, pid_t *pid)
+socket_access_allows(const struct socket_access *a, int fd, uid_t *uid,
+                     pid_t *pid)
 {
 	struct ucred peer;
 	socklen_t n = sizeof peer;

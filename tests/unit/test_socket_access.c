@@ -1,4 +1,5 @@
-/* test_access - the socket's owner and mode, in a directory of another user. */
+/* test_socket_access - the socket's owner and mode, in a directory of another
+ * user. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "batchd/access.h"
+#include "batchd/socket_access.h"
 
 static char folder[] = "/tmp/leat-access-XXXXXX", victim[64];
 static struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -54,13 +55,13 @@ teardown(void)
 }
 
 static struct stat
-apply(const struct access *a, int want)
+apply(const struct socket_access *a, int want)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	struct stat st;
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(access_bind(a, fd, &addr), want);
+	ck_assert_int_eq(socket_access_bind(a, fd, &addr), want);
 	ck_assert_int_eq(lstat(addr.sun_path, &st), 0);
 	(void)close(fd);
 	return st;
@@ -68,7 +69,7 @@ apply(const struct access *a, int want)
 
 START_TEST(the_mode_is_right_whatever_the_umask)
 {
-	const struct access a = {geteuid(), getegid()};
+	const struct socket_access a = {geteuid(), getegid()};
 	mode_t before = umask(_i == 0 ? 0 : 077);
 	struct stat st;
 
@@ -76,7 +77,7 @@ START_TEST(the_mode_is_right_whatever_the_umask)
 	st = apply(&a, 0);
 	ck_assert_uint_eq(umask(before), _i == 0 ? 0 : 077);
 	ck_assert(S_ISSOCK(st.st_mode));
-	ck_assert_uint_eq(st.st_mode & 07777, ACCESS_SOCKET_MODE);
+	ck_assert_uint_eq(st.st_mode & 07777, SOCKET_ACCESS_MODE);
 	ck_assert_uint_eq(st.st_uid, a.uid);
 }
 END_TEST
@@ -84,8 +85,8 @@ END_TEST
 START_TEST(a_link_in_place_of_the_socket_changes_no_file)
 {
 	/* Only root can give a file away. */
-	const struct access a = {geteuid() == 0 ? 65534 : geteuid(),
-	                         geteuid() == 0 ? 12345 : getegid()};
+	const struct socket_access a = {geteuid() == 0 ? 65534 : geteuid(),
+	                                geteuid() == 0 ? 12345 : getegid()};
 	struct stat st;
 
 	swap = true;
@@ -101,7 +102,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("access");
+	Suite *s = suite_create("socket_access");
 	TCase *tc = tcase_create("bind");
 	SRunner *sr = srunner_create(s);
 	int failed;

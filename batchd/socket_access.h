@@ -1,21 +1,21 @@
 /*
- * access - which local processes may talk to batchd: those of its own user,
- * of root, and of the socket's owner and group.
+ * socket_access - which local processes may talk to batchd: those of its own
+ * user, of root, and of the socket's owner and group.
  *
  * The socket's mode 0660 says the same; but a mode is changed by accident,
  * and the kernel's word about a peer (SO_PEERCRED, SO_PEERGROUPS) is not.
  */
-#ifndef BATCHD_ACCESS_H
-#define BATCHD_ACCESS_H
+#ifndef BATCHD_SOCKET_ACCESS_H
+#define BATCHD_SOCKET_ACCESS_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 #include "libbase/base.h"
 
-#define ACCESS_SOCKET_MODE 0660
+#define SOCKET_ACCESS_MODE 0660
 
-struct access {
+struct socket_access {
 	uid_t uid; /* of the socket */
 	gid_t gid;
 };
@@ -24,8 +24,9 @@ struct access {
  * Each is a name or a number; empty: the one that this process runs with.
  * Returns 0 or -ENOENT.
  */
-MUST_USE int access_set_owner(struct access *a, const char *user);
-MUST_USE int access_set_group(struct access *a, const char *group);
+MUST_USE int socket_access_set_owner(struct socket_access *a, const char *user);
+MUST_USE int socket_access_set_group(struct socket_access *a,
+                                     const char *group);
 
 /*
  * Bind the socket fd to the path in addr, with its owner, group and mode.  The
@@ -34,10 +35,11 @@ MUST_USE int access_set_group(struct access *a, const char *group);
  * -errno, -EPERM where only root may give the socket to them.
  */
 struct sockaddr_un;
-MUST_USE int access_bind(const struct access *a, int fd,
-                         const struct sockaddr_un *addr);
+MUST_USE int socket_access_bind(const struct socket_access *a, int fd,
+                                const struct sockaddr_un *addr);
 
 /* Whether the peer connected at fd may talk to us; its ids for the log. */
-bool access_allows(const struct access *a, int fd, uid_t *uid, pid_t *pid);
+bool socket_access_allows(const struct socket_access *a, int fd, uid_t *uid,
+                          pid_t *pid);
 
 #endif

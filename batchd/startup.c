@@ -1,4 +1,4 @@
-/* open - how batchd starts and ends: the folder, the cursors, the socket. */
+/* startup - how batchd starts and ends: the folder, the cursors, the socket. */
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
@@ -198,7 +198,7 @@ listen_at(struct server *s, const char *path)
 	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->listener < 0)
 		return -errno;
-	rc = access_bind(&s->settings->access, s->listener, &addr);
+	rc = socket_access_bind(&s->settings->access, s->listener, &addr);
 	/* Nobody can connect before this. */
 	if (rc == 0 && listen(s->listener, 64) < 0)
 		rc = -errno;
