@@ -10,7 +10,7 @@
 int
 main(int argc, char **argv)
 {
-	struct settings settings = {0};
+	struct batchd_settings settings = {0};
 	static struct server server;
 	int rc, closed;
 
@@ -19,7 +19,7 @@ main(int argc, char **argv)
 	/* Neither can fail.  The server has a handler for SIGHUP later. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
-	rc = settings_load(&settings, argc, argv);
+	rc = batchd_settings_load(&settings, argc, argv);
 	if (rc == CONF_RUN) {
 		rc = server_open(&server, &settings);
 		if (rc == 0)
@@ -30,6 +30,6 @@ main(int argc, char **argv)
 		if (rc == 0)
 			log_info("stopped");
 	}
-	settings_free(&settings);
+	batchd_settings_free(&settings);
 	return rc;
 }

@@ -33,7 +33,7 @@ struct disk_job {
 };
 
 struct server {
-	const struct settings *settings;
+	const struct batchd_settings *settings;
 	struct disk_real disk;
 	struct store store;
 	struct consumer consumers[SINKS_MAX];
@@ -75,7 +75,8 @@ struct server {
  * Open the log and the socket.  Returns 0, EXIT_CONFIG (a restart cannot
  * mend it) or EXIT_FAILURE, after saying why; server_close must follow.
  */
-MUST_USE int server_open(struct server *s, const struct settings *settings);
+MUST_USE int server_open(struct server *s,
+                         const struct batchd_settings *settings);
 
 /* Serve until SIGTERM or until the log fails.  Returns the exit status. */
 MUST_USE int server_run(struct server *s);
@@ -85,7 +86,7 @@ MUST_USE int server_close(struct server *s);
 
 /* Most connections at once: daemons, and a few that are kept for commands. */
 static inline size_t
-server_places(const struct settings *settings)
+server_places(const struct batchd_settings *settings)
 {
 	return (size_t)settings->max_connections + 2;
 }

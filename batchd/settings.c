@@ -11,7 +11,7 @@ static const char *const start_choices[] = {"oldest", "newest", NULL};
 static const char *const fsync_choices[] = {"always", "interval", "never",
                                             NULL};
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct batchd_settings, field)
 
 static const struct conf_key leat_keys[] = {
     {"socket", CONF_TEXT, AT(socket), "/run/leat/batchd.sock", 1, 107, NULL,
@@ -84,7 +84,7 @@ warn_of_sink(const struct conf_source *source, const char *list,
 
 /* Returns 0 or -EINVAL after saying why the name of n bytes is refused. */
 static int
-check_sink(const struct conf_source *source, const struct settings *s,
+check_sink(const struct conf_source *source, const struct batchd_settings *s,
            const char *name, size_t n)
 {
 	static const char prefix[] = "sinkd-";
@@ -117,7 +117,7 @@ check_sink(const struct conf_source *source, const struct settings *s,
 
 /* Split names at spaces.  Returns 0 or -EINVAL after saying why. */
 static int
-split_sinks(const struct conf_source *source, struct settings *s)
+split_sinks(const struct conf_source *source, struct batchd_settings *s)
 {
 	const char *p = s->sinks;
 
@@ -149,7 +149,7 @@ split_sinks(const struct conf_source *source, struct settings *s)
 static int
 validate(const struct conf_source *source, void *arg)
 {
-	struct settings *s = arg;
+	struct batchd_settings *s = arg;
 	int rc = 0;
 
 	if (s->segment_bytes > s->max_bytes / 4)
@@ -165,7 +165,7 @@ validate(const struct conf_source *source, void *arg)
 }
 
 int
-settings_load(struct settings *settings, int argc, char **argv)
+batchd_settings_load(struct batchd_settings *settings, int argc, char **argv)
 {
 	const struct conf_table tables[] = {
 	    {.section = "leat", .keys = leat_keys, .into = settings},
@@ -191,7 +191,7 @@ settings_load(struct settings *settings, int argc, char **argv)
 }
 
 void
-settings_free(struct settings *settings)
+batchd_settings_free(struct batchd_settings *settings)
 {
 	const struct conf_table tables[] = {
 	    {.section = "leat", .keys = leat_keys, .into = settings},
@@ -202,7 +202,7 @@ settings_free(struct settings *settings)
 }
 
 struct store_conf
-settings_store(const struct settings *settings)
+batchd_settings_store_conf(const struct batchd_settings *settings)
 {
 	return (struct store_conf){
 	    .max_bytes = (uint64_t)settings->max_bytes,

@@ -12,15 +12,15 @@
 
 #define SINKS_MAX 16
 
-enum settings_start { START_OLDEST, START_NEWEST };
+enum batchd_start { START_OLDEST, START_NEWEST };
 
-struct settings {
+struct batchd_settings {
 	char *socket;
 	char *socket_owner; /* empty: our own */
 	char *socket_group; /* empty: our own */
 	char *dir;
 	char *sinks; /* names with spaces between */
-	int start;   /* enum settings_start */
+	int start;   /* enum batchd_start */
 	int fsync;   /* enum store_fsync */
 	int64_t fsync_interval_ms;
 	int64_t max_bytes;
@@ -41,10 +41,12 @@ struct settings {
 };
 
 /* As conf_start. */
-MUST_USE int settings_load(struct settings *settings, int argc, char **argv);
-void settings_free(struct settings *settings);
+MUST_USE int batchd_settings_load(struct batchd_settings *settings, int argc,
+                                  char **argv);
+void batchd_settings_free(struct batchd_settings *settings);
 
 /* The part that the log needs. */
-struct store_conf settings_store(const struct settings *settings);
+struct store_conf
+batchd_settings_store_conf(const struct batchd_settings *settings);
 
 #endif

@@ -58,7 +58,7 @@ on_cursor_file(void *arg, const char *name)
 static int
 open_sinks(struct server *s)
 {
-	const struct settings *settings = s->settings;
+	const struct batchd_settings *settings = s->settings;
 	uint64_t lowest = UINT64_MAX, highest = 0;
 	int rc = 0;
 
@@ -112,7 +112,7 @@ open_sinks(struct server *s)
  * makes there the user that batchd should run as can neither open nor remove.
  */
 static int
-check_owners(const struct settings *settings)
+check_owners(const struct batchd_settings *settings)
 {
 	bool given = settings->socket_owner[0] || settings->socket_group[0];
 	char why[OWNER_TEXT_BYTES], *copy;
@@ -134,8 +134,8 @@ check_owners(const struct settings *settings)
 static int
 open_log(struct server *s)
 {
-	const struct settings *settings = s->settings;
-	struct store_conf conf = settings_store(settings);
+	const struct batchd_settings *settings = s->settings;
+	struct store_conf conf = batchd_settings_store_conf(settings);
 	int rc = disk_real_open(&s->disk, settings->dir);
 
 	if (rc == -EBUSY) {
@@ -206,7 +206,7 @@ listen_at(struct server *s, const char *path)
 }
 
 int
-server_open(struct server *s, const struct settings *settings)
+server_open(struct server *s, const struct batchd_settings *settings)
 {
 	uint64_t need = server_places(settings) + OTHER_FDS;
 	uint64_t got = fds_want(need);

@@ -21,14 +21,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char path[64], option[] = "--config", name[] = "fuzz";
 	char *argv[] = {name, option, path, NULL};
-	struct settings s = {0};
+	struct batchd_settings s = {0};
 	struct store_conf conf;
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
 
 	HOLDS(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (settings_load(&s, 3, argv) == CONF_RUN) {
-		conf = settings_store(&s);
+	if (batchd_settings_load(&s, 3, argv) == CONF_RUN) {
+		conf = batchd_settings_store_conf(&s);
 		HOLDS(s.sink_count <= SINKS_MAX);
 		/* A segment holds any record, and a budget some segments. */
 		HOLDS(conf.segment_bytes >
@@ -36,7 +36,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		HOLDS(conf.segment_bytes <= conf.max_bytes / 4);
 		HOLDS(conf.group_max_bytes >= FRAME_BODY_MAX);
 	}
-	settings_free(&s);
+	batchd_settings_free(&s);
 	(void)close(fd); /* memory */
 	return 0;
 }
