@@ -13,18 +13,18 @@
 #define STEP_FRAMES 16
 
 int
-consumer_open(struct consumer *f, struct store *store, const char *name)
+consumer_open(struct consumer *c, struct store *store, const char *name)
 {
 	int rc;
 
-	*f = (struct consumer){.store = store,
-	                       .returns = {.interval_ms = 10000, .burst = 5}};
-	f->cursor.file = -1;
-	reader_init(&f->reader, store);
-	f->body = malloc(FRAME_BODY_MAX);
-	if (!f->body)
+	*c = (struct consumer){.store = store,
+	                       .rewinds = {.interval_ms = 10000, .burst = 5}};
+	c->cursor.file = -1;
+	reader_init(&c->reader, store);
+	c->body = malloc(FRAME_BODY_MAX);
+	if (!c->body)
 		return -ENOMEM;
-	rc = cursor_open(&f->cursor, store->disk, name, store->stream);
+	rc = cursor_open(&c->cursor, store->disk, name, store->stream);
 	if (rc == -ENOENT || rc == -EBADMSG) {
 		if (rc == -EBADMSG)
 			log_error("cursor is damaged: the sink starts at the "
@@ -50,59 +50,60 @@ consumer_open(struct consumer *f, struct store *store, const char *name)
  * before it has moved that.
  */
 static void
-pass_gap(struct consumer *f, uint64_t from, uint64_t first)
+pass_gap(struct consumer *c, uint64_t from, uint64_t first)
 {
-	struct cursor *c = &f->cursor;
-	uint64_t before = f->gap_to - f->gap_from;
-	uint64_t skipped = c->now.skipped;
+	struct cursor *cursor = &c->cursor;
+	uint64_t before = c->accepted_gap_to - c->accepted_gap_from;
+	uint64_t skipped = cursor->now.skipped;
 
-	if (f->gap_to == first && f->gap_from == from && before > 0)
+	if (c->accepted_gap_to == first && c->accepted_gap_from == from &&
+	    before > 0)
 		return;
 	log_warn("going on without events sink=%s offsets=%" PRIu64
 	         "..%" PRIu64,
-	         c->name, from, first);
+	         cursor->name, from, first);
 	skipped = skipped > before ? skipped - before : 0;
-	cursor_set_skipped(c, skipped + first - from);
-	f->gap_from = from;
-	f->gap_to = first;
+	cursor_set_skipped(cursor, skipped + first - from);
+	c->accepted_gap_from = from;
+	c->accepted_gap_to = first;
 }
 
 void
-consumer_accept_gap(struct consumer *f)
+consumer_accept_gap(struct consumer *c)
 {
-	struct cursor *c = &f->cursor;
-	uint64_t first = store_first_offset(f->store);
+	struct cursor *cursor = &c->cursor;
+	uint64_t first = store_first_offset(c->store);
 
-	if (c->file < 0 || c->now.committed >= first)
+	if (cursor->file < 0 || cursor->now.committed >= first)
 		return;
-	pass_gap(f, c->now.committed, first);
-	cursor_set(c, first, CURSOR_NO_BATCH);
+	pass_gap(c, cursor->now.committed, first);
+	cursor_set(cursor, first, CURSOR_NO_BATCH);
 }
 
 /* How old the event at the cursor is, for as long as nobody reads it. */
 static void
-look_at_oldest(struct consumer *f)
+look_at_oldest(struct consumer *c)
 {
-	uint64_t at = f->cursor.now.committed;
-	struct stretch s = {.body = f->body};
+	uint64_t at = c->cursor.now.committed;
+	struct batch_chunk s = {.body = c->body};
 
-	if (at < f->store->synced_offset && reader_seek(&f->reader, at) == 0 &&
-	    reader_frame(&f->reader, f->store->synced_offset, 1, &s) == 0 &&
+	if (at < c->store->synced_offset && reader_seek(&c->reader, at) == 0 &&
+	    reader_frame(&c->reader, c->store->synced_offset, 1, &s) == 0 &&
 	    s.count > 0)
-		f->oldest_us = s.appended_us;
+		c->oldest_pending_us = s.appended_us;
 }
 
 int
-consumer_start(struct consumer *f, bool newest)
+consumer_start(struct consumer *c, bool newest)
 {
-	struct store *s = f->store;
+	struct store *s = c->store;
 	uint64_t at = newest ? s->synced_offset : store_first_offset(s);
 	char name[FRAME_NAME_MAX + 1];
 	int rc = 0;
 
-	if (f->cursor.file < 0) {
-		memcpy(name, f->cursor.name, sizeof name);
-		rc = cursor_create(&f->cursor, s->disk, name, s->stream, at);
+	if (c->cursor.file < 0) {
+		memcpy(name, c->cursor.name, sizeof name);
+		rc = cursor_create(&c->cursor, s->disk, name, s->stream, at);
 		if (rc < 0) {
 			log_error("cannot create a cursor sink=%s err=%s", name,
 			          log_quote(strerror(-rc)));
@@ -110,29 +111,29 @@ consumer_start(struct consumer *f, bool newest)
 		}
 		log_info("new cursor sink=%s offset=%" PRIu64, name, at);
 	}
-	f->begin = f->cursor.now.committed;
-	f->reach = s->synced_offset;
-	look_at_oldest(f);
+	c->batch_begin = c->cursor.now.committed;
+	c->max_sent_offset = s->synced_offset;
+	look_at_oldest(c);
 	return 0;
 }
 
 void
-consumer_close(struct consumer *f)
+consumer_close(struct consumer *c)
 {
-	if (!f->store)
+	if (!c->store)
 		return;
-	cursor_close(&f->cursor, f->store->disk);
-	reader_fini(&f->reader);
-	free(f->body);
-	*f = (struct consumer){0};
+	cursor_close(&c->cursor, c->store->disk);
+	reader_fini(&c->reader);
+	free(c->body);
+	*c = (struct consumer){0};
 }
 
 static void
-await(struct consumer *f)
+await(struct consumer *c)
 {
-	f->state = CONSUMER_WAITING;
-	f->built = false;
-	f->batch_since_us = 0;
+	c->state = CONSUMER_WAITING;
+	c->chunk_ready = false;
+	c->batch_appended_us = 0;
 }
 
 /*
@@ -141,16 +142,16 @@ await(struct consumer *f)
  * but a store with a position has been fed before.
  */
 static void
-take_account(struct consumer *f, bool has_position, uint64_t gap)
+take_account(struct consumer *c, bool has_position, uint64_t gap)
 {
-	struct cursor *c = &f->cursor;
-	uint64_t skipped = c->now.skipped;
+	struct cursor *cursor = &c->cursor;
+	uint64_t skipped = cursor->now.skipped;
 
-	if (has_position && cursor_is_new(c))
+	if (has_position && cursor_is_new(cursor))
 		skipped = 0;
-	cursor_set_skipped(c, skipped + gap);
-	c->dirty = true; /* no longer new */
-	f->has_told = false;
+	cursor_set_skipped(cursor, skipped + gap);
+	cursor->dirty = true; /* no longer new */
+	c->has_report = false;
 }
 
 /*
@@ -160,46 +161,46 @@ take_account(struct consumer *f, bool has_position, uint64_t gap)
  * it: with other events, which the sink would pass over.
  */
 static bool
-is_ahead(struct consumer *f, uint64_t at, bool accept_gap, uint64_t *gap)
+is_ahead(struct consumer *c, uint64_t at, bool accept_gap, uint64_t *gap)
 {
-	struct cursor *c = &f->cursor;
-	bool beyond = at > f->reach && at > c->now.committed;
+	struct cursor *cursor = &c->cursor;
+	bool beyond = at > c->max_sent_offset && at > cursor->now.committed;
 
-	if (at > f->store->synced_offset || (beyond && !accept_gap)) {
-		cursor_set_ahead(c, at);
+	if (at > c->store->synced_offset || (beyond && !accept_gap)) {
+		cursor_set_rejected_position(cursor, at);
 		return true;
 	}
-	if (c->now.ahead == 0 && !beyond)
+	if (cursor->now.rejected_position == 0 && !beyond)
 		return false;
-	if (at > c->now.committed && !accept_gap)
+	if (at > cursor->now.committed && !accept_gap)
 		return true;
-	if (at > c->now.committed)
-		*gap = at - c->now.committed;
-	cursor_set_ahead(c, 0);
+	if (at > cursor->now.committed)
+		*gap = at - cursor->now.committed;
+	cursor_set_rejected_position(cursor, 0);
 	return false;
 }
 
 /* A sink that does so again and again is at fault. */
 static void
-warn_gone_back(struct consumer *f, uint64_t at)
+warn_gone_back(struct consumer *c, uint64_t at)
 {
 	unsigned suppressed;
 
-	if (log_allow(&f->returns, &suppressed))
+	if (log_allow(&c->rewinds, &suppressed))
 		log_warn("store has gone back: sending again sink=%s "
 		         "from=%" PRIu64 " cursor=%" PRIu64 " suppressed=%u",
-		         f->cursor.name, at, f->cursor.now.committed,
+		         c->cursor.name, at, c->cursor.now.committed,
 		         suppressed);
 }
 
 int
-consumer_subscribe(struct consumer *f, struct chan *chan,
+consumer_subscribe(struct consumer *c, struct chan *chan,
                    const struct frame *subscribe, bool accept_gap,
                    const char **text)
 {
-	struct store *s = f->store;
+	struct store *s = c->store;
 	uint64_t first = store_first_offset(s);
-	uint64_t at = f->cursor.now.committed, from, gap = 0;
+	uint64_t at = c->cursor.now.committed, from, gap = 0;
 
 	if (subscribe->subscribe.has_position)
 		at = subscribe->subscribe.position;
@@ -212,7 +213,7 @@ consumer_subscribe(struct consumer *f, struct chan *chan,
 		    "batchd --accept-gap goes on without the events between";
 		return ERROR_BEHIND;
 	}
-	if (is_ahead(f, at, accept_gap, &gap)) {
+	if (is_ahead(c, at, accept_gap, &gap)) {
 		*text =
 		    "the store's position is, or was, beyond the log's end: "
 		    "it is of a log that has lost its end, or of another one; "
@@ -221,44 +222,45 @@ consumer_subscribe(struct consumer *f, struct chan *chan,
 		    "--accept-gap passes over the events between";
 		return ERROR_AHEAD;
 	}
-	take_account(f, subscribe->subscribe.has_position, gap);
+	take_account(c, subscribe->subscribe.has_position, gap);
 	if (from < at)
-		pass_gap(f, from, at);
-	if (at != f->cursor.now.committed) {
-		if (at < f->cursor.now.committed)
-			warn_gone_back(f, at);
-		cursor_set(&f->cursor, at, CURSOR_NO_BATCH);
-		f->oldest_us = 0;
+		pass_gap(c, from, at);
+	if (at != c->cursor.now.committed) {
+		if (at < c->cursor.now.committed)
+			warn_gone_back(c, at);
+		cursor_set(&c->cursor, at, CURSOR_NO_BATCH);
+		c->oldest_pending_us = 0;
 	}
-	f->chan = chan;
-	f->max_events = subscribe->subscribe.max_events;
-	f->max_bytes = subscribe->subscribe.max_bytes;
-	f->wait_ms = subscribe->subscribe.wait_ms;
-	f->stable = subscribe->subscribe.stable;
-	if (f->max_events == 0)
-		f->max_events = 1;
+	c->chan = chan;
+	c->max_events = subscribe->subscribe.max_events;
+	c->max_bytes = subscribe->subscribe.max_bytes;
+	c->wait_ms = subscribe->subscribe.wait_ms;
+	c->stable = subscribe->subscribe.stable;
+	if (c->max_events == 0)
+		c->max_events = 1;
 	/* A record is sent whole. */
-	if (f->max_bytes < FRAME_BODY_MAX)
-		f->max_bytes = FRAME_BODY_MAX;
-	f->begin = at;
-	f->flush = false;
-	await(f);
+	if (c->max_bytes < FRAME_BODY_MAX)
+		c->max_bytes = FRAME_BODY_MAX;
+	c->batch_begin = at;
+	c->flush_requested = false;
+	await(c);
 	/* A sink that has just come need not wait. */
-	f->not_before_ms = 0;
+	c->next_batch_ms = 0;
 	/* How old its events are is not known. */
-	f->waiting_since_ms = at < s->synced_offset ? 1 : 0;
+	c->pending_since_ms = at < s->synced_offset ? PENDING_SINCE_UNKNOWN : 0;
 	return 0;
 }
 
 void
-consumer_detach(struct consumer *f)
+consumer_unsubscribe(struct consumer *c)
 {
-	f->chan = NULL;
-	f->state = CONSUMER_DISCONNECTED;
-	f->built = false;
-	f->begin = f->cursor.now.committed;
-	if (f->waiting_since_ms == 0 && f->begin < f->store->synced_offset)
-		f->waiting_since_ms = 1;
+	c->chan = NULL;
+	c->state = CONSUMER_DISCONNECTED;
+	c->chunk_ready = false;
+	c->batch_begin = c->cursor.now.committed;
+	if (c->pending_since_ms == 0 &&
+	    c->batch_begin < c->store->synced_offset)
+		c->pending_since_ms = PENDING_SINCE_UNKNOWN;
 }
 
 /* Above all bounds of a histogram, and too short for its sum to overflow. */
@@ -270,73 +272,75 @@ consumer_detach(struct consumer *f)
  * wall clock in the log has to do, which may have been set since.
  */
 static void
-count_committed(struct consumer *f, uint64_t next_offset)
+count_committed(struct consumer *c, uint64_t next_offset)
 {
-	uint64_t from = f->cursor.now.committed;
-	int64_t older_us = clock_wall_us() - f->batch_since_us;
+	uint64_t from = c->cursor.now.committed;
+	int64_t older_us = clock_wall_us() - c->batch_appended_us;
 
 	if (older_us < 0)
 		older_us = 0;
 	if (older_us > COMMIT_MAX_US)
 		older_us = COMMIT_MAX_US;
-	f->committed_events += next_offset - from;
-	marks_count(&f->store->marks, from, next_offset, clock_mono_us(),
-	            (uint64_t)older_us, &f->commit_times);
+	c->committed_events += next_offset - from;
+	marks_count(&c->store->marks, from, next_offset, clock_mono_us(),
+	            (uint64_t)older_us, &c->commit_times);
 }
 
 int
-consumer_committed(struct consumer *f, uint64_t next_offset)
+consumer_commit(struct consumer *c, uint64_t next_offset)
 {
-	if (f->state != CONSUMER_IN_FLIGHT ||
-	    next_offset <= f->cursor.now.committed || next_offset > f->end)
+	if (c->state != CONSUMER_IN_FLIGHT ||
+	    next_offset <= c->cursor.now.committed ||
+	    next_offset > c->batch_end)
 		return -EPROTO;
-	count_committed(f, next_offset);
-	f->oldest_us = 0;
-	if (next_offset < f->end) {
+	count_committed(c, next_offset);
+	c->oldest_pending_us = 0;
+	if (next_offset < c->batch_end) {
 		/* A part of the batch; the rest stays in flight. */
-		cursor_set(&f->cursor, next_offset,
-		           f->stable ? f->end : CURSOR_NO_BATCH);
-		cursor_set_skipped(&f->cursor,
-		                   f->cursor.now.skipped + f->batch_gap);
-		f->batch_gap = 0;
+		cursor_set(&c->cursor, next_offset,
+		           c->stable ? c->batch_end : CURSOR_NO_BATCH);
+		cursor_set_skipped(&c->cursor,
+		                   c->cursor.now.skipped + c->batch_gap);
+		c->batch_gap = 0;
 		return 0;
 	}
-	cursor_set(&f->cursor, next_offset, CURSOR_NO_BATCH);
-	cursor_set_skipped(&f->cursor, f->cursor.now.skipped + f->batch_gap);
-	if (f->has_told)
-		cursor_set_refused(&f->cursor, f->told_aside, f->told_dropped);
-	f->begin = next_offset;
-	await(f);
+	cursor_set(&c->cursor, next_offset, CURSOR_NO_BATCH);
+	cursor_set_skipped(&c->cursor, c->cursor.now.skipped + c->batch_gap);
+	if (c->has_report)
+		cursor_set_dead_letters(&c->cursor, c->reported_dead,
+		                        c->reported_dropped);
+	c->batch_begin = next_offset;
+	await(c);
 	return 0;
 }
 
 void
-consumer_durable(struct consumer *f, uint64_t now_ms)
+consumer_log_grew(struct consumer *c, uint64_t now_ms)
 {
-	uint64_t from = f->state == CONSUMER_SENDING ||
-	                        f->state == CONSUMER_IN_FLIGHT ||
-	                        f->state == CONSUMER_SYNCING ||
-	                        f->state == CONSUMER_PLANNING
-	                    ? f->limit
-	                    : f->begin;
+	uint64_t from = c->state == CONSUMER_SENDING ||
+	                        c->state == CONSUMER_IN_FLIGHT ||
+	                        c->state == CONSUMER_SYNCING ||
+	                        c->state == CONSUMER_PLANNING
+	                    ? c->batch_limit
+	                    : c->batch_begin;
 
-	if (f->waiting_since_ms == 0 && from < f->store->synced_offset)
-		f->waiting_since_ms = now_ms;
+	if (c->pending_since_ms == 0 && from < c->store->synced_offset)
+		c->pending_since_ms = now_ms;
 }
 
 void
-consumer_cursor_written(struct consumer *f)
+consumer_cursor_written(struct consumer *c)
 {
-	if (f->state == CONSUMER_SYNCING &&
-	    f->cursor.durable.in_flight_end == f->limit)
-		f->state = CONSUMER_SENDING;
+	if (c->state == CONSUMER_SYNCING &&
+	    c->cursor.durable.in_flight_end == c->batch_limit)
+		c->state = CONSUMER_SENDING;
 }
 
 /* --- steps --- */
 
 static int
-send_frame(struct consumer *f, uint64_t offset, uint32_t count, bool last,
-           const uint8_t *body, size_t bytes)
+consumer_send_frame(struct consumer *c, uint64_t offset, uint32_t count,
+                    bool last, const uint8_t *body, size_t bytes)
 {
 	struct frame frame = {
 	    .type = FRAME_BATCH, .body = body, .body_bytes = bytes};
@@ -344,124 +348,126 @@ send_frame(struct consumer *f, uint64_t offset, uint32_t count, bool last,
 	frame.batch.offset = offset;
 	frame.batch.count = count;
 	frame.batch.last = last;
-	frame.batch.again = f->again;
-	return chan_send(f->chan, &frame);
+	frame.batch.again = c->batch_resent;
+	return chan_send(c->chan, &frame);
 }
 
 /* Events that lie in the log, in bytes: as far as is known without reading. */
 static bool
-bytes_are_there(const struct consumer *f)
+bytes_are_there(const struct consumer *c)
 {
-	const struct store *s = f->store;
-	uint64_t events = s->synced_offset - f->begin;
+	const struct store *s = c->store;
+	uint64_t events = s->synced_offset - c->batch_begin;
 
 	/* Average size of what was appended since the start. */
 	return s->appended_events > 0 &&
 	       (double)events * (double)s->appended_bytes >=
-	           (double)f->max_bytes * (double)s->appended_events;
+	           (double)c->max_bytes * (double)s->appended_events;
 }
 
 /* Whether a batch is due; else when to look again. */
 static bool
-due(const struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
+is_due(const struct consumer *c, uint64_t now_ms, uint64_t *wake_ms)
 {
-	uint64_t there = f->store->synced_offset - f->begin;
+	uint64_t there = c->store->synced_offset - c->batch_begin;
 
 	if (there == 0)
 		return false;
-	if (there >= f->max_events || f->flush || bytes_are_there(f) ||
-	    now_ms >= f->not_before_ms)
+	if (there >= c->max_events || c->flush_requested ||
+	    bytes_are_there(c) || now_ms >= c->next_batch_ms)
 		return true;
-	*wake_ms = f->not_before_ms;
+	*wake_ms = c->next_batch_ms;
 	return false;
 }
 
 static int
-begin(struct consumer *f, uint64_t now_ms)
+begin_batch(struct consumer *c, uint64_t now_ms)
 {
-	uint64_t synced = f->store->synced_offset;
-	uint64_t planned = f->cursor.now.in_flight_end;
-	int rc = reader_seek(&f->reader, f->begin);
+	uint64_t synced = c->store->synced_offset;
+	uint64_t planned = c->cursor.now.in_flight_end;
+	int rc = reader_seek(&c->reader, c->batch_begin);
 
 	if (rc < 0)
 		return rc;
-	f->not_before_ms = now_ms + f->wait_ms;
-	f->mark = reader_mark(&f->reader);
-	f->bytes_left = f->max_bytes;
-	f->limit = synced - f->begin > f->max_events ? f->begin + f->max_events
-	                                             : synced;
-	f->state = CONSUMER_SENDING;
-	f->again = f->stable && planned != CURSOR_NO_BATCH;
-	if (f->stable && planned != CURSOR_NO_BATCH && planned <= synced) {
+	c->next_batch_ms = now_ms + c->wait_ms;
+	c->batch_start = reader_save(&c->reader);
+	c->batch_bytes_left = c->max_bytes;
+	c->batch_limit = synced - c->batch_begin > c->max_events
+	                     ? c->batch_begin + c->max_events
+	                     : synced;
+	c->state = CONSUMER_SENDING;
+	c->batch_resent = c->stable && planned != CURSOR_NO_BATCH;
+	if (c->stable && planned != CURSOR_NO_BATCH && planned <= synced) {
 		/* The batch of before the crash, with the same end. */
-		f->limit = planned;
-		f->bytes_left = UINT64_MAX;
-		if (f->cursor.durable.in_flight_end != planned)
-			f->state = CONSUMER_SYNCING;
-	} else if (f->stable) {
-		f->state = CONSUMER_PLANNING;
+		c->batch_limit = planned;
+		c->batch_bytes_left = UINT64_MAX;
+		if (c->cursor.durable.in_flight_end != planned)
+			c->state = CONSUMER_SYNCING;
+	} else if (c->stable) {
+		c->state = CONSUMER_PLANNING;
 	}
 	/*
 	 * Events after the limit have waited too, for an unknown time that is
 	 * no longer than that of those before them.
 	 */
-	if (f->limit >= synced)
-		f->waiting_since_ms = 0;
-	else if (f->waiting_since_ms == 0)
-		f->waiting_since_ms = 1;
+	if (c->batch_limit >= synced)
+		c->pending_since_ms = 0;
+	else if (c->pending_since_ms == 0)
+		c->pending_since_ms = PENDING_SINCE_UNKNOWN;
 	return 1;
 }
 
 static int
-wait_step(struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
+wait_step(struct consumer *c, uint64_t now_ms, uint64_t *wake_ms)
 {
 	int rc;
 
 	/* Promised again after a crash: at once, or a stable end is lost. */
-	if (due(f, now_ms, wake_ms) ||
-	    (f->stable && f->cursor.now.in_flight_end != CURSOR_NO_BATCH &&
-	     f->store->synced_offset > f->begin))
-		return begin(f, now_ms);
-	if (!f->flush || f->store->synced_offset > f->begin)
+	if (is_due(c, now_ms, wake_ms) ||
+	    (c->stable && c->cursor.now.in_flight_end != CURSOR_NO_BATCH &&
+	     c->store->synced_offset > c->batch_begin))
+		return begin_batch(c, now_ms);
+	if (!c->flush_requested || c->store->synced_offset > c->batch_begin)
 		return 0;
-	rc = send_frame(f, f->begin, 0, true, NULL, 0);
+	rc = consumer_send_frame(c, c->batch_begin, 0, true, NULL, 0);
 	if (rc < 0)
 		return rc;
-	f->flush = false;
+	c->flush_requested = false;
 	return 0;
 }
 
 /* Read the next stretch into the body. */
 static int
-build(struct consumer *f)
+build(struct consumer *c)
 {
 	int rc;
 
-	f->stretch.body = f->body;
-	rc = reader_frame(&f->reader, f->limit, f->bytes_left, &f->stretch);
+	c->chunk.body = c->body;
+	rc = reader_frame(&c->reader, c->batch_limit, c->batch_bytes_left,
+	                  &c->chunk);
 	if (rc < 0) {
 		log_error("cannot read the log sink=%s offset=%" PRIu64
 		          " err=%s",
-		          f->cursor.name, f->reader.next_offset,
+		          c->cursor.name, c->reader.next_offset,
 		          log_quote(strerror(-rc)));
 		return rc;
 	}
-	f->bytes_left = f->bytes_left > f->stretch.bytes
-	                    ? f->bytes_left - f->stretch.bytes
-	                    : 0;
-	if (f->bytes_left == 0 || f->reader.next_offset >= f->limit)
-		f->stretch.ends = true;
-	f->built = true;
+	c->batch_bytes_left = c->batch_bytes_left > c->chunk.bytes
+	                          ? c->batch_bytes_left - c->chunk.bytes
+	                          : 0;
+	if (c->batch_bytes_left == 0 || c->reader.next_offset >= c->batch_limit)
+		c->chunk.ends = true;
+	c->chunk_ready = true;
 	return 0;
 }
 
 /* Where the stretch ends; the reader may have passed a gap behind it. */
 static uint64_t
-stretch_end(const struct consumer *f)
+stretch_end(const struct consumer *c)
 {
-	const struct stretch *s = &f->stretch;
+	const struct batch_chunk *s = &c->chunk;
 
-	return s->count > 0 ? s->offset + s->count : f->reader.next_offset;
+	return s->count > 0 ? s->offset + s->count : c->reader.next_offset;
 }
 
 /*
@@ -469,71 +475,73 @@ stretch_end(const struct consumer *f)
  * cut it short, and not what was there: the rest need not wait.
  */
 static void
-cut_at(struct consumer *f, uint64_t end)
+end_batch_at(struct consumer *c, uint64_t end)
 {
-	if (end < f->limit) {
-		f->not_before_ms = 0;
-		if (f->waiting_since_ms == 0)
-			f->waiting_since_ms = 1;
+	if (end < c->batch_limit) {
+		c->next_batch_ms = 0;
+		if (c->pending_since_ms == 0)
+			c->pending_since_ms = PENDING_SINCE_UNKNOWN;
 	}
-	f->limit = end;
+	c->batch_limit = end;
 }
 
 static int
-plan_step(struct consumer *f)
+plan_step(struct consumer *c)
 {
 	for (int i = 0; i < STEP_FRAMES; i++) {
-		int rc = build(f);
+		int rc = build(c);
 
 		if (rc < 0)
 			return rc;
-		f->built = false;
-		if (!f->stretch.ends)
+		c->chunk_ready = false;
+		if (!c->chunk.ends)
 			continue;
 		/* From now on the batch is begin..limit, whatever happens. */
-		cut_at(f, stretch_end(f));
-		f->bytes_left = UINT64_MAX;
-		cursor_set(&f->cursor, f->begin, f->limit);
-		f->state = CONSUMER_SYNCING;
-		return reader_back(&f->reader, &f->mark);
+		end_batch_at(c, stretch_end(c));
+		c->batch_bytes_left = UINT64_MAX;
+		cursor_set(&c->cursor, c->batch_begin, c->batch_limit);
+		c->state = CONSUMER_SYNCING;
+		return reader_restore(&c->reader, &c->batch_start);
 	}
 	return 1;
 }
 
 static int
-send_step(struct consumer *f)
+send_step(struct consumer *c)
 {
 	for (int i = 0; i < STEP_FRAMES; i++) {
-		const struct stretch *s = &f->stretch;
-		int rc = f->built ? 0 : build(f);
+		const struct batch_chunk *s = &c->chunk;
+		int rc = c->chunk_ready ? 0 : build(c);
 
 		if (rc == 0 && s->count == 0) {
 			/* Everything up to the limit is lost: pass over it. */
-			cursor_set(&f->cursor, f->limit, CURSOR_NO_BATCH);
-			cursor_set_skipped(&f->cursor, f->cursor.now.skipped +
-			                                   f->limit - f->begin);
-			f->begin = f->limit;
-			f->oldest_us = 0;
-			f->not_before_ms = 0; /* the sink has had nothing */
-			await(f);
+			cursor_set(&c->cursor, c->batch_limit, CURSOR_NO_BATCH);
+			cursor_set_skipped(&c->cursor, c->cursor.now.skipped +
+			                                   c->batch_limit -
+			                                   c->batch_begin);
+			c->batch_begin = c->batch_limit;
+			c->oldest_pending_us = 0;
+			c->next_batch_ms = 0; /* the sink has had nothing */
+			await(c);
 			return 1;
 		}
 		if (rc == 0)
-			rc = send_frame(f, s->offset, s->count, s->ends,
-			                s->body, s->bytes);
+			rc = consumer_send_frame(c, s->offset, s->count,
+			                         s->ends, s->body, s->bytes);
 		if (rc < 0)
 			return rc;
-		f->built = false;
-		if (f->batch_since_us == 0) {
-			f->batch_since_us = f->oldest_us = s->appended_us;
-			f->batch_gap = s->offset - f->begin;
+		c->chunk_ready = false;
+		if (c->batch_appended_us == 0) {
+			c->batch_appended_us = c->oldest_pending_us =
+			    s->appended_us;
+			c->batch_gap = s->offset - c->batch_begin;
 		}
 		if (s->ends) {
-			f->end = stretch_end(f);
-			if (f->reach < f->end)
-				f->reach = f->end;
-			f->state = CONSUMER_IN_FLIGHT;
-			cut_at(f, f->end);
+			c->batch_end = stretch_end(c);
+			if (c->max_sent_offset < c->batch_end)
+				c->max_sent_offset = c->batch_end;
+			c->state = CONSUMER_IN_FLIGHT;
+			end_batch_at(c, c->batch_end);
 			return 0;
 		}
 	}
@@ -541,16 +549,16 @@ send_step(struct consumer *f)
 }
 
 int
-consumer_step(struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
+consumer_step(struct consumer *c, uint64_t now_ms, uint64_t *wake_ms)
 {
 	*wake_ms = UINT64_MAX;
-	switch (f->state) {
+	switch (c->state) {
 	case CONSUMER_WAITING:
-		return wait_step(f, now_ms, wake_ms);
+		return wait_step(c, now_ms, wake_ms);
 	case CONSUMER_PLANNING:
-		return plan_step(f);
+		return plan_step(c);
 	case CONSUMER_SENDING:
-		return send_step(f);
+		return send_step(c);
 	case CONSUMER_DISCONNECTED:
 	case CONSUMER_SYNCING:
 	case CONSUMER_IN_FLIGHT:
@@ -560,41 +568,42 @@ consumer_step(struct consumer *f, uint64_t now_ms, uint64_t *wake_ms)
 }
 
 uint64_t
-consumer_lag_events(const struct consumer *f)
+consumer_lag_events(const struct consumer *c)
 {
-	uint64_t committed = f->cursor.now.committed;
+	uint64_t committed = c->cursor.now.committed;
 
-	return f->store->durable_offset > committed
-	           ? f->store->durable_offset - committed
+	return c->store->durable_offset > committed
+	           ? c->store->durable_offset - committed
 	           : 0;
 }
 
 void
-consumer_told_refused(struct consumer *f, uint64_t letters, uint64_t dropped)
+consumer_report_dead_letters(struct consumer *c, uint64_t letters,
+                             uint64_t dropped)
 {
-	struct cursor *c = &f->cursor;
+	struct cursor *cursor = &c->cursor;
 
-	f->told_aside = letters;
-	f->told_dropped = dropped;
-	f->has_told = true;
+	c->reported_dead = letters;
+	c->reported_dropped = dropped;
+	c->has_report = true;
 	/*
 	 * Those of a batch under way count when it is committed.  But what was
 	 * retried is in the store now, whatever is under way, and while the
 	 * sink is stopped, too.
 	 */
-	if (f->state != CONSUMER_DISCONNECTED && consumer_lag_events(f) == 0)
-		cursor_set_refused(c, letters, dropped);
-	else if (letters < c->now.pending_dead_letters)
-		cursor_set_refused(c, letters, c->now.dropped);
+	if (c->state != CONSUMER_DISCONNECTED && consumer_lag_events(c) == 0)
+		cursor_set_dead_letters(cursor, letters, dropped);
+	else if (letters < cursor->now.pending_dead_letters)
+		cursor_set_dead_letters(cursor, letters, cursor->now.dropped);
 }
 
 uint64_t
-consumer_stored_events(const struct consumer *f)
+consumer_stored_events(const struct consumer *c)
 {
-	const struct cursor_slot *c = &f->cursor.now;
-	const uint64_t others[] = {c->skipped, c->pending_dead_letters,
-	                           c->dropped};
-	uint64_t stored = c->committed;
+	const struct cursor_slot *slot = &c->cursor.now;
+	const uint64_t others[] = {slot->skipped, slot->pending_dead_letters,
+	                           slot->dropped};
+	uint64_t stored = slot->committed;
 
 	/* What a sink says need not be true, nor its sum be a number. */
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
@@ -603,16 +612,16 @@ consumer_stored_events(const struct consumer *f)
 }
 
 uint64_t
-consumer_lag_ms(const struct consumer *f, uint64_t now_ms, int64_t now_us)
+consumer_lag_ms(const struct consumer *c, uint64_t now_ms, int64_t now_us)
 {
-	int64_t since_us = f->batch_since_us;
+	int64_t since_us = c->batch_appended_us;
 
-	if (consumer_lag_events(f) == 0)
+	if (consumer_lag_events(c) == 0)
 		return 0;
-	if (since_us == 0 && f->waiting_since_ms > 1)
-		return now_ms - f->waiting_since_ms;
+	if (since_us == 0 && c->pending_since_ms > PENDING_SINCE_UNKNOWN)
+		return now_ms - c->pending_since_ms;
 	if (since_us == 0)
-		since_us = f->oldest_us;
+		since_us = c->oldest_pending_us;
 	return since_us > 0 && now_us > since_us
 	           ? (uint64_t)(now_us - since_us) / 1000
 	           : 0;

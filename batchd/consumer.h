@@ -26,6 +26,9 @@ enum consumer_state {
 	CONSUMER_IN_FLIGHT,    /* the sink has the batch */
 };
 
+/* A value of pending_since_ms: events are pending, for an unknown time. */
+#define PENDING_SINCE_UNKNOWN 1
+
 struct consumer {
 	struct store *store; /* borrowed */
 	struct cursor cursor;
@@ -35,18 +38,19 @@ struct consumer {
 	bool stable;
 
 	struct reader reader;
-	struct reader_mark mark; /* where the batch begins */
-	uint8_t *body;           /* FRAME_BODY_MAX bytes */
-	struct stretch stretch;  /* in body, not sent yet, if built */
-	bool built;
+	struct reader_savepoint batch_start; /* where the batch begins */
+	uint8_t *body;                       /* FRAME_BODY_MAX bytes */
+	struct batch_chunk chunk; /* in body, not sent yet, if built */
+	bool chunk_ready;
 
-	uint64_t begin;      /* of the batch, or of the one to come */
-	uint64_t limit;      /* the batch ends here at the latest */
-	uint64_t bytes_left; /* of max_bytes */
-	bool again;          /* stable: its end is of before this connection */
-	uint64_t end;        /* behind the batch in flight */
-	uint64_t reach;      /* a store can be so far: there, or sent, by us */
-	bool flush;          /* the sink wants what is there, now */
+	uint64_t batch_begin;      /* of the batch, or of the one to come */
+	uint64_t batch_limit;      /* the batch ends here at the latest */
+	uint64_t batch_bytes_left; /* of max_bytes */
+	bool batch_resent;  /* stable: its end is of before this connection */
+	uint64_t batch_end; /* behind the batch in flight */
+	uint64_t
+	    max_sent_offset;  /* a store can be so far: there, or sent, by us */
+	bool flush_requested; /* the sink wants what is there, now */
 
 	/*
 	 * A batch that is not full is sent wait_ms after the start of the one
@@ -54,20 +58,21 @@ struct consumer {
 	 * load there is one batch in each wait_ms, as large as the load makes
 	 * it.
 	 */
-	uint64_t not_before_ms; /* start of the next one; 0: at once */
+	uint64_t next_batch_ms; /* start of the next one; 0: at once */
 
 	/* When the first event not in a batch became durable; 0: none is. */
-	uint64_t waiting_since_ms;
-	int64_t batch_since_us; /* wall clock of the first event in flight */
-	int64_t oldest_us;      /* of the event at the cursor; 0: not known */
-	uint64_t batch_gap;     /* lost events before it, passed with it */
-	uint64_t gap_from;      /* with accept_gap: skipped from here on, */
-	uint64_t gap_to;        /* and accounted for; the same: nothing is */
+	uint64_t pending_since_ms;
+	int64_t batch_appended_us; /* wall clock of the first event in flight */
+	int64_t
+	    oldest_pending_us; /* of the event at the cursor; 0: not known */
+	uint64_t batch_gap;    /* lost events before it, passed with it */
+	uint64_t accepted_gap_from; /* with accept_gap: skipped from here on, */
+	uint64_t accepted_gap_to; /* and accounted for; the same: nothing is */
 	/* Of this log's events, says the sink: */
-	uint64_t told_aside;   /* those with a dead letter */
-	uint64_t told_dropped; /* those that had no room for one */
-	bool has_told;
-	struct log_limit returns; /* lines of stores that have gone back */
+	uint64_t reported_dead;    /* those with a dead letter */
+	uint64_t reported_dropped; /* those that had no room for one */
+	bool has_report;
+	struct log_limit rewinds; /* lines of stores that have gone back */
 
 	/* Since the start of batchd. */
 	uint64_t committed_events;
@@ -79,45 +84,45 @@ struct consumer {
  * starts at the oldest event (I6), or at the newest if `newest`.  Returns 0,
  * -ESTALE (cursor of another log) or -errno, after saying why.
  */
-MUST_USE int consumer_open(struct consumer *f, struct store *store,
+MUST_USE int consumer_open(struct consumer *c, struct store *store,
                            const char *name);
 
 /*
  * Before consumer_start: the operator goes on without the events that the log
  * no longer has, and so does the cursor.
  */
-void consumer_accept_gap(struct consumer *f);
+void consumer_accept_gap(struct consumer *c);
 
 /* Once the log has started: create the cursor if there was none. */
-MUST_USE int consumer_start(struct consumer *f, bool newest);
+MUST_USE int consumer_start(struct consumer *c, bool newest);
 
-void consumer_close(struct consumer *f);
+void consumer_close(struct consumer *c);
 
 /*
  * A sink has subscribed over chan.  Returns 0, or the error to send it with
  * a text.
  */
-MUST_USE int consumer_subscribe(struct consumer *f, struct chan *chan,
+MUST_USE int consumer_subscribe(struct consumer *c, struct chan *chan,
                                 const struct frame *subscribe, bool accept_gap,
                                 const char **text);
 
 /* The sink is gone; its cursor stays. */
-void consumer_detach(struct consumer *f);
+void consumer_unsubscribe(struct consumer *c);
 
 /* Returns 0 or -EPROTO: nothing such was in flight. */
-MUST_USE int consumer_committed(struct consumer *f, uint64_t next_offset);
+MUST_USE int consumer_commit(struct consumer *c, uint64_t next_offset);
 
 /* The log's durable end has moved. */
-void consumer_durable(struct consumer *f, uint64_t now_ms);
+void consumer_log_grew(struct consumer *c, uint64_t now_ms);
 
 /* The cursor has been written. */
-void consumer_cursor_written(struct consumer *f);
+void consumer_cursor_written(struct consumer *c);
 
 /* Whether the sink waits for its cursor to be written. */
 static inline bool
-consumer_wants_cursor(const struct consumer *f)
+consumer_awaits_cursor(const struct consumer *c)
 {
-	return f->state == CONSUMER_SYNCING;
+	return c->state == CONSUMER_SYNCING;
 }
 
 /*
@@ -126,25 +131,25 @@ consumer_wants_cursor(const struct consumer *f)
  * must come first; -EAGAIN when the socket is full; or -errno: the peer must
  * be closed.
  */
-MUST_USE int consumer_step(struct consumer *f, uint64_t now_ms,
+MUST_USE int consumer_step(struct consumer *c, uint64_t now_ms,
                            uint64_t *wake_ms);
 
 /*
  * The sink, or its --retry-dead, says how many of this log's events its dead
  * letters hold, and how many had no room there.
  */
-void consumer_told_refused(struct consumer *f, uint64_t letters,
-                           uint64_t dropped);
+void consumer_report_dead_letters(struct consumer *c, uint64_t letters,
+                                  uint64_t dropped);
 
 /*
  * Of the events below the sink's cursor: those in its store.  The others are
  * cursor.now.skipped, pending_dead_letters and dropped.
  */
-uint64_t consumer_stored_events(const struct consumer *f);
+uint64_t consumer_stored_events(const struct consumer *c);
 
 /* Events that the sink is behind, and the age of the oldest of them. */
-uint64_t consumer_lag_events(const struct consumer *f);
-uint64_t consumer_lag_ms(const struct consumer *f, uint64_t now_ms,
+uint64_t consumer_lag_events(const struct consumer *c);
+uint64_t consumer_lag_ms(const struct consumer *c, uint64_t now_ms,
                          int64_t now_us);
 
 const char *consumer_state_name(enum consumer_state state);

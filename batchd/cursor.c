@@ -16,7 +16,7 @@
 #define SKIPPED_AT 112
 #define ASIDE_AT 120
 #define DROPPED_AT 128
-#define AHEAD_AT 136
+#define REJECTED_POSITION_AT 136
 #define SUM_AT 144
 #define FIRST_SEQUENCE 2
 
@@ -39,7 +39,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	put64(out + SKIPPED_AT, slot->skipped);
 	put64(out + ASIDE_AT, slot->pending_dead_letters);
 	put64(out + DROPPED_AT, slot->dropped);
-	put64(out + AHEAD_AT, slot->ahead);
+	put64(out + REJECTED_POSITION_AT, slot->rejected_position);
 	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
@@ -63,7 +63,7 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->skipped = get64(in + SKIPPED_AT);
 	slot->pending_dead_letters = get64(in + ASIDE_AT);
 	slot->dropped = get64(in + DROPPED_AT);
-	slot->ahead = get64(in + AHEAD_AT);
+	slot->rejected_position = get64(in + REJECTED_POSITION_AT);
 	if (slot->committed > OFFSET_MAX ||
 	    slot->in_flight_end <= slot->committed)
 		return -EBADMSG;
@@ -225,8 +225,8 @@ cursor_set_skipped(struct cursor *c, uint64_t skipped)
 }
 
 void
-cursor_set_refused(struct cursor *c, uint64_t pending_dead_letters,
-                   uint64_t dropped)
+cursor_set_dead_letters(struct cursor *c, uint64_t pending_dead_letters,
+                        uint64_t dropped)
 {
 	if (c->now.pending_dead_letters == pending_dead_letters &&
 	    c->now.dropped == dropped)
@@ -237,11 +237,11 @@ cursor_set_refused(struct cursor *c, uint64_t pending_dead_letters,
 }
 
 void
-cursor_set_ahead(struct cursor *c, uint64_t ahead)
+cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position)
 {
-	if (c->now.ahead == ahead)
+	if (c->now.rejected_position == rejected_position)
 		return;
-	c->now.ahead = ahead;
+	c->now.rejected_position = rejected_position;
 	c->dirty = true;
 }
 

@@ -32,7 +32,7 @@ struct cursor_slot {
 	 * A position beyond the log's end, with which its store came: what
 	 * lies below it there is not what this log appends below it.  0: none.
 	 */
-	uint64_t ahead;
+	uint64_t rejected_position;
 };
 
 struct cursor {
@@ -51,7 +51,7 @@ struct cursor {
  * the slot tells; all of them were durable then.
  */
 static inline uint64_t
-cursor_reach(const struct cursor_slot *slot)
+cursor_max_sent_offset(const struct cursor_slot *slot)
 {
 	return slot->in_flight_end == CURSOR_NO_BATCH ? slot->committed
 	                                              : slot->in_flight_end;
@@ -85,9 +85,9 @@ void cursor_close(struct cursor *c, struct disk *d);
 
 void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
 void cursor_set_skipped(struct cursor *c, uint64_t skipped);
-void cursor_set_refused(struct cursor *c, uint64_t pending_dead_letters,
-                        uint64_t dropped);
-void cursor_set_ahead(struct cursor *c, uint64_t ahead);
+void cursor_set_dead_letters(struct cursor *c, uint64_t pending_dead_letters,
+                             uint64_t dropped);
+void cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position);
 
 /* Whether it is as cursor_create left it. */
 MUST_USE bool cursor_is_new(const struct cursor *c);

@@ -46,7 +46,7 @@ on_append_done(uv_work_t *work, int status)
 		s->peers[i]->writing = 0;
 	}
 	for (size_t i = 0; i < s->consumer_count; i++)
-		consumer_durable(&s->consumers[i], now_ms);
+		consumer_log_grew(&s->consumers[i], now_ms);
 	if (!s->store.spare)
 		s->tidy_wanted = true;
 }
@@ -160,7 +160,7 @@ disk_jobs_start_cursors(struct server *s)
 	int rc;
 
 	for (size_t i = 0; i < s->consumer_count; i++) {
-		if (consumer_wants_cursor(&s->consumers[i]))
+		if (consumer_awaits_cursor(&s->consumers[i]))
 			s->cursors_wanted = true;
 	}
 	/* Without room, what is committed must become deletable now. */

@@ -14,7 +14,7 @@
 
 /* Say why on the wire, as far as that is possible, and close. */
 static int
-refuse(struct peer *p, enum frame_error code, const char *text)
+peer_refuse(struct peer *p, enum frame_error code, const char *text)
 {
 	struct frame f = {.type = FRAME_ERROR};
 	unsigned suppressed = 0;
@@ -32,7 +32,7 @@ refuse(struct peer *p, enum frame_error code, const char *text)
 }
 
 static int
-send_welcome(struct peer *p)
+peer_send_welcome(struct peer *p)
 {
 	struct store *store = &p->server->store;
 	struct frame f = {.type = FRAME_WELCOME};
@@ -52,17 +52,19 @@ on_hello(struct peer *p, const struct frame *f)
 	unsigned suppressed = 0;
 
 	if (f->hello.version != FRAME_VERSION)
-		return refuse(p, ERROR_VERSION,
-		              "another protocol version: install one release");
+		return peer_refuse(
+		    p, ERROR_VERSION,
+		    "another protocol version: install one release");
 	memcpy(p->name, f->hello.name.data, f->hello.name.bytes);
 	p->name[f->hello.name.bytes] = '\0';
 	p->pid = f->hello.pid;
 	p->role = f->hello.role;
 	if (s->stopping)
-		return refuse(p, ERROR_STOPPING, "batchd is stopping");
+		return peer_refuse(p, ERROR_STOPPING, "batchd is stopping");
 	if (p->role != ROLE_CONTROL && server_is_full(s))
-		return refuse(p, ERROR_FULL,
-		              "[batchd] max_connections daemons are connected");
+		return peer_refuse(
+		    p, ERROR_FULL,
+		    "[batchd] max_connections daemons are connected");
 	switch (p->role) {
 	case ROLE_INGEST:
 		p->state = PEER_INGEST;
@@ -70,19 +72,20 @@ on_hello(struct peer *p, const struct frame *f)
 		break;
 	case ROLE_CONTROL:
 		p->state = PEER_CONTROL;
-		return send_welcome(p);
+		return peer_send_welcome(p);
 	case ROLE_SINK:
 		p->consumer = server_consumer(s, &f->hello.name);
 		if (!p->consumer)
-			return refuse(p, ERROR_UNKNOWN,
-			              "[batchd] sinks does not name this sink");
+			return peer_refuse(
+			    p, ERROR_UNKNOWN,
+			    "[batchd] sinks does not name this sink");
 		for (size_t i = 0; i < s->peer_count; i++) {
 			if (s->peers[i] == p ||
 			    s->peers[i]->consumer != p->consumer)
 				continue;
 			p->consumer = NULL;
-			return refuse(p, ERROR_BUSY,
-			              "a sink of this name is connected");
+			return peer_refuse(p, ERROR_BUSY,
+			                   "a sink of this name is connected");
 		}
 		p->state = PEER_SINK;
 		break;
@@ -91,24 +94,24 @@ on_hello(struct peer *p, const struct frame *f)
 		log_info("peer connected role=%s name=%s pid=%" PRIu64
 		         " suppressed=%u",
 		         frame_role_name(p->role), p->name, p->pid, suppressed);
-	return send_welcome(p);
+	return peer_send_welcome(p);
 }
 
 /* --- ingest --- */
 
 static int
-append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
-       const uint8_t *body)
+peer_append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
+            const uint8_t *body)
 {
 	struct store *store = &p->server->store;
 	struct wire_reader events = {.at = body, .end = body + body_bytes};
 	int rc;
 
 	if (seq != p->seq + 1)
-		return refuse(p, ERROR_PROTOCOL, "append out of sequence");
+		return peer_refuse(p, ERROR_PROTOCOL, "append out of sequence");
 	if (body_bytes > FRAME_BODY_MAX || event_skip(&events, count) < 0 ||
 	    events.at != events.end)
-		return refuse(p, ERROR_PROTOCOL, "malformed events");
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed events");
 	rc = buf_reserve(&p->offsets, PEER_OFFSET_BYTES);
 	if (rc < 0)
 		return rc;
@@ -154,14 +157,14 @@ flush_intake(struct peer *p)
 	struct frame f = {.type = FRAME_INTAKE};
 	int rc;
 
-	if (p->intake_told && p->intake_open == p->server->intake_open)
+	if (p->intake_sent && p->intake_open == p->server->intake_open)
 		return 0;
 	f.intake.open = p->server->intake_open;
 	f.intake.reason = slice_of(server_closed_reason(p->server));
 	rc = chan_send(&p->chan, &f);
 	if (rc < 0)
 		return rc;
-	p->intake_told = true;
+	p->intake_sent = true;
 	p->intake_open = f.intake.open;
 	return 0;
 }
@@ -188,20 +191,20 @@ flush_status(struct peer *p)
 /* --- any role --- */
 
 static int
-on_stats(struct peer *p, const struct frame *f)
+peer_on_stats(struct peer *p, const struct frame *f)
 {
 	struct report now;
 
-	p->served = true;
+	p->done_this_turn = true;
 	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
-		return refuse(p, ERROR_PROTOCOL, "malformed statistics");
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed statistics");
 	server_reported(p->server, p, &now);
 	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
-		consumer_told_refused(p->consumer,
-		                      now.values[SINK_PENDING_DEAD_LETTERS],
-		                      now.values[SINK_DEAD_DROPPED]);
+		consumer_report_dead_letters(
+		    p->consumer, now.values[SINK_PENDING_DEAD_LETTERS],
+		    now.values[SINK_DEAD_DROPPED]);
 	p->report = now;
-	p->reported = true;
+	p->has_report = true;
 	return 0;
 }
 
@@ -213,7 +216,7 @@ on_control(struct peer *p, const struct frame *f)
 	struct server *s = p->server;
 	int rc;
 
-	p->served = true;
+	p->done_this_turn = true;
 	reply.reply.id = f->control.id;
 	reply.reply.text = slice_of("");
 	if (slice_is(f->control.verb, "status")) {
@@ -231,7 +234,7 @@ on_control(struct peer *p, const struct frame *f)
 	if (rc != -EAGAIN)
 		return rc;
 	if (p->reply.len > 0)
-		return refuse(p, ERROR_PROTOCOL, "replies are not read");
+		return peer_refuse(p, ERROR_PROTOCOL, "replies are not read");
 	rc = frame_put_header(&reply, header);
 	if (rc >= 0)
 		rc = buf_add(&p->reply, header, (size_t)rc);
@@ -263,21 +266,21 @@ on_subscribe(struct peer *p, const struct frame *f)
 	int code;
 
 	if (f->subscribe.stream_no != 0)
-		return refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
+		return peer_refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
 	code = consumer_subscribe(p->consumer, &p->chan, f,
 	                          p->server->settings->accept_gap, &text);
 	if (code != 0)
-		return refuse(p, (enum frame_error)code, text);
+		return peer_refuse(p, (enum frame_error)code, text);
 	p->state = PEER_SUBSCRIBED;
 	return 0;
 }
 
 /* One frame in, one transition. */
 static int
-step(struct peer *p, const struct frame *f)
+peer_on_frame(struct peer *p, const struct frame *f)
 {
 	if (p->state != PEER_HELLO && f->type == FRAME_STATS)
-		return on_stats(p, f);
+		return peer_on_stats(p, f);
 	if (p->state != PEER_HELLO && f->type == FRAME_CONTROL)
 		return on_control(p, f);
 	switch (p->state) {
@@ -294,18 +297,17 @@ step(struct peer *p, const struct frame *f)
 		break;
 	case PEER_SUBSCRIBED:
 		if (f->type == FRAME_COMMITTED && f->committed.stream_no == 0 &&
-		    consumer_committed(p->consumer, f->committed.next_offset) ==
-		        0)
+		    consumer_commit(p->consumer, f->committed.next_offset) == 0)
 			return 0;
 		if (f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
-			p->consumer->flush = true;
+			p->consumer->flush_requested = true;
 			return 0;
 		}
 		break;
 	case PEER_CLOSING:
 		return -EPIPE;
 	}
-	return refuse(p, ERROR_PROTOCOL, "a frame out of turn");
+	return peer_refuse(p, ERROR_PROTOCOL, "a frame out of turn");
 }
 
 /* An ingestd's frame is received where its events must lie on disk. */
@@ -321,17 +323,18 @@ read_ingest(struct peer *p)
 	at = place - FRAME_APPEND_HEADER;
 	n = chan_recv(&p->chan, at, FRAME_MAX);
 	if (n == -EMSGSIZE)
-		return refuse(p, ERROR_PROTOCOL, "a frame is too large");
+		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
 	if (n < 0)
 		return n;
 	rc = frame_read(at, (size_t)n, &f);
 	if (rc < 0)
-		return refuse(p, ERROR_PROTOCOL, "a malformed frame");
+		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
 	if (f.type != FRAME_APPEND)
-		return step(p, &f);
+		return peer_on_frame(p, &f);
 	if (f.body != place && f.body_bytes <= FRAME_BODY_MAX)
 		memmove(place, f.body, f.body_bytes);
-	return append(p, f.append.seq, f.append.count, f.body_bytes, place);
+	return peer_append(p, f.append.seq, f.append.count, f.body_bytes,
+	                   place);
 }
 
 /* The type of the frame that would be received next. */
@@ -359,12 +362,12 @@ read_other(struct peer *p)
 	int n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
 
 	if (n == -EMSGSIZE)
-		return refuse(p, ERROR_PROTOCOL, "a frame is too large");
+		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
 	if (n < 0)
 		return n;
 	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
-		return refuse(p, ERROR_PROTOCOL, "a malformed frame");
-	return step(p, &f);
+		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
+	return peer_on_frame(p, &f);
 }
 
 int
@@ -389,7 +392,7 @@ peer_read_last(struct peer *p)
 		return n;
 	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
 		return -EBADMSG;
-	return f.type == FRAME_STATS ? on_stats(p, &f) : 0;
+	return f.type == FRAME_STATS ? peer_on_stats(p, &f) : 0;
 }
 
 bool
@@ -424,7 +427,7 @@ peer_flush(struct peer *p)
 bool
 peer_may_read(const struct peer *p)
 {
-	if (p->state == PEER_CLOSING || p->reply.len > 0 || p->served)
+	if (p->state == PEER_CLOSING || p->reply.len > 0 || p->done_this_turn)
 		return false;
 	return p->filling + p->writing + p->durable < UNANSWERED_MAX;
 }

@@ -41,10 +41,10 @@ struct peer {
 	uint64_t pid;          /* as hello said */
 	uid_t uid;             /* as the kernel says */
 	uint64_t connected_ms; /* monotonic */
-	int polled;            /* events that poll waits for now */
+	int poll_events;       /* events that poll waits for now */
 	bool blocked;          /* the socket is full: wait until writable */
-	bool served;           /* no more of its frames in this turn */
-	bool reported;         /* statistics have come */
+	bool done_this_turn;   /* no more of its frames in this turn */
+	bool has_report;       /* statistics have come */
 	struct report report;  /* the last of them */
 	struct buf reply;      /* a reply that did not fit the socket */
 
@@ -57,7 +57,7 @@ struct peer {
 	struct buf offsets;
 	uint32_t filling, writing, durable; /* how many: they add up */
 	uint64_t answered;                  /* seq of the last frame answered */
-	bool intake_told, intake_open;
+	bool intake_sent, intake_open;
 	bool status_due; /* once a second */
 
 	/* sink */
@@ -72,8 +72,8 @@ struct peer {
  * no room for one; or -errno: the peer must be closed, and knows why.
  *
  * A question or a report costs more than its bytes say.  After one of them the
- * peer is `served`, and not read until the next turn, so that peers that send
- * as many as they can do not hold up the others.
+ * peer is `done_this_turn`, and not read until the next turn, so that peers
+ * that send as many as they can do not hold up the others.
  */
 MUST_USE int peer_read(struct peer *p);
 

@@ -17,7 +17,7 @@ reader_init(struct reader *r, struct store *store)
 }
 
 static void
-close_file(struct reader *r)
+reader_close_file(struct reader *r)
 {
 	if (r->file >= 0)
 		r->store->disk->close(r->store->disk, r->file);
@@ -27,17 +27,17 @@ close_file(struct reader *r)
 void
 reader_fini(struct reader *r)
 {
-	close_file(r);
+	reader_close_file(r);
 	scan_fini(&r->scan);
 }
 
 static int
-open_segment(struct reader *r, uint64_t first_offset)
+reader_open_segment(struct reader *r, uint64_t first_offset)
 {
 	struct disk *d = r->store->disk;
 	char name[SEGMENT_NAME_BYTES];
 
-	close_file(r);
+	reader_close_file(r);
 	segment_name(first_offset, name);
 	r->file = d->open(d, name, false);
 	if (r->file < 0)
@@ -78,7 +78,7 @@ enter_segment(struct reader *r, uint64_t *end)
 	                                : UINT64_MAX;
 	if (r->file >= 0 && r->segment_first == first_offset)
 		return 0;
-	return open_segment(r, first_offset);
+	return reader_open_segment(r, first_offset);
 }
 
 /*
@@ -87,8 +87,8 @@ enter_segment(struct reader *r, uint64_t *end)
  * everything below `limit` is lost; or -errno.
  */
 MUST_USE static int
-find_record(struct reader *r, uint64_t limit, struct record *rec,
-            const uint8_t **body)
+reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
+                   const uint8_t **body)
 {
 	struct store *s = r->store;
 	uint64_t bad_at, end;
@@ -154,21 +154,21 @@ reader_seek(struct reader *r, uint64_t offset)
 	if (r->file >= 0 && r->next_offset == offset)
 		return 0;
 	/* The next read finds the record from the segment's start. */
-	close_file(r);
+	reader_close_file(r);
 	r->next_offset = offset;
 	return 0;
 }
 
-struct reader_mark
-reader_mark(const struct reader *r)
+struct reader_savepoint
+reader_save(const struct reader *r)
 {
-	return (struct reader_mark){.next_offset = r->next_offset,
-	                            .segment_first = r->segment_first,
-	                            .at = r->file >= 0 ? r->scan.at : 0};
+	return (struct reader_savepoint){.next_offset = r->next_offset,
+	                                 .segment_first = r->segment_first,
+	                                 .at = r->file >= 0 ? r->scan.at : 0};
 }
 
 int
-reader_back(struct reader *r, const struct reader_mark *mark)
+reader_restore(struct reader *r, const struct reader_savepoint *mark)
 {
 	if (r->file < 0 || mark->at == 0 ||
 	    r->segment_first != mark->segment_first)
@@ -195,8 +195,8 @@ measure(const uint8_t *body, uint32_t body_bytes, uint64_t count, size_t *bytes)
  * -EBADMSG: the record does not hold what it says.
  */
 static int
-cut(const struct reader *r, uint64_t limit, const struct record *rec,
-    const uint8_t **body, size_t *bytes, uint32_t *count)
+part_of_record(const struct reader *r, uint64_t limit, const struct record *rec,
+               const uint8_t **body, size_t *bytes, uint32_t *count)
 {
 	uint64_t skip = r->next_offset - rec->offset;
 	uint64_t until =
@@ -216,7 +216,7 @@ cut(const struct reader *r, uint64_t limit, const struct record *rec,
 
 int
 reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
-             struct stretch *out)
+             struct batch_chunk *out)
 {
 	uint64_t expected = 0;
 	const uint8_t *body;
@@ -230,14 +230,14 @@ reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
 	out->ends = true;
 	scan_grown(&r->scan);
 	for (;;) {
-		rc = find_record(r, limit, &rec, &body);
+		rc = reader_find_record(r, limit, &rec, &body);
 		if (rc == -ENODATA)
 			return 0; /* the limit: ends */
 		if (rc < 0)
 			return rc;
 		if (out->count > 0 && r->next_offset != expected)
 			return 0; /* a gap: ends */
-		rc = cut(r, limit, &rec, &body, &bytes, &count);
+		rc = part_of_record(r, limit, &rec, &body, &bytes, &count);
 		if (rc < 0)
 			return rc;
 		if (out->count > 0 && bytes > max_bytes - out->bytes)

@@ -23,12 +23,12 @@ struct reader {
 };
 
 /* A place to go back to. */
-struct reader_mark {
+struct reader_savepoint {
 	uint64_t next_offset, segment_first, at;
 };
 
 /* What reader_frame has read: events that follow each other. */
-struct stretch {
+struct batch_chunk {
 	uint8_t *body; /* the caller's memory, FRAME_BODY_MAX bytes */
 	size_t bytes;
 	uint64_t offset;     /* of the first event */
@@ -46,9 +46,10 @@ void reader_fini(struct reader *r);
  */
 MUST_USE int reader_seek(struct reader *r, uint64_t offset);
 
-struct reader_mark reader_mark(const struct reader *r);
+struct reader_savepoint reader_save(const struct reader *r);
 /* As reader_seek to the mark's offset, without a search if it is near. */
-MUST_USE int reader_back(struct reader *r, const struct reader_mark *mark);
+MUST_USE int reader_restore(struct reader *r,
+                            const struct reader_savepoint *mark);
 
 /*
  * Read the next stretch: up to `limit` (at most durable_offset), max_bytes
@@ -57,6 +58,6 @@ MUST_USE int reader_back(struct reader *r, const struct reader_mark *mark);
  * stretch only.  Returns 0 or -errno of a read.
  */
 MUST_USE int reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
-                          struct stretch *out);
+                          struct batch_chunk *out);
 
 #endif

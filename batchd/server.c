@@ -55,7 +55,7 @@ peer_close(struct peer *p, int why)
 		         why == -EPIPE ? "gone" : log_quote(strerror(-why)),
 		         suppressed);
 	if (p->state == PEER_SUBSCRIBED)
-		consumer_detach(p->consumer);
+		consumer_unsubscribe(p->consumer);
 	p->state = PEER_CLOSING;
 	for (size_t i = 0; i < s->peer_count; i++) {
 		if (s->peers[i] == p) {
@@ -127,14 +127,14 @@ peer_poll(struct peer *p)
 	if (peer_may_read(p) &&
 	    (p->state != PEER_INGEST || store_place(&p->server->store)))
 		events |= UV_READABLE;
-	if (events == p->polled)
+	if (events == p->poll_events)
 		return;
 	/* With no events libuv still has to tell of a hang-up. */
 	rc = uv_poll_start(&p->poll, events ? events : UV_DISCONNECT, on_peer);
 	if (rc < 0)
 		peer_close(p, rc);
 	else
-		p->polled = events;
+		p->poll_events = events;
 }
 
 static struct peer *
@@ -149,7 +149,7 @@ peer_new(struct server *s, int fd, uid_t uid)
 	p->role = ROLE_CONTROL; /* until hello says more */
 	p->uid = uid;
 	p->connected_ms = clock_mono_ms();
-	p->polled = -1;
+	p->poll_events = -1;
 	buf_init(&p->reply, FRAME_MAX);
 	buf_init(&p->offsets, 1 * MIB);
 	p->poll.data = p;
@@ -177,7 +177,7 @@ take_place(struct peer *p, enum frame_error code, const char *text)
 		log_debug("a peer could not be told why it is closed");
 	(void)socket_access_allows(&s->settings->access, p->chan.fd, &uid,
 	                           &pid);
-	if (log_allow(&s->closes, &suppressed))
+	if (log_allow(&s->evictions, &suppressed))
 		log_warn("peer closed to free its place state=%s uid=%u "
 		         "pid=%d why=%s suppressed=%u",
 		         peer_state_name(p->state), (unsigned)uid, (int)pid,
@@ -274,7 +274,7 @@ may_enter(struct server *s, int fd, uid_t *uid)
 }
 
 static void
-on_listener(uv_poll_t *poll, int status, int events)
+server_on_listener(uv_poll_t *poll, int status, int events)
 {
 	struct server *s = poll->data;
 	bool full;
@@ -296,7 +296,7 @@ on_listener(uv_poll_t *poll, int status, int events)
 			(void)close(fd); /* nothing was said */
 			continue;
 		}
-		full = s->peer_count == server_places(s->settings);
+		full = s->peer_count == server_max_peers(s->settings);
 		if (full)
 			make_place(s);
 		if (!peer_new(s, fd, uid))
@@ -412,7 +412,7 @@ flush_peers(struct server *s)
 		struct peer *p = s->peers[i];
 		int rc = p->blocked ? 0 : peer_flush(p);
 
-		p->served = false;
+		p->done_this_turn = false;
 		if (rc == -EAGAIN)
 			p->blocked = true;
 		else if (rc < 0)
@@ -465,7 +465,7 @@ update_intake(struct server *s)
 }
 
 static void
-on_turn(uv_prepare_t *handle)
+server_on_turn(uv_prepare_t *handle)
 {
 	struct server *s = handle->data;
 	uint64_t wake_ms, now_ms;
@@ -524,7 +524,7 @@ close_listener(struct server *s)
 }
 
 static void
-on_signal(uv_signal_t *signal, int number)
+server_on_signal(uv_signal_t *signal, int number)
 {
 	struct server *s = signal->data;
 
@@ -541,7 +541,7 @@ on_signal(uv_signal_t *signal, int number)
 
 /* It may be meant for an ingestd beside us. */
 static void
-on_hangup(uv_signal_t *signal, int number)
+server_on_hangup(uv_signal_t *signal, int number)
 {
 	(void)signal;
 	(void)number;
@@ -577,8 +577,9 @@ start_handles(struct server *s)
 	static const struct {
 		int number;
 		uv_signal_cb on_signal;
-	} signals[] = {
-	    {SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hangup}};
+	} signals[] = {{SIGTERM, server_on_signal},
+	               {SIGINT, server_on_signal},
+	               {SIGHUP, server_on_hangup}};
 	uv_loop_t *loop = &s->loop;
 	int rc;
 
@@ -594,11 +595,12 @@ start_handles(struct server *s)
 	rc = rc < 0 ? rc : uv_timer_init(loop, &s->wake);
 	rc = rc < 0 ? rc : uv_timer_init(loop, &s->tick);
 	rc = rc < 0 ? rc : uv_timer_init(loop, &s->drain);
-	rc = rc < 0 ? rc : uv_prepare_start(&s->turn, on_turn);
+	rc = rc < 0 ? rc : uv_prepare_start(&s->turn, server_on_turn);
 	rc = rc < 0 ? rc : uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
 	rc = rc < 0 ? rc : uv_poll_init(loop, &s->listen_poll, s->listener);
 	rc = rc < 0 ? rc
-	            : uv_poll_start(&s->listen_poll, UV_READABLE, on_listener);
+	            : uv_poll_start(&s->listen_poll, UV_READABLE,
+	                            server_on_listener);
 	_Static_assert(ARRAY_LEN(signals) == ARRAY_LEN(s->signals), "one each");
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
 		s->signals[i].data = s;

@@ -53,7 +53,7 @@ struct server {
 	struct disk_job append, tidy, cursors;
 	bool tidy_wanted, cursors_wanted;
 
-	struct peer **peers; /* server_places of them */
+	struct peer **peers; /* server_max_peers of them */
 	size_t peer_count;
 	uint8_t *scratch; /* FRAME_MAX bytes: frames that are no append */
 	struct buf status;
@@ -66,9 +66,9 @@ struct server {
 	bool intake_open;
 	bool log_is_full; /* and that was logged */
 	int rc;
-	struct log_limit refusals; /* lines that a peer can cause */
-	struct log_limit closes;   /* the same, of places that are freed */
-	struct log_limit arrivals; /* the same, of daemons that connect */
+	struct log_limit refusals;  /* lines that a peer can cause */
+	struct log_limit evictions; /* the same, of places that are freed */
+	struct log_limit arrivals;  /* the same, of daemons that connect */
 };
 
 /*
@@ -86,7 +86,7 @@ MUST_USE int server_close(struct server *s);
 
 /* Most connections at once: daemons, and a few that are kept for commands. */
 static inline size_t
-server_places(const struct batchd_settings *settings)
+server_max_peers(const struct batchd_settings *settings)
 {
 	return (size_t)settings->max_connections + 2;
 }
@@ -112,7 +112,7 @@ MUST_USE int server_status(struct server *s);
 /* The same, unless it was made in this second. */
 MUST_USE int server_recent_status(struct server *s);
 
-/* A peer has reported `now`, after p->report if p->reported. */
+/* A peer has reported `now`, after p->report if p->has_report. */
 void server_reported(struct server *s, const struct peer *p,
                      const struct report *now);
 

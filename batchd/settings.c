@@ -147,7 +147,7 @@ split_sinks(const struct conf_source *source, struct batchd_settings *s)
 }
 
 static int
-validate(const struct conf_source *source, void *arg)
+batchd_settings_validate(const struct conf_source *source, void *arg)
 {
 	struct batchd_settings *s = arg;
 	int rc = 0;
@@ -183,7 +183,7 @@ batchd_settings_load(struct batchd_settings *settings, int argc, char **argv)
 	    .table_count = ARRAY_LEN(tables),
 	    .flags = flags,
 	    .flag_count = ARRAY_LEN(flags),
-	    .validate = validate,
+	    .validate = batchd_settings_validate,
 	    .arg = settings,
 	};
 

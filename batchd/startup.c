@@ -63,20 +63,20 @@ open_sinks(struct server *s)
 	int rc = 0;
 
 	for (size_t i = 0; i < settings->sink_count; i++) {
-		struct consumer *f = &s->consumers[s->consumer_count++];
+		struct consumer *c = &s->consumers[s->consumer_count++];
 
-		rc = consumer_open(f, &s->store, settings->sink_names[i]);
+		rc = consumer_open(c, &s->store, settings->sink_names[i]);
 		if (rc < 0)
 			return rc == -ESTALE ? -ENOTRECOVERABLE : rc;
-		if (f->cursor.file < 0)
+		if (c->cursor.file < 0)
 			continue;
 		/* Its sink has, or had, this much: no offset below is free. */
-		if (cursor_reach(&f->cursor.now) > highest)
-			highest = cursor_reach(&f->cursor.now);
+		if (cursor_max_sent_offset(&c->cursor.now) > highest)
+			highest = cursor_max_sent_offset(&c->cursor.now);
 		if (settings->accept_gap)
-			consumer_accept_gap(f);
-		if (f->cursor.now.committed < lowest)
-			lowest = f->cursor.now.committed;
+			consumer_accept_gap(c);
+		if (c->cursor.now.committed < lowest)
+			lowest = c->cursor.now.committed;
 	}
 	rc = s->disk.disk.list(&s->disk.disk, "cursors", on_cursor_file, s);
 	if (rc < 0)
@@ -177,7 +177,7 @@ remove_old(const char *path)
 
 /* Take the path, unless a batchd answers there, or is too busy to. */
 static int
-listen_at(struct server *s, const char *path)
+startup_listen(struct server *s, const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct chan probe;
@@ -208,7 +208,7 @@ listen_at(struct server *s, const char *path)
 int
 server_open(struct server *s, const struct batchd_settings *settings)
 {
-	uint64_t need = server_places(settings) + OTHER_FDS;
+	uint64_t need = server_max_peers(settings) + OTHER_FDS;
 	uint64_t got = fds_want(need);
 	int rc;
 
@@ -216,11 +216,11 @@ server_open(struct server *s, const struct batchd_settings *settings)
 	s->store.file = s->disk.dir = s->disk.lock = -1;
 	s->started_ms = clock_mono_ms();
 	s->refusals = (struct log_limit){.interval_ms = 10000, .burst = 20};
-	s->closes = (struct log_limit){.interval_ms = 10000, .burst = 5};
+	s->evictions = (struct log_limit){.interval_ms = 10000, .burst = 5};
 	s->arrivals = (struct log_limit){.interval_ms = 10000, .burst = 100};
 	buf_init(&s->status, FRAME_BODY_MAX);
 	s->scratch = malloc(FRAME_MAX);
-	s->peers = calloc(server_places(settings), sizeof *s->peers);
+	s->peers = calloc(server_max_peers(settings), sizeof *s->peers);
 	if (!s->scratch || !s->peers) {
 		log_error("out of memory");
 		return EXIT_FAILURE;
@@ -238,7 +238,7 @@ server_open(struct server *s, const struct batchd_settings *settings)
 	rc = open_log(s);
 	if (rc != 0)
 		return rc;
-	rc = listen_at(s, settings->socket);
+	rc = startup_listen(s, settings->socket);
 	if (rc < 0) {
 		log_error("cannot listen socket=%s err=%s%s",
 		          log_quote(settings->socket),

@@ -16,7 +16,8 @@
  */
 #define AFTER_DAEMONS_BYTES 64
 
-/* What these return is on_write's, which remembers that it has failed. */
+/* What these return is status_on_write's, which remembers that it has failed.
+ */
 
 struct writer {
 	struct buf *out;
@@ -24,7 +25,7 @@ struct writer {
 };
 
 static int
-on_write(void *data, const char *bytes, size_t len)
+status_on_write(void *data, const char *bytes, size_t len)
 {
 	struct writer *w = data;
 
@@ -47,7 +48,7 @@ put_uint(msgpack_packer *pk, const char *key, uint64_t value)
 }
 
 static void
-put_text(msgpack_packer *pk, const char *key, const char *value)
+status_put_text(msgpack_packer *pk, const char *key, const char *value)
 {
 	put_key(pk, key);
 	put_key(pk, value);
@@ -87,7 +88,7 @@ put_batchd(msgpack_packer *pk, const struct server *s, uint64_t now_ms)
 	put_uint(pk, "pid", (uint64_t)getpid());
 	put_uint(pk, "uptime_ms", now_ms - s->started_ms);
 	put_uint(pk, "connections", s->peer_count);
-	put_text(pk, "state", s->stopping ? "stopping" : "running");
+	status_put_text(pk, "state", s->stopping ? "stopping" : "running");
 }
 
 static void
@@ -99,7 +100,7 @@ put_log(msgpack_packer *pk, const struct server *s)
 
 	put_key(pk, "log");
 	(void)msgpack_pack_map(pk, 15);
-	put_text(pk, "stream", store->stream_text);
+	status_put_text(pk, "stream", store->stream_text);
 	put_uint(pk, "first_offset", store_first_offset(store));
 	put_uint(pk, "durable_offset", store->durable_offset);
 	put_uint(pk, "next_offset", store->next_offset);
@@ -107,9 +108,9 @@ put_log(msgpack_packer *pk, const struct server *s)
 	put_uint(pk, "max_bytes", store->conf.max_bytes);
 	put_uint(pk, "segments", store->segment_count);
 	put_bool(pk, "open", s->intake_open);
-	put_text(pk, "reason", server_closed_reason(s));
+	status_put_text(pk, "reason", server_closed_reason(s));
 	put_uint(pk, "lost_events", store->lost_events);
-	put_text(pk, "fsync", fsync_names[store->conf.fsync]);
+	status_put_text(pk, "fsync", fsync_names[store->conf.fsync]);
 	put_uint(pk, "appended_events", store->appended_events);
 	put_uint(pk, "appended_bytes", store->appended_bytes);
 	put_uint(pk, "syncs", store->syncs);
@@ -162,10 +163,10 @@ put_ingest(msgpack_packer *pk, const struct server *s)
 /* --- sinks --- */
 
 static const struct peer *
-peer_of(const struct server *s, const struct consumer *f)
+peer_of(const struct server *s, const struct consumer *c)
 {
 	for (size_t i = 0; i < s->peer_count; i++) {
-		if (s->peers[i]->consumer == f)
+		if (s->peers[i]->consumer == c)
 			return s->peers[i];
 	}
 	return NULL;
@@ -173,12 +174,12 @@ peer_of(const struct server *s, const struct consumer *f)
 
 /* The state that keeps a connected sink from storing events, or NULL. */
 static const char *
-hindrance(const struct consumer *f, const struct peer *p)
+hindrance(const struct consumer *c, const struct peer *p)
 {
 	const char *state = p->report.texts[SINK_STATE];
 
-	if (!p->reported || !report_has(&p->report, SINK_STATE))
-		return f->state == CONSUMER_DISCONNECTED ? "starting" : NULL;
+	if (!p->has_report || !report_has(&p->report, SINK_STATE))
+		return c->state == CONSUMER_DISCONNECTED ? "starting" : NULL;
 	return strcmp(state, "idle") == 0 || strcmp(state, "writing") == 0
 	           ? NULL
 	           : state;
@@ -224,30 +225,30 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 	put_key(pk, "sinks");
 	(void)msgpack_pack_array(pk, s->consumer_count);
 	for (size_t i = 0; i < s->consumer_count; i++) {
-		const struct consumer *f = &s->consumers[i];
+		const struct consumer *c = &s->consumers[i];
 		const struct sink_account *a = &s->sinks[i];
-		const struct peer *p = peer_of(s, f);
-		bool in_flight = f->state == CONSUMER_IN_FLIGHT;
+		const struct peer *p = peer_of(s, c);
+		bool in_flight = c->state == CONSUMER_IN_FLIGHT;
 
 		(void)msgpack_pack_map(pk, 17);
-		put_text(pk, "name", f->cursor.name);
+		status_put_text(pk, "name", c->cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
-		put_text(pk, "state", consumer_state_name(f->state));
-		put_uint(pk, "committed", f->cursor.now.committed);
+		status_put_text(pk, "state", consumer_state_name(c->state));
+		put_uint(pk, "committed", c->cursor.now.committed);
 		put_uint(pk, "in_flight_events",
-		         in_flight ? f->end - f->begin : 0);
-		put_uint(pk, "stored_events", consumer_stored_events(f));
+		         in_flight ? c->batch_end - c->batch_begin : 0);
+		put_uint(pk, "stored_events", consumer_stored_events(c));
 		put_uint(pk, "pending_dead_letters",
-		         f->cursor.now.pending_dead_letters);
-		put_uint(pk, "dropped_events", f->cursor.now.dropped);
-		put_uint(pk, "skipped_events", f->cursor.now.skipped);
-		put_uint(pk, "lag_events", consumer_lag_events(f));
+		         c->cursor.now.pending_dead_letters);
+		put_uint(pk, "dropped_events", c->cursor.now.dropped);
+		put_uint(pk, "skipped_events", c->cursor.now.skipped);
+		put_uint(pk, "lag_events", consumer_lag_events(c));
 		put_uint(pk, "lag_bytes",
-		         store_bytes_from(&s->store, f->cursor.now.committed));
-		put_uint(pk, "lag_ms", consumer_lag_ms(f, now_ms, now_us));
+		         store_bytes_from(&s->store, c->cursor.now.committed));
+		put_uint(pk, "lag_ms", consumer_lag_ms(c, now_ms, now_us));
 		put_uint(pk, "events_per_s", rate_per_s(&a->rate));
-		put_histogram(pk, "commit_times", &f->commit_times);
+		put_histogram(pk, "commit_times", &c->commit_times);
 		put_totals(pk, &a->totals);
 		put_sink_report(pk, a, p);
 	}
@@ -281,13 +282,13 @@ list_problems(msgpack_packer *pk, const struct server *s)
 	if (ingest_count(s) == 0)
 		put_problem(pk, &n, "no ingestd is connected", "", "");
 	for (size_t i = 0; i < s->consumer_count; i++) {
-		const struct consumer *f = &s->consumers[i];
-		const struct peer *p = peer_of(s, f);
-		const char *state = p ? hindrance(f, p) : "not connected";
+		const struct consumer *c = &s->consumers[i];
+		const struct peer *p = peer_of(s, c);
+		const char *state = p ? hindrance(c, p) : "not connected";
 		char subject[FRAME_NAME_MAX + 16];
 
 		(void)snprintf(subject, sizeof subject, "%s is ",
-		               f->cursor.name);
+		               c->cursor.name);
 		if (state)
 			put_problem(pk, &n, "sink ", subject, state);
 	}
@@ -311,8 +312,8 @@ static void
 put_daemon(msgpack_packer *pk, const struct peer *p, uint64_t now_ms)
 {
 	(void)msgpack_pack_map(pk, 5);
-	put_text(pk, "role", frame_role_name(p->role));
-	put_text(pk, "name", p->name);
+	status_put_text(pk, "role", frame_role_name(p->role));
+	status_put_text(pk, "name", p->name);
 	put_uint(pk, "pid", p->pid);
 	put_uint(pk, "connected_ms", now_ms - p->connected_ms);
 	put_report(pk, p->role, &p->report, REPORT_NO_BUCKETS);
@@ -334,7 +335,7 @@ put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
 
 	put_key(pk, "daemons");
 	at = w->out->len;
-	(void)on_write(w, header, sizeof header);
+	(void)status_on_write(w, header, sizeof header);
 	for (size_t r = 0; r < ARRAY_LEN(order); r++) {
 		for (size_t i = 0; i < s->peer_count; i++) {
 			const struct peer *p = s->peers[i];
@@ -364,7 +365,7 @@ put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
 }
 
 static int
-make_status(struct server *s)
+status_make(struct server *s)
 {
 	struct buf *out = &s->status;
 	uint64_t now_ms = clock_mono_ms();
@@ -373,9 +374,9 @@ make_status(struct server *s)
 	msgpack_packer pk;
 
 	buf_clear(out);
-	msgpack_packer_init(&pk, &w, on_write);
+	msgpack_packer_init(&pk, &w, status_on_write);
 	(void)msgpack_pack_map(&pk, 9);
-	put_text(&pk, "version", LEAT_VERSION);
+	status_put_text(&pk, "version", LEAT_VERSION);
 	put_uint(&pk, "now_us", (uint64_t)now_us);
 	put_problems(&pk, s);
 	put_batchd(&pk, s, now_ms);
@@ -390,13 +391,13 @@ make_status(struct server *s)
 int
 server_status(struct server *s)
 {
-	return s->status_is_new ? 0 : make_status(s);
+	return s->status_is_new ? 0 : status_make(s);
 }
 
 int
 server_recent_status(struct server *s)
 {
-	return s->status_is_recent ? 0 : make_status(s);
+	return s->status_is_recent ? 0 : status_make(s);
 }
 
 void
@@ -411,6 +412,6 @@ server_reported(struct server *s, const struct peer *p,
 		report_merge(&a->report, now);
 		sums = &a->totals;
 	}
-	if (p->reported)
+	if (p->has_report)
 		report_count(p->role, sums, &p->report, now);
 }

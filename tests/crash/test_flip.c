@@ -278,7 +278,7 @@ static void
 reader_passes(uint64_t at, const struct place *bad)
 {
 	static uint8_t body[FRAME_BODY_MAX];
-	struct stretch part = {.body = body};
+	struct batch_chunk part = {.body = body};
 	uint64_t events = 0, lost = bad ? bad->count : 0;
 	struct reader r;
 	struct store s;

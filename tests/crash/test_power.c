@@ -117,7 +117,7 @@ static void
 check_events(struct model *m, uint64_t from)
 {
 	static uint8_t body[FRAME_BODY_MAX];
-	struct stretch s = {.body = body};
+	struct batch_chunk s = {.body = body};
 	struct reader r;
 	uint64_t expected = from;
 	int rc;

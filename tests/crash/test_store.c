@@ -153,7 +153,7 @@ static uint64_t
 read_all(uint64_t from, uint64_t *last_end)
 {
 	static uint8_t body[FRAME_BODY_MAX];
-	struct stretch s = {.body = body};
+	struct batch_chunk s = {.body = body};
 	struct reader r;
 	struct event e;
 	uint64_t events = 0;
@@ -396,7 +396,7 @@ END_TEST
 START_TEST(a_reader_goes_on_behind_damage_at_the_end)
 {
 	static uint8_t body[FRAME_BODY_MAX];
-	struct stretch part = {.body = body};
+	struct batch_chunk part = {.body = body};
 	uint64_t at, events = 0;
 	struct reader r;
 
@@ -562,7 +562,7 @@ END_TEST
 START_TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
 {
 	static uint8_t body[FRAME_BODY_MAX];
-	struct stretch part = {.body = body};
+	struct batch_chunk part = {.body = body};
 	uint64_t events = 0;
 	struct reader r;
 

@@ -163,7 +163,7 @@ static void
 read_all(struct store *store)
 {
 	static uint8_t body[FRAME_BODY_MAX];
-	struct stretch part = {.body = body};
+	struct batch_chunk part = {.body = body};
 	uint64_t expected = store_first_offset(store);
 	struct reader r;
 	int rc;

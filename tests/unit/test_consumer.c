@@ -101,7 +101,7 @@ put(uint32_t count, uint32_t payload_bytes)
 	ck_assert(store_append_begin(&store, 1));
 	ck_assert_int_eq(store_append_run(&store), 0);
 	ck_assert_int_eq(store_append_end(&store, 1), 0);
-	consumer_durable(&consumer, now_ms);
+	consumer_log_grew(&consumer, now_ms);
 	buf_fini(&body);
 }
 
@@ -149,7 +149,7 @@ next_batch(uint64_t *offset, uint64_t *wake_ms)
 
 		rc = consumer_step(&consumer, now_ms, wake_ms);
 		ck_assert_int_ge(rc == -EAGAIN ? 0 : rc, 0);
-		if (consumer_wants_cursor(&consumer)) {
+		if (consumer_awaits_cursor(&consumer)) {
 			write_cursor();
 			continue;
 		}
@@ -204,10 +204,10 @@ START_TEST(a_batch_is_cut_at_so_many_events)
 	ck_assert_uint_eq(offset, 0);
 	/* One at a time. */
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 20), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
 	ck_assert_uint_eq(consumer_lag_events(&consumer), 9);
 }
 END_TEST
@@ -222,11 +222,11 @@ START_TEST(an_event_after_a_pause_is_sent_at_once)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 50, stable), 0);
 	put(3, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
-	ck_assert_int_eq(consumer_committed(&consumer, 3), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 3), 0);
 	now_ms += 50;
 	put(1, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
-	ck_assert_int_eq(consumer_committed(&consumer, 4), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 4), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, UINT64_MAX);
 }
@@ -242,7 +242,7 @@ START_TEST(batches_start_so_many_ms_after_each_other)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
 	put(2, 10);
 	now_ms += 20; /* the store's time counts */
-	ck_assert_int_eq(consumer_committed(&consumer, 1), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 1), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, now_ms + 30);
 	put(3, 10);
@@ -254,7 +254,7 @@ START_TEST(batches_start_so_many_ms_after_each_other)
 	/* A store that takes longer than that is never kept waiting. */
 	put(1, 10);
 	now_ms += 51;
-	ck_assert_int_eq(consumer_committed(&consumer, 6), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 6), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
 }
 END_TEST
@@ -266,10 +266,10 @@ START_TEST(a_full_batch_does_not_wait)
 	put(25, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 1000, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	now_ms += 7;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 20), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
 	/* What is left is no full batch: it waits from the last start. */
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, now_ms + 1000);
@@ -290,7 +290,7 @@ START_TEST(what_a_batch_left_in_the_log_does_not_wait)
 	damage(1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
 }
@@ -304,7 +304,7 @@ START_TEST(a_sink_that_comes_back_does_not_wait)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
 	put(3, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
 	ck_assert_uint_eq(offset, 0);
@@ -324,7 +324,7 @@ START_TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
 		ck_assert_uint_ge(n, 1);
 		ck_assert_uint_le(n * 40000, 512 * KIB);
 		at += n;
-		ck_assert_int_eq(consumer_committed(&consumer, at), 0);
+		ck_assert_int_eq(consumer_commit(&consumer, at), 0);
 	}
 	ck_assert_uint_eq(at, 80);
 }
@@ -337,17 +337,17 @@ START_TEST(flush_gives_what_is_there_and_then_an_empty_batch)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 60000, false), 0);
 	put(1, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
-	ck_assert_int_eq(consumer_committed(&consumer, 1), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 1), 0);
 	put(3, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	consumer.flush = true;
+	consumer.flush_requested = true;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
-	ck_assert_int_eq(consumer_committed(&consumer, 4), 0);
-	ck_assert(consumer.flush);
+	ck_assert_int_eq(consumer_commit(&consumer, 4), 0);
+	ck_assert(consumer.flush_requested);
 	offset = 99;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(offset, 4); /* an empty frame came */
-	ck_assert(!consumer.flush);
+	ck_assert(!consumer.flush_requested);
 }
 END_TEST
 
@@ -357,14 +357,14 @@ START_TEST(only_what_is_in_flight_can_be_committed)
 
 	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 0, false), 0);
 	put(10, 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), -EPROTO);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), -EPROTO);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 11), -EPROTO);
-	ck_assert_int_eq(consumer_committed(&consumer, 0), -EPROTO);
-	ck_assert_int_eq(consumer_committed(&consumer, 4), 0); /* a part */
-	ck_assert_int_eq(consumer_committed(&consumer, 4), -EPROTO);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), -EPROTO);
+	ck_assert_int_eq(consumer_commit(&consumer, 11), -EPROTO);
+	ck_assert_int_eq(consumer_commit(&consumer, 0), -EPROTO);
+	ck_assert_int_eq(consumer_commit(&consumer, 4), 0); /* a part */
+	ck_assert_int_eq(consumer_commit(&consumer, 4), -EPROTO);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), -EPROTO);
 }
 END_TEST
 
@@ -378,13 +378,13 @@ START_TEST(the_stores_position_wins_within_the_log)
 	ck_assert_int_eq(subscribe_at(true, 4, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 6);
 	ck_assert_uint_eq(offset, 4);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
-	consumer_detach(&consumer);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	consumer_unsubscribe(&consumer);
 	/* A store that has gone back. */
 	ck_assert_int_eq(subscribe_at(true, 2, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 8);
 	ck_assert_uint_eq(offset, 2);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(true, 11, 10, 1 * MIB, 0, false),
 	                 ERROR_AHEAD);
 }
@@ -397,7 +397,7 @@ START_TEST(an_unfinished_batch_comes_again_after_a_reconnect)
 	put(10, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 4, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 4);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(false, 0, 4, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 4);
 	ck_assert_uint_eq(offset, 0);
@@ -415,7 +415,7 @@ START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
 	ck_assert(!sent_again);
 	put(20, 10);
-	consumer_detach(&consumer); /* the sink dies */
+	consumer_unsubscribe(&consumer); /* the sink dies */
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
 	ck_assert_uint_eq(offset, 0);
@@ -429,7 +429,7 @@ START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
 	ck_assert_uint_eq(offset, 0);
 	ck_assert(sent_again);
-	ck_assert_int_eq(consumer_committed(&consumer, 7), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 7), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
 	ck_assert_uint_eq(offset, 7);
 	ck_assert(!sent_again);
@@ -445,10 +445,10 @@ START_TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_ge(consumer_step(&consumer, now_ms, &wake), 0);
-	ck_assert(consumer_wants_cursor(&consumer));
+	ck_assert(consumer_awaits_cursor(&consumer));
 	ck_assert_int_eq(chan_recv(&theirs, bytes, sizeof bytes), -EAGAIN);
 	/* Nor is it when the sink comes back before the cursor is written. */
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_ge(consumer_step(&consumer, now_ms, &wake), 0);
@@ -472,11 +472,11 @@ START_TEST(a_batch_ends_before_lost_events_and_the_next_begins_behind)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 0);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
 	ck_assert_uint_eq(consumer.cursor.now.skipped, 0);
-	ck_assert_int_eq(consumer_committed(&consumer, 25), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
 	ck_assert_uint_eq(consumer.cursor.now.skipped, 5);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 20);
 	ck_assert_uint_eq(consumer_lag_events(&consumer), 0);
@@ -493,7 +493,7 @@ START_TEST(lost_events_at_the_end_are_passed_over)
 	damage(1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(consumer.cursor.now.committed, 15);
 	ck_assert_uint_eq(consumer.cursor.now.skipped, 5);
@@ -508,14 +508,14 @@ START_TEST(letters_count_with_the_batch_that_they_are_of)
 	put(10, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	consumer_told_refused(&consumer, 2, 1);
+	consumer_report_dead_letters(&consumer, 2, 1);
 	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 0);
 	ck_assert_uint_eq(consumer.cursor.now.dropped, 0);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 2);
 	ck_assert_uint_eq(consumer.cursor.now.dropped, 1);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 7);
-	consumer_told_refused(&consumer, 0, 1); /* retried */
+	consumer_report_dead_letters(&consumer, 0, 1); /* retried */
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 9);
 	write_cursor();
 	close_all();
@@ -534,27 +534,27 @@ START_TEST(letters_that_were_retried_count_at_once)
 	put(10, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	consumer_told_refused(&consumer, 5, 0);
-	ck_assert_int_eq(consumer_committed(&consumer, 10), 0);
+	consumer_report_dead_letters(&consumer, 5, 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	put(10, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	if (away)
-		consumer_detach(&consumer);
+		consumer_unsubscribe(&consumer);
 	/* More than before may be of the batch that is not committed. */
-	consumer_told_refused(&consumer, 6, 2);
+	consumer_report_dead_letters(&consumer, 6, 2);
 	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 5);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 5);
-	consumer_told_refused(&consumer, 1, 2);
+	consumer_report_dead_letters(&consumer, 1, 2);
 	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 1);
 	ck_assert_uint_eq(consumer.cursor.now.dropped, 0);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 9);
 	if (away)
 		return;
-	ck_assert_int_eq(consumer_committed(&consumer, 20), 0);
+	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
 	ck_assert_uint_eq(consumer.cursor.now.dropped, 2);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 17);
 	/* Whatever is said, nothing is below 0. */
-	consumer_told_refused(&consumer, INT64_MAX, INT64_MAX);
+	consumer_report_dead_letters(&consumer, INT64_MAX, INT64_MAX);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 0);
 }
 END_TEST
@@ -593,7 +593,7 @@ START_TEST(a_position_once_ahead_is_believed_only_when_set_back)
 	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false),
 	                 ERROR_AHEAD);
 	ck_assert_int_eq(subscribe_at(true, 0, 100, 1 * MIB, 10, false), 0);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false), 0);
 }
 END_TEST
@@ -612,7 +612,7 @@ START_TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
 	/* What was there then it can have, and what it is sent since. */
 	ck_assert_int_eq(subscribe_at(true, 0, 8, 1 * MIB, 10, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 8);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(true, 9, 8, 1 * MIB, 10, false),
 	                 ERROR_AHEAD);
 	ck_assert_int_eq(subscribe_at(true, 0, 8, 1 * MIB, 10, false), 0);
@@ -650,7 +650,7 @@ START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 	open_all();
 	ck_assert_uint_gt(store.segment_count, 2);
 	ck_assert_int_eq(subscribe_at(true, 300, 100, 1 * MIB, 10, false), 0);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	write_cursor();
 	ck_assert(store_tidy_begin(&store, 300, 1));
 	ck_assert_int_eq(subscribe_at(true, 5, 100, 1 * MIB, 10, false),
@@ -702,7 +702,7 @@ START_TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 		ck_assert_uint_eq(consumer.cursor.now.committed, first);
 		ck_assert_uint_eq(consumer.cursor.now.skipped, first - 3);
 		ck_assert_uint_eq(consumer_stored_events(&consumer), 3);
-		consumer_detach(&consumer);
+		consumer_unsubscribe(&consumer);
 	}
 }
 END_TEST
@@ -718,7 +718,7 @@ START_TEST(lag_is_the_age_of_the_oldest_event)
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms, 9000001), 9000);
 	/* It comes, and goes before it has anything. */
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 10, true), 0);
-	consumer_detach(&consumer);
+	consumer_unsubscribe(&consumer);
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms, 9000001), 9000);
 }
 END_TEST
