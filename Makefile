@@ -231,7 +231,7 @@ test-clickhouse-current: deps-test
 	@LEAT_CLICKHOUSE=current tests/run --build $(BUILD) $(or $(T),test_clickhouse)
 
 # What has threads, under the ThreadSanitizer: briefly in test, longer here.
-TSAN_UNIT  = unit/test_chan unit/test_kafka unit/test_upstream crash/test_store
+TSAN_UNIT  = unit/test_chan unit/test_kafka unit/test_batchd_client crash/test_store
 TSAN_SHORT = $(addprefix unit.,$(notdir $(TSAN_UNIT))) test_flush test_log_full \
              test_kafka.at_least_once test_kafka.kill_the_sink
 TSAN_LONG  = $(TSAN_SHORT) test_http test_garbage test_log_verify test_books \

@@ -12,9 +12,10 @@
 
 int
 accept_open(struct accept *a, const struct settings *settings,
-            struct upstream *upstream)
+            struct batchd_client *batchd_client)
 {
-	*a = (struct accept){.settings = settings, .upstream = upstream};
+	*a = (struct accept){.settings = settings,
+	                     .batchd_client = batchd_client};
 	buf_init(&a->unpacked, (size_t)settings->max_body_bytes + JSON_PADDING);
 	a->reader = json_reader_new();
 	a->inflate = inflate_new();
@@ -41,11 +42,11 @@ on_event(void *arg, const struct event *event)
 	char id[UUID7_TEXT_BYTES];
 
 	if (event->id.data)
-		return upstream_add(a->upstream, event);
+		return batchd_client_add(a->batchd_client, event);
 	uuid7_next(&a->uuid7, event->received_at_us, id);
 	named = *event;
 	named.id = (struct slice){id, sizeof id};
-	return upstream_add(a->upstream, &named);
+	return batchd_client_add(a->batchd_client, &named);
 }
 
 /*
@@ -130,12 +131,13 @@ commit(struct accept *a, const struct accept_body *body, uint64_t cost,
 	uint64_t now_ms = clock_mono_ms();
 
 	if (body->token && !token_take(body->token, cost, now_ms)) {
-		upstream_cancel(a->upstream);
+		batchd_client_cancel(a->batchd_client);
 		token_charge(body->token, size_cost, now_ms);
 		return ACCEPT_LIMITED;
 	}
-	return upstream_commit(a->upstream, owner) < 0 ? ACCEPT_OVERLOADED
-	                                               : ACCEPT_WAIT;
+	return batchd_client_commit(a->batchd_client, owner) < 0
+	           ? ACCEPT_OVERLOADED
+	           : ACCEPT_WAIT;
 }
 
 /* What became of the text, which json_read returned rc for. */
@@ -196,7 +198,7 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 		if (result == ACCEPT_WAIT)
 			result = commit(a, body, cost, size_cost, owner);
 		else
-			upstream_cancel(a->upstream);
+			batchd_client_cancel(a->batchd_client);
 		if (result == ACCEPT_WAIT)
 			*accepted = a->report.accepted;
 		else if (result == ACCEPT_LIMITED)

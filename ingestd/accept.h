@@ -1,6 +1,6 @@
 /*
  * accept - what to do with a whole body: unpack it, read its events, hand
- * them to the upstream, or say what is wrong with them.
+ * them to the batchd_client, or say what is wrong with them.
  */
 #ifndef INGESTD_ACCEPT_H
 #define INGESTD_ACCEPT_H
@@ -8,17 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ingestd/batchd_client.h"
 #include "ingestd/inflate.h"
 #include "ingestd/json.h"
 #include "ingestd/settings.h"
-#include "ingestd/upstream.h"
 #include "ingestd/uuid7.h"
 #include "libbase/buf.h"
 #include "libhttp/tokens.h"
 
 /* Why a body got no further; what HTTP makes of it is the caller's. */
 enum accept_result {
-	ACCEPT_WAIT,       /* committed: upstream's on_done will come */
+	ACCEPT_WAIT,       /* committed: batchd_client's on_done will come */
 	ACCEPT_NOTHING,    /* fine, but without an event to keep */
 	ACCEPT_INVALID,    /* events were refused: see answer */
 	ACCEPT_BAD_PACKED, /* not whole gzip or zstd */
@@ -30,7 +30,7 @@ enum accept_result {
 
 struct accept {
 	const struct settings *settings;
-	struct upstream *upstream;
+	struct batchd_client *batchd_client;
 	struct json_reader *reader;
 	struct inflate *inflate;
 	struct buf unpacked;
@@ -49,7 +49,7 @@ struct accept_body {
 
 /* Returns 0 or -errno; close even so. */
 MUST_USE int accept_open(struct accept *a, const struct settings *settings,
-                         struct upstream *upstream);
+                         struct batchd_client *batchd_client);
 void accept_close(struct accept *a);
 
 /*

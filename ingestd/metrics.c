@@ -564,7 +564,7 @@ report_now(const struct metrics *m)
 	    {INGEST_ACCEPTED_EVENTS, c->accepted_events},
 	    {INGEST_REJECTED_EVENTS, c->rejected_events},
 	    {INGEST_PENDING_BYTES, m->budget->used_bytes},
-	    {INGEST_PENDING_REQUESTS, m->upstream->waiting},
+	    {INGEST_PENDING_REQUESTS, m->batchd_client->waiting},
 	    {INGEST_CONNECTIONS, c->connections},
 	    {INGEST_CONNECTIONS_OVERDUE, c->connections_overdue},
 	    {INGEST_CONNECTIONS_EVICTED, c->connections_evicted},
@@ -595,17 +595,17 @@ report_now(const struct metrics *m)
 static int
 add_pushed(const struct metrics *m, struct buf *out)
 {
-	const struct upstream *u = m->upstream;
+	const struct batchd_client *client = m->batchd_client;
 	const struct report own = report_now(m);
-	bool up =
-	    u->status.len > 0 && uv_now(u->loop) - u->status_ms < STALE_MS;
+	bool up = client->status.len > 0 &&
+	          uv_now(client->loop) - client->status_ms < STALE_MS;
 	msgpack_unpacked status;
 	int rc;
 
 	msgpack_unpacked_init(&status);
-	up = up &&
-	     msgpack_unpack_next(&status, (const char *)u->status.data,
-	                         u->status.len, NULL) == MSGPACK_UNPACK_SUCCESS;
+	up = up && msgpack_unpack_next(
+		       &status, (const char *)client->status.data,
+		       client->status.len, NULL) == MSGPACK_UNPACK_SUCCESS;
 	rc = add_head(out, "", "leat_up", "gauge",
 	              "1 while the daemon can be reached.");
 	if (rc == 0)
@@ -634,23 +634,25 @@ metrics_report(struct metrics *m)
 	const struct report now = report_now(m);
 	const struct report base = report_base(ROLE_INGEST, &now, &m->sent);
 	uint8_t map[REPORT_PACKED_MAX];
-	struct upstream *u = m->upstream;
+	struct batchd_client *client = m->batchd_client;
 
-	if (m->connect != u->connects &&
-	    upstream_send_stats(u, map, report_pack(ROLE_INGEST, &base, map)))
-		m->connect = u->connects;
-	if (m->connect == u->connects &&
-	    upstream_send_stats(u, map, report_pack(ROLE_INGEST, &now, map)))
+	if (m->connect != client->connects &&
+	    batchd_client_send_stats(client, map,
+	                             report_pack(ROLE_INGEST, &base, map)))
+		m->connect = client->connects;
+	if (m->connect == client->connects &&
+	    batchd_client_send_stats(client, map,
+	                             report_pack(ROLE_INGEST, &now, map)))
 		m->sent = now;
 }
 
 void
 metrics_init(struct metrics *m, const struct counters *counters,
-             const struct budget *budget, struct upstream *upstream,
+             const struct budget *budget, struct batchd_client *batchd_client,
              const struct tokens *tokens)
 {
 	*m = (struct metrics){.counters = counters,
 	                      .budget = budget,
-	                      .upstream = upstream,
+	                      .batchd_client = batchd_client,
 	                      .tokens = tokens};
 }

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "ingestd/upstream.h"
+#include "ingestd/batchd_client.h"
 #include "libbase/budget.h"
 #include "libbase/buf.h"
 #include "libbase/histogram.h"
@@ -41,13 +41,14 @@ struct metrics {
 	const struct counters *counters;
 	const struct budget *budget;
 	const struct tokens *tokens;
-	struct upstream *upstream;
+	struct batchd_client *batchd_client;
 	struct report sent; /* the last report that a batchd has had */
 	uint64_t connect;   /* the connection that has had its base */
 };
 
 void metrics_init(struct metrics *m, const struct counters *counters,
-                  const struct budget *budget, struct upstream *upstream,
+                  const struct budget *budget,
+                  struct batchd_client *batchd_client,
                   const struct tokens *tokens);
 
 /* Append the whole page.  Returns as buf_add. */

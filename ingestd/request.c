@@ -161,7 +161,7 @@ answer_with(struct request *rq, enum fixed_answer fixed)
 	if (fixed == ANSWER_LIMITED) {
 		answer_limited(rq, 1);
 	} else if (fixed == ANSWER_UNAVAILABLE) {
-		(void)upstream_takes(rq->all->upstream, &why);
+		(void)batchd_client_takes(rq->all->batchd_client, &why);
 		answer_unavailable(rq, why);
 	} else {
 		answer(rq, a, retry_after_s(rq, a.status, 0));
@@ -239,7 +239,7 @@ may_take(const struct request *rq)
 
 	if (rq->all->stopping)
 		return ANSWER_STOPPING;
-	if (!upstream_takes(rq->all->upstream, &why))
+	if (!batchd_client_takes(rq->all->batchd_client, &why))
 		return ANSWER_UNAVAILABLE;
 	if (rq->token && !token_may(rq->token, clock_mono_ms()))
 		return ANSWER_LIMITED;
@@ -624,7 +624,7 @@ on_turn(void *arg)
 	struct requests *rs = arg;
 
 	/* What this turn's requests have committed shares frames. */
-	upstream_flush(rs->upstream);
+	batchd_client_flush(rs->batchd_client);
 }
 
 struct http_handler

@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 #include "ingestd/accept.h"
+#include "ingestd/batchd_client.h"
 #include "ingestd/metrics.h"
 #include "ingestd/settings.h"
-#include "ingestd/upstream.h"
 #include "libbase/log.h"
 #include "libhttp/http.h"
 #include "libhttp/tokens.h"
@@ -19,7 +19,7 @@
 /* What requests share. */
 struct requests {
 	const struct settings *settings;
-	struct upstream *upstream;
+	struct batchd_client *batchd_client;
 	struct accept *accept;
 	struct metrics *metrics;
 	struct counters *counters;
@@ -37,7 +37,7 @@ void requests_close(struct requests *rs);
 /* What the HTTP server calls, with rs as its arg. */
 struct http_handler requests_handler(struct requests *rs);
 
-/* upstream_conf.on_done. */
+/* batchd_client_conf.on_done. */
 void request_on_done(void *owner, int rc, uint64_t offset);
 
 #endif

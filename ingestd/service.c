@@ -11,9 +11,9 @@
 #include <uv.h>
 
 #include "ingestd/accept.h"
+#include "ingestd/batchd_client.h"
 #include "ingestd/metrics.h"
 #include "ingestd/request.h"
-#include "ingestd/upstream.h"
 #include "libbase/budget.h"
 #include "libbase/fds.h"
 #include "libbase/log.h"
@@ -33,7 +33,7 @@ struct service {
 	uv_loop_t loop;
 	struct budget budget;
 	struct counters counters;
-	struct upstream upstream;
+	struct batchd_client batchd_client;
 	struct accept accept;
 	struct metrics metrics;
 	struct http_server *http;
@@ -192,7 +192,7 @@ static int
 open_parts(struct service *s, const struct settings *settings,
            unsigned max_connections)
 {
-	const struct upstream_conf upstream_conf = {
+	const struct batchd_client_conf batchd_client_conf = {
 	    .socket = settings->socket,
 	    .max_event_bytes = (size_t)settings->max_event_bytes,
 	    .append_timeout_ms = (uint64_t)settings->append_timeout_ms,
@@ -200,24 +200,24 @@ open_parts(struct service *s, const struct settings *settings,
 	int rc;
 
 	s->requests.settings = settings;
-	s->requests.upstream = &s->upstream;
+	s->requests.batchd_client = &s->batchd_client;
 	s->requests.accept = &s->accept;
 	s->requests.metrics = &s->metrics;
 	s->requests.counters = &s->counters;
 	s->requests.tokens = &s->tokens;
 	requests_open(&s->requests);
-	metrics_init(&s->metrics, &s->counters, &s->budget, &s->upstream,
+	metrics_init(&s->metrics, &s->counters, &s->budget, &s->batchd_client,
 	             &s->tokens);
 	if (settings->tls_certificate[0] && !(s->tls = http_tls_new()))
 		return -ENOMEM;
 	rc = load_files(s);
 	if (rc == 0)
-		rc = accept_open(&s->accept, settings, &s->upstream);
+		rc = accept_open(&s->accept, settings, &s->batchd_client);
 	if (rc == 0)
 		rc = open_http(s, settings, max_connections);
 	if (rc == 0)
-		rc = upstream_open(&s->upstream, &s->loop, &upstream_conf,
-		                   &s->budget);
+		rc = batchd_client_open(&s->batchd_client, &s->loop,
+		                        &batchd_client_conf, &s->budget);
 	if (rc == 0)
 		rc = uv_timer_start(&s->stats, on_stats, STATS_MS, STATS_MS);
 	if (rc == 0)
@@ -231,14 +231,14 @@ open_parts(struct service *s, const struct settings *settings,
 
 /*
  * In the order that leaves no request waiting when the HTTP server stops: the
- * upstream answers those that wait for durability.
+ * batchd_client answers those that wait for durability.
  */
 static void
 close_parts(struct service *s)
 {
 	if (s->http)
 		on_stats(&s->stats); /* what was counted since the last one */
-	upstream_close(&s->upstream);
+	batchd_client_close(&s->batchd_client);
 	if (s->http)
 		http_server_close(s->http);
 	uv_close((uv_handle_t *)&s->term, NULL);
@@ -248,7 +248,7 @@ close_parts(struct service *s)
 	uv_close((uv_handle_t *)&s->drain, NULL);
 	uv_close((uv_handle_t *)&s->drained, NULL);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
-	upstream_fini(&s->upstream);
+	batchd_client_fini(&s->batchd_client);
 	accept_close(&s->accept);
 	requests_close(&s->requests);
 	tokens_free(&s->tokens);

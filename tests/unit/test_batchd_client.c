@@ -1,4 +1,5 @@
-/* test_upstream - ingestd's end of the wire, against a batchd played here. */
+/* test_batchd_client - ingestd's end of the wire, against a batchd played here.
+ */
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -9,16 +10,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "ingestd/upstream.h"
+#include "ingestd/batchd_client.h"
 #include "libbase/buf.h"
 
 #define TIMEOUT_MS 100
 #define BUDGET_BYTES (600 * KIB)
 
 static uv_loop_t loop;
-static struct upstream u;
+static struct batchd_client client;
 static struct budget budget;
-static char dir[] = "/tmp/leat-upstream-XXXXXX";
+static char dir[] = "/tmp/leat-batchd-client-XXXXXX";
 static char path[64];
 static int listener;
 static struct chan peer; /* batchd's end */
@@ -57,12 +58,12 @@ start_listening(void)
 static void
 open_upstream(void)
 {
-	struct upstream_conf conf = {.socket = path,
-	                             .max_event_bytes = 64 * KIB,
-	                             .append_timeout_ms = TIMEOUT_MS,
-	                             .on_done = on_done};
+	struct batchd_client_conf conf = {.socket = path,
+	                                  .max_event_bytes = 64 * KIB,
+	                                  .append_timeout_ms = TIMEOUT_MS,
+	                                  .on_done = on_done};
 
-	ck_assert_int_eq(upstream_open(&u, &loop, &conf, &budget), 0);
+	ck_assert_int_eq(batchd_client_open(&client, &loop, &conf, &budget), 0);
 }
 
 static void
@@ -82,10 +83,10 @@ setup(void)
 static void
 teardown(void)
 {
-	upstream_close(&u);
-	upstream_close(&u); /* twice is safe */
+	batchd_client_close(&client);
+	batchd_client_close(&client); /* twice is safe */
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
-	upstream_fini(&u);
+	batchd_client_fini(&client);
 	ck_assert_int_eq(uv_loop_close(&loop), 0);
 	ck_assert_uint_eq(budget.used_bytes, 0);
 	chan_close(&peer);
@@ -167,7 +168,7 @@ add(size_t n)
 	                  .type = slice_of("t"),
 	                  .payload = {payload, (uint32_t)n}};
 
-	return upstream_add(&u, &e);
+	return batchd_client_add(&client, &e);
 }
 
 static void
@@ -175,7 +176,7 @@ commit(int i, int events, size_t n)
 {
 	for (int k = 0; k < events; k++)
 		ck_assert_int_eq(add(n), 0);
-	ck_assert_int_eq(upstream_commit(&u, &answers[i]), 0);
+	ck_assert_int_eq(batchd_client_commit(&client, &answers[i]), 0);
 }
 
 static void
@@ -193,12 +194,12 @@ START_TEST(takes_events_only_when_welcome_and_open)
 	    .intake = {.open = false, .reason = slice_of("log full")}};
 	const char *why;
 
-	ck_assert(!upstream_takes(&u, &why));
+	ck_assert(!batchd_client_takes(&client, &why));
 	ck_assert_str_eq(why, "batchd is unreachable");
 	peer_welcome();
-	ck_assert(upstream_takes(&u, &why));
+	ck_assert(batchd_client_takes(&client, &why));
 	peer_send(&intake);
-	ck_assert(!upstream_takes(&u, &why));
+	ck_assert(!batchd_client_takes(&client, &why));
 	ck_assert_str_eq(why, "log full");
 }
 END_TEST
@@ -210,7 +211,7 @@ START_TEST(requests_of_one_turn_share_a_frame)
 	peer_welcome();
 	commit(0, 2, 10);
 	commit(1, 3, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	peer_read();
 	ck_assert_int_eq(got.type, FRAME_APPEND);
 	ck_assert_uint_eq(got.append.seq, 1);
@@ -233,7 +234,7 @@ START_TEST(a_request_over_several_frames_waits_for_the_last)
 	peer_welcome();
 	commit(0, 1, 10);
 	commit(1, 5, 60 * KIB); /* two to a frame, beside the first */
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	for (uint64_t seq = 1; seq <= 3; seq++) {
 		(void)uv_run(&loop, UV_RUN_NOWAIT); /* the socket may be full */
 		peer_read();
@@ -258,9 +259,9 @@ START_TEST(a_cancelled_request_leaves_no_trace)
 	commit(0, 1, 10);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(add(60 * KIB), 0);
-	upstream_cancel(&u);
+	batchd_client_cancel(&client);
 	commit(1, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	peer_read();
 	ck_assert_uint_eq(got.append.count, 2);
 	ck_assert_int_eq(chan_recv(&peer, in, sizeof in), -EAGAIN);
@@ -278,15 +279,15 @@ START_TEST(a_large_event_is_refused_and_others_stay)
 	ck_assert_int_eq(add(60 * KIB), 0);
 	ck_assert_int_eq(add(64 * KIB), -EMSGSIZE); /* starts a frame in vain */
 	ck_assert_int_eq(add(200 * KIB), -EMSGSIZE);
-	ck_assert_int_eq(upstream_commit(&u, &answers[0]), 0);
-	upstream_flush(&u);
+	ck_assert_int_eq(batchd_client_commit(&client, &answers[0]), 0);
+	batchd_client_flush(&client);
 	peer_read();
 	ck_assert_uint_eq(got.append.count, 2);
 	ck_assert_int_eq(chan_recv(&peer, in, sizeof in), -EAGAIN);
 	peer_appended(1, &offset, 1);
 	ck_assert_int_eq(answers[0].count, 1);
 	commit(1, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	peer_read();
 	ck_assert_uint_eq(got.append.seq, 2);
 	peer_appended(2, &offset, 1);
@@ -303,9 +304,9 @@ START_TEST(the_budget_bounds_what_waits)
 		taken++;
 	ck_assert_int_eq(rc, -ENOBUFS);
 	ck_assert_int_eq(taken, 9);
-	ck_assert_int_eq(upstream_commit(&u, &answers[0]), 0);
+	ck_assert_int_eq(batchd_client_commit(&client, &answers[0]), 0);
 	ck_assert_int_eq(add(60 * KIB), -ENOBUFS);
-	upstream_cancel(&u);
+	batchd_client_cancel(&client);
 }
 END_TEST
 
@@ -317,9 +318,9 @@ START_TEST(goes_on_when_a_full_socket_empties)
 	peer_welcome();
 	commit(0, 9, 60 * KIB);
 	commit(1, 1, 10); /* together more than the socket holds */
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	for (int i = 0; i < 1000 && seq < 5; i++) {
-		upstream_flush(&u);
+		batchd_client_flush(&client);
 		if (chan_wait(&peer, POLLIN, 0) == 0) {
 			peer_read();
 			ck_assert_uint_eq(got.append.seq, ++seq);
@@ -343,15 +344,15 @@ START_TEST(what_was_not_sent_is_refused_when_the_intake_closes)
 	int room = 70 * KIB; /* the kernel doubles it */
 
 	peer_welcome();
-	ck_assert_int_eq(
-	    setsockopt(u.chan.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room),
-	    0);
+	ck_assert_int_eq(setsockopt(client.chan.fd, SOL_SOCKET, SO_SNDBUF,
+	                            &room, sizeof room),
+	                 0);
 	commit(0, 6, 60 * KIB); /* three frames, more than the socket holds */
 	held = budget.used_bytes;
 	commit(1, 2, 60 * KIB); /* a frame of its own */
 	commit(2, 1, 10);
-	upstream_flush(&u);
-	ck_assert_uint_lt(u.sent_seq, 3);
+	batchd_client_flush(&client);
+	ck_assert_uint_lt(client.sent_seq, 3);
 	peer_send(&intake);
 	ck_assert_int_eq(answers[0].count, 0);
 	ck_assert_int_eq(answers[1].count, 1);
@@ -376,7 +377,7 @@ START_TEST(what_was_not_sent_is_refused_when_the_intake_closes)
 	intake.intake.open = true;
 	peer_send(&intake);
 	commit(3, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	peer_read();
 	ck_assert_uint_eq(got.append.seq, 4);
 }
@@ -388,7 +389,7 @@ START_TEST(a_lost_connection_answers_all_and_is_made_again)
 
 	peer_welcome();
 	commit(0, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	commit(1, 1, 10); /* not even sent */
 	chan_close(&peer);
 	run_until(&answers[1].count);
@@ -396,13 +397,13 @@ START_TEST(a_lost_connection_answers_all_and_is_made_again)
 	ck_assert_int_eq(answers[0].rc, -EPIPE);
 	ck_assert_int_eq(answers[1].rc, -EAGAIN); /* surely not kept */
 	ck_assert_uint_eq(budget.used_bytes, 0);
-	ck_assert(!upstream_takes(&u, &why));
-	while (u.state != UPSTREAM_HELLO)
+	ck_assert(!batchd_client_takes(&client, &why));
+	while (client.state != BATCHD_CLIENT_HELLO)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	peer_welcome();
-	ck_assert(upstream_takes(&u, &why));
+	ck_assert(batchd_client_takes(&client, &why));
 	commit(2, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	peer_read();
 	ck_assert_uint_eq(got.append.seq, 1); /* counted afresh */
 }
@@ -414,7 +415,7 @@ START_TEST(a_request_that_waits_too_long_is_answered_once)
 
 	peer_welcome();
 	commit(0, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	run_until(&answers[0].count);
 	ck_assert_int_eq(answers[0].rc, -ETIMEDOUT);
 	ck_assert_uint_gt(budget.used_bytes, 0);
@@ -434,19 +435,19 @@ START_TEST(a_full_log_keeps_no_request_that_was_answered)
 	peer_welcome();
 	commit(0, 1, 10);
 	commit(1, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	peer_send(&closed);
 	run_until(&answers[0].count);
 	run_until(&answers[1].count);
 	ck_assert_int_eq(answers[0].rc, -ETIMEDOUT);
 	ck_assert_int_eq(answers[1].rc, -ETIMEDOUT);
-	while (u.state != UPSTREAM_HELLO)
+	while (client.state != BATCHD_CLIENT_HELLO)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	ck_assert_uint_eq(budget.used_bytes, 0);
 	chan_close(&peer);
 	peer_welcome();
-	ck_assert_uint_eq(u.connects, 2);
-	ck_assert(upstream_send_stats(&u, "\x80", 1));
+	ck_assert_uint_eq(client.connects, 2);
+	ck_assert(batchd_client_send_stats(&client, "\x80", 1));
 	peer_read();
 	ck_assert_int_eq(got.type, FRAME_STATS);
 }
@@ -459,22 +460,22 @@ START_TEST(keeps_the_status_that_batchd_pushes)
 	                  .body_bytes = 4};
 
 	peer_welcome();
-	ck_assert_uint_eq(u.status.len, 0);
+	ck_assert_uint_eq(client.status.len, 0);
 	peer_send(&f);
-	ck_assert_uint_eq(u.status.len, 4);
+	ck_assert_uint_eq(client.status.len, 4);
 	f.body = (const uint8_t *)"\x80";
 	f.body_bytes = 1;
 	peer_send(&f);
-	ck_assert_uint_eq(u.status.len, 1);
-	ck_assert_int_eq(u.state, UPSTREAM_OPEN);
+	ck_assert_uint_eq(client.status.len, 1);
+	ck_assert_int_eq(client.state, BATCHD_CLIENT_OPEN);
 	/* Cut, or more than one value. */
 	f.body =
 	    (const uint8_t *)(_i == 0 ? "\xdf\xff\xff\xff\xff" : "\x80\x80");
 	f.body_bytes = _i == 0 ? 5 : 2;
 	peer_send(&f);
-	ck_assert_int_eq(u.state, UPSTREAM_DISCONNECTED);
-	ck_assert_uint_eq(u.status.len, 0);
-	ck_assert(!upstream_send_stats(&u, "\x80", 1));
+	ck_assert_int_eq(client.state, BATCHD_CLIENT_DISCONNECTED);
+	ck_assert_uint_eq(client.status.len, 0);
+	ck_assert(!batchd_client_send_stats(&client, "\x80", 1));
 }
 END_TEST
 
@@ -486,7 +487,7 @@ START_TEST(nonsense_closes_the_connection)
 
 	peer_welcome();
 	commit(0, 1, 10);
-	upstream_flush(&u);
+	batchd_client_flush(&client);
 	switch (_i) {
 	case 0:
 		peer_send(&f);
@@ -496,7 +497,7 @@ START_TEST(nonsense_closes_the_connection)
 		break;
 	case 2: /* leaves a gap */
 		commit(1, 1, 10);
-		upstream_flush(&u);
+		batchd_client_flush(&client);
 		peer_appended(2, &offset, 1);
 		break;
 	case 3: /* twice */
@@ -508,7 +509,7 @@ START_TEST(nonsense_closes_the_connection)
 		ck_assert_int_eq(send(peer.fd, "\xc1", 1, 0), 1);
 		(void)uv_run(&loop, UV_RUN_NOWAIT);
 	}
-	ck_assert_int_eq(u.state, UPSTREAM_DISCONNECTED);
+	ck_assert_int_eq(client.state, BATCHD_CLIENT_DISCONNECTED);
 	ck_assert_int_eq(answers[0].count, 1);
 	ck_assert_int_eq(answers[0].rc, -EPIPE);
 }
@@ -517,7 +518,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("upstream");
+	Suite *s = suite_create("batchd_client");
 	TCase *tc = tcase_create("wire");
 	SRunner *sr = srunner_create(s);
 	int failed;

@@ -1,10 +1,11 @@
 /*
- * upstream - the connection to batchd: events out, durable offsets back.
+ * batchd_client - the connection to batchd: events out, durable offsets back.
  *
  * Events are packed into the frame that is being filled, shared by all
- * requests of one turn of the loop; upstream_flush sends what there is.
- * Adding the events of one request is a transaction: upstream_add for each,
- * then upstream_commit or upstream_cancel, before any other request adds.
+ * requests of one turn of the loop; batchd_client_flush sends what there is.
+ * Adding the events of one request is a transaction: batchd_client_add for
+ * each, then batchd_client_commit or batchd_client_cancel, before any other
+ * request adds.
  *
  * What waits to become durable is bounded by the budget.  While batchd is
  * away the connection is tried again with a back-off; whatever waited is
@@ -12,8 +13,8 @@
  *
  * Everything runs on the loop's thread.
  */
-#ifndef INGESTD_UPSTREAM_H
-#define INGESTD_UPSTREAM_H
+#ifndef INGESTD_BATCHD_CLIENT_H
+#define INGESTD_BATCHD_CLIENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,8 +28,8 @@
 #include "libproto/chan.h"
 #include "libproto/event.h"
 
-struct upstream_conf {
-	const char *socket;     /* path; outlives the upstream */
+struct batchd_client_conf {
+	const char *socket;     /* path; outlives the batchd_client */
 	size_t max_event_bytes; /* packed */
 	uint64_t append_timeout_ms;
 	/*
@@ -37,27 +38,28 @@ struct upstream_conf {
 	 * -EAGAIN: batchd takes no more, or went away, and has been sent
 	 * nothing of it: nothing was kept; -EPIPE: batchd became unreachable;
 	 * -ETIMEDOUT: append_timeout_ms passed.  After the latter two its
-	 * events may still become durable.  Must not call into the upstream.
+	 * events may still become durable.  Must not call into the
+	 * batchd_client.
 	 */
 	void (*on_done)(void *owner, int rc, uint64_t offset);
 };
 
-enum upstream_state {
-	UPSTREAM_DISCONNECTED, /* waiting to try again */
-	UPSTREAM_HELLO,        /* connected, no welcome yet */
-	UPSTREAM_OPEN,   /* welcome: requests are taken while intake_open */
-	UPSTREAM_CLOSED, /* upstream_close was called */
+enum batchd_client_state {
+	BATCHD_CLIENT_DISCONNECTED, /* waiting to try again */
+	BATCHD_CLIENT_HELLO,        /* connected, no welcome yet */
+	BATCHD_CLIENT_OPEN, /* welcome: requests are taken while intake_open */
+	BATCHD_CLIENT_CLOSED, /* batchd_client_close was called */
 };
 
 struct ticket;
 struct out_frame;
 
-struct upstream {
-	struct upstream_conf conf;
+struct batchd_client {
+	struct batchd_client_conf conf;
 	struct budget *budget;
 	uv_loop_t *loop;
 
-	enum upstream_state state;
+	enum batchd_client_state state;
 	bool intake_open;
 	char intake_reason[FRAME_TEXT_MAX + 1];
 	struct chan chan;
@@ -98,43 +100,45 @@ struct upstream {
 };
 
 /* Start connecting.  Returns 0 or -errno; close even so. */
-MUST_USE int upstream_open(struct upstream *u, uv_loop_t *loop,
-                           const struct upstream_conf *conf,
-                           struct budget *budget);
+MUST_USE int batchd_client_open(struct batchd_client *c, uv_loop_t *loop,
+                                const struct batchd_client_conf *conf,
+                                struct budget *budget);
 
 /*
  * Answer all that wait with -EPIPE and let go of the loop's handles, which
- * needs the loop to run once more; then upstream_fini.
+ * needs the loop to run once more; then batchd_client_fini.
  */
-void upstream_close(struct upstream *u);
-void upstream_fini(struct upstream *u);
+void batchd_client_close(struct batchd_client *c);
+void batchd_client_fini(struct batchd_client *c);
 
 /* Whether requests are taken now; if not, *why says it in a few words. */
-bool upstream_takes(const struct upstream *u, const char **why);
+bool batchd_client_takes(const struct batchd_client *c, const char **why);
 
 /*
  * Add an event of the current request.  Returns 0, -EMSGSIZE (the event is
  * larger than allowed), -ENOBUFS (the budget is used up) or -ENOMEM; an event
  * that was not added leaves the others as they are.
  */
-MUST_USE int upstream_add(struct upstream *u, const struct event *event);
+MUST_USE int batchd_client_add(struct batchd_client *c,
+                               const struct event *event);
 
 /*
  * The current request is complete, with at least one event: on_done will
  * answer it.  Returns 0, or -ENOMEM with the request cancelled.
  */
-MUST_USE int upstream_commit(struct upstream *u, void *owner);
+MUST_USE int batchd_client_commit(struct batchd_client *c, void *owner);
 
 /* Forget the events of the current request. */
-void upstream_cancel(struct upstream *u);
+void batchd_client_cancel(struct batchd_client *c);
 
 /* Send what was committed, as far as the socket takes it. */
-void upstream_flush(struct upstream *u);
+void batchd_client_flush(struct batchd_client *c);
 
 /*
  * Send a stats map.  Returns whether it was sent: it is left out while batchd
  * is unreachable, or lags so far that the socket is full.
  */
-bool upstream_send_stats(struct upstream *u, const void *map, size_t n);
+bool batchd_client_send_stats(struct batchd_client *c, const void *map,
+                              size_t n);
 
 #endif
