@@ -33,8 +33,8 @@ struct out_frame {
 };
 
 /* A committed request, until its last frame is durable. */
-struct ticket {
-	struct ticket *next;
+struct pending_request {
+	struct pending_request *next;
 	void *owner; /* NULL once answered */
 	uint64_t first_seq, last_seq;
 	uint32_t first_index; /* of its first event in frame first_seq */
@@ -180,19 +180,19 @@ batchd_client_cancel(struct batchd_client *c)
 int
 batchd_client_commit(struct batchd_client *c, void *owner)
 {
-	struct ticket *t = c->spare_tickets;
+	struct pending_request *p = c->spare_pending;
 
 	assert(c->adding.events > 0);
-	if (t) {
-		c->spare_tickets = t->next;
+	if (p) {
+		c->spare_pending = p->next;
 	} else {
-		t = malloc(sizeof *t);
-		if (!t) {
+		p = malloc(sizeof *p);
+		if (!p) {
 			batchd_client_cancel(c);
 			return -ENOMEM;
 		}
 	}
-	*t = (struct ticket){
+	*p = (struct pending_request){
 	    .owner = owner,
 	    .first_seq = c->adding.first_seq,
 	    .first_index = c->adding.first_index,
@@ -202,13 +202,13 @@ batchd_client_commit(struct batchd_client *c, void *owner)
 	    .deadline_ms = uv_now(c->loop) + c->conf.append_timeout_ms,
 	};
 	if (c->tail)
-		c->tail->next = t;
+		c->tail->next = p;
 	else
-		c->head = t;
-	c->tail = t;
+		c->head = p;
+	c->tail = p;
 	if (!c->unresolved)
-		c->unresolved = t;
-	c->waiting++;
+		c->unresolved = p;
+	c->pending_count++;
 	if (!uv_is_active((uv_handle_t *)&c->expiry))
 		(void)uv_timer_start(&c->expiry, on_expiry,
 		                     c->conf.append_timeout_ms, 0);
@@ -216,41 +216,41 @@ batchd_client_commit(struct batchd_client *c, void *owner)
 	return 0;
 }
 
-/* Tickets. */
+/* Pending requests. */
 
 static void
-ticket_answer(struct batchd_client *c, struct ticket *t, int rc)
+pending_answer(struct batchd_client *c, struct pending_request *p, int rc)
 {
-	void *owner = t->owner;
+	void *owner = p->owner;
 
 	if (!owner)
 		return;
-	t->owner = NULL;
-	c->waiting--;
-	c->conf.on_done(owner, rc, t->offset);
+	p->owner = NULL;
+	c->pending_count--;
+	c->conf.on_done(owner, rc, p->offset);
 }
 
-/* A ticket that is in no list any more. */
+/* A pending request that is in no list any more. */
 static void
-ticket_end(struct batchd_client *c, struct ticket *t, int rc)
+pending_end(struct batchd_client *c, struct pending_request *p, int rc)
 {
-	budget_give(c->budget, t->bytes);
-	ticket_answer(c, t, rc);
-	t->next = c->spare_tickets;
-	c->spare_tickets = t;
+	budget_give(c->budget, p->bytes);
+	pending_answer(c, p, rc);
+	p->next = c->spare_pending;
+	c->spare_pending = p;
 }
 
 static void
-ticket_pop(struct batchd_client *c, int rc)
+pending_pop(struct batchd_client *c, int rc)
 {
-	struct ticket *t = c->head;
+	struct pending_request *p = c->head;
 
-	c->head = t->next;
+	c->head = p->next;
 	if (!c->head)
 		c->tail = NULL;
-	if (c->unresolved == t)
-		c->unresolved = t->next;
-	ticket_end(c, t, rc);
+	if (c->unresolved == p)
+		c->unresolved = p->next;
+	pending_end(c, p, rc);
 }
 
 /*
@@ -260,16 +260,16 @@ ticket_pop(struct batchd_client *c, int rc)
 static void
 refuse_unsent(struct batchd_client *c)
 {
-	struct ticket *kept = NULL, *t = c->head, *next;
+	struct pending_request *kept = NULL, *p = c->head, *next;
 	struct out_frame *f = NULL;
 	uint64_t seq = c->sent_seq;
 
 	/* What was begun is sent to its end, with what shares its frames. */
-	for (; t && t->first_seq <= seq; kept = t, t = t->next) {
-		if (t->last_seq > seq)
-			seq = t->last_seq;
+	for (; p && p->first_seq <= seq; kept = p, p = p->next) {
+		if (p->last_seq > seq)
+			seq = p->last_seq;
 	}
-	if (!t)
+	if (!p)
 		return;
 	for (struct out_frame *one = c->first; one && one->seq <= seq;
 	     one = one->next)
@@ -281,9 +281,9 @@ refuse_unsent(struct batchd_client *c)
 	c->tail = kept;
 	if (c->unresolved && c->unresolved->first_seq > seq)
 		c->unresolved = NULL;
-	for (; t; t = next) {
-		next = t->next;
-		ticket_end(c, t, -EAGAIN);
+	for (; p; p = next) {
+		next = p->next;
+		pending_end(c, p, -EAGAIN);
 	}
 }
 
@@ -309,7 +309,7 @@ disconnect(struct batchd_client *c)
 	buf_clear(&c->status);
 	refuse_unsent(c);
 	while (c->head)
-		ticket_pop(c, -EPIPE);
+		pending_pop(c, -EPIPE);
 	frames_drop_after(c, NULL);
 	c->next_seq = 1;
 	c->sent_seq = c->acked_seq = 0;
@@ -317,7 +317,7 @@ disconnect(struct batchd_client *c)
 }
 
 /*
- * Tickets are in the order of their deadlines.
+ * Pending requests are in the order of their deadlines.
  *
  * When all have expired and the log takes no events, the frames that batchd
  * has not read are of use to no client, and our statistics wait after them:
@@ -329,14 +329,14 @@ on_expiry(uv_timer_t *timer)
 	struct batchd_client *c = timer->data;
 	uint64_t now_ms = uv_now(c->loop);
 
-	for (struct ticket *t = c->head; t; t = t->next) {
-		if (t->deadline_ms > now_ms) {
+	for (struct pending_request *p = c->head; p; p = p->next) {
+		if (p->deadline_ms > now_ms) {
 			(void)uv_timer_start(timer, on_expiry,
-			                     t->deadline_ms - now_ms, 0);
+			                     p->deadline_ms - now_ms, 0);
 			return;
 		}
 		/* Its bytes count until batchd has them on disk. */
-		ticket_answer(c, t, -ETIMEDOUT);
+		pending_answer(c, p, -ETIMEDOUT);
 	}
 	if (!c->head || c->intake_open)
 		return;
@@ -485,13 +485,13 @@ on_appended(struct batchd_client *c, const struct frame *f)
 	if (rc < 0 || r.at != r.end)
 		return -EBADMSG;
 	c->acked_seq = f->appended.seq;
-	for (struct ticket *t = c->unresolved;
-	     t && t->first_seq <= c->acked_seq; t = t->next) {
-		t->offset = offsets[t->first_seq - from] + t->first_index;
-		c->unresolved = t->next;
+	for (struct pending_request *p = c->unresolved;
+	     p && p->first_seq <= c->acked_seq; p = p->next) {
+		p->offset = offsets[p->first_seq - from] + p->first_index;
+		c->unresolved = p->next;
 	}
 	while (c->head && c->head->last_seq <= c->acked_seq)
-		ticket_pop(c, 0);
+		pending_pop(c, 0);
 	if (!c->head)
 		(void)uv_timer_stop(&c->expiry);
 	return 0;
@@ -668,16 +668,16 @@ void
 batchd_client_fini(struct batchd_client *c)
 {
 	struct out_frame *f;
-	struct ticket *t;
+	struct pending_request *p;
 
 	while ((f = c->spare)) {
 		c->spare = f->next;
 		buf_fini(&f->body);
 		free(f);
 	}
-	while ((t = c->spare_tickets)) {
-		c->spare_tickets = t->next;
-		free(t);
+	while ((p = c->spare_pending)) {
+		c->spare_pending = p->next;
+		free(p);
 	}
 	free(c->in);
 	c->in = NULL;

@@ -51,7 +51,7 @@ enum batchd_client_state {
 	BATCHD_CLIENT_CLOSED, /* batchd_client_close was called */
 };
 
-struct ticket;
+struct pending_request;
 struct out_frame;
 
 struct batchd_client {
@@ -92,11 +92,12 @@ struct batchd_client {
 		uint32_t first_index;
 	} adding;
 
-	struct ticket *head, *tail; /* committed, not durable; by frame */
-	struct ticket *unresolved;  /* first one without its offset */
-	struct ticket *spare_tickets;
-	uint64_t waiting;  /* requests that have no answer yet */
-	uv_timer_t expiry; /* runs while there are tickets */
+	struct pending_request *head,
+	    *tail; /* committed, not durable; by frame */
+	struct pending_request *unresolved; /* first one without its offset */
+	struct pending_request *spare_pending;
+	uint64_t pending_count; /* requests that have no answer yet */
+	uv_timer_t expiry;      /* runs while there are pending requests */
 };
 
 /* Start connecting.  Returns 0 or -errno; close even so. */
