@@ -464,7 +464,7 @@ note_ignored(struct request *rq)
 	const char *name;
 	unsigned suppressed;
 
-	rq->ignored = accept_ignored_fields(all->accept, &name);
+	rq->ignored = ingest_body_ignored_fields(all->ingest_body, &name);
 	if (rq->ignored == 0)
 		return;
 	all->counters->ignored_fields += rq->ignored;
@@ -481,12 +481,12 @@ static void
 end_events(struct request *rq, char *bytes, size_t n)
 {
 	struct requests *all = rq->all;
-	struct accept_body body = {.text = bytes,
-	                           .bytes = n,
-	                           .encoding = rq->encoding,
-	                           .ndjson = rq->ndjson,
-	                           .partial = rq->partial,
-	                           .token = rq->token};
+	struct request_body body = {.text = bytes,
+	                            .bytes = n,
+	                            .encoding = rq->encoding,
+	                            .ndjson = rq->ndjson,
+	                            .partial = rq->partial,
+	                            .token = rq->token};
 	enum fixed_answer refusal = may_take(rq);
 
 	rq->since_us = clock_mono_us();
@@ -495,34 +495,34 @@ end_events(struct request *rq, char *bytes, size_t n)
 		answer_with(rq, refusal);
 		return;
 	}
-	switch (accept_body(all->accept, &body, rq, &rq->accepted,
-	                    &rq->rejected, &rq->details)) {
-	case ACCEPT_WAIT:
+	switch (ingest_body_process(all->ingest_body, &body, rq, &rq->accepted,
+	                            &rq->rejected, &rq->details)) {
+	case BODY_COMMITTED:
 		all->counters->rejected_events += rq->rejected;
 		note_ignored(rq);
 		return;
-	case ACCEPT_NOTHING:
+	case BODY_NO_EVENTS:
 		all->counters->rejected_events += rq->rejected;
 		note_ignored(rq);
 		answer_accepted(rq, NULL);
 		return;
-	case ACCEPT_INVALID:
+	case BODY_INVALID:
 		all->counters->rejected_events += rq->rejected;
 		answer_invalid(rq);
 		return;
-	case ACCEPT_BAD_PACKED:
+	case BODY_BAD_COMPRESSION:
 		answer_with(rq, ANSWER_BAD_PACKED);
 		return;
-	case ACCEPT_TOO_LARGE:
+	case BODY_TOO_LARGE:
 		answer_with(rq, ANSWER_TOO_LARGE);
 		return;
-	case ACCEPT_TOO_MANY:
+	case BODY_TOO_MANY_EVENTS:
 		answer_with(rq, ANSWER_TOO_MANY);
 		return;
-	case ACCEPT_OVERLOADED:
+	case BODY_OVERLOADED:
 		answer_with(rq, ANSWER_OVERLOADED);
 		return;
-	case ACCEPT_LIMITED:
+	case BODY_RATE_LIMITED:
 		answer_limited(rq, rq->accepted);
 		return;
 	}

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "ingestd/accept.h"
 #include "ingestd/batchd_client.h"
+#include "ingestd/ingest_body.h"
 #include "ingestd/metrics.h"
 #include "ingestd/settings.h"
 #include "libbase/log.h"
@@ -20,7 +20,7 @@
 struct requests {
 	const struct settings *settings;
 	struct batchd_client *batchd_client;
-	struct accept *accept;
+	struct ingest_body *ingest_body;
 	struct metrics *metrics;
 	struct counters *counters;
 	const struct tokens *tokens;

@@ -10,8 +10,8 @@
 
 #include <uv.h>
 
-#include "ingestd/accept.h"
 #include "ingestd/batchd_client.h"
+#include "ingestd/ingest_body.h"
 #include "ingestd/metrics.h"
 #include "ingestd/request.h"
 #include "libbase/budget.h"
@@ -34,7 +34,7 @@ struct service {
 	struct budget budget;
 	struct counters counters;
 	struct batchd_client batchd_client;
-	struct accept accept;
+	struct ingest_body ingest_body;
 	struct metrics metrics;
 	struct http_server *http;
 	struct requests requests;
@@ -201,7 +201,7 @@ open_parts(struct service *s, const struct settings *settings,
 
 	s->requests.settings = settings;
 	s->requests.batchd_client = &s->batchd_client;
-	s->requests.accept = &s->accept;
+	s->requests.ingest_body = &s->ingest_body;
 	s->requests.metrics = &s->metrics;
 	s->requests.counters = &s->counters;
 	s->requests.tokens = &s->tokens;
@@ -212,7 +212,8 @@ open_parts(struct service *s, const struct settings *settings,
 		return -ENOMEM;
 	rc = load_files(s);
 	if (rc == 0)
-		rc = accept_open(&s->accept, settings, &s->batchd_client);
+		rc = ingest_body_open(&s->ingest_body, settings,
+		                      &s->batchd_client);
 	if (rc == 0)
 		rc = open_http(s, settings, max_connections);
 	if (rc == 0)
@@ -249,7 +250,7 @@ close_parts(struct service *s)
 	uv_close((uv_handle_t *)&s->drained, NULL);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
 	batchd_client_fini(&s->batchd_client);
-	accept_close(&s->accept);
+	ingest_body_close(&s->ingest_body);
 	requests_close(&s->requests);
 	tokens_free(&s->tokens);
 	http_tls_free(s->tls);

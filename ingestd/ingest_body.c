@@ -1,5 +1,5 @@
-/* accept - see accept.h. */
-#include "ingestd/accept.h"
+/* ingest_body - see ingest_body.h. */
+#include "ingestd/ingest_body.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,11 +11,11 @@
 #define KEEP_UNPACKED_BYTES MIB
 
 int
-accept_open(struct accept *a, const struct settings *settings,
-            struct batchd_client *batchd_client)
+ingest_body_open(struct ingest_body *a, const struct settings *settings,
+                 struct batchd_client *batchd_client)
 {
-	*a = (struct accept){.settings = settings,
-	                     .batchd_client = batchd_client};
+	*a = (struct ingest_body){.settings = settings,
+	                          .batchd_client = batchd_client};
 	buf_init(&a->unpacked, (size_t)settings->max_body_bytes + JSON_PADDING);
 	a->reader = json_reader_new();
 	a->inflate = inflate_new();
@@ -25,7 +25,7 @@ accept_open(struct accept *a, const struct settings *settings,
 }
 
 void
-accept_close(struct accept *a)
+ingest_body_close(struct ingest_body *a)
 {
 	json_reader_free(a->reader);
 	inflate_free(a->inflate);
@@ -37,7 +37,7 @@ accept_close(struct accept *a)
 static int
 on_event(void *arg, const struct event *event)
 {
-	struct accept *a = arg;
+	struct ingest_body *a = arg;
 	struct event named;
 	char id[UUID7_TEXT_BYTES];
 
@@ -92,15 +92,16 @@ struct text {
 	size_t bytes;
 };
 
-/* Returns ACCEPT_WAIT if there is a text, else what is wrong. */
-static enum accept_result
-text_of(struct accept *a, const struct accept_body *body, struct text *text)
+/* Returns BODY_COMMITTED if there is a text, else what is wrong. */
+static enum body_result
+text_of(struct ingest_body *a, const struct request_body *body,
+        struct text *text)
 {
 	int rc;
 
 	*text = (struct text){body->text, body->bytes};
 	if (body->encoding == ENCODING_IDENTITY)
-		return ACCEPT_WAIT;
+		return BODY_COMMITTED;
 	rc = inflate_body(a->inflate, body->encoding,
 	                  (const uint8_t *)body->text, body->bytes,
 	                  JSON_PADDING, &a->unpacked);
@@ -110,13 +111,13 @@ text_of(struct accept *a, const struct accept_body *body, struct text *text)
 	text->at = (char *)a->unpacked.data;
 	switch (rc) {
 	case 0:
-		return ACCEPT_WAIT;
+		return BODY_COMMITTED;
 	case -EBADMSG:
-		return ACCEPT_BAD_PACKED;
+		return BODY_BAD_COMPRESSION;
 	case -EMSGSIZE:
-		return ACCEPT_TOO_LARGE;
+		return BODY_TOO_LARGE;
 	default:
-		return ACCEPT_OVERLOADED;
+		return BODY_OVERLOADED;
 	}
 }
 
@@ -124,8 +125,8 @@ text_of(struct accept *a, const struct accept_body *body, struct text *text)
  * Hand over what was read, if the token's rate allows `cost` events.  What is
  * refused for the rate costs only its size, so that waiting for the rate ends.
  */
-static enum accept_result
-commit(struct accept *a, const struct accept_body *body, uint64_t cost,
+static enum body_result
+commit(struct ingest_body *a, const struct request_body *body, uint64_t cost,
        uint64_t size_cost, void *owner)
 {
 	uint64_t now_ms = clock_mono_ms();
@@ -133,27 +134,27 @@ commit(struct accept *a, const struct accept_body *body, uint64_t cost,
 	if (body->token && !token_take(body->token, cost, now_ms)) {
 		batchd_client_cancel(a->batchd_client);
 		token_charge(body->token, size_cost, now_ms);
-		return ACCEPT_LIMITED;
+		return BODY_RATE_LIMITED;
 	}
 	return batchd_client_commit(a->batchd_client, owner) < 0
-	           ? ACCEPT_OVERLOADED
-	           : ACCEPT_WAIT;
+	           ? BODY_OVERLOADED
+	           : BODY_COMMITTED;
 }
 
 /* What became of the text, which json_read returned rc for. */
-static enum accept_result
+static enum body_result
 result_of(const struct json_report *report, int rc, bool partial)
 {
 	if (rc == 0 && (report->rejected == 0 || partial))
-		return report->accepted == 0 ? ACCEPT_NOTHING : ACCEPT_WAIT;
+		return report->accepted == 0 ? BODY_NO_EVENTS : BODY_COMMITTED;
 	if (rc == 0 || rc == -EBADMSG)
-		return ACCEPT_INVALID;
-	return rc == -E2BIG ? ACCEPT_TOO_MANY : ACCEPT_OVERLOADED;
+		return BODY_INVALID;
+	return rc == -E2BIG ? BODY_TOO_MANY_EVENTS : BODY_OVERLOADED;
 }
 
 /* Read the events of a text.  *cost is set to how many events it counts as. */
-static enum accept_result
-read_text(struct accept *a, const struct accept_body *body,
+static enum body_result
+read_text(struct ingest_body *a, const struct request_body *body,
           const struct text *text, uint64_t *cost)
 {
 	struct json_rules rules = {
@@ -174,18 +175,19 @@ read_text(struct accept *a, const struct accept_body *body,
 }
 
 uint64_t
-accept_ignored_fields(const struct accept *a, const char **name)
+ingest_body_ignored_fields(const struct ingest_body *a, const char **name)
 {
 	*name = a->report.ignored_name;
 	return a->report.ignored_fields;
 }
 
-enum accept_result
-accept_body(struct accept *a, const struct accept_body *body, void *owner,
-            uint64_t *accepted, uint64_t *rejected, struct buf *answer)
+enum body_result
+ingest_body_process(struct ingest_body *a, const struct request_body *body,
+                    void *owner, uint64_t *accepted, uint64_t *rejected,
+                    struct buf *answer)
 {
 	struct text text;
-	enum accept_result result = text_of(a, body, &text);
+	enum body_result result = text_of(a, body, &text);
 	/* A packed body may be larger than what it unpacks to. */
 	const uint64_t size_cost =
 	    (text.bytes > body->bytes ? text.bytes : body->bytes) /
@@ -193,26 +195,26 @@ accept_body(struct accept *a, const struct accept_body *body, void *owner,
 	uint64_t cost = size_cost;
 
 	*accepted = *rejected = 0;
-	if (result == ACCEPT_WAIT) {
+	if (result == BODY_COMMITTED) {
 		result = read_text(a, body, &text, &cost);
-		if (result == ACCEPT_WAIT)
+		if (result == BODY_COMMITTED)
 			result = commit(a, body, cost, size_cost, owner);
 		else
 			batchd_client_cancel(a->batchd_client);
-		if (result == ACCEPT_WAIT)
+		if (result == BODY_COMMITTED)
 			*accepted = a->report.accepted;
-		else if (result == ACCEPT_LIMITED)
+		else if (result == BODY_RATE_LIMITED)
 			*accepted = cost;
-		if (result == ACCEPT_WAIT || result == ACCEPT_NOTHING ||
-		    result == ACCEPT_INVALID) {
+		if (result == BODY_COMMITTED || result == BODY_NO_EVENTS ||
+		    result == BODY_INVALID) {
 			*rejected = a->report.rejected;
 			if (*rejected > 0)
 				describe(&a->report, answer);
 		}
 	}
 	/* Nothing was kept: the work is paid for, as one event at least. */
-	if (body->token && result != ACCEPT_WAIT && result != ACCEPT_LIMITED &&
-	    result != ACCEPT_OVERLOADED)
+	if (body->token && result != BODY_COMMITTED &&
+	    result != BODY_RATE_LIMITED && result != BODY_OVERLOADED)
 		token_charge(body->token, cost > 0 ? cost : 1, clock_mono_ms());
 	if (a->unpacked.cap > KEEP_UNPACKED_BYTES)
 		buf_fini(&a->unpacked);

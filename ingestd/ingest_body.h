@@ -1,9 +1,9 @@
 /*
- * accept - what to do with a whole body: unpack it, read its events, hand
+ * ingest_body - what to do with a whole body: unpack it, read its events, hand
  * them to the batchd_client, or say what is wrong with them.
  */
-#ifndef INGESTD_ACCEPT_H
-#define INGESTD_ACCEPT_H
+#ifndef INGESTD_INGEST_BODY_H
+#define INGESTD_INGEST_BODY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,18 +17,18 @@
 #include "libhttp/tokens.h"
 
 /* Why a body got no further; what HTTP makes of it is the caller's. */
-enum accept_result {
-	ACCEPT_WAIT,       /* committed: batchd_client's on_done will come */
-	ACCEPT_NOTHING,    /* fine, but without an event to keep */
-	ACCEPT_INVALID,    /* events were refused: see answer */
-	ACCEPT_BAD_PACKED, /* not whole gzip or zstd */
-	ACCEPT_TOO_LARGE,  /* when unpacked */
-	ACCEPT_TOO_MANY,   /* events */
-	ACCEPT_OVERLOADED, /* the budget is used up */
-	ACCEPT_LIMITED,    /* the token's rate */
+enum body_result {
+	BODY_COMMITTED,       /* committed: batchd_client's on_done will come */
+	BODY_NO_EVENTS,       /* fine, but without an event to keep */
+	BODY_INVALID,         /* events were refused: see answer */
+	BODY_BAD_COMPRESSION, /* not whole gzip or zstd */
+	BODY_TOO_LARGE,       /* when unpacked */
+	BODY_TOO_MANY_EVENTS, /* events */
+	BODY_OVERLOADED,      /* the budget is used up */
+	BODY_RATE_LIMITED,    /* the token's rate */
 };
 
-struct accept {
+struct ingest_body {
 	const struct settings *settings;
 	struct batchd_client *batchd_client;
 	struct json_reader *reader;
@@ -38,7 +38,7 @@ struct accept {
 	struct uuid7 uuid7;
 };
 
-struct accept_body {
+struct request_body {
 	char *text; /* with JSON_PADDING bytes after it; both may be changed */
 	size_t bytes;
 	enum encoding encoding;
@@ -48,13 +48,14 @@ struct accept_body {
 };
 
 /* Returns 0 or -errno; close even so. */
-MUST_USE int accept_open(struct accept *a, const struct settings *settings,
-                         struct batchd_client *batchd_client);
-void accept_close(struct accept *a);
+MUST_USE int ingest_body_open(struct ingest_body *a,
+                              const struct settings *settings,
+                              struct batchd_client *batchd_client);
+void ingest_body_close(struct ingest_body *a);
 
 /*
  * Take a body.  *accepted and *rejected are set to how many events it has (for
- * ACCEPT_LIMITED, *accepted is set to how many the token is short of).  The
+ * BODY_RATE_LIMITED, *accepted is set to how many the token is short of).  The
  * members "rejected" and "errors" of a JSON object, without braces, are
  * appended to answer if there are any.
  *
@@ -64,14 +65,16 @@ void accept_close(struct accept *a);
  * largest.  Otherwise a few kilobytes of gzip that unpack to millions of bad
  * lines would be free.
  */
-enum accept_result accept_body(struct accept *a, const struct accept_body *body,
-                               void *owner, uint64_t *accepted,
-                               uint64_t *rejected, struct buf *answer);
+enum body_result ingest_body_process(struct ingest_body *a,
+                                     const struct request_body *body,
+                                     void *owner, uint64_t *accepted,
+                                     uint64_t *rejected, struct buf *answer);
 
 /*
  * Unknown fields that the last body's events had, and that were ignored; the
  * first one's name, "" if there are none, is valid until the next body.
  */
-uint64_t accept_ignored_fields(const struct accept *a, const char **name);
+uint64_t ingest_body_ignored_fields(const struct ingest_body *a,
+                                    const char **name);
 
 #endif
