@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ingestd/answers.h"
+#include "ingestd/responses.h"
 #include "libbase/clock.h"
 #include "libhttp/auth.h"
 #include "libhttp/cors.h"
 
 #define OVERLOADED_RETRY_S 1
 
-#define ANSWER_MAX_BYTES (1 * MIB) /* /metrics with TOKENS_MAX tokens */
+#define RESPONSE_MAX_BYTES (1 * MIB) /* /metrics with TOKENS_MAX tokens */
 
 enum route {
 	ROUTE_NONE,
@@ -117,7 +117,7 @@ answer_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 	                        .body_bytes = text->len};
 
 	if (rc < 0)
-		a = answer_fixed(ANSWER_NONE);
+		a = response_fixed(RESPONSE_NONE);
 	answer(rq, a, retry_s);
 }
 
@@ -153,14 +153,14 @@ answer_limited(struct request *rq, uint64_t events)
 }
 
 static void
-answer_with(struct request *rq, enum fixed_answer fixed)
+answer_with(struct request *rq, enum fixed_response fixed)
 {
-	struct http_answer a = answer_fixed(fixed);
+	struct http_answer a = response_fixed(fixed);
 	const char *why = "starting";
 
-	if (fixed == ANSWER_LIMITED) {
+	if (fixed == RESPONSE_RATE_LIMITED) {
 		answer_limited(rq, 1);
-	} else if (fixed == ANSWER_UNAVAILABLE) {
+	} else if (fixed == RESPONSE_UNAVAILABLE) {
 		(void)batchd_client_takes(rq->all->batchd_client, &why);
 		answer_unavailable(rq, why);
 	} else {
@@ -228,22 +228,22 @@ answer_invalid(struct request *rq)
 /* Admission. */
 
 /*
- * Whether events can be taken now, and from this sender: ANSWER_NONE, or the
+ * Whether events can be taken now, and from this sender: RESPONSE_NONE, or the
  * answer that refuses them.  Asked when the headers have come, so that a body
  * is not received in vain, and again when the body has.
  */
-static enum fixed_answer
+static enum fixed_response
 may_take(const struct request *rq)
 {
 	const char *why;
 
 	if (rq->all->stopping)
-		return ANSWER_STOPPING;
+		return RESPONSE_STOPPING;
 	if (!batchd_client_takes(rq->all->batchd_client, &why))
-		return ANSWER_UNAVAILABLE;
+		return RESPONSE_UNAVAILABLE;
 	if (rq->token && !token_may(rq->token, clock_mono_ms()))
-		return ANSWER_LIMITED;
-	return ANSWER_NONE;
+		return RESPONSE_RATE_LIMITED;
+	return RESPONSE_NONE;
 }
 
 static void
@@ -261,7 +261,7 @@ log_unauthorized(struct request *rq)
 }
 
 /* Whether the sender may send events, or read /metrics. */
-static enum fixed_answer
+static enum fixed_response
 admit(struct request *rq, const struct http_head *head)
 {
 	const struct settings *s = rq->all->settings;
@@ -270,18 +270,19 @@ admit(struct request *rq, const struct http_head *head)
 	bool given;
 
 	if (!s->tokens_file[0] || (metrics && s->metrics_open))
-		return ANSWER_NONE;
+		return RESPONSE_NONE;
 	given = auth_find(rq->all->tokens, head, &found);
 	if (!found) {
 		if (!given && !metrics && s->allow_anonymous)
-			return ANSWER_NONE;
+			return RESPONSE_NONE;
 		log_unauthorized(rq);
-		return ANSWER_UNAUTHORIZED;
+		return RESPONSE_UNAUTHORIZED;
 	}
 	rq->token = token_ref(found);
 	http_set_payer(http_request_of(rq), &found->payer);
 	found->requests++;
-	return found->for_metrics == metrics ? ANSWER_NONE : ANSWER_FORBIDDEN;
+	return found->for_metrics == metrics ? RESPONSE_NONE
+	                                     : RESPONSE_FORBIDDEN;
 }
 
 /* The head. */
@@ -364,90 +365,91 @@ read_partial(struct request *rq, const struct http_head *head)
 
 /*
  * What a page's browser asks first, always without a token.  Returns
- * ANSWER_NONE if the request is another one and may go on.
+ * RESPONSE_NONE if the request is another one and may go on.
  */
-static enum fixed_answer
+static enum fixed_response
 check_origin(struct request *rq, const struct http_head *head)
 {
 	const char *origins = rq->all->settings->cors_origins;
 	const struct slice *origin = http_header(head, "Origin");
 
 	if (!origins[0] || !origin)
-		return ANSWER_NONE;
+		return RESPONSE_NONE;
 	rq->has_origin = true;
 	rq->origin = cors_find(origins, *origin);
 	if (!rq->origin.data)
-		return ANSWER_ORIGIN;
+		return RESPONSE_BAD_ORIGIN;
 	rq->preflight = slice_is(head->method, "OPTIONS") &&
 	                http_header(head, "Access-Control-Request-Method");
-	return rq->preflight ? ANSWER_PREFLIGHT : ANSWER_NONE;
+	return rq->preflight ? RESPONSE_PREFLIGHT : RESPONSE_NONE;
 }
 
-static enum fixed_answer
+static enum fixed_response
 check_events(struct request *rq, const struct http_head *head)
 {
 	if (!slice_is(head->method, "POST"))
-		return ANSWER_POST_ONLY;
+		return RESPONSE_POST_ONLY;
 	rq->encoding = encoding_of(http_header(head, "Content-Encoding"));
 	if (!read_partial(rq, head))
-		return ANSWER_BAD_PARTIAL;
+		return RESPONSE_BAD_PARTIAL;
 	if (!read_type(head, &rq->ndjson))
-		return ANSWER_MEDIA_TYPE;
+		return RESPONSE_MEDIA_TYPE;
 	if (rq->encoding == ENCODING_OTHER)
-		return ANSWER_ENCODING;
+		return RESPONSE_ENCODING;
 	if (head->content_length > (uint64_t)rq->all->settings->max_body_bytes)
-		return ANSWER_TOO_LARGE;
+		return RESPONSE_TOO_LARGE;
 	return may_take(rq);
 }
 
 /* What may be done there: load balancers ask. */
-static enum fixed_answer
+static enum fixed_response
 options_of(enum route route)
 {
 	if (route == ROUTE_EVENTS)
-		return ANSWER_OPTIONS_EVENTS;
-	return route == ROUTE_ROOT ? ANSWER_OPTIONS_ANY : ANSWER_OPTIONS_GET;
+		return RESPONSE_OPTIONS_EVENTS;
+	return route == ROUTE_ROOT ? RESPONSE_OPTIONS_ANY
+	                           : RESPONSE_OPTIONS_GET;
 }
 
-static enum fixed_answer
+static enum fixed_response
 check_head(struct request *rq, const struct http_head *head)
 {
-	enum fixed_answer refusal = ANSWER_NONE;
+	enum fixed_response refusal = RESPONSE_NONE;
 
 	if (rq->route == ROUTE_NONE)
-		return ANSWER_NOT_FOUND;
+		return RESPONSE_NOT_FOUND;
 	if (rq->route == ROUTE_EVENTS)
 		refusal = check_origin(rq, head);
-	if (refusal == ANSWER_NONE && slice_is(head->method, "OPTIONS"))
+	if (refusal == RESPONSE_NONE && slice_is(head->method, "OPTIONS"))
 		return options_of(rq->route);
 	if (rq->route == ROUTE_ROOT)
-		return ANSWER_NOT_FOUND;
-	if (refusal == ANSWER_NONE &&
+		return RESPONSE_NOT_FOUND;
+	if (refusal == RESPONSE_NONE &&
 	    (rq->route == ROUTE_EVENTS || rq->route == ROUTE_METRICS))
 		refusal = admit(rq, head);
-	if (refusal != ANSWER_NONE)
+	if (refusal != RESPONSE_NONE)
 		return refusal;
 	if (rq->route == ROUTE_EVENTS)
 		return check_events(rq, head);
 	if (!slice_is(head->method, "GET") && !slice_is(head->method, "HEAD"))
-		return ANSWER_GET_ONLY;
+		return RESPONSE_GET_ONLY;
 	/* Nothing is received, and held, that is not looked at. */
-	return head->chunked || head->content_length > 0 ? ANSWER_NO_BODY
-	                                                 : ANSWER_NONE;
+	return head->chunked || head->content_length > 0 ? RESPONSE_NO_BODY
+	                                                 : RESPONSE_NONE;
 }
 
 static void
 on_head(struct http_request *http, const struct http_head *head)
 {
 	struct request *rq = http_data(http);
-	enum fixed_answer refusal;
+	enum fixed_response refusal;
 
 	rq->all = http_arg(http);
 	rq->all->counters->requests++;
 	rq->route = route_of(head->path);
-	buf_init(&rq->details, ANSWER_MAX_BYTES);
+	buf_init(&rq->details, RESPONSE_MAX_BYTES);
 	refusal = check_head(rq, head);
-	if (refusal != ANSWER_NONE)
+	if (refusal != RESPONSE_NONE)
 		answer_with(rq, refusal);
 }
 
@@ -487,11 +489,11 @@ end_events(struct request *rq, char *bytes, size_t n)
 	                            .ndjson = rq->ndjson,
 	                            .partial = rq->partial,
 	                            .token = rq->token};
-	enum fixed_answer refusal = may_take(rq);
+	enum fixed_response refusal = may_take(rq);
 
 	rq->since_us = clock_mono_us();
 	all->counters->body_bytes += n;
-	if (refusal != ANSWER_NONE) {
+	if (refusal != RESPONSE_NONE) {
 		answer_with(rq, refusal);
 		return;
 	}
@@ -511,16 +513,16 @@ end_events(struct request *rq, char *bytes, size_t n)
 		answer_invalid(rq);
 		return;
 	case BODY_BAD_COMPRESSION:
-		answer_with(rq, ANSWER_BAD_PACKED);
+		answer_with(rq, RESPONSE_BAD_COMPRESSION);
 		return;
 	case BODY_TOO_LARGE:
-		answer_with(rq, ANSWER_TOO_LARGE);
+		answer_with(rq, RESPONSE_TOO_LARGE);
 		return;
 	case BODY_TOO_MANY_EVENTS:
-		answer_with(rq, ANSWER_TOO_MANY);
+		answer_with(rq, RESPONSE_TOO_MANY_EVENTS);
 		return;
 	case BODY_OVERLOADED:
-		answer_with(rq, ANSWER_OVERLOADED);
+		answer_with(rq, RESPONSE_OVERLOADED);
 		return;
 	case BODY_RATE_LIMITED:
 		answer_limited(rq, rq->accepted);
@@ -543,18 +545,19 @@ static void
 on_body(struct http_request *http, char *body, size_t n)
 {
 	struct request *rq = http_data(http);
-	enum fixed_answer refusal;
+	enum fixed_response refusal;
 
 	switch (rq->route) {
 	case ROUTE_EVENTS:
 		end_events(rq, body, n);
 		break;
 	case ROUTE_HEALTH:
-		answer_with(rq, ANSWER_OK);
+		answer_with(rq, RESPONSE_OK);
 		break;
 	case ROUTE_READY:
 		refusal = may_take(rq);
-		answer_with(rq, refusal == ANSWER_NONE ? ANSWER_OK : refusal);
+		answer_with(rq,
+		            refusal == RESPONSE_NONE ? RESPONSE_OK : refusal);
 		break;
 	case ROUTE_METRICS:
 		answer_metrics(rq);
@@ -572,11 +575,11 @@ on_refuse(struct http_request *http, unsigned status, const char *why)
 	struct request *rq = http_data(http);
 
 	if (status == 413) {
-		answer_with(rq, ANSWER_TOO_LARGE);
+		answer_with(rq, RESPONSE_TOO_LARGE);
 		return;
 	}
 	if (status == 503) {
-		answer_with(rq, ANSWER_OVERLOADED);
+		answer_with(rq, RESPONSE_OVERLOADED);
 		return;
 	}
 	count_response(rq, status);
@@ -610,12 +613,13 @@ request_on_done(void *owner, int rc, uint64_t offset)
 		return;
 	}
 	if (rc == -EAGAIN) {
-		answer_with(rq, ANSWER_UNAVAILABLE);
+		answer_with(rq, RESPONSE_UNAVAILABLE);
 		return;
 	}
 	/* The events were handed over: whether they are kept is not known. */
 	rq->all->counters->unknown_events += rq->accepted;
-	answer_with(rq, rc == -ETIMEDOUT ? ANSWER_LATE : ANSWER_LOST);
+	answer_with(rq, rc == -ETIMEDOUT ? RESPONSE_TIMED_OUT
+	                                 : RESPONSE_DISCONNECTED);
 }
 
 static void
@@ -645,7 +649,7 @@ requests_open(struct requests *rs)
 	rs->unauthorized_log = rs->ignored_log =
 	    (struct log_limit){.interval_ms = 60000, .burst = 10};
 	buf_init(&rs->headers, 4 * KIB);
-	buf_init(&rs->text, ANSWER_MAX_BYTES);
+	buf_init(&rs->text, RESPONSE_MAX_BYTES);
 }
 
 void

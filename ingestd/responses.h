@@ -1,0 +1,42 @@
+/*
+ * responses - the answers whose text never changes: a status, a JSON text, and
+ * the header lines that go with the status.
+ */
+#ifndef INGESTD_RESPONSES_H
+#define INGESTD_RESPONSES_H
+
+#include "libhttp/http.h"
+
+enum fixed_response {
+	RESPONSE_NONE, /* there is nothing to refuse */
+	RESPONSE_OK,
+	RESPONSE_PREFLIGHT,
+	RESPONSE_OPTIONS_EVENTS,
+	RESPONSE_OPTIONS_GET,
+	RESPONSE_OPTIONS_ANY,
+	RESPONSE_UNAUTHORIZED,
+	RESPONSE_FORBIDDEN,
+	RESPONSE_BAD_ORIGIN,
+	RESPONSE_RATE_LIMITED, /* status only: its text says for how long */
+	RESPONSE_NOT_FOUND,
+	RESPONSE_BAD_PARTIAL,
+	RESPONSE_POST_ONLY,
+	RESPONSE_GET_ONLY,
+	RESPONSE_NO_BODY,
+	RESPONSE_TOO_LARGE,
+	RESPONSE_TOO_MANY_EVENTS,
+	RESPONSE_MEDIA_TYPE,
+	RESPONSE_ENCODING,
+	RESPONSE_BAD_COMPRESSION,
+	RESPONSE_OVERLOADED,
+	RESPONSE_STOPPING,
+	RESPONSE_TIMED_OUT,    /* append_timeout_ms has passed */
+	RESPONSE_DISCONNECTED, /* the connection to batchd was */
+	RESPONSE_UNAVAILABLE,  /* status only: its text says why */
+	RESPONSE_COUNT,
+};
+
+/* The answer; its texts are static. */
+struct http_answer response_fixed(enum fixed_response response);
+
+#endif
