@@ -11,7 +11,7 @@
 #define KEEP_UNPACKED_BYTES MIB
 
 int
-ingest_body_open(struct ingest_body *a, const struct settings *settings,
+ingest_body_open(struct ingest_body *a, const struct ingestd_settings *settings,
                  struct batchd_client *batchd_client)
 {
 	*a = (struct ingest_body){.settings = settings,

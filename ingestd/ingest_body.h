@@ -29,7 +29,7 @@ enum body_result {
 };
 
 struct ingest_body {
-	const struct settings *settings;
+	const struct ingestd_settings *settings;
 	struct batchd_client *batchd_client;
 	struct json_reader *reader;
 	struct inflate *inflate;
@@ -49,7 +49,7 @@ struct request_body {
 
 /* Returns 0 or -errno; close even so. */
 MUST_USE int ingest_body_open(struct ingest_body *a,
-                              const struct settings *settings,
+                              const struct ingestd_settings *settings,
                               struct batchd_client *batchd_client);
 void ingest_body_close(struct ingest_body *a);
 

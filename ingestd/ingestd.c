@@ -10,21 +10,21 @@
 int
 main(int argc, char **argv)
 {
-	struct settings settings;
-	struct conf_table tables[SETTINGS_TABLES];
+	struct ingestd_settings settings;
+	struct conf_table tables[INGESTD_SETTINGS_TABLES];
 	struct conf_program program;
 	int rc;
 
 	log_init("ingestd");
 	secret_seal();
-	settings_init(&settings, tables, &program);
+	ingestd_settings_init(&settings, tables, &program);
 	rc = conf_start(&program, argc, argv);
 	if (rc != CONF_RUN) {
-		conf_free(tables, SETTINGS_TABLES);
+		conf_free(tables, INGESTD_SETTINGS_TABLES);
 		return rc;
 	}
 	rc = service_run(&settings);
-	conf_free(tables, SETTINGS_TABLES);
+	conf_free(tables, INGESTD_SETTINGS_TABLES);
 	if (rc < 0)
 		log_error("stopped err=%s", log_quote(strerror(-rc)));
 	else

@@ -264,7 +264,7 @@ log_unauthorized(struct request *rq)
 static enum fixed_response
 admit(struct request *rq, const struct http_head *head)
 {
-	const struct settings *s = rq->all->settings;
+	const struct ingestd_settings *s = rq->all->settings;
 	bool metrics = rq->route == ROUTE_METRICS;
 	struct token *found;
 	bool given;

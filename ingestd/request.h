@@ -18,7 +18,7 @@
 
 /* What requests share. */
 struct requests {
-	const struct settings *settings;
+	const struct ingestd_settings *settings;
 	struct batchd_client *batchd_client;
 	struct ingest_body *ingest_body;
 	struct metrics *metrics;

@@ -40,7 +40,7 @@ struct service {
 	struct requests requests;
 	struct tokens tokens;
 	struct http_tls *tls; /* NULL: plain HTTP */
-	const struct settings *settings;
+	const struct ingestd_settings *settings;
 	uv_signal_t term, interrupt, hangup;
 	uv_timer_t stats;
 	uv_timer_t drain; /* runs while stopping, as the next does */
@@ -103,7 +103,7 @@ static int
 load_files(struct service *s)
 {
 	char tokens_error[TOKENS_ERROR_TEXT], tls_error[HTTP_TLS_ERROR_TEXT];
-	const struct settings *c = s->settings;
+	const struct ingestd_settings *c = s->settings;
 	int rc = 0, tls_rc = 0;
 
 	if (c->tokens_file[0])
@@ -138,7 +138,7 @@ on_hangup(uv_signal_t *handle, int signum)
  * that limit is met, not after.  0 when there are too few for any.
  */
 static unsigned
-connections_of(const struct settings *settings)
+connections_of(const struct ingestd_settings *settings)
 {
 	uint64_t want = (uint64_t)settings->max_connections + OTHER_FDS;
 	uint64_t got = fds_want(want);
@@ -166,7 +166,7 @@ open_handles(struct service *s)
 }
 
 static int
-open_http(struct service *s, const struct settings *settings,
+open_http(struct service *s, const struct ingestd_settings *settings,
           unsigned max_connections)
 {
 	const struct http_handler handler = requests_handler(&s->requests);
@@ -177,7 +177,7 @@ open_http(struct service *s, const struct settings *settings,
 	    .max_header_bytes = (size_t)settings->max_header_bytes,
 	    .max_body_bytes = (size_t)settings->max_body_bytes,
 	    .budget = &s->budget,
-	    .max_received_bytes = settings_max_received_bytes(settings),
+	    .max_received_bytes = ingestd_settings_max_received_bytes(settings),
 	    .max_connections = max_connections,
 	    .address_share_percent = (unsigned)settings->address_share_percent,
 	    .idle_timeout_ms = (uint64_t)settings->idle_timeout_ms,
@@ -189,7 +189,7 @@ open_http(struct service *s, const struct settings *settings,
 }
 
 static int
-open_parts(struct service *s, const struct settings *settings,
+open_parts(struct service *s, const struct ingestd_settings *settings,
            unsigned max_connections)
 {
 	const struct batchd_client_conf batchd_client_conf = {
@@ -257,7 +257,7 @@ close_parts(struct service *s)
 }
 
 int
-service_run(const struct settings *settings)
+service_run(const struct ingestd_settings *settings)
 {
 	static struct service s; /* large, and one of its kind */
 	unsigned max_connections = connections_of(settings);

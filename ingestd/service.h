@@ -12,6 +12,6 @@
  * Serve until SIGTERM or SIGINT, then drain.  Returns 0, or -errno when it
  * could not start, after saying why in the log.
  */
-MUST_USE int service_run(const struct settings *settings);
+MUST_USE int service_run(const struct ingestd_settings *settings);
 
 #endif

@@ -18,7 +18,7 @@
 
 static const char *const unknown_fields[] = {"reject", "ignore", NULL};
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct ingestd_settings, field)
 
 static const struct conf_key leat_keys[] = {
     {"socket", CONF_TEXT, AT(socket), "/run/leat/batchd.sock", 1, 107, NULL,
@@ -98,7 +98,7 @@ is_loopback(const struct sockaddr *address)
 
 /* Names are refused: what they mean can change, and with it who may send. */
 static int
-check_listen(const struct conf_source *source, const struct settings *s,
+check_listen(const struct conf_source *source, const struct ingestd_settings *s,
              bool *loopback)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -117,7 +117,7 @@ check_listen(const struct conf_source *source, const struct settings *s,
 
 /* Nobody sends from elsewhere without a token, unless that is wished. */
 static int
-check_tokens(const struct conf_source *source, const struct settings *s,
+check_tokens(const struct conf_source *source, const struct ingestd_settings *s,
              bool loopback)
 {
 	char error[TOKENS_ERROR_TEXT];
@@ -143,7 +143,7 @@ check_tokens(const struct conf_source *source, const struct settings *s,
 }
 
 static int
-check_tls(const struct conf_source *source, const struct settings *s)
+check_tls(const struct conf_source *source, const struct ingestd_settings *s)
 {
 	const char *missing =
 	    s->tls_certificate[0] ? "tls_key" : "tls_certificate";
@@ -172,7 +172,7 @@ check_tls(const struct conf_source *source, const struct settings *s)
 }
 
 static int
-check_cors(const struct conf_source *source, const struct settings *s)
+check_cors(const struct conf_source *source, const struct ingestd_settings *s)
 {
 	const char *why = cors_check(s->cors_origins);
 
@@ -183,20 +183,20 @@ check_cors(const struct conf_source *source, const struct settings *s)
 
 /* What the events of the largest request take when they are packed. */
 static int64_t
-largest_request(const struct settings *s)
+largest_request(const struct ingestd_settings *s)
 {
 	return s->max_body_bytes + EVENT_EXTRA_BYTES * s->max_request_events;
 }
 
 size_t
-settings_max_received_bytes(const struct settings *s)
+ingestd_settings_max_received_bytes(const struct ingestd_settings *s)
 {
 	return (size_t)(s->max_pending_bytes - largest_request(s));
 }
 
 /* The largest request must fit the budget, or it could never be taken. */
 static int
-check_budget(const struct conf_source *source, const struct settings *s)
+check_budget(const struct conf_source *source, const struct ingestd_settings *s)
 {
 	char value[CONF_SIZE_TEXT], least[CONF_SIZE_TEXT];
 	int64_t need = s->max_body_bytes + largest_request(s);
@@ -214,7 +214,7 @@ check_budget(const struct conf_source *source, const struct settings *s)
 static int
 validate(const struct conf_source *source, void *arg)
 {
-	const struct settings *s = arg;
+	const struct ingestd_settings *s = arg;
 	bool loopback = false;
 	int rc;
 
@@ -232,10 +232,11 @@ validate(const struct conf_source *source, void *arg)
 }
 
 void
-settings_init(struct settings *s, struct conf_table tables[SETTINGS_TABLES],
-              struct conf_program *program)
+ingestd_settings_init(struct ingestd_settings *s,
+                      struct conf_table tables[INGESTD_SETTINGS_TABLES],
+                      struct conf_program *program)
 {
-	*s = (struct settings){0};
+	*s = (struct ingestd_settings){0};
 	tables[0] = (struct conf_table){
 	    .section = "leat", .keys = leat_keys, .into = s};
 	tables[1] = (struct conf_table){
@@ -244,7 +245,7 @@ settings_init(struct settings *s, struct conf_table tables[SETTINGS_TABLES],
 	    .name = "ingestd",
 	    .summary = "Takes events over HTTP and answers when they are kept.",
 	    .tables = tables,
-	    .table_count = SETTINGS_TABLES,
+	    .table_count = INGESTD_SETTINGS_TABLES,
 	    .validate = validate,
 	    .arg = s,
 	};

@@ -12,7 +12,7 @@
 
 enum unknown_fields { UNKNOWN_REJECT, UNKNOWN_IGNORE };
 
-struct settings {
+struct ingestd_settings {
 	char *socket;      /* batchd's */
 	char *listen;      /* address, numeric */
 	int64_t port;      /* 0: any free one */
@@ -37,21 +37,21 @@ struct settings {
 	bool partial;
 };
 
-#define SETTINGS_TABLES 2
+#define INGESTD_SETTINGS_TABLES 2
 
 /*
  * The part of max_pending_bytes that requests may fill while they arrive.  The
  * rest is always there for the events of one request of the largest kind, so
  * slow senders cannot take it all.
  */
-size_t settings_max_received_bytes(const struct settings *s);
+size_t ingestd_settings_max_received_bytes(const struct ingestd_settings *s);
 
 /*
  * The tables that fill s and the program around them; both point to s and
  * to each other, so they live where the caller put them.
  */
-void settings_init(struct settings *s,
-                   struct conf_table tables[SETTINGS_TABLES],
-                   struct conf_program *program);
+void ingestd_settings_init(struct ingestd_settings *s,
+                           struct conf_table tables[INGESTD_SETTINGS_TABLES],
+                           struct conf_program *program);
 
 #endif

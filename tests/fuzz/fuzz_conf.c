@@ -63,14 +63,14 @@ check_tables(const struct conf_table *tables, size_t count)
 static void
 read_ingestd(char **argv)
 {
-	struct conf_table tables[SETTINGS_TABLES];
+	struct conf_table tables[INGESTD_SETTINGS_TABLES];
 	struct conf_program program;
-	struct settings settings;
+	struct ingestd_settings settings;
 
-	settings_init(&settings, tables, &program);
+	ingestd_settings_init(&settings, tables, &program);
 	if (conf_start(&program, 3, argv) == CONF_RUN)
-		check_tables(tables, SETTINGS_TABLES);
-	conf_free(tables, SETTINGS_TABLES);
+		check_tables(tables, INGESTD_SETTINGS_TABLES);
+	conf_free(tables, INGESTD_SETTINGS_TABLES);
 }
 
 static void
