@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ingestd/service.h"
+#include "ingestd/daemon.h"
 #include "ingestd/settings.h"
 #include "libbase/log.h"
 #include "libbase/secret.h"
@@ -23,7 +23,7 @@ main(int argc, char **argv)
 		conf_free(tables, INGESTD_SETTINGS_TABLES);
 		return rc;
 	}
-	rc = service_run(&settings);
+	rc = daemon_run(&settings);
 	conf_free(tables, INGESTD_SETTINGS_TABLES);
 	if (rc < 0)
 		log_error("stopped err=%s", log_quote(strerror(-rc)));

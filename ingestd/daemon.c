@@ -1,5 +1,5 @@
-/* service - see service.h. */
-#include "ingestd/service.h"
+/* daemon - see daemon.h. */
+#include "ingestd/daemon.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +29,7 @@
 /* Descriptors beside connections: log, loop, sockets, signals. */
 #define OTHER_FDS 64
 
-struct service {
+struct daemon {
 	uv_loop_t loop;
 	struct budget budget;
 	struct counters counters;
@@ -51,68 +51,68 @@ struct service {
 static void
 on_stats(uv_timer_t *timer)
 {
-	struct service *s = timer->data;
-	const struct http_stats *http = http_server_stats(s->http);
+	struct daemon *d = timer->data;
+	const struct http_stats *http = http_server_stats(d->http);
 
-	s->counters.connections = http->connections;
-	s->counters.connections_overdue = http->overdue;
-	s->counters.connections_evicted = http->evicted;
-	s->counters.malformed = http->malformed;
-	metrics_report(&s->metrics);
+	d->counters.connections = http->connections;
+	d->counters.connections_overdue = http->overdue;
+	d->counters.connections_evicted = http->evicted;
+	d->counters.malformed = http->malformed;
+	metrics_report(&d->metrics);
 }
 
 static void
 on_drain_timeout(uv_timer_t *timer)
 {
-	struct service *s = timer->data;
+	struct daemon *d = timer->data;
 
 	log_warn("stopping with unanswered requests requests=%" PRIu64
 	         " drain_ms=%" PRIu64,
-	         http_server_pending(s->http), s->drain_ms);
-	uv_stop(&s->loop);
+	         http_server_pending(d->http), d->drain_ms);
+	uv_stop(&d->loop);
 }
 
 /* In each turn of the loop while stopping. */
 static void
 on_drained(uv_check_t *check)
 {
-	struct service *s = check->data;
+	struct daemon *d = check->data;
 
-	if (http_server_pending(s->http) == 0)
-		uv_stop(&s->loop);
+	if (http_server_pending(d->http) == 0)
+		uv_stop(&d->loop);
 }
 
 /* Take nothing new; answer what is under way; then stop. */
 static void
 on_signal(uv_signal_t *handle, int signum)
 {
-	struct service *s = handle->data;
+	struct daemon *d = handle->data;
 
-	if (s->requests.stopping)
+	if (d->requests.stopping)
 		return;
 	log_info("stopping signal=%d pending_requests=%" PRIu64, signum,
-	         http_server_pending(s->http));
-	s->requests.stopping = true;
-	http_server_quiesce(s->http);
-	(void)uv_timer_start(&s->drain, on_drain_timeout, s->drain_ms, 0);
-	(void)uv_check_start(&s->drained, on_drained);
+	         http_server_pending(d->http));
+	d->requests.stopping = true;
+	http_server_quiesce(d->http);
+	(void)uv_timer_start(&d->drain, on_drain_timeout, d->drain_ms, 0);
+	(void)uv_check_start(&d->drained, on_drained);
 }
 
 /* A file that is bad leaves what was read before in force. */
 static int
-load_files(struct service *s)
+load_files(struct daemon *d)
 {
 	char tokens_error[TOKENS_ERROR_TEXT], tls_error[HTTP_TLS_ERROR_TEXT];
-	const struct ingestd_settings *c = s->settings;
+	const struct ingestd_settings *c = d->settings;
 	int rc = 0, tls_rc = 0;
 
 	if (c->tokens_file[0])
-		rc = tokens_load(&s->tokens, c->tokens_file, tokens_error);
+		rc = tokens_load(&d->tokens, c->tokens_file, tokens_error);
 	if (rc < 0)
 		log_error("cannot load the tokens err=%s",
 		          log_quote(tokens_error));
-	if (s->tls)
-		tls_rc = http_tls_load(s->tls, c->tls_certificate, c->tls_key,
+	if (d->tls)
+		tls_rc = http_tls_load(d->tls, c->tls_certificate, c->tls_key,
 		                       tls_error);
 	if (tls_rc < 0)
 		log_error("cannot load the certificate err=%s",
@@ -123,14 +123,14 @@ load_files(struct service *s)
 static void
 on_hangup(uv_signal_t *handle, int signum)
 {
-	struct service *s = handle->data;
+	struct daemon *d = handle->data;
 
 	(void)signum;
-	if (load_files(s) < 0)
+	if (load_files(d) < 0)
 		log_warn("reload incomplete: what was refused stays as it was");
 	else
-		log_info("reloaded tokens=%zu tls=%s", s->tokens.count,
-		         s->tls ? "yes" : "no");
+		log_info("reloaded tokens=%zu tls=%s", d->tokens.count,
+		         d->tls ? "yes" : "no");
 }
 
 /*
@@ -152,31 +152,31 @@ connections_of(const struct ingestd_settings *settings)
 }
 
 static void
-open_handles(struct service *s)
+open_handles(struct daemon *d)
 {
 	/* None of these can fail. */
-	(void)uv_signal_init(&s->loop, &s->term);
-	(void)uv_signal_init(&s->loop, &s->interrupt);
-	(void)uv_signal_init(&s->loop, &s->hangup);
-	(void)uv_timer_init(&s->loop, &s->stats);
-	(void)uv_timer_init(&s->loop, &s->drain);
-	(void)uv_check_init(&s->loop, &s->drained);
-	s->term.data = s->interrupt.data = s->hangup.data = s;
-	s->stats.data = s->drain.data = s->drained.data = s;
+	(void)uv_signal_init(&d->loop, &d->term);
+	(void)uv_signal_init(&d->loop, &d->interrupt);
+	(void)uv_signal_init(&d->loop, &d->hangup);
+	(void)uv_timer_init(&d->loop, &d->stats);
+	(void)uv_timer_init(&d->loop, &d->drain);
+	(void)uv_check_init(&d->loop, &d->drained);
+	d->term.data = d->interrupt.data = d->hangup.data = d;
+	d->stats.data = d->drain.data = d->drained.data = d;
 }
 
 static int
-open_http(struct service *s, const struct ingestd_settings *settings,
+open_http(struct daemon *d, const struct ingestd_settings *settings,
           unsigned max_connections)
 {
-	const struct http_handler handler = requests_handler(&s->requests);
+	const struct http_handler handler = requests_handler(&d->requests);
 	const struct http_settings http = {
 	    .listen = settings->listen,
 	    .port = (unsigned)settings->port,
-	    .tls = s->tls,
+	    .tls = d->tls,
 	    .max_header_bytes = (size_t)settings->max_header_bytes,
 	    .max_body_bytes = (size_t)settings->max_body_bytes,
-	    .budget = &s->budget,
+	    .budget = &d->budget,
 	    .max_received_bytes = ingestd_settings_max_received_bytes(settings),
 	    .max_connections = max_connections,
 	    .address_share_percent = (unsigned)settings->address_share_percent,
@@ -185,11 +185,11 @@ open_http(struct service *s, const struct ingestd_settings *settings,
 	    .request_timeout_ms = (uint64_t)settings->request_timeout_ms,
 	};
 
-	return http_server_open(&s->http, &s->loop, &http, &handler);
+	return http_server_open(&d->http, &d->loop, &http, &handler);
 }
 
 static int
-open_parts(struct service *s, const struct ingestd_settings *settings,
+open_parts(struct daemon *d, const struct ingestd_settings *settings,
            unsigned max_connections)
 {
 	const struct batchd_client_conf batchd_client_conf = {
@@ -199,34 +199,34 @@ open_parts(struct service *s, const struct ingestd_settings *settings,
 	    .on_done = request_on_done};
 	int rc;
 
-	s->requests.settings = settings;
-	s->requests.batchd_client = &s->batchd_client;
-	s->requests.ingest_body = &s->ingest_body;
-	s->requests.metrics = &s->metrics;
-	s->requests.counters = &s->counters;
-	s->requests.tokens = &s->tokens;
-	requests_open(&s->requests);
-	metrics_init(&s->metrics, &s->counters, &s->budget, &s->batchd_client,
-	             &s->tokens);
-	if (settings->tls_certificate[0] && !(s->tls = http_tls_new()))
+	d->requests.settings = settings;
+	d->requests.batchd_client = &d->batchd_client;
+	d->requests.ingest_body = &d->ingest_body;
+	d->requests.metrics = &d->metrics;
+	d->requests.counters = &d->counters;
+	d->requests.tokens = &d->tokens;
+	requests_open(&d->requests);
+	metrics_init(&d->metrics, &d->counters, &d->budget, &d->batchd_client,
+	             &d->tokens);
+	if (settings->tls_certificate[0] && !(d->tls = http_tls_new()))
 		return -ENOMEM;
-	rc = load_files(s);
+	rc = load_files(d);
 	if (rc == 0)
-		rc = ingest_body_open(&s->ingest_body, settings,
-		                      &s->batchd_client);
+		rc = ingest_body_open(&d->ingest_body, settings,
+		                      &d->batchd_client);
 	if (rc == 0)
-		rc = open_http(s, settings, max_connections);
+		rc = open_http(d, settings, max_connections);
 	if (rc == 0)
-		rc = batchd_client_open(&s->batchd_client, &s->loop,
-		                        &batchd_client_conf, &s->budget);
+		rc = batchd_client_open(&d->batchd_client, &d->loop,
+		                        &batchd_client_conf, &d->budget);
 	if (rc == 0)
-		rc = uv_timer_start(&s->stats, on_stats, STATS_MS, STATS_MS);
+		rc = uv_timer_start(&d->stats, on_stats, STATS_MS, STATS_MS);
 	if (rc == 0)
-		rc = uv_signal_start(&s->term, on_signal, SIGTERM);
+		rc = uv_signal_start(&d->term, on_signal, SIGTERM);
 	if (rc == 0)
-		rc = uv_signal_start(&s->interrupt, on_signal, SIGINT);
+		rc = uv_signal_start(&d->interrupt, on_signal, SIGINT);
 	if (rc == 0)
-		rc = uv_signal_start(&s->hangup, on_hangup, SIGHUP);
+		rc = uv_signal_start(&d->hangup, on_hangup, SIGHUP);
 	return rc;
 }
 
@@ -235,55 +235,55 @@ open_parts(struct service *s, const struct ingestd_settings *settings,
  * batchd_client answers those that wait for durability.
  */
 static void
-close_parts(struct service *s)
+close_parts(struct daemon *d)
 {
-	if (s->http)
-		on_stats(&s->stats); /* what was counted since the last one */
-	batchd_client_close(&s->batchd_client);
-	if (s->http)
-		http_server_close(s->http);
-	uv_close((uv_handle_t *)&s->term, NULL);
-	uv_close((uv_handle_t *)&s->interrupt, NULL);
-	uv_close((uv_handle_t *)&s->hangup, NULL);
-	uv_close((uv_handle_t *)&s->stats, NULL);
-	uv_close((uv_handle_t *)&s->drain, NULL);
-	uv_close((uv_handle_t *)&s->drained, NULL);
-	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* until all are closed */
-	batchd_client_fini(&s->batchd_client);
-	ingest_body_close(&s->ingest_body);
-	requests_close(&s->requests);
-	tokens_free(&s->tokens);
-	http_tls_free(s->tls);
+	if (d->http)
+		on_stats(&d->stats); /* what was counted since the last one */
+	batchd_client_close(&d->batchd_client);
+	if (d->http)
+		http_server_close(d->http);
+	uv_close((uv_handle_t *)&d->term, NULL);
+	uv_close((uv_handle_t *)&d->interrupt, NULL);
+	uv_close((uv_handle_t *)&d->hangup, NULL);
+	uv_close((uv_handle_t *)&d->stats, NULL);
+	uv_close((uv_handle_t *)&d->drain, NULL);
+	uv_close((uv_handle_t *)&d->drained, NULL);
+	(void)uv_run(&d->loop, UV_RUN_DEFAULT); /* until all are closed */
+	batchd_client_fini(&d->batchd_client);
+	ingest_body_close(&d->ingest_body);
+	requests_close(&d->requests);
+	tokens_free(&d->tokens);
+	http_tls_free(d->tls);
 }
 
 int
-service_run(const struct ingestd_settings *settings)
+daemon_run(const struct ingestd_settings *settings)
 {
-	static struct service s; /* large, and one of its kind */
+	static struct daemon d; /* large, and one of its kind */
 	unsigned max_connections = connections_of(settings);
 	int closed, rc;
 
 	if (max_connections == 0)
 		return -EMFILE;
-	rc = uv_loop_init(&s.loop);
+	rc = uv_loop_init(&d.loop);
 	if (rc < 0)
 		return rc;
 	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	(void)signal(SIGPIPE, SIG_IGN);
-	s.settings = settings;
-	s.budget.max_bytes = (size_t)settings->max_pending_bytes;
-	s.drain_ms = (uint64_t)settings->drain_ms;
-	open_handles(&s);
-	rc = open_parts(&s, settings, max_connections);
+	d.settings = settings;
+	d.budget.max_bytes = (size_t)settings->max_pending_bytes;
+	d.drain_ms = (uint64_t)settings->drain_ms;
+	open_handles(&d);
+	rc = open_parts(&d, settings, max_connections);
 	if (rc == 0) {
 		log_info("ready address=%s port=%u tls=%s tokens=%zu",
-		         http_server_address(s.http), http_server_port(s.http),
-		         s.tls ? "yes" : "no", s.tokens.count);
-		(void)uv_run(&s.loop, UV_RUN_DEFAULT);
+		         http_server_address(d.http), http_server_port(d.http),
+		         d.tls ? "yes" : "no", d.tokens.count);
+		(void)uv_run(&d.loop, UV_RUN_DEFAULT);
 	}
-	close_parts(&s);
+	close_parts(&d);
 	/* Every handle is closed by now; anything else is our bug. */
-	closed = uv_loop_close(&s.loop);
+	closed = uv_loop_close(&d.loop);
 	assert(closed == 0);
 	return rc;
 }

@@ -1,9 +1,9 @@
 /*
- * service - ingestd as a whole: its parts on one loop, signals, the draining
+ * daemon - ingestd as a whole: its parts on one loop, signals, the draining
  * at the end.
  */
-#ifndef INGESTD_SERVICE_H
-#define INGESTD_SERVICE_H
+#ifndef INGESTD_DAEMON_H
+#define INGESTD_DAEMON_H
 
 #include "ingestd/settings.h"
 #include "libbase/base.h"
@@ -12,6 +12,6 @@
  * Serve until SIGTERM or SIGINT, then drain.  Returns 0, or -errno when it
  * could not start, after saying why in the log.
  */
-MUST_USE int service_run(const struct ingestd_settings *settings);
+MUST_USE int daemon_run(const struct ingestd_settings *settings);
 
 #endif
