@@ -10,8 +10,8 @@
 
 #include "leat/json.h"
 #include "libbase/log.h"
-#include "libproto/ask.h"
 #include "libproto/chan.h"
+#include "libproto/control_request.h"
 #include "libproto/frame.h"
 
 /* "1.2G": few digits, for people. */
@@ -221,7 +221,7 @@ status_print(const char *socket, bool json)
 	if (!frame)
 		return EXIT_FAILURE;
 	msgpack_unpacked_init(&unpacked);
-	n = ask(socket, "status", frame, &body);
+	n = control_request(socket, "status", frame, &body);
 	if (n < 0) {
 		log_error("batchd does not answer socket=%s err=%s",
 		          log_quote(socket), log_quote(chan_error(socket, n)));

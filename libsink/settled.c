@@ -9,8 +9,8 @@
 #include <msgpack.h>
 
 #include "libbase/log.h"
-#include "libproto/ask.h"
 #include "libproto/chan.h"
+#include "libproto/control_request.h"
 
 static bool
 is_text(const msgpack_object *o, const char *text)
@@ -80,7 +80,7 @@ settled_ask(struct settled *s, const char *socket, const char *sink)
 
 	if (!frame)
 		return -ENOMEM;
-	rc = ask(socket, "status", frame, &body);
+	rc = control_request(socket, "status", frame, &body);
 	if (rc >= 0) {
 		msgpack_unpacked_init(&status);
 		rc =

@@ -1,6 +1,6 @@
-/* ask - one question to batchd over its socket. */
-#ifndef LIBPROTO_ASK_H
-#define LIBPROTO_ASK_H
+/* control_request - one control request to batchd, and its reply. */
+#ifndef LIBPROTO_CONTROL_REQUEST_H
+#define LIBPROTO_CONTROL_REQUEST_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
  * batchd is not running, -ETIMEDOUT and -EBUSY that it does not answer, or not
  * accept, within 5 s.
  */
-MUST_USE int ask(const char *socket, const char *verb, uint8_t *out,
-                 const uint8_t **body);
+MUST_USE int control_request(const char *socket, const char *verb, uint8_t *out,
+                             const uint8_t **body);
 
 #endif

@@ -1,5 +1,5 @@
-/* ask - see ask.h. */
-#include "libproto/ask.h"
+/* control_request - see control_request.h. */
+#include "libproto/control_request.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 #include "libproto/chan.h"
 
 /* From the call to the reply, whatever else batchd sends. */
-#define ANSWER_TIMEOUT_MS 5000
+#define REPLY_TIMEOUT_MS 5000
 
 static int
 next_frame(struct chan *c, uint64_t until_ms, uint8_t *out, struct frame *f)
@@ -40,14 +40,15 @@ check_map(const struct frame *f)
 }
 
 int
-ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
+control_request(const char *socket, const char *verb, uint8_t *out,
+                const uint8_t **body)
 {
 	struct frame hello = {.type = FRAME_HELLO};
-	struct frame question = {.type = FRAME_CONTROL};
+	struct frame request = {.type = FRAME_CONTROL};
 	struct frame f = {.type = FRAME_HELLO};
-	uint64_t until_ms = clock_mono_ms() + ANSWER_TIMEOUT_MS;
+	uint64_t until_ms = clock_mono_ms() + REPLY_TIMEOUT_MS;
 	struct chan c;
-	int rc = chan_connect(&c, socket, ANSWER_TIMEOUT_MS);
+	int rc = chan_connect(&c, socket, REPLY_TIMEOUT_MS);
 
 	if (rc < 0)
 		return rc;
@@ -56,10 +57,10 @@ ask(const char *socket, const char *verb, uint8_t *out, const uint8_t **body)
 	hello.hello.name = slice_of("leat");
 	hello.hello.pid = (uint64_t)getpid();
 	rc = chan_send(&c, &hello);
-	question.control.id = 1;
-	question.control.verb = slice_of(verb);
+	request.control.id = 1;
+	request.control.verb = slice_of(verb);
 	if (rc == 0)
-		rc = chan_send(&c, &question);
+		rc = chan_send(&c, &request);
 	while (rc == 0 && f.type != FRAME_REPLY) {
 		rc = next_frame(&c, until_ms, out, &f);
 		if (rc == 0 && f.type == FRAME_ERROR)
