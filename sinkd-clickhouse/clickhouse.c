@@ -9,9 +9,9 @@
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
-#include "sinkd-clickhouse/chgzip.h"
-#include "sinkd-clickhouse/chsql.h"
+#include "sinkd-clickhouse/gzip.h"
 #include "sinkd-clickhouse/rowbinary.h"
+#include "sinkd-clickhouse/sql.h"
 
 #define SECTION "sinkd-clickhouse"
 #define PASSWORD_ENV "LEAT_CLICKHOUSE_PASSWORD"
@@ -19,8 +19,8 @@
 #define SQL_MAX (16 * KIB)
 
 /* Four columns can be FixedString; a header names all. */
-_Static_assert(4 * CHTYPE_FIXED_MAX + EVENT_PACKED_MAX +
-                       FIELD_COUNT * (CHTABLE_TYPE_TEXT + KIB) <
+_Static_assert(4 * COLUMN_FIXED_MAX + EVENT_PACKED_MAX +
+                       FIELD_COUNT * (CH_TABLE_TYPE_TEXT + KIB) <
                    SINK_BATCH_BYTES_MAX,
                "no room for a row");
 
@@ -58,7 +58,7 @@ static const struct conf_key clickhouse_keys[] = {
  * length; 0 behind the last; -EINVAL when it is no URL to use.
  */
 static int
-nth_url(const char *list, unsigned index, char out[CHLINK_URL_MAX])
+nth_url(const char *list, unsigned index, char out[CH_CLIENT_URL_MAX])
 {
 	size_t n;
 
@@ -80,7 +80,7 @@ nth_url(const char *list, unsigned index, char out[CHLINK_URL_MAX])
 		return -EINVAL;
 	while (n > 0 && list[n - 1] == '/')
 		n--;
-	if (n + 2 > CHLINK_URL_MAX)
+	if (n + 2 > CH_CLIENT_URL_MAX)
 		return -EINVAL;
 	memcpy(out, list, n);
 	out[n] = '/';
@@ -90,11 +90,11 @@ nth_url(const char *list, unsigned index, char out[CHLINK_URL_MAX])
 
 /* Warn of what makes the password anybody's. */
 static void
-warn_of_settings(const struct conf_source *source,
-                 const struct clickhouse_conf *conf)
+clickhouse_warn_of_settings(const struct conf_source *source,
+                            const struct clickhouse_conf *conf)
 {
 	static const char plain[] = "http://";
-	char url[CHLINK_URL_MAX];
+	char url[CH_CLIENT_URL_MAX];
 
 	if (!conf->password_file[0] && !getenv(PASSWORD_ENV))
 		return;
@@ -114,12 +114,12 @@ warn_of_settings(const struct conf_source *source,
 static int
 check_urls(const struct conf_source *source, const char *list)
 {
-	char url[CHLINK_URL_MAX];
+	char url[CH_CLIENT_URL_MAX];
 	unsigned count = 0;
 	int rc;
 
 	while ((rc = nth_url(list, count, url)) > 0) {
-		const char *why = chhttp_check_url(url);
+		const char *why = ch_http_check_url(url);
 
 		if (why)
 			return conf_refuse(source, SECTION, "url", url, "%s",
@@ -143,7 +143,7 @@ clickhouse_check(const struct conf_source *source, const void *vconf)
 	int rc = check_urls(source, conf->url);
 
 	if (rc == 0)
-		warn_of_settings(source, conf);
+		clickhouse_warn_of_settings(source, conf);
 	if (strchr(conf->table, '.'))
 		rc = conf_refuse(source, SECTION, "table", conf->table,
 		                 "must be a name without a dot: database is "
@@ -161,7 +161,7 @@ clickhouse_check(const struct conf_source *source, const void *vconf)
  * gives it only once.  Returns 0 or -errno.
  */
 static int
-read_password(struct clickhouse *c)
+clickhouse_read_password(struct clickhouse *c)
 {
 	char text[CLICKHOUSE_PASSWORD_MAX];
 	int rc = conf_secret(c->conf->password_file, PASSWORD_ENV, text,
@@ -175,15 +175,15 @@ read_password(struct clickhouse *c)
 
 /* Say which guarantee holds; once, until it changes. */
 static void
-say_guarantee(struct clickhouse *c)
+log_guarantee(struct clickhouse *c)
 {
-	char text[sizeof c->said];
+	char text[sizeof c->logged_guarantee];
 
-	c->link.once = chtable_guarantee(&c->table, text, sizeof text);
-	if (strcmp(text, c->said) == 0)
+	c->client.once = ch_table_guarantee(&c->table, text, sizeof text);
+	if (strcmp(text, c->logged_guarantee) == 0)
 		return;
-	memcpy(c->said, text, sizeof text);
-	if (c->link.once)
+	memcpy(c->logged_guarantee, text, sizeof text);
+	if (c->client.once)
 		log_info("table ready database=%s table=%s %s",
 		         log_quote(c->conf->database),
 		         log_quote(c->conf->table), text);
@@ -204,17 +204,17 @@ find_server(struct clickhouse *c, struct sink_error *error)
 	enum sink_result worst = SINK_UNREACHABLE;
 	unsigned count = 0;
 
-	while (nth_url(c->conf->url, count, c->link.url) > 0)
+	while (nth_url(c->conf->url, count, c->client.url) > 0)
 		count++;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (c->url_index + i) % count;
 		struct sink_error now = {.bad_event = 0};
 		enum sink_result result;
 
-		if (nth_url(c->conf->url, index, c->link.url) < 0)
+		if (nth_url(c->conf->url, index, c->client.url) < 0)
 			continue;
-		result = chtable_read(&c->table, &c->link,
-		                      c->conf->create_table, &c->sql, &now);
+		result = ch_table_read(&c->table, &c->client,
+		                       c->conf->create_table, &c->sql, &now);
 		if (result == SINK_DONE) {
 			c->url_index = index;
 			return SINK_DONE;
@@ -232,7 +232,7 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
                 struct sink_error *error)
 {
 	struct clickhouse *c = state;
-	struct chhttp_options options;
+	struct ch_http_options options;
 	enum sink_result result;
 	int rc;
 
@@ -246,26 +246,26 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 	buf_init(&c->packed, SINK_BATCH_BYTES_MAX + MIB);
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
-	c->link.timeout_ms = common->timeout_ms;
-	rc = read_password(c);
+	c->client.timeout_ms = common->timeout_ms;
+	rc = clickhouse_read_password(c);
 	if (rc < 0) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot read password_file: %s", strerror(-rc));
 		return SINK_MISCONFIGURED;
 	}
-	options = (struct chhttp_options){.user = c->conf->user,
-	                                  .password = c->password,
-	                                  .ca_file = c->conf->ca_file,
-	                                  .connect_timeout_ms =
-	                                      c->conf->connect_timeout_ms};
-	if (chhttp_open(&c->link.http, &options) < 0) {
+	options = (struct ch_http_options){.user = c->conf->user,
+	                                   .password = c->password,
+	                                   .ca_file = c->conf->ca_file,
+	                                   .connect_timeout_ms =
+	                                       c->conf->connect_timeout_ms};
+	if (ch_http_open(&c->client.http, &options) < 0) {
 		(void)snprintf(error->text, sizeof error->text, "%s",
-		               c->link.http.error);
+		               c->client.http.error);
 		return SINK_MISCONFIGURED;
 	}
 	result = find_server(c, error);
 	if (result == SINK_DONE)
-		say_guarantee(c);
+		log_guarantee(c);
 	return result;
 }
 
@@ -280,7 +280,7 @@ clickhouse_position(void *state, const char *stream, bool *found,
 }
 
 static int
-add_string(struct buf *out, const char *text)
+add_header_string(struct buf *out, const char *text)
 {
 	size_t n = strlen(text);
 	int rc;
@@ -296,15 +296,16 @@ add_string(struct buf *out, const char *text)
 
 /* Names and types, so that the server notices columns that have changed. */
 static int
-add_header(struct buf *out, const struct chtable *t)
+add_rows_header(struct buf *out, const struct ch_table *t)
 {
 	uint8_t columns = FIELD_COUNT;
 	int rc = buf_add(out, &columns, 1);
 
 	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
-		rc = add_string(out, event_field_name((enum event_field)f));
+		rc = add_header_string(out,
+		                       event_field_name((enum event_field)f));
 	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
-		rc = add_string(out, t->type_text[f]);
+		rc = add_header_string(out, t->type_text[f]);
 	return rc;
 }
 
@@ -337,7 +338,7 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 	if (batch->count > CLICKHOUSE_ROWS_MAX)
 		rc = -EMSGSIZE;
 	if (rc == 0 && c->table.knows_types_header)
-		rc = add_header(&c->rows, &c->table);
+		rc = add_rows_header(&c->rows, &c->table);
 	while (rc == 0 && i < batch->count) {
 		rc = rowbinary_add(&c->rows, c->table.types, &batch->events[i],
 		                   &field, &why);
@@ -365,22 +366,22 @@ build_rows(struct clickhouse *c, const struct batch *batch,
 
 /* INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
 static int
-add_insert(struct buf *sql, const struct chtable *t)
+add_insert_query(struct buf *sql, const struct ch_table *t)
 {
-	int rc = chsql_add(sql, "INSERT INTO ");
+	int rc = ch_sql_add(sql, "INSERT INTO ");
 
 	if (rc == 0)
-		rc = chtable_add_name(t, sql);
+		rc = ch_table_add_name(t, sql);
 	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++) {
-		rc = chsql_add(sql, f == 0 ? " (" : ", ");
+		rc = ch_sql_add(sql, f == 0 ? " (" : ", ");
 		if (rc == 0)
-			rc = chsql_add_name(
+			rc = ch_sql_add_name(
 			    sql, event_field_name((enum event_field)f));
 	}
 	if (rc == 0)
-		rc = chsql_add(sql, t->knows_types_header
-		                        ? ") FORMAT RowBinaryWithNamesAndTypes"
-		                        : ") FORMAT RowBinary");
+		rc = ch_sql_add(sql, t->knows_types_header
+		                         ? ") FORMAT RowBinaryWithNamesAndTypes"
+		                         : ") FORMAT RowBinary");
 	return rc;
 }
 
@@ -391,14 +392,14 @@ add_insert(struct buf *sql, const struct chtable *t)
 static int
 build_url(struct clickhouse *c, const struct batch *batch)
 {
-	struct chtable *t = &c->table;
+	struct ch_table *t = &c->table;
 	struct buf *url = &c->sql;
 	char query[1024], token[256];
 	size_t query_bytes;
 	int n, rc;
 
 	buf_clear(url);
-	rc = add_insert(url, t);
+	rc = add_insert_query(url, t);
 	if (rc < 0)
 		return rc;
 	if (url->len > sizeof query)
@@ -406,17 +407,17 @@ build_url(struct clickhouse *c, const struct batch *batch)
 	query_bytes = url->len;
 	memcpy(query, url->data, query_bytes);
 	buf_clear(url);
-	rc = chsql_add(url, c->link.url);
+	rc = ch_sql_add(url, c->client.url);
 	if (rc == 0)
-		rc = chsql_add_parameter(url, "query", query, query_bytes);
+		rc = ch_sql_add_parameter(url, "query", query, query_bytes);
 	if (rc == 0)
-		rc = chsql_add_parameter(url, "wait_end_of_query", "1", 1);
-	for (size_t i = 0; rc == 0 && i < chtable_insert_setting_count; i++) {
-		const struct chtable_setting *s = &chtable_insert_settings[i];
+		rc = ch_sql_add_parameter(url, "wait_end_of_query", "1", 1);
+	for (size_t i = 0; rc == 0 && i < ch_insert_setting_count; i++) {
+		const struct ch_insert_setting *s = &ch_insert_settings[i];
 
 		if (t->knows[i])
-			rc = chsql_add_parameter(url, s->name, s->value,
-			                         strlen(s->value));
+			rc = ch_sql_add_parameter(url, s->name, s->value,
+			                          strlen(s->value));
 	}
 	n = snprintf(token, sizeof token, "%s:%s:%" PRIu64 "-%" PRIu64,
 	             batch->stream, clickhouse_sink.name, batch->offset,
@@ -424,8 +425,8 @@ build_url(struct clickhouse *c, const struct batch *batch)
 	if (n < 0 || (size_t)n >= sizeof token)
 		return -EMSGSIZE;
 	if (rc == 0 && t->knows_token)
-		rc = chsql_add_parameter(url, "insert_deduplication_token",
-		                         token, (size_t)n);
+		rc = ch_sql_add_parameter(url, "insert_deduplication_token",
+		                          token, (size_t)n);
 	return rc == 0 ? buf_add(url, "", 1) : rc;
 }
 
@@ -439,7 +440,7 @@ confirm_reject(struct clickhouse *c, struct sink_error *error)
 	struct sink_error now = {.bad_event = 0};
 	bool changed = false;
 	enum sink_result result =
-	    chtable_compare(&c->table, &c->link, &c->sql, &changed, &now);
+	    ch_table_compare(&c->table, &c->client, &c->sql, &changed, &now);
 
 	if (result != SINK_DONE) {
 		*error = now;
@@ -469,8 +470,9 @@ view_refused(const struct clickhouse *c, struct sink_error *error)
 	(void)snprintf(error->text, sizeof error->text,
 	               "materialized view %.*s refuses rows that the table "
 	               "takes: mend or drop it: %.120s",
-	               c->link.view.bytes < 100 ? (int)c->link.view.bytes : 100,
-	               c->link.view.data, text);
+	               c->client.view.bytes < 100 ? (int)c->client.view.bytes
+	                                          : 100,
+	               c->client.view.data, text);
 	error->bad_event = 0;
 	return SINK_MISCONFIGURED;
 }
@@ -495,15 +497,16 @@ clickhouse_write(void *state, const struct batch *batch,
 	rc = build_url(c, batch);
 	buf_clear(&c->packed);
 	if (rc == 0 && gzip)
-		rc = chgzip_add(&c->packed, c->rows.data, c->rows.len);
+		rc = ch_gzip_add(&c->packed, c->rows.data, c->rows.len);
 	if (rc < 0) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot build the insert: %s", strerror(-rc));
 		return SINK_UNREACHABLE;
 	}
-	result = chlink_insert(&c->link, &c->sql, gzip ? &c->packed : &c->rows,
-	                       gzip, batch->count, error);
-	if (result == SINK_REJECT && c->link.once && c->link.view.bytes > 0)
+	result =
+	    ch_client_insert(&c->client, &c->sql, gzip ? &c->packed : &c->rows,
+	                     gzip, batch->count, error);
+	if (result == SINK_REJECT && c->client.once && c->client.view.bytes > 0)
 		result = view_refused(c, error);
 	else if (result == SINK_REJECT)
 		result = confirm_reject(c, error);
@@ -562,7 +565,7 @@ clickhouse_close(void *state)
 {
 	struct clickhouse *c = state;
 
-	chhttp_close(&c->link.http);
+	ch_http_close(&c->client.http);
 	buf_fini(&c->sql);
 	buf_fini(&c->rows);
 	buf_fini(&c->packed);

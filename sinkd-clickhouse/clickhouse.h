@@ -14,8 +14,8 @@
 
 #include "libbase/buf.h"
 #include "libsink/sink.h"
-#include "sinkd-clickhouse/chlink.h"
-#include "sinkd-clickhouse/chtable.h"
+#include "sinkd-clickhouse/client.h"
+#include "sinkd-clickhouse/table.h"
 
 /* Most rows of one INSERT: what stays one block on the server. */
 #define CLICKHOUSE_ROWS_MAX 1000000
@@ -39,8 +39,8 @@ struct clickhouse_conf {
 /* Public for its tests alone. */
 struct clickhouse {
 	const struct clickhouse_conf *conf;
-	struct chlink link;
-	struct chtable table;
+	struct ch_client client;
+	struct ch_table table;
 	struct buf sql;    /* of statements, and the URL of an INSERT */
 	struct buf rows;   /* the body of an INSERT; kept between them */
 	struct buf packed; /* the same, compressed */
@@ -48,7 +48,7 @@ struct clickhouse {
 	/* These outlive close. */
 	unsigned url_index; /* of the server to begin with */
 	char password[CLICKHOUSE_PASSWORD_MAX];
-	char said[1024]; /* the guarantee that was logged last */
+	char logged_guarantee[1024]; /* the guarantee that was logged last */
 };
 
 extern const struct sink clickhouse_sink;

@@ -18,7 +18,7 @@
 #define DATETIME64_9_MAX_US (INT64_MAX / 1000)
 
 static uint8_t *
-put_le(uint8_t *p, uint64_t v, unsigned bytes)
+rowbinary_put_le(uint8_t *p, uint64_t v, unsigned bytes)
 {
 	for (unsigned i = 0; i < bytes; i++)
 		*p++ = (uint8_t)(v >> (8 * i));
@@ -27,7 +27,7 @@ put_le(uint8_t *p, uint64_t v, unsigned bytes)
 
 /* LEB128, as ClickHouse writes lengths. */
 static uint8_t *
-put_length(uint8_t *p, uint32_t n)
+rowbinary_put_length(uint8_t *p, uint32_t n)
 {
 	while (n >= 0x80) {
 		*p++ = (uint8_t)(n | 0x80);
@@ -78,20 +78,21 @@ parse_uuid(struct slice text, uint64_t half[2])
 
 /* Returns the place after the value, or NULL with *why. */
 static uint8_t *
-put_text(uint8_t *p, const struct chtype *type, struct slice text,
-         const char **why)
+rowbinary_put_text(uint8_t *p, const struct column_type *type,
+                   struct slice text, const char **why)
 {
 	uint64_t half[2] = {0, 0};
 
-	if (type->kind == CHTYPE_UUID) {
+	if (type->kind == COLUMN_UUID) {
 		/* No text is a null: all zeros. */
 		if (text.data && !parse_uuid(text, half)) {
 			*why = "is not a UUID";
 			return NULL;
 		}
-		return put_le(put_le(p, half[0], 8), half[1], 8);
+		return rowbinary_put_le(rowbinary_put_le(p, half[0], 8),
+		                        half[1], 8);
 	}
-	if (type->kind == CHTYPE_FIXED_STRING) {
+	if (type->kind == COLUMN_FIXED_STRING) {
 		if (text.bytes > type->fixed_bytes) {
 			*why = "is too long for FixedString";
 			return NULL;
@@ -101,7 +102,7 @@ put_text(uint8_t *p, const struct chtype *type, struct slice text,
 		memset(p + text.bytes, 0, type->fixed_bytes - text.bytes);
 		return p + type->fixed_bytes;
 	}
-	p = put_length(p, text.bytes);
+	p = rowbinary_put_length(p, text.bytes);
 	if (text.bytes > 0)
 		memcpy(p, text.data, text.bytes);
 	return p + text.bytes;
@@ -120,29 +121,31 @@ ticks_of(int64_t us, unsigned precision)
 }
 
 static uint8_t *
-put_time(uint8_t *p, const struct chtype *type, int64_t us, const char **why)
+rowbinary_put_time(uint8_t *p, const struct column_type *type, int64_t us,
+                   const char **why)
 {
 	switch (type->kind) {
-	case CHTYPE_DATETIME:
+	case COLUMN_DATETIME:
 		if (us > DATETIME_MAX_US) {
 			*why = "is after 2106, the end of DateTime";
 			return NULL;
 		}
-		return put_le(p, (uint64_t)(us / US_PER_S), 4);
-	case CHTYPE_DATETIME64:
+		return rowbinary_put_le(p, (uint64_t)(us / US_PER_S), 4);
+	case COLUMN_DATETIME64:
 		if (us > DATETIME64_MAX_US ||
 		    (type->precision == 9 && us > DATETIME64_9_MAX_US)) {
 			*why = "is after the end of DateTime64";
 			return NULL;
 		}
-		return put_le(p, (uint64_t)ticks_of(us, type->precision), 8);
+		return rowbinary_put_le(
+		    p, (uint64_t)ticks_of(us, type->precision), 8);
 	default:
-		return put_le(p, (uint64_t)(us / US_PER_MS), 8);
+		return rowbinary_put_le(p, (uint64_t)(us / US_PER_MS), 8);
 	}
 }
 
 static struct slice
-text_of(const struct event *event, enum event_field field)
+rowbinary_text_of(const struct event *event, enum event_field field)
 {
 	switch (field) {
 	case FIELD_ID:
@@ -157,8 +160,9 @@ text_of(const struct event *event, enum event_field field)
 }
 
 static uint8_t *
-put_value(uint8_t *p, const struct chtype *type, const struct event *event,
-          enum event_field field, const char **why)
+rowbinary_put_value(uint8_t *p, const struct column_type *type,
+                    const struct event *event, enum event_field field,
+                    const char **why)
 {
 	bool null = field == FIELD_USER_ID && !event->user_id.data;
 
@@ -168,14 +172,15 @@ put_value(uint8_t *p, const struct chtype *type, const struct event *event,
 			return p;
 	}
 	if (field == FIELD_CREATED_AT)
-		return put_time(p, type, event->created_at_us, why);
+		return rowbinary_put_time(p, type, event->created_at_us, why);
 	if (field == FIELD_RECEIVED_AT)
-		return put_time(p, type, event->received_at_us, why);
-	return put_text(p, type, text_of(event, field), why);
+		return rowbinary_put_time(p, type, event->received_at_us, why);
+	return rowbinary_put_text(p, type, rowbinary_text_of(event, field),
+	                          why);
 }
 
 int
-rowbinary_add(struct buf *out, const struct chtype *types,
+rowbinary_add(struct buf *out, const struct column_type *types,
               const struct event *event, enum event_field *field,
               const char **why)
 {
@@ -186,14 +191,15 @@ rowbinary_add(struct buf *out, const struct chtype *types,
 	int rc;
 
 	for (int f = 0; f < FIELD_COUNT; f++)
-		if (types[f].kind == CHTYPE_FIXED_STRING)
+		if (types[f].kind == COLUMN_FIXED_STRING)
 			room += types[f].fixed_bytes;
 	rc = buf_reserve(out, room);
 	if (rc < 0)
 		return rc;
 	p = out->data + out->len;
 	for (int f = 0; f < FIELD_COUNT; f++) {
-		p = put_value(p, &types[f], event, (enum event_field)f, why);
+		p = rowbinary_put_value(p, &types[f], event,
+		                        (enum event_field)f, why);
 		if (!p) {
 			*field = (enum event_field)f;
 			return -EINVAL;

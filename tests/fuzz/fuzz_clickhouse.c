@@ -4,7 +4,7 @@
  */
 #include <errno.h>
 
-#include "sinkd-clickhouse/chexception.h"
+#include "sinkd-clickhouse/exception.h"
 #include "sinkd-clickhouse/rowbinary.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -19,25 +19,25 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 static void
 check_exception(const char *text, size_t n, int code)
 {
-	struct chexception e;
+	struct ch_exception e;
 	enum sink_result class;
 	char out[SINK_ERROR_TEXT];
 
-	if (!chexception_find(text, n, code, &e))
+	if (!ch_exception_find(text, n, code, &e))
 		return;
 	HOLDS(n == 0 ||
 	      (e.message >= text && e.message + e.message_bytes <= text + n));
-	class = chexception_class(&e);
+	class = ch_exception_class(&e);
 	HOLDS(class == SINK_UNREACHABLE || class == SINK_MISCONFIGURED ||
 	      class == SINK_REJECT);
-	HOLDS(chexception_row(&e, 1000) <= 1000);
+	HOLDS(ch_exception_row(&e, 1000) <= 1000);
 	memset(out, 'x', sizeof out);
-	chexception_text(&e, out, sizeof out);
+	ch_exception_text(&e, out, sizeof out);
 	HOLDS(memchr(out, '\0', sizeof out) && out[0] && !strchr(out, '\n'));
 }
 
 static void
-check_row(const struct chtype *type)
+check_row(const struct column_type *type)
 {
 	static const struct event event = {
 	    .id = {"0190b2a5-7b1c-7def-8abc-0123456789ab", 36},
@@ -45,19 +45,19 @@ check_row(const struct chtype *type)
 	    .payload = {"{\"a\":1}", 7},
 	    .created_at_us = EVENT_TIME_MAX_US,
 	    .received_at_us = 1};
-	struct chtype types[FIELD_COUNT] = {0};
+	struct column_type types[FIELD_COUNT] = {0};
 	enum event_field bad;
 	const char *why;
 	struct buf out;
 
 	types[FIELD_CREATED_AT].kind = types[FIELD_RECEIVED_AT].kind =
-	    CHTYPE_INT64;
+	    COLUMN_INT64;
 	buf_init(&out, MIB);
 	for (int f = 0; f < FIELD_COUNT; f++) {
-		struct chtype before = types[f];
+		struct column_type before = types[f];
 		int rc;
 
-		if (!chtype_holds(type, (enum event_field)f))
+		if (!column_type_holds(type, (enum event_field)f))
 			continue;
 		types[f] = *type;
 		buf_clear(&out);
@@ -72,7 +72,7 @@ check_row(const struct chtype *type)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct chtype type;
+	struct column_type type;
 	char *text;
 
 	if (size == 0)
@@ -81,8 +81,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] % 2) {
 		check_exception(text, size - 1, 0);
 		check_exception(text, size - 1, data[0] / 2);
-	} else if (chtype_parse(text, size - 1, &type) == 0) {
-		HOLDS(type.fixed_bytes <= CHTYPE_FIXED_MAX);
+	} else if (column_type_parse(text, size - 1, &type) == 0) {
+		HOLDS(type.fixed_bytes <= COLUMN_FIXED_MAX);
 		HOLDS(type.precision <= 9);
 		check_row(&type);
 	}

@@ -3,50 +3,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinkd-clickhouse/chexception.h"
+#include "sinkd-clickhouse/exception.h"
 
 static bool
-find(const char *body, int header, struct chexception *e)
+find_exception(const char *body, int header, struct ch_exception *e)
 {
-	return chexception_find(body, strlen(body), header, e);
+	return ch_exception_find(body, strlen(body), header, e);
 }
 
 static enum sink_result
 class_of(int code, const char *message)
 {
-	struct chexception e = {code, message, strlen(message)};
+	struct ch_exception e = {code, message, strlen(message)};
 
-	return chexception_class(&e);
+	return ch_exception_class(&e);
 }
 
 static const char *
-text_of(const char *message)
+exception_text_of(const char *message)
 {
 	static char out[80];
-	struct chexception e = {1, message, strlen(message)};
+	struct ch_exception e = {1, message, strlen(message)};
 
-	chexception_text(&e, out, sizeof out);
+	ch_exception_text(&e, out, sizeof out);
 	return out;
 }
 
 START_TEST(reads_the_code_in_the_words_of_old_and_new_servers)
 {
-	struct chexception e;
+	struct ch_exception e;
 
-	ck_assert(find("Code: 60, e.displayText() = DB::Exception: Table "
-	               "a.b doesn't exist., e.what() = DB::Exception\n",
-	               0, &e));
+	ck_assert(
+	    find_exception("Code: 60, e.displayText() = DB::Exception: Table "
+	                   "a.b doesn't exist., e.what() = DB::Exception\n",
+	                   0, &e));
 	ck_assert_int_eq(e.code, 60);
 	ck_assert_int_eq(strncmp(e.message, "Table a.b", 9), 0);
-	ck_assert(find("Code: 469. DB::Exception: Constraint `c` for table "
-	               "a.b is violated at row 3. (VIOLATED_CONSTRAINT) "
-	               "(version 26.1.1.1 (official build))\n",
-	               469, &e));
+	ck_assert(
+	    find_exception("Code: 469. DB::Exception: Constraint `c` for table "
+	                   "a.b is violated at row 3. (VIOLATED_CONSTRAINT) "
+	                   "(version 26.1.1.1 (official build))\n",
+	                   469, &e));
 	ck_assert_int_eq(e.code, 469);
-	ck_assert_uint_eq(chexception_row(&e, 5), 3);
-	ck_assert(find("Code: 117. DB::Exception: Code: 117. DB::Exception: "
-	               "Cannot",
-	               0, &e));
+	ck_assert_uint_eq(ch_exception_row(&e, 5), 3);
+	ck_assert(find_exception(
+	    "Code: 117. DB::Exception: Code: 117. DB::Exception: "
+	    "Cannot",
+	    0, &e));
 	ck_assert_int_eq(strncmp(e.message, "Cannot", 6), 0);
 }
 END_TEST
@@ -63,13 +66,13 @@ START_TEST(a_message_begins_after_what_names_its_kind)
 	    "Code: 27. DB::ParsingException: Connection refused",
 	    "Code: 210. Connection refused",
 	};
-	struct chexception e;
+	struct ch_exception e;
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		char out[80];
 
-		ck_assert(find(kinds[i], 0, &e));
-		chexception_text(&e, out, sizeof out);
+		ck_assert(find_exception(kinds[i], 0, &e));
+		ch_exception_text(&e, out, sizeof out);
 		ck_assert_str_eq(out, "Connection refused");
 	}
 }
@@ -77,23 +80,24 @@ END_TEST
 
 START_TEST(sees_an_exception_behind_other_output)
 {
-	struct chexception e;
+	struct ch_exception e;
 
-	ck_assert(find("1\t2\n3\n__exception__\r\nabcdef\r\nCode: 241. "
-	               "DB::Exception: Memory limit exceeded\n",
-	               0, &e));
+	ck_assert(
+	    find_exception("1\t2\n3\n__exception__\r\nabcdef\r\nCode: 241. "
+	                   "DB::Exception: Memory limit exceeded\n",
+	                   0, &e));
 	ck_assert_int_eq(e.code, 241);
 }
 END_TEST
 
 START_TEST(believes_the_header_when_the_body_says_nothing)
 {
-	struct chexception e;
+	struct ch_exception e;
 
-	ck_assert(find("", 252, &e));
+	ck_assert(find_exception("", 252, &e));
 	ck_assert_int_eq(e.code, 252);
-	ck_assert_uint_eq(chexception_row(&e, 5), 0);
-	ck_assert_int_eq(chexception_class(&e), SINK_UNREACHABLE);
+	ck_assert_uint_eq(ch_exception_row(&e, 5), 0);
+	ck_assert_int_eq(ch_exception_class(&e), SINK_UNREACHABLE);
 }
 END_TEST
 
@@ -110,10 +114,11 @@ START_TEST(takes_nothing_else_for_an_exception)
 	    "Code: 99999999999999999999. DB::Exception: ",
 	    "the words Code: 60. DB::Exception: within a line",
 	};
-	struct chexception e;
+	struct ch_exception e;
 
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
-		ck_assert_msg(!find(bodies[i], 0, &e), "%s", bodies[i]);
+		ck_assert_msg(!find_exception(bodies[i], 0, &e), "%s",
+		              bodies[i]);
 }
 END_TEST
 
@@ -138,18 +143,18 @@ START_TEST(knows_limits_and_what_may_be_stored_all_the_same)
 {
 	static const char view[] =
 	    "Memory limit exceeded: while pushing to view a.v";
-	struct chexception memory = {241, "Memory limit", 12};
-	struct chexception in_view = {241, view, sizeof view - 1};
-	struct chexception time = {159, "Timeout exceeded", 16};
-	struct chexception other = {242, "Table is in readonly mode", 25};
+	struct ch_exception memory = {241, "Memory limit", 12};
+	struct ch_exception in_view = {241, view, sizeof view - 1};
+	struct ch_exception time = {159, "Timeout exceeded", 16};
+	struct ch_exception other = {242, "Table is in readonly mode", 25};
 
-	ck_assert(chexception_too_much(&memory));
-	ck_assert(chexception_too_much(&in_view));
-	ck_assert(chexception_too_much(&time));
-	ck_assert(!chexception_too_much(&other));
-	ck_assert(!chexception_may_be_stored(&memory));
-	ck_assert(chexception_may_be_stored(&in_view));
-	ck_assert(chexception_may_be_stored(&time));
+	ck_assert(ch_exception_too_much(&memory));
+	ck_assert(ch_exception_too_much(&in_view));
+	ck_assert(ch_exception_too_much(&time));
+	ck_assert(!ch_exception_too_much(&other));
+	ck_assert(!ch_exception_may_be_stored(&memory));
+	ck_assert(ch_exception_may_be_stored(&in_view));
+	ck_assert(ch_exception_may_be_stored(&time));
 }
 END_TEST
 
@@ -179,17 +184,18 @@ END_TEST
 /* Or any sender could stop the sink. */
 START_TEST(blames_an_event_that_speaks_of_types)
 {
-	struct chexception e;
+	struct ch_exception e;
 
 	ck_assert_int_eq(
 	    class_of(117, "Duplicate path found during parsing JSON object: "
 	                  "Type of x must be. You can enable setting"),
 	    SINK_REJECT);
-	ck_assert(find("Code: 117. DB::Exception: Cannot parse JSON object "
-	               "here: {\"Code: 117. DB::Exception: Type of 'id' must "
-	               "be UUID, not String\":1,\"a\":1}: (at row 2)\n",
-	               117, &e));
-	ck_assert_int_eq(chexception_class(&e), SINK_REJECT);
+	ck_assert(find_exception(
+	    "Code: 117. DB::Exception: Cannot parse JSON object "
+	    "here: {\"Code: 117. DB::Exception: Type of 'id' must "
+	    "be UUID, not String\":1,\"a\":1}: (at row 2)\n",
+	    117, &e));
+	ck_assert_int_eq(ch_exception_class(&e), SINK_REJECT);
 }
 END_TEST
 
@@ -218,8 +224,8 @@ END_TEST
 static bool
 view_is(const char *message, const char *view)
 {
-	struct chexception e = {6, message, strlen(message)};
-	struct slice s = chexception_view(&e);
+	struct ch_exception e = {6, message, strlen(message)};
+	struct slice s = ch_exception_view(&e);
 
 	return s.bytes == strlen(view) &&
 	       (s.bytes == 0 || memcmp(s.data, view, s.bytes) == 0);
@@ -267,11 +273,11 @@ END_TEST
 
 START_TEST(classes_answers_that_only_proxies_give)
 {
-	ck_assert_int_eq(chexception_status_class(413), SINK_REJECT);
-	ck_assert_int_eq(chexception_status_class(403), SINK_MISCONFIGURED);
-	ck_assert_int_eq(chexception_status_class(302), SINK_MISCONFIGURED);
-	ck_assert_int_eq(chexception_status_class(429), SINK_UNREACHABLE);
-	ck_assert_int_eq(chexception_status_class(503), SINK_UNREACHABLE);
+	ck_assert_int_eq(ch_exception_status_class(413), SINK_REJECT);
+	ck_assert_int_eq(ch_exception_status_class(403), SINK_MISCONFIGURED);
+	ck_assert_int_eq(ch_exception_status_class(302), SINK_MISCONFIGURED);
+	ck_assert_int_eq(ch_exception_status_class(429), SINK_UNREACHABLE);
+	ck_assert_int_eq(ch_exception_status_class(503), SINK_UNREACHABLE);
 }
 END_TEST
 
@@ -292,40 +298,46 @@ START_TEST(trusts_a_row_only_within_the_batch)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const char *m = cases[i].message;
-		struct chexception e = {469, m, strlen(m)};
+		struct ch_exception e = {469, m, strlen(m)};
 
-		ck_assert_uint_eq(chexception_row(&e, 5), cases[i].row);
+		ck_assert_uint_eq(ch_exception_row(&e, 5), cases[i].row);
 	}
 }
 END_TEST
 
 START_TEST(keeps_content_out_of_the_text)
 {
-	ck_assert_str_eq(text_of("Constraint `c` is violated at row 1. "
-	                         "Expression: (id != 'x'). Column values: "
-	                         "id = 'secret'"),
-	                 "Constraint `c` is violated at row 1. Expression: "
-	                 "(id != 'x').");
-	ck_assert_str_eq(text_of("Cannot parse JSON object here: {\"a\":1}: "
-	                         "(at row 2)"),
-	                 "Cannot parse JSON object");
-	ck_assert_str_eq(text_of("Duplicate path found during parsing JSON "
-	                         "object: a. You can"),
-	                 "Duplicate path found during parsing");
-	ck_assert_str_eq(text_of("Cannot parse string 'x' as Int64"),
+	ck_assert_str_eq(
+	    exception_text_of("Constraint `c` is violated at row 1. "
+	                      "Expression: (id != 'x'). Column values: "
+	                      "id = 'secret'"),
+	    "Constraint `c` is violated at row 1. Expression: "
+	    "(id != 'x').");
+	ck_assert_str_eq(
+	    exception_text_of("Cannot parse JSON object here: {\"a\":1}: "
+	                      "(at row 2)"),
+	    "Cannot parse JSON object");
+	ck_assert_str_eq(
+	    exception_text_of("Duplicate path found during parsing JSON "
+	                      "object: a. You can"),
+	    "Duplicate path found during parsing");
+	ck_assert_str_eq(exception_text_of("Cannot parse string 'x' as Int64"),
 	                 "Cannot parse");
-	ck_assert_str_eq(text_of("Unknown element 'x' for enum, maybe you "
-	                         "meant: ['y']"),
-	                 "Unknown");
-	ck_assert_str_eq(text_of("Cannot parse uuid x-y: Cannot parse UUID"),
-	                 "Cannot parse");
-	ck_assert_str_eq(text_of("Invalid IPv4 value"), "Invalid");
-	ck_assert_str_eq(text_of("first\nsecond"), "first");
-	ck_assert_str_eq(text_of("a, e.what() = DB::Exception"), "a");
-	ck_assert_uint_eq(strlen(text_of("0123456789012345678901234567890123456"
-	                                 "789012345678901234567890123456789012"
-	                                 "34567890")),
-	                  79);
+	ck_assert_str_eq(
+	    exception_text_of("Unknown element 'x' for enum, maybe you "
+	                      "meant: ['y']"),
+	    "Unknown");
+	ck_assert_str_eq(
+	    exception_text_of("Cannot parse uuid x-y: Cannot parse UUID"),
+	    "Cannot parse");
+	ck_assert_str_eq(exception_text_of("Invalid IPv4 value"), "Invalid");
+	ck_assert_str_eq(exception_text_of("first\nsecond"), "first");
+	ck_assert_str_eq(exception_text_of("a, e.what() = DB::Exception"), "a");
+	ck_assert_uint_eq(
+	    strlen(exception_text_of("0123456789012345678901234567890123456"
+	                             "789012345678901234567890123456789012"
+	                             "34567890")),
+	    79);
 }
 END_TEST
 

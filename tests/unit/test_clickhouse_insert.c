@@ -108,7 +108,7 @@ serve(void *arg)
 }
 
 static void
-start(const struct answer *script, size_t answers)
+start_sink(const struct answer *script, size_t answers)
 {
 	ck_assert_uint_le(answers, REQUESTS_MAX);
 	server.script = script;
@@ -119,7 +119,7 @@ start(const struct answer *script, size_t answers)
 
 /* Until the script is through, or at once when it never will be. */
 static void
-finish(bool early)
+finish_sink(bool early)
 {
 	if (early)
 		(void)shutdown(server.listener, SHUT_RDWR);
@@ -235,12 +235,13 @@ START_TEST(sends_rows_under_a_token_of_their_offsets)
 	    OPENS(new_server, window_engine), {KEPT, false}, {KEPT, false}};
 	struct request *r = &server.request[3];
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=exactly_once"));
+	ck_assert_ptr_nonnull(
+	    strstr(state.logged_guarantee, "guarantee=exactly_once"));
 	ck_assert_int_eq(write_events(1), SINK_DONE);
 	ck_assert_int_eq(write_events(2), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_ptr_nonnull(strstr(r->bytes, "POST /?query=INSERT%20INTO%20"
 	                                       "%60d%5C%60b%60.%60t%60%20"));
 	ck_assert_ptr_nonnull(strstr(r->bytes, "FORMAT%20RowBinary&"));
@@ -269,12 +270,13 @@ START_TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
 	static const struct answer script[] = {OPENS(with, engine),
 	                                       OPENS(new_server, plain_engine)};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=at_least_once"));
+	ck_assert_ptr_nonnull(
+	    strstr(state.logged_guarantee, "guarantee=at_least_once"));
 	clickhouse_sink.close(&state);
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_ptr_nonnull(strstr(server.request[1].bytes,
 	                             "system.replicated_merge_tree_settings "
 	                             "WHERE name = 'replicated_dedup"));
@@ -290,11 +292,12 @@ START_TEST(sends_an_old_server_no_setting_that_it_does_not_know)
 	                                       {KEPT, true}};
 	struct request *r = &server.request[3];
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	ck_assert_ptr_nonnull(strstr(state.said, "guarantee=at_least_once"));
+	ck_assert_ptr_nonnull(
+	    strstr(state.logged_guarantee, "guarantee=at_least_once"));
 	ck_assert_int_eq(write_events(1), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_ptr_nonnull(strstr(r->bytes, "&insert_deduplicate=1 HTTP"));
 	ck_assert_ptr_null(strstr(r->bytes, "token"));
 	ck_assert_ptr_null(strstr(r->bytes, "async_insert"));
@@ -305,10 +308,10 @@ START_TEST(writes_nothing_for_an_empty_batch)
 {
 	static const struct answer script[] = {OPENS(new_server, plain_engine)};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(0), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 }
 END_TEST
 
@@ -321,10 +324,10 @@ START_TEST(packs_the_rows_when_asked)
 	z_stream z = {.next_out = out, .avail_out = sizeof out};
 
 	conf.compression = COMPRESSION_GZIP;
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(2), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_ptr_nonnull(strstr(r->bytes, "Content-Encoding: gzip\r\n"));
 	z.next_in = (Bytef *)r->bytes + r->head;
 	z.avail_in = (uInt)(r->len - r->head);
@@ -375,10 +378,10 @@ START_TEST(classes_the_exception_of_an_insert)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		script[3].text = cases[i].text;
 		error = (struct sink_error){.bad_event = 0};
-		start(script, ARRAY_LEN(script));
+		start_sink(script, ARRAY_LEN(script));
 		ck_assert_int_eq(open_sink(), SINK_DONE);
 		ck_assert_int_eq(write_events(2), cases[i].result);
-		finish(false);
+		finish_sink(false);
 		ck_assert_str_eq(error.code, cases[i].code);
 		ck_assert_str_ne(error.text, "");
 		ck_assert_uint_eq(error.bad_event, 0);
@@ -402,11 +405,11 @@ START_TEST(takes_no_answer_of_a_proxy_for_the_servers)
 	                                       {named, false},
 	                                       {KEPT, false}};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(1), SINK_DONE);
 	ck_assert_int_eq(write_events(1), SINK_UNREACHABLE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_ptr_nonnull(strstr(error.text, "proxy"));
 }
 END_TEST
@@ -424,10 +427,10 @@ START_TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
 		script[4].text = refusals[i];
-		start(script, ARRAY_LEN(script));
+		start_sink(script, ARRAY_LEN(script));
 		ck_assert_int_eq(open_sink(), SINK_DONE);
 		ck_assert_int_eq(write_events(1), SINK_MISCONFIGURED);
-		finish(false);
+		finish_sink(false);
 	}
 }
 END_TEST
@@ -439,10 +442,10 @@ START_TEST(passes_on_the_row_that_the_server_names)
 	    {FAIL("Code: 469. DB::Exception: violated at row 2."), true},
 	    {columns, true}};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(3), SINK_REJECT);
-	finish(false);
+	finish_sink(false);
 	ck_assert_uint_eq(error.bad_event, 2);
 	ck_assert_str_eq(error.text, "violated at row 2.");
 }
@@ -461,10 +464,10 @@ START_TEST(blames_no_event_when_the_columns_have_changed)
 	     true},
 	    {changed, true}};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(3), SINK_UNREACHABLE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_uint_eq(error.bad_event, 0);
 }
 END_TEST
@@ -480,11 +483,11 @@ START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
 	struct batch b = {
 	    .stream = "s", .next_offset = 2, .events = e, .count = 2};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
 	                 SINK_REJECT);
-	finish(false);
+	finish_sink(false);
 	ck_assert_uint_eq(error.bad_event, 2);
 	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
 }
@@ -520,7 +523,7 @@ START_TEST(finds_all_events_that_a_column_cannot_hold)
 		    .type = slice("t"),
 		    .payload = slice("{}")};
 	unfit_count = 0;
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(
 	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
@@ -542,7 +545,7 @@ START_TEST(finds_all_events_that_a_column_cannot_hold)
 	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
 	    SINK_DONE);
 	ck_assert_uint_eq(looked, 0);
-	finish(true);
+	finish_sink(true);
 }
 END_TEST
 
@@ -559,14 +562,14 @@ START_TEST(asks_the_table_before_an_event_is_set_aside)
 	struct batch b = {
 	    .stream = "s", .next_offset = 1, .events = &e, .count = 1};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
 	                 SINK_REJECT);
 	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
 	ck_assert_int_eq(clickhouse_sink.write(&state, &b, &error),
 	                 SINK_UNREACHABLE);
-	finish(true);
+	finish_sink(true);
 	ck_assert_uint_eq(server.requests, 5);
 }
 END_TEST
@@ -581,12 +584,12 @@ START_TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
 	static const struct answer script[] = {
 	    {new_server, true}, {plain_engine, true}, {wide, true}};
 
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(EVENTS_MAX), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 0);
 	ck_assert_str_eq(error.text, "the rows take more than 16777216 bytes");
-	finish(false);
+	finish_sink(false);
 }
 END_TEST
 
@@ -611,9 +614,9 @@ START_TEST(names_what_is_wrong_with_the_table)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		script[2].text = cases[i].columns;
 		error = (struct sink_error){.bad_event = 0};
-		start(script, ARRAY_LEN(script));
+		start_sink(script, ARRAY_LEN(script));
 		ck_assert_int_eq(open_sink(), SINK_MISCONFIGURED);
-		finish(false);
+		finish_sink(false);
 		ck_assert_msg(strstr(error.text, cases[i].words) != NULL,
 		              "%s: %s", cases[i].words, error.text);
 	}
@@ -631,14 +634,14 @@ START_TEST(says_when_there_is_no_table_and_makes_one_when_told)
 	                                     {columns, true}};
 	const char *create;
 
-	start(without, ARRAY_LEN(without));
+	start_sink(without, ARRAY_LEN(without));
 	ck_assert_int_eq(open_sink(), SINK_MISCONFIGURED);
 	ck_assert_ptr_nonnull(strstr(error.text, "no table d`b.t"));
-	finish(false);
+	finish_sink(false);
 	conf.create_table = true;
-	start(with, ARRAY_LEN(with));
+	start_sink(with, ARRAY_LEN(with));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	create = server.request[2].bytes + server.request[2].head;
 	ck_assert_ptr_nonnull(
 	    strstr(create, "CREATE TABLE IF NOT EXISTS `d\\`b`.`t`"));
@@ -657,10 +660,10 @@ START_TEST(tries_the_next_server_and_stays_with_it)
 	/* Port 1 refuses. */
 	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1/  %s/", url);
 	conf.url = urls;
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_int_eq(write_events(1), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_uint_eq(state.url_index, 1);
 }
 END_TEST
@@ -679,14 +682,14 @@ START_TEST(tries_the_next_server_when_ones_set_up_is_wrong)
 
 	(void)snprintf(urls, sizeof urls, "%s %s", url, url);
 	conf.url = urls;
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_uint_eq(state.url_index, 1);
 	/* One that takes no rows is left, too. */
 	ck_assert_int_eq(write_events(1), SINK_MISCONFIGURED);
 	clickhouse_sink.close(&state);
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_uint_eq(state.url_index % 2, 1);
 }
 END_TEST
@@ -701,9 +704,9 @@ START_TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
 
 	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1 %s %s", url, url);
 	conf.url = urls;
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_MISCONFIGURED);
-	finish(false);
+	finish_sink(false);
 	ck_assert_str_eq(error.code, "516");
 	ck_assert_str_eq(error.text, "no such user");
 }
@@ -725,12 +728,12 @@ START_TEST(keeps_the_environments_password_over_a_reopening)
 	                                       OPENS(new_server, plain_engine)};
 
 	ck_assert_int_eq(setenv("LEAT_CLICKHOUSE_PASSWORD", "s3cret", 1), 0);
-	start(script, ARRAY_LEN(script));
+	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_ptr_null(getenv("LEAT_CLICKHOUSE_PASSWORD"));
 	clickhouse_sink.close(&state);
 	ck_assert_int_eq(open_sink(), SINK_DONE);
-	finish(false);
+	finish_sink(false);
 	ck_assert_ptr_nonnull(
 	    strstr(server.request[5].bytes, "X-ClickHouse-Key: s3cret\r\n"));
 }

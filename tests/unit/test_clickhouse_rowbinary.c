@@ -7,7 +7,7 @@
 #include "sinkd-clickhouse/rowbinary.h"
 
 static struct buf out;
-static struct chtype types[FIELD_COUNT];
+static struct column_type types[FIELD_COUNT];
 static struct event event;
 static enum event_field field;
 static const char *why;
@@ -21,8 +21,8 @@ slice(const char *text)
 static void
 set_type(enum event_field f, const char *text)
 {
-	ck_assert_int_eq(chtype_parse(text, strlen(text), &types[f]), 0);
-	ck_assert(chtype_holds(&types[f], f));
+	ck_assert_int_eq(column_type_parse(text, strlen(text), &types[f]), 0);
+	ck_assert(column_type_holds(&types[f], f));
 }
 
 static void
@@ -48,14 +48,14 @@ teardown(void)
 }
 
 static int
-add(void)
+add_event(void)
 {
 	return rowbinary_add(&out, types, &event, &field, &why);
 }
 
 #define ck_assert_row(text)                                                    \
 	do {                                                                   \
-		ck_assert_int_eq(add(), 0);                                    \
+		ck_assert_int_eq(add_event(), 0);                              \
 		ck_assert_uint_eq(out.len, sizeof(text) - 1);                  \
 		ck_assert_mem_eq(out.data, text, sizeof(text) - 1);            \
 	} while (0)
@@ -72,7 +72,7 @@ START_TEST(writes_long_lengths_in_seven_bits_a_byte)
 
 	memset(text, 'x', sizeof text);
 	event.payload = (struct slice){text, sizeof text};
-	ck_assert_int_eq(add(), 0);
+	ck_assert_int_eq(add_event(), 0);
 	ck_assert_mem_eq(out.data + 6, "\xac\x02xx", 4);
 	ck_assert_uint_eq(out.len, 6 + 2 + 300 + 16);
 }
@@ -97,7 +97,7 @@ START_TEST(writes_a_null_as_the_default_elsewhere)
 	ck_assert_row("\1i\1t\0\0\2{}\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0");
 	buf_clear(&out);
 	set_type(FIELD_USER_ID, "UUID");
-	ck_assert_int_eq(add(), 0);
+	ck_assert_int_eq(add_event(), 0);
 	ck_assert_mem_eq(out.data + 4, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 }
 END_TEST
@@ -114,7 +114,7 @@ START_TEST(writes_a_uuid_as_two_little_endian_halves)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		buf_clear(&out);
 		event.id = slice(texts[i]);
-		ck_assert_int_eq(add(), 0);
+		ck_assert_int_eq(add_event(), 0);
 		ck_assert_mem_eq(out.data,
 		                 "\x77\x66\x55\x44\x33\x22\x11\0"
 		                 "\xff\xee\xdd\xcc\xbb\xaa\x99\x88",
@@ -139,7 +139,7 @@ START_TEST(refuses_what_is_no_uuid)
 	set_type(FIELD_ID, "UUID");
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		event.id = slice(texts[i]);
-		ck_assert_msg(add() == -EINVAL, "%s", texts[i]);
+		ck_assert_msg(add_event() == -EINVAL, "%s", texts[i]);
 		ck_assert_int_eq(field, FIELD_ID);
 		ck_assert_str_eq(why, "is not a UUID");
 		ck_assert_uint_eq(out.len, 0);
@@ -153,7 +153,7 @@ START_TEST(pads_fixed_strings_and_refuses_longer_ones)
 	ck_assert_row("\1it\0\0\1u\2{}\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0");
 	buf_clear(&out);
 	event.type = slice("four");
-	ck_assert_int_eq(add(), -EINVAL);
+	ck_assert_int_eq(add_event(), -EINVAL);
 	ck_assert_int_eq(field, FIELD_TYPE);
 	ck_assert_uint_eq(out.len, 0);
 }
@@ -167,7 +167,7 @@ created_at(const char *type, int64_t us, size_t bytes)
 	buf_clear(&out);
 	set_type(FIELD_CREATED_AT, type);
 	event.created_at_us = us;
-	ck_assert_int_eq(add(), 0);
+	ck_assert_int_eq(add_event(), 0);
 	for (size_t i = bytes; i-- > 0;)
 		v = v << 8 | out.data[9 + i];
 	return v;
@@ -205,7 +205,7 @@ START_TEST(refuses_times_that_the_column_cannot_hold)
 		(void)created_at(cases[i].type, cases[i].last_us, 4);
 		buf_clear(&out);
 		event.created_at_us++;
-		ck_assert_int_eq(add(), -EINVAL);
+		ck_assert_int_eq(add_event(), -EINVAL);
 		ck_assert_int_eq(field, FIELD_CREATED_AT);
 		ck_assert_uint_eq(out.len, 0);
 	}
@@ -217,7 +217,7 @@ START_TEST(says_when_the_body_is_full_and_keeps_it_whole)
 	size_t rows = 0, len = 0;
 	int rc;
 
-	while ((rc = add()) == 0) {
+	while ((rc = add_event()) == 0) {
 		rows++;
 		len = out.len;
 	}

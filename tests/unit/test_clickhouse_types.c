@@ -4,54 +4,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinkd-clickhouse/chtype.h"
+#include "sinkd-clickhouse/column_type.h"
 
-static struct chtype
+static struct column_type
 parsed(const char *text)
 {
-	struct chtype t;
+	struct column_type t;
 
-	ck_assert_msg(chtype_parse(text, strlen(text), &t) == 0, "%s", text);
+	ck_assert_msg(column_type_parse(text, strlen(text), &t) == 0, "%s",
+	              text);
 	return t;
 }
 
 START_TEST(reads_every_type_that_is_taken)
 {
-	struct chtype t;
+	struct column_type t;
 
-	ck_assert_int_eq(parsed("String").kind, CHTYPE_STRING);
-	ck_assert_int_eq(parsed("UUID").kind, CHTYPE_UUID);
-	ck_assert_int_eq(parsed("Int64").kind, CHTYPE_INT64);
-	ck_assert_int_eq(parsed("UInt64").kind, CHTYPE_UINT64);
-	ck_assert_int_eq(parsed("DateTime").kind, CHTYPE_DATETIME);
+	ck_assert_int_eq(parsed("String").kind, COLUMN_STRING);
+	ck_assert_int_eq(parsed("UUID").kind, COLUMN_UUID);
+	ck_assert_int_eq(parsed("Int64").kind, COLUMN_INT64);
+	ck_assert_int_eq(parsed("UInt64").kind, COLUMN_UINT64);
+	ck_assert_int_eq(parsed("DateTime").kind, COLUMN_DATETIME);
 	ck_assert_int_eq(parsed("DateTime('Asia/Istanbul')").kind,
-	                 CHTYPE_DATETIME);
+	                 COLUMN_DATETIME);
 	t = parsed("DateTime64(3)");
-	ck_assert_int_eq(t.kind, CHTYPE_DATETIME64);
+	ck_assert_int_eq(t.kind, COLUMN_DATETIME64);
 	ck_assert_uint_eq(t.precision, 3);
 	t = parsed("DateTime64(9, 'UTC')");
 	ck_assert_uint_eq(t.precision, 9);
 	t = parsed("FixedString(36)");
-	ck_assert_int_eq(t.kind, CHTYPE_FIXED_STRING);
+	ck_assert_int_eq(t.kind, COLUMN_FIXED_STRING);
 	ck_assert_uint_eq(t.fixed_bytes, 36);
-	ck_assert_int_eq(parsed("JSON").kind, CHTYPE_JSON);
+	ck_assert_int_eq(parsed("JSON").kind, COLUMN_JSON);
 	ck_assert_int_eq(
 	    parsed("JSON(max_dynamic_paths=8, `a)` Enum8('(' = 1))").kind,
-	    CHTYPE_JSON);
+	    COLUMN_JSON);
 }
 END_TEST
 
 START_TEST(reads_wrappers)
 {
-	struct chtype t = parsed("LowCardinality(String)");
+	struct column_type t = parsed("LowCardinality(String)");
 
-	ck_assert_int_eq(t.kind, CHTYPE_STRING);
+	ck_assert_int_eq(t.kind, COLUMN_STRING);
 	ck_assert(!t.nullable);
 	t = parsed("Nullable(UUID)");
-	ck_assert_int_eq(t.kind, CHTYPE_UUID);
+	ck_assert_int_eq(t.kind, COLUMN_UUID);
 	ck_assert(t.nullable);
 	t = parsed("LowCardinality(Nullable(FixedString(8)))");
-	ck_assert_int_eq(t.kind, CHTYPE_FIXED_STRING);
+	ck_assert_int_eq(t.kind, COLUMN_FIXED_STRING);
 	ck_assert_uint_eq(t.fixed_bytes, 8);
 	ck_assert(t.nullable);
 	ck_assert(parsed("Nullable(DateTime64(6, 'UTC'))").nullable);
@@ -99,10 +100,10 @@ START_TEST(refuses_everything_else)
 	    "Enum8('a' = 1)",
 	    "SimpleAggregateFunction(any, String)",
 	};
-	struct chtype t;
+	struct column_type t;
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		ck_assert_msg(chtype_parse(bad[i], strlen(bad[i]), &t) ==
+		ck_assert_msg(column_type_parse(bad[i], strlen(bad[i]), &t) ==
 		                  -EINVAL,
 		              "taken: %s", bad[i]);
 }
@@ -115,7 +116,7 @@ START_TEST(never_reads_behind_the_text)
 	    "Nullable(DateTime64(6, 'Europe/Berlin'))",
 	    "Nullable(JSON(a UInt32, SKIP b, SKIP REGEXP '\\'x'))",
 	};
-	struct chtype t;
+	struct column_type t;
 
 	/* A copy that ends where the text does: ASan sees a byte beyond. */
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
@@ -124,7 +125,8 @@ START_TEST(never_reads_behind_the_text)
 
 			ck_assert_ptr_nonnull(copy);
 			memcpy(copy, texts[i], n);
-			ck_assert_int_eq(chtype_parse(copy, n, &t), -EINVAL);
+			ck_assert_int_eq(column_type_parse(copy, n, &t),
+			                 -EINVAL);
 			free(copy);
 		}
 		(void)parsed(texts[i]);
@@ -134,20 +136,20 @@ END_TEST
 
 START_TEST(knows_which_field_goes_where)
 {
-	struct chtype text = parsed("LowCardinality(String)");
-	struct chtype uuid = parsed("UUID"), json = parsed("JSON");
-	struct chtype time = parsed("DateTime64(3)"), ms = parsed("Int64");
+	struct column_type text = parsed("LowCardinality(String)");
+	struct column_type uuid = parsed("UUID"), json = parsed("JSON");
+	struct column_type time = parsed("DateTime64(3)"), ms = parsed("Int64");
 
-	ck_assert(chtype_holds(&text, FIELD_ID));
-	ck_assert(chtype_holds(&text, FIELD_PAYLOAD));
-	ck_assert(!chtype_holds(&text, FIELD_CREATED_AT));
-	ck_assert(chtype_holds(&uuid, FIELD_USER_ID));
-	ck_assert(!chtype_holds(&uuid, FIELD_PAYLOAD));
-	ck_assert(chtype_holds(&json, FIELD_PAYLOAD));
-	ck_assert(!chtype_holds(&json, FIELD_TYPE));
-	ck_assert(chtype_holds(&time, FIELD_RECEIVED_AT));
-	ck_assert(chtype_holds(&ms, FIELD_CREATED_AT));
-	ck_assert(!chtype_holds(&ms, FIELD_ID));
+	ck_assert(column_type_holds(&text, FIELD_ID));
+	ck_assert(column_type_holds(&text, FIELD_PAYLOAD));
+	ck_assert(!column_type_holds(&text, FIELD_CREATED_AT));
+	ck_assert(column_type_holds(&uuid, FIELD_USER_ID));
+	ck_assert(!column_type_holds(&uuid, FIELD_PAYLOAD));
+	ck_assert(column_type_holds(&json, FIELD_PAYLOAD));
+	ck_assert(!column_type_holds(&json, FIELD_TYPE));
+	ck_assert(column_type_holds(&time, FIELD_RECEIVED_AT));
+	ck_assert(column_type_holds(&ms, FIELD_CREATED_AT));
+	ck_assert(!column_type_holds(&ms, FIELD_ID));
 }
 END_TEST
 

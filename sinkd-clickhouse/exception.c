@@ -1,5 +1,5 @@
-/* chexception - see chexception.h. */
-#include "sinkd-clickhouse/chexception.h"
+/* exception - see exception.h. */
+#include "sinkd-clickhouse/exception.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static const int data_codes[] = {
 };
 
 /* Codes that somebody has to mend on the server, or in the settings. */
-static const int setup_codes[] = {
+static const int misconfigured_codes[] = {
     7,   /* INCORRECT_NUMBER_OF_COLUMNS */
     8,   /* THERE_IS_NO_COLUMN */
     10,  /* NOT_FOUND_COLUMN_IN_BLOCK */
@@ -108,13 +108,13 @@ static const char *const content_marks[] = {
     ", e.what() =", " (version ", ". Stack trace"};
 
 static const char *
-find(const char *text, size_t n, const char *word)
+find_text(const char *text, size_t n, const char *word)
 {
 	return memmem(text, n, word, strlen(word));
 }
 
 static bool
-starts(const char *at, const char *end, const char *word)
+starts_with(const char *at, const char *end, const char *word)
 {
 	size_t n = strlen(word);
 
@@ -132,7 +132,7 @@ skip_kind(const char *at, const char *end)
 	static const char tail[] = "Exception";
 	const char *name;
 
-	if (starts(at, end, display))
+	if (starts_with(at, end, display))
 		at += sizeof display - 1;
 	else if (at < end && *at == ' ')
 		at++;
@@ -151,7 +151,7 @@ skip_kind(const char *at, const char *end)
 
 /* "Code: 60, e.displayText() = DB::Exception: ..." or "Code: 60. DB::..." */
 static bool
-read_exception(const char *at, const char *end, struct chexception *e)
+read_exception(const char *at, const char *end, struct ch_exception *e)
 {
 	static const char mark[] = "DB::Exception: ";
 	const char *message;
@@ -169,7 +169,7 @@ read_exception(const char *at, const char *end, struct chexception *e)
 	at++;
 	/* A server that passes on another's exception repeats the prefix. */
 	do {
-		message = find(at, (size_t)(end - at), mark);
+		message = find_text(at, (size_t)(end - at), mark);
 		if (message) {
 			at = message + strlen(mark);
 			found = true;
@@ -185,12 +185,12 @@ read_exception(const char *at, const char *end, struct chexception *e)
 }
 
 bool
-chexception_find(const char *body, size_t n, int code,
-                 struct chexception *exception)
+ch_exception_find(const char *body, size_t n, int code,
+                  struct ch_exception *exception)
 {
 	const char *at = body, *end = body + n;
 
-	while (n > 0 && (at = find(at, (size_t)(end - at), "Code: "))) {
+	while (n > 0 && (at = find_text(at, (size_t)(end - at), "Code: "))) {
 		bool starts_line = at == body || at[-1] == '\n';
 
 		if (starts_line && read_exception(at, end, exception)) {
@@ -202,12 +202,12 @@ chexception_find(const char *body, size_t n, int code,
 	}
 	if (code == 0)
 		return false;
-	*exception = (struct chexception){code, body, n};
+	*exception = (struct ch_exception){code, body, n};
 	return true;
 }
 
 static bool
-listed(const int *codes, size_t n, int code)
+is_listed(const int *codes, size_t n, int code)
 {
 	for (size_t i = 0; i < n; i++)
 		if (codes[i] == code)
@@ -216,14 +216,15 @@ listed(const int *codes, size_t n, int code)
 }
 
 enum sink_result
-chexception_class(const struct chexception *e)
+ch_exception_class(const struct ch_exception *e)
 {
 	const char *text = e->message;
 	size_t n = e->message_bytes;
 
 	/* One batch spread over more partitions than allowed: split it. */
 	if (e->code == TOO_MANY_PARTS)
-		return n > 0 && find(text, n, "partitions for single INSERT")
+		return n > 0 && find_text(text, n,
+		                          "partitions for single INSERT")
 		           ? SINK_REJECT
 		           : SINK_UNREACHABLE;
 	/*
@@ -236,9 +237,10 @@ chexception_class(const struct chexception *e)
 	if (e->code == 49 && n >= sizeof unknown_element - 1 &&
 	    memcmp(text, unknown_element, sizeof unknown_element - 1) == 0)
 		return SINK_REJECT;
-	if (listed(data_codes, ARRAY_LEN(data_codes), e->code))
+	if (is_listed(data_codes, ARRAY_LEN(data_codes), e->code))
 		return SINK_REJECT;
-	if (listed(setup_codes, ARRAY_LEN(setup_codes), e->code))
+	if (is_listed(misconfigured_codes, ARRAY_LEN(misconfigured_codes),
+	              e->code))
 		return SINK_MISCONFIGURED;
 	/* Also every code not known here: nothing is set aside unasked. */
 	return SINK_UNREACHABLE;
@@ -250,7 +252,7 @@ static const int time_codes[] = {
 };
 
 bool
-chexception_too_much(const struct chexception *e)
+ch_exception_too_much(const struct ch_exception *e)
 {
 	static const int sizes[] = {
 	    158, /* TOO_MANY_ROWS */
@@ -259,20 +261,20 @@ chexception_too_much(const struct chexception *e)
 	    396, /* TOO_MANY_ROWS_OR_BYTES */
 	};
 
-	return listed(sizes, ARRAY_LEN(sizes), e->code) ||
-	       listed(time_codes, ARRAY_LEN(time_codes), e->code);
+	return is_listed(sizes, ARRAY_LEN(sizes), e->code) ||
+	       is_listed(time_codes, ARRAY_LEN(time_codes), e->code);
 }
 
 bool
-chexception_may_be_stored(const struct chexception *e)
+ch_exception_may_be_stored(const struct ch_exception *e)
 {
 	/* A view throws when the table has the rows. */
-	return listed(time_codes, ARRAY_LEN(time_codes), e->code) ||
-	       chexception_view(e).bytes > 0;
+	return is_listed(time_codes, ARRAY_LEN(time_codes), e->code) ||
+	       ch_exception_view(e).bytes > 0;
 }
 
 enum sink_result
-chexception_status_class(long status)
+ch_exception_status_class(long status)
 {
 	switch (status) {
 	case 413: /* body too large, says a proxy: a smaller one may pass */
@@ -326,38 +328,38 @@ is_end(const char *at, const char *end)
 }
 
 struct slice
-chexception_view(const struct chexception *e)
+ch_exception_view(const struct ch_exception *e)
 {
 	static const char mark[] = ": while pushing to view ";
 	const char *at = e->message, *end = at + e->message_bytes, *next;
-	const char *name = NULL, *behind;
+	const char *name = NULL, *name_end;
 
 	while (end > at && isspace((unsigned char)end[-1]))
 		end--;
-	while (end > at && (next = find(at, (size_t)(end - at), mark)))
+	while (end > at && (next = find_text(at, (size_t)(end - at), mark)))
 		name = at = next + sizeof mark - 1;
 	if (!name)
 		return (struct slice){0};
-	for (behind = name; behind < end; behind++)
-		if (strchr(" :,'\"\n", *behind) || is_end(behind, end))
+	for (name_end = name; name_end < end; name_end++)
+		if (strchr(" :,'\"\n", *name_end) || is_end(name_end, end))
 			break;
-	for (next = behind; next < end; next++)
+	for (next = name_end; next < end; next++)
 		if (*next == '\'' || *next == '"' || *next == '\n')
 			return (struct slice){0}; /* still quoting */
-	if (!is_end(skip_uuid(behind, end), end))
+	if (!is_end(skip_uuid(name_end, end), end))
 		return (struct slice){0};
-	return (struct slice){name, (uint32_t)(behind - name)};
+	return (struct slice){name, (uint32_t)(name_end - name)};
 }
 
 size_t
-chexception_row(const struct chexception *e, size_t count)
+ch_exception_row(const struct ch_exception *e, size_t count)
 {
 	const char *at, *end = e->message + e->message_bytes;
 	size_t row = 0;
 
 	if (e->message_bytes == 0)
 		return 0;
-	at = find(e->message, e->message_bytes, "at row ");
+	at = find_text(e->message, e->message_bytes, "at row ");
 	if (!at)
 		return 0;
 	for (at += strlen("at row "); at < end && *at >= '0' && *at <= '9';
@@ -370,7 +372,7 @@ chexception_row(const struct chexception *e, size_t count)
 }
 
 void
-chexception_text(const struct chexception *e, char *out, size_t size)
+ch_exception_text(const struct ch_exception *e, char *out, size_t size)
 {
 	size_t n = e->message_bytes, used = 0;
 	const char *end;
@@ -378,7 +380,7 @@ chexception_text(const struct chexception *e, char *out, size_t size)
 	if (n > 0 && (end = memchr(e->message, '\n', n)))
 		n = (size_t)(end - e->message);
 	for (size_t i = 0; i < ARRAY_LEN(content_marks) && n > 0; i++)
-		if ((end = find(e->message, n, content_marks[i])))
+		if ((end = find_text(e->message, n, content_marks[i])))
 			n = (size_t)(end - e->message);
 	n = n > 0 ? strnlen(e->message, n) : 0;
 	for (size_t i = 0; i < n && used + 1 < size; i++)

@@ -1,5 +1,5 @@
-/* chtype - see chtype.h. */
-#include "sinkd-clickhouse/chtype.h"
+/* column_type - see column_type.h. */
+#include "sinkd-clickhouse/column_type.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,7 +9,7 @@ struct scan {
 };
 
 static bool
-take(struct scan *s, const char *word)
+take_word(struct scan *s, const char *word)
 {
 	size_t n = strlen(word);
 
@@ -28,7 +28,7 @@ skip_spaces(struct scan *s)
 
 /* A decimal number of at most max.  Returns false when there is none. */
 static bool
-take_number(struct scan *s, uint32_t max, uint32_t *number)
+take_decimal(struct scan *s, uint32_t max, uint32_t *number)
 {
 	uint32_t v = 0;
 	const char *start = s->at;
@@ -46,14 +46,14 @@ take_number(struct scan *s, uint32_t max, uint32_t *number)
 static bool
 take_zone(struct scan *s)
 {
-	if (!take(s, "'"))
+	if (!take_word(s, "'"))
 		return false;
 	while (s->at < s->end && *s->at != '\'') {
 		if (*s->at == '\\')
 			return false;
 		s->at++;
 	}
-	return take(s, "'");
+	return take_word(s, "'");
 }
 
 /* JSON's own parameters, which change nothing for the one who inserts. */
@@ -83,74 +83,75 @@ take_json_parameters(struct scan *s)
 }
 
 static bool
-take_datetime64(struct scan *s, struct chtype *type)
+take_datetime64(struct scan *s, struct column_type *type)
 {
 	uint32_t precision;
 
-	if (!take_number(s, 9, &precision))
+	if (!take_decimal(s, 9, &precision))
 		return false;
-	type->kind = CHTYPE_DATETIME64;
+	type->kind = COLUMN_DATETIME64;
 	type->precision = precision;
-	if (take(s, ",")) {
+	if (take_word(s, ",")) {
 		skip_spaces(s);
 		if (!take_zone(s))
 			return false;
 	}
-	return take(s, ")");
+	return take_word(s, ")");
 }
 
 static bool
-take_bare(struct scan *s, struct chtype *type)
+take_bare(struct scan *s, struct column_type *type)
 {
-	if (take(s, "FixedString(")) {
-		type->kind = CHTYPE_FIXED_STRING;
-		return take_number(s, CHTYPE_FIXED_MAX, &type->fixed_bytes) &&
-		       type->fixed_bytes > 0 && take(s, ")");
+	if (take_word(s, "FixedString(")) {
+		type->kind = COLUMN_FIXED_STRING;
+		return take_decimal(s, COLUMN_FIXED_MAX, &type->fixed_bytes) &&
+		       type->fixed_bytes > 0 && take_word(s, ")");
 	}
-	if (take(s, "DateTime64("))
+	if (take_word(s, "DateTime64("))
 		return take_datetime64(s, type);
-	if (take(s, "DateTime")) {
-		type->kind = CHTYPE_DATETIME;
-		return !take(s, "(") || (take_zone(s) && take(s, ")"));
+	if (take_word(s, "DateTime")) {
+		type->kind = COLUMN_DATETIME;
+		return !take_word(s, "(") ||
+		       (take_zone(s) && take_word(s, ")"));
 	}
-	if (take(s, "JSON")) {
-		type->kind = CHTYPE_JSON;
+	if (take_word(s, "JSON")) {
+		type->kind = COLUMN_JSON;
 		return take_json_parameters(s);
 	}
-	if (take(s, "String"))
-		type->kind = CHTYPE_STRING;
-	else if (take(s, "UUID"))
-		type->kind = CHTYPE_UUID;
-	else if (take(s, "Int64"))
-		type->kind = CHTYPE_INT64;
-	else if (take(s, "UInt64"))
-		type->kind = CHTYPE_UINT64;
+	if (take_word(s, "String"))
+		type->kind = COLUMN_STRING;
+	else if (take_word(s, "UUID"))
+		type->kind = COLUMN_UUID;
+	else if (take_word(s, "Int64"))
+		type->kind = COLUMN_INT64;
+	else if (take_word(s, "UInt64"))
+		type->kind = COLUMN_UINT64;
 	else
 		return false;
 	return true;
 }
 
 int
-chtype_parse(const char *text, size_t n, struct chtype *type)
+column_type_parse(const char *text, size_t n, struct column_type *type)
 {
 	struct scan s = {text, text + n};
-	struct chtype t = {.nullable = false};
+	struct column_type t = {.nullable = false};
 	bool low_cardinality;
 	unsigned open = 0;
 
 	/* Neither wrapper stands in the other way round, or twice. */
-	low_cardinality = take(&s, "LowCardinality(");
+	low_cardinality = take_word(&s, "LowCardinality(");
 	open += low_cardinality;
-	if (take(&s, "Nullable(")) {
+	if (take_word(&s, "Nullable(")) {
 		t.nullable = true;
 		open++;
 	}
 	if (!take_bare(&s, &t))
 		return -EINVAL;
-	if (low_cardinality && t.kind == CHTYPE_JSON)
+	if (low_cardinality && t.kind == COLUMN_JSON)
 		return -EINVAL;
 	for (; open > 0; open--)
-		if (!take(&s, ")"))
+		if (!take_word(&s, ")"))
 			return -EINVAL;
 	if (s.at != s.end)
 		return -EINVAL;
@@ -159,29 +160,29 @@ chtype_parse(const char *text, size_t n, struct chtype *type)
 }
 
 bool
-chtype_holds(const struct chtype *type, enum event_field field)
+column_type_holds(const struct column_type *type, enum event_field field)
 {
 	bool time = field == FIELD_CREATED_AT || field == FIELD_RECEIVED_AT;
 
 	switch (type->kind) {
-	case CHTYPE_STRING:
-	case CHTYPE_FIXED_STRING:
+	case COLUMN_STRING:
+	case COLUMN_FIXED_STRING:
 		return !time;
-	case CHTYPE_UUID:
+	case COLUMN_UUID:
 		return !time && field != FIELD_PAYLOAD;
-	case CHTYPE_DATETIME:
-	case CHTYPE_DATETIME64:
-	case CHTYPE_INT64:
-	case CHTYPE_UINT64:
+	case COLUMN_DATETIME:
+	case COLUMN_DATETIME64:
+	case COLUMN_INT64:
+	case COLUMN_UINT64:
 		return time;
-	case CHTYPE_JSON:
+	case COLUMN_JSON:
 		return field == FIELD_PAYLOAD;
 	}
 	return false;
 }
 
 const char *
-chtype_allowed(enum event_field field)
+column_type_allowed(enum event_field field)
 {
 	switch (field) {
 	case FIELD_PAYLOAD:

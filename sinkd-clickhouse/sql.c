@@ -1,11 +1,11 @@
-/* chsql - see chsql.h. */
-#include "sinkd-clickhouse/chsql.h"
+/* sql - see sql.h. */
+#include "sinkd-clickhouse/sql.h"
 
 #include <ctype.h>
 #include <string.h>
 
 int
-chsql_add(struct buf *out, const char *text)
+ch_sql_add(struct buf *out, const char *text)
 {
 	return buf_add(out, text, strlen(text));
 }
@@ -32,20 +32,20 @@ add_quoted(struct buf *out, char quote, const char *text)
 }
 
 int
-chsql_add_name(struct buf *out, const char *name)
+ch_sql_add_name(struct buf *out, const char *name)
 {
 	return add_quoted(out, '`', name);
 }
 
 int
-chsql_add_value(struct buf *out, const char *value)
+ch_sql_add_value(struct buf *out, const char *value)
 {
 	return add_quoted(out, '\'', value);
 }
 
 int
-chsql_add_parameter(struct buf *url, const char *name, const char *value,
-                    size_t n)
+ch_sql_add_parameter(struct buf *url, const char *name, const char *value,
+                     size_t n)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	bool first = !memchr(url->data, '?', url->len);

@@ -1,12 +1,12 @@
-/* chlink - see chlink.h. */
-#include "sinkd-clickhouse/chlink.h"
+/* client - see client.h. */
+#include "sinkd-clickhouse/client.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "sinkd-clickhouse/chexception.h"
+#include "sinkd-clickhouse/exception.h"
 
 /*
  * What a proxy takes at least, if it is to be any good.  One that refuses less
@@ -15,7 +15,7 @@
 #define BODY_MIN (64 * KIB)
 
 static bool
-is_blank(const struct buf *b)
+body_is_blank(const struct buf *b)
 {
 	for (size_t i = 0; i < b->len; i++)
 		if (!isspace(b->data[i]))
@@ -24,27 +24,27 @@ is_blank(const struct buf *b)
 }
 
 static enum sink_result
-judge_exception(struct chlink *link, const struct chexception *e, size_t rows,
-                struct sink_error *error)
+classify_exception(struct ch_client *client, const struct ch_exception *e,
+                   size_t rows, struct sink_error *error)
 {
-	enum sink_result result = chexception_class(e);
+	enum sink_result result = ch_exception_class(e);
 
-	link->view = chexception_view(e);
-	error->too_much = chexception_too_much(e);
-	error->may_be_stored = chexception_may_be_stored(e);
-	error->forgets = !link->once;
-	chexception_text(e, error->text, sizeof error->text);
+	client->view = ch_exception_view(e);
+	error->too_much = ch_exception_too_much(e);
+	error->may_be_stored = ch_exception_may_be_stored(e);
+	error->forgets = !client->once;
+	ch_exception_text(e, error->text, sizeof error->text);
 	(void)snprintf(error->code, sizeof error->code, "%d", e->code);
 	if (result == SINK_REJECT)
-		error->bad_event = chexception_row(e, rows);
+		error->bad_event = ch_exception_row(e, rows);
 	return result;
 }
 
 /* An answer that is not ClickHouse's, but perhaps a proxy's. */
 static enum sink_result
-judge_status(long status, size_t body_bytes, struct sink_error *error)
+classify_status(long status, size_t body_bytes, struct sink_error *error)
 {
-	enum sink_result result = chexception_status_class(status);
+	enum sink_result result = ch_exception_status_class(status);
 
 	(void)snprintf(error->code, sizeof error->code, "%ld", status);
 	if (result != SINK_REJECT || body_bytes >= BODY_MIN) {
@@ -63,33 +63,33 @@ judge_status(long status, size_t body_bytes, struct sink_error *error)
 
 /* What an answer means; rows is 0 for a statement. */
 static enum sink_result
-judge(struct chlink *link, int rc, size_t body_bytes, size_t rows,
-      struct sink_error *error)
+classify_response(struct ch_client *client, int rc, size_t body_bytes,
+                  size_t rows, struct sink_error *error)
 {
-	const struct chhttp *h = &link->http;
-	struct chexception e;
+	const struct ch_http *h = &client->http;
+	struct ch_exception e;
 
-	link->view = (struct slice){0};
+	client->view = (struct slice){0};
 	if (rc < 0) {
 		/* Which of the servers, curl does not always say. */
 		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
-		               h->error, link->url);
+		               h->error, client->url);
 		return rc == -EINVAL ? SINK_MISCONFIGURED : SINK_UNREACHABLE;
 	}
-	if (chexception_find((const char *)h->body.data, h->body.len,
-	                     h->exception_code, &e))
-		return judge_exception(link, &e, rows, error);
+	if (ch_exception_find((const char *)h->body.data, h->body.len,
+	                      h->exception_code, &e))
+		return classify_exception(client, &e, rows, error);
 	if (h->status != 200)
-		return judge_status(h->status, body_bytes, error);
+		return classify_status(h->status, body_bytes, error);
 	/* A proxy may answer for the server, which then stores nothing. */
-	if (rows > 0 && link->names_itself && !h->names_itself) {
+	if (rows > 0 && client->names_itself && !h->names_itself) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "the answer to an INSERT lacks ClickHouse's "
 		               "headers: does a proxy answer in its place?");
 		return SINK_UNREACHABLE;
 	}
 	/* An INSERT that worked has nothing to say. */
-	if (h->cut || (rows > 0 && !is_blank(&h->body))) {
+	if (h->cut || (rows > 0 && !body_is_blank(&h->body))) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "unexpected answer of %zu bytes: is this "
 		               "ClickHouse?",
@@ -100,31 +100,31 @@ judge(struct chlink *link, int rc, size_t body_bytes, size_t rows,
 }
 
 enum sink_result
-chlink_statement(struct chlink *link, const struct buf *sql,
-                 struct sink_error *error)
+ch_client_statement(struct ch_client *client, const struct buf *sql,
+                    struct sink_error *error)
 {
-	char url[CHLINK_URL_MAX + 32];
+	char url[CH_CLIENT_URL_MAX + 32];
 	enum sink_result result;
 	int rc;
 
 	/* Without it a failure could come behind half of the result. */
-	(void)snprintf(url, sizeof url, "%s?wait_end_of_query=1", link->url);
-	rc = chhttp_post(&link->http, url, sql->data, sql->len, false,
-	                 link->timeout_ms);
-	result = judge(link, rc, sql->len, 0, error);
+	(void)snprintf(url, sizeof url, "%s?wait_end_of_query=1", client->url);
+	rc = ch_http_post(&client->http, url, sql->data, sql->len, false,
+	                  client->timeout_ms);
+	result = classify_response(client, rc, sql->len, 0, error);
 	if (result == SINK_DONE)
-		link->names_itself = link->http.names_itself;
+		client->names_itself = client->http.names_itself;
 	/* No event is involved. */
 	return result == SINK_REJECT ? SINK_MISCONFIGURED : result;
 }
 
 enum sink_result
-chlink_insert(struct chlink *link, const struct buf *url,
-              const struct buf *body, bool gzip, size_t rows,
-              struct sink_error *error)
+ch_client_insert(struct ch_client *client, const struct buf *url,
+                 const struct buf *body, bool gzip, size_t rows,
+                 struct sink_error *error)
 {
-	int rc = chhttp_post(&link->http, (const char *)url->data, body->data,
-	                     body->len, gzip, link->timeout_ms);
+	int rc = ch_http_post(&client->http, (const char *)url->data,
+	                      body->data, body->len, gzip, client->timeout_ms);
 
-	return judge(link, rc, body->len, rows, error);
+	return classify_response(client, rc, body->len, rows, error);
 }

@@ -1,18 +1,18 @@
-/* chtable - see chtable.h. */
-#include "sinkd-clickhouse/chtable.h"
+/* table - see table.h. */
+#include "sinkd-clickhouse/table.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinkd-clickhouse/chsql.h"
+#include "sinkd-clickhouse/sql.h"
 
 /*
  * An INSERT has to be one block, deduplicated by its token, done when it is
  * answered, and all or nothing, whatever the user's profile says.
  */
-const struct chtable_setting chtable_insert_settings[] = {
+const struct ch_insert_setting ch_insert_settings[] = {
     {"async_insert", "0"},
     {"insert_deduplicate", "1"},
     {"deduplicate_insert", "enable"},
@@ -33,9 +33,9 @@ const struct chtable_setting chtable_insert_settings[] = {
     /* A view that missed the first try gets its rows from the second. */
     {"deduplicate_blocks_in_dependent_materialized_views", "1"},
 };
-const size_t chtable_insert_setting_count = ARRAY_LEN(chtable_insert_settings);
+const size_t ch_insert_setting_count = ARRAY_LEN(ch_insert_settings);
 
-_Static_assert(ARRAY_LEN(chtable_insert_settings) <= CHTABLE_SETTINGS_MAX,
+_Static_assert(ARRAY_LEN(ch_insert_settings) <= CH_TABLE_SETTINGS_MAX,
                "knows[] is too short");
 
 /* A result in TabSeparatedRaw, taken apart line by line. */
@@ -47,7 +47,7 @@ struct lines {
 
 /* The next line's cells.  Returns their number, 0 at the end. */
 static size_t
-next_line(struct lines *l, struct slice cells[CELLS_MAX])
+next_row(struct lines *l, struct slice cells[CELLS_MAX])
 {
 	size_t n = 0;
 
@@ -70,22 +70,22 @@ is(struct slice s, const char *text)
 }
 
 static void
-copy(char *out, size_t size, struct slice s)
+copy_cell(char *out, size_t size, struct slice s)
 {
 	(void)snprintf(out, size, "%.*s", (int)s.bytes, s.data);
 }
 
 static int64_t
-number(struct slice s)
+cell_number(struct slice s)
 {
 	char text[24];
 
-	copy(text, sizeof text, s);
+	copy_cell(text, sizeof text, s);
 	return strtoll(text, NULL, 10);
 }
 
 static enum sink_result
-no_room(int rc, struct sink_error *error)
+statement_too_long(int rc, struct sink_error *error)
 {
 	(void)snprintf(error->text, sizeof error->text,
 	               "cannot build a statement: %s", strerror(-rc));
@@ -97,8 +97,8 @@ no_room(int rc, struct sink_error *error)
  * "?r": what holds the settings of replicated engines.
  */
 static enum sink_result
-run(const struct chtable *t, struct chlink *link, struct buf *sql,
-    const char *text, struct sink_error *error)
+run_query(const struct ch_table *t, struct ch_client *client, struct buf *sql,
+          const char *text, struct sink_error *error)
 {
 	int rc = 0;
 
@@ -111,29 +111,29 @@ run(const struct chtable *t, struct chlink *link, struct buf *sql,
 		if (rc < 0 || !*text)
 			break;
 		if (text[1] == 'r')
-			rc = chsql_add(sql,
-			               t->knows_replicated_settings
-			                   ? "replicated_merge_tree_settings"
-			                   : "merge_tree_settings");
+			rc = ch_sql_add(sql,
+			                t->knows_replicated_settings
+			                    ? "replicated_merge_tree_settings"
+			                    : "merge_tree_settings");
 		else
-			rc = chsql_add_value(sql, text[1] == 'n' ? t->name
-			                                         : t->database);
+			rc = ch_sql_add_value(
+			    sql, text[1] == 'n' ? t->name : t->database);
 		text += 2;
 	}
 	if (rc < 0)
-		return no_room(rc, error);
-	return chlink_statement(link, sql, error);
+		return statement_too_long(rc, error);
+	return ch_client_statement(client, sql, error);
 }
 
 static void
-learn(struct chtable *t, struct slice kind, struct slice name,
-      struct slice value)
+note_feature(struct ch_table *t, struct slice kind, struct slice name,
+             struct slice value)
 {
 	if (is(kind, "version")) {
-		copy(t->version, sizeof t->version, value);
+		copy_cell(t->version, sizeof t->version, value);
 	} else if (is(kind, "setting")) {
-		for (size_t i = 0; i < chtable_insert_setting_count; i++)
-			if (is(name, chtable_insert_settings[i].name))
+		for (size_t i = 0; i < ch_insert_setting_count; i++)
+			if (is(name, ch_insert_settings[i].name))
 				t->knows[i] = true;
 		t->knows_token |= is(name, "insert_deduplication_token");
 		t->knows_types_header |=
@@ -148,34 +148,34 @@ learn(struct chtable *t, struct slice kind, struct slice name,
 }
 
 static enum sink_result
-read_server(struct chtable *t, struct chlink *link, struct buf *sql,
+read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
             struct sink_error *error)
 {
 	struct slice cell[CELLS_MAX];
 	struct lines l;
 	size_t n;
-	enum sink_result result =
-	    run(t, link, sql,
-	        "SELECT 'version' AS kind, '' AS name, version() AS value "
-	        "UNION ALL SELECT 'setting' AS kind, name, '' AS value "
-	        "FROM system.settings WHERE match(name, "
-	        "'insert|^input_format_|materialized_views') "
-	        "UNION ALL SELECT 'tree' AS kind, name, value "
-	        "FROM system.merge_tree_settings WHERE match(name, "
-	        "'deduplication_window$|^fsync_after_insert$') "
-	        "UNION ALL SELECT 'replicated' AS kind, name, '' AS value "
-	        "FROM system.tables WHERE database = 'system' AND "
-	        "name = 'replicated_merge_tree_settings' "
-	        "FORMAT TabSeparatedRaw",
-	        error);
+	enum sink_result result = run_query(
+	    t, client, sql,
+	    "SELECT 'version' AS kind, '' AS name, version() AS value "
+	    "UNION ALL SELECT 'setting' AS kind, name, '' AS value "
+	    "FROM system.settings WHERE match(name, "
+	    "'insert|^input_format_|materialized_views') "
+	    "UNION ALL SELECT 'tree' AS kind, name, value "
+	    "FROM system.merge_tree_settings WHERE match(name, "
+	    "'deduplication_window$|^fsync_after_insert$') "
+	    "UNION ALL SELECT 'replicated' AS kind, name, '' AS value "
+	    "FROM system.tables WHERE database = 'system' AND "
+	    "name = 'replicated_merge_tree_settings' "
+	    "FORMAT TabSeparatedRaw",
+	    error);
 
 	if (result != SINK_DONE)
 		return result;
-	l.at = (const char *)link->http.body.data;
-	l.end = l.at + link->http.body.len;
-	while ((n = next_line(&l, cell)) > 0)
+	l.at = (const char *)client->http.body.data;
+	l.end = l.at + client->http.body.len;
+	while ((n = next_row(&l, cell)) > 0)
 		if (n == 3)
-			learn(t, cell[0], cell[1], cell[2]);
+			note_feature(t, cell[0], cell[1], cell[2]);
 	if (t->version[0])
 		return SINK_DONE;
 	(void)snprintf(error->text, sizeof error->text,
@@ -186,13 +186,13 @@ read_server(struct chtable *t, struct chlink *link, struct buf *sql,
 
 /* `extract` gives '' where engine_full does not set a thing. */
 static enum sink_result
-read_engine(struct chtable *t, struct chlink *link, struct buf *sql,
+read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
             struct sink_error *error)
 {
 	struct slice cell[CELLS_MAX];
 	struct lines l;
-	enum sink_result result = run(
-	    t, link, sql,
+	enum sink_result result = run_query(
+	    t, client, sql,
 	    "SELECT engine, "
 	    "if(match(engine, '^(Replicated|Shared).*MergeTree$'), "
 	    "'replicated', "
@@ -219,17 +219,17 @@ read_engine(struct chtable *t, struct chlink *link, struct buf *sql,
 
 	if (result != SINK_DONE)
 		return result;
-	l.at = (const char *)link->http.body.data;
-	l.end = l.at + link->http.body.len;
-	t->exists = next_line(&l, cell) == 8;
+	l.at = (const char *)client->http.body.data;
+	l.end = l.at + client->http.body.len;
+	t->exists = next_row(&l, cell) == 8;
 	if (!t->exists)
 		return SINK_DONE;
-	copy(t->engine, sizeof t->engine, cell[0]);
+	copy_cell(t->engine, sizeof t->engine, cell[0]);
 	t->replicated = is(cell[1], "replicated");
 	window = t->replicated ? cell[3] : cell[2];
 	if (window.bytes == 0)
 		window = t->replicated ? cell[6] : cell[5];
-	t->window = is(cell[1], "other") ? 0 : number(window);
+	t->window = is(cell[1], "other") ? 0 : cell_number(window);
 	if (cell[4].bytes == 0)
 		cell[4] = cell[7];
 	t->fsync = is(cell[4], "1") || is(cell[4], "true");
@@ -237,7 +237,7 @@ read_engine(struct chtable *t, struct chlink *link, struct buf *sql,
 }
 
 static enum sink_result
-create_table(struct chtable *t, struct chlink *link, struct buf *sql,
+create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
              struct sink_error *error)
 {
 	/*
@@ -251,9 +251,9 @@ create_table(struct chtable *t, struct chlink *link, struct buf *sql,
 	int rc;
 
 	buf_clear(sql);
-	rc = chsql_add(sql, "CREATE TABLE IF NOT EXISTS ");
+	rc = ch_sql_add(sql, "CREATE TABLE IF NOT EXISTS ");
 	if (rc == 0)
-		rc = chtable_add_name(t, sql);
+		rc = ch_table_add_name(t, sql);
 	if (rc == 0)
 		rc = buf_addf(sql,
 		              " (id String, type %s, user_id Nullable(String), "
@@ -262,50 +262,51 @@ create_table(struct chtable *t, struct chlink *link, struct buf *sql,
 		              "SETTINGS index_granularity = 8192",
 		              label, time, time);
 	if (rc == 0 && t->knows_window)
-		rc = chsql_add(
+		rc = ch_sql_add(
 		    sql,
-		    ", non_replicated_deduplication_window = " CHTABLE_WINDOW);
+		    ", non_replicated_deduplication_window = " CH_TABLE_WINDOW);
 	if (rc == 0 && t->knows_fsync)
-		rc = chsql_add(sql, ", fsync_after_insert = 1, "
-		                    "fsync_part_directory = 1");
+		rc = ch_sql_add(sql, ", fsync_after_insert = 1, "
+		                     "fsync_part_directory = 1");
 	if (rc < 0)
-		return no_room(rc, error);
-	return chlink_statement(link, sql, error);
+		return statement_too_long(rc, error);
+	return ch_client_statement(client, sql, error);
 }
 
 static enum sink_result
-read_columns(const struct chtable *t, struct chlink *link, struct buf *sql,
-             struct sink_error *error)
+query_columns(const struct ch_table *t, struct ch_client *client,
+              struct buf *sql, struct sink_error *error)
 {
-	return run(t, link, sql,
-	           "SELECT name, default_kind, type FROM system.columns "
-	           "WHERE database = ?d AND table = ?n AND name IN ('id', "
-	           "'type', 'user_id', 'payload', 'created_at', "
-	           "'received_at') FORMAT TabSeparatedRaw",
-	           error);
+	return run_query(
+	    t, client, sql,
+	    "SELECT name, default_kind, type FROM system.columns "
+	    "WHERE database = ?d AND table = ?n AND name IN ('id', "
+	    "'type', 'user_id', 'payload', 'created_at', "
+	    "'received_at') FORMAT TabSeparatedRaw",
+	    error);
 }
 
 /* The line of one field.  Returns false when the table has no such column. */
 static bool
-find_column(const struct chlink *link, enum event_field field,
+find_column(const struct ch_client *client, enum event_field field,
             struct slice cell[CELLS_MAX])
 {
 	struct lines l;
 	size_t n;
 
-	l.at = (const char *)link->http.body.data;
-	l.end = l.at + link->http.body.len;
-	while ((n = next_line(&l, cell)) > 0)
+	l.at = (const char *)client->http.body.data;
+	l.end = l.at + client->http.body.len;
+	while ((n = next_row(&l, cell)) > 0)
 		if (n == 3 && is(cell[0], event_field_name(field)))
 			return true;
 	return false;
 }
 
 static bool
-knows_json(const struct chtable *t)
+knows_json(const struct ch_table *t)
 {
-	for (size_t i = 0; i < chtable_insert_setting_count; i++)
-		if (strcmp(chtable_insert_settings[i].name,
+	for (size_t i = 0; i < ch_insert_setting_count; i++)
+		if (strcmp(ch_insert_settings[i].name,
 		           "input_format_binary_read_json_as_string") == 0)
 			return t->knows[i];
 	return false;
@@ -313,17 +314,17 @@ knows_json(const struct chtable *t)
 
 /* Take one column.  Returns 0, or -EINVAL with the reason in *error. */
 static int
-take_column(struct chtable *t, const struct chlink *link,
+take_column(struct ch_table *t, const struct ch_client *client,
             enum event_field field, struct sink_error *error)
 {
 	const char *name = event_field_name(field);
 	struct slice cell[CELLS_MAX];
-	struct chtype *type = &t->types[field];
+	struct column_type *type = &t->types[field];
 
-	if (!find_column(link, field, cell)) {
+	if (!find_column(client, field, cell)) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "table %s.%s has no column %s (%s)", t->database,
-		               t->name, name, chtype_allowed(field));
+		               t->name, name, column_type_allowed(field));
 		return -EINVAL;
 	}
 	if (is(cell[1], "MATERIALIZED") || is(cell[1], "ALIAS")) {
@@ -334,35 +335,35 @@ take_column(struct chtable *t, const struct chlink *link,
 		               cell[1].data);
 		return -EINVAL;
 	}
-	if (cell[2].bytes >= CHTABLE_TYPE_TEXT ||
-	    chtype_parse(cell[2].data, cell[2].bytes, type) < 0 ||
-	    !chtype_holds(type, field) ||
-	    (type->kind == CHTYPE_JSON && !knows_json(t))) {
+	if (cell[2].bytes >= CH_TABLE_TYPE_TEXT ||
+	    column_type_parse(cell[2].data, cell[2].bytes, type) < 0 ||
+	    !column_type_holds(type, field) ||
+	    (type->kind == COLUMN_JSON && !knows_json(t))) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "column %s of %s.%s has type %.*s: must be %s",
 		               name, t->database, t->name,
 		               cell[2].bytes < 60 ? (int)cell[2].bytes : 60,
-		               cell[2].data, chtype_allowed(field));
+		               cell[2].data, column_type_allowed(field));
 		return -EINVAL;
 	}
-	copy(t->type_text[field], sizeof t->type_text[field], cell[2]);
+	copy_cell(t->type_text[field], sizeof t->type_text[field], cell[2]);
 	return 0;
 }
 
 enum sink_result
-chtable_read(struct chtable *t, struct chlink *link, bool create,
-             struct buf *sql, struct sink_error *error)
+ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
+              struct buf *sql, struct sink_error *error)
 {
 	enum sink_result result;
 
-	*t = (struct chtable){.database = t->database, .name = t->name};
-	result = read_server(t, link, sql, error);
+	*t = (struct ch_table){.database = t->database, .name = t->name};
+	result = read_server(t, client, sql, error);
 	if (result == SINK_DONE)
-		result = read_engine(t, link, sql, error);
+		result = read_engine(t, client, sql, error);
 	if (result == SINK_DONE && !t->exists && create) {
-		result = create_table(t, link, sql, error);
+		result = create_table(t, client, sql, error);
 		if (result == SINK_DONE)
-			result = read_engine(t, link, sql, error);
+			result = read_engine(t, client, sql, error);
 	}
 	if (result == SINK_DONE && !t->exists) {
 		(void)snprintf(error->text, sizeof error->text,
@@ -372,34 +373,34 @@ chtable_read(struct chtable *t, struct chlink *link, bool create,
 		return SINK_MISCONFIGURED;
 	}
 	if (result == SINK_DONE)
-		result = read_columns(t, link, sql, error);
+		result = query_columns(t, client, sql, error);
 	if (result != SINK_DONE)
 		return result;
 	for (int f = 0; f < FIELD_COUNT; f++)
-		if (take_column(t, link, (enum event_field)f, error) < 0)
+		if (take_column(t, client, (enum event_field)f, error) < 0)
 			return SINK_MISCONFIGURED;
 	return SINK_DONE;
 }
 
 enum sink_result
-chtable_compare(const struct chtable *t, struct chlink *link, struct buf *sql,
-                bool *changed, struct sink_error *error)
+ch_table_compare(const struct ch_table *t, struct ch_client *client,
+                 struct buf *sql, bool *changed, struct sink_error *error)
 {
 	struct slice cell[CELLS_MAX];
-	enum sink_result result = read_columns(t, link, sql, error);
+	enum sink_result result = query_columns(t, client, sql, error);
 
 	if (result != SINK_DONE)
 		return result;
 	*changed = false;
 	for (int f = 0; f < FIELD_COUNT; f++)
-		if (!find_column(link, (enum event_field)f, cell) ||
+		if (!find_column(client, (enum event_field)f, cell) ||
 		    !is(cell[2], t->type_text[f]))
 			*changed = true;
 	return SINK_DONE;
 }
 
 bool
-chtable_guarantee(const struct chtable *t, char *out, size_t size)
+ch_table_guarantee(const struct ch_table *t, char *out, size_t size)
 {
 	const char *because, *advice = "";
 	bool once = false;
@@ -439,13 +440,13 @@ chtable_guarantee(const struct chtable *t, char *out, size_t size)
 }
 
 int
-chtable_add_name(const struct chtable *t, struct buf *out)
+ch_table_add_name(const struct ch_table *t, struct buf *out)
 {
-	int rc = chsql_add_name(out, t->database);
+	int rc = ch_sql_add_name(out, t->database);
 
 	if (rc == 0)
-		rc = chsql_add(out, ".");
+		rc = ch_sql_add(out, ".");
 	if (rc == 0)
-		rc = chsql_add_name(out, t->name);
+		rc = ch_sql_add_name(out, t->name);
 	return rc;
 }

@@ -1,5 +1,5 @@
-/* chgzip - see chgzip.h. */
-#include "sinkd-clickhouse/chgzip.h"
+/* gzip - see gzip.h. */
+#include "sinkd-clickhouse/gzip.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #define STEP_BYTES (256 * KIB)
 
 int
-chgzip_add(struct buf *out, const void *bytes, size_t n)
+ch_gzip_add(struct buf *out, const void *bytes, size_t n)
 {
 	/* zlib does not write through next_in. */
 	z_stream z = {.next_in = (Bytef *)(uintptr_t)bytes};

@@ -1,5 +1,5 @@
-/* chhttp - see chhttp.h. */
-#include "sinkd-clickhouse/chhttp.h"
+/* http - see http.h. */
+#include "sinkd-clickhouse/http.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,22 +15,22 @@
 
 /* Count what comes.  Returns false when an answer is too long to go on. */
 static bool
-count_received(struct chhttp *h, size_t n)
+count_received(struct ch_http *h, size_t n)
 {
 	h->received += n;
-	if (h->received <= CHHTTP_RECEIVED_MAX)
+	if (h->received <= CH_HTTP_RECEIVED_MAX)
 		return true;
 	(void)snprintf(h->refused, sizeof h->refused,
 	               "the answer is longer than %zu KiB: is this ClickHouse?",
-	               CHHTTP_RECEIVED_MAX / KIB);
+	               CH_HTTP_RECEIVED_MAX / KIB);
 	return false;
 }
 
 static size_t
-on_body(char *data, size_t size, size_t count, void *user)
+http_on_body(char *data, size_t size, size_t count, void *user)
 {
-	struct chhttp *h = user;
-	size_t n = size * count, room = CHHTTP_ANSWER_MAX - h->body.len;
+	struct ch_http *h = user;
+	size_t n = size * count, room = CH_HTTP_ANSWER_MAX - h->body.len;
 
 	if (!count_received(h, n))
 		return 0;
@@ -59,9 +59,9 @@ is_header(const char *line, size_t n, const char *name, char out[VALUE_MAX])
 }
 
 static size_t
-on_header(char *data, size_t size, size_t count, void *user)
+http_on_header(char *data, size_t size, size_t count, void *user)
 {
-	struct chhttp *h = user;
+	struct ch_http *h = user;
 	size_t n = size * count;
 	char value[VALUE_MAX];
 
@@ -88,7 +88,7 @@ on_header(char *data, size_t size, size_t count, void *user)
 }
 
 const char *
-chhttp_check_url(const char *url)
+ch_http_check_url(const char *url)
 {
 	CURLU *parsed = curl_url();
 	CURLUcode rc = parsed ? curl_url_set(parsed, CURLUPART_URL, url, 0)
@@ -100,7 +100,7 @@ chhttp_check_url(const char *url)
 
 /* Append one header.  Returns 0 or -ENOMEM; *list stays valid. */
 static int
-add_header(void **list, const char *name, const char *value)
+http_add_header(void **list, const char *name, const char *value)
 {
 	char line[HEADER_MAX];
 	struct curl_slist *longer;
@@ -117,24 +117,25 @@ add_header(void **list, const char *name, const char *value)
 }
 
 static int
-add_headers(void **list, const struct chhttp_options *o, bool gzip)
+http_add_headers(void **list, const struct ch_http_options *o, bool gzip)
 {
-	int rc = add_header(list, "Content-Type", "application/octet-stream");
+	int rc =
+	    http_add_header(list, "Content-Type", "application/octet-stream");
 
 	/* Empty ones are not sent; curl's own Expect costs a round trip. */
 	if (rc == 0)
-		rc = add_header(list, "Expect", "");
+		rc = http_add_header(list, "Expect", "");
 	if (rc == 0)
-		rc = add_header(list, "X-ClickHouse-User", o->user);
+		rc = http_add_header(list, "X-ClickHouse-User", o->user);
 	if (rc == 0 && o->password[0])
-		rc = add_header(list, "X-ClickHouse-Key", o->password);
+		rc = http_add_header(list, "X-ClickHouse-Key", o->password);
 	if (rc == 0 && gzip)
-		rc = add_header(list, "Content-Encoding", "gzip");
+		rc = http_add_header(list, "Content-Encoding", "gzip");
 	return rc;
 }
 
 static CURLcode
-set_options(struct chhttp *h, const struct chhttp_options *o)
+set_options(struct ch_http *h, const struct ch_http_options *o)
 {
 	CURL *c = h->curl;
 	CURLcode rc = CURLE_OK;
@@ -154,9 +155,9 @@ set_options(struct chhttp *h, const struct chhttp_options *o)
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
 	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
-	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEFUNCTION, http_on_body);
 	SET(CURLOPT_WRITEDATA, h);
-	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERFUNCTION, http_on_header);
 	SET(CURLOPT_HEADERDATA, h);
 	if (o->ca_file[0]) {
 		SET(CURLOPT_CAINFO, o->ca_file);
@@ -168,31 +169,31 @@ set_options(struct chhttp *h, const struct chhttp_options *o)
 }
 
 int
-chhttp_open(struct chhttp *h, const struct chhttp_options *options)
+ch_http_open(struct ch_http *h, const struct ch_http_options *options)
 {
 	int rc;
 
-	*h = (struct chhttp){.status = 0};
-	buf_init(&h->body, CHHTTP_ANSWER_MAX);
+	*h = (struct ch_http){.status = 0};
+	buf_init(&h->body, CH_HTTP_ANSWER_MAX);
 	h->curl = curl_easy_init();
 	rc = h->curl ? 0 : -ENOMEM;
 	if (rc == 0)
-		rc = add_headers(&h->headers, options, false);
+		rc = http_add_headers(&h->headers, options, false);
 	if (rc == 0)
-		rc = add_headers(&h->packed_headers, options, true);
+		rc = http_add_headers(&h->packed_headers, options, true);
 	if (rc == 0 && set_options(h, options) != CURLE_OK)
 		rc = -EINVAL;
 	if (rc < 0 && h->error[0] == '\0')
 		(void)snprintf(h->error, sizeof h->error,
 		               "cannot prepare for HTTP: %s", strerror(-rc));
 	if (rc < 0)
-		chhttp_close(h);
+		ch_http_close(h);
 	return rc;
 }
 
 /* Whether an operator has to mend something before it can work. */
 static bool
-is_setup(CURLcode rc)
+is_misconfiguration(CURLcode rc)
 {
 	switch (rc) {
 	case CURLE_UNSUPPORTED_PROTOCOL:
@@ -208,8 +209,8 @@ is_setup(CURLcode rc)
 }
 
 int
-chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
-            bool gzip, int64_t timeout_ms)
+ch_http_post(struct ch_http *h, const char *url, const void *body, size_t n,
+             bool gzip, int64_t timeout_ms)
 {
 	CURL *c = h->curl;
 	CURLcode rc;
@@ -244,11 +245,11 @@ chhttp_post(struct chhttp *h, const char *url, const void *body, size_t n,
 	if (h->error[0] == '\0')
 		(void)snprintf(h->error, sizeof h->error, "%s",
 		               curl_easy_strerror(rc));
-	return is_setup(rc) ? -EINVAL : -EAGAIN;
+	return is_misconfiguration(rc) ? -EINVAL : -EAGAIN;
 }
 
 void
-chhttp_close(struct chhttp *h)
+ch_http_close(struct ch_http *h)
 {
 	curl_easy_cleanup(h->curl); /* takes NULL */
 	curl_slist_free_all(h->headers);

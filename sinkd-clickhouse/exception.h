@@ -1,13 +1,13 @@
 /*
- * chexception - what ClickHouse means by an answer that is no success.
+ * exception - what ClickHouse means by an answer that is no success.
  *
  * The server reports an exception as text, "Code: 60. DB::Exception: ...",
  * in the body of any answer, also behind a status of 200 when the failure
  * came late.  Its code decides who is at fault: the store for now, its
  * set-up, or the data.
  */
-#ifndef SINKD_CLICKHOUSE_CHEXCEPTION_H
-#define SINKD_CLICKHOUSE_CHEXCEPTION_H
+#ifndef SINKD_CLICKHOUSE_EXCEPTION_H
+#define SINKD_CLICKHOUSE_EXCEPTION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "libproto/event.h"
 #include "libsink/sink.h"
 
-struct chexception {
+struct ch_exception {
 	int code;
 	const char *message; /* into the body; not terminated */
 	size_t message_bytes;
@@ -28,39 +28,39 @@ struct chexception {
  * is an exception; with a code from the header alone, the message is the
  * whole body.
  */
-bool chexception_find(const char *body, size_t n, int code,
-                      struct chexception *exception);
+bool ch_exception_find(const char *body, size_t n, int code,
+                       struct ch_exception *exception);
 
 /* Whose fault it is: SINK_UNREACHABLE, SINK_MISCONFIGURED or SINK_REJECT. */
-enum sink_result chexception_class(const struct chexception *exception);
+enum sink_result ch_exception_class(const struct ch_exception *exception);
 
 /* Whether fewer rows may pass: a limit of size or time is exceeded. */
-bool chexception_too_much(const struct chexception *exception);
+bool ch_exception_too_much(const struct ch_exception *exception);
 
 /*
  * Whether the rows may be stored although a limit is exceeded: a view meets one
  * when the table has the rows, and a limit of time may be noticed only then.
  */
-bool chexception_may_be_stored(const struct chexception *exception);
+bool ch_exception_may_be_stored(const struct ch_exception *exception);
 
 /* Whose fault a status without any exception is, as proxies answer. */
-enum sink_result chexception_status_class(long status);
+enum sink_result ch_exception_status_class(long status);
 
 /*
  * The materialized view that has thrown, if one has: by then the table has
  * stored the block.  Else empty.  Only how the message ends counts: before
  * that it quotes events.  Valid as long as the message.
  */
-struct slice chexception_view(const struct chexception *exception);
+struct slice ch_exception_view(const struct ch_exception *exception);
 
 /*
  * The row that the message names, counted from 1, when it is one of
  * `count`; else 0.
  */
-size_t chexception_row(const struct chexception *exception, size_t count);
+size_t ch_exception_row(const struct ch_exception *exception, size_t count);
 
 /* The message for people: one line, without the content of any event. */
-void chexception_text(const struct chexception *exception, char *out,
-                      size_t size);
+void ch_exception_text(const struct ch_exception *exception, char *out,
+                       size_t size);
 
 #endif
