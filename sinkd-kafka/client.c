@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
-#include "sinkd-kafka/fault.h"
+#include "sinkd-kafka/error_class.h"
 
 /* What librdkafka may hold of a batch that is on its way, by default. */
 #define QUEUE_KIB "8192"
@@ -20,21 +20,21 @@
 #define ANSWER_BYTES "1048576"
 
 static void
-keep_fault(struct kafka_fault *fault, rd_kafka_resp_err_t err, size_t event,
+keep_error(struct kafka_error *into, rd_kafka_resp_err_t err, size_t event,
            const char *text)
 {
-	fault->err = err;
-	fault->event = event;
-	fault->unsent = false;
-	(void)snprintf(fault->text, sizeof fault->text, "%s", text);
+	into->err = err;
+	into->event = event;
+	into->unsent = false;
+	(void)snprintf(into->text, sizeof into->text, "%s", text);
 }
 
 void
-client_tell(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
+client_note_error(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 {
 	/* With TLS 1.3 a refused client hears of it on the open connection. */
 	if (err == RD_KAFKA_RESP_ERR__TRANSPORT &&
-	    strstr(reason, FAULT_TLS_ALERT))
+	    strstr(reason, KAFKA_TLS_ALERT))
 		err = RD_KAFKA_RESP_ERR__SSL;
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		k->all_down = true;
@@ -42,21 +42,22 @@ client_tell(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && k->broker.err)
 		return;
 	/* A refused password is followed by mere disconnections. */
-	if (fault_class(k->broker.err) == SINK_MISCONFIGURED)
+	if (kafka_error_class(k->broker.err) == SINK_MISCONFIGURED)
 		return;
-	keep_fault(&k->broker, err, 0, reason);
+	keep_error(&k->broker, err, 0, reason);
 }
 
-/* In the thread that polls, as on_delivered. */
+/* In the thread that polls, as client_on_delivered. */
 static void
-on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
+client_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
 	(void)rk;
-	client_tell(opaque, (rd_kafka_resp_err_t)err, reason);
+	client_note_error(opaque, (rd_kafka_resp_err_t)err, reason);
 }
 
 static void
-on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+client_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
+                    void *opaque)
 {
 	struct kafka *k = opaque;
 	rd_kafka_resp_err_t err = message->err;
@@ -66,22 +67,23 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 	if (!err || err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
 	    err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
 		return;
-	if (k->failed.err && fault_class(err) != SINK_REJECT)
+	if (k->failed.err && kafka_error_class(err) != SINK_REJECT)
 		return;
-	if (k->failed.err && fault_class(k->failed.err) == SINK_REJECT) {
+	if (k->failed.err && kafka_error_class(k->failed.err) == SINK_REJECT) {
 		/* A broker refuses messages that came together together. */
 		k->failed.event = 0;
 		k->failed.unsent = false;
 		return;
 	}
 	/* rd_kafka_message_errstr would give a producer the event's text. */
-	keep_fault(&k->failed, err, (size_t)(uintptr_t)message->_private,
+	keep_error(&k->failed, err, (size_t)(uintptr_t)message->_private,
 	           rd_kafka_err2str(err));
 }
 
 /* In any of librdkafka's threads. */
 static void
-on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
+client_on_log(const rd_kafka_t *rk, int level, const char *fac,
+              const char *text)
 {
 	struct kafka *k = rd_kafka_opaque(rk);
 	enum log_level to = level <= 4 ? LOG_WARN : LOG_INFO;
@@ -102,8 +104,8 @@ on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
 
 /* Returns 0, or -EINVAL with librdkafka's words in text. */
 static int
-set(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
-    size_t text_bytes)
+set_pair(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
+         size_t text_bytes)
 {
 	if (rd_kafka_conf_set(rc, name, value, text, text_bytes) ==
 	    RD_KAFKA_CONF_OK)
@@ -133,7 +135,7 @@ set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	}
 	if (!k->password[0])
 		return 0;
-	return set(rc, "sasl.password", k->password, text, text_bytes);
+	return set_pair(rc, "sasl.password", k->password, text, text_bytes);
 }
 
 /* One pair after the other. */
@@ -144,7 +146,7 @@ set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
 	int err = 0;
 
 	for (size_t i = 0; err == 0 && i < n; i++)
-		err = set(rc, pairs[i][0], pairs[i][1], text, text_bytes);
+		err = set_pair(rc, pairs[i][0], pairs[i][1], text, text_bytes);
 	return err;
 }
 
@@ -188,7 +190,7 @@ set_producer(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 
 	(void)snprintf(timeout, sizeof timeout, "%" PRId64,
 	               k->common->timeout_ms);
-	rd_kafka_conf_set_dr_msg_cb(rc, on_delivered);
+	rd_kafka_conf_set_dr_msg_cb(rc, client_on_delivered);
 	return set_pairs(rc, pairs, ARRAY_LEN(pairs) - (once ? 0 : 1), text,
 	                 text_bytes);
 }
@@ -236,8 +238,8 @@ set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
 	int err;
 
 	rd_kafka_conf_set_opaque(rc, k);
-	rd_kafka_conf_set_error_cb(rc, on_error);
-	rd_kafka_conf_set_log_cb(rc, on_log);
+	rd_kafka_conf_set_error_cb(rc, client_on_error);
+	rd_kafka_conf_set_log_cb(rc, client_on_log);
 	if (producer)
 		err = set_pairs(rc, producer_defaults,
 		                ARRAY_LEN(producer_defaults), text, text_bytes);
@@ -250,8 +252,8 @@ set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
 		err = options_apply(&k->conf->options, rc, text, text_bytes);
 	/* What is set from here on, options.c refuses. */
 	if (err == 0)
-		err = set(rc, "bootstrap.servers", k->conf->brokers, text,
-		          text_bytes);
+		err = set_pair(rc, "bootstrap.servers", k->conf->brokers, text,
+		               text_bytes);
 	if (err == 0)
 		err = producer ? set_producer(k, rc, text, text_bytes)
 		               : set_reader(k, rc, text, text_bytes);
@@ -271,8 +273,8 @@ client_new(struct kafka *k, rd_kafka_type_t type, rd_kafka_t **out,
 	if (!rk) {
 		rd_kafka_conf_destroy(rc);
 		/* Settings that do not go together, or an unreadable file. */
-		return fault_report(error, "cannot make a client",
-		                    RD_KAFKA_RESP_ERR__INVALID_ARG, text);
+		return kafka_error_report(error, "cannot make a client",
+		                          RD_KAFKA_RESP_ERR__INVALID_ARG, text);
 	}
 	*out = rk;
 	return SINK_DONE;
@@ -287,27 +289,27 @@ client_left_ms(uint64_t deadline_ms)
 }
 
 void
-client_forget_faults(struct kafka *k)
+client_clear_errors(struct kafka *k)
 {
 	if (k->rk)
 		(void)rd_kafka_poll(k->rk, 0); /* those of the past */
-	k->failed = (struct kafka_fault){0};
-	k->broker = (struct kafka_fault){0};
+	k->failed = (struct kafka_error){0};
+	k->broker = (struct kafka_error){0};
 	k->all_down = false;
 }
 
 enum sink_result
-client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
+client_error(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
              const char *text, struct sink_error *error)
 {
-	const struct kafka_fault *why = NULL;
+	const struct kafka_error *why = NULL;
 
 	(void)rd_kafka_poll(k->rk, 0); /* errors that wait to be told */
 	/* What the brokers said first, unless the matter is a message's. */
 	if (k->failed.err)
 		why = &k->failed;
 	if (k->broker.err &&
-	    fault_class(why ? why->err : err) == SINK_UNREACHABLE)
+	    kafka_error_class(why ? why->err : err) == SINK_UNREACHABLE)
 		why = &k->broker;
 	if (why) {
 		err = why->err;
@@ -316,9 +318,10 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 	/* No message would have a key: that is no event's fault. */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
 	    k->conf->key == KEY_NONE) {
-		(void)fault_report(error, what, err,
-		                   "the topic wants keys (is it compacted?): "
-		                   "set key, or its cleanup.policy = delete");
+		(void)kafka_error_report(
+		    error, what, err,
+		    "the topic wants keys (is it compacted?): "
+		    "set key, or its cleanup.policy = delete");
 		return SINK_MISCONFIGURED;
 	}
 	/* The transaction may have failed before the message was reported. */
@@ -326,9 +329,10 @@ client_fault(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 		error->bad_event = why->event;
 	/* All that a broker says is that it failed to validate the record. */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD && k->keyless)
-		return fault_report(error, what, err,
-		                    "the event has no user_id, so its message "
-		                    "has no key, and the topic wants keys (is "
-		                    "it compacted?)");
-	return fault_report(error, what, err, text);
+		return kafka_error_report(
+		    error, what, err,
+		    "the event has no user_id, so its message "
+		    "has no key, and the topic wants keys (is "
+		    "it compacted?)");
+	return kafka_error_report(error, what, err, text);
 }

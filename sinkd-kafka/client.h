@@ -15,16 +15,17 @@ enum sink_result client_new(struct kafka *k, rd_kafka_type_t type,
                             rd_kafka_t **out, struct sink_error *error);
 
 /* Start anew with what librdkafka's callbacks have told. */
-void client_forget_faults(struct kafka *k);
+void client_clear_errors(struct kafka *k);
 
-/* Keep what librdkafka says of brokers, for client_fault. */
-void client_tell(struct kafka *k, rd_kafka_resp_err_t err, const char *reason);
+/* Keep what librdkafka says of brokers, for client_error. */
+void client_note_error(struct kafka *k, rd_kafka_resp_err_t err,
+                       const char *reason);
 
 /*
  * The reason behind err for people: where librdkafka only says that time ran
  * out or that a transaction failed, what a broker or a message said before.
  */
-enum sink_result client_fault(struct kafka *k, const char *what,
+enum sink_result client_error(struct kafka *k, const char *what,
                               rd_kafka_resp_err_t err, const char *text,
                               struct sink_error *error);
 

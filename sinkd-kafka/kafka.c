@@ -130,7 +130,7 @@ check_brokers(const char *list)
 
 /* librdkafka reads these when the sink connects. */
 static int
-check_files(const struct conf_source *source, const struct kafka_conf *c)
+kafka_check_files(const struct conf_source *source, const struct kafka_conf *c)
 {
 	static const char *const files[] = {"ssl.certificate.location",
 	                                    "ssl.crl.location"};
@@ -164,7 +164,8 @@ check_files(const struct conf_source *source, const struct kafka_conf *c)
 }
 
 static void
-warn_of_settings(const struct conf_source *source, const struct kafka_conf *c)
+kafka_warn_of_settings(const struct conf_source *source,
+                       const struct kafka_conf *c)
 {
 	static const char certificates[] =
 	    "enable.ssl.certificate.verification";
@@ -208,9 +209,9 @@ kafka_check(const struct conf_source *source, const void *conf)
 	if (why)
 		rc = conf_refuse(source, SECTION, "brokers", c->brokers, "%s",
 		                 why);
-	if (check_files(source, c) < 0)
+	if (kafka_check_files(source, c) < 0)
 		rc = -EINVAL;
-	warn_of_settings(source, c);
+	kafka_warn_of_settings(source, c);
 	return rc;
 }
 
@@ -233,7 +234,7 @@ kafka_open(void *state, const struct sink_common *common, const void *conf,
 }
 
 static uint64_t
-deadline(const struct kafka *k)
+kafka_deadline(const struct kafka *k)
 {
 	return clock_mono_ms() + (uint64_t)k->common->timeout_ms;
 }
@@ -243,7 +244,8 @@ kafka_position(void *state, const char *stream, bool *found,
                uint64_t *next_offset, struct sink_error *error)
 {
 	struct kafka *k = state;
-	enum sink_result result = producer_ready(k, stream, deadline(k), error);
+	enum sink_result result =
+	    producer_ready(k, stream, kafka_deadline(k), error);
 
 	if (result == SINK_DONE && k->found) {
 		*found = true;
@@ -257,7 +259,7 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 {
 	struct kafka *k = state;
 	/* One for both: a new producer takes from the batch's time. */
-	uint64_t until = deadline(k);
+	uint64_t until = kafka_deadline(k);
 	enum sink_result result =
 	    producer_ready(k, batch->stream, until, error);
 
@@ -272,7 +274,7 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 		return SINK_FENCED;
 	}
 	if (k->conf->delivery == AT_LEAST_ONCE)
-		return transaction_none(k, batch, until, error);
+		return transaction_write_without(k, batch, until, error);
 	return transaction_write(k, batch, until, error);
 }
 

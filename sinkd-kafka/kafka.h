@@ -48,7 +48,7 @@ struct kafka_conf {
 #define KAFKA_PASSWORD_MAX 1024
 
 /* What librdkafka said last, from its callbacks. */
-struct kafka_fault {
+struct kafka_error {
 	rd_kafka_resp_err_t err; /* NO_ERROR: none */
 	size_t event;            /* 1 + index in the batch, or 0 */
 	bool unsent;             /* librdkafka refused it, not a broker */
@@ -67,8 +67,8 @@ struct kafka {
 	bool found;                /* the store remembers a position: */
 	uint64_t position;         /* as Kafka has it */
 	struct buf value;          /* of the message being made */
-	struct kafka_fault failed; /* first message not delivered */
-	struct kafka_fault broker; /* last error of a connection */
+	struct kafka_error failed; /* first message not delivered */
+	struct kafka_error broker; /* last error of a connection */
 	bool keyless;              /* a message of the batch has no key */
 	bool all_down;             /* no broker of any can be reached */
 	pthread_mutex_t log_lock;  /* librdkafka logs from its threads */

@@ -9,35 +9,35 @@
 #include "libbase/clock.h"
 
 static int
-add_text(struct buf *out, const char *text)
+message_add_text(struct buf *out, const char *text)
 {
 	return buf_add(out, text, strlen(text));
 }
 
 /* key opens the field: `{"id":` or `,"type":`. */
 static int
-add_string(struct buf *out, const char *key, const struct slice *s)
+message_add_string(struct buf *out, const char *key, const struct slice *s)
 {
-	int rc = add_text(out, key);
+	int rc = message_add_text(out, key);
 
 	if (rc < 0)
 		return rc;
 	if (!s->data)
-		return add_text(out, "null");
+		return message_add_text(out, "null");
 	return buf_add_json_string(out, s->data, s->bytes);
 }
 
 static int
-add_time(struct buf *out, const char *key, int64_t wall_us)
+message_add_time(struct buf *out, const char *key, int64_t wall_us)
 {
 	char when[CLOCK_TEXT_BYTES + 1];
-	int rc = add_text(out, key);
+	int rc = message_add_text(out, key);
 
 	if (rc < 0)
 		return rc;
 	clock_format_us(wall_us, when);
-	rc = add_text(out, when);
-	return rc < 0 ? rc : add_text(out, "\"");
+	rc = message_add_text(out, when);
+	return rc < 0 ? rc : message_add_text(out, "\"");
 }
 
 int
@@ -46,22 +46,23 @@ message_json(struct buf *out, const struct event *event)
 	size_t before = out->len;
 	int rc;
 
-	rc = add_string(out, "{\"id\":", &event->id);
+	rc = message_add_string(out, "{\"id\":", &event->id);
 	if (rc == 0)
-		rc = add_string(out, ",\"type\":", &event->type);
+		rc = message_add_string(out, ",\"type\":", &event->type);
 	if (rc == 0)
-		rc = add_string(out, ",\"user_id\":", &event->user_id);
+		rc = message_add_string(out, ",\"user_id\":", &event->user_id);
 	if (rc == 0)
-		rc = add_text(out, ",\"payload\":");
+		rc = message_add_text(out, ",\"payload\":");
 	if (rc == 0)
 		rc = buf_add(out, event->payload.data, event->payload.bytes);
 	if (rc == 0)
-		rc = add_time(out, ",\"created_at\":\"", event->created_at_us);
+		rc = message_add_time(out, ",\"created_at\":\"",
+		                      event->created_at_us);
 	if (rc == 0)
-		rc =
-		    add_time(out, ",\"received_at\":\"", event->received_at_us);
+		rc = message_add_time(out, ",\"received_at\":\"",
+		                      event->received_at_us);
 	if (rc == 0)
-		rc = add_text(out, "}");
+		rc = message_add_text(out, "}");
 	if (rc < 0)
 		out->len = before;
 	return rc;
@@ -69,7 +70,7 @@ message_json(struct buf *out, const struct event *event)
 
 /* msgpack's writer: 0, or -1 when the buffer takes no more. */
 static int
-on_bytes(void *out, const char *bytes, size_t n)
+message_on_bytes(void *out, const char *bytes, size_t n)
 {
 	return buf_add(out, bytes, n) < 0 ? -1 : 0;
 }
@@ -109,7 +110,7 @@ message_msgpack(struct buf *out, const struct event *event)
 	msgpack_packer pk;
 	int rc;
 
-	msgpack_packer_init(&pk, out, on_bytes);
+	msgpack_packer_init(&pk, out, message_on_bytes);
 	rc = msgpack_pack_map(&pk, 6);
 	if (rc == 0)
 		rc = pack_field(&pk, "id", &event->id);

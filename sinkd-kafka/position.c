@@ -2,7 +2,7 @@
 #include "sinkd-kafka/position.h"
 
 #include "sinkd-kafka/client.h"
-#include "sinkd-kafka/fault.h"
+#include "sinkd-kafka/error_class.h"
 
 /* First slice of a blocking call, after which a refusal is looked at. */
 #define SLICE_MS 500
@@ -22,12 +22,12 @@ open_reader(struct kafka *k, struct sink_error *error)
 
 /* A group that may not be read is told as a message, not by on_error. */
 static void
-take_news(struct kafka *k, int timeout_ms)
+take_reader_error(struct kafka *k, int timeout_ms)
 {
 	rd_kafka_message_t *m = rd_kafka_consumer_poll(k->reader, timeout_ms);
 
 	if (m && m->err)
-		client_tell(k, m->err, rd_kafka_message_errstr(m));
+		client_note_error(k, m->err, rd_kafka_message_errstr(m));
 	if (m)
 		rd_kafka_message_destroy(m);
 }
@@ -37,13 +37,14 @@ take_news(struct kafka *k, int timeout_ms)
  * transaction to end does so for a while.  Waits a little, if so.
  */
 static bool
-again(struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
+retry_later(struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 {
 	int left = client_left_ms(deadline_ms);
 
-	take_news(k, left < 50 ? left : 50);
-	return fault_class(err) == SINK_UNREACHABLE && left > 0 &&
-	       !k->all_down && fault_class(k->broker.err) != SINK_MISCONFIGURED;
+	take_reader_error(k, left < 50 ? left : 50);
+	return kafka_error_class(err) == SINK_UNREACHABLE && left > 0 &&
+	       !k->all_down &&
+	       kafka_error_class(k->broker.err) != SINK_MISCONFIGURED;
 }
 
 enum sink_result
@@ -65,9 +66,9 @@ position_read(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		slice = left < slice ? slice : 2 * slice;
 		if (!err)
 			err = p->err;
-	} while (err && again(k, err, deadline_ms));
+	} while (err && retry_later(k, err, deadline_ms));
 	if (err)
-		return client_fault(k, "position", err, NULL, error);
+		return client_error(k, "position", err, NULL, error);
 	k->found = p->offset >= 0;
 	k->position = k->found ? (uint64_t)p->offset : 0;
 	return SINK_DONE;
@@ -86,11 +87,11 @@ position_store(struct kafka *k, uint64_t position, uint64_t deadline_ms,
 	/* librdkafka bounds a commit by socket.timeout.ms. */
 	do
 		err = rd_kafka_commit(k->reader, k->offsets, 0);
-	while (err && again(k, err, deadline_ms));
+	while (err && retry_later(k, err, deadline_ms));
 	/* What it has to tell would pile up otherwise. */
 	(void)rd_kafka_poll(k->reader, 0);
 	if (err)
-		return client_fault(k, "store position", err, NULL, error);
+		return client_error(k, "store position", err, NULL, error);
 	k->found = true;
 	k->position = position;
 	return SINK_DONE;

@@ -29,7 +29,7 @@ init_transactions(struct kafka *k, uint64_t deadline_ms,
 			continue;
 		}
 		result =
-		    client_fault(k, "init_transactions", rd_kafka_error_code(e),
+		    client_error(k, "init_transactions", rd_kafka_error_code(e),
 		                 rd_kafka_error_string(e), error);
 		rd_kafka_error_destroy(e);
 		return result == SINK_REJECT ? SINK_MISCONFIGURED : result;
@@ -37,7 +37,7 @@ init_transactions(struct kafka *k, uint64_t deadline_ms,
 }
 
 static enum sink_result
-start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+producer_start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 {
 	enum sink_result result =
 	    client_new(k, RD_KAFKA_PRODUCER, &k->rk, error);
@@ -72,7 +72,7 @@ producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
 		return SINK_DONE;
 	producer_close(k);
 	memcpy(k->name, name, sizeof name);
-	result = start(k, deadline_ms, error);
+	result = producer_start(k, deadline_ms, error);
 	if (result != SINK_DONE)
 		producer_close(k);
 	return result;
@@ -104,5 +104,5 @@ producer_close(struct kafka *k)
 	(void)stop_hanging(hanging);
 	k->found = false;
 	k->position = 0;
-	client_forget_faults(k);
+	client_clear_errors(k);
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "sinkd-kafka/client.h"
-#include "sinkd-kafka/fault.h"
+#include "sinkd-kafka/error_class.h"
 
 /* Slice of a blocking call, after which a broker's refusal is looked at. */
 #define SLICE_MS 500
@@ -60,7 +60,7 @@ request_fini(struct request *r)
 
 /* The outcome for the one topic, from a CreateTopics result. */
 static rd_kafka_resp_err_t
-created(const struct request *r, char *text, size_t text_bytes)
+creation_error(const struct request *r, char *text, size_t text_bytes)
 {
 	const rd_kafka_CreateTopics_result_t *result =
 	    rd_kafka_event_CreateTopics_result(r->result);
@@ -101,7 +101,7 @@ try_create(struct kafka *k, bool any_time, uint64_t deadline_ms, char *text,
 	if (err)
 		(void)snprintf(text, text_bytes, "%s", words ? words : "");
 	else
-		err = created(&r, text, text_bytes);
+		err = creation_error(&r, text, text_bytes);
 	request_fini(&r);
 	rd_kafka_NewTopic_destroy(topic);
 	return err;
@@ -123,7 +123,7 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		         (int)k->conf->replication);
 	if (!err || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
 		return SINK_DONE;
-	return client_fault(k, "create_topic", err, text, error);
+	return client_error(k, "create_topic", err, text, error);
 }
 
 /*
@@ -131,7 +131,7 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
  * A refused password or an address where nothing listens is known at once.
  */
 static enum sink_result
-reach(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+wait_for_broker(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 {
 	for (;;) {
 		const struct rd_kafka_metadata *md = NULL;
@@ -145,16 +145,16 @@ reach(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		}
 		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
 		if (left == 0 || k->all_down ||
-		    fault_class(err) == SINK_MISCONFIGURED ||
-		    fault_class(k->broker.err) == SINK_MISCONFIGURED)
-			return client_fault(k, "connect", err, NULL, error);
+		    kafka_error_class(err) == SINK_MISCONFIGURED ||
+		    kafka_error_class(k->broker.err) == SINK_MISCONFIGURED)
+			return client_error(k, "connect", err, NULL, error);
 	}
 }
 
 /*
  * One look at the topic.  Returns NO_ERROR when it has partitions, or why
  * not; the errors that pass by themselves are LEADER_NOT_AVAILABLE and what
- * fault_class calls away.
+ * kafka_error_class calls away.
  */
 static rd_kafka_resp_err_t
 look_at_topic(struct kafka *k, int timeout_ms)
@@ -184,15 +184,15 @@ hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
 	    k->conf->create_topic)
 		return false; /* news of it travels to all brokers */
-	return fault_class(err) == SINK_MISCONFIGURED || k->all_down ||
-	       fault_class(k->broker.err) == SINK_MISCONFIGURED;
+	return kafka_error_class(err) == SINK_MISCONFIGURED || k->all_down ||
+	       kafka_error_class(k->broker.err) == SINK_MISCONFIGURED;
 }
 
 enum sink_result
 topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 {
 	rd_kafka_resp_err_t err;
-	enum sink_result result = reach(k, deadline_ms, error);
+	enum sink_result result = wait_for_broker(k, deadline_ms, error);
 
 	/* First: a handle for the topic would have the broker create it. */
 	if (result == SINK_DONE && k->conf->create_topic)
@@ -201,8 +201,8 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		return result;
 	k->topic = rd_kafka_topic_new(k->rk, k->conf->topic, NULL);
 	if (!k->topic)
-		return fault_report(error, "topic", rd_kafka_last_error(),
-		                    NULL);
+		return kafka_error_report(error, "topic", rd_kafka_last_error(),
+		                          NULL);
 	for (;;) {
 		int left = client_left_ms(deadline_ms);
 
@@ -215,8 +215,8 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 			break;
 	}
 	if (err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-		return client_fault(k, "topic", err, NULL, error);
-	return fault_report(error, k->conf->topic, err,
-	                    "the topic does not exist: create it, or set "
-	                    "create_topic = yes");
+		return client_error(k, "topic", err, NULL, error);
+	return kafka_error_report(error, k->conf->topic, err,
+	                          "the topic does not exist: create it, or set "
+	                          "create_topic = yes");
 }

@@ -10,7 +10,7 @@
 #include "libbase/clock.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/client.h"
-#include "sinkd-kafka/fault.h"
+#include "sinkd-kafka/error_class.h"
 #include "sinkd-kafka/message.h"
 #include "sinkd-kafka/position.h"
 #include "sinkd-kafka/producer.h"
@@ -23,7 +23,7 @@
 #define HEADER_OFFSET "leat-offset"
 
 static struct slice
-key_of(const struct kafka *k, const struct event *event)
+message_key(const struct kafka *k, const struct event *event)
 {
 	switch ((enum kafka_key)k->conf->key) {
 	case KEY_USER_ID:
@@ -48,10 +48,10 @@ make_value(struct kafka *k, const struct event *event)
 
 /* Hand one message to librdkafka, which copies it. */
 static rd_kafka_resp_err_t
-produce_one(struct kafka *k, const struct batch *batch, size_t i)
+produce_event(struct kafka *k, const struct batch *batch, size_t i)
 {
 	const struct event *event = &batch->events[i];
-	struct slice key = key_of(k, event);
+	struct slice key = message_key(k, event);
 	struct origin from =
 	    batch->origins
 		? batch->origins[i]
@@ -93,7 +93,7 @@ produce_one(struct kafka *k, const struct batch *batch, size_t i)
  * meanwhile, whose own words come from committing it.
  */
 static rd_kafka_resp_err_t
-produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
+produce_batch(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 {
 	k->keyless = false;
 	for (size_t i = 0; i < batch->count; i++) {
@@ -101,14 +101,14 @@ produce(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 
 		if (make_value(k, &batch->events[i]) < 0)
 			return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
-		while ((err = produce_one(k, batch, i)) ==
+		while ((err = produce_event(k, batch, i)) ==
 		       RD_KAFKA_RESP_ERR__QUEUE_FULL) {
 			/* Until a delivery makes room. */
 			(void)rd_kafka_poll(k->rk, 100);
 			if (client_left_ms(deadline_ms) == 0)
 				return RD_KAFKA_RESP_ERR__TIMED_OUT;
 		}
-		if (err && fault_class(err) == SINK_REJECT) {
+		if (err && kafka_error_class(err) == SINK_REJECT) {
 			k->failed.err = err;
 			k->failed.event = i + 1;
 			k->failed.unsent = true;
@@ -197,8 +197,8 @@ abort_transaction(struct kafka *k)
  * failed with err; it is destroyed.
  */
 static enum sink_result
-failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
-       rd_kafka_resp_err_t err, struct sink_error *error)
+transaction_failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
+                   rd_kafka_resp_err_t err, struct sink_error *error)
 {
 	const char *words = e ? rd_kafka_error_string(e) : NULL;
 	/* Only then nothing of it can have been committed. */
@@ -212,7 +212,7 @@ failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	} else if (e) {
 		err = rd_kafka_error_code(e);
 	}
-	result = client_fault(k, what, err, words, error);
+	result = client_error(k, what, err, words, error);
 	rd_kafka_error_destroy(e);
 	if (result == SINK_REJECT && (!abortable || !abort_transaction(k)))
 		result = SINK_UNREACHABLE;
@@ -232,14 +232,14 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	rd_kafka_resp_err_t err;
 	rd_kafka_error_t *e;
 
-	client_forget_faults(k);
+	client_clear_errors(k);
 	e = rd_kafka_begin_transaction(k->rk);
 	if (e)
-		return failed(k, "begin", e, 0, error);
-	err = produce(k, batch, deadline_ms);
+		return transaction_failed(k, "begin", e, 0, error);
+	err = produce_batch(k, batch, deadline_ms);
 	/* _STATE: the transaction has failed; committing says why. */
 	if (err && err != RD_KAFKA_RESP_ERR__STATE)
-		return failed(k, "produce", NULL, err, error);
+		return transaction_failed(k, "produce", NULL, err, error);
 	k->offsets->elems[0].offset = (int64_t)batch->next_offset;
 	if (!err)
 		e = call_until(k, SEND_OFFSETS, deadline_ms);
@@ -252,10 +252,10 @@ transaction_write(struct kafka *k, const struct batch *batch,
 		e = call_until(k, SEND_OFFSETS, deadline_ms);
 	}
 	if (e)
-		return failed(k, "send position", e, 0, error);
+		return transaction_failed(k, "send position", e, 0, error);
 	e = end_transaction(k, COMMIT);
 	if (e)
-		return failed(k, "commit", e, 0, error);
+		return transaction_failed(k, "commit", e, 0, error);
 	assert(!err); /* a failed transaction does not commit */
 	k->found = true;
 	k->position = batch->next_offset;
@@ -264,10 +264,10 @@ transaction_write(struct kafka *k, const struct batch *batch,
 
 /* Produce and wait for the delivery of all, without a transaction. */
 static enum sink_result
-deliver(struct kafka *k, const struct batch *batch, uint64_t deadline_ms,
-        struct sink_error *error)
+produce_and_flush(struct kafka *k, const struct batch *batch,
+                  uint64_t deadline_ms, struct sink_error *error)
 {
-	rd_kafka_resp_err_t err = produce(k, batch, deadline_ms);
+	rd_kafka_resp_err_t err = produce_batch(k, batch, deadline_ms);
 	char origin[SINK_ERROR_TEXT];
 
 	if (!err)
@@ -275,19 +275,19 @@ deliver(struct kafka *k, const struct batch *batch, uint64_t deadline_ms,
 	if (!err && !k->failed.err)
 		return SINK_DONE;
 	if (err != RD_KAFKA_RESP_ERR__FATAL)
-		return client_fault(k, "produce", err, NULL, error);
+		return client_error(k, "produce", err, NULL, error);
 	err = rd_kafka_fatal_error(k->rk, origin, sizeof origin);
-	return client_fault(k, "produce", err, origin, error);
+	return client_error(k, "produce", err, origin, error);
 }
 
 enum sink_result
-transaction_none(struct kafka *k, const struct batch *batch,
-                 uint64_t deadline_ms, struct sink_error *error)
+transaction_write_without(struct kafka *k, const struct batch *batch,
+                          uint64_t deadline_ms, struct sink_error *error)
 {
 	enum sink_result result;
 
-	client_forget_faults(k);
-	result = deliver(k, batch, deadline_ms, error);
+	client_clear_errors(k);
+	result = produce_and_flush(k, batch, deadline_ms, error);
 	if (result == SINK_DONE)
 		result =
 		    position_store(k, batch->next_offset, deadline_ms, error);

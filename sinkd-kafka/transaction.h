@@ -26,8 +26,9 @@ enum sink_result transaction_write(struct kafka *k, const struct batch *batch,
  * The same without a transaction: produce, wait until the brokers have all of
  * it, then commit the position.  After a failure some of it may be stored.
  */
-enum sink_result transaction_none(struct kafka *k, const struct batch *batch,
-                                  uint64_t deadline_ms,
-                                  struct sink_error *error);
+enum sink_result transaction_write_without(struct kafka *k,
+                                           const struct batch *batch,
+                                           uint64_t deadline_ms,
+                                           struct sink_error *error);
 
 #endif

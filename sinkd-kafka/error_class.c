@@ -1,5 +1,5 @@
-/* fault - see fault.h. */
-#include "sinkd-kafka/fault.h"
+/* error_class - see error_class.h. */
+#include "sinkd-kafka/error_class.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #define SCRAM_WORKS 0x020601ff
 
 enum sink_result
-fault_class(rd_kafka_resp_err_t err)
+kafka_error_class(rd_kafka_resp_err_t err)
 {
 	switch (err) {
 	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
@@ -53,7 +53,7 @@ fault_class(rd_kafka_resp_err_t err)
  * its transaction did not, which the coordinator then aborts and fences.
  */
 static bool
-is_too_much(rd_kafka_resp_err_t err)
+fewer_may_pass(rd_kafka_resp_err_t err)
 {
 	switch (err) {
 	case RD_KAFKA_RESP_ERR__TIMED_OUT:
@@ -72,7 +72,7 @@ is_too_much(rd_kafka_resp_err_t err)
 
 /* What somebody has to mend, where librdkafka's words alone mislead. */
 static const char *
-advice(rd_kafka_resp_err_t err, const char *text)
+error_advice(rd_kafka_resp_err_t err, const char *text)
 {
 	switch (err) {
 	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
@@ -81,7 +81,7 @@ advice(rd_kafka_resp_err_t err, const char *text)
 		             "by SCRAM, whatever the password: "
 		           : "";
 	case RD_KAFKA_RESP_ERR__SSL:
-		if (strstr(text, FAULT_TLS_ALERT))
+		if (strstr(text, KAFKA_TLS_ALERT))
 			return "the broker refuses our TLS or certificate: ";
 		return strstr(text, "certificate verify failed")
 		           ? "the broker's certificate is for another host "
@@ -100,14 +100,14 @@ advice(rd_kafka_resp_err_t err, const char *text)
 }
 
 enum sink_result
-fault_report(struct sink_error *error, const char *what,
-             rd_kafka_resp_err_t err, const char *text)
+kafka_error_report(struct sink_error *error, const char *what,
+                   rd_kafka_resp_err_t err, const char *text)
 {
 	if (!text || !text[0])
 		text = rd_kafka_err2str(err);
-	error->too_much = is_too_much(err);
+	error->too_much = fewer_may_pass(err);
 	(void)snprintf(error->code, sizeof error->code, "%d", (int)err);
 	(void)snprintf(error->text, sizeof error->text, "%s: %s%s (%s)", what,
-	               advice(err, text), text, rd_kafka_err2name(err));
-	return fault_class(err);
+	               error_advice(err, text), text, rd_kafka_err2name(err));
+	return kafka_error_class(err);
 }
