@@ -1,5 +1,5 @@
-/* pg - see pg.h. */
-#include "sinkd-postgres/pg.h"
+/* connection - see connection.h. */
+#include "sinkd-postgres/connection.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 #define HOST_MAX 512
 
 /* The open connection of this process, whose bytes pg_recv counts. */
-static struct pg *counted;
+static struct pg_connection *counted;
 
 enum sink_result
 pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
@@ -70,17 +70,17 @@ ssize_t pg_recv(int fd, void *out, size_t n, int flags) __asm__("recv");
 ssize_t
 pg_recv(int fd, void *out, size_t n, int flags)
 {
-	struct pg *pg = counted;
+	struct pg_connection *pg = counted;
 	ssize_t got;
 
 	if (!pg || !pg->conn || PQsocket(pg->conn) != fd)
 		return recvfrom(fd, out, n, flags, NULL, NULL);
-	if (pg->received >= PG_ANSWER_MAX) {
+	if (pg->received >= PG_RESPONSE_MAX) {
 		errno = EMSGSIZE;
 		return -1;
 	}
-	if (n > PG_ANSWER_MAX - pg->received)
-		n = PG_ANSWER_MAX - pg->received;
+	if (n > PG_RESPONSE_MAX - pg->received)
+		n = PG_RESPONSE_MAX - pg->received;
 	got = recvfrom(fd, out, n, flags, NULL, NULL);
 	if (got > 0)
 		pg->received += (size_t)got;
@@ -88,14 +88,14 @@ pg_recv(int fd, void *out, size_t n, int flags)
 }
 
 static enum sink_result
-lost(struct pg *pg, struct sink_error *error)
+connection_lost(struct pg_connection *pg, struct sink_error *error)
 {
-	error->too_much = pg->received >= PG_ANSWER_MAX;
+	error->too_much = pg->received >= PG_RESPONSE_MAX;
 	if (error->too_much)
 		return pg_fail(error, SINK_UNREACHABLE,
 		               "the server's answer is longer than %zu KiB: "
 		               "is this PostgreSQL?",
-		               PG_ANSWER_MAX / KIB);
+		               PG_RESPONSE_MAX / KIB);
 	set_text(error, PQerrorMessage(pg->conn));
 	return SINK_UNREACHABLE;
 }
@@ -122,7 +122,7 @@ is_refusal(const char *text)
 }
 
 void
-pg_close(struct pg *pg)
+pg_close(struct pg_connection *pg)
 {
 	if (counted == pg)
 		counted = NULL;
@@ -131,7 +131,7 @@ pg_close(struct pg *pg)
 }
 
 void
-pg_begin(struct pg *pg)
+pg_begin(struct pg_connection *pg)
 {
 	pg->deadline_ms = clock_mono_ms() + (uint64_t)pg->timeout_ms;
 	pg->received = 0;
@@ -139,7 +139,7 @@ pg_begin(struct pg *pg)
 
 /* Wait for the socket.  *ready are poll's events, 0 after a signal. */
 static enum sink_result
-poll_socket(const struct pg *pg, short events, short *ready,
+poll_socket(const struct pg_connection *pg, short events, short *ready,
             struct sink_error *error)
 {
 	struct pollfd p = {.fd = PQsocket(pg->conn), .events = events};
@@ -166,14 +166,15 @@ poll_socket(const struct pg *pg, short events, short *ready,
 
 /* Wait for the socket; input is read at once, or the server may stall. */
 static enum sink_result
-wait_socket(struct pg *pg, short events, struct sink_error *error)
+wait_socket(struct pg_connection *pg, short events, struct sink_error *error)
 {
 	short ready;
 	enum sink_result result = poll_socket(pg, events, &ready, error);
 
 	if (result != SINK_DONE || !(ready & ~POLLOUT))
 		return result;
-	return PQconsumeInput(pg->conn) ? SINK_DONE : lost(pg, error);
+	return PQconsumeInput(pg->conn) ? SINK_DONE
+	                                : connection_lost(pg, error);
 }
 
 static void
@@ -185,7 +186,7 @@ on_notice(void *arg, const PGresult *res)
 
 /* Go through with a connection that was started. */
 static enum sink_result
-finish_connecting(struct pg *pg, struct sink_error *error)
+finish_connecting(struct pg_connection *pg, struct sink_error *error)
 {
 	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 
@@ -208,15 +209,16 @@ finish_connecting(struct pg *pg, struct sink_error *error)
 		if (ready)
 			next = PQconnectPoll(pg->conn);
 	}
-	if (next != PGRES_POLLING_OK && pg->received >= PG_ANSWER_MAX)
-		return lost(pg, error);
+	if (next != PGRES_POLLING_OK && pg->received >= PG_RESPONSE_MAX)
+		return connection_lost(pg, error);
 	if (next != PGRES_POLLING_OK) {
 		const char *text = PQerrorMessage(pg->conn);
 
 		set_last_addresses(error, text);
 		return is_refusal(text) ? SINK_MISCONFIGURED : SINK_UNREACHABLE;
 	}
-	return PQsetnonblocking(pg->conn, 1) < 0 ? lost(pg, error) : SINK_DONE;
+	return PQsetnonblocking(pg->conn, 1) < 0 ? connection_lost(pg, error)
+	                                         : SINK_DONE;
 }
 
 /* The lists in which libpq keeps its hosts; each is owned, NULL or not. */
@@ -237,7 +239,7 @@ count_items(const char *list)
 
 /* A copy of an option's value; NULL without one, or without memory. */
 static char *
-copy_option(const PQconninfoOption *o, const char *keyword)
+copy_host_option(const PQconninfoOption *o, const char *keyword)
 {
 	for (; o && o->keyword; o++) {
 		if (o->val && strcmp(o->keyword, keyword) == 0)
@@ -256,9 +258,9 @@ hosts_read(struct hosts *hosts, PGconn *conn)
 	PQconninfoOption *all = PQconninfo(conn);
 	unsigned addresses;
 
-	hosts->host = copy_option(all, "host");
-	hosts->hostaddr = copy_option(all, "hostaddr");
-	hosts->port = copy_option(all, "port");
+	hosts->host = copy_host_option(all, "host");
+	hosts->hostaddr = copy_host_option(all, "hostaddr");
+	hosts->port = copy_host_option(all, "port");
 	PQconninfoFree(all);
 	hosts->count = count_items(hosts->host);
 	addresses = count_items(hosts->hostaddr);
@@ -297,7 +299,7 @@ list_item(const char *list, unsigned index, char out[HOST_MAX])
  * that accepts and then says nothing, and never come to the next.
  */
 static void
-start_host(struct pg *pg, const char *const *keywords,
+start_host(struct pg_connection *pg, const char *const *keywords,
            const char *const *values, const struct hosts *hosts, unsigned index)
 {
 	char host[HOST_MAX], hostaddr[HOST_MAX], port[HOST_MAX];
@@ -321,8 +323,8 @@ start_host(struct pg *pg, const char *const *keywords,
 }
 
 enum sink_result
-pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
-        int64_t timeout_ms, struct sink_error *error)
+pg_open(struct pg_connection *pg, const char *const *keywords,
+        const char *const *values, int64_t timeout_ms, struct sink_error *error)
 {
 	enum sink_result result = SINK_UNREACHABLE;
 	struct hosts hosts = {0};
@@ -358,7 +360,7 @@ pg_open(struct pg *pg, const char *const *keywords, const char *const *values,
 }
 
 static enum sink_result
-flush(struct pg *pg, struct sink_error *error)
+flush_output(struct pg_connection *pg, struct sink_error *error)
 {
 	for (;;) {
 		enum sink_result result;
@@ -367,7 +369,7 @@ flush(struct pg *pg, struct sink_error *error)
 		if (rc == 0)
 			return SINK_DONE;
 		if (rc < 0)
-			return lost(pg, error);
+			return connection_lost(pg, error);
 		result = wait_socket(pg, POLLIN | POLLOUT, error);
 		if (result != SINK_DONE)
 			return result;
@@ -375,11 +377,11 @@ flush(struct pg *pg, struct sink_error *error)
 }
 
 enum sink_result
-pg_send(struct pg *pg, const char *sql, struct sink_error *error)
+pg_send(struct pg_connection *pg, const char *sql, struct sink_error *error)
 {
 	if (!PQsendQuery(pg->conn, sql))
-		return lost(pg, error);
-	return flush(pg, error);
+		return connection_lost(pg, error);
+	return flush_output(pg, error);
 }
 
 enum sink_result
@@ -396,7 +398,7 @@ pg_unexpected(struct sink_error *error)
  * without end, and never waits.
  */
 static enum sink_result
-next_result(struct pg *pg, bool copy_in, PGresult **res,
+next_result(struct pg_connection *pg, bool copy_in, PGresult **res,
             struct sink_error *error)
 {
 	ExecStatusType status;
@@ -418,34 +420,35 @@ next_result(struct pg *pg, bool copy_in, PGresult **res,
 }
 
 enum sink_result
-pg_next(struct pg *pg, PGresult **res, struct sink_error *error)
+pg_next(struct pg_connection *pg, PGresult **res, struct sink_error *error)
 {
 	return next_result(pg, true, res, error);
 }
 
 enum sink_result
-pg_copy(struct pg *pg, const void *bytes, size_t n, struct sink_error *error)
+pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
+        struct sink_error *error)
 {
 	int rc = PQputCopyData(pg->conn, bytes, (int)n);
 
 	if (rc < 0)
-		return lost(pg, error);
+		return connection_lost(pg, error);
 	/* 0 is for memory only: flush has emptied it the last time. */
 	if (rc == 0)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	return flush(pg, error);
+	return flush_output(pg, error);
 }
 
 enum sink_result
-pg_copy_end(struct pg *pg, const char *why, struct sink_error *error)
+pg_copy_end(struct pg_connection *pg, const char *why, struct sink_error *error)
 {
 	if (PQputCopyEnd(pg->conn, why) != 1)
-		return lost(pg, error);
-	return flush(pg, error);
+		return connection_lost(pg, error);
+	return flush_output(pg, error);
 }
 
 static bool
-is_error(const PGresult *res)
+is_error_result(const PGresult *res)
 {
 	ExecStatusType status = PQresultStatus(res);
 
@@ -453,7 +456,7 @@ is_error(const PGresult *res)
 }
 
 int
-pg_add_local_settings(const struct pg *pg, struct buf *sql)
+pg_add_local_settings(const struct pg_connection *pg, struct buf *sql)
 {
 	/*
 	 * A lock is to fail as one, and not as a batch that takes too long.
@@ -468,7 +471,7 @@ pg_add_local_settings(const struct pg *pg, struct buf *sql)
 }
 
 static enum sink_result
-send_transaction(struct pg *pg, const char *statements,
+send_transaction(struct pg_connection *pg, const char *statements,
                  struct sink_error *error)
 {
 	enum sink_result result;
@@ -494,7 +497,7 @@ send_transaction(struct pg *pg, const char *statements,
 
 /* Read the rest of an answer that has failed: nothing but its end. */
 static void
-skip_rest(struct pg *pg)
+skip_rest(struct pg_connection *pg)
 {
 	struct sink_error error = {0};
 	PGresult *next;
@@ -505,7 +508,8 @@ skip_rest(struct pg *pg)
 
 /* Run statements.  *last is the last one's result, which may be NULL. */
 static enum sink_result
-run(struct pg *pg, const char *sql, PGresult **last, struct sink_error *error)
+run_statements(struct pg_connection *pg, const char *sql, PGresult **last,
+               struct sink_error *error)
 {
 	enum sink_result result = send_transaction(pg, sql, error);
 	PGresult *next = NULL;
@@ -516,11 +520,11 @@ run(struct pg *pg, const char *sql, PGresult **last, struct sink_error *error)
 	       next) {
 		PQclear(*last);
 		*last = next;
-		if (is_error(next))
+		if (is_error_result(next))
 			break;
 	}
-	if (result == SINK_DONE && *last && is_error(*last)) {
-		result = pg_class(*last, error);
+	if (result == SINK_DONE && *last && is_error_result(*last)) {
+		result = pg_classify(*last, error);
 		if (result == SINK_REJECT)
 			result = SINK_MISCONFIGURED;
 		skip_rest(pg);
@@ -533,20 +537,20 @@ run(struct pg *pg, const char *sql, PGresult **last, struct sink_error *error)
 }
 
 enum sink_result
-pg_run(struct pg *pg, const char *sql, struct sink_error *error)
+pg_run(struct pg_connection *pg, const char *sql, struct sink_error *error)
 {
 	PGresult *last;
-	enum sink_result result = run(pg, sql, &last, error);
+	enum sink_result result = run_statements(pg, sql, &last, error);
 
 	PQclear(last);
 	return result;
 }
 
 enum sink_result
-pg_ask(struct pg *pg, const char *sql, int columns, PGresult **res,
-       struct sink_error *error)
+pg_query(struct pg_connection *pg, const char *sql, int columns, PGresult **res,
+         struct sink_error *error)
 {
-	enum sink_result result = run(pg, sql, res, error);
+	enum sink_result result = run_statements(pg, sql, res, error);
 
 	if (result != SINK_DONE || (PQresultStatus(*res) == PGRES_TUPLES_OK &&
 	                            PQnfields(*res) == columns))
@@ -557,7 +561,7 @@ pg_ask(struct pg *pg, const char *sql, int columns, PGresult **res,
 }
 
 enum sink_result
-pg_class_state(const char *s)
+pg_classify_sqlstate(const char *s)
 {
 	static const struct {
 		const char *prefix; /* the first that fits counts */
@@ -623,7 +627,7 @@ is_at_raise(const char *context, size_t *line_bytes)
  * for other words.
  */
 static bool
-set_raised_text(struct sink_error *error, const struct pg_words *w)
+set_raised_text(struct sink_error *error, const struct pg_diagnostics *w)
 {
 	size_t n;
 
@@ -661,7 +665,7 @@ is_own_class(const char *state)
 
 /* Whether the same statements may pass with fewer rows. */
 static bool
-is_too_much(const char *state)
+fewer_rows_may_pass(const char *state)
 {
 	static const char *const states[] = {
 	    PG_TIMED_OUT, "25P04", /* transaction_timeout */
@@ -678,7 +682,7 @@ is_too_much(const char *state)
 
 /* COPY's own line of the context: a trigger's may name lines as well. */
 static size_t
-copy_line(const char *context)
+context_copy_line(const char *context)
 {
 	const char *at = context;
 
@@ -692,13 +696,14 @@ copy_line(const char *context)
 }
 
 enum sink_result
-pg_class_words(const struct pg_words *w, struct sink_error *error)
+pg_classify_diagnostics(const struct pg_diagnostics *w,
+                        struct sink_error *error)
 {
 	size_t n;
 
 	(void)snprintf(error->code, sizeof error->code, "%s", w->state);
-	error->bad_event = copy_line(w->context);
-	error->too_much = is_too_much(w->state);
+	error->bad_event = context_copy_line(w->context);
+	error->too_much = fewer_rows_may_pass(w->state);
 	if (!set_raised_text(error, w)) {
 		if (strncmp(w->state, "22", 2) == 0)
 			set_value_text(error, w->text);
@@ -708,15 +713,15 @@ pg_class_words(const struct pg_words *w, struct sink_error *error)
 	/* A trigger refuses the row with a code of its own. */
 	if (is_own_class(w->state) && is_at_raise(w->context, &n))
 		return SINK_REJECT;
-	return pg_class_state(w->state);
+	return pg_classify_sqlstate(w->state);
 }
 
 bool
-pg_words_of(const PGresult *res, struct pg_words *w)
+pg_diagnostics_of(const PGresult *res, struct pg_diagnostics *w)
 {
 	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
-	*w = (struct pg_words){
+	*w = (struct pg_diagnostics){
 	    .state = PQresultErrorField(res, PG_DIAG_SQLSTATE),
 	    .text = text ? text : PQresultErrorMessage(res),
 	    .detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL),
@@ -727,18 +732,18 @@ pg_words_of(const PGresult *res, struct pg_words *w)
 }
 
 enum sink_result
-pg_class(const PGresult *res, struct sink_error *error)
+pg_classify(const PGresult *res, struct sink_error *error)
 {
-	struct pg_words w;
+	struct pg_diagnostics w;
 
-	if (pg_words_of(res, &w))
-		return pg_class_words(&w, error);
+	if (pg_diagnostics_of(res, &w))
+		return pg_classify_diagnostics(&w, error);
 	set_text(error, w.text); /* libpq's own: the connection is gone */
 	return SINK_UNREACHABLE;
 }
 
 bool
-pg_no_partition(const struct pg_words *w, char column[PG_COLUMN_MAX])
+pg_no_partition(const struct pg_diagnostics *w, char column[PG_COLUMN_MAX])
 {
 	static const char head[] =
 	    "Partition key of the failing row contains (";
@@ -759,7 +764,7 @@ pg_no_partition(const struct pg_words *w, char column[PG_COLUMN_MAX])
 }
 
 int
-pg_add_literal(struct pg *pg, struct buf *out, const char *text)
+pg_add_literal(struct pg_connection *pg, struct buf *out, const char *text)
 {
 	char *quoted = PQescapeLiteral(pg->conn, text, strlen(text));
 	int rc;

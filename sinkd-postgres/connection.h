@@ -1,9 +1,10 @@
 /*
- * pg - a connection to PostgreSQL on which nothing takes longer than its
- * deadline or more memory than its bound, and which classes what goes wrong.
+ * connection - a connection to PostgreSQL on which nothing takes longer than
+ * its deadline or more memory than its bound, and which classes what goes
+ * wrong.
  */
-#ifndef SINKD_POSTGRES_PG_H
-#define SINKD_POSTGRES_PG_H
+#ifndef SINKD_POSTGRES_CONNECTION_H
+#define SINKD_POSTGRES_CONNECTION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,9 +18,9 @@
  * whole, in at most five times its bytes.  Ours have a few rows, and the
  * longest text is that of a trigger which quotes an event.
  */
-#define PG_ANSWER_MAX MIB
+#define PG_RESPONSE_MAX MIB
 
-struct pg {
+struct pg_connection {
 	PGconn *conn; /* owned; NULL when closed */
 	int64_t timeout_ms;
 	uint64_t deadline_ms; /* of the operation at work */
@@ -37,19 +38,19 @@ struct pg {
  * they name several hosts, each is tried for timeout_ms, in their order.
  * Returns SINK_DONE; else pg_close.
  */
-enum sink_result pg_open(struct pg *pg, const char *const *keywords,
+enum sink_result pg_open(struct pg_connection *pg, const char *const *keywords,
                          const char *const *values, int64_t timeout_ms,
                          struct sink_error *error);
-void pg_close(struct pg *pg);
+void pg_close(struct pg_connection *pg);
 
 /*
  * Start an operation: what follows ends within timeout_ms, and receives no
- * more than PG_ANSWER_MAX.
+ * more than PG_RESPONSE_MAX.
  */
-void pg_begin(struct pg *pg);
+void pg_begin(struct pg_connection *pg);
 
 /* Send a query string, one or more statements. */
-enum sink_result pg_send(struct pg *pg, const char *sql,
+enum sink_result pg_send(struct pg_connection *pg, const char *sql,
                          struct sink_error *error);
 
 /*
@@ -57,15 +58,15 @@ enum sink_result pg_send(struct pg *pg, const char *sql,
  * behind the last one.  A result that is an error is a result here: see
  * pg_class.  After PGRES_COPY_IN the same comes again until pg_copy_end.
  */
-enum sink_result pg_next(struct pg *pg, PGresult **res,
+enum sink_result pg_next(struct pg_connection *pg, PGresult **res,
                          struct sink_error *error);
 
 /* Send COPY data, and wait until it is out of our memory. */
-enum sink_result pg_copy(struct pg *pg, const void *bytes, size_t n,
+enum sink_result pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
                          struct sink_error *error);
 
 /* End the COPY: well, or (with `why`) by making the server fail it. */
-enum sink_result pg_copy_end(struct pg *pg, const char *why,
+enum sink_result pg_copy_end(struct pg_connection *pg, const char *why,
                              struct sink_error *error);
 
 /*
@@ -73,29 +74,31 @@ enum sink_result pg_copy_end(struct pg *pg, const char *why,
  * through a pooler the session belongs to other clients as well, before and
  * after.  Returns 0 or -errno.
  */
-MUST_USE int pg_add_local_settings(const struct pg *pg, struct buf *sql);
+MUST_USE int pg_add_local_settings(const struct pg_connection *pg,
+                                   struct buf *sql);
 
 /*
  * Run statements as one transaction, with those settings; one that is open is
  * rolled back first.  Errors are classed; an error of data is one of
  * configuration here, since no event is involved.
  */
-enum sink_result pg_run(struct pg *pg, const char *sql,
+enum sink_result pg_run(struct pg_connection *pg, const char *sql,
                         struct sink_error *error);
 
 /*
  * The same, of a query whose answer has `columns` columns and any number of
  * rows: *res, which the caller PQclears, or NULL when the query has failed.
  */
-enum sink_result pg_ask(struct pg *pg, const char *sql, int columns,
-                        PGresult **res, struct sink_error *error);
+enum sink_result pg_query(struct pg_connection *pg, const char *sql,
+                          int columns, PGresult **res,
+                          struct sink_error *error);
 
 /* What a server said does not answer what it was asked; returns
  * SINK_UNREACHABLE. */
 enum sink_result pg_unexpected(struct sink_error *error);
 
 /* What a server says of an error; NULL where it says nothing. */
-struct pg_words {
+struct pg_diagnostics {
 	const char *state; /* SQLSTATE */
 	const char *text;  /* primary message; never NULL */
 	const char *detail;
@@ -108,17 +111,17 @@ struct pg_words {
  * The words of a failed result, valid as long as it.  Returns false when they
  * are libpq's, with a text alone.
  */
-bool pg_words_of(const PGresult *res, struct pg_words *words);
+bool pg_diagnostics_of(const PGresult *res, struct pg_diagnostics *words);
 
 /* Class a failed result, and fill in error. */
-enum sink_result pg_class(const PGresult *res, struct sink_error *error);
+enum sink_result pg_classify(const PGresult *res, struct sink_error *error);
 
 /* The same, for a server's words. */
-enum sink_result pg_class_words(const struct pg_words *words,
-                                struct sink_error *error);
+enum sink_result pg_classify_diagnostics(const struct pg_diagnostics *words,
+                                         struct sink_error *error);
 
 /* The class of a SQLSTATE. */
-enum sink_result pg_class_state(const char *sqlstate);
+enum sink_result pg_classify_sqlstate(const char *sqlstate);
 
 #define PG_COLUMN_MAX 64
 
@@ -126,10 +129,12 @@ enum sink_result pg_class_state(const char *sqlstate);
  * Whether a partitioned table has no partition for a row, and which columns
  * decide: their names, as the server lists them, go to column.
  */
-bool pg_no_partition(const struct pg_words *words, char column[PG_COLUMN_MAX]);
+bool pg_no_partition(const struct pg_diagnostics *words,
+                     char column[PG_COLUMN_MAX]);
 
 /* Append a quoted literal or identifier; returns 0 or -errno. */
-MUST_USE int pg_add_literal(struct pg *pg, struct buf *out, const char *text);
+MUST_USE int pg_add_literal(struct pg_connection *pg, struct buf *out,
+                            const char *text);
 
 /* Note text in error and return result. */
 enum sink_result pg_fail(struct sink_error *error, enum sink_result result,

@@ -6,14 +6,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "sinkd-postgres/number.h"
+#include "sinkd-postgres/jsonb_number.h"
 
 /* 2000-01-01, PostgreSQL's epoch, in microseconds since 1970. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 #define JSONB_VERSION 1
 
 static int
-hex_digit(char c)
+copy_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -34,8 +34,8 @@ copy_parse_uuid(const struct slice *text, uint8_t out[16])
 
 		if (end - at < 2)
 			return -EINVAL;
-		high = hex_digit(at[0]);
-		low = hex_digit(at[1]);
+		high = copy_hex_digit(at[0]);
+		low = copy_hex_digit(at[1]);
 		if (high < 0 || low < 0)
 			return -EINVAL;
 		out[i] = (uint8_t)(high << 4 | low);
@@ -69,7 +69,7 @@ copy_check(const struct copy_columns *columns, const struct event *events,
 			*field = FIELD_USER_ID;
 			return i;
 		}
-		if (jsonb && !number_all_fit_jsonb(events[i].payload)) {
+		if (jsonb && !jsonb_numbers_fit(events[i].payload)) {
 			*field = FIELD_PAYLOAD;
 			return i;
 		}
@@ -78,7 +78,7 @@ copy_check(const struct copy_columns *columns, const struct event *events,
 }
 
 static uint8_t *
-put_u32(uint8_t *out, uint32_t v)
+copy_put_u32(uint8_t *out, uint32_t v)
 {
 	v = __builtin_bswap32(v);
 	memcpy(out, &v, sizeof v);
@@ -86,7 +86,7 @@ put_u32(uint8_t *out, uint32_t v)
 }
 
 static uint8_t *
-put_u64(uint8_t *out, uint64_t v)
+copy_put_u64(uint8_t *out, uint64_t v)
 {
 	v = __builtin_bswap64(v);
 	memcpy(out, &v, sizeof v);
@@ -94,22 +94,22 @@ put_u64(uint8_t *out, uint64_t v)
 }
 
 static uint8_t *
-put_string(uint8_t *out, enum copy_kind kind, const struct slice *s)
+copy_put_string(uint8_t *out, enum copy_kind kind, const struct slice *s)
 {
 	bool jsonb = kind == COPY_JSONB;
 
 	if (!s->data)
-		return put_u32(out, UINT32_MAX); /* NULL */
+		return copy_put_u32(out, UINT32_MAX); /* NULL */
 	if (kind == COPY_UUID) {
 		int rc;
 
-		out = put_u32(out, 16);
+		out = copy_put_u32(out, 16);
 		rc = copy_parse_uuid(s, out);
 		assert(rc == 0); /* copy_check has passed it */
 		(void)rc;
 		return out + 16;
 	}
-	out = put_u32(out, s->bytes + jsonb);
+	out = copy_put_u32(out, s->bytes + jsonb);
 	if (jsonb)
 		*out++ = JSONB_VERSION;
 	memcpy(out, s->data, s->bytes);
@@ -117,11 +117,11 @@ put_string(uint8_t *out, enum copy_kind kind, const struct slice *s)
 }
 
 static uint8_t *
-put_time(uint8_t *out, enum copy_kind kind, int64_t us)
+copy_put_time(uint8_t *out, enum copy_kind kind, int64_t us)
 {
 	int64_t v = kind == COPY_INT8_MS ? us / 1000 : us - POSTGRES_EPOCH_US;
 
-	return put_u64(put_u32(out, 8), (uint64_t)v);
+	return copy_put_u64(copy_put_u32(out, 8), (uint64_t)v);
 }
 
 int
@@ -136,8 +136,8 @@ copy_add_header(struct buf *out)
 
 /* n is a bigint for the first column, or NULL. */
 static int
-add_row(struct buf *out, const struct copy_columns *columns,
-        const struct event *event, const uint64_t *n)
+copy_append_row(struct buf *out, const struct copy_columns *columns,
+                const struct event *event, const uint64_t *n)
 {
 	const enum copy_kind *kind = columns->kind;
 	uint8_t *p;
@@ -152,13 +152,13 @@ add_row(struct buf *out, const struct copy_columns *columns,
 	*p++ = 0;
 	*p++ = FIELD_COUNT + (n != NULL);
 	if (n)
-		p = put_u64(put_u32(p, 8), *n);
-	p = put_string(p, kind[FIELD_ID], &event->id);
-	p = put_string(p, kind[FIELD_TYPE], &event->type);
-	p = put_string(p, kind[FIELD_USER_ID], &event->user_id);
-	p = put_string(p, kind[FIELD_PAYLOAD], &event->payload);
-	p = put_time(p, kind[FIELD_CREATED_AT], event->created_at_us);
-	p = put_time(p, kind[FIELD_RECEIVED_AT], event->received_at_us);
+		p = copy_put_u64(copy_put_u32(p, 8), *n);
+	p = copy_put_string(p, kind[FIELD_ID], &event->id);
+	p = copy_put_string(p, kind[FIELD_TYPE], &event->type);
+	p = copy_put_string(p, kind[FIELD_USER_ID], &event->user_id);
+	p = copy_put_string(p, kind[FIELD_PAYLOAD], &event->payload);
+	p = copy_put_time(p, kind[FIELD_CREATED_AT], event->created_at_us);
+	p = copy_put_time(p, kind[FIELD_RECEIVED_AT], event->received_at_us);
 	out->len = (size_t)(p - out->data);
 	return 0;
 }
@@ -167,14 +167,14 @@ int
 copy_add_row(struct buf *out, const struct copy_columns *columns,
              const struct event *event)
 {
-	return add_row(out, columns, event, NULL);
+	return copy_append_row(out, columns, event, NULL);
 }
 
 int
 copy_add_numbered_row(struct buf *out, const struct copy_columns *columns,
                       const struct event *event, uint64_t n)
 {
-	return add_row(out, columns, event, &n);
+	return copy_append_row(out, columns, event, &n);
 }
 
 int

@@ -1,5 +1,5 @@
-/* setup - see setup.h. */
-#include "sinkd-postgres/setup.h"
+/* create_tables - see create_tables.h. */
+#include "sinkd-postgres/create_tables.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,8 @@ add_rights(struct buf *sql, const char *rights)
  * so it is asked behind that; OFFSET 0 keeps the planner from asking it first.
  */
 static int
-add_place_query(struct buf *sql, struct pg *pg, const struct needed *table)
+add_place_query(struct buf *sql, struct pg_connection *pg,
+                const struct needed *table)
 {
 	int rc = buf_addf(sql, "SELECT quote_ident(p.wanted), "
 	                       "p.schema IS NOT NULL, p.may_use, "
@@ -109,16 +110,16 @@ add_place_query(struct buf *sql, struct pg *pg, const struct needed *table)
 }
 
 static enum sink_result
-ask_place(struct postgres *s, const struct needed *table, PGresult **res,
-          struct sink_error *error)
+query_place(struct postgres *s, const struct needed *table, PGresult **res,
+            struct sink_error *error)
 {
 	enum sink_result result;
 
 	buf_clear(&s->sql);
 	if (add_place_query(&s->sql, &s->pg, table) < 0)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_ask(&s->pg, (const char *)s->sql.data, PLACE_COLUMNS, res,
-	                error);
+	result = pg_query(&s->pg, (const char *)s->sql.data, PLACE_COLUMNS, res,
+	                  error);
 	if (result != SINK_DONE || PQntuples(*res) == 1)
 		return result;
 	PQclear(*res);
@@ -184,8 +185,8 @@ check_place(const struct postgres *s, const struct needed *table,
 }
 
 static enum sink_result
-create(struct postgres *s, const struct needed *table, const char *name,
-       struct sink_error *error)
+create_table(struct postgres *s, const struct needed *table, const char *name,
+             struct sink_error *error)
 {
 	buf_clear(&s->sql);
 	if (buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns) <
@@ -201,17 +202,18 @@ create(struct postgres *s, const struct needed *table, const char *name,
  * is the same table whatever search_path says later.
  */
 static enum sink_result
-set_up(struct postgres *s, const struct needed *table, char **out,
-       struct sink_error *error)
+find_or_create(struct postgres *s, const struct needed *table, char **out,
+               struct sink_error *error)
 {
 	PGresult *place = NULL;
-	enum sink_result result = ask_place(s, table, &place, error);
+	enum sink_result result = query_place(s, table, &place, error);
 
 	if (result != SINK_DONE)
 		return result;
 	result = check_place(s, table, place, error);
 	if (result == SINK_DONE && !is_true(place, TABLE_IS))
-		result = create(s, table, PQgetvalue(place, 0, TABLE), error);
+		result =
+		    create_table(s, table, PQgetvalue(place, 0, TABLE), error);
 	if (result == SINK_DONE) {
 		free(*out);
 		*out = strdup(PQgetvalue(place, 0, TABLE));
@@ -224,17 +226,17 @@ set_up(struct postgres *s, const struct needed *table, char **out,
 }
 
 enum sink_result
-setup_position(struct postgres *s, struct sink_error *error)
+create_position_table(struct postgres *s, struct sink_error *error)
 {
 	const struct needed table = {.name = s->settings->position_table,
 	                             .columns = POSITION_COLUMNS,
 	                             .rights = "SELECT, INSERT, UPDATE"};
 
-	return set_up(s, &table, &s->position_table, error);
+	return find_or_create(s, &table, &s->position_table, error);
 }
 
 enum sink_result
-setup_events(struct postgres *s, struct sink_error *error)
+create_events_table(struct postgres *s, struct sink_error *error)
 {
 	bool dedup = s->settings->dedup_by_id;
 	const struct needed table = {
@@ -244,7 +246,7 @@ setup_events(struct postgres *s, struct sink_error *error)
 	    .rights = dedup ? "SELECT, INSERT" : "INSERT",
 	    .staging = dedup};
 	char *name = NULL;
-	enum sink_result result = set_up(s, &table, &name, error);
+	enum sink_result result = find_or_create(s, &table, &name, error);
 
 	free(name);
 	return result;

@@ -1,9 +1,9 @@
 /*
- * setup - the sink's two tables: found, or created, or else the SQL that an
- * operator has to run.
+ * create_tables - the sink's two tables: found, or created, or else the SQL
+ * that an operator has to run.
  */
-#ifndef SINKD_POSTGRES_SETUP_H
-#define SINKD_POSTGRES_SETUP_H
+#ifndef SINKD_POSTGRES_CREATE_TABLES_H
+#define SINKD_POSTGRES_CREATE_TABLES_H
 
 #include "sinkd-postgres/write.h"
 
@@ -12,9 +12,11 @@
  * and set s->position_table.  Returns SINK_DONE, or SINK_MISCONFIGURED with the
  * statements that make the table or grant what is missing.
  */
-enum sink_result setup_position(struct postgres *s, struct sink_error *error);
+enum sink_result create_position_table(struct postgres *s,
+                                       struct sink_error *error);
 
 /* The same for the table of the events, which table_read then looks at. */
-enum sink_result setup_events(struct postgres *s, struct sink_error *error);
+enum sink_result create_events_table(struct postgres *s,
+                                     struct sink_error *error);
 
 #endif

@@ -1,5 +1,5 @@
-/* number - see number.h. */
-#include "sinkd-postgres/number.h"
+/* jsonb_number - see jsonb_number.h. */
+#include "sinkd-postgres/jsonb_number.h"
 
 #include <stdint.h>
 
@@ -13,21 +13,21 @@
 #define EXPONENT_MAX (INT32_MAX / 2)
 
 static bool
-is_digit(char c)
+jsonb_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
 /* The exponent at `at`, after the e; one that is too large stays so. */
 static const char *
-read_exponent(const char *at, const char *end, int64_t *exponent)
+jsonb_read_exponent(const char *at, const char *end, int64_t *exponent)
 {
 	bool negative = at < end && *at == '-';
 	int64_t value = 0;
 
 	if (at < end && (*at == '-' || *at == '+'))
 		at++;
-	for (; at < end && is_digit(*at); at++)
+	for (; at < end && jsonb_is_digit(*at); at++)
 		value = value > EXPONENT_MAX ? value : value * 10 + *at - '0';
 	*exponent = negative ? -value : value;
 	return at;
@@ -35,13 +35,13 @@ read_exponent(const char *at, const char *end, int64_t *exponent)
 
 /* Read the number at `at`, without its sign.  Returns where it ends. */
 static const char *
-read_number(const char *at, const char *end, bool *fits)
+jsonb_read_number(const char *at, const char *end, bool *fits)
 {
 	int64_t integer = 0, fraction = 0, exponent = 0;
 	int64_t leading = 0; /* zeros before the first other digit */
 	bool point = false, zero = true;
 
-	for (; at < end && (is_digit(*at) || *at == '.'); at++) {
+	for (; at < end && (jsonb_is_digit(*at) || *at == '.'); at++) {
 		if (*at == '.') {
 			point = true;
 			continue;
@@ -52,7 +52,7 @@ read_number(const char *at, const char *end, bool *fits)
 		fraction += point;
 	}
 	if (at < end && (*at == 'e' || *at == 'E'))
-		at = read_exponent(at + 1, end, &exponent);
+		at = jsonb_read_exponent(at + 1, end, &exponent);
 	*fits = exponent <= EXPONENT_MAX && exponent >= -EXPONENT_MAX &&
 	        fraction - exponent <= FRACTION_DIGITS_MAX &&
 	        (zero || integer - leading + exponent <= INTEGER_DIGITS_MAX);
@@ -71,8 +71,8 @@ may_not_fit(struct slice json)
 	if (json.bytes > FRACTION_DIGITS_MAX)
 		return true;
 	for (uint32_t i = 1; i < json.bytes; i++)
-		exponent |=
-		    (json.data[i] | 0x20) == 'e' && is_digit(json.data[i - 1]);
+		exponent |= (json.data[i] | 0x20) == 'e' &&
+		            jsonb_is_digit(json.data[i - 1]);
 	return exponent;
 }
 
@@ -86,7 +86,7 @@ skip_string(const char *at, const char *end)
 }
 
 bool
-number_all_fit_jsonb(struct slice json)
+jsonb_numbers_fit(struct slice json)
 {
 	const char *at = json.data, *end = json.data + json.bytes;
 	bool fits = true;
@@ -96,8 +96,8 @@ number_all_fit_jsonb(struct slice json)
 	while (at < end && fits) {
 		if (*at == '"')
 			at = skip_string(at + 1, end);
-		else if (is_digit(*at))
-			at = read_number(at, end, &fits);
+		else if (jsonb_is_digit(*at))
+			at = jsonb_read_number(at, end, &fits);
 		else
 			at++;
 	}

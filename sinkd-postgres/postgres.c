@@ -10,8 +10,8 @@
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
-#include "sinkd-postgres/probe.h"
-#include "sinkd-postgres/setup.h"
+#include "sinkd-postgres/create_tables.h"
+#include "sinkd-postgres/rejected_rows.h"
 #include "sinkd-postgres/write.h"
 
 #define APPLICATION "leat sinkd-" SINK_NAME
@@ -25,7 +25,7 @@ static const char *const sslmodes[] = {
     "",        "disable",   "allow",       "prefer",
     "require", "verify-ca", "verify-full", NULL};
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct postgres_settings, field)
 
 static const struct conf_key keys[] = {
     {"host", CONF_TEXT, AT(host), "", 0, 500, NULL,
@@ -59,15 +59,15 @@ static const struct conf_key keys[] = {
 };
 
 static enum sink_result
-read_password(struct postgres *s, struct sink_error *error)
+postgres_read_password(struct postgres *s, struct sink_error *error)
 {
 	const char *file = s->settings->password_file;
 	int rc;
 
 	/* A file is read at each connection: passwords are changed. */
-	if (!file[0] && s->password_asked)
+	if (!file[0] && s->password_read)
 		return SINK_DONE;
-	s->password_asked = true;
+	s->password_read = true;
 	rc = conf_secret(file, "LEAT_POSTGRES_PASSWORD", s->password,
 	                 sizeof s->password);
 	if (rc < 0)
@@ -80,7 +80,7 @@ read_password(struct postgres *s, struct sink_error *error)
 static enum sink_result
 connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 {
-	const struct settings *c = s->settings;
+	const struct postgres_settings *c = s->settings;
 	/* Of several hosts, or of a name's several addresses, the primary. */
 	const char *target = getenv("PGTARGETSESSIONATTRS") ? "" : "read-write";
 	char user_timeout[24];
@@ -122,7 +122,7 @@ static enum sink_result
 check_server(struct postgres *s, struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result = pg_ask(
+	enum sink_result result = pg_query(
 	    &s->pg, "SELECT pg_is_in_recovery(), current_setting('fsync')", 2,
 	    &res, error);
 
@@ -162,7 +162,7 @@ end_frozen(struct postgres *s, struct sink_error *error)
 	    "AND xact_start < clock_timestamp() - %" PRId64
 	    " * interval '1 ms' LIMIT 10",
 	    s->pg.timeout_ms);
-	result = pg_ask(&s->pg, sql, 2, &res, error);
+	result = pg_query(&s->pg, sql, 2, &res, error);
 	/* Where this is not allowed, all else still works. */
 	if (result == SINK_MISCONFIGURED)
 		return SINK_DONE;
@@ -190,8 +190,8 @@ check_staging(struct postgres *s, struct sink_error *error)
 static enum sink_result
 open_table(struct postgres *s, struct sink_error *error)
 {
-	const struct settings *c = s->settings;
-	enum sink_result result = setup_events(s, error);
+	const struct postgres_settings *c = s->settings;
+	enum sink_result result = create_events_table(s, error);
 
 	if (result == SINK_DONE)
 		result = table_read(&s->table, &s->pg, c->table, c->dedup_by_id,
@@ -224,7 +224,7 @@ check_crash(struct postgres *s, struct sink_error *error)
 		rc = buf_add(&s->sql, ")", sizeof ")");
 	if (rc < 0)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_ask(&s->pg, (const char *)s->sql.data, 1, &res, error);
+	result = pg_query(&s->pg, (const char *)s->sql.data, 1, &res, error);
 	if (result == SINK_DONE && PQntuples(res) > 0)
 		result = pg_fail(error, SINK_MISCONFIGURED,
 		                 "%s is UNLOGGED: a crash of the server would "
@@ -236,8 +236,8 @@ check_crash(struct postgres *s, struct sink_error *error)
 }
 
 static enum sink_result
-on_open(void *state, const struct sink_common *common, const void *conf,
-        struct sink_error *error)
+postgres_open(void *state, const struct sink_common *common, const void *conf,
+              struct sink_error *error)
 {
 	struct postgres *s = state;
 	enum sink_result result;
@@ -247,7 +247,7 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 		buf_init(&s->sql, SQL_MAX);
 		buf_init(&s->piece, WRITE_PIECE_MAX);
 	}
-	result = read_password(s, error);
+	result = postgres_read_password(s, error);
 	if (result == SINK_DONE)
 		result = connect_server(s, common->timeout_ms, error);
 	if (result != SINK_DONE)
@@ -257,7 +257,7 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 	if (result == SINK_DONE)
 		result = end_frozen(s, error);
 	if (result == SINK_DONE)
-		result = setup_position(s, error);
+		result = create_position_table(s, error);
 	if (result == SINK_DONE)
 		result = open_table(s, error);
 	if (result == SINK_DONE)
@@ -272,7 +272,7 @@ on_open(void *state, const struct sink_common *common, const void *conf,
 }
 
 static void
-on_close(void *state)
+postgres_close(void *state)
 {
 	struct postgres *s = state;
 
@@ -285,8 +285,8 @@ on_close(void *state)
 }
 
 static enum sink_result
-on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
-            struct sink_error *error)
+postgres_position(void *state, const char *stream, bool *found,
+                  uint64_t *next_offset, struct sink_error *error)
 {
 	struct postgres *s = state;
 	enum sink_result result;
@@ -294,7 +294,7 @@ on_position(void *state, const char *stream, bool *found, uint64_t *next_offset,
 	pg_begin(&s->pg);
 	result = write_position(s, stream, found, next_offset, error);
 	if (result == SINK_DONE && *found)
-		write_remember(s, stream);
+		write_remember_stream(s, stream);
 	return result;
 }
 
@@ -447,7 +447,8 @@ check_conninfo(const struct conf_source *source, const char *key,
 
 /* The value of a keyword in a connection text, copied to out; or empty. */
 static void
-copy_option(const char *text, const char *keyword, char *out, size_t size)
+copy_conninfo_option(const char *text, const char *keyword, char *out,
+                     size_t size)
 {
 	PQconninfoOption *all =
 	    text ? PQconninfoParse(text, NULL) : PQconndefaults();
@@ -461,28 +462,30 @@ copy_option(const char *text, const char *keyword, char *out, size_t size)
 
 /* libpq takes a database's name that looks so for further settings. */
 static bool
-dbname_is_conninfo(const struct settings *c)
+dbname_is_conninfo(const struct postgres_settings *c)
 {
 	return strchr(c->dbname, '=') || strstr(c->dbname, "://");
 }
 
 /* What is in force for a keyword: the last of these that gives it counts. */
 static void
-find_option(const struct settings *c, const char *keyword, const char *setting,
-            char *out, size_t size)
+find_option(const struct postgres_settings *c, const char *keyword,
+            const char *setting, char *out, size_t size)
 {
 	out[0] = '\0';
-	copy_option(NULL, keyword, out, size); /* from the environment */
-	copy_option(c->conninfo, keyword, out, size);
+	copy_conninfo_option(NULL, keyword, out,
+	                     size); /* from the environment */
+	copy_conninfo_option(c->conninfo, keyword, out, size);
 	if (dbname_is_conninfo(c))
-		copy_option(c->dbname, keyword, out, size);
+		copy_conninfo_option(c->dbname, keyword, out, size);
 	if (setting[0])
 		(void)snprintf(out, size, "%s", setting);
 }
 
 /* Warn of what makes a password or the events anybody's. */
 static void
-warn_of_settings(const struct conf_source *source, const struct settings *c)
+postgres_warn_of_settings(const struct conf_source *source,
+                          const struct postgres_settings *c)
 {
 	char host[512], address[512], mode[32], passwords[512];
 	bool password;
@@ -510,7 +513,8 @@ warn_of_settings(const struct conf_source *source, const struct settings *c)
 }
 
 static int
-check_files(const struct conf_source *source, const struct settings *c)
+postgres_check_files(const struct conf_source *source,
+                     const struct postgres_settings *c)
 {
 	int rc = secret_check_password(source, SECTION, c->password_file,
 	                               PASSWORD_MAX);
@@ -523,9 +527,9 @@ check_files(const struct conf_source *source, const struct settings *c)
 }
 
 static int
-on_check(const struct conf_source *source, const void *conf)
+postgres_check(const struct conf_source *source, const void *conf)
 {
-	const struct settings *c = conf;
+	const struct postgres_settings *c = conf;
 	int rc = 0;
 
 	if (c->host[0] != '/' && strpbrk(c->host, " \t"))
@@ -545,38 +549,38 @@ on_check(const struct conf_source *source, const void *conf)
 	if (dbname_is_conninfo(c) &&
 	    check_conninfo(source, "dbname", c->dbname) < 0)
 		rc = -EINVAL;
-	if (check_files(source, c) < 0)
+	if (postgres_check_files(source, c) < 0)
 		rc = -EINVAL;
-	warn_of_settings(source, c);
+	postgres_warn_of_settings(source, c);
 	return rc;
 }
 
 static enum sink_result
-on_write(void *state, const struct batch *batch, struct sink_error *error)
+postgres_write(void *state, const struct batch *batch, struct sink_error *error)
 {
 	return write_batch(state, batch, error);
 }
 
 static enum sink_result
-on_probe(void *state, const struct batch *batch,
-         const struct sink_refused *refused, size_t *looked,
-         struct sink_error *error)
+postgres_probe(void *state, const struct batch *batch,
+               const struct sink_refused *refused, size_t *looked,
+               struct sink_error *error)
 {
-	return probe_batch(state, batch, refused, looked, error);
+	return rejected_rows_find(state, batch, refused, looked, error);
 }
 
 const struct sink postgres_sink = {
     .name = SINK_NAME,
     .summary = "Writes events into a table of PostgreSQL, each exactly once.",
     .keys = keys,
-    .conf_bytes = sizeof(struct settings),
+    .conf_bytes = sizeof(struct postgres_settings),
     .state_bytes = sizeof(struct postgres),
     .batch_events = "10000",
     .batch_wait_ms = "10",
-    .check = on_check,
-    .open = on_open,
-    .position = on_position,
-    .write = on_write,
-    .probe = on_probe,
-    .close = on_close,
+    .check = postgres_check,
+    .open = postgres_open,
+    .position = postgres_position,
+    .write = postgres_write,
+    .probe = postgres_probe,
+    .close = postgres_close,
 };

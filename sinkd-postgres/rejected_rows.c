@@ -1,5 +1,5 @@
-/* probe - see probe.h. */
-#include "sinkd-postgres/probe.h"
+/* rejected_rows - see rejected_rows.h. */
+#include "sinkd-postgres/rejected_rows.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #define FOUND_BYTES_MAX 800000
 
 _Static_assert(FOUND_BYTES_MAX + 3 * 400 * 4 + ROW_BYTES <
-                   PG_ANSWER_MAX / 10 * 9,
+                   PG_RESPONSE_MAX / 10 * 9,
                "what a probe finds is read whole");
 
 /* Columns of the result; texts are cut, for a trigger may say anything. */
@@ -78,7 +78,7 @@ staged_type(enum copy_kind kind)
 
 /* The value of the row r, as the table's column wants it. */
 static int
-add_value(struct buf *out, int field, enum copy_kind kind)
+add_row_value(struct buf *out, int field, enum copy_kind kind)
 {
 	bool bytes = strcmp(staged_type(kind), "bytea") == 0;
 
@@ -90,13 +90,13 @@ add_value(struct buf *out, int field, enum copy_kind kind)
 
 /* The INSERT of the row r. */
 static int
-add_insert(struct postgres *s, struct buf *out)
+add_row_insert(struct postgres *s, struct buf *out)
 {
 	int rc = buf_addf(out, "INSERT INTO %s (" TABLE_COLUMNS ") VALUES (",
 	                  s->table.name);
 
 	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
-		rc = add_value(out, i, s->table.columns.kind[i]);
+		rc = add_row_value(out, i, s->table.columns.kind[i]);
 	return rc < 0 ? rc
 	              : buf_addf(out, ")%s; ",
 	                         s->settings->dedup_by_id
@@ -118,7 +118,7 @@ make_block(struct postgres *s, struct buf *out)
 		 "BEGIN ");
 
 	if (rc == 0)
-		rc = add_insert(s, out);
+		rc = add_row_insert(s, out);
 	if (rc == 0)
 		rc = buf_addf(
 		    out,
@@ -159,7 +159,7 @@ add_block(struct postgres *s, struct buf *sql)
 }
 
 static int
-add_staging(struct postgres *s, struct buf *sql)
+add_probe_tables(struct postgres *s, struct buf *sql)
 {
 	int rc = buf_addf(sql, "CREATE TEMP TABLE leat_probe (n bigint");
 
@@ -207,7 +207,7 @@ add_can_tell(struct postgres *s, const struct batch *b)
 
 /* All statements; the server gives up well before the sink does. */
 static int
-add_statements(struct postgres *s, const struct batch *b)
+add_probe_statements(struct postgres *s, const struct batch *b)
 {
 	struct buf *sql = &s->sql;
 	int rc;
@@ -228,7 +228,7 @@ add_statements(struct postgres *s, const struct batch *b)
 	if (rc == 0)
 		rc = buf_addf(sql, "; ");
 	if (rc == 0)
-		rc = add_staging(s, sql);
+		rc = add_probe_tables(s, sql);
 	if (rc == 0)
 		rc = buf_addf(sql, "COPY pg_temp.leat_probe FROM STDIN (FORMAT "
 		                   "binary); ");
@@ -241,7 +241,7 @@ add_statements(struct postgres *s, const struct batch *b)
 }
 
 /* What the answers have said. */
-struct answers {
+struct probe_results {
 	unsigned tables; /* results with rows so far */
 	bool can_tell;
 	bool unchanged;
@@ -252,7 +252,7 @@ struct answers {
 };
 
 static void
-on_rows(const struct postgres *s, struct answers *a, PGresult *res)
+probe_on_rows(const struct postgres *s, struct probe_results *a, PGresult *res)
 {
 	static const int columns[] = {1, TABLE_TYPES_FIELDS, AT_COUNT};
 	unsigned table = a->tables++;
@@ -272,7 +272,8 @@ on_rows(const struct postgres *s, struct answers *a, PGresult *res)
 
 /* Read answers until the server waits for data, or to the end. */
 static enum sink_result
-read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
+probe_read_results(struct postgres *s, struct probe_results *a,
+                   struct sink_error *error)
 {
 	enum sink_result result;
 	PGresult *res;
@@ -281,13 +282,13 @@ read_answers(struct postgres *s, struct answers *a, struct sink_error *error)
 		ExecStatusType status = PQresultStatus(res);
 
 		if (status == PGRES_TUPLES_OK) {
-			on_rows(s, a, res);
+			probe_on_rows(s, a, res);
 			continue;
 		}
 		if (status == PGRES_FATAL_ERROR ||
 		    status == PGRES_BAD_RESPONSE) {
 			a->failed = true;
-			(void)pg_class(res, error);
+			(void)pg_classify(res, error);
 		}
 		PQclear(res);
 		if (status == PGRES_COPY_IN) {
@@ -313,20 +314,20 @@ send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
 }
 
 static enum sink_result
-ask_server(struct postgres *s, const struct batch *b, struct answers *a,
+ask_server(struct postgres *s, const struct batch *b, struct probe_results *a,
            struct sink_error *error)
 {
 	enum sink_result result;
 
-	if (add_statements(s, b) < 0)
+	if (add_probe_statements(s, b) < 0)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	result = pg_send(&s->pg, (const char *)s->sql.data, error);
 	if (result == SINK_DONE)
-		result = read_answers(s, a, error);
+		result = probe_read_results(s, a, error);
 	if (result == SINK_DONE && a->copying) {
 		result = send_rows(s, b, error);
 		if (result == SINK_DONE)
-			result = read_answers(s, a, error);
+			result = probe_read_results(s, a, error);
 	}
 	/* A statement that failed has left the transaction open. */
 	if (result == SINK_DONE &&
@@ -348,11 +349,11 @@ value_at(const PGresult *res, int row, int column)
 
 /* Class row `row` of the refused: which event it is of, and why. */
 static enum sink_result
-class_row(const struct batch *b, const PGresult *res, int row, size_t *event,
-          struct sink_error *why)
+classify_row(const struct batch *b, const PGresult *res, int row, size_t *event,
+             struct sink_error *why)
 {
 	const char *text = value_at(res, row, AT_TEXT);
-	struct pg_words words = {
+	struct pg_diagnostics words = {
 	    .state = PQgetvalue(res, row, AT_STATE),
 	    .text = text ? text : "",
 	    .detail = value_at(res, row, AT_DETAIL),
@@ -363,7 +364,7 @@ class_row(const struct batch *b, const PGresult *res, int row, size_t *event,
 
 	*why = (struct sink_error){0};
 	*event = strtoul(PQgetvalue(res, row, AT_N), NULL, 10);
-	return write_class(b, &words, *event + 1, why);
+	return write_classify(b, &words, *event + 1, why);
 }
 
 /* Whether the rows name events of the batch, in their order. */
@@ -374,7 +375,7 @@ in_order(const struct batch *b, const PGresult *res, int rows)
 	size_t event, next = 0;
 
 	for (int row = 0; row < rows; row++) {
-		(void)class_row(b, res, row, &event, &why);
+		(void)classify_row(b, res, row, &event, &why);
 		if (event < next || event >= b->count)
 			return false;
 		next = event + 1;
@@ -384,14 +385,14 @@ in_order(const struct batch *b, const PGresult *res, int rows)
 
 /*
  * Report the refused rows.  What a column that was added since refuses is not
- * the events' fault, and neither is what write_class does not call a reject,
+ * the events' fault, and neither is what write_classify does not call a reject,
  * unless the table takes another event: the rows before that have been looked
  * at.
  */
 static enum sink_result
-report(struct postgres *s, const struct batch *b, const PGresult *res,
-       const struct sink_refused *refused, size_t *looked,
-       struct sink_error *error)
+report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
+                const struct sink_refused *refused, size_t *looked,
+                struct sink_error *error)
 {
 	int rows = PQntuples(res), row;
 	enum sink_result class;
@@ -402,13 +403,13 @@ report(struct postgres *s, const struct batch *b, const PGresult *res,
 	*looked = b->count;
 	if (rows > 0 && PQgetisnull(res, rows - 1, AT_STATE)) {
 		/* The block stopped there. */
-		(void)class_row(b, res, --rows, &event, &why);
+		(void)classify_row(b, res, --rows, &event, &why);
 		*looked = event < b->count ? event : b->count;
 	}
 	if (!in_order(b, res, rows))
 		return pg_unexpected(error);
 	for (row = 0; row < rows; row++) {
-		class = class_row(b, res, row, &event, &why);
+		class = classify_row(b, res, row, &event, &why);
 		if (class != SINK_REJECT && write_may_be_event(&why)) {
 			taken =
 			    taken || write_takes_ordinary(s, &b->events[event]);
@@ -437,7 +438,7 @@ report(struct postgres *s, const struct batch *b, const PGresult *res,
 		*error = (struct sink_error){0};
 	}
 	for (row = 0; row < rows; row++) {
-		(void)class_row(b, res, row, &event, &why);
+		(void)classify_row(b, res, row, &event, &why);
 		refused->on_event(refused->arg, event, &why);
 	}
 	return SINK_DONE;
@@ -470,11 +471,11 @@ report_known(struct postgres *s, const struct batch *b, size_t first,
 }
 
 enum sink_result
-probe_batch(struct postgres *s, const struct batch *b,
-            const struct sink_refused *refused, size_t *looked,
-            struct sink_error *error)
+rejected_rows_find(struct postgres *s, const struct batch *b,
+                   const struct sink_refused *refused, size_t *looked,
+                   struct sink_error *error)
 {
-	struct answers a = {0};
+	struct probe_results a = {0};
 	enum event_field field;
 	enum sink_result result;
 	size_t bad;
@@ -487,7 +488,8 @@ probe_batch(struct postgres *s, const struct batch *b,
 		return report_known(s, b, bad, field, refused, looked, error);
 	result = ask_server(s, b, &a, error);
 	if (result == SINK_DONE && a.refused && a.can_tell && a.unchanged)
-		result = report(s, b, a.refused, refused, looked, error);
+		result =
+		    report_rejected(s, b, a.refused, refused, looked, error);
 	else if (result == SINK_DONE && a.failed &&
 	         log_allow(&s->probe_limit, NULL))
 		log_warn("cannot find all refused events at once, so each is "

@@ -84,7 +84,8 @@ set_kind(struct table *t, enum event_field field, Oid type,
 
 /* Rows: name, type, base type, its name, must be given. */
 static enum sink_result
-read_columns(struct table *t, const PGresult *res, struct sink_error *error)
+table_read_columns(struct table *t, const PGresult *res,
+                   struct sink_error *error)
 {
 	bool seen[FIELD_COUNT] = {0};
 
@@ -122,8 +123,9 @@ read_columns(struct table *t, const PGresult *res, struct sink_error *error)
 
 /* Run a query with the name as its one literal, between head and tail. */
 static enum sink_result
-ask(struct pg *pg, const char *head, const char *name, const char *tail,
-    int columns, PGresult **res, struct sink_error *error)
+query_by_name(struct pg_connection *pg, const char *head, const char *name,
+              const char *tail, int columns, PGresult **res,
+              struct sink_error *error)
 {
 	enum sink_result result;
 	struct buf sql;
@@ -139,7 +141,7 @@ ask(struct pg *pg, const char *head, const char *name, const char *tail,
 		result = pg_fail(error, SINK_UNREACHABLE, "%s", strerror(-rc));
 	else
 		result =
-		    pg_ask(pg, (const char *)sql.data, columns, res, error);
+		    pg_query(pg, (const char *)sql.data, columns, res, error);
 	buf_fini(&sql);
 	return result;
 }
@@ -157,18 +159,18 @@ add_fields(struct buf *sql)
 }
 
 static enum sink_result
-find_table(struct table *t, struct pg *pg, const char *name,
+find_table(struct table *t, struct pg_connection *pg, const char *name,
            struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result =
-	    ask(pg,
-	        "SELECT quote_ident(n.nspname) || '.' || "
-	        "quote_ident(c.relname), c.relkind IN ('r', 'p'), "
-	        "c.relpersistence = 'u' "
-	        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-	        "WHERE c.oid = to_regclass(",
-	        name, ")", 3, &res, error);
+	enum sink_result result = query_by_name(
+	    pg,
+	    "SELECT quote_ident(n.nspname) || '.' || "
+	    "quote_ident(c.relname), c.relkind IN ('r', 'p'), "
+	    "c.relpersistence = 'u' "
+	    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+	    "WHERE c.oid = to_regclass(",
+	    name, ")", 3, &res, error);
 
 	if (result != SINK_DONE)
 		return result;
@@ -191,16 +193,17 @@ find_table(struct table *t, struct pg *pg, const char *name,
 
 /* Whether PostgreSQL takes an index on id alone on a table so partitioned. */
 static enum sink_result
-dedup_needs(const struct table *t, struct pg *pg, struct sink_error *error)
+report_no_unique_index(const struct table *t, struct pg_connection *pg,
+                       struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result =
-	    ask(pg,
-	        "SELECT 1 FROM pg_partitioned_table p WHERE (p.partnatts <> 1 "
-	        "OR NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid "
-	        "= p.partrelid AND a.attnum = p.partattrs[0] "
-	        "AND a.attname = 'id')) AND p.partrelid = to_regclass(",
-	        t->name, ")", 1, &res, error);
+	enum sink_result result = query_by_name(
+	    pg,
+	    "SELECT 1 FROM pg_partitioned_table p WHERE (p.partnatts <> 1 "
+	    "OR NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid "
+	    "= p.partrelid AND a.attnum = p.partattrs[0] "
+	    "AND a.attname = 'id')) AND p.partrelid = to_regclass(",
+	    t->name, ")", 1, &res, error);
 	bool impossible = result == SINK_DONE && PQntuples(res) > 0;
 
 	PQclear(res);
@@ -221,23 +224,24 @@ dedup_needs(const struct table *t, struct pg *pg, struct sink_error *error)
 }
 
 static enum sink_result
-check_unique(struct table *t, struct pg *pg, struct sink_error *error)
+check_unique(struct table *t, struct pg_connection *pg,
+             struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result =
-	    ask(pg,
-	        "SELECT 1 FROM pg_index i JOIN pg_attribute a "
-	        "ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
-	        "WHERE i.indisunique AND i.indisvalid AND i.indimmediate "
-	        "AND i.indnkeyatts = 1 AND i.indpred IS NULL "
-	        "AND i.indexprs IS NULL AND a.attname = 'id' "
-	        "AND i.indrelid = to_regclass(",
-	        t->name, ")", 1, &res, error);
+	enum sink_result result = query_by_name(
+	    pg,
+	    "SELECT 1 FROM pg_index i JOIN pg_attribute a "
+	    "ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
+	    "WHERE i.indisunique AND i.indisvalid AND i.indimmediate "
+	    "AND i.indnkeyatts = 1 AND i.indpred IS NULL "
+	    "AND i.indexprs IS NULL AND a.attname = 'id' "
+	    "AND i.indrelid = to_regclass(",
+	    t->name, ")", 1, &res, error);
 	bool found = result == SINK_DONE && PQntuples(res) > 0;
 
 	PQclear(res);
 	if (result == SINK_DONE && !found)
-		result = dedup_needs(t, pg, error);
+		result = report_no_unique_index(t, pg, error);
 	return result;
 }
 
@@ -247,19 +251,20 @@ check_unique(struct table *t, struct pg *pg, struct sink_error *error)
  * apart: that costs a look at the index, and no more.
  */
 static enum sink_result
-check_triggers(struct table *t, struct pg *pg, struct sink_error *error)
+check_triggers(struct table *t, struct pg_connection *pg,
+               struct sink_error *error)
 {
 	PGresult *res = NULL;
 	/* The bits of tgtype: ROW, BEFORE, INSERT. */
-	enum sink_result result =
-	    ask(pg,
-	        "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "
-	        "AND g.tgenabled <> 'D' AND NOT g.tgisinternal "
-	        "AND (g.tgrelid = to_regclass(",
-	        t->name,
-	        ") OR g.tgrelid IN (SELECT i.inhrelid FROM pg_inherits i)) "
-	        "LIMIT 1",
-	        1, &res, error);
+	enum sink_result result = query_by_name(
+	    pg,
+	    "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "
+	    "AND g.tgenabled <> 'D' AND NOT g.tgisinternal "
+	    "AND (g.tgrelid = to_regclass(",
+	    t->name,
+	    ") OR g.tgrelid IN (SELECT i.inhrelid FROM pg_inherits i)) "
+	    "LIMIT 1",
+	    1, &res, error);
 
 	t->may_drop = result == SINK_DONE && PQntuples(res) > 0;
 	PQclear(res);
@@ -283,8 +288,8 @@ check_triggers(struct table *t, struct pg *pg, struct sink_error *error)
 
 /* Ask for our columns, and for one that an INSERT would have to name. */
 static enum sink_result
-ask_columns(struct table *t, struct pg *pg, PGresult **res,
-            struct sink_error *error)
+query_columns(struct table *t, struct pg_connection *pg, PGresult **res,
+              struct sink_error *error)
 {
 	enum sink_result result;
 	struct buf sql;
@@ -317,22 +322,22 @@ ask_columns(struct table *t, struct pg *pg, PGresult **res,
 	if (rc < 0)
 		result = pg_fail(error, SINK_UNREACHABLE, "%s", strerror(-rc));
 	else
-		result = pg_ask(pg, (const char *)sql.data, 5, res, error);
+		result = pg_query(pg, (const char *)sql.data, 5, res, error);
 	buf_fini(&sql);
 	return result;
 }
 
 enum sink_result
-table_read(struct table *t, struct pg *pg, const char *name, bool dedup_by_id,
-           struct sink_error *error)
+table_read(struct table *t, struct pg_connection *pg, const char *name,
+           bool dedup_by_id, struct sink_error *error)
 {
 	PGresult *res = NULL;
 	enum sink_result result = find_table(t, pg, name, error);
 
 	if (result == SINK_DONE)
-		result = ask_columns(t, pg, &res, error);
+		result = query_columns(t, pg, &res, error);
 	if (result == SINK_DONE)
-		result = read_columns(t, res, error);
+		result = table_read_columns(t, res, error);
 	PQclear(res);
 	if (result == SINK_DONE && dedup_by_id)
 		result = check_unique(t, pg, error);
@@ -342,7 +347,8 @@ table_read(struct table *t, struct pg *pg, const char *name, bool dedup_by_id,
 }
 
 int
-table_add_types_query(const struct table *t, struct pg *pg, struct buf *sql)
+table_add_types_query(const struct table *t, struct pg_connection *pg,
+                      struct buf *sql)
 {
 	int rc = buf_addf(sql, "SELECT attname, atttypid FROM pg_attribute "
 	                       "WHERE NOT attisdropped AND attname IN (");

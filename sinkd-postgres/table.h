@@ -5,8 +5,8 @@
 #ifndef SINKD_POSTGRES_TABLE_H
 #define SINKD_POSTGRES_TABLE_H
 
+#include "sinkd-postgres/connection.h"
 #include "sinkd-postgres/copy.h"
-#include "sinkd-postgres/pg.h"
 
 #define TABLE_NAME_MAX 300
 
@@ -22,16 +22,17 @@ struct table {
  * and check it.  With dedup_by_id it needs a unique index on id.  Returns
  * SINK_DONE, or SINK_MISCONFIGURED with what has to be changed.
  */
-enum sink_result table_read(struct table *t, struct pg *pg, const char *name,
-                            bool dedup_by_id, struct sink_error *error);
+enum sink_result table_read(struct table *t, struct pg_connection *pg,
+                            const char *name, bool dedup_by_id,
+                            struct sink_error *error);
 
 /*
  * Append a query whose one result has FIELD_COUNT rows of TABLE_TYPES_FIELDS,
  * the types of the columns as they are now.  table_unchanged then compares.
  */
 #define TABLE_TYPES_FIELDS 2
-MUST_USE int table_add_types_query(const struct table *t, struct pg *pg,
-                                   struct buf *sql);
+MUST_USE int table_add_types_query(const struct table *t,
+                                   struct pg_connection *pg, struct buf *sql);
 bool table_unchanged(const struct table *t, const PGresult *types);
 
 /*

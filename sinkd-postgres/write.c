@@ -23,7 +23,7 @@
 #define DROPPED "leat_dropped"
 
 void
-write_remember(struct postgres *s, const char *stream)
+write_remember_stream(struct postgres *s, const char *stream)
 {
 	/* A longer one is asked for each time: the cost is a no-op INSERT. */
 	if (strlen(stream) < sizeof s->stream)
@@ -123,7 +123,8 @@ add_copy(struct postgres *s, const char *stream)
  * nothing of what it has sent is stored.
  */
 static int
-add_statements(struct postgres *s, const struct batch *b, const char *stream)
+add_batch_statements(struct postgres *s, const struct batch *b,
+                     const char *stream)
 {
 	int rc;
 
@@ -150,7 +151,7 @@ send_statements(struct postgres *s, const struct batch *b,
 {
 	char *stream =
 	    PQescapeLiteral(s->pg.conn, b->stream, strlen(b->stream));
-	int rc = stream ? add_statements(s, b, stream) : -ENOMEM;
+	int rc = stream ? add_batch_statements(s, b, stream) : -ENOMEM;
 
 	PQfreemem(stream);
 	if (rc < 0)
@@ -160,7 +161,7 @@ send_statements(struct postgres *s, const struct batch *b,
 }
 
 /* What the answers to a batch's statements have said so far. */
-struct answers {
+struct write_results {
 	bool fenced;    /* the position was another before the COPY */
 	bool unchanged; /* the columns are of the types we know */
 	bool copying;   /* the server waits for data */
@@ -188,8 +189,8 @@ is_expected(const struct postgres *s, const struct batch *b,
 }
 
 static void
-on_rows(const struct postgres *s, const struct batch *b, struct answers *a,
-        const PGresult *res)
+write_on_rows(const struct postgres *s, const struct batch *b,
+              struct write_results *a, const PGresult *res)
 {
 	if (is_result(res, MOVED))
 		a->moved = PQntuples(res) == 1;
@@ -202,8 +203,8 @@ on_rows(const struct postgres *s, const struct batch *b, struct answers *a,
 }
 
 static void
-on_answer(const struct postgres *s, const struct batch *b, struct answers *a,
-          PGresult *res)
+write_on_result(const struct postgres *s, const struct batch *b,
+                struct write_results *a, PGresult *res)
 {
 	const char *tag = PQcmdStatus(res);
 	const char *stored = s->settings->dedup_by_id ? "INSERT " : "COPY ";
@@ -213,7 +214,7 @@ on_answer(const struct postgres *s, const struct batch *b, struct answers *a,
 		a->copying = true;
 		return;
 	case PGRES_TUPLES_OK:
-		on_rows(s, b, a, res);
+		write_on_rows(s, b, a, res);
 		return;
 	default:
 		if (a->copying && !a->stored &&
@@ -235,7 +236,7 @@ on_answer(const struct postgres *s, const struct batch *b, struct answers *a,
  * choice: waiting for its partition would let any sender stop the sink.
  */
 static bool
-lacks_partition(const struct batch *b, const struct pg_words *words,
+lacks_partition(const struct batch *b, const struct pg_diagnostics *words,
                 size_t bad_event)
 {
 	char column[PG_COLUMN_MAX];
@@ -257,10 +258,10 @@ lacks_partition(const struct batch *b, const struct pg_words *words,
 }
 
 enum sink_result
-write_class(const struct batch *b, const struct pg_words *words,
-            size_t bad_event, struct sink_error *error)
+write_classify(const struct batch *b, const struct pg_diagnostics *words,
+               size_t bad_event, struct sink_error *error)
 {
-	enum sink_result result = pg_class_words(words, error);
+	enum sink_result result = pg_classify_diagnostics(words, error);
 
 	if (bad_event == 0)
 		bad_event = error->bad_event;
@@ -270,7 +271,7 @@ write_class(const struct batch *b, const struct pg_words *words,
 }
 
 static enum sink_result
-fenced(const struct batch *b, struct sink_error *error)
+report_fenced(const struct batch *b, struct sink_error *error)
 {
 	return pg_fail(error, SINK_FENCED, "the position is not %" PRIu64,
 	               b->position);
@@ -281,30 +282,32 @@ fenced(const struct batch *b, struct sink_error *error)
  * events' fault: those of the COPY, or what is checked at the commit.
  */
 static enum sink_result
-on_error(const struct batch *b, const struct answers *a, const PGresult *res,
-         struct sink_error *error)
+write_on_error(const struct batch *b, const struct write_results *a,
+               const PGresult *res, struct sink_error *error)
 {
 	enum sink_result result;
-	struct pg_words words;
+	struct pg_diagnostics words;
 
-	result = pg_words_of(res, &words) ? pg_class_words(&words, error)
-	                                  : pg_class(res, error);
+	result = pg_diagnostics_of(res, &words)
+	             ? pg_classify_diagnostics(&words, error)
+	             : pg_classify(res, error);
 	if (result != SINK_REJECT)
 		return result;
 	if (a->stored && !a->moved)
 		return strcmp(error->code, MOVED_BY_OTHER) == 0
-		           ? fenced(b, error)
+		           ? report_fenced(b, error)
 		           : SINK_MISCONFIGURED;
 	if (!a->copying)
 		return SINK_MISCONFIGURED;
-	return pg_words_of(res, &words) ? write_class(b, &words, 0, error)
-	                                : SINK_REJECT;
+	return pg_diagnostics_of(res, &words)
+	           ? write_classify(b, &words, 0, error)
+	           : SINK_REJECT;
 }
 
 /* Read answers until the server waits for data, or to the end. */
 static enum sink_result
-read_answers(struct postgres *s, const struct batch *b, struct answers *a,
-             struct sink_error *error)
+write_read_results(struct postgres *s, const struct batch *b,
+                   struct write_results *a, struct sink_error *error)
 {
 	enum sink_result result = SINK_DONE, failed;
 	PGresult *res;
@@ -313,9 +316,9 @@ read_answers(struct postgres *s, const struct batch *b, struct answers *a,
 		ExecStatusType status = PQresultStatus(res);
 
 		if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
-			result = on_error(b, a, res, error);
+			result = write_on_error(b, a, res, error);
 		else
-			on_answer(s, b, a, res);
+			write_on_result(s, b, a, res);
 		PQclear(res);
 		if (status == PGRES_COPY_IN)
 			return result;
@@ -378,7 +381,7 @@ write_may_be_event(const struct sink_error *error)
 
 /* The time t, as a value for one of the columns created_at and received_at. */
 static int
-add_time(struct buf *sql, enum copy_kind kind, int64_t t_us)
+add_time_value(struct buf *sql, enum copy_kind kind, int64_t t_us)
 {
 	if (kind == COPY_INT8_MS)
 		return buf_addf(sql, "%" PRId64, t_us / 1000);
@@ -404,11 +407,12 @@ add_ordinary(struct postgres *s, int64_t t_us)
 	              s->table.name,
 	              columns->kind[FIELD_ID] == COPY_UUID ? "::uuid" : "");
 	if (rc == 0)
-		rc = add_time(sql, columns->kind[FIELD_CREATED_AT], t_us);
+		rc = add_time_value(sql, columns->kind[FIELD_CREATED_AT], t_us);
 	if (rc == 0)
 		rc = buf_addf(sql, ", ");
 	if (rc == 0)
-		rc = add_time(sql, columns->kind[FIELD_RECEIVED_AT], t_us);
+		rc =
+		    add_time_value(sql, columns->kind[FIELD_RECEIVED_AT], t_us);
 	if (rc == 0)
 		rc = buf_addf(sql,
 		              " FROM %s LIMIT 1 RETURNING 1) SELECT 1 / "
@@ -440,7 +444,7 @@ is_events_fault(struct postgres *s, const struct batch *b,
 }
 
 static enum sink_result
-columns_changed(struct sink_error *error)
+report_columns_changed(struct sink_error *error)
 {
 	return pg_fail(error, SINK_UNREACHABLE,
 	               "the table's columns have changed: reading them again");
@@ -479,7 +483,7 @@ write_position(struct postgres *s, const char *stream, bool *found,
 		result = pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	else
 		result =
-		    pg_ask(&s->pg, (const char *)s->sql.data, 1, &res, error);
+		    pg_query(&s->pg, (const char *)s->sql.data, 1, &res, error);
 	PQfreemem(literal);
 	if (result != SINK_DONE)
 		return result;
@@ -508,13 +512,14 @@ write_confirm_position(struct postgres *s, const struct batch *b,
 		*error = now;
 	else if (position != b->position ||
 	         (!found && strcmp(s->stream, b->stream) == 0))
-		return fenced(b, error);
+		return report_fenced(b, error);
 	return result == SINK_DONE ? SINK_REJECT : result;
 }
 
-/* A rejected batch leaves a failed transaction, which a pg_ask ends. */
+/* A rejected batch leaves a failed transaction, which a pg_query ends. */
 static enum sink_result
-rejected(struct postgres *s, const struct batch *b, struct sink_error *error)
+confirm_rejected(struct postgres *s, const struct batch *b,
+                 struct sink_error *error)
 {
 	enum sink_result result;
 
@@ -554,13 +559,13 @@ write_confirm_columns(struct postgres *s, struct sink_error *error)
 	if (table_add_types_query(&s->table, &s->pg, &s->sql) < 0 ||
 	    buf_add(&s->sql, "", 1) < 0)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_ask(&s->pg, (const char *)s->sql.data, TABLE_TYPES_FIELDS,
-	                &res, error);
+	result = pg_query(&s->pg, (const char *)s->sql.data, TABLE_TYPES_FIELDS,
+	                  &res, error);
 	if (result != SINK_DONE)
 		return result;
 	same = table_unchanged(&s->table, res);
 	PQclear(res);
-	return same ? SINK_DONE : columns_changed(error);
+	return same ? SINK_DONE : report_columns_changed(error);
 }
 
 /*
@@ -583,7 +588,7 @@ bad_field(struct postgres *s, const struct batch *b, size_t index,
 
 /* Say in the error which of the two tables it is about. */
 static void
-name_table(const struct postgres *s, const struct answers *a,
+name_table(const struct postgres *s, const struct write_results *a,
            enum sink_result result, struct sink_error *error)
 {
 	bool behind = a->stored && !a->moved;
@@ -604,7 +609,7 @@ name_table(const struct postgres *s, const struct answers *a,
 enum sink_result
 write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
-	struct answers a = {.unchanged = true, .stored = b->count == 0};
+	struct write_results a = {.unchanged = true, .stored = b->count == 0};
 	enum event_field field;
 	enum sink_result result;
 	size_t bad;
@@ -615,27 +620,27 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 		return bad_field(s, b, bad, field, error);
 	result = send_statements(s, b, error);
 	if (result == SINK_DONE)
-		result = read_answers(s, b, &a, error);
+		result = write_read_results(s, b, &a, error);
 	if (result == SINK_DONE && !a.unchanged)
-		return columns_changed(error);
+		return report_columns_changed(error);
 	if (result == SINK_DONE && a.fenced)
-		return fenced(b, error);
+		return report_fenced(b, error);
 	if (result == SINK_DONE && a.copying) {
 		result = write_rows(s, b, &s->table.columns, false, error);
 		if (result == SINK_DONE)
-			result = read_answers(s, b, &a, error);
+			result = write_read_results(s, b, &a, error);
 	}
 	if ((result == SINK_MISCONFIGURED || result == SINK_UNREACHABLE) &&
 	    a.copying && (!a.stored || a.moved) && is_events_fault(s, b, error))
 		result = SINK_REJECT;
 	if (result == SINK_REJECT)
-		return rejected(s, b, error);
+		return confirm_rejected(s, b, error);
 	name_table(s, &a, result, error);
 	/* A proxy, say, may answer statements that it passes to no server. */
 	if (result == SINK_DONE && !(a.stored && a.moved && a.committed))
 		result = pg_unexpected(error);
 	if (result == SINK_DONE)
-		write_remember(s, b->stream);
+		write_remember_stream(s, b->stream);
 	if (result == SINK_DONE && s->settings->dedup_by_id && a.copying &&
 	    a.inserted + a.dropped < b->count)
 		error->duplicates = b->count - a.inserted - a.dropped;

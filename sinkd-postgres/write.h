@@ -13,7 +13,7 @@
 #include "libbase/buf.h"
 #include "libbase/log.h"
 #include "libsink/sink.h"
-#include "sinkd-postgres/pg.h"
+#include "sinkd-postgres/connection.h"
 #include "sinkd-postgres/table.h"
 
 #define SINK_NAME "postgres"
@@ -26,7 +26,7 @@
 #define WRITE_PIECE_MAX                                                        \
 	(WRITE_PIECE_BYTES + EVENT_PACKED_MAX + COPY_ROW_EXTRA + 64)
 
-struct settings {
+struct postgres_settings {
 	char *conninfo, *host, *port, *dbname, *user, *password_file;
 	char *sslrootcert;
 	int sslmode; /* index into those that libpq knows */
@@ -35,11 +35,11 @@ struct settings {
 };
 
 struct postgres {
-	struct pg pg;
+	struct pg_connection pg;
 	struct table table;
-	const struct settings *settings;
+	const struct postgres_settings *settings;
 	char password[PASSWORD_MAX];
-	bool password_asked;     /* the environment is read once */
+	bool password_read;      /* the environment is read once */
 	char stream[STREAM_MAX]; /* whose position row is known to be there */
 	char *position_table;    /* quoted; owned */
 	struct buf sql;
@@ -74,9 +74,9 @@ void write_name_field(enum event_field field, struct sink_error *error);
  * Class a server's words about a row, with what the batch tells of it:
  * bad_event is 1 + its index, or 0 where only the words may say.
  */
-enum sink_result write_class(const struct batch *b,
-                             const struct pg_words *words, size_t bad_event,
-                             struct sink_error *error);
+enum sink_result write_classify(const struct batch *b,
+                                const struct pg_diagnostics *words,
+                                size_t bad_event, struct sink_error *error);
 
 /*
  * Before events are set aside: SINK_REJECT if the position is still where the
@@ -110,6 +110,6 @@ enum sink_result write_confirm_null(struct postgres *s,
                                     struct sink_error *error);
 
 /* Note that the stream has its row in the position table. */
-void write_remember(struct postgres *s, const char *stream);
+void write_remember_stream(struct postgres *s, const char *stream);
 
 #endif

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "libproto/frame.h"
+#include "sinkd-postgres/connection.h"
 #include "sinkd-postgres/copy.h"
-#include "sinkd-postgres/number.h"
-#include "sinkd-postgres/pg.h"
+#include "sinkd-postgres/jsonb_number.h"
 
 static const uint8_t uuid[16] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
                                  0xcd, 0xef, 0x01, 0x23, 0x45, 0x67,
@@ -185,10 +185,10 @@ START_TEST(knows_which_numbers_jsonb_holds)
 	    "{\"a\":\"\\\\\",\"b\":[[{\"c\":[1,1e131072]}]]}"};
 
 	for (size_t i = 0; i < ARRAY_LEN(fit); i++)
-		ck_assert_msg(number_all_fit_jsonb(slice_of(fit[i])), "%s",
+		ck_assert_msg(jsonb_numbers_fit(slice_of(fit[i])), "%s",
 		              fit[i]);
 	for (size_t i = 0; i < ARRAY_LEN(not_fit); i++)
-		ck_assert_msg(!number_all_fit_jsonb(slice_of(not_fit[i])), "%s",
+		ck_assert_msg(!jsonb_numbers_fit(slice_of(not_fit[i])), "%s",
 		              not_fit[i]);
 }
 END_TEST
@@ -200,12 +200,11 @@ START_TEST(knows_which_long_numbers_jsonb_holds)
 
 	for (int i = 16383; i <= 16384; i++) {
 		(void)snprintf(text, sizeof text, "{\"a\":0.%0*d}", i, 0);
-		ck_assert_int_eq(number_all_fit_jsonb(slice_of(text)),
-		                 i == 16383);
+		ck_assert_int_eq(jsonb_numbers_fit(slice_of(text)), i == 16383);
 	}
 	for (int i = 131072; i <= 131073; i++) {
 		(void)snprintf(text, sizeof text, "{\"a\":1%0*d}", i - 1, 0);
-		ck_assert_int_eq(number_all_fit_jsonb(slice_of(text)),
+		ck_assert_int_eq(jsonb_numbers_fit(slice_of(text)),
 		                 i == 131072);
 	}
 }
@@ -246,7 +245,7 @@ START_TEST(classes_what_the_server_says)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		ck_assert_int_eq(pg_class_state(cases[i].state),
+		ck_assert_int_eq(pg_classify_sqlstate(cases[i].state),
 		                 cases[i].result);
 }
 END_TEST
@@ -255,10 +254,11 @@ static const char *
 text_of(const char *state, const char *text, const char *context)
 {
 	static struct sink_error error;
-	struct pg_words w = {.state = state, .text = text, .context = context};
+	struct pg_diagnostics w = {
+	    .state = state, .text = text, .context = context};
 
 	error = (struct sink_error){.bad_event = 7};
-	(void)pg_class_words(&w, &error);
+	(void)pg_classify_diagnostics(&w, &error);
 	ck_assert_str_eq(error.code, state);
 	return error.text;
 }
@@ -282,16 +282,17 @@ START_TEST(a_code_that_a_trigger_made_up_is_about_the_row)
 	struct sink_error error = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct pg_words w = {
+		struct pg_diagnostics w = {
 		    .state = cases[i].state,
 		    .text = "no",
 		    .context = "PL/pgSQL function f() line 4 at RAISE\n"
 			       "COPY events, line 4"};
 
-		ck_assert_int_eq(pg_class_words(&w, &error), cases[i].raised);
+		ck_assert_int_eq(pg_classify_diagnostics(&w, &error),
+		                 cases[i].raised);
 		w.context = "PL/pgSQL function f() line 4 at PERFORM\n"
 			    "COPY events, line 4";
-		ck_assert_int_eq(pg_class_words(&w, &error),
+		ck_assert_int_eq(pg_classify_diagnostics(&w, &error),
 		                 cases[i].otherwise);
 	}
 }
@@ -329,7 +330,7 @@ START_TEST(says_where_a_trigger_refused_and_not_its_words)
 {
 	static const char context[] =
 	    "PL/pgSQL function f() line 3 at RAISE\nCOPY events, line 51";
-	struct pg_words w = {.text = "secret"};
+	struct pg_diagnostics w = {.text = "secret"};
 	struct sink_error error = {.bad_event = 0};
 
 	ck_assert_str_eq(text_of("P0001", "secret", context),
@@ -342,11 +343,11 @@ START_TEST(says_where_a_trigger_refused_and_not_its_words)
 	                 "refused by a trigger");
 	/* They are the dead letter's alone. */
 	w.state = "P0001";
-	(void)pg_class_words(&w, &error);
+	(void)pg_classify_diagnostics(&w, &error);
 	ck_assert_str_eq(error.letter, "secret");
 	w.state = "23505";
 	error.letter[0] = '\0';
-	(void)pg_class_words(&w, &error);
+	(void)pg_classify_diagnostics(&w, &error);
 	ck_assert_str_eq(error.letter, "");
 }
 END_TEST
@@ -355,9 +356,10 @@ static size_t
 line_of(const char *context)
 {
 	struct sink_error error = {.bad_event = 7};
-	struct pg_words w = {.state = "23514", .text = "", .context = context};
+	struct pg_diagnostics w = {
+	    .state = "23514", .text = "", .context = context};
 
-	(void)pg_class_words(&w, &error);
+	(void)pg_classify_diagnostics(&w, &error);
 	return error.bad_event;
 }
 
@@ -381,10 +383,11 @@ START_TEST(tells_a_missing_partition_from_what_a_check_refuses)
 {
 	static const char detail[] =
 	    "Partition key of the failing row contains (created_at) = (1970).";
-	struct pg_words w = {.state = "23514",
-	                     .text = "no partition of relation found for row",
-	                     .detail = detail,
-	                     .table = "events"};
+	struct pg_diagnostics w = {.state = "23514",
+	                           .text =
+	                               "no partition of relation found for row",
+	                           .detail = detail,
+	                           .table = "events"};
 	char column[PG_COLUMN_MAX];
 
 	ck_assert(pg_no_partition(&w, column));
