@@ -32,9 +32,9 @@ CC            := clang
 CXX           := clang++
 endif
 link-release  := -pie -Wl,-z,relro,-z,now
-MODE_FLAGS    := $(flags-$(MODE)) $(if $(WERROR),-Werror)
-ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(PQ_CFLAGS) $(WARN) $(CWARN) $(MODE_FLAGS) $(CFLAGS)
-ALL_CXXFLAGS   = -std=c++17 -D_GNU_SOURCE -I. $(WARN) $(MODE_FLAGS) $(CXXFLAGS)
+MODE_FLAGS    := $(flags-$(MODE))
+ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(PQ_CFLAGS) $(WARN) $(CWARN) $(MODE_FLAGS) $(CFLAGS) $(CPPFLAGS)
+ALL_CXXFLAGS   = -std=c++17 -D_GNU_SOURCE -I. $(WARN) $(MODE_FLAGS) $(CXXFLAGS) $(CPPFLAGS)
 ALL_LDFLAGS    = $(link-$(MODE)) $(LDFLAGS)
 
 # Asked for once, when first needed: a fresh machine has no pkg-config yet.
@@ -84,10 +84,6 @@ sinkd-kafka-LIBS     = $(call pc,rdkafka)
 TSAN_O              := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
 
-# libpq's header has a folder of its own.
-$(O)/sinkd-postgres/%.o $(O)/tests/unit/test_postgres.o: \
-    ALL_CFLAGS += $(shell pkg-config --cflags libpq)
-
 # x/x.c holds main; every other x/*.c (and .cc) goes into x.a, so that tests
 # can link it.
 mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c,$(wildcard $(1)/*.c))) \
@@ -101,13 +97,25 @@ LIB_A := $(LIBS:%=$(O)/%.a)
 all: $(PROGRAMS:%=$(O)/bin/%)
 	@:
 
-$(O)/%.o: %.c Makefile | $(TOOLS_OK)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+# The compilers and their flags.  Objects depend on this file, which is only
+# written when one of these has changed, and not on the whole Makefile.  Its
+# first version is older than any object, so that objects of a tree that did
+# not have this file yet are kept.  -Werror makes no other objects.
+FLAGS    := $(O)/flags
+ALL_FLAGS = $(CC) $(ALL_CFLAGS) / $(CXX) $(ALL_CXXFLAGS) / $(ALL_LDFLAGS)
+.PHONY: always
+$(FLAGS): always | $(TOOLS_OK)
+	@mkdir -p $(@D); first=; [ -e $@ ] || first=1; \
+	echo '$(ALL_FLAGS)' | cmp -s - $@ || { echo '$(ALL_FLAGS)' >$@; \
+	  [ -z "$$first" ] || touch -d 1970-01-02 $@; }
 
-$(O)/%.o: %.cc Makefile | $(TOOLS_OK)
+$(O)/%.o: %.c $(FLAGS) | $(TOOLS_OK)
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(ALL_CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(WERROR),-Werror) -MMD -MP -c -o $@ $<
+
+$(O)/%.o: %.cc $(FLAGS) | $(TOOLS_OK)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(ALL_CXXFLAGS) $(if $(WERROR),-Werror) -MMD -MP -c -o $@ $<
 
 $(O)/%.a: $$(call mods,$$*)
 	@mkdir -p $(@D) && rm -f $@
@@ -129,7 +137,7 @@ $(UNIT_TESTS): %: %.o $(UNIT_A)
 $(UNIT_TESTS): $(TSAN_O)
 $(UNIT_TESTS:%=%.o): | $(TEST_LIBS_OK)
 # It switches checksums off, to show that it would notice.
-$(O)/tests/crash/test_power: ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
+$(O)/tests/crash/test_power: private ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
 unit-tests: $(UNIT_TESTS) fuzz-tests
 
@@ -155,7 +163,7 @@ unit-tests: $(HTTP_ECHO)
 # CLICKHOUSE=current puts the current engine in place of Debian's server.
 # SEEDS=100000 is torture-log instead.
 CLOCKJUMP := $(O)/tests/torture/clockjump.so
-$(CLOCKJUMP): tests/torture/clockjump.c Makefile
+$(CLOCKJUMP): tests/torture/clockjump.c $(FLAGS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CWARN) -O2 -fPIC -shared -o $@ $< -ldl
 unit-tests: $(CLOCKJUMP)
@@ -319,7 +327,7 @@ $(LINT)/%.tidy: % .clang-tidy Makefile $$(HEADERS)
 	  { cat $@.err; exit 1; }
 	@touch $@
 # It keeps texts at offsets, where gcc loses sight of them.
-$(LINT)/libbase/conf.c.gcc: ALL_CFLAGS += -Wno-analyzer-malloc-leak
+$(LINT)/libbase/conf.c.gcc: private ALL_CFLAGS += -Wno-analyzer-malloc-leak
 $(LINT)/%.gcc: % Makefile $$(HEADERS)
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -O1 -fanalyzer -Werror -c -o /dev/null $<
