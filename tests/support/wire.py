@@ -30,6 +30,44 @@ def pack(value):
     raise TypeError(value)
 
 
+def unpack(data):
+    """The first msgpack value of data, and the bytes after it."""
+    tag, rest = data[0], data[1:]
+
+    def number(count, signed=False):
+        return int.from_bytes(rest[:count], "big", signed=signed), rest[count:]
+
+    def items(count, rest):
+        values = []
+        for _ in range(count):
+            value, rest = unpack(rest)
+            values.append(value)
+        return values, rest
+
+    if tag < 0x80 or tag >= 0xe0:
+        return tag if tag < 0x80 else tag - 0x100, rest
+    if tag in (0xc0, 0xc2, 0xc3):
+        return {0xc0: None, 0xc2: False, 0xc3: True}[tag], rest
+    if 0xcc <= tag <= 0xd3:
+        return number(1 << (tag & 3), signed=tag >= 0xd0)
+    # Texts, arrays and maps: a count in the tag, or in the bytes after it.
+    if 0xa0 <= tag < 0xc0:
+        count, kind = tag & 0x1f, "text"
+    elif tag < 0xa0:
+        count, kind = tag & 0x0f, "array" if tag & 0x10 else "map"
+    else:
+        kind, size = {0xd9: ("text", 1), 0xda: ("text", 2), 0xdb: ("text", 4),
+                      0xdc: ("array", 2), 0xdd: ("array", 4),
+                      0xde: ("map", 2), 0xdf: ("map", 4)}[tag]
+        count, rest = number(size)
+    if kind == "text":
+        return rest[:count].decode(), rest[count:]
+    values, rest = items(count * (2 if kind == "map" else 1), rest)
+    if kind == "map":
+        values = dict(zip(values[::2], values[1::2]))
+    return values, rest
+
+
 def event(id_="id", type_="t", user=None, payload="{}", created=1, received=2):
     return pack([id_, type_, user, payload, created, received])
 
