@@ -11,8 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "libbase/directory.h"
 #include "libbase/file.h"
-#include "libbase/folder.h"
 #include "libbase/log.h"
 
 static int
@@ -270,7 +270,7 @@ disk_real_open(struct disk_real *d, const char *path)
 	int rc;
 
 	*d = (struct disk_real){.disk = real_functions, .dir = -1, .lock = -1};
-	rc = folder_make(path);
+	rc = directory_make(path);
 	if (rc < 0)
 		return rc;
 	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

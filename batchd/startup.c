@@ -12,9 +12,9 @@
 
 #include "batchd/server.h"
 #include "libbase/clock.h"
-#include "libbase/fds.h"
+#include "libbase/fd_limit.h"
 #include "libbase/file.h"
-#include "libbase/owner.h"
+#include "libbase/permissions.h"
 
 /* Descriptors beside connections: log, cursors, readers, loop. */
 #define OTHER_FDS 64
@@ -115,15 +115,15 @@ static int
 check_owners(const struct batchd_settings *settings)
 {
 	bool given = settings->socket_owner[0] || settings->socket_group[0];
-	char why[OWNER_TEXT_BYTES], *copy;
-	int rc = owner_check(settings->dir, why);
+	char why[PERMISSIONS_TEXT_BYTES], *copy;
+	int rc = permissions_check_owner(settings->dir, why);
 
 	/* A socket that is given to others may lie in their directory. */
 	if (rc == 0 && !given) {
 		copy = strdup(settings->socket);
 		if (!copy)
 			return -ENOMEM;
-		rc = owner_check(dirname(copy), why);
+		rc = permissions_check_owner(dirname(copy), why);
 		free(copy);
 	}
 	if (rc == -EPERM)
@@ -209,7 +209,7 @@ int
 server_open(struct server *s, const struct batchd_settings *settings)
 {
 	uint64_t need = server_max_peers(settings) + OTHER_FDS;
-	uint64_t got = fds_want(need);
+	uint64_t got = fd_limit_raise(need);
 	int rc;
 
 	*s = (struct server){.settings = settings, .listener = -1};

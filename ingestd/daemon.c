@@ -15,7 +15,7 @@
 #include "ingestd/metrics.h"
 #include "ingestd/request.h"
 #include "libbase/budget.h"
-#include "libbase/fds.h"
+#include "libbase/fd_limit.h"
 #include "libbase/log.h"
 #include "libhttp/http.h"
 #include "libhttp/tls.h"
@@ -141,7 +141,7 @@ static unsigned
 connections_of(const struct ingestd_settings *settings)
 {
 	uint64_t want = (uint64_t)settings->max_connections + OTHER_FDS;
-	uint64_t got = fds_want(want);
+	uint64_t got = fd_limit_raise(want);
 
 	if (got < want)
 		log_warn("too few descriptors for max_connections: raise the "

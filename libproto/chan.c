@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "libbase/owner.h"
+#include "libbase/permissions.h"
 
 int
 chan_connect(struct chan *c, const char *path, int wait_ms)
@@ -42,8 +42,8 @@ chan_connect(struct chan *c, const char *path, int wait_ms)
 const char *
 chan_error(const char *path, int rc)
 {
-	static char text[OWNER_TEXT_BYTES + 128];
-	char who[OWNER_TEXT_BYTES];
+	static char text[PERMISSIONS_TEXT_BYTES + 128];
+	char who[PERMISSIONS_TEXT_BYTES];
 
 	switch (rc) {
 	case -ENOENT:
@@ -53,7 +53,7 @@ chan_error(const char *path, int rc)
 		               strerror(-rc));
 		break;
 	case -EACCES:
-		owner_who_may(path, who);
+		permissions_describe(path, who);
 		(void)snprintf(text, sizeof text,
 		               "%s: %s: run this as one of them", strerror(-rc),
 		               who);

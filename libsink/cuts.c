@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/directory.h"
 #include "libbase/file.h"
-#include "libbase/folder.h"
 
 #define FORM "%020" PRIu64 "\n"
 #define LINE_BYTES 21
@@ -170,7 +170,7 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n,
 	if (unwritten != CUTS_UNKNOWN)
 		bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
 		                          UNWRITTEN FORM, unwritten);
-	rc = fresh ? folder_make(c->dir) : 0;
+	rc = fresh ? directory_make(c->dir) : 0;
 	if (rc < 0)
 		return rc;
 	fd = file_open(AT_FDCWD, c->path, O_WRONLY | O_CREAT, FILE_OWN);
@@ -182,7 +182,7 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n,
 	         : file_put(fd, text, bytes, c->bytes);
 	(void)close(fd); /* it is synced */
 	if (rc == 0 && fresh)
-		rc = folder_sync(c->dir);
+		rc = directory_sync(c->dir);
 	if (rc < 0)
 		return rc;
 	c->found = true;

@@ -16,8 +16,8 @@
 #include <xxhash.h>
 
 #include "libbase/clock.h"
+#include "libbase/directory.h"
 #include "libbase/file.h"
-#include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libsink/place.h"
@@ -234,7 +234,7 @@ open_locked(struct dead *d, bool create)
 	struct stat st = {0};
 	int rc;
 
-	rc = folder_make(d->dir);
+	rc = directory_make(d->dir);
 	if (rc < 0)
 		return rc;
 	/* Again when --retry-dead renamed it between open and lock. */
@@ -252,7 +252,7 @@ open_locked(struct dead *d, bool create)
 		d->dev = st.st_dev;
 		d->ino = st.st_ino;
 	} while (!is_current(d));
-	rc = folder_sync(d->dir);
+	rc = directory_sync(d->dir);
 	return rc < 0 ? rc : read_file(d);
 }
 
@@ -628,7 +628,7 @@ dead_take(struct dead *d, char *out, size_t size)
 	if (rc == 0 && rename(d->path, out) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = folder_sync(d->dir);
+		rc = directory_sync(d->dir);
 	unlock(d);
 	close_file(d);
 	return rc;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/directory.h"
 #include "libbase/file.h"
-#include "libbase/folder.h"
 
 /* Two numbers of one width: a line that is overwritten within a sector. */
 #define FORM "%020" PRIu64 " %020" PRIu64 "\n"
@@ -56,7 +56,7 @@ place_open(struct place *p, const char *dir, const char *path)
 {
 	int rc = open_place(p, path, O_RDWR | O_CREAT);
 
-	return rc < 0 ? rc : folder_sync(dir);
+	return rc < 0 ? rc : directory_sync(dir);
 }
 
 int

@@ -16,8 +16,8 @@
 #include <xxhash.h>
 
 #include "libbase/clock.h"
+#include "libbase/directory.h"
 #include "libbase/file.h"
-#include "libbase/folder.h"
 #include "libbase/log.h"
 #include "libsink/place.h"
 #include "libsink/settled.h"
@@ -405,7 +405,7 @@ work_off(struct retry *r)
 	if (rc == 0 && unlink(r->path) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = folder_sync(r->d->dead->dir);
+		rc = directory_sync(r->d->dead->dir);
 	if (rc == 0)
 		rc = place_remove(r->path);
 	if (rc == 0)

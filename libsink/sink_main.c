@@ -7,7 +7,7 @@
 
 #include "libbase/file.h"
 #include "libbase/log.h"
-#include "libbase/owner.h"
+#include "libbase/permissions.h"
 #include "libbase/secret.h"
 #include "libproto/frame.h"
 #include "libsink/retry_dead.h"
@@ -18,11 +18,11 @@ static int
 run(struct sink_conf *settings)
 {
 	struct session session;
-	char why[OWNER_TEXT_BYTES];
+	char why[PERMISSIONS_TEXT_BYTES];
 	int rc, status = EXIT_SUCCESS;
 
 	/* Before a file is made that the directory's owner could not open. */
-	if (owner_check(settings->common.dead_dir, why) < 0) {
+	if (permissions_check_owner(settings->common.dead_dir, why) < 0) {
 		log_error("dead_dir refused err=%s", log_quote(why));
 		return EXIT_CONFIG;
 	}

@@ -1,8 +1,8 @@
 /*
- * fds - how many descriptors a process may have.
+ * fd_limit - how many descriptors a process may have.
  */
-#ifndef LIBBASE_FDS_H
-#define LIBBASE_FDS_H
+#ifndef LIBBASE_FD_LIMIT_H
+#define LIBBASE_FD_LIMIT_H
 
 #include <stdint.h>
 
@@ -13,6 +13,6 @@
  * lower.  Returns how many there can be: less than `want` where the hard limit
  * is.
  */
-MUST_USE uint64_t fds_want(uint64_t want);
+MUST_USE uint64_t fd_limit_raise(uint64_t want);
 
 #endif

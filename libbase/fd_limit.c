@@ -1,10 +1,10 @@
-/* fds - see fds.h. */
-#include "libbase/fds.h"
+/* fd_limit - see fd_limit.h. */
+#include "libbase/fd_limit.h"
 
 #include <sys/resource.h>
 
 uint64_t
-fds_want(uint64_t want)
+fd_limit_raise(uint64_t want)
 {
 	struct rlimit limit;
 

@@ -1,4 +1,5 @@
-/* test_owner - whose directories a process may work in, and who is named. */
+/* test_permissions - whose directories a process may work in, and who is named.
+ */
 #include <check.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -8,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libbase/owner.h"
+#include "libbase/permissions.h"
 
 /* A user and a group that no machine has. */
 #define SOMEBODY 48123
 
-static char dir[64], below[80], why[OWNER_TEXT_BYTES];
+static char dir[64], below[80], why[PERMISSIONS_TEXT_BYTES];
 
 static void
 setup(void)
@@ -40,16 +41,17 @@ give_away(const char *path)
 
 START_TEST(a_directory_of_our_own_or_of_root_will_do)
 {
-	ck_assert_int_eq(owner_check(dir, why), 0);
-	ck_assert_int_eq(owner_check(below, why), 0);
-	ck_assert_int_eq(owner_check("/", why), 0);
-	ck_assert_int_eq(owner_check("/nonexistent/at/all", why), 0);
+	ck_assert_int_eq(permissions_check_owner(dir, why), 0);
+	ck_assert_int_eq(permissions_check_owner(below, why), 0);
+	ck_assert_int_eq(permissions_check_owner("/", why), 0);
+	ck_assert_int_eq(permissions_check_owner("/nonexistent/at/all", why),
+	                 0);
 	if (!give_away(dir))
 		return;
 	/* As its owner, and as a user to whose group root has opened it. */
 	ck_assert_int_eq(seteuid(SOMEBODY), 0);
-	ck_assert_int_eq(owner_check(dir, why), 0);
-	ck_assert_int_eq(owner_check("/", why), 0);
+	ck_assert_int_eq(permissions_check_owner(dir, why), 0);
+	ck_assert_int_eq(permissions_check_owner("/", why), 0);
 	ck_assert_int_eq(seteuid(0), 0);
 	ck_assert_str_eq(why, "");
 }
@@ -59,22 +61,22 @@ START_TEST(a_directory_of_another_user_is_refused)
 {
 	if (!give_away(dir))
 		return;
-	ck_assert_int_eq(owner_check(dir, why), -EPERM);
+	ck_assert_int_eq(permissions_check_owner(dir, why), -EPERM);
 	ck_assert_ptr_nonnull(strstr(why, dir));
 	ck_assert_ptr_nonnull(strstr(why, "user 48123"));
 	ck_assert_ptr_nonnull(strstr(why, "runuser -u 48123"));
 	ck_assert_ptr_nonnull(strstr(why, "user root"));
 	/* What would be made in it belongs to us, so that is refused, too. */
-	ck_assert_int_eq(owner_check(below, why), -EPERM);
+	ck_assert_int_eq(permissions_check_owner(below, why), -EPERM);
 	/* But not what is there and belongs to us. */
 	ck_assert_int_eq(mkdir(below, 0700), 0);
-	ck_assert_int_eq(owner_check(below, why), 0);
+	ck_assert_int_eq(permissions_check_owner(below, why), 0);
 }
 END_TEST
 
 START_TEST(names_who_may_use_a_path)
 {
-	char want[OWNER_TEXT_BYTES];
+	char want[PERMISSIONS_TEXT_BYTES];
 
 	if (!give_away(dir))
 		return;
@@ -82,7 +84,7 @@ START_TEST(names_who_may_use_a_path)
 	(void)snprintf(want, sizeof want,
 	               "only root, user %d and group %d may use %s", SOMEBODY,
 	               SOMEBODY, dir);
-	owner_who_may(dir, why);
+	permissions_describe(dir, why);
 	ck_assert_str_eq(why, want);
 	ck_assert_int_eq(chmod(dir, 0700), 0);
 	(void)snprintf(want, sizeof want, "only root and user %d may use %s",
@@ -90,7 +92,7 @@ START_TEST(names_who_may_use_a_path)
 	ck_assert_int_eq(mkdir(below, 0700), 0);
 	/* What is in it cannot be looked at: it is the directory's doing. */
 	ck_assert_int_eq(seteuid(SOMEBODY + 1), 0);
-	owner_who_may(below, why);
+	permissions_describe(below, why);
 	ck_assert_str_eq(why, want);
 	ck_assert_int_eq(seteuid(0), 0);
 }

@@ -1,16 +1,16 @@
 /*
- * owner - whose a directory or a socket is, and what that means for this
+ * permissions - whose a directory or a socket is, and what that means for this
  * process, in words for an operator.
  */
-#ifndef LIBBASE_OWNER_H
-#define LIBBASE_OWNER_H
+#ifndef LIBBASE_PERMISSIONS_H
+#define LIBBASE_PERMISSIONS_H
 
 #include <stddef.h>
 
 #include "libbase/base.h"
 
 /* Room for any text that is written here. */
-#define OWNER_TEXT_BYTES 640
+#define PERMISSIONS_TEXT_BYTES 640
 
 /*
  * Check that the owner of a directory can use the files that this process
@@ -20,12 +20,13 @@
  * what to do in why.  A directory that cannot be looked at passes: whoever
  * opens it is told the reason.
  */
-MUST_USE int owner_check(const char *dir, char why[OWNER_TEXT_BYTES]);
+MUST_USE int permissions_check_owner(const char *dir,
+                                     char why[PERMISSIONS_TEXT_BYTES]);
 
 /*
  * Write who may use what is at path, after -EACCES: the owner and, if the mode
  * says so, the group of the path or of the directory that cannot be passed.
  */
-void owner_who_may(const char *path, char out[OWNER_TEXT_BYTES]);
+void permissions_describe(const char *path, char out[PERMISSIONS_TEXT_BYTES]);
 
 #endif

@@ -1,5 +1,5 @@
-/* owner - see owner.h. */
-#include "libbase/owner.h"
+/* permissions - see permissions.h. */
+#include "libbase/permissions.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -55,7 +55,7 @@ go_up(char *path)
 }
 
 int
-owner_check(const char *dir, char why[OWNER_TEXT_BYTES])
+permissions_check_owner(const char *dir, char why[PERMISSIONS_TEXT_BYTES])
 {
 	char path[PATH_MAX], owner[NAME_BYTES], self[NAME_BYTES];
 	struct stat st;
@@ -70,7 +70,7 @@ owner_check(const char *dir, char why[OWNER_TEXT_BYTES])
 		return 0;
 	put_user(st.st_uid, owner);
 	put_user(geteuid(), self);
-	(void)snprintf(why, OWNER_TEXT_BYTES,
+	(void)snprintf(why, PERMISSIONS_TEXT_BYTES,
 	               "%.200s belongs to user %s, who could not use the files "
 	               "that user %s makes there: run this as %s (runuser -u "
 	               "%s -- COMMAND), or give the directory and what is in "
@@ -80,7 +80,7 @@ owner_check(const char *dir, char why[OWNER_TEXT_BYTES])
 }
 
 void
-owner_who_may(const char *path, char out[OWNER_TEXT_BYTES])
+permissions_describe(const char *path, char out[PERMISSIONS_TEXT_BYTES])
 {
 	char at[PATH_MAX], user[NAME_BYTES], group[NAME_BYTES];
 	struct stat st;
@@ -90,7 +90,8 @@ owner_who_may(const char *path, char out[OWNER_TEXT_BYTES])
 	/* The last one that can be looked at is the one that is closed. */
 	while (stat(at, &st) < 0) {
 		if (go_up(at) < 0) {
-			(void)snprintf(out, OWNER_TEXT_BYTES, "see its mode");
+			(void)snprintf(out, PERMISSIONS_TEXT_BYTES,
+			               "see its mode");
 			return;
 		}
 	}
@@ -98,11 +99,11 @@ owner_who_may(const char *path, char out[OWNER_TEXT_BYTES])
 	put_group(st.st_gid, group);
 	needed = S_ISDIR(st.st_mode) ? S_IXGRP : S_IWGRP;
 	if (st.st_mode & needed)
-		(void)snprintf(out, OWNER_TEXT_BYTES,
+		(void)snprintf(out, PERMISSIONS_TEXT_BYTES,
 		               "only root, user %s and group %s may use %.200s",
 		               user, group, at);
 	else
-		(void)snprintf(out, OWNER_TEXT_BYTES,
+		(void)snprintf(out, PERMISSIONS_TEXT_BYTES,
 		               "only root and user %s may use %.200s", user,
 		               at);
 }

@@ -1,4 +1,4 @@
-/* conf_start - the command line that all programs share; see conf.h. */
+/* conf_command_line - the command line that all programs share; see conf.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

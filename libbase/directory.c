@@ -1,5 +1,5 @@
-/* folder - see folder.h. */
-#include "libbase/folder.h"
+/* directory - see directory.h. */
+#include "libbase/directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 int
-folder_sync(const char *path)
+directory_sync(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
@@ -23,7 +23,7 @@ folder_sync(const char *path)
 }
 
 int
-folder_make(const char *path)
+directory_make(const char *path)
 {
 	char *copy;
 	int rc;
@@ -33,7 +33,7 @@ folder_make(const char *path)
 	copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
-	rc = folder_sync(dirname(copy));
+	rc = directory_sync(dirname(copy));
 	free(copy);
 	return rc;
 }

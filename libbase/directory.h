@@ -1,6 +1,6 @@
-/* folder - make folders that outlast a power cut. */
-#ifndef LIBBASE_FOLDER_H
-#define LIBBASE_FOLDER_H
+/* directory - make directories that outlast a power cut. */
+#ifndef LIBBASE_DIRECTORY_H
+#define LIBBASE_DIRECTORY_H
 
 #include "libbase/base.h"
 
@@ -8,9 +8,9 @@
  * Make a folder (mode 0750) unless it is there.  A new one is durable when
  * this returns: what it lies in was synced, too.  Returns 0 or -errno.
  */
-MUST_USE int folder_make(const char *path);
+MUST_USE int directory_make(const char *path);
 
 /* Make the names in a folder durable.  Returns 0 or -errno. */
-MUST_USE int folder_sync(const char *path);
+MUST_USE int directory_sync(const char *path);
 
 #endif
