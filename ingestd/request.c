@@ -97,11 +97,11 @@ headers_of(struct request *rq, const char *own, unsigned retry_s)
 }
 
 static void
-answer(struct request *rq, struct http_answer a, unsigned retry_s)
+answer(struct request *rq, struct http_response a, unsigned retry_s)
 {
 	count_response(rq, a.status);
 	a.headers = headers_of(rq, a.headers, retry_s);
-	http_answer(http_request_of(rq), &a);
+	http_respond(http_request_of(rq), &a);
 }
 
 /* Answer with what was written into all->text; rc < 0: it was cut short. */
@@ -109,12 +109,12 @@ static void
 answer_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 {
 	struct buf *text = &rq->all->text;
-	struct http_answer a = {.status = status,
-	                        .type = rq->route == ROUTE_METRICS
-	                                    ? "text/plain; version=0.0.4"
-	                                    : "application/json",
-	                        .body = text->data,
-	                        .body_bytes = text->len};
+	struct http_response a = {.status = status,
+	                          .type = rq->route == ROUTE_METRICS
+	                                      ? "text/plain; version=0.0.4"
+	                                      : "application/json",
+	                          .body = text->data,
+	                          .body_bytes = text->len};
 
 	if (rc < 0)
 		a = response_fixed(RESPONSE_NONE);
@@ -155,7 +155,7 @@ answer_limited(struct request *rq, uint64_t events)
 static void
 answer_with(struct request *rq, enum fixed_response fixed)
 {
-	struct http_answer a = response_fixed(fixed);
+	struct http_response a = response_fixed(fixed);
 	const char *why = "starting";
 
 	if (fixed == RESPONSE_RATE_LIMITED) {
@@ -241,7 +241,7 @@ may_take(const struct request *rq)
 		return RESPONSE_STOPPING;
 	if (!batchd_client_takes(rq->all->batchd_client, &why))
 		return RESPONSE_UNAVAILABLE;
-	if (rq->token && !token_may(rq->token, clock_mono_ms()))
+	if (rq->token && !token_allows(rq->token, clock_mono_ms()))
 		return RESPONSE_RATE_LIMITED;
 	return RESPONSE_NONE;
 }
@@ -583,8 +583,8 @@ on_refuse(struct http_request *http, unsigned status, const char *why)
 		return;
 	}
 	count_response(rq, status);
-	http_answer_error(http, status, why,
-	                  headers_of(rq, NULL, retry_after_s(rq, status, 0)));
+	http_respond_error(http, status, why,
+	                   headers_of(rq, NULL, retry_after_s(rq, status, 0)));
 }
 
 static void

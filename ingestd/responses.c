@@ -91,12 +91,12 @@ static const struct {
 
 _Static_assert(ARRAY_LEN(fixed) == RESPONSE_COUNT, "one line for each answer");
 
-struct http_answer
+struct http_response
 response_fixed(enum fixed_response response)
 {
 	size_t n = strlen(fixed[response].text);
 
-	return (struct http_answer){
+	return (struct http_response){
 	    .status = fixed[response].status,
 	    .type = n > 0 ? "application/json" : NULL,
 	    .headers = fixed[response].headers,

@@ -37,6 +37,6 @@ enum fixed_response {
 };
 
 /* The answer; its texts are static. */
-struct http_answer response_fixed(enum fixed_response response);
+struct http_response response_fixed(enum fixed_response response);
 
 #endif

@@ -42,7 +42,7 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static bool
 is_pending(enum conn_state state)
 {
-	return state == CONN_WAITING || state == CONN_ANSWER;
+	return state == CONN_PROCESSING || state == CONN_SENDING;
 }
 
 /* The one place that changes a state. */
@@ -54,9 +54,9 @@ enter(struct conn *c, enum conn_state state)
 	s->pending += is_pending(state);
 	s->pending -= is_pending(c->state);
 	c->state = state;
-	conn_limits_enter(&s->limits, &c->slot, state);
-	if (state == CONN_WAITING)
-		conn_limits_wait(&c->slot);
+	conn_limits_change_state(&s->limits, &c->slot, state);
+	if (state == CONN_PROCESSING)
+		conn_limits_exempt(&c->slot);
 }
 
 /* Watch for these events; 0: for none. */
@@ -73,7 +73,7 @@ watch(struct conn *c, int events)
 		(void)uv_poll_start(&c->poll, events, on_poll);
 }
 
-/* Have conn_go_on called in this turn of the loop, or in the next. */
+/* Have conn_resume called in this turn of the loop, or in the next. */
 static void
 make_ready(struct conn *c)
 {
@@ -121,7 +121,7 @@ static size_t
 find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
 {
 	static const enum conn_state states[] = {CONN_BODY, CONN_HEAD,
-	                                         CONN_DISCARD, CONN_ANSWER,
+	                                         CONN_DISCARD, CONN_SENDING,
 	                                         CONN_STREAM_BLOCKED};
 	const struct http_server *s = for_whom->server;
 	const struct conn_limits *l = &s->limits;
@@ -467,8 +467,8 @@ answer_sent(struct conn *c, int rc)
 		after_answer(c);
 	} else if (rc == -EAGAIN) {
 		/* Its deadline counts from the first time. */
-		if (c->state != CONN_ANSWER)
-			enter(c, CONN_ANSWER);
+		if (c->state != CONN_SENDING)
+			enter(c, CONN_SENDING);
 		watch(c, UV_WRITABLE);
 	} else {
 		conn_close(c);
@@ -493,7 +493,7 @@ may_discard(const struct conn *c)
  * the head, in the scratch buffer.  Returns false when the connection closed.
  */
 static bool
-begin_answer(struct conn *c, const struct http_answer *a, bool streams)
+begin_answer(struct conn *c, const struct http_response *a, bool streams)
 {
 	struct http_server *s = c->server;
 
@@ -505,14 +505,14 @@ begin_answer(struct conn *c, const struct http_answer *a, bool streams)
 		c->closes = true;
 	conn_limits_refresh(&s->limits, &c->slot);
 	server_on_room(s); /* it can be evicted again */
-	if (answer_head(s, a, &c->rq, c->closes, streams) == 0)
+	if (response_head(s, a, &c->rq, c->closes, streams) == 0)
 		return true;
 	conn_close(c); /* an answer cut short would be worse than none */
 	return false;
 }
 
 void
-http_answer(struct http_request *rq, const struct http_answer *answer)
+http_respond(struct http_request *rq, const struct http_response *answer)
 {
 	struct conn *c = conn_of(rq);
 	struct http_server *s = c->server;
@@ -538,18 +538,18 @@ http_answer(struct http_request *rq, const struct http_answer *answer)
 }
 
 void
-http_answer_error(struct http_request *rq, unsigned status, const char *why,
-                  const char *headers)
+http_respond_error(struct http_request *rq, unsigned status, const char *why,
+                   const char *headers)
 {
-	char body[ANSWER_ERROR_BYTES];
-	struct http_answer answer = {.status = status,
-	                             .type = "application/json",
-	                             .headers = headers,
-	                             .body = body,
-	                             .body_bytes =
-	                                 answer_error_body(body, status, why)};
+	char body[RESPONSE_ERROR_BYTES];
+	struct http_response answer = {
+	    .status = status,
+	    .type = "application/json",
+	    .headers = headers,
+	    .body = body,
+	    .body_bytes = response_error_body(body, status, why)};
 
-	http_answer(rq, &answer);
+	http_respond(rq, &answer);
 }
 
 /*
@@ -560,16 +560,16 @@ static void
 answer_error(struct conn *c, unsigned status, bool no_body, const char *why)
 {
 	struct http_server *s = c->server;
-	char body[ANSWER_ERROR_BYTES];
-	struct http_answer answer = {
+	char body[RESPONSE_ERROR_BYTES];
+	struct http_response answer = {
 	    .status = status,
 	    .type = "application/json",
 	    .headers = status == 503 ? "Retry-After: 1\r\n" : NULL,
-	    .body_bytes = answer_error_body(body, status, why)};
+	    .body_bytes = response_error_body(body, status, why)};
 
 	c->closes = true;
 	c->rq = (struct http_request){.minor = 1};
-	if (answer_head(s, &answer, &c->rq, true, false) == 0)
+	if (response_head(s, &answer, &c->rq, true, false) == 0)
 		answer_sent(
 		    c, send_or_hold(c, body, no_body ? 0 : answer.body_bytes));
 	else
@@ -620,7 +620,7 @@ refuse_body(struct conn *c, unsigned status, const char *why)
 /* Streams. */
 
 void
-http_stream(struct http_request *rq, const struct http_answer *answer,
+http_stream(struct http_request *rq, const struct http_response *answer,
             http_produce produce)
 {
 	struct conn *c = conn_of(rq);
@@ -639,7 +639,7 @@ http_stream(struct http_request *rq, const struct http_answer *answer,
 		answer_sent(c, flush(c));
 		return;
 	}
-	enter(c, CONN_STREAM);
+	enter(c, CONN_STREAMING);
 	watch(c, UV_READABLE);
 	make_ready(c);
 }
@@ -650,7 +650,7 @@ http_stream_wake(struct http_request *rq)
 	struct conn *c = conn_of(rq);
 
 	rq->produces = true;
-	if (c->state == CONN_STREAM)
+	if (c->state == CONN_STREAMING)
 		make_ready(c);
 }
 
@@ -727,8 +727,8 @@ go_on_streaming(struct conn *c)
 		watch(c, UV_READABLE | UV_WRITABLE);
 	} else if (rc < 0) {
 		conn_close(c);
-	} else if (c->state != CONN_STREAM) {
-		enter(c, CONN_STREAM);
+	} else if (c->state != CONN_STREAMING) {
+		enter(c, CONN_STREAMING);
 		watch(c, UV_READABLE);
 	}
 }
@@ -764,7 +764,7 @@ give_body(struct conn *c, char *body, size_t n)
 		return;
 	release(c, &c->body);
 	if (c->rq.open && !c->rq.produce)
-		enter(c, CONN_WAITING);
+		enter(c, CONN_PROCESSING);
 }
 
 /*
@@ -1002,9 +1002,9 @@ run_once(struct conn *c, struct input *in)
 	case CONN_DISCARD:
 		return run_discard(c, in);
 	case CONN_HANDSHAKE:
-	case CONN_WAITING:
-	case CONN_ANSWER:
-	case CONN_STREAM:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
+	case CONN_STREAMING:
 	case CONN_STREAM_BLOCKED:
 	case CONN_LINGER:
 	case CONN_CLOSED:
@@ -1182,12 +1182,12 @@ on_readable(struct conn *c)
 	case CONN_DISCARD:
 		receive(c);
 		break;
-	case CONN_WAITING:
-	case CONN_ANSWER:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
 		/* The next request, or the end; after this one's answer. */
 		watch(c, c->watched & ~UV_READABLE);
 		break;
-	case CONN_STREAM:
+	case CONN_STREAMING:
 	case CONN_STREAM_BLOCKED:
 		read_streaming(c);
 		break;
@@ -1204,7 +1204,7 @@ on_writable(struct conn *c)
 {
 	if (c->state == CONN_HANDSHAKE)
 		shake_hands(c);
-	else if (c->state == CONN_ANSWER)
+	else if (c->state == CONN_SENDING)
 		answer_sent(c, flush(c));
 	else if (c->state == CONN_STREAM_BLOCKED)
 		go_on_streaming(c);
@@ -1236,7 +1236,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 }
 
 void
-conn_go_on(struct conn *c)
+conn_resume(struct conn *c)
 {
 	switch (c->state) {
 	case CONN_IDLE:
@@ -1251,12 +1251,12 @@ conn_go_on(struct conn *c)
 			receive(c);
 		look_for_pending(c);
 		break;
-	case CONN_STREAM:
+	case CONN_STREAMING:
 		go_on_streaming(c);
 		break;
 	case CONN_HANDSHAKE:
-	case CONN_WAITING:
-	case CONN_ANSWER:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
 	case CONN_STREAM_BLOCKED:
 	case CONN_LINGER:
 	case CONN_CLOSED:
@@ -1282,9 +1282,9 @@ conn_expire(struct conn *c)
 		break;
 	case CONN_HANDSHAKE:
 	case CONN_IDLE:
-	case CONN_WAITING:
-	case CONN_ANSWER:
-	case CONN_STREAM:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
+	case CONN_STREAMING:
 	case CONN_STREAM_BLOCKED:
 	case CONN_LINGER:
 	case CONN_CLOSED:

@@ -56,9 +56,9 @@ enum conn_state {
 	CONN_HEAD,
 	CONN_BODY,
 	CONN_DISCARD,
-	CONN_WAITING,
-	CONN_ANSWER,
-	CONN_STREAM,
+	CONN_PROCESSING,
+	CONN_SENDING,
+	CONN_STREAMING,
 	CONN_STREAM_BLOCKED,
 	CONN_LINGER,
 	CONN_CLOSED,
@@ -158,25 +158,25 @@ void conn_close(struct conn *c);
 void conn_expire(struct conn *c);
 
 /* It was in the server's list `ready`. */
-void conn_go_on(struct conn *c);
+void conn_resume(struct conn *c);
 
-/* answer.c */
+/* response.c */
 
 /*
  * Write the head of an answer into the server's scratch buffer, which it
  * empties first.  Returns 0 or -ENOMEM.
  */
-MUST_USE int answer_head(struct http_server *s, const struct http_answer *a,
-                         const struct http_request *rq, bool closes,
-                         bool streams);
+MUST_USE int response_head(struct http_server *s, const struct http_response *a,
+                           const struct http_request *rq, bool closes,
+                           bool streams);
 
 /*
  * Write the body of an error, {"error":NAME,"reason":WHY}, and return its
  * length.  A reason that is too long is cut.
  */
-#define ANSWER_ERROR_BYTES 1024
-size_t answer_error_body(char out[ANSWER_ERROR_BYTES], unsigned status,
-                         const char *why);
+#define RESPONSE_ERROR_BYTES 1024
+size_t response_error_body(char out[RESPONSE_ERROR_BYTES], unsigned status,
+                           const char *why);
 
 /* server.c */
 

@@ -172,15 +172,15 @@ conn_limits_remove(struct conn_limits *limits, struct conn_slot *slot)
 }
 
 void
-conn_limits_enter(struct conn_limits *limits, struct conn_slot *slot,
-                  unsigned state)
+conn_limits_change_state(struct conn_limits *limits, struct conn_slot *slot,
+                         unsigned state)
 {
 	list_remove(&slot->by_deadline);
 	enter(limits, slot, state);
 }
 
 void
-conn_limits_wait(struct conn_slot *slot)
+conn_limits_exempt(struct conn_slot *slot)
 {
 	list_remove(&slot->by_age);
 	list_remove(&slot->by_address);

@@ -79,11 +79,11 @@ MUST_USE int conn_limits_add(struct conn_limits *limits, struct conn_slot *slot,
 void conn_limits_remove(struct conn_limits *limits, struct conn_slot *slot);
 
 /* It enters another state, or the same one again. */
-void conn_limits_enter(struct conn_limits *limits, struct conn_slot *slot,
-                       unsigned state);
+void conn_limits_change_state(struct conn_limits *limits,
+                              struct conn_slot *slot, unsigned state);
 
 /* Its request now waits for the program: it cannot be evicted. */
-void conn_limits_wait(struct conn_slot *slot);
+void conn_limits_exempt(struct conn_slot *slot);
 
 /* Its request is complete: it is the youngest of all. */
 void conn_limits_refresh(struct conn_limits *limits, struct conn_slot *slot);

@@ -4,7 +4,7 @@
  * A program opens a server with a handler.  For each request the server calls
  * on_head once the request line and the headers are complete, on_body once
  * the body is complete, and on_end when it needs the request no more.  The
- * handler answers a request once, with http_answer or http_stream: inside
+ * handler answers a request once, with http_respond or http_stream: inside
  * on_head (which refuses the body), inside on_body, or at any later time.
  *
  * Connections carry one request at a time.  Requests that a client pipelines
@@ -198,7 +198,7 @@ void http_client_address(const struct http_request *rq,
 
 /* Answers. */
 
-struct http_answer {
+struct http_response {
 	unsigned status;
 	const char *type;    /* of the content; NULL: there is no content */
 	const char *headers; /* more lines, each with its CRLF; may be NULL */
@@ -216,14 +216,14 @@ struct http_answer {
  * long one, or one that the client holds back (Expect: 100-continue), closes
  * the connection after the answer.
  */
-void http_answer(struct http_request *rq, const struct http_answer *answer);
+void http_respond(struct http_request *rq, const struct http_response *answer);
 
 /*
  * Answer with {"error":...,"reason":why} in JSON, the error being the name of
- * the status.  headers is as in struct http_answer.
+ * the status.  headers is as in struct http_response.
  */
-void http_answer_error(struct http_request *rq, unsigned status,
-                       const char *why, const char *headers);
+void http_respond_error(struct http_request *rq, unsigned status,
+                        const char *why, const char *headers);
 
 /*
  * Write up to `room` bytes of an answer to out.  Returns how many, or
@@ -245,7 +245,7 @@ typedef ssize_t (*http_produce)(struct http_request *rq, char *out,
  * meanwhile are dropped.
  */
 #define HTTP_STREAM_ROOM ((size_t)16 * 1024)
-void http_stream(struct http_request *rq, const struct http_answer *answer,
+void http_stream(struct http_request *rq, const struct http_response *answer,
                  http_produce produce);
 
 /* produce has something again. */

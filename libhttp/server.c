@@ -260,7 +260,7 @@ on_turn(uv_check_t *check)
 		struct list_link *l = now.next;
 
 		list_remove(l);
-		conn_go_on(CONTAINER_OF(l, struct conn, ready));
+		conn_resume(CONTAINER_OF(l, struct conn, ready));
 	}
 	s->turn_requests = 0;
 	if (s->handler.on_turn)
@@ -280,7 +280,7 @@ set_timeouts(struct http_server *s)
 	t[CONN_HANDSHAKE] = t[CONN_HEAD] = c->header_timeout_ms;
 	t[CONN_IDLE] = c->idle_timeout_ms;
 	t[CONN_BODY] = t[CONN_DISCARD] = c->request_timeout_ms;
-	t[CONN_ANSWER] = t[CONN_STREAM_BLOCKED] = c->request_timeout_ms;
+	t[CONN_SENDING] = t[CONN_STREAM_BLOCKED] = c->request_timeout_ms;
 	t[CONN_LINGER] = CONN_LINGER_MS;
 	for (size_t i = 0; i < CONN_STATES_MAX; i++) {
 		if (t[i] > 0 && t[i] < shortest)

@@ -327,7 +327,7 @@ needed(const struct token *token, uint64_t n)
 }
 
 bool
-token_may(struct token *token, uint64_t now_ms)
+token_allows(struct token *token, uint64_t now_ms)
 {
 	if (token->rate == 0)
 		return true;

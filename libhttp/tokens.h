@@ -76,7 +76,7 @@ struct token *token_ref(struct token *token);
 void token_unref(struct token *token); /* NULL is fine */
 
 /* Whether a request may try: the bucket holds an event. */
-bool token_may(struct token *token, uint64_t now_ms);
+bool token_allows(struct token *token, uint64_t now_ms);
 
 /* Take n events from the bucket; false when they are not there. */
 MUST_USE bool token_take(struct token *token, uint64_t n, uint64_t now_ms);

@@ -171,14 +171,14 @@ answer(struct http_request *rq, unsigned status)
 {
 	struct request *data = http_data(rq);
 	char *body = malloc(ANSWER_MAX);
-	struct http_answer a = {.status = status,
-	                        .type = "text/plain",
-	                        .headers = "X-A: b\r\nX-C: d\r\n",
-	                        .body = body};
+	struct http_response a = {.status = status,
+	                          .type = "text/plain",
+	                          .headers = "X-A: b\r\nX-C: d\r\n",
+	                          .body = body};
 
 	HOLDS(body);
 	a.body_bytes = write_proof(data->index, body, ANSWER_MAX);
-	http_answer(rq, &a);
+	http_respond(rq, &a);
 	HOLDS(open_request != rq); /* on_end has been called */
 	free(body);
 }
@@ -207,7 +207,7 @@ produce(struct http_request *rq, char *out, size_t room)
 static void
 stream(struct http_request *rq)
 {
-	struct http_answer a = {.status = 200, .type = "text/plain"};
+	struct http_response a = {.status = 200, .type = "text/plain"};
 	struct request *data = http_data(rq);
 	char *text = malloc(ANSWER_MAX);
 
@@ -280,7 +280,7 @@ on_refuse(struct http_request *rq, unsigned status, const char *why)
 		HOLDS(rq == open_request && !seen[data->index].has_body);
 		seen[data->index].refused = status;
 	}
-	http_answer_error(rq, status, why, "X-A: b\r\n");
+	http_respond_error(rq, status, why, "X-A: b\r\n");
 }
 
 static void

@@ -146,15 +146,15 @@ static void
 answer(struct http_request *rq)
 {
 	static char text[LARGE_ANSWER];
-	struct http_answer a = {.status = 200,
-	                        .type = "text/plain",
-	                        .body = text,
-	                        .body_bytes = program.large ? LARGE_ANSWER
-	                                                    : SMALL_ANSWER};
+	struct http_response a = {.status = 200,
+	                          .type = "text/plain",
+	                          .body = text,
+	                          .body_bytes = program.large ? LARGE_ANSWER
+	                                                      : SMALL_ANSWER};
 
 	memset(text, 'x', sizeof text);
 	program.answers++;
-	http_answer(rq, &a);
+	http_respond(rq, &a);
 }
 
 static void

@@ -216,10 +216,10 @@ check_rate(struct token *t)
 {
 	uint64_t now_ms = 1000, burst = (uint64_t)t->burst, wait_ms;
 
-	HOLDS(token_may(t, now_ms) && token_take(t, burst, now_ms));
+	HOLDS(token_allows(t, now_ms) && token_take(t, burst, now_ms));
 	if (t->rate == 0)
 		return;
-	HOLDS(!token_may(t, now_ms) && !token_take(t, 1, now_ms));
+	HOLDS(!token_allows(t, now_ms) && !token_take(t, 1, now_ms));
 	wait_ms = token_wait_s(t, 2 * burst, now_ms) * UINT64_C(1000);
 	HOLDS(token_take(t, 2 * burst, now_ms + wait_ms));
 	wait_ms += token_wait_s(t, 1, now_ms + wait_ms) * UINT64_C(1000);

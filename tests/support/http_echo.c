@@ -156,14 +156,14 @@ write_log(const struct buf *json)
 static void
 answer_head_request(struct http_request *rq, const struct buf *json)
 {
-	struct http_answer answer = {.status = 200};
+	struct http_response answer = {.status = 200};
 	char *line = NULL;
 
 	if (asprintf(&line, "X-Seen: %.*s\r\n", (int)json->len,
 	             (const char *)json->data) < 0)
 		line = NULL; /* the answer says nothing then */
 	answer.headers = line;
-	http_answer(rq, &answer);
+	http_respond(rq, &answer);
 	free(line);
 }
 
@@ -171,7 +171,8 @@ static void
 on_body(struct http_request *rq, char *body, size_t n)
 {
 	struct echo *e = http_data(rq);
-	struct http_answer answer = {.status = 200, .type = "application/json"};
+	struct http_response answer = {.status = 200,
+	                               .type = "application/json"};
 
 	add_text(e, body, n);
 	add_literal(e, "}");
@@ -179,7 +180,7 @@ on_body(struct http_request *rq, char *body, size_t n)
 		log_error("cannot describe a request err=%s",
 		          log_quote(strerror(-e->rc)));
 		answer.status = 500;
-		http_answer(rq, &answer);
+		http_respond(rq, &answer);
 		return;
 	}
 	if (logs)
@@ -190,7 +191,7 @@ on_body(struct http_request *rq, char *body, size_t n)
 	}
 	answer.body = e->json.data;
 	answer.body_bytes = e->json.len;
-	http_answer(rq, &answer);
+	http_respond(rq, &answer);
 }
 
 static void
@@ -198,14 +199,14 @@ on_refuse(struct http_request *rq, unsigned status, const char *why)
 {
 	char body[256];
 	int n = snprintf(body, sizeof body, "{\"reason\":\"%s\"}", why);
-	struct http_answer answer = {
+	struct http_response answer = {
 	    .status = status,
 	    .type = "application/json",
 	    .body = body,
 	    .body_bytes = (size_t)n < sizeof body ? (size_t)n : 0,
 	};
 
-	http_answer(rq, &answer);
+	http_respond(rq, &answer);
 }
 
 static void

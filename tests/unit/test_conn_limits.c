@@ -102,10 +102,10 @@ START_TEST(a_state_has_a_deadline_from_when_it_was_entered)
 		add(i);
 	limits.now_ms += IDLE_MS - 1;
 	ck_assert_int_eq(overdue(), -1);
-	conn_limits_enter(&limits, &slots[1], BUSY);
+	conn_limits_change_state(&limits, &slots[1], BUSY);
 	limits.now_ms += 1;
 	ck_assert_int_eq(overdue(), 0);
-	conn_limits_enter(&limits, &slots[0], IDLE);
+	conn_limits_change_state(&limits, &slots[0], IDLE);
 	ck_assert_int_eq(overdue(), 2);
 	drop(2);
 	ck_assert_int_eq(overdue(), -1);
@@ -120,10 +120,10 @@ START_TEST(a_state_without_a_limit_lasts)
 {
 	start(100, 100);
 	add(0);
-	conn_limits_enter(&limits, &slots[0], WAITING);
+	conn_limits_change_state(&limits, &slots[0], WAITING);
 	limits.now_ms += 1000000000;
 	ck_assert_int_eq(overdue(), -1);
-	conn_limits_enter(&limits, &slots[0], BUSY);
+	conn_limits_change_state(&limits, &slots[0], BUSY);
 	ck_assert_int_eq(overdue(), -1);
 	limits.now_ms += BUSY_MS;
 	ck_assert_int_eq(overdue(), 0);
@@ -139,7 +139,7 @@ START_TEST(the_one_that_has_completed_no_request_for_longest_goes)
 	add(5);
 	ck_assert_int_eq(victim(), 0);
 	/* In the middle of a request it is as old as before. */
-	conn_limits_enter(&limits, &slots[0], BUSY);
+	conn_limits_change_state(&limits, &slots[0], BUSY);
 	ck_assert_int_eq(victim(), 0);
 	/* A complete request makes it the youngest. */
 	conn_limits_refresh(&limits, &slots[0]);
@@ -159,7 +159,7 @@ START_TEST(one_that_waits_for_the_program_never_goes)
 	ck_assert(conn_limits_full(&limits));
 	for (size_t i = 0; i < 4; i++) {
 		ck_assert_int_eq(victim(), (int)i);
-		conn_limits_wait(&slots[i]);
+		conn_limits_exempt(&slots[i]);
 	}
 	ck_assert_int_eq(victim(), -1);
 	conn_limits_refresh(&limits, &slots[2]);
@@ -243,8 +243,8 @@ START_TEST(the_oldest_of_a_state_is_known)
 	ck_assert_ptr_null(conn_limits_oldest(&limits, BUSY));
 	for (size_t i = 0; i < 3; i++)
 		add(i);
-	conn_limits_enter(&limits, &slots[2], BUSY);
-	conn_limits_enter(&limits, &slots[0], BUSY);
+	conn_limits_change_state(&limits, &slots[2], BUSY);
+	conn_limits_change_state(&limits, &slots[0], BUSY);
 	ck_assert_int_eq(index_of(conn_limits_oldest(&limits, BUSY)), 2);
 	ck_assert_int_eq(index_of(conn_limits_oldest(&limits, IDLE)), 1);
 	drop(2);

@@ -41,19 +41,19 @@ static char big[MIB];
 static void
 on_head(struct http_request *rq, const struct http_head *head)
 {
-	const struct http_answer no = {403, "text/plain", NULL, "no", 2};
+	const struct http_response no = {403, "text/plain", NULL, "no", 2};
 
 	(void)head;
 	program.heads++;
 	if (program.refuse)
-		http_answer(rq, &no);
+		http_respond(rq, &no);
 }
 
 static void
 on_body(struct http_request *rq, char *body, size_t n)
 {
-	struct http_answer a = {200, "text/plain", NULL, body, n};
-	const struct http_answer stream = {200, "text/plain", NULL, NULL, 0};
+	struct http_response a = {200, "text/plain", NULL, body, n};
+	const struct http_response stream = {200, "text/plain", NULL, NULL, 0};
 
 	program.bodies++;
 	(void)snprintf(program.last_body, sizeof program.last_body, "%.*s",
@@ -72,14 +72,14 @@ on_body(struct http_request *rq, char *body, size_t n)
 		a.body = big;
 		a.body_bytes = program.answer_bytes;
 	}
-	http_answer(rq, &a);
+	http_respond(rq, &a);
 }
 
 static void
 on_refuse(struct http_request *rq, unsigned status, const char *why)
 {
 	program.refusals[status]++;
-	http_answer_error(rq, status, why, NULL);
+	http_respond_error(rq, status, why, NULL);
 }
 
 static void
@@ -231,13 +231,13 @@ START_TEST(pipelined_requests_are_answered_in_order)
 	say(fd, POST(1) "1" POST(1) "2" POST(1) "3");
 	/* One at a time, whatever has arrived. */
 	for (int i = 0; i < 3; i++) {
-		const struct http_answer a = {200, "text/plain", NULL,
-		                              &"123"[i], 1};
+		const struct http_response a = {200, "text/plain", NULL,
+		                                &"123"[i], 1};
 
 		ck_assert_uint_eq(program.bodies, i + 1);
 		ck_assert_uint_eq(http_server_pending(server), 1);
 		ck_assert_str_eq(hear(fd), "");
-		http_answer(program.deferred[i], &a);
+		http_respond(program.deferred[i], &a);
 		turn();
 		ck_assert_ptr_nonnull(strstr(hear(fd), "200 OK"));
 		ck_assert_int_eq(out[out_bytes - 1], '1' + i);
@@ -301,7 +301,7 @@ END_TEST
 
 START_TEST(a_client_that_has_sent_all_still_gets_its_answer)
 {
-	const struct http_answer a = {200, "text/plain", NULL, "yes", 3};
+	const struct http_response a = {200, "text/plain", NULL, "yes", 3};
 	int fd;
 
 	open_server();
@@ -311,7 +311,7 @@ START_TEST(a_client_that_has_sent_all_still_gets_its_answer)
 	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
 	turn();
 	ck_assert_uint_eq(program.bodies, 1);
-	http_answer(program.deferred[0], &a);
+	http_respond(program.deferred[0], &a);
 	ck_assert_ptr_nonnull(strstr(hear(fd), "yes"));
 	ck_assert(is_closed(fd));
 	(void)close(fd);
@@ -677,7 +677,7 @@ END_TEST
 
 START_TEST(a_server_that_stops_lets_each_connection_end)
 {
-	const struct http_answer a = {200, "text/plain", NULL, "yes", 3};
+	const struct http_response a = {200, "text/plain", NULL, "yes", 3};
 	int idle, waiting;
 
 	open_server();
@@ -688,7 +688,7 @@ START_TEST(a_server_that_stops_lets_each_connection_end)
 	http_server_quiesce(server);
 	ck_assert(is_closed(idle));
 	ck_assert_uint_eq(http_server_pending(server), 1);
-	http_answer(program.deferred[0], &a);
+	http_respond(program.deferred[0], &a);
 	ck_assert_uint_eq(http_server_pending(server), 0);
 	ck_assert_ptr_nonnull(strstr(hear(waiting), "Connection: close"));
 	ck_assert(is_closed(waiting));

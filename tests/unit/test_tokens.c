@@ -186,10 +186,10 @@ START_TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 	ck_assert_int_eq(load("a %s rate=100 burst=50\n", hash_of("one")), 0);
 	t = find("one");
 	ck_assert(token_take(t, 50, now_ms)); /* the bucket was full */
-	ck_assert(!token_may(t, now_ms));
+	ck_assert(!token_allows(t, now_ms));
 	ck_assert(!token_take(t, 1, now_ms));
 	ck_assert_uint_eq(token_wait_s(t, 1, now_ms), 1);
-	ck_assert(token_may(t, now_ms + 10));
+	ck_assert(token_allows(t, now_ms + 10));
 	ck_assert(token_take(t, 1, now_ms + 10));
 	/* All or nothing. */
 	ck_assert(!token_take(t, 11, now_ms + 110));
@@ -200,8 +200,8 @@ START_TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 	ck_assert(token_take(t, 1050, now_ms + 500));
 	now_ms += 500;
 	ck_assert_uint_eq(token_wait_s(t, 1, now_ms), 11);
-	ck_assert(!token_may(t, now_ms + 10000));
-	ck_assert(token_may(t, now_ms + 10010));
+	ck_assert(!token_allows(t, now_ms + 10000));
+	ck_assert(token_allows(t, now_ms + 10010));
 	/* However it is asked, over a long time it is the rate. */
 	for (uint64_t ms = 0; ms < 1000000; ms += 7)
 		taken += token_take(t, 3, now_ms + 20000 + ms) ? 3 : 0;
@@ -291,17 +291,17 @@ START_TEST(what_is_charged_is_a_debt)
 	                 0);
 	t = find("one");
 	token_charge(t, 49, now_ms);
-	ck_assert(token_may(t, now_ms));
+	ck_assert(token_allows(t, now_ms));
 	token_charge(t, 1001, now_ms);
-	ck_assert(!token_may(t, now_ms));
+	ck_assert(!token_allows(t, now_ms));
 	ck_assert_uint_eq(token_wait_s(t, 1, now_ms), 11);
-	ck_assert(token_may(t, now_ms + 10010));
+	ck_assert(token_allows(t, now_ms + 10010));
 	/* However often, it neither overflows nor becomes a gift. */
 	for (int i = 0; i < 1000; i++)
 		token_charge(t, UINT64_MAX, now_ms + 10010);
-	ck_assert(!token_may(t, now_ms + 1000000));
+	ck_assert(!token_allows(t, now_ms + 1000000));
 	token_charge(find("two"), UINT64_MAX, now_ms); /* has no rate */
-	ck_assert(token_may(find("two"), now_ms));
+	ck_assert(token_allows(find("two"), now_ms));
 }
 END_TEST
 

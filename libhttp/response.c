@@ -1,4 +1,4 @@
-/* answer - the head of an answer, and the text of an error. */
+/* response - the head of a response, and the text of an error. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +77,7 @@ add_line(struct buf *out, const char *name, const char *value)
 
 /* How the end of the content is found; nothing for 204 and 304. */
 static int
-add_length(struct buf *out, const struct http_answer *a,
+add_length(struct buf *out, const struct http_response *a,
            const struct http_request *rq, bool streams)
 {
 	int rc;
@@ -95,8 +95,8 @@ add_length(struct buf *out, const struct http_answer *a,
 }
 
 int
-answer_head(struct http_server *s, const struct http_answer *a,
-            const struct http_request *rq, bool closes, bool streams)
+response_head(struct http_server *s, const struct http_response *a,
+              const struct http_request *rq, bool closes, bool streams)
 {
 	struct buf *out = &s->scratch;
 	int rc;
@@ -123,8 +123,8 @@ answer_head(struct http_server *s, const struct http_answer *a,
 }
 
 size_t
-answer_error_body(char out[ANSWER_ERROR_BYTES], unsigned status,
-                  const char *why)
+response_error_body(char out[RESPONSE_ERROR_BYTES], unsigned status,
+                    const char *why)
 {
 	char name[64], reason[512];
 	size_t n = 0;
@@ -139,7 +139,7 @@ answer_error_body(char out[ANSWER_ERROR_BYTES], unsigned status,
 		reason[n++] = *why;
 	}
 	reason[n] = '\0';
-	return (size_t)snprintf(out, ANSWER_ERROR_BYTES,
+	return (size_t)snprintf(out, RESPONSE_ERROR_BYTES,
 	                        "{\"error\":\"%s\",\"reason\":\"%s\"}\n", name,
 	                        reason);
 }
