@@ -15,7 +15,7 @@ main(int argc, char **argv)
 	int rc, closed;
 
 	log_init("batchd");
-	secret_seal();
+	core_dump_disable();
 	/* Neither can fail.  The server has a handler for SIGHUP later. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);

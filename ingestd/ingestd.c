@@ -16,7 +16,7 @@ main(int argc, char **argv)
 	int rc;
 
 	log_init("ingestd");
-	secret_seal();
+	core_dump_disable();
 	ingestd_settings_init(&settings, tables, &program);
 	rc = conf_start(&program, argc, argv);
 	if (rc != CONF_RUN) {

@@ -159,7 +159,7 @@ void conf_free(const struct conf_table *tables, size_t table_count);
  * Returns its length (0 when neither is set) or -errno; -EMSGSIZE when it
  * does not fit `size` bytes with its NUL.
  */
-MUST_USE int conf_secret(const char *path, const char *env, char *out,
+MUST_USE int secret_read(const char *path, const char *env, char *out,
                          size_t size);
 
 #endif

@@ -64,7 +64,7 @@ conf_read(const char *path, char **out, size_t *bytes)
 }
 
 int
-conf_secret(const char *path, const char *env, char *out, size_t size)
+secret_read(const char *path, const char *env, char *out, size_t size)
 {
 	const char *value;
 	char *text = NULL;

@@ -28,7 +28,7 @@ dump_nothing(void)
 }
 
 void
-secret_seal(void)
+core_dump_disable(void)
 {
 	const struct rlimit none = {0};
 	int rc = setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
@@ -80,7 +80,7 @@ secret_check_password(const struct conf_source *source, const char *section,
 	text = calloc(1, max_bytes);
 	if (!text)
 		return -ENOMEM;
-	rc = conf_secret(path, "", text, max_bytes);
+	rc = secret_read(path, "", text, max_bytes);
 	explicit_bzero(text, max_bytes);
 	free(text);
 	if (rc == -EMSGSIZE)
@@ -117,7 +117,7 @@ host_stays_here(const char *host, size_t n)
 }
 
 bool
-secret_stays_here(const char *hosts)
+secret_stays_local(const char *hosts)
 {
 	for (;;) {
 		size_t n = strcspn(hosts, ",");

@@ -17,7 +17,7 @@
  * where the system pipes core dumps to a program, which no limit stops.
  * Call at start.
  */
-void secret_seal(void);
+void core_dump_disable(void);
 
 /*
  * Check the file that this setting names: as conf_check_file, and log a
@@ -40,6 +40,6 @@ MUST_USE int secret_check_password(const struct conf_source *source,
  * Whether every host of a list stays on this machine: an empty name, a path, a
  * loopback address.  Hosts are separated by commas, and may have a port.
  */
-bool secret_stays_here(const char *hosts);
+bool secret_stays_local(const char *hosts);
 
 #endif

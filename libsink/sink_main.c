@@ -58,7 +58,7 @@ sink_main(int argc, char **argv, const struct sink *sink)
 
 	(void)snprintf(program, sizeof program, "sinkd-%s", sink->name);
 	log_init(program);
-	secret_seal();
+	core_dump_disable();
 	status = sink_conf_start(&settings, sink, program, argc, argv);
 	if (status == CONF_RUN)
 		status = run(&settings);

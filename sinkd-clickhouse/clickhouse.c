@@ -104,7 +104,7 @@ clickhouse_warn_of_settings(const struct conf_source *source,
 		if (strncmp(url, plain, sizeof plain - 1) != 0)
 			continue;
 		host[strcspn(host, "/")] = '\0';
-		if (!secret_stays_here(host))
+		if (!secret_stays_local(host))
 			conf_warn(source, SECTION, "url", url,
 			          "the password is sent over a connection "
 			          "that is not encrypted; use https://");
@@ -164,7 +164,7 @@ static int
 clickhouse_read_password(struct clickhouse *c)
 {
 	char text[CLICKHOUSE_PASSWORD_MAX];
-	int rc = conf_secret(c->conf->password_file, PASSWORD_ENV, text,
+	int rc = secret_read(c->conf->password_file, PASSWORD_ENV, text,
 	                     sizeof text);
 
 	if (rc > 0 || (rc == 0 && c->conf->password_file[0]))

@@ -121,7 +121,7 @@ set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	const char *path = k->conf->password_file;
 
 	if (path[0] || !k->password_read) {
-		int n = conf_secret(path, "LEAT_KAFKA_PASSWORD", k->password,
+		int n = secret_read(path, "LEAT_KAFKA_PASSWORD", k->password,
 		                    sizeof k->password);
 
 		if (n < 0) {

@@ -173,7 +173,7 @@ kafka_warn_of_settings(const struct conf_source *source,
 	    options_value(&c->options, "sasl.oauthbearer.token.endpoint.url");
 
 	if (has_option(c, "security.protocol", "sasl_plaintext") &&
-	    !secret_stays_here(c->brokers))
+	    !secret_stays_local(c->brokers))
 		conf_warn(source, RDKAFKA, "security.protocol",
 		          "sasl_plaintext",
 		          "the password is sent over a connection that is not "

@@ -68,7 +68,7 @@ postgres_read_password(struct postgres *s, struct sink_error *error)
 	if (!file[0] && s->password_read)
 		return SINK_DONE;
 	s->password_read = true;
-	rc = conf_secret(file, "LEAT_POSTGRES_PASSWORD", s->password,
+	rc = secret_read(file, "LEAT_POSTGRES_PASSWORD", s->password,
 	                 sizeof s->password);
 	if (rc < 0)
 		return pg_fail(error, SINK_MISCONFIGURED,
@@ -496,7 +496,7 @@ postgres_warn_of_settings(const struct conf_source *source,
 	find_option(c, "host", c->host, host, sizeof host);
 	find_option(c, "hostaddr", "", address, sizeof address);
 	find_option(c, "sslmode", sslmodes[c->sslmode], mode, sizeof mode);
-	if (secret_stays_here(address[0] ? address : host))
+	if (secret_stays_local(address[0] ? address : host))
 		return;
 	if (strcmp(mode, "verify-full") == 0)
 		return;

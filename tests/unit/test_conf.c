@@ -236,18 +236,18 @@ START_TEST(a_secret_comes_from_its_file_or_the_environment)
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq((int)write(fd, "hunter2\nrest", 12), 12);
-	ck_assert_int_eq(conf_secret(path, "LEAT_TEST", out, sizeof out), 7);
+	ck_assert_int_eq(secret_read(path, "LEAT_TEST", out, sizeof out), 7);
 	ck_assert_str_eq(out, "hunter2");
-	ck_assert_int_eq(conf_secret(path, "LEAT_TEST", out, 7), -EMSGSIZE);
+	ck_assert_int_eq(secret_read(path, "LEAT_TEST", out, 7), -EMSGSIZE);
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_eq(unlink(path), 0);
-	ck_assert_int_eq(conf_secret(path, "LEAT_TEST", out, 7), -ENOENT);
+	ck_assert_int_eq(secret_read(path, "LEAT_TEST", out, 7), -ENOENT);
 
 	ck_assert_int_eq(setenv("LEAT_TEST", "abc", 1), 0);
-	ck_assert_int_eq(conf_secret("", "LEAT_TEST", out, sizeof out), 3);
+	ck_assert_int_eq(secret_read("", "LEAT_TEST", out, sizeof out), 3);
 	ck_assert_str_eq(out, "abc");
 	ck_assert_ptr_null(getenv("LEAT_TEST")); /* children must not see it */
-	ck_assert_int_eq(conf_secret("", "LEAT_TEST", out, sizeof out), 0);
+	ck_assert_int_eq(secret_read("", "LEAT_TEST", out, sizeof out), 0);
 }
 END_TEST
 
