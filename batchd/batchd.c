@@ -4,8 +4,8 @@
 
 #include "batchd/server.h"
 #include "libbase/conf.h"
+#include "libbase/core_dump.h"
 #include "libbase/log.h"
-#include "libbase/secret.h"
 
 int
 main(int argc, char **argv)

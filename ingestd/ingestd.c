@@ -4,8 +4,8 @@
 
 #include "ingestd/daemon.h"
 #include "ingestd/settings.h"
+#include "libbase/core_dump.h"
 #include "libbase/log.h"
-#include "libbase/secret.h"
 
 int
 main(int argc, char **argv)

@@ -153,13 +153,4 @@ bool conf_is_port(const char *text, size_t n);
 /* Free the CONF_TEXT fields and set them to NULL. */
 void conf_free(const struct conf_table *tables, size_t table_count);
 
-/*
- * Read a secret: the first line of the file at path, or, with path empty,
- * environment variable `env` (which is then removed from the environment).
- * Returns its length (0 when neither is set) or -errno; -EMSGSIZE when it
- * does not fit `size` bytes with its NUL.
- */
-MUST_USE int secret_read(const char *path, const char *env, char *out,
-                         size_t size);
-
 #endif

@@ -63,42 +63,6 @@ conf_read(const char *path, char **out, size_t *bytes)
 	return 0;
 }
 
-int
-secret_read(const char *path, const char *env, char *out, size_t size)
-{
-	const char *value;
-	char *text = NULL;
-	size_t n, bytes;
-	int rc;
-
-	out[0] = '\0';
-	if (path && path[0]) {
-		rc = conf_read(path, &text, &bytes);
-		if (rc < 0 || !text)
-			return rc;
-		n = strcspn(text, "\r\n");
-	} else {
-		value = getenv(env);
-		if (!value)
-			return 0;
-		text = strdup(value);
-		if (!text)
-			return -ENOMEM;
-		(void)unsetenv(env); /* fails only for a bad name */
-		n = strlen(text);
-	}
-	rc = (int)n;
-	if (n >= size) {
-		rc = -EMSGSIZE;
-	} else {
-		memcpy(out, text, n);
-		out[n] = '\0';
-	}
-	explicit_bzero(text, strlen(text));
-	free(text);
-	return rc;
-}
-
 /* Messages. */
 
 /* The line of a key; 0 when it does not stand in the file. */

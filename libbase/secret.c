@@ -2,45 +2,45 @@
 #include "libbase/secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libbase/base.h"
-#include "libbase/log.h"
-
-/* No kind of mapping is dumped: see core(5). */
-static int
-dump_nothing(void)
+int
+secret_read(const char *path, const char *env, char *out, size_t size)
 {
-	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
-	int rc = 0;
+	const char *value;
+	char *text = NULL;
+	size_t n, bytes;
+	int rc;
 
-	if (fd < 0)
-		return -errno;
-	if (write(fd, "0", 1) != 1)
-		rc = -errno;
-	(void)close(fd); /* the kernel has it, or not */
+	out[0] = '\0';
+	if (path && path[0]) {
+		rc = conf_read(path, &text, &bytes);
+		if (rc < 0 || !text)
+			return rc;
+		n = strcspn(text, "\r\n");
+	} else {
+		value = getenv(env);
+		if (!value)
+			return 0;
+		text = strdup(value);
+		if (!text)
+			return -ENOMEM;
+		(void)unsetenv(env); /* fails only for a bad name */
+		n = strlen(text);
+	}
+	rc = (int)n;
+	if (n >= size) {
+		rc = -EMSGSIZE;
+	} else {
+		memcpy(out, text, n);
+		out[n] = '\0';
+	}
+	explicit_bzero(text, strlen(text));
+	free(text);
 	return rc;
-}
-
-void
-core_dump_disable(void)
-{
-	const struct rlimit none = {0};
-	int rc = setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
-
-	if (rc < 0)
-		log_warn("core dumps stay possible err=%s",
-		         log_quote(strerror(-rc)));
-	rc = dump_nothing();
-	/* A sandbox without /proc: the limit has to do. */
-	if (rc < 0 && rc != -ENOENT && rc != -EACCES)
-		log_warn("piped core dumps would hold memory err=%s",
-		         log_quote(strerror(-rc)));
 }
 
 int

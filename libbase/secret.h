@@ -1,8 +1,6 @@
 /*
- * secret - keep what is in memory in memory, and warn of settings with which
- * a secret is not one.
- *
- * A core dump would hold tokens, passwords, keys and events.
+ * secret - read passwords and keys, and warn of settings with which a secret
+ * is not one.
  */
 #ifndef LIBBASE_SECRET_H
 #define LIBBASE_SECRET_H
@@ -13,11 +11,13 @@
 #include "libbase/conf.h"
 
 /*
- * From now on this process leaves no core dump, or one without any memory
- * where the system pipes core dumps to a program, which no limit stops.
- * Call at start.
+ * Read a secret: the first line of the file at path, or, with path empty,
+ * environment variable `env` (which is then removed from the environment).
+ * Returns its length (0 when neither is set) or -errno; -EMSGSIZE when it
+ * does not fit `size` bytes with its NUL.
  */
-void core_dump_disable(void);
+MUST_USE int secret_read(const char *path, const char *env, char *out,
+                         size_t size);
 
 /*
  * Check the file that this setting names: as conf_check_file, and log a

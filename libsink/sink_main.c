@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/core_dump.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libbase/permissions.h"
-#include "libbase/secret.h"
 #include "libproto/frame.h"
 #include "libsink/retry_dead.h"
 #include "libsink/session.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/secret.h"
 #include "sinkd-kafka/error_class.h"
 
 /* What librdkafka may hold of a batch that is on its way, by default. */

@@ -8,6 +8,7 @@
 
 #include "libbase/conf.h"
 #include "libbase/ini.h"
+#include "libbase/secret.h"
 
 static const char *const colours[] = {"red", "green", NULL};
 
