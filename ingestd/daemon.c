@@ -84,7 +84,7 @@ on_drained(uv_check_t *check)
 
 /* Take nothing new; answer what is under way; then stop. */
 static void
-on_signal(uv_signal_t *handle, int signum)
+daemon_on_signal(uv_signal_t *handle, int signum)
 {
 	struct daemon *d = handle->data;
 
@@ -152,7 +152,7 @@ connections_of(const struct ingestd_settings *settings)
 }
 
 static void
-open_handles(struct daemon *d)
+daemon_open_handles(struct daemon *d)
 {
 	/* None of these can fail. */
 	(void)uv_signal_init(&d->loop, &d->term);
@@ -222,9 +222,9 @@ open_parts(struct daemon *d, const struct ingestd_settings *settings,
 	if (rc == 0)
 		rc = uv_timer_start(&d->stats, on_stats, STATS_MS, STATS_MS);
 	if (rc == 0)
-		rc = uv_signal_start(&d->term, on_signal, SIGTERM);
+		rc = uv_signal_start(&d->term, daemon_on_signal, SIGTERM);
 	if (rc == 0)
-		rc = uv_signal_start(&d->interrupt, on_signal, SIGINT);
+		rc = uv_signal_start(&d->interrupt, daemon_on_signal, SIGINT);
 	if (rc == 0)
 		rc = uv_signal_start(&d->hangup, on_hangup, SIGHUP);
 	return rc;
@@ -273,7 +273,7 @@ daemon_run(const struct ingestd_settings *settings)
 	d.settings = settings;
 	d.budget.max_bytes = (size_t)settings->max_pending_bytes;
 	d.drain_ms = (uint64_t)settings->drain_ms;
-	open_handles(&d);
+	daemon_open_handles(&d);
 	rc = open_parts(&d, settings, max_connections);
 	if (rc == 0) {
 		log_info("ready address=%s port=%u tls=%s tokens=%zu",

@@ -51,7 +51,7 @@ inflate_free(struct inflate *f)
 
 /* Room in out for the next step.  Returns its bytes, or -errno. */
 static ssize_t
-make_room(struct buf *out, size_t padding)
+inflate_make_room(struct buf *out, size_t padding)
 {
 	size_t left = out->max_bytes - padding - out->len, step = STEP_BYTES;
 	int rc;
@@ -100,7 +100,7 @@ gunzip(struct inflate *f, const uint8_t *bytes, size_t n, size_t padding,
 	z->next_in = (Bytef *)(uintptr_t)bytes; /* zlib does not write there */
 	z->avail_in = (uInt)n;
 	for (;;) {
-		room = make_room(out, padding);
+		room = inflate_make_room(out, padding);
 		if (room < 0)
 			return (int)room;
 		z->next_out = out->data + out->len;
@@ -152,7 +152,7 @@ unzstd(struct inflate *f, const uint8_t *bytes, size_t n, size_t padding,
 	for (;;) {
 		ZSTD_outBuffer o;
 
-		room = make_room(out, padding);
+		room = inflate_make_room(out, padding);
 		if (room < 0)
 			return (int)room;
 		o = (ZSTD_outBuffer){out->data + out->len, (size_t)room, 0};

@@ -54,7 +54,7 @@ on_event(void *arg, const struct event *event)
  * answer shorter, never broken: it is cut back to where it was.
  */
 static void
-describe(const struct json_report *report, struct buf *answer)
+ingest_body_describe(const struct json_report *report, struct buf *answer)
 {
 	size_t start = answer->len;
 	int rc;
@@ -94,8 +94,8 @@ struct text {
 
 /* Returns BODY_COMMITTED if there is a text, else what is wrong. */
 static enum body_result
-text_of(struct ingest_body *a, const struct request_body *body,
-        struct text *text)
+ingest_body_text(struct ingest_body *a, const struct request_body *body,
+                 struct text *text)
 {
 	int rc;
 
@@ -154,8 +154,8 @@ result_of(const struct json_report *report, int rc, bool partial)
 
 /* Read the events of a text.  *cost is set to how many events it counts as. */
 static enum body_result
-read_text(struct ingest_body *a, const struct request_body *body,
-          const struct text *text, uint64_t *cost)
+ingest_body_read(struct ingest_body *a, const struct request_body *body,
+                 const struct text *text, uint64_t *cost)
 {
 	struct json_rules rules = {
 	    .received_at_us = clock_wall_us(),
@@ -187,7 +187,7 @@ ingest_body_process(struct ingest_body *a, const struct request_body *body,
                     struct buf *answer)
 {
 	struct text text;
-	enum body_result result = text_of(a, body, &text);
+	enum body_result result = ingest_body_text(a, body, &text);
 	/* A packed body may be larger than what it unpacks to. */
 	const uint64_t size_cost =
 	    (text.bytes > body->bytes ? text.bytes : body->bytes) /
@@ -196,7 +196,7 @@ ingest_body_process(struct ingest_body *a, const struct request_body *body,
 
 	*accepted = *rejected = 0;
 	if (result == BODY_COMMITTED) {
-		result = read_text(a, body, &text, &cost);
+		result = ingest_body_read(a, body, &text, &cost);
 		if (result == BODY_COMMITTED)
 			result = commit(a, body, cost, size_cost, owner);
 		else
@@ -209,7 +209,7 @@ ingest_body_process(struct ingest_body *a, const struct request_body *body,
 		    result == BODY_INVALID) {
 			*rejected = a->report.rejected;
 			if (*rejected > 0)
-				describe(&a->report, answer);
+				ingest_body_describe(&a->report, answer);
 		}
 	}
 	/* Nothing was kept: the work is paid for, as one event at least. */

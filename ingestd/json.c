@@ -28,7 +28,8 @@ static const struct json_span no_field;
 
 /* An event is refused, or all of it broken. */
 static void
-note(struct json_reader *r, const struct json_span *field, const char *why)
+json_note_error(struct json_reader *r, const struct json_span *field,
+                const char *why)
 {
 	struct json_report *report = r->report;
 	struct json_error *e;
@@ -52,11 +53,11 @@ note(struct json_reader *r, const struct json_span *field, const char *why)
 
 /* Only the break counts now: it stands alone in the report. */
 static int
-broken(struct json_reader *r, const char *why)
+json_broken(struct json_reader *r, const char *why)
 {
 	*r->report = (struct json_report){0};
 	r->event.walk.why = why; /* for lines */
-	note(r, &no_field, why);
+	json_note_error(r, &no_field, why);
 	return -EBADMSG;
 }
 
@@ -68,7 +69,7 @@ skip_refused(struct json_reader *r, const struct json_walk *start)
 
 	*w = *start;
 	if (json_walk_value(w, JSON_DEPTH_BREAK) == JSON_BROKEN)
-		return broken(r, w->why);
+		return json_broken(r, w->why);
 	return 0;
 }
 
@@ -81,7 +82,7 @@ hand_over(struct json_reader *r, const struct event *e)
 		r->report->accepted++;
 	if (rc != -EMSGSIZE)
 		return rc;
-	note(r, &no_field, "larger than max_event_bytes");
+	json_note_error(r, &no_field, "larger than max_event_bytes");
 	return 0;
 }
 
@@ -99,13 +100,13 @@ one_event(struct json_reader *r, bool whole_text)
 		return -E2BIG;
 	f = json_event_read(&r->event, &e);
 	if (f == JSON_BROKEN)
-		return broken(r, w->why);
+		return json_broken(r, w->why);
 	if (f == JSON_REFUSED) {
-		note(r, &r->event.field, w->why);
+		json_note_error(r, &r->event.field, w->why);
 		rc = skip_refused(r, &start);
 	}
 	if (rc == 0 && whole_text && !json_walk_at_end(w))
-		return broken(r, "text behind the end");
+		return json_broken(r, "text behind the end");
 	if (rc == 0 && f == JSON_GOOD)
 		rc = hand_over(r, &e);
 	r->index++;
@@ -131,9 +132,9 @@ array(struct json_reader *r)
 		c = w->text[*w->next++];
 	}
 	if (c != ']')
-		return broken(r, "expected ',' or ']'");
+		return json_broken(r, "expected ',' or ']'");
 	if (!json_walk_at_end(w))
-		return broken(r, "text behind the end");
+		return json_broken(r, "text behind the end");
 	return 0;
 }
 
@@ -178,7 +179,7 @@ locate(const char *text, size_t len)
 
 /* Place the walk at the beginning of a text.  As json_structure_find. */
 static int
-begin(struct json_reader *r, const char *text, size_t len)
+json_begin(struct json_reader *r, const char *text, size_t len)
 {
 	struct json_walk *w = &r->event.walk;
 
@@ -192,12 +193,12 @@ static int
 document(struct json_reader *r, const char *text, size_t len)
 {
 	struct json_walk *w = &r->event.walk;
-	int rc = begin(r, text, len);
+	int rc = json_begin(r, text, len);
 
 	if (rc == -EBADMSG) {
 		if (memchr(text, '[', len) == text + strspn(text, " \t\r\n"))
 			r->index = locate(text, len);
-		return broken(r, w->why);
+		return json_broken(r, w->why);
 	}
 	if (rc < 0)
 		return rc;
@@ -205,7 +206,7 @@ document(struct json_reader *r, const char *text, size_t len)
 		return array(r);
 	if (json_walk_peek(w) == '{')
 		return one_event(r, true);
-	return broken(r, "must be an event or an array of events");
+	return json_broken(r, "must be an event or an array of events");
 }
 
 static bool
@@ -225,14 +226,14 @@ line(struct json_reader *r, const char *text, size_t len)
 {
 	const struct json_report so_far = *r->report;
 	const uint64_t index = r->index;
-	int rc = begin(r, text, len);
+	int rc = json_begin(r, text, len);
 
 	if (rc == 0)
 		rc = one_event(r, true);
 	r->index = index; /* whether one_event has counted it or not */
 	if (rc == -EBADMSG) {
 		*r->report = so_far;
-		note(r, &no_field, r->event.walk.why);
+		json_note_error(r, &no_field, r->event.walk.why);
 		rc = 0;
 	}
 	r->index++;

@@ -22,15 +22,16 @@ refuse(struct json_event_reader *r, const char *why)
 }
 
 static enum json_found
-broken(struct json_event_reader *r, const char *why)
+json_event_broken(struct json_event_reader *r, const char *why)
 {
 	return json_walk_stop(&r->walk, JSON_BROKEN, why);
 }
 
 /* A string value of min..max bytes. */
 static enum json_found
-read_text(struct json_event_reader *r, struct slice *out,
-          enum event_field field, size_t min, size_t max, const char *range)
+json_event_read_text(struct json_event_reader *r, struct slice *out,
+                     enum event_field field, size_t min, size_t max,
+                     const char *range)
 {
 	struct json_walk *w = &r->walk;
 	struct json_span s;
@@ -84,7 +85,7 @@ read_milliseconds(struct json_event_reader *r, int64_t *us)
 }
 
 static enum json_found
-read_time(struct json_event_reader *r, int64_t *us)
+json_event_read_time(struct json_event_reader *r, int64_t *us)
 {
 	struct json_walk *w = &r->walk;
 	char c = json_walk_peek(w);
@@ -194,18 +195,20 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 		return json_walk_value(&r->walk, 0);
 	switch (field) {
 	case FIELD_ID:
-		return read_text(r, &e->id, field, 1, EVENT_ID_MAX,
-		                 "must be of 1 to 128 bytes");
+		return json_event_read_text(r, &e->id, field, 1, EVENT_ID_MAX,
+		                            "must be of 1 to 128 bytes");
 	case FIELD_TYPE:
-		return read_text(r, &e->type, field, 1, EVENT_TYPE_MAX,
-		                 "must be of 1 to 128 bytes");
+		return json_event_read_text(r, &e->type, field, 1,
+		                            EVENT_TYPE_MAX,
+		                            "must be of 1 to 128 bytes");
 	case FIELD_USER_ID:
-		return read_text(r, &e->user_id, field, 0, EVENT_USER_ID_MAX,
-		                 "must be of at most 256 bytes");
+		return json_event_read_text(r, &e->user_id, field, 0,
+		                            EVENT_USER_ID_MAX,
+		                            "must be of at most 256 bytes");
 	case FIELD_PAYLOAD:
 		return read_payload(r, &e->payload);
 	case FIELD_CREATED_AT:
-		return read_time(r, &e->created_at_us);
+		return json_event_read_time(r, &e->created_at_us);
 	case FIELD_RECEIVED_AT:
 		return refuse(r, "is set by the server");
 	case FIELD_COUNT:
@@ -225,14 +228,14 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
  * the processor wait until both halves, just written, are in its cache.
  */
 static enum json_found
-read_name(struct json_event_reader *r)
+json_event_read_name(struct json_event_reader *r)
 {
 	struct json_walk *w = &r->walk;
 	enum json_found f;
 
 	r->field.at = r->field.end = NULL;
 	if (json_walk_peek(w) != '"')
-		return broken(r, "expected a name");
+		return json_event_broken(r, "expected a name");
 	f = json_walk_string(w, &r->field);
 	if (f != JSON_GOOD) {
 		r->field.at = r->field.end = NULL;
@@ -249,7 +252,7 @@ read_name(struct json_event_reader *r)
 		}
 	}
 	if (w->text[*w->next++] != ':')
-		return broken(r, "expected ':'");
+		return json_event_broken(r, "expected ':'");
 	return JSON_GOOD;
 }
 
@@ -264,14 +267,14 @@ missing_type(struct json_event_reader *r)
 }
 
 static enum json_found
-read_fields(struct json_event_reader *r, struct event *e)
+json_event_read_fields(struct json_event_reader *r, struct event *e)
 {
 	struct json_walk *w = &r->walk;
 	unsigned seen = 0;
 	char c;
 
 	do {
-		enum json_found f = read_name(r);
+		enum json_found f = json_event_read_name(r);
 
 		if (f == JSON_GOOD)
 			f = read_value(r, e, &seen);
@@ -280,7 +283,7 @@ read_fields(struct json_event_reader *r, struct event *e)
 		c = w->text[*w->next++];
 	} while (c == ',');
 	if (c != '}')
-		return broken(r, "expected ',' or '}'");
+		return json_event_broken(r, "expected ',' or '}'");
 	return seen >> FIELD_TYPE & 1 ? JSON_GOOD : missing_type(r);
 }
 
@@ -297,7 +300,7 @@ json_event_read(struct json_event_reader *r, struct event *e)
 		return refuse(r, "must be an object");
 	r->walk.next++;
 	if (json_walk_peek(&r->walk) != '}')
-		return read_fields(r, e);
+		return json_event_read_fields(r, e);
 	r->walk.next++;
 	return missing_type(r);
 }

@@ -61,7 +61,7 @@ json_structure_free(json_structure *s)
 
 /* Room for the places of len bytes. */
 static int
-make_room(json_structure *s, size_t len)
+json_structure_make_room(json_structure *s, size_t len)
 {
 	size_t capacity = s->parser->capacity();
 
@@ -75,7 +75,7 @@ make_room(json_structure *s, size_t len)
 }
 
 static const char *
-describe(simdjson::error_code code)
+json_structure_error(simdjson::error_code code)
 {
 	switch (code) {
 	case simdjson::UTF8_ERROR:
@@ -97,7 +97,7 @@ json_structure_find(json_structure *s, const char *text, size_t len,
 {
 	simdjson::error_code code;
 	uint32_t *found;
-	int rc = make_room(s, len);
+	int rc = json_structure_make_room(s, len);
 
 	if (rc < 0)
 		return rc;
@@ -106,7 +106,7 @@ json_structure_find(json_structure *s, const char *text, size_t len,
 	if (code == simdjson::CAPACITY || code == simdjson::MEMALLOC)
 		return -ENOMEM;
 	if (code != simdjson::SUCCESS) {
-		*why = describe(code);
+		*why = json_structure_error(code);
 		return -EBADMSG;
 	}
 	/* The first stage leaves room for this end mark, and more. */

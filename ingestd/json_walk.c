@@ -35,7 +35,7 @@ json_walk_escapes(struct json_walk *w, const struct json_span *s)
 
 /* The number at p, which is a digit or a minus. */
 static enum json_found
-number(struct json_walk *w, const char *p)
+json_walk_number_at(struct json_walk *w, const char *p)
 {
 	if (*p == '-')
 		p++;
@@ -67,7 +67,7 @@ number(struct json_walk *w, const char *p)
 enum json_found
 json_walk_number(struct json_walk *w)
 {
-	return number(w, w->text + *w->next++);
+	return json_walk_number_at(w, w->text + *w->next++);
 }
 
 /* Inline, so that each word's length is a constant. */
@@ -107,7 +107,7 @@ scalar(struct json_walk *w, const char *p, const uint32_t *next)
 	case '7':
 	case '8':
 	case '9':
-		return number(w, p);
+		return json_walk_number_at(w, p);
 	default:
 		return json_walk_stop(w, JSON_BROKEN,
 		                      p == w->end ? "text ends too early"

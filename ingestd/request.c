@@ -439,7 +439,7 @@ check_head(struct request *rq, const struct http_head *head)
 }
 
 static void
-on_head(struct http_request *http, const struct http_head *head)
+request_on_head(struct http_request *http, const struct http_head *head)
 {
 	struct request *rq = http_data(http);
 	enum fixed_response refusal;
@@ -542,7 +542,7 @@ answer_metrics(struct request *rq)
 }
 
 static void
-on_body(struct http_request *http, char *body, size_t n)
+request_on_body(struct http_request *http, char *body, size_t n)
 {
 	struct request *rq = http_data(http);
 	enum fixed_response refusal;
@@ -564,13 +564,13 @@ on_body(struct http_request *http, char *body, size_t n)
 		break;
 	case ROUTE_NONE:
 	case ROUTE_ROOT:
-		break; /* answered by on_head */
+		break; /* answered by request_on_head */
 	}
 }
 
 /* The server gives up on the body. */
 static void
-on_refuse(struct http_request *http, unsigned status, const char *why)
+request_on_refuse(struct http_request *http, unsigned status, const char *why)
 {
 	struct request *rq = http_data(http);
 
@@ -588,7 +588,7 @@ on_refuse(struct http_request *http, unsigned status, const char *why)
 }
 
 static void
-on_end(struct http_request *http)
+request_on_end(struct http_request *http)
 {
 	struct request *rq = http_data(http);
 
@@ -623,7 +623,7 @@ request_on_done(void *owner, int rc, uint64_t offset)
 }
 
 static void
-on_turn(void *arg)
+requests_on_turn(void *arg)
 {
 	struct requests *rs = arg;
 
@@ -634,11 +634,11 @@ on_turn(void *arg)
 struct http_handler
 requests_handler(struct requests *rs)
 {
-	return (struct http_handler){.on_head = on_head,
-	                             .on_body = on_body,
-	                             .on_refuse = on_refuse,
-	                             .on_end = on_end,
-	                             .on_turn = on_turn,
+	return (struct http_handler){.on_head = request_on_head,
+	                             .on_body = request_on_body,
+	                             .on_refuse = request_on_refuse,
+	                             .on_end = request_on_end,
+	                             .on_turn = requests_on_turn,
 	                             .arg = rs,
 	                             .data_bytes = sizeof(struct request)};
 }

@@ -13,7 +13,7 @@
 
 /* `count` digits as a number, or -1. */
 static int
-digits(const char *text, int count)
+rfc3339_digits(const char *text, int count)
 {
 	int v = 0;
 
@@ -63,7 +63,7 @@ read_fraction(const char *text, size_t n, int *us)
 	size_t got = 0;
 
 	/* Any number of digits is allowed; those below 1 us are dropped. */
-	while (1 + got < n && (d = digits(text + 1 + got, 1)) >= 0) {
+	while (1 + got < n && (d = rfc3339_digits(text + 1 + got, 1)) >= 0) {
 		if (got < 6)
 			v = v * 10 + d;
 		got++;
@@ -88,8 +88,8 @@ read_offset(const char *text, size_t n, int *minutes)
 	}
 	if (n != 6 || (*text != '+' && *text != '-') || text[3] != ':')
 		return -EINVAL;
-	h = digits(text + 1, 2);
-	m = digits(text + 4, 2);
+	h = rfc3339_digits(text + 1, 2);
+	m = rfc3339_digits(text + 4, 2);
 	if (h < 0 || h > 23 || m < 0 || m > 59)
 		return -EINVAL;
 	*minutes = (*text == '-' ? -1 : 1) * (h * 60 + m);
@@ -109,12 +109,12 @@ rfc3339_read(const char *text, size_t n, int64_t *us)
 	    (text[10] != 'T' && text[10] != 't' && text[10] != ' ') ||
 	    text[13] != ':' || text[16] != ':')
 		return -EINVAL;
-	year = digits(text, 4);
-	month = digits(text + 5, 2);
-	day = digits(text + 8, 2);
-	h = digits(text + 11, 2);
-	m = digits(text + 14, 2);
-	s = digits(text + 17, 2);
+	year = rfc3339_digits(text, 4);
+	month = rfc3339_digits(text + 5, 2);
+	day = rfc3339_digits(text + 8, 2);
+	h = rfc3339_digits(text + 11, 2);
+	m = rfc3339_digits(text + 14, 2);
+	s = rfc3339_digits(text + 17, 2);
 	if (year < 0 || month < 1 || month > 12 || day < 1 ||
 	    day > month_days(year, month) || h < 0 || h > 23 || m < 0 ||
 	    m > 59 || s < 0 || s > 60)

@@ -12,7 +12,7 @@
 
 /* Requests up to 256 bytes are never cut short nor interrupted. */
 static int
-fill(struct uuid7 *u)
+uuid7_fill_pool(struct uuid7 *u)
 {
 	for (size_t at = 0; at < sizeof u->pool; at += 256) {
 		if (getrandom(u->pool + at, 256, 0) != 256)
@@ -29,7 +29,7 @@ take_random(struct uuid7 *u)
 	int rc = 0;
 
 	if (u->used + sizeof v > sizeof u->pool)
-		rc = fill(u);
+		rc = uuid7_fill_pool(u);
 	/* It gave before, in uuid7_init; Linux does not take that back. */
 	assert(rc == 0);
 	memcpy(&v, u->pool + u->used, sizeof v);
@@ -41,11 +41,11 @@ int
 uuid7_init(struct uuid7 *u)
 {
 	*u = (struct uuid7){0};
-	return fill(u);
+	return uuid7_fill_pool(u);
 }
 
 static void
-advance(struct uuid7 *u, uint64_t ms)
+uuid7_advance(struct uuid7 *u, uint64_t ms)
 {
 	if (ms > u->ms) {
 		u->ms = ms;
@@ -66,7 +66,7 @@ advance(struct uuid7 *u, uint64_t ms)
 }
 
 static char *
-put_hex(char *out, uint64_t value, int digits)
+uuid7_put_hex(char *out, uint64_t value, int digits)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -80,16 +80,16 @@ uuid7_next(struct uuid7 *u, int64_t wall_us, char out[UUID7_TEXT_BYTES])
 {
 	uint64_t variant;
 
-	advance(u, (uint64_t)wall_us / 1000);
+	uuid7_advance(u, (uint64_t)wall_us / 1000);
 	variant = UINT64_C(1) << 63 | u->low;
-	out = put_hex(out, u->ms >> 16, 8);
+	out = uuid7_put_hex(out, u->ms >> 16, 8);
 	*out++ = '-';
-	out = put_hex(out, u->ms, 4);
+	out = uuid7_put_hex(out, u->ms, 4);
 	*out++ = '-';
 	*out++ = '7';
-	out = put_hex(out, u->high, 3);
+	out = uuid7_put_hex(out, u->high, 3);
 	*out++ = '-';
-	out = put_hex(out, variant >> 48, 4);
+	out = uuid7_put_hex(out, variant >> 48, 4);
 	*out++ = '-';
-	(void)put_hex(out, variant, 12);
+	(void)uuid7_put_hex(out, variant, 12);
 }

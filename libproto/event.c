@@ -80,7 +80,7 @@ read_bounded(struct wire_reader *r, struct slice *s, uint32_t min, uint32_t max)
 }
 
 static int
-read_time(struct wire_reader *r, int64_t *us)
+event_read_time(struct wire_reader *r, int64_t *us)
 {
 	int rc = wire_int(r, us);
 
@@ -110,9 +110,9 @@ event_read(struct wire_reader *r, struct event *event)
 	if (rc == 0)
 		rc = read_bounded(r, &event->payload, 2, EVENT_PACKED_MAX);
 	if (rc == 0)
-		rc = read_time(r, &event->created_at_us);
+		rc = event_read_time(r, &event->created_at_us);
 	if (rc == 0)
-		rc = read_time(r, &event->received_at_us);
+		rc = event_read_time(r, &event->received_at_us);
 	if (rc == 0 && r->at - start > EVENT_PACKED_MAX)
 		rc = -EBADMSG;
 	return rc;

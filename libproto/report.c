@@ -92,7 +92,7 @@ report_figures(enum frame_role role, size_t *count)
 
 /* A space, or what begins a line or a column. */
 static bool
-is_blank(char c)
+report_is_blank(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -110,7 +110,7 @@ report_set_text(struct report *r, size_t figure, struct slice text)
 		bool printable, good;
 		size_t n;
 
-		if (is_blank(text.data[at])) {
+		if (report_is_blank(text.data[at])) {
 			blank = used > 0;
 			at++;
 			continue;
@@ -137,8 +137,8 @@ report_set_text(struct report *r, size_t figure, struct slice text)
 
 /* The figure of that key and kind of value; SIZE_MAX: there is none. */
 static size_t
-find(const struct figure *figures, size_t count, const struct slice *key,
-     bool text)
+report_find(const struct figure *figures, size_t count, const struct slice *key,
+            bool text)
 {
 	for (size_t i = 0; i < count; i++) {
 		if ((figures[i].kind == FIGURE_TEXT) == text &&
@@ -149,7 +149,7 @@ find(const struct figure *figures, size_t count, const struct slice *key,
 }
 
 static bool
-is_text(const struct wire_reader *r)
+report_is_text(const struct wire_reader *r)
 {
 	return r->at < r->end &&
 	       ((*r->at & 0xe0) == 0xa0 || (*r->at >= 0xd9 && *r->at <= 0xdb));
@@ -172,14 +172,14 @@ report_read(enum frame_role role, const void *map, size_t bytes,
 		int64_t value;
 
 		rc = wire_str(&in, &key);
-		if (rc == 0 && is_text(&in)) {
+		if (rc == 0 && report_is_text(&in)) {
 			rc = wire_str(&in, &text);
-			at = find(figures, count, &key, true);
+			at = report_find(figures, count, &key, true);
 			if (rc == 0 && at != SIZE_MAX)
 				report_set_text(r, at, text);
 		} else if (rc == 0) {
 			rc = wire_int(&in, &value);
-			at = find(figures, count, &key, false);
+			at = report_find(figures, count, &key, false);
 			if (rc == 0 && at != SIZE_MAX && value < 0)
 				rc = -EBADMSG;
 			if (rc == 0 && at != SIZE_MAX)
@@ -195,7 +195,7 @@ struct map {
 };
 
 static int
-on_write(void *data, const char *bytes, size_t len)
+report_on_write(void *data, const char *bytes, size_t len)
 {
 	struct map *m = data;
 
@@ -207,7 +207,7 @@ on_write(void *data, const char *bytes, size_t len)
 }
 
 static void
-pack_text(msgpack_packer *pk, const char *text)
+report_pack_text(msgpack_packer *pk, const char *text)
 {
 	(void)msgpack_pack_str_with_body(pk, text, strlen(text));
 }
@@ -225,9 +225,9 @@ report_put(struct msgpack_packer *pk, enum frame_role role,
 	for (size_t i = 0; i < count; i++) {
 		if (!report_has(r, i) || !(kinds >> figures[i].kind & 1))
 			continue;
-		pack_text(pk, figures[i].key);
+		report_pack_text(pk, figures[i].key);
 		if (figures[i].kind == FIGURE_TEXT)
-			pack_text(pk, r->texts[i]);
+			report_pack_text(pk, r->texts[i]);
 		else
 			(void)msgpack_pack_uint64(pk, r->values[i]);
 	}
@@ -240,7 +240,7 @@ report_pack(enum frame_role role, const struct report *r,
 	struct map m = {.out = out};
 	msgpack_packer pk;
 
-	msgpack_packer_init(&pk, &m, on_write);
+	msgpack_packer_init(&pk, &m, report_on_write);
 	report_put(&pk, role, r, REPORT_ALL_KINDS);
 	return m.used;
 }

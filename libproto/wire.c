@@ -5,7 +5,7 @@
 
 /* The next `bytes` bytes as a big-endian number. */
 static int
-take(struct wire_reader *r, unsigned bytes, uint64_t *value)
+wire_take(struct wire_reader *r, unsigned bytes, uint64_t *value)
 {
 	uint64_t v = 0;
 
@@ -42,7 +42,7 @@ take_count(struct wire_reader *r, uint8_t fix, uint8_t wide, uint32_t *count)
 	if ((tag & 0xf0) == fix)
 		n = tag & 0x0f;
 	else if (tag == wide || tag == wide + 1)
-		rc = take(r, tag == wide ? 2 : 4, &n);
+		rc = wire_take(r, tag == wide ? 2 : 4, &n);
 	else
 		return -EBADMSG;
 	if (rc < 0)
@@ -79,7 +79,7 @@ wire_int(struct wire_reader *r, int64_t *value)
 	}
 	if (tag >= 0xcc && tag <= 0xcf) {
 		bytes = 1U << (tag - 0xcc);
-		rc = take(r, bytes, &v);
+		rc = wire_take(r, bytes, &v);
 		if (rc < 0 || v > INT64_MAX)
 			return -EBADMSG;
 		*value = (int64_t)v;
@@ -87,7 +87,7 @@ wire_int(struct wire_reader *r, int64_t *value)
 	}
 	if (tag >= 0xd0 && tag <= 0xd3) {
 		bytes = 1U << (tag - 0xd0);
-		rc = take(r, bytes, &v);
+		rc = wire_take(r, bytes, &v);
 		if (rc < 0)
 			return rc;
 		/* Sign-extend from the width that was sent. */
@@ -137,7 +137,7 @@ wire_str(struct wire_reader *r, struct slice *text)
 	if ((tag & 0xe0) == 0xa0)
 		n = tag & 0x1f;
 	else if (tag >= 0xd9 && tag <= 0xdb)
-		rc = take(r, 1U << (tag - 0xd9), &n);
+		rc = wire_take(r, 1U << (tag - 0xd9), &n);
 	else
 		return -EBADMSG;
 	if (rc < 0 || n > (uint64_t)(r->end - r->at))
@@ -169,11 +169,11 @@ skip_scalar(struct wire_reader *r)
 	if ((tag & 0xe0) == 0xa0)
 		n = tag & 0x1f; /* string, as d9..db */
 	else if (tag >= 0xd9 && tag <= 0xdb)
-		rc = take(r, 1U << (tag - 0xd9), &n);
+		rc = wire_take(r, 1U << (tag - 0xd9), &n);
 	else if (tag >= 0xc4 && tag <= 0xc6) /* binary */
-		rc = take(r, 1U << (tag - 0xc4), &n);
+		rc = wire_take(r, 1U << (tag - 0xc4), &n);
 	else if (tag >= 0xc7 && tag <= 0xc9) /* extension, as d4..d8 */
-		rc = take(r, 1U << (tag - 0xc7), &n);
+		rc = wire_take(r, 1U << (tag - 0xc7), &n);
 	else if (tag == 0xca || tag == 0xcb)
 		n = 4U << (tag - 0xca); /* float */
 	else if (tag >= 0xcc && tag <= 0xcf)
