@@ -8,6 +8,8 @@
 
 #include <msgpack.h>
 
+#include "libproto/status_map.h"
+
 /* batchd pushes once a second; without a push for so long it has stopped. */
 #define STALE_MS 3000
 
@@ -140,24 +142,6 @@ static const struct ingest_metric ingest_metrics[] = {
 
 /* batchd's status, by the names of docs/protocol.md. */
 
-static const msgpack_object *
-find(const msgpack_object *map, const char *key)
-{
-	size_t n = strlen(key);
-
-	if (!map || map->type != MSGPACK_OBJECT_MAP)
-		return NULL;
-	for (uint32_t i = 0; i < map->via.map.size; i++) {
-		const msgpack_object_kv *kv = &map->via.map.ptr[i];
-
-		if (kv->key.type == MSGPACK_OBJECT_STR &&
-		    kv->key.via.str.size == n &&
-		    memcmp(kv->key.via.str.ptr, key, n) == 0)
-			return &kv->val;
-	}
-	return NULL;
-}
-
 /* A whole number of at least 0, or a boolean.  Returns whether it is one. */
 static bool
 number_of(const msgpack_object *o, uint64_t *value)
@@ -174,7 +158,7 @@ number_of(const msgpack_object *o, uint64_t *value)
 static bool
 number(const msgpack_object *map, const char *key, uint64_t *value)
 {
-	return number_of(find(map, key), value);
+	return number_of(status_map_get(map, key), value);
 }
 
 /* The items of an array; 0 for anything else. */
@@ -185,15 +169,6 @@ items(const msgpack_object *o, const msgpack_object **first)
 		return 0;
 	*first = o->via.array.ptr;
 	return o->via.array.size;
-}
-
-static bool
-text_is(const msgpack_object *map, const char *key, const char *text)
-{
-	const msgpack_object *o = find(map, key);
-
-	return o && o->type == MSGPACK_OBJECT_STR &&
-	       slice_is((struct slice){o->via.str.ptr, o->via.str.size}, text);
 }
 
 static int
@@ -282,7 +257,7 @@ add_log(struct buf *out, const msgpack_object *log)
 		if (rc == 0)
 			rc = add_value(out, value, m->ms);
 	}
-	if (rc < 0 || !histogram_of(find(log, "sync_times"), &h))
+	if (rc < 0 || !histogram_of(status_map_get(log, "sync_times"), &h))
 		return rc;
 	rc = add_head(out, "", sync, "histogram",
 	              "Time that a sync of the log took.");
@@ -293,7 +268,7 @@ add_log(struct buf *out, const msgpack_object *log)
 static int
 sink_label(const msgpack_object *sink, char out[FRAME_NAME_MAX + 16])
 {
-	const msgpack_object *name = find(sink, "name");
+	const msgpack_object *name = status_map_get(sink, "name");
 
 	if (!name || name->type != MSGPACK_OBJECT_STR ||
 	    name->via.str.size > FRAME_NAME_MAX)
@@ -316,7 +291,8 @@ add_sink(struct buf *out, const struct metric *m, const msgpack_object *sink)
 	int rc;
 
 	if (sink_label(sink, label) < 0 ||
-	    !number(m->map ? find(sink, m->map) : sink, m->key, &value))
+	    !number(m->map ? status_map_get(sink, m->map) : sink, m->key,
+	            &value))
 		return 0;
 	rc = buf_addf(out, "%s{%.*s}", m->name, (int)strlen(label) - 1, label);
 	return rc < 0 ? rc : add_value(out, value, m->ms);
@@ -345,7 +321,7 @@ add_sinks(struct buf *out, const msgpack_object *sinks)
 		struct histogram h;
 
 		if (sink_label(&list[s], label) == 0 &&
-		    histogram_of(find(&list[s], "commit_times"), &h))
+		    histogram_of(status_map_get(&list[s], "commit_times"), &h))
 			rc = add_histogram(out, commit, label, &h);
 	}
 	return rc;
@@ -423,12 +399,13 @@ is_process(const msgpack_object *daemons, uint32_t at, uint64_t *pid)
 {
 	uint64_t other;
 
-	if (!text_is(&daemons[at], "role", frame_role_name(ROLE_INGEST)) ||
+	if (!status_map_text_is(status_map_get(&daemons[at], "role"),
+	                        frame_role_name(ROLE_INGEST)) ||
 	    !number(&daemons[at], "pid", pid))
 		return false;
 	for (uint32_t i = 0; i < at; i++) {
-		if (text_is(&daemons[i], "role",
-		            frame_role_name(ROLE_INGEST)) &&
+		if (status_map_text_is(status_map_get(&daemons[i], "role"),
+		                       frame_role_name(ROLE_INGEST)) &&
 		    number(&daemons[i], "pid", &other) && other == *pid)
 			return false;
 	}
@@ -468,8 +445,8 @@ add_processes(struct buf *out, const msgpack_object *daemons,
 			                 own->values[m->figure]);
 		for (uint32_t d = 0; rc == 0 && d < n; d++) {
 			if (is_process(list, d, &pid) &&
-			    number(find(&list[d], "stats"), key_of(m->figure),
-			           &value))
+			    number(status_map_get(&list[d], "stats"),
+			           key_of(m->figure), &value))
 				rc = add_process(out, m, pid, value);
 		}
 	}
@@ -487,9 +464,9 @@ add_status(struct buf *out, const msgpack_object *status)
 
 	if (rc == 0)
 		rc = buf_addf(out, "leat_problems %u\n",
-		              items(find(status, "problems"), &list));
+		              items(status_map_get(status, "problems"), &list));
 	if (rc == 0 &&
-	    number(find(status, "ingest"), "processes", &processes)) {
+	    number(status_map_get(status, "ingest"), "processes", &processes)) {
 		rc = add_head(out, "", "leat_ingestd_processes", "gauge",
 		              "ingestd processes connected to batchd.");
 		if (rc == 0)
@@ -498,12 +475,14 @@ add_status(struct buf *out, const msgpack_object *status)
 			              processes);
 	}
 	if (rc == 0)
-		rc = add_log(out, find(status, "log"));
+		rc = add_log(out, status_map_get(status, "log"));
 	if (rc == 0)
-		rc = add_sinks(out, find(status, "sinks"));
+		rc = add_sinks(out, status_map_get(status, "sinks"));
 	if (rc == 0)
-		rc = add_sums(out, find(status, "ingest"));
-	return rc < 0 ? rc : add_processes(out, find(status, "daemons"), NULL);
+		rc = add_sums(out, status_map_get(status, "ingest"));
+	return rc < 0 ? rc
+	              : add_processes(out, status_map_get(status, "daemons"),
+	                              NULL);
 }
 
 /* The names of tokens need no escapes: TOKEN_NAME_MAX. */

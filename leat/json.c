@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libbase/printable.h"
+#include "libproto/status_map.h"
 
 /* Most bytes of a text that are printed for people. */
 #define TEXT_MAX 1023
@@ -113,26 +114,10 @@ json_put(struct buf *out, const msgpack_object *value)
 	return put_text(out, "null");
 }
 
-const msgpack_object *
-json_get(const msgpack_object *map, const char *key)
-{
-	if (!map || map->type != MSGPACK_OBJECT_MAP)
-		return NULL;
-	for (uint32_t i = 0; i < map->via.map.size; i++) {
-		const msgpack_object_kv *kv = &map->via.map.ptr[i];
-
-		if (kv->key.type == MSGPACK_OBJECT_STR &&
-		    kv->key.via.str.size == strlen(key) &&
-		    memcmp(kv->key.via.str.ptr, key, strlen(key)) == 0)
-			return &kv->val;
-	}
-	return NULL;
-}
-
 uint64_t
 json_get_uint(const msgpack_object *map, const char *key)
 {
-	const msgpack_object *v = json_get(map, key);
+	const msgpack_object *v = status_map_get(map, key);
 
 	return v && v->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? v->via.u64 : 0;
 }
@@ -154,5 +139,5 @@ json_text(const msgpack_object *v)
 const char *
 json_get_text(const msgpack_object *map, const char *key)
 {
-	return json_text(json_get(map, key));
+	return json_text(status_map_get(map, key));
 }

@@ -15,10 +15,7 @@
  */
 MUST_USE int json_put(struct buf *out, const msgpack_object *value);
 
-/* The value of a map's key, or NULL. */
-const msgpack_object *json_get(const msgpack_object *map, const char *key);
-
-/* The same, as a number or a text; 0 or "" when it is none. */
+/* Return the value of a map's key if it is an unsigned integer, else 0. */
 uint64_t json_get_uint(const msgpack_object *map, const char *key);
 
 /*

@@ -13,6 +13,7 @@
 #include "libproto/chan.h"
 #include "libproto/control_request.h"
 #include "libproto/frame.h"
+#include "libproto/status_map.h"
 
 /* "1.2G": few digits, for people. */
 static const char *
@@ -51,8 +52,8 @@ time_text(uint64_t us, char out[TIME_TEXT_BYTES])
 static void
 print_log(const msgpack_object *status)
 {
-	const msgpack_object *log = json_get(status, "log");
-	const msgpack_object *batchd = json_get(status, "batchd");
+	const msgpack_object *log = status_map_get(status, "log");
+	const msgpack_object *batchd = status_map_get(status, "batchd");
 	const char *reason = json_get_text(log, "reason");
 
 	printf("leat %s, batchd pid %" PRIu64 " up %" PRIu64 " s\n",
@@ -77,13 +78,13 @@ print_log(const msgpack_object *status)
 static void
 print_daemons(const msgpack_object *status)
 {
-	const msgpack_object *all = json_get(status, "daemons");
+	const msgpack_object *all = status_map_get(status, "daemons");
 
 	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
 		return;
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
 		const msgpack_object *d = &all->via.array.ptr[i];
-		const msgpack_object *stats = json_get(d, "stats");
+		const msgpack_object *stats = status_map_get(d, "stats");
 
 		if (strcmp(json_get_text(d, "role"), "ingest") != 0)
 			continue;
@@ -134,7 +135,7 @@ print_dead_room(const msgpack_object *stats)
 static void
 print_sinks(const msgpack_object *status)
 {
-	const msgpack_object *all = json_get(status, "sinks");
+	const msgpack_object *all = status_map_get(status, "sinks");
 
 	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
 		return;
@@ -143,7 +144,7 @@ print_sinks(const msgpack_object *status)
 	       "RETRIES", "DEAD");
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
 		const msgpack_object *s = &all->via.array.ptr[i];
-		const msgpack_object *stats = json_get(s, "stats");
+		const msgpack_object *stats = status_map_get(s, "stats");
 		const char *state = json_get_text(stats, "state");
 
 		printf("%-16s %-10s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
@@ -155,7 +156,7 @@ print_sinks(const msgpack_object *status)
 		       json_get_uint(s, "lag_events"),
 		       bytes_text(json_get_uint(s, "lag_bytes")),
 		       (double)json_get_uint(s, "lag_ms") / 1000,
-		       json_get_uint(json_get(s, "totals"), "retries"),
+		       json_get_uint(status_map_get(s, "totals"), "retries"),
 		       json_get_uint(stats, "dead_letters"));
 		if (json_get_uint(stats, "duplicates") > 0)
 			printf("    not stored again, for their id: %" PRIu64
@@ -170,7 +171,7 @@ print_sinks(const msgpack_object *status)
 static uint32_t
 count_problems(const msgpack_object *status)
 {
-	const msgpack_object *all = json_get(status, "problems");
+	const msgpack_object *all = status_map_get(status, "problems");
 
 	return all && all->type == MSGPACK_OBJECT_ARRAY ? all->via.array.size
 	                                                : 0;
@@ -179,7 +180,7 @@ count_problems(const msgpack_object *status)
 static void
 print_problems(const msgpack_object *status)
 {
-	const msgpack_object *all = json_get(status, "problems");
+	const msgpack_object *all = status_map_get(status, "problems");
 	uint32_t n = count_problems(status);
 
 	for (uint32_t i = 0; i < n; i++)

@@ -2,7 +2,6 @@
 #include "libsink/settled.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,27 +10,7 @@
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libproto/control_request.h"
-
-static bool
-is_text(const msgpack_object *o, const char *text)
-{
-	return o->type == MSGPACK_OBJECT_STR &&
-	       o->via.str.size == strlen(text) &&
-	       memcmp(o->via.str.ptr, text, o->via.str.size) == 0;
-}
-
-/* The value of a map's key, if it is of that type; or NULL. */
-static const msgpack_object *
-get(const msgpack_object *map, const char *key, msgpack_object_type type)
-{
-	for (uint32_t i = 0; map && i < map->via.map.size; i++) {
-		const msgpack_object_kv *kv = &map->via.map.ptr[i];
-
-		if (is_text(&kv->key, key))
-			return kv->val.type == type ? &kv->val : NULL;
-	}
-	return NULL;
-}
+#include "libproto/status_map.h"
 
 static int
 find_sink(struct settled *s, const msgpack_object *sinks, const char *sink)
@@ -39,11 +18,10 @@ find_sink(struct settled *s, const msgpack_object *sinks, const char *sink)
 	for (uint32_t i = 0; i < sinks->via.array.size; i++) {
 		const msgpack_object *o = &sinks->via.array.ptr[i], *name, *at;
 
-		if (o->type != MSGPACK_OBJECT_MAP)
-			continue;
-		name = get(o, "name", MSGPACK_OBJECT_STR);
-		at = get(o, "committed", MSGPACK_OBJECT_POSITIVE_INTEGER);
-		if (!name || !is_text(name, sink))
+		name = status_map_get_type(o, "name", MSGPACK_OBJECT_STR);
+		at = status_map_get_type(o, "committed",
+		                         MSGPACK_OBJECT_POSITIVE_INTEGER);
+		if (!status_map_text_is(name, sink))
 			continue;
 		if (!at)
 			return -EBADMSG;
@@ -58,11 +36,9 @@ read_status(struct settled *s, const msgpack_object *status, const char *sink)
 {
 	const msgpack_object *log, *stream, *sinks;
 
-	if (status->type != MSGPACK_OBJECT_MAP)
-		return -EBADMSG;
-	log = get(status, "log", MSGPACK_OBJECT_MAP);
-	stream = get(log, "stream", MSGPACK_OBJECT_STR);
-	sinks = get(status, "sinks", MSGPACK_OBJECT_ARRAY);
+	log = status_map_get_type(status, "log", MSGPACK_OBJECT_MAP);
+	stream = status_map_get_type(log, "stream", MSGPACK_OBJECT_STR);
+	sinks = status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
 	if (!stream || !sinks || stream->via.str.size >= sizeof s->stream)
 		return -EBADMSG;
 	memcpy(s->stream, stream->via.str.ptr, stream->via.str.size);

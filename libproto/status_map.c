@@ -1,0 +1,35 @@
+/* status_map - see status_map.h. */
+#include "libproto/status_map.h"
+
+#include "libbase/slice.h"
+
+bool
+status_map_text_is(const msgpack_object *value, const char *text)
+{
+	return value && value->type == MSGPACK_OBJECT_STR &&
+	       slice_is((struct slice){value->via.str.ptr, value->via.str.size},
+	                text);
+}
+
+const msgpack_object *
+status_map_get(const msgpack_object *map, const char *key)
+{
+	if (!map || map->type != MSGPACK_OBJECT_MAP)
+		return NULL;
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		const msgpack_object_kv *kv = &map->via.map.ptr[i];
+
+		if (status_map_text_is(&kv->key, key))
+			return &kv->val;
+	}
+	return NULL;
+}
+
+const msgpack_object *
+status_map_get_type(const msgpack_object *map, const char *key,
+                    msgpack_object_type type)
+{
+	const msgpack_object *value = status_map_get(map, key);
+
+	return value && value->type == type ? value : NULL;
+}

@@ -1,0 +1,26 @@
+/*
+ * status_map - look up values in batchd's status, a decoded msgpack map.
+ *
+ * docs/protocol.md lists the keys.  The maps come from another process, so
+ * every function accepts a value of any type, and NULL.
+ */
+#ifndef LIBPROTO_STATUS_MAP_H
+#define LIBPROTO_STATUS_MAP_H
+
+#include <stdbool.h>
+
+#include <msgpack.h>
+
+/* Return the value of `key`, or NULL if it is missing or `map` is no map. */
+const msgpack_object *status_map_get(const msgpack_object *map,
+                                     const char *key);
+
+/* Return the value of `key`, or NULL if it is missing or of another type. */
+const msgpack_object *status_map_get_type(const msgpack_object *map,
+                                          const char *key,
+                                          msgpack_object_type type);
+
+/* Return true if the value is the string `text`. */
+bool status_map_text_is(const msgpack_object *value, const char *text);
+
+#endif
