@@ -505,8 +505,7 @@ on_intake(struct batchd_client *c, const struct frame *f)
 	if (c->state != BATCHD_CLIENT_OPEN)
 		return -EPROTO;
 	c->intake_open = f->intake.open;
-	memcpy(c->intake_reason, f->intake.reason.data, f->intake.reason.bytes);
-	c->intake_reason[f->intake.reason.bytes] = '\0';
+	frame_copy_text(c->intake_reason, &f->intake.reason);
 	if (!f->intake.open) {
 		log_warn("batchd takes no events reason=%s",
 		         log_quote(c->intake_reason));
@@ -538,8 +537,7 @@ on_error(const struct frame *f)
 {
 	char text[FRAME_TEXT_MAX + 1];
 
-	memcpy(text, f->error.text.data, f->error.text.bytes);
-	text[f->error.text.bytes] = '\0';
+	frame_copy_text(text, &f->error.text);
 	log_warn("batchd closes the connection code=%s text=%s",
 	         frame_error_name(f->error.code), log_quote(text));
 	return -EPIPE;

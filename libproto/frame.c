@@ -363,6 +363,13 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 	return 0;
 }
 
+void
+frame_copy_text(char out[FRAME_TEXT_MAX + 1], const struct slice *text)
+{
+	memcpy(out, text->data, text->bytes);
+	out[text->bytes] = '\0';
+}
+
 const char *
 frame_error_name(enum frame_error code)
 {

@@ -159,6 +159,12 @@ MUST_USE int frame_put_header(const struct frame *frame,
  */
 MUST_USE int frame_read(const void *bytes, size_t len, struct frame *frame);
 
+/*
+ * Copy the text of an error, a reply or an intake frame that was read, which
+ * has at most FRAME_TEXT_MAX bytes, and end it with a NUL.
+ */
+void frame_copy_text(char out[FRAME_TEXT_MAX + 1], const struct slice *text);
+
 /* The text of an error code or role, for messages. */
 const char *frame_error_name(enum frame_error code);
 const char *frame_role_name(enum frame_role role);

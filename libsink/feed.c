@@ -235,8 +235,7 @@ static int
 on_error(struct feed *f, const struct frame *frame)
 {
 	f->error_code = frame->error.code;
-	memcpy(f->error_text, frame->error.text.data, frame->error.text.bytes);
-	f->error_text[frame->error.text.bytes] = '\0';
+	frame_copy_text(f->error_text, &frame->error.text);
 	return -EREMOTEIO;
 }
 
