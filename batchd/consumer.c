@@ -193,7 +193,7 @@ warn_gone_back(struct consumer *c, uint64_t at)
 		         suppressed);
 }
 
-int
+enum frame_error
 consumer_subscribe(struct consumer *c, struct chan *chan,
                    const struct frame *subscribe, bool accept_gap,
                    const char **text)
@@ -248,7 +248,7 @@ consumer_subscribe(struct consumer *c, struct chan *chan,
 	c->next_batch_ms = 0;
 	/* How old its events are is not known. */
 	c->pending_since_ms = at < s->synced_offset ? PENDING_SINCE_UNKNOWN : 0;
-	return 0;
+	return ERROR_NONE;
 }
 
 void

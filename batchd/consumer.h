@@ -99,12 +99,14 @@ MUST_USE int consumer_start(struct consumer *c, bool newest);
 void consumer_close(struct consumer *c);
 
 /*
- * A sink has subscribed over chan.  Returns 0, or the error to send it with
- * a text.
+ * A sink has subscribed over chan.  Returns ERROR_NONE; or the error to send
+ * to it, with the text for it in *text.
  */
-MUST_USE int consumer_subscribe(struct consumer *c, struct chan *chan,
-                                const struct frame *subscribe, bool accept_gap,
-                                const char **text);
+MUST_USE enum frame_error consumer_subscribe(struct consumer *c,
+                                             struct chan *chan,
+                                             const struct frame *subscribe,
+                                             bool accept_gap,
+                                             const char **text);
 
 /* The sink is gone; its cursor stays. */
 void consumer_unsubscribe(struct consumer *c);

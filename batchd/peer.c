@@ -263,14 +263,14 @@ static int
 on_subscribe(struct peer *p, const struct frame *f)
 {
 	const char *text = "";
-	int code;
+	enum frame_error code;
 
 	if (f->subscribe.stream_no != 0)
 		return peer_refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
 	code = consumer_subscribe(p->consumer, &p->chan, f,
 	                          p->server->settings->accept_gap, &text);
-	if (code != 0)
-		return peer_refuse(p, (enum frame_error)code, text);
+	if (code != ERROR_NONE)
+		return peer_refuse(p, code, text);
 	p->state = PEER_SUBSCRIBED;
 	return 0;
 }

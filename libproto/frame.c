@@ -374,6 +374,8 @@ const char *
 frame_error_name(enum frame_error code)
 {
 	switch (code) {
+	case ERROR_NONE:
+		break;
 	case ERROR_VERSION:
 		return "version";
 	case ERROR_PROTOCOL:

@@ -61,6 +61,7 @@ enum frame_role { ROLE_INGEST = 1, ROLE_SINK = 2, ROLE_CONTROL = 3 };
 
 /* Why batchd closes a connection. */
 enum frame_error {
+	ERROR_NONE = 0,     /* no error; never in a frame */
 	ERROR_VERSION = 1,  /* another protocol version */
 	ERROR_PROTOCOL = 2, /* malformed, or out of turn */
 	ERROR_UNKNOWN = 3,  /* no such sink in batchd's settings */

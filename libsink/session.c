@@ -322,6 +322,8 @@ static const char *
 advice(enum frame_error code)
 {
 	switch (code) {
+	case ERROR_NONE:
+		break;
 	case ERROR_VERSION:
 		return "run batchd and the sinks from one version";
 	case ERROR_UNKNOWN:

@@ -105,7 +105,7 @@ put(uint32_t count, uint32_t payload_bytes)
 	buf_fini(&body);
 }
 
-static int
+static enum frame_error
 subscribe_at(bool has_position, uint64_t position, uint64_t events,
              uint64_t bytes, uint64_t wait_ms, bool stable)
 {
