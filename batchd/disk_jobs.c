@@ -41,10 +41,8 @@ on_append_done(uv_work_t *work, int status)
 		log_failed(s, "writing the log", rc);
 		return;
 	}
-	for (size_t i = 0; i < s->peer_count; i++) {
-		s->peers[i]->durable += s->peers[i]->writing;
-		s->peers[i]->writing = 0;
-	}
+	for (size_t i = 0; i < s->peer_count; i++)
+		ack_queue_write_ends(&s->peers[i]->acks);
 	for (size_t i = 0; i < s->consumer_count; i++)
 		consumer_log_grew(&s->consumers[i], now_ms);
 	if (!s->store.spare)
@@ -58,10 +56,8 @@ disk_jobs_start_append(struct server *s)
 
 	if (s->append.busy || !store_append_begin(&s->store, clock_wall_us()))
 		return;
-	for (size_t i = 0; i < s->peer_count; i++) {
-		s->peers[i]->writing = s->peers[i]->filling;
-		s->peers[i]->filling = 0;
-	}
+	for (size_t i = 0; i < s->peer_count; i++)
+		ack_queue_write_begins(&s->peers[i]->acks);
 	s->append.busy = true;
 	rc = uv_queue_work(&s->loop, &s->append.work, on_append_work,
 	                   on_append_done);

@@ -107,46 +107,31 @@ peer_append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
 	struct wire_reader events = {.at = body, .end = body + body_bytes};
 	int rc;
 
-	if (seq != p->seq + 1)
+	if (seq != ack_queue_next_seq(&p->acks))
 		return peer_refuse(p, ERROR_PROTOCOL, "append out of sequence");
 	if (body_bytes > FRAME_BODY_MAX || event_skip(&events, count) < 0 ||
 	    events.at != events.end)
 		return peer_refuse(p, ERROR_PROTOCOL, "malformed events");
-	rc = buf_reserve(&p->offsets, PEER_OFFSET_BYTES);
+	rc = ack_queue_reserve(&p->acks);
 	if (rc < 0)
 		return rc;
-	p->seq = seq;
-	(void)wire_put_u64(
-	    p->offsets.data + p->offsets.len,
-	    store_append(store, (uint32_t)body_bytes, count, clock_wall_us()));
-	p->offsets.len += PEER_OFFSET_BYTES;
-	p->filling++;
+	ack_queue_add(&p->acks, store_append(store, (uint32_t)body_bytes, count,
+	                                     clock_wall_us()));
 	return 0;
 }
 
 static int
 flush_appended(struct peer *p)
 {
-	while (p->durable > 0) {
-		struct frame f = {.type = FRAME_APPENDED};
-		uint32_t n = p->durable < FRAME_APPENDED_MAX
-		                 ? p->durable
-		                 : FRAME_APPENDED_MAX;
-		size_t bytes = (size_t)n * PEER_OFFSET_BYTES;
-		int rc;
+	struct frame f;
+	uint32_t count;
 
-		f.appended.seq = p->answered + n;
-		f.appended.count = n;
-		f.body = p->offsets.data;
-		f.body_bytes = bytes;
-		rc = chan_send(&p->chan, &f);
+	while ((count = ack_queue_peek(&p->acks, &f)) > 0) {
+		int rc = chan_send(&p->chan, &f);
+
 		if (rc < 0)
 			return rc;
-		p->answered += n;
-		p->durable -= n;
-		p->offsets.len -= bytes;
-		memmove(p->offsets.data, p->offsets.data + bytes,
-		        p->offsets.len);
+		ack_queue_remove(&p->acks, count);
 	}
 	return 0;
 }
@@ -429,7 +414,7 @@ peer_may_read(const struct peer *p)
 {
 	if (p->state == PEER_CLOSING || p->reply.len > 0 || p->done_this_turn)
 		return false;
-	return p->filling + p->writing + p->durable < UNANSWERED_MAX;
+	return ack_queue_count(&p->acks) < UNANSWERED_MAX;
 }
 
 const char *

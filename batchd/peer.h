@@ -15,6 +15,7 @@
 
 #include <uv.h>
 
+#include "batchd/ack_queue.h"
 #include "batchd/consumer.h"
 #include "libbase/buf.h"
 #include "libproto/chan.h"
@@ -49,23 +50,13 @@ struct peer {
 	struct buf reply;      /* a reply that did not fit the socket */
 
 	/* ingest */
-	uint64_t seq; /* of the last append taken */
-	/*
-	 * First offsets of frames not yet answered, oldest first, as they
-	 * stand in an appended frame: 9 bytes each.
-	 */
-	struct buf offsets;
-	uint32_t filling, writing, durable; /* how many: they add up */
-	uint64_t answered;                  /* seq of the last frame answered */
+	struct ack_queue acks; /* frames that are not acknowledged */
 	bool intake_sent, intake_open;
 	bool status_due; /* once a second */
 
 	/* sink */
 	struct consumer *consumer; /* borrowed; NULL before hello */
 };
-
-/* Bytes of one entry of offsets. */
-#define PEER_OFFSET_BYTES 9
 
 /*
  * Receive and handle one frame.  Returns 0; -EAGAIN when there is none, or

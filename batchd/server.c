@@ -34,7 +34,7 @@ on_peer_closed(uv_handle_t *handle)
 	struct peer *p = handle->data;
 
 	buf_fini(&p->reply);
-	buf_fini(&p->offsets);
+	ack_queue_fini(&p->acks);
 	free(p);
 }
 
@@ -151,7 +151,7 @@ peer_new(struct server *s, int fd, uid_t uid)
 	p->connected_ms = clock_mono_ms();
 	p->poll_events = -1;
 	buf_init(&p->reply, FRAME_MAX);
-	buf_init(&p->offsets, 1 * MIB);
+	ack_queue_init(&p->acks);
 	p->poll.data = p;
 	if (uv_poll_init(&s->loop, &p->poll, fd) < 0) {
 		free(p);
@@ -442,7 +442,7 @@ is_drained(const struct server *s)
 		const struct peer *p = s->peers[i];
 
 		if (p->state == PEER_INGEST &&
-		    (p->durable > 0 || (!full && peer_has_sent(p))))
+		    (p->acks.durable > 0 || (!full && peer_has_sent(p))))
 			return false;
 	}
 	return true;
