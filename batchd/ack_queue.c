@@ -69,8 +69,8 @@ ack_queue_write_ends(struct ack_queue *q)
 uint32_t
 ack_queue_peek(const struct ack_queue *q, struct frame *appended)
 {
-	uint32_t count = q->durable < FRAME_APPENDED_MAX ? q->durable
-	                                                 : FRAME_APPENDED_MAX;
+	uint32_t count =
+	    q->durable < FRAME_APPENDED_MAX ? q->durable : FRAME_APPENDED_MAX;
 
 	assert(q->offsets.len == (size_t)ack_queue_count(q) * OFFSET_BYTES);
 	*appended = (struct frame){.type = FRAME_APPENDED};

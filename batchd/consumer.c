@@ -282,8 +282,9 @@ count_committed(struct consumer *c, uint64_t next_offset)
 	if (older_us > COMMIT_MAX_US)
 		older_us = COMMIT_MAX_US;
 	c->committed_events += next_offset - from;
-	marks_count(&c->store->marks, from, next_offset, clock_mono_us(),
-	            (uint64_t)older_us, &c->commit_times);
+	durable_times_count(&c->store->durable_times, from, next_offset,
+	                    clock_mono_us(), (uint64_t)older_us,
+	                    &c->commit_times);
 }
 
 int

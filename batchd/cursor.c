@@ -7,14 +7,14 @@
 
 #include <xxhash.h>
 
-#include "batchd/bytes.h"
+#include "batchd/little_endian.h"
 
 #define SLOT_BYTES 152
 #define SLOT_DISTANCE 2048
 #define STREAM_AT 32
 #define NAME_AT 48
 #define SKIPPED_AT 112
-#define ASIDE_AT 120
+#define PENDING_AT 120
 #define DROPPED_AT 128
 #define REJECTED_POSITION_AT 136
 #define SUM_AT 144
@@ -31,16 +31,16 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 {
 	memset(out, 0, SLOT_BYTES);
 	memcpy(out, cursor_magic, sizeof cursor_magic);
-	put64(out + 8, slot->sequence);
-	put64(out + 16, slot->committed);
-	put64(out + 24, slot->in_flight_end);
+	put_le64(out + 8, slot->sequence);
+	put_le64(out + 16, slot->committed);
+	put_le64(out + 24, slot->in_flight_end);
 	memcpy(out + STREAM_AT, c->stream, STREAM_ID_BYTES);
 	memcpy(out + NAME_AT, c->name, strlen(c->name));
-	put64(out + SKIPPED_AT, slot->skipped);
-	put64(out + ASIDE_AT, slot->pending_dead_letters);
-	put64(out + DROPPED_AT, slot->dropped);
-	put64(out + REJECTED_POSITION_AT, slot->rejected_position);
-	put64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
+	put_le64(out + SKIPPED_AT, slot->skipped);
+	put_le64(out + PENDING_AT, slot->pending_dead_letters);
+	put_le64(out + DROPPED_AT, slot->dropped);
+	put_le64(out + REJECTED_POSITION_AT, slot->rejected_position);
+	put_le64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
 /* Returns 0, -EBADMSG, or -ESTALE for another stream's or sink's slot. */
@@ -51,19 +51,19 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	char name[FRAME_NAME_MAX + 1] = {0};
 
 	if (memcmp(in, cursor_magic, sizeof cursor_magic) != 0 ||
-	    get64(in + SUM_AT) != XXH3_64bits(in, SUM_AT))
+	    get_le64(in + SUM_AT) != XXH3_64bits(in, SUM_AT))
 		return -EBADMSG;
 	memcpy(name, in + NAME_AT, FRAME_NAME_MAX);
 	if (memcmp(in + STREAM_AT, c->stream, STREAM_ID_BYTES) != 0 ||
 	    strcmp(name, c->name) != 0)
 		return -ESTALE;
-	slot->sequence = get64(in + 8);
-	slot->committed = get64(in + 16);
-	slot->in_flight_end = get64(in + 24);
-	slot->skipped = get64(in + SKIPPED_AT);
-	slot->pending_dead_letters = get64(in + ASIDE_AT);
-	slot->dropped = get64(in + DROPPED_AT);
-	slot->rejected_position = get64(in + REJECTED_POSITION_AT);
+	slot->sequence = get_le64(in + 8);
+	slot->committed = get_le64(in + 16);
+	slot->in_flight_end = get_le64(in + 24);
+	slot->skipped = get_le64(in + SKIPPED_AT);
+	slot->pending_dead_letters = get_le64(in + PENDING_AT);
+	slot->dropped = get_le64(in + DROPPED_AT);
+	slot->rejected_position = get_le64(in + REJECTED_POSITION_AT);
 	if (slot->committed > OFFSET_MAX ||
 	    slot->in_flight_end <= slot->committed)
 		return -EBADMSG;

@@ -39,7 +39,7 @@ open_directory(struct disk *d, const char *directory)
  * belongs to another user: so each time it is opened through none.
  */
 static int
-enter(struct disk *d, const char **name)
+disk_enter(struct disk *d, const char **name)
 {
 	const char *slash = strchr(*name, '/');
 	char directory[DIRECTORY_NAME_MAX + 1];
@@ -56,7 +56,7 @@ enter(struct disk *d, const char **name)
 }
 
 static void
-leave(struct disk *d, int dir)
+disk_leave(struct disk *d, int dir)
 {
 	if (dir >= 0 && dir != dir_of(d))
 		(void)close(dir); /* read only */
@@ -66,10 +66,10 @@ static int
 open_named(struct disk *d, const char *name, int flags, enum file_owner owner)
 {
 	const char *last = name;
-	int dir = enter(d, &last);
+	int dir = disk_enter(d, &last);
 	int fd = dir < 0 ? dir : file_open(dir, last, flags, owner);
 
-	leave(d, dir);
+	disk_leave(d, dir);
 	/* Logged here, because only the name says which file to remove. */
 	if (fd == -ELOOP || fd == -EMEDIUMTYPE || fd == -EPERM)
 		log_error("file refused name=%s err=%s", log_quote(name),
@@ -155,24 +155,24 @@ real_size(struct disk *d, int file)
 static int
 real_rename(struct disk *d, const char *from, const char *to)
 {
-	int from_dir = enter(d, &from), to_dir = enter(d, &to);
+	int from_dir = disk_enter(d, &from), to_dir = disk_enter(d, &to);
 	int rc = from_dir < 0 ? from_dir : to_dir < 0 ? to_dir : 0;
 
 	if (rc == 0 && renameat(from_dir, from, to_dir, to) < 0)
 		rc = -errno;
-	leave(d, from_dir);
-	leave(d, to_dir);
+	disk_leave(d, from_dir);
+	disk_leave(d, to_dir);
 	return rc;
 }
 
 static int
 real_unlink(struct disk *d, const char *name)
 {
-	int dir = enter(d, &name), rc = dir < 0 ? dir : 0;
+	int dir = disk_enter(d, &name), rc = dir < 0 ? dir : 0;
 
 	if (rc == 0 && unlinkat(dir, name, 0) < 0)
 		rc = -errno;
-	leave(d, dir);
+	disk_leave(d, dir);
 	return rc;
 }
 
@@ -289,13 +289,14 @@ disk_real_open(struct disk_real *d, const char *path)
 /* --- to look only --- */
 
 static int
-look_open(struct disk *d, const char *name, bool create)
+read_only_open(struct disk *d, const char *name, bool create)
 {
 	return create ? -EROFS : open_named(d, name, O_RDONLY, FILE_ANY);
 }
 
 static ssize_t
-look_pwrite(struct disk *d, int file, const void *buf, size_t n, uint64_t at)
+read_only_pwrite(struct disk *d, int file, const void *buf, size_t n,
+                 uint64_t at)
 {
 	(void)d;
 	(void)file;
@@ -306,7 +307,7 @@ look_pwrite(struct disk *d, int file, const void *buf, size_t n, uint64_t at)
 }
 
 static int
-look_sync(struct disk *d, int file)
+read_only_sync(struct disk *d, int file)
 {
 	(void)d;
 	(void)file;
@@ -314,7 +315,7 @@ look_sync(struct disk *d, int file)
 }
 
 static int
-look_change_size(struct disk *d, int file, uint64_t bytes)
+read_only_change_size(struct disk *d, int file, uint64_t bytes)
 {
 	(void)d;
 	(void)file;
@@ -323,7 +324,7 @@ look_change_size(struct disk *d, int file, uint64_t bytes)
 }
 
 static int
-look_rename(struct disk *d, const char *from, const char *to)
+read_only_rename(struct disk *d, const char *from, const char *to)
 {
 	(void)d;
 	(void)from;
@@ -332,28 +333,28 @@ look_rename(struct disk *d, const char *from, const char *to)
 }
 
 static int
-look_change_name(struct disk *d, const char *name)
+read_only_change_name(struct disk *d, const char *name)
 {
 	(void)d;
 	(void)name;
 	return -EROFS;
 }
 
-static const struct disk look_functions = {
-    .open = look_open,
+static const struct disk read_only_functions = {
+    .open = read_only_open,
     .close = real_close,
     .pread = real_pread,
-    .pwrite = look_pwrite,
-    .sync = look_sync,
-    .truncate = look_change_size,
-    .allocate = look_change_size,
-    .drop_cache = look_sync,
+    .pwrite = read_only_pwrite,
+    .sync = read_only_sync,
+    .truncate = read_only_change_size,
+    .allocate = read_only_change_size,
+    .drop_cache = read_only_sync,
     .will_need = real_will_need,
     .size = real_size,
-    .rename = look_rename,
-    .unlink = look_change_name,
-    .mkdir = look_change_name,
-    .sync_dir = look_change_name,
+    .rename = read_only_rename,
+    .unlink = read_only_change_name,
+    .mkdir = read_only_change_name,
+    .sync_dir = read_only_change_name,
     .list = real_list,
     .free_bytes = real_free_bytes,
 };
@@ -361,7 +362,8 @@ static const struct disk look_functions = {
 int
 disk_real_open_read(struct disk_real *d, const char *path)
 {
-	*d = (struct disk_real){.disk = look_functions, .dir = -1, .lock = -1};
+	*d = (struct disk_real){
+	    .disk = read_only_functions, .dir = -1, .lock = -1};
 	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return d->dir < 0 ? -errno : 0;
 }

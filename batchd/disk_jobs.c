@@ -45,8 +45,8 @@ on_append_done(uv_work_t *work, int status)
 		ack_queue_write_ends(&s->peers[i]->acks);
 	for (size_t i = 0; i < s->consumer_count; i++)
 		consumer_log_grew(&s->consumers[i], now_ms);
-	if (!s->store.spare)
-		s->tidy_wanted = true;
+	if (!s->store.spare_ready)
+		s->retention_wanted = true;
 }
 
 void
@@ -65,21 +65,21 @@ disk_jobs_start_append(struct server *s)
 }
 
 static void
-on_tidy_work(uv_work_t *work)
+on_retention_work(uv_work_t *work)
 {
 	struct server *s = work->data;
 
-	store_tidy_run(&s->store);
+	retention_run(&s->store);
 }
 
 static void
-on_tidy_done(uv_work_t *work, int status)
+on_retention_done(uv_work_t *work, int status)
 {
 	struct server *s = work->data;
 
 	(void)status; /* never cancelled */
-	s->tidy.busy = false;
-	store_tidy_end(&s->store);
+	s->retention.busy = false;
+	retention_end(&s->store);
 }
 
 /* Lowest offset that some sink still wants, now or after a crash. */
@@ -105,13 +105,14 @@ disk_jobs_start_tidy(struct server *s)
 {
 	int rc;
 
-	if (s->tidy.busy || !s->tidy_wanted)
+	if (s->retention.busy || !s->retention_wanted)
 		return;
-	s->tidy_wanted = false;
-	if (!store_tidy_begin(&s->store, lowest_cursor(s), clock_wall_us()))
+	s->retention_wanted = false;
+	if (!retention_begin(&s->store, lowest_cursor(s), clock_wall_us()))
 		return;
-	s->tidy.busy = true;
-	rc = uv_queue_work(&s->loop, &s->tidy.work, on_tidy_work, on_tidy_done);
+	s->retention.busy = true;
+	rc = uv_queue_work(&s->loop, &s->retention.work, on_retention_work,
+	                   on_retention_done);
 	assert(rc == 0); /* fails only without a callback */
 }
 
@@ -146,7 +147,7 @@ on_cursors_done(uv_work_t *work, int status)
 		cursor_end(&s->consumers[i].cursor);
 		consumer_cursor_written(&s->consumers[i]);
 	}
-	s->tidy_wanted = true;
+	s->retention_wanted = true;
 }
 
 void
@@ -160,7 +161,7 @@ disk_jobs_start_cursors(struct server *s)
 			s->cursors_wanted = true;
 	}
 	/* Without room, what is committed must become deletable now. */
-	if (!store_takes_requests(&s->store))
+	if (!store_accepts_requests(&s->store))
 		s->cursors_wanted = true;
 	if (s->cursors.busy || !s->cursors_wanted)
 		return;

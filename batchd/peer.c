@@ -299,7 +299,7 @@ peer_on_frame(struct peer *p, const struct frame *f)
 static int
 read_ingest(struct peer *p)
 {
-	uint8_t *place = store_place(&p->server->store), *at;
+	uint8_t *place = store_append_buffer(&p->server->store), *at;
 	struct frame f;
 	int n, rc;
 

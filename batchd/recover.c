@@ -15,11 +15,11 @@
 #include <sys/random.h>
 
 #include "batchd/cursor.h"
-#include "batchd/tidy.h"
+#include "batchd/segment_pool.h"
 #include "libbase/log.h"
 
 static int
-on_segment(void *arg, const char *name)
+recover_on_segment(void *arg, const char *name)
 {
 	struct store *s = arg;
 	struct segment_info one = {.previous_first = SEGMENT_NO_PREVIOUS};
@@ -36,7 +36,7 @@ on_segment(void *arg, const char *name)
 }
 
 static int
-by_offset(const void *a, const void *b)
+recover_by_offset(const void *a, const void *b)
 {
 	uint64_t x = ((const struct segment_info *)a)->first_offset;
 	uint64_t y = ((const struct segment_info *)b)->first_offset;
@@ -46,13 +46,13 @@ by_offset(const void *a, const void *b)
 
 /* The stream of whichever cursor file can be read. */
 static int
-on_cursor(void *arg, const char *name)
+recover_on_cursor(void *arg, const char *name)
 {
 	struct store *s = arg;
 	char sink[FRAME_NAME_MAX + 1];
 	const char *dot = strchr(name, '.');
 
-	s->fresh = false;
+	s->is_new = false;
 	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
 		return 0;
 	(void)snprintf(sink, sizeof sink, "%.*s", (int)(dot - name), name);
@@ -60,7 +60,8 @@ on_cursor(void *arg, const char *name)
 }
 
 static int
-read_header(struct store *s, struct segment_info *one, bool *stream_known)
+recover_read_header(struct store *s, struct segment_info *one,
+                    bool *stream_known)
 {
 	char name[SEGMENT_NAME_BYTES];
 	uint8_t bytes[SEGMENT_HEADER];
@@ -131,7 +132,8 @@ is_zero(struct disk *d, int file, uint64_t from, uint64_t to, bool *zero)
  * s->next_offset to the offset behind it.
  */
 static int
-walk(struct store *s, const struct segment_info *last, int file, uint64_t *end)
+recover_walk(struct store *s, const struct segment_info *last, int file,
+             uint64_t *end)
 {
 	struct scan scan = {.file = -1};
 	uint64_t synced = 0; /* below, as records say */
@@ -182,7 +184,7 @@ recover_last(struct store *s, struct segment_info *last)
 	if (rc == 0)
 		rc = d->drop_cache(d, file);
 	if (rc == 0)
-		rc = walk(s, last, file, &end);
+		rc = recover_walk(s, last, file, &end);
 	if (rc == 0)
 		rc = is_zero(d, file, end, last->bytes, &zero);
 	if (rc == 0 && !zero && last->bytes == s->conf.segment_bytes)
@@ -319,12 +321,12 @@ recover_segments(struct store *s)
 	int rc = 0;
 
 	for (size_t i = 0; i < s->segment_count && rc == 0; i++)
-		rc = read_header(s, &s->segments[i], &stream_known);
+		rc = recover_read_header(s, &s->segments[i], &stream_known);
 	if (rc < 0)
 		return rc;
 	if (!stream_known) {
 		/* Every header is damaged: the cursors know the name too. */
-		rc = s->disk->list(s->disk, "cursors", on_cursor, s);
+		rc = s->disk->list(s->disk, "cursors", recover_on_cursor, s);
 		if (rc < 0)
 			return rc;
 		if (rc == 0) {
@@ -367,17 +369,17 @@ store_recover(struct store *s)
 	if (rc == -ENOENT)
 		rc = 0;
 	if (rc == 0)
-		rc = d->list(d, "", on_segment, s);
+		rc = d->list(d, "", recover_on_segment, s);
 	if (rc < 0)
 		return rc;
 	if (s->segment_count > 0) {
 		qsort(s->segments, s->segment_count, sizeof *s->segments,
-		      by_offset);
+		      recover_by_offset);
 		rc = recover_segments(s);
 	} else {
-		s->fresh = true;
-		rc = d->list(d, "cursors", on_cursor, s);
-		if (rc >= 0 && !s->fresh) {
+		s->is_new = true;
+		rc = d->list(d, "cursors", recover_on_cursor, s);
+		if (rc >= 0 && !s->is_new) {
 			log_error("there are cursors but no segments: the log "
 			          "is gone, not new; restore it, or move its "
 			          "folder away to start anew");

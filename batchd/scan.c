@@ -42,7 +42,7 @@ scan_forget(struct scan *s)
 
 /* Make the window start at s->at. */
 static int
-load(struct scan *s)
+scan_load(struct scan *s)
 {
 	ssize_t n;
 
@@ -79,7 +79,7 @@ scan_peek(struct scan *s, struct record *r, const uint8_t **body)
 		}
 		if (fresh)
 			return s->window_bytes == 0 ? -ENODATA : -EBADMSG;
-		rc = load(s);
+		rc = scan_load(s);
 		if (rc < 0)
 			return rc;
 	}

@@ -8,7 +8,7 @@
 
 #include <xxhash.h>
 
-#include "batchd/bytes.h"
+#include "batchd/little_endian.h"
 
 static const uint8_t segment_magic[8] = "LEATSEG1";
 static const uint8_t record_magic[4] = "LREC";
@@ -39,12 +39,12 @@ void
 segment_header_put(const struct segment_header *h, uint8_t out[SEGMENT_HEADER])
 {
 	memcpy(out, segment_magic, sizeof segment_magic);
-	put64(out + 8, h->first_offset);
-	put64(out + 16, h->previous_first);
-	put64(out + 24, (uint64_t)h->created_us);
+	put_le64(out + 8, h->first_offset);
+	put_le64(out + 16, h->previous_first);
+	put_le64(out + 24, (uint64_t)h->created_us);
 	memcpy(out + 32, h->stream, STREAM_ID_BYTES);
-	put64(out + 48, 0);
-	put64(out + 56, XXH3_64bits(out, 56));
+	put_le64(out + 48, 0);
+	put_le64(out + 56, XXH3_64bits(out, 56));
 }
 
 int
@@ -52,11 +52,11 @@ segment_header_read(const uint8_t bytes[SEGMENT_HEADER],
                     struct segment_header *h)
 {
 	if (memcmp(bytes, segment_magic, sizeof segment_magic) != 0 ||
-	    get64(bytes + 56) != XXH3_64bits(bytes, 56))
+	    get_le64(bytes + 56) != XXH3_64bits(bytes, 56))
 		return -EBADMSG;
-	h->first_offset = get64(bytes + 8);
-	h->previous_first = get64(bytes + 16);
-	h->created_us = (int64_t)get64(bytes + 24);
+	h->first_offset = get_le64(bytes + 8);
+	h->previous_first = get_le64(bytes + 16);
+	h->created_us = (int64_t)get_le64(bytes + 24);
 	memcpy(h->stream, bytes + 32, STREAM_ID_BYTES);
 	return 0;
 }
@@ -64,7 +64,7 @@ segment_header_read(const uint8_t bytes[SEGMENT_HEADER],
 uint64_t
 record_seed(const uint8_t stream[STREAM_ID_BYTES])
 {
-	return get64(stream);
+	return get_le64(stream);
 }
 
 void
@@ -73,13 +73,13 @@ record_seal(uint8_t *at, const struct record *r, uint64_t seed)
 	size_t used = RECORD_HEADER + (size_t)r->body_bytes;
 
 	memcpy(at + 8, record_magic, sizeof record_magic);
-	put32(at + 12, r->body_bytes);
-	put32(at + 16, r->count);
-	put32(at + 20, 0);
-	put64(at + 24, r->offset);
-	put64(at + 32, r->durable);
-	put64(at + 40, (uint64_t)r->appended_us);
-	put64(at, XXH3_64bits_withSeed(at + 8, used - 8, seed));
+	put_le32(at + 12, r->body_bytes);
+	put_le32(at + 16, r->count);
+	put_le32(at + 20, 0);
+	put_le64(at + 24, r->offset);
+	put_le64(at + 32, r->durable);
+	put_le64(at + 40, (uint64_t)r->appended_us);
+	put_le64(at, XXH3_64bits_withSeed(at + 8, used - 8, seed));
 	memset(at + used, 0, record_size(r->body_bytes) - used);
 }
 
@@ -90,24 +90,24 @@ record_read(const uint8_t *bytes, size_t n, uint64_t seed, struct record *r)
 
 	if (n < RECORD_HEADER)
 		return -EAGAIN;
-	body_bytes = get32(bytes + 12);
-	count = get32(bytes + 16);
+	body_bytes = get_le32(bytes + 12);
+	count = get_le32(bytes + 16);
 	if (memcmp(bytes + 8, record_magic, sizeof record_magic) != 0 ||
 	    body_bytes == 0 || body_bytes > FRAME_BODY_MAX || count == 0 ||
 	    count > body_bytes)
 		return -EBADMSG;
 	if (n < RECORD_HEADER + (size_t)body_bytes)
 		return -EAGAIN;
-	if (get64(bytes) !=
+	if (get_le64(bytes) !=
 	    XXH3_64bits_withSeed(bytes + 8,
 	                         RECORD_HEADER - 8 + (size_t)body_bytes, seed))
 		return -EBADMSG;
 	*r = (struct record){
 	    .body_bytes = body_bytes,
 	    .count = count,
-	    .offset = get64(bytes + 24),
-	    .durable = get64(bytes + 32),
-	    .appended_us = (int64_t)get64(bytes + 40),
+	    .offset = get_le64(bytes + 24),
+	    .durable = get_le64(bytes + 32),
+	    .appended_us = (int64_t)get_le64(bytes + 40),
 	};
 	/* The checksum is right: anything odd here was written odd. */
 	if (r->offset > OFFSET_MAX - count || r->durable > r->offset)

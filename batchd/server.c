@@ -125,7 +125,7 @@ peer_poll(struct peer *p)
 
 	/* An ingestd waits while the log cannot take what it sends. */
 	if (peer_may_read(p) &&
-	    (p->state != PEER_INGEST || store_place(&p->server->store)))
+	    (p->state != PEER_INGEST || store_append_buffer(&p->server->store)))
 		events |= UV_READABLE;
 	if (events == p->poll_events)
 		return;
@@ -336,7 +336,7 @@ server_closed_reason(const struct server *s)
 {
 	if (s->stopping)
 		return "batchd is stopping";
-	return store_takes_requests(&s->store) ? "" : s->store.full;
+	return store_accepts_requests(&s->store) ? "" : s->store.full_reason;
 }
 
 static void
@@ -357,7 +357,7 @@ on_tick(uv_timer_t *timer)
 	struct server *s = timer->data;
 	uint64_t now_ms = clock_mono_ms();
 
-	s->tidy_wanted = true;
+	s->retention_wanted = true;
 	s->cursors_wanted = true;
 	s->status_is_recent = false;
 	for (size_t i = 0; i < s->consumer_count; i++)
@@ -368,7 +368,7 @@ on_tick(uv_timer_t *timer)
 
 		if (p->state != PEER_INGEST)
 			continue;
-		if (!store_place(&s->store))
+		if (!store_append_buffer(&s->store))
 			read_stats(p);
 		p->status_due = true;
 	}
@@ -452,14 +452,14 @@ is_drained(const struct server *s)
 static void
 update_intake(struct server *s)
 {
-	bool takes = store_takes_requests(&s->store);
+	bool takes = store_accepts_requests(&s->store);
 
 	if (s->log_is_full && takes)
 		log_info("log has room again");
 	else if (!s->log_is_full && !takes)
 		log_warn("log is full, senders get 503 until sinks catch up "
 		         "why=%s",
-		         log_quote(s->store.full));
+		         log_quote(s->store.full_reason));
 	s->log_is_full = !takes;
 	s->intake_open = !s->stopping && takes;
 }
@@ -588,7 +588,7 @@ start_handles(struct server *s)
 		return rc;
 	s->turn.data = s->idle.data = s->wake.data = s->tick.data = s;
 	s->drain.data = s->listen_poll.data = s;
-	s->append.work.data = s->tidy.work.data = s->cursors.work.data = s;
+	s->append.work.data = s->retention.work.data = s->cursors.work.data = s;
 	/* These fail only when the handle is NULL or a callback is. */
 	rc = uv_prepare_init(loop, &s->turn);
 	rc = rc < 0 ? rc : uv_idle_init(loop, &s->idle);

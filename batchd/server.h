@@ -50,8 +50,8 @@ struct server {
 	uv_timer_t tick;        /* once a second */
 	uv_timer_t drain;       /* limit of a shutdown */
 	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
-	struct disk_job append, tidy, cursors;
-	bool tidy_wanted, cursors_wanted;
+	struct disk_job append, retention, cursors;
+	bool retention_wanted, cursors_wanted;
 
 	struct peer **peers; /* server_max_peers of them */
 	size_t peer_count;

@@ -1,4 +1,4 @@
-/* store - see store.h.  Recovery is in recover.c, deletion in tidy.c. */
+/* store - see store.h.  Recovery is in recover.c, deletion in retention.c. */
 #include "batchd/store.h"
 
 #include <assert.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batchd/tidy.h"
+#include "batchd/segment_pool.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
 
@@ -52,7 +52,7 @@ begin_segment(struct store *s, int64_t now_us)
 {
 	int rc;
 
-	store_claim_spare(s);
+	segment_pool_claim(s);
 	s->filling->roll = true;
 	if (!store_append_begin(s, now_us))
 		return 0;
@@ -91,16 +91,16 @@ store_start(struct store *s, uint64_t least)
 	s->filling->first_offset = s->filling->end_offset = s->next_offset;
 	s->synced_us = now_us;
 
-	if (store_tidy_begin(s, store_first_offset(s), now_us)) {
-		store_tidy_run(s);
-		store_tidy_end(s);
+	if (retention_begin(s, store_first_offset(s), now_us)) {
+		retention_run(s);
+		retention_end(s);
 	}
-	if (!s->spare) {
+	if (!s->spare_ready) {
 		/* A full disk may become free; a log must have a start. */
-		if (!s->fresh)
+		if (!s->is_new)
 			return 0;
 		log_error("cannot create the first segment why=%s",
-		          log_quote(s->full));
+		          log_quote(s->full_reason));
 		return -ENOSPC;
 	}
 	return begin_segment(s, now_us);
@@ -114,10 +114,10 @@ store_finish(struct store *s)
 
 	if (s->file < 0 || s->filling->records > 0)
 		return 0;
-	assert(!s->writing && !s->tidying);
+	assert(!s->writing && !s->retention_running);
 	if (s->unsynced)
 		rc = d->sync(d, s->file);
-	if (rc < 0 || !s->spare ||
+	if (rc < 0 || !s->spare_ready ||
 	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
 		return rc;
 	s->unsynced = false;
@@ -138,8 +138,8 @@ store_close(struct store *s)
 		free(s->groups[i].bytes);
 		s->groups[i].bytes = NULL;
 	}
-	free(s->tidy.doomed);
-	s->tidy.doomed = NULL;
+	free(s->retention.doomed);
+	s->retention.doomed = NULL;
 	free(s->segments);
 	s->segments = NULL;
 	s->segment_count = s->segment_cap = 0;
@@ -149,7 +149,7 @@ uint64_t
 store_first_offset(const struct store *s)
 {
 	/* What is being deleted is gone for who has not held it till now. */
-	size_t gone = s->tidying ? s->tidy.doomed_count : 0;
+	size_t gone = s->retention_running ? s->retention.doomed_count : 0;
 
 	return s->segment_count > gone ? s->segments[gone].first_offset
 	                               : s->next_offset;
@@ -303,9 +303,9 @@ store_accept_gaps(struct store *s)
 /* --- append --- */
 
 void
-store_claim_spare(struct store *s)
+segment_pool_claim(struct store *s)
 {
-	s->spare = false;
+	s->spare_ready = false;
 	s->claimed_bytes = s->spare_bytes;
 	s->end_bytes = SEGMENT_HEADER;
 	s->room_bytes = s->spare_bytes;
@@ -323,20 +323,20 @@ segment_has_room(const struct store *s)
 bool
 store_is_full(const struct store *s)
 {
-	return s->full[0] && !s->spare && !segment_has_room(s);
+	return s->full_reason[0] && !s->spare_ready && !segment_has_room(s);
 }
 
 bool
-store_takes_requests(const struct store *s)
+store_accepts_requests(const struct store *s)
 {
 	uint64_t left =
 	    s->end_bytes < s->room_bytes ? s->room_bytes - s->end_bytes : 0;
 
-	return !s->full[0] || s->spare || left > s->room_bytes / 2;
+	return !s->full_reason[0] || s->spare_ready || left > s->room_bytes / 2;
 }
 
 uint8_t *
-store_place(struct store *s)
+store_append_buffer(struct store *s)
 {
 	struct group *g = s->filling;
 
@@ -344,9 +344,9 @@ store_place(struct store *s)
 		return NULL;
 	if (!segment_has_room(s)) {
 		/* A group lies in one segment. */
-		if (g->used > 0 || g->roll || !s->spare)
+		if (g->used > 0 || g->roll || !s->spare_ready)
 			return NULL;
-		store_claim_spare(s);
+		segment_pool_claim(s);
 		g->roll = true;
 	}
 	return g->bytes + g->used + RECORD_HEADER;
@@ -419,9 +419,9 @@ store_append_begin(struct store *s, int64_t now_us)
 		g->at = SEGMENT_HEADER;
 	}
 	g->file = s->file;
-	g->before = g->roll && s->unsynced && s->conf.fsync != FSYNC_NEVER
-	                ? s->file
-	                : -1;
+	g->previous_file =
+	    g->roll && s->unsynced && s->conf.fsync != FSYNC_NEVER ? s->file
+								   : -1;
 	g->sync = sync;
 	g->synced_offset = s->synced_offset;
 	s->writing = g;
@@ -479,8 +479,8 @@ store_append_run(struct store *s)
 
 	seal(g, s->seed);
 	/* A segment that is not the last one is whole. */
-	if (g->before >= 0)
-		rc = d->sync(d, g->before);
+	if (g->previous_file >= 0)
+		rc = d->sync(d, g->previous_file);
 	if (rc == 0 && g->roll)
 		rc = activate(s, g);
 	if (rc == 0 && g->used > 0)
@@ -506,7 +506,7 @@ store_append_end(struct store *s, int64_t now_us)
 
 	if (g->roll) {
 		if (s->segment_count > 0)
-			s->quick =
+			s->fills_fast =
 			    now_us -
 				s->segments[s->segment_count - 1].created_us <
 			    QUICK_SEGMENT_US;
@@ -519,9 +519,10 @@ store_append_end(struct store *s, int64_t now_us)
 	s->durable_offset = g->end_offset;
 	if (g->sync || s->conf.fsync == FSYNC_NEVER)
 		s->synced_offset = g->end_offset;
-	else if (g->before >= 0)
+	else if (g->previous_file >= 0)
 		s->synced_offset = g->first_offset;
-	marks_add(&s->marks, synced, s->synced_offset, clock_mono_us());
+	durable_times_add(&s->durable_times, synced, s->synced_offset,
+	                  clock_mono_us());
 	if (g->sync) {
 		s->syncs++;
 		histogram_add(&s->sync_times, g->sync_us, 1);
@@ -544,11 +545,11 @@ store_append_end(struct store *s, int64_t now_us)
  * is new begins: when its end was not yet written, it may have grown.
  */
 static bool
-known_damage(struct store *s, uint64_t segment_first, uint64_t at,
-             uint64_t *from, uint64_t to)
+is_reported(struct store *s, uint64_t segment_first, uint64_t at,
+            uint64_t *from, uint64_t to)
 {
-	for (size_t i = 0; i < s->damage_count; i++) {
-		struct damage *d = &s->damages[i];
+	for (size_t i = 0; i < s->reported_damage_count; i++) {
+		struct reported_damage *d = &s->reported_damages[i];
 
 		if (d->segment_first != segment_first || d->at != at)
 			continue;
@@ -559,9 +560,9 @@ known_damage(struct store *s, uint64_t segment_first, uint64_t at,
 		d->to = to;
 		return false;
 	}
-	if (s->damage_count < DAMAGES_KNOWN)
-		s->damages[s->damage_count++] =
-		    (struct damage){segment_first, at, to};
+	if (s->reported_damage_count < REPORTED_DAMAGES_MAX)
+		s->reported_damages[s->reported_damage_count++] =
+		    (struct reported_damage){segment_first, at, to};
 	return false;
 }
 
@@ -604,7 +605,7 @@ store_damage(struct store *s, uint64_t segment_first, int file, uint64_t at,
 	char name[SEGMENT_NAME_BYTES + 40];
 	int rc;
 
-	if (known_damage(s, segment_first, at, &from, to))
+	if (is_reported(s, segment_first, at, &from, to))
 		return;
 	s->lost_events += to - from;
 	(void)snprintf(name, sizeof name, "quarantine/%020" PRIu64 ".%" PRIu64,

@@ -4,7 +4,7 @@
  * Knows nothing of sockets or of the event loop.  The work that blocks comes
  * in threes: X_begin (main thread: take what is to do), X_run (any thread:
  * do it, touching the disk only), X_end (main thread: take the result in).
- * At most one append and one tidy are between begin and end at any time.
+ * At most one append and one retention are between begin and end at any time.
  *
  * Order of disk operations, and why:
  *  - an append writes its records and syncs them before store_append_end
@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "batchd/disk.h"
-#include "batchd/marks.h"
+#include "batchd/durable_times.h"
 #include "batchd/scan.h"
 #include "batchd/segment.h"
 
@@ -54,15 +54,15 @@ struct group {
 	uint64_t at; /* file position */
 	bool roll;   /* starts a new segment; `at` is then SEGMENT_HEADER */
 	int file;    /* that was written: a new one after a roll */
-	int before;  /* of a roll: the file to be synced first; -1 */
+	int previous_file; /* of a roll: the file to be synced first; -1 */
 	bool sync;
 	uint64_t sync_us;             /* how long that took */
 	uint64_t synced_offset;       /* everything below was synced before */
 	struct segment_header header; /* of the new segment */
 };
 
-/* What one tidy does. */
-struct tidy {
+/* What one retention does. */
+struct retention {
 	uint64_t *doomed; /* first offsets of segments to delete */
 	size_t doomed_count;
 	bool recycle; /* doomed[0] becomes the spare */
@@ -75,11 +75,11 @@ struct tidy {
 };
 
 /* A stretch of lost offsets that was told already. */
-struct damage {
+struct reported_damage {
 	uint64_t segment_first, at;
 	uint64_t to; /* offsets below were told */
 };
-#define DAMAGES_KNOWN 64
+#define REPORTED_DAMAGES_MAX 64
 
 struct store {
 	struct disk *disk; /* borrowed */
@@ -108,24 +108,25 @@ struct store {
 	struct group *filling;
 	struct group *writing; /* NULL when no append runs */
 
-	bool spare;             /* there is one that no group has claimed */
+	bool spare_ready;       /* there is one that no group has claimed */
 	uint64_t spare_bytes;   /* its size */
 	uint64_t claimed_bytes; /* of the one that a group has claimed */
-	bool tidying;
-	bool quick; /* segments fill faster than zeros can be written */
-	struct tidy tidy;
-	char full[128]; /* why there can be no spare; empty when there can */
-	bool fresh;     /* the folder held no log */
+	bool retention_running;
+	bool fills_fast; /* segments fill faster than zeros can be written */
+	struct retention retention;
+	char full_reason[128]; /* why there can be no spare; empty when there
+	                          can */
+	bool is_new;           /* the folder held no log */
 
 	int64_t synced_us; /* when last */
 	bool unsynced;     /* something was written since */
 
-	struct damage damages[DAMAGES_KNOWN];
-	size_t damage_count;
+	struct reported_damage reported_damages[REPORTED_DAMAGES_MAX];
+	size_t reported_damage_count;
 
 	uint64_t appended_events, appended_bytes, syncs, lost_events;
 	struct histogram sync_times;
-	struct marks marks; /* of synced_offset */
+	struct durable_times durable_times; /* of synced_offset */
 };
 
 /*
@@ -181,7 +182,7 @@ uint64_t store_first_offset(const struct store *s);
  * Where to put the body of the next record: FRAME_BODY_MAX bytes, with
  * FRAME_APPEND_HEADER writable bytes before it.  NULL: there is no room now.
  */
-uint8_t *store_place(struct store *s);
+uint8_t *store_append_buffer(struct store *s);
 
 /* Whether there is no room, and none to come until segments are deleted. */
 bool store_is_full(const struct store *s);
@@ -191,9 +192,10 @@ bool store_is_full(const struct store *s);
  * log that is filling up: that is kept for the requests that are on their way
  * when the senders' daemons hear of it, so that these are kept as a whole.
  */
-bool store_takes_requests(const struct store *s);
+bool store_accepts_requests(const struct store *s);
 
-/* Take the record whose body stands at store_place.  Returns its offset. */
+/* Take the record whose body stands at store_append_buffer.  Returns its
+ * offset. */
 uint64_t store_append(struct store *s, uint32_t body_bytes, uint32_t count,
                       int64_t now_us);
 
@@ -206,13 +208,12 @@ MUST_USE int store_append_run(struct store *s);
 /* After success of run only: a failed write ends the daemon (I2). */
 MUST_USE int store_append_end(struct store *s, int64_t now_us);
 
-/* --- tidy: delete, recycle, prepare the next segment --- */
+/* --- retention: delete, recycle, prepare the next segment --- */
 
 /* `lowest`: lowest durable cursor, or durable_offset without sinks. */
-MUST_USE bool store_tidy_begin(struct store *s, uint64_t lowest,
-                               int64_t now_us);
-void store_tidy_run(struct store *s);
-void store_tidy_end(struct store *s);
+MUST_USE bool retention_begin(struct store *s, uint64_t lowest, int64_t now_us);
+void retention_run(struct store *s);
+void retention_end(struct store *s);
 
 /* --- for readers and recovery --- */
 

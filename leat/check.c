@@ -57,7 +57,7 @@ add_program(struct check *c, const char *prefix, const char *name, size_t n)
 
 /* Find the sinks that the text names, or has sections for. */
 static void
-add_sinks(struct check *c, const char *text)
+check_add_sinks(struct check *c, const char *text)
 {
 	static const char prefix[] = "sinkd-";
 	struct ini ini = {.rest = text};
@@ -88,7 +88,7 @@ add_sinks(struct check *c, const char *text)
 
 /* The part of text behind its n-th blank; NULL if there are fewer. */
 static const char *
-behind_blanks(const char *text, int n)
+after_blanks(const char *text, int n)
 {
 	while (text && n-- > 0) {
 		text = strchr(text, ' ');
@@ -119,11 +119,11 @@ add_finding(struct check *c, bool is_error, const char *text)
  * Anything else, such as the dynamic linker's, is passed on.
  */
 static void
-read_line(struct check *c, char *line)
+check_read_line(struct check *c, char *line)
 {
 	static const char refused[] = "settings refused: ";
-	const char *level = behind_blanks(line, 1);
-	const char *message = behind_blanks(line, 3);
+	const char *level = after_blanks(line, 1);
+	const char *message = after_blanks(line, 3);
 	bool is_error, is_warning;
 
 	line[strcspn(line, "\n")] = '\0';
@@ -177,7 +177,7 @@ ask_program(struct check *c, const char *program)
 		(void)close(fds[0]);
 	}
 	while (in && getline(&line, &size, in) > 0)
-		read_line(c, line);
+		check_read_line(c, line);
 	free(line);
 	if (in)
 		(void)fclose(in); /* read only: nothing to lose */
@@ -255,7 +255,7 @@ check_print(const char *path)
 	}
 	add_program(&c, "", "batchd", strlen("batchd"));
 	add_program(&c, "", "ingestd", strlen("ingestd"));
-	add_sinks(&c, text);
+	check_add_sinks(&c, text);
 	ask_programs(&c);
 	rc = print_result(&c);
 	for (size_t i = 0; i < c.program_count; i++)

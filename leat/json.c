@@ -13,13 +13,13 @@
 #define TEXT_MAX 1023
 
 static int
-put_text(struct buf *out, const char *text)
+json_put_text(struct buf *out, const char *text)
 {
 	return buf_add(out, text, strlen(text));
 }
 
 static int
-put_escape(struct buf *out, uint32_t code, size_t bytes)
+json_put_escape(struct buf *out, uint32_t code, size_t bytes)
 {
 	if (bytes == 1 && code > 0x7f)
 		code = 0xfffd; /* not UTF-8, as JSON must be */
@@ -33,9 +33,9 @@ put_escape(struct buf *out, uint32_t code, size_t bytes)
 
 /* The JSON is for programs, but is also looked at on a terminal. */
 static int
-put_string(struct buf *out, const char *text, size_t bytes)
+json_put_string(struct buf *out, const char *text, size_t bytes)
 {
-	int rc = put_text(out, "\"");
+	int rc = json_put_text(out, "\"");
 	size_t n;
 
 	for (size_t i = 0; rc == 0 && i < bytes; i += n) {
@@ -44,18 +44,18 @@ put_string(struct buf *out, const char *text, size_t bytes)
 
 		n = printable_next(text + i, bytes - i, &code, &safe);
 		if (safe && (code == '"' || code == '\\'))
-			rc = put_text(out, "\\");
+			rc = json_put_text(out, "\\");
 		if (rc == 0)
 			rc = safe ? buf_add(out, text + i, n)
-			          : put_escape(out, code, n);
+			          : json_put_escape(out, code, n);
 	}
-	return rc < 0 ? rc : put_text(out, "\"");
+	return rc < 0 ? rc : json_put_text(out, "\"");
 }
 
 static int
-put_map(struct buf *out, const msgpack_object_map *map)
+json_put_map(struct buf *out, const msgpack_object_map *map)
 {
-	int rc = put_text(out, "{");
+	int rc = json_put_text(out, "{");
 
 	for (uint32_t i = 0; rc == 0 && i < map->size; i++) {
 		const msgpack_object_kv *kv = &map->ptr[i];
@@ -63,29 +63,29 @@ put_map(struct buf *out, const msgpack_object_map *map)
 		if (kv->key.type != MSGPACK_OBJECT_STR)
 			return -EBADMSG;
 		if (i > 0)
-			rc = put_text(out, ",");
+			rc = json_put_text(out, ",");
 		if (rc == 0)
 			rc = json_put(out, &kv->key);
 		if (rc == 0)
-			rc = put_text(out, ":");
+			rc = json_put_text(out, ":");
 		if (rc == 0)
 			rc = json_put(out, &kv->val);
 	}
-	return rc < 0 ? rc : put_text(out, "}");
+	return rc < 0 ? rc : json_put_text(out, "}");
 }
 
 static int
-put_array(struct buf *out, const msgpack_object_array *array)
+json_put_array(struct buf *out, const msgpack_object_array *array)
 {
-	int rc = put_text(out, "[");
+	int rc = json_put_text(out, "[");
 
 	for (uint32_t i = 0; rc == 0 && i < array->size; i++) {
 		if (i > 0)
-			rc = put_text(out, ",");
+			rc = json_put_text(out, ",");
 		if (rc == 0)
 			rc = json_put(out, &array->ptr[i]);
 	}
-	return rc < 0 ? rc : put_text(out, "]");
+	return rc < 0 ? rc : json_put_text(out, "]");
 }
 
 int
@@ -93,17 +93,19 @@ json_put(struct buf *out, const msgpack_object *value)
 {
 	switch (value->type) {
 	case MSGPACK_OBJECT_BOOLEAN:
-		return put_text(out, value->via.boolean ? "true" : "false");
+		return json_put_text(out,
+		                     value->via.boolean ? "true" : "false");
 	case MSGPACK_OBJECT_POSITIVE_INTEGER:
 		return buf_addf(out, "%" PRIu64, value->via.u64);
 	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
 		return buf_addf(out, "%" PRId64, value->via.i64);
 	case MSGPACK_OBJECT_STR:
-		return put_string(out, value->via.str.ptr, value->via.str.size);
+		return json_put_string(out, value->via.str.ptr,
+		                       value->via.str.size);
 	case MSGPACK_OBJECT_MAP:
-		return put_map(out, &value->via.map);
+		return json_put_map(out, &value->via.map);
 	case MSGPACK_OBJECT_ARRAY:
-		return put_array(out, &value->via.array);
+		return json_put_array(out, &value->via.array);
 	case MSGPACK_OBJECT_NIL:
 	case MSGPACK_OBJECT_FLOAT32:
 	case MSGPACK_OBJECT_FLOAT64:
@@ -111,7 +113,7 @@ json_put(struct buf *out, const msgpack_object *value)
 	case MSGPACK_OBJECT_EXT:
 		break;
 	}
-	return put_text(out, "null");
+	return json_put_text(out, "null");
 }
 
 uint64_t

@@ -11,12 +11,12 @@
 #include "libbase/conf.h"
 #include "libbase/log.h"
 
-struct settings {
+struct leat_settings {
 	char *socket;
 };
 
 static const struct conf_key keys[] = {
-    {"socket", CONF_TEXT, offsetof(struct settings, socket),
+    {"socket", CONF_TEXT, offsetof(struct leat_settings, socket),
      "/run/leat/batchd.sock", 1, 107, NULL,
      "Path of batchd's socket, which all daemons share."},
     {0},
@@ -25,7 +25,7 @@ static const struct conf_key keys[] = {
 static int
 run_status(int argc, char **argv)
 {
-	struct settings settings = {0};
+	struct leat_settings settings = {0};
 	bool json = false;
 	const struct conf_table table = {
 	    .section = "leat", .keys = keys, .into = &settings};
@@ -66,14 +66,14 @@ run_check(int argc, char **argv)
 }
 
 /* Of batchd's settings only the folder matters here. */
-struct log_settings {
+struct log_verify_settings {
 	char dir[4001];
 };
 
 static const char *
 on_batchd_pair(void *into, const char *name, const char *value)
 {
-	struct log_settings *s = into;
+	struct log_verify_settings *s = into;
 
 	if (strcmp(name, "dir") == 0)
 		(void)snprintf(s->dir, sizeof s->dir, "%s", value);
@@ -83,8 +83,8 @@ on_batchd_pair(void *into, const char *name, const char *value)
 static int
 run_log_verify(int argc, char **argv)
 {
-	struct log_settings settings = {.dir = "/var/lib/leat/log"};
-	struct settings shared = {0};
+	struct log_verify_settings settings = {.dir = "/var/lib/leat/log"};
+	struct leat_settings shared = {0};
 	const char *dir = NULL;
 	const struct conf_table tables[] = {
 	    {.section = "leat", .keys = keys, .into = &shared},
@@ -148,7 +148,7 @@ static const struct {
 };
 
 static int
-print_usage(FILE *out, int status)
+leat_print_usage(FILE *out, int status)
 {
 	(void)fputs(
 	    "usage: leat check [--config PATH]\n"
@@ -186,7 +186,7 @@ main(int argc, char **argv)
 
 	log_init("leat");
 	if (argc < 2)
-		return print_usage(stderr, EXIT_CONFIG);
+		return leat_print_usage(stderr, EXIT_CONFIG);
 	rc = run_verb(argc, argv);
 	if (rc != CONF_RUN)
 		return rc;
@@ -196,7 +196,7 @@ main(int argc, char **argv)
 	}
 	/* Also of a noun alone: leat log --help. */
 	if (strcmp(argv[1], "help") == 0 || is_help(argv[argc - 1]))
-		return print_usage(stdout, EXIT_SUCCESS);
+		return leat_print_usage(stdout, EXIT_SUCCESS);
 	log_error("unknown command arg=%s", log_quote(argv[1]));
-	return print_usage(stderr, EXIT_CONFIG);
+	return leat_print_usage(stderr, EXIT_CONFIG);
 }

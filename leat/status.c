@@ -189,7 +189,7 @@ print_problems(const msgpack_object *status)
 
 /* Write everything that was printed.  Returns the exit status. */
 static int
-finish(const msgpack_object *status)
+status_finish(const msgpack_object *status)
 {
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return EXIT_FAILURE;
@@ -197,7 +197,7 @@ finish(const msgpack_object *status)
 }
 
 static int
-print_json(const msgpack_object *status)
+status_print_json(const msgpack_object *status)
 {
 	struct buf out;
 	int rc;
@@ -207,7 +207,7 @@ print_json(const msgpack_object *status)
 	if (rc == 0)
 		printf("%.*s\n", (int)out.len, (const char *)out.data);
 	buf_fini(&out);
-	return rc < 0 ? EXIT_FAILURE : finish(status);
+	return rc < 0 ? EXIT_FAILURE : status_finish(status);
 }
 
 int
@@ -230,13 +230,13 @@ status_print(const char *socket, bool json)
 	                               &at) != MSGPACK_UNPACK_SUCCESS) {
 		log_error("batchd's answer is malformed");
 	} else if (json) {
-		rc = print_json(&unpacked.data);
+		rc = status_print_json(&unpacked.data);
 	} else {
 		print_log(&unpacked.data);
 		print_daemons(&unpacked.data);
 		print_sinks(&unpacked.data);
 		print_problems(&unpacked.data);
-		rc = finish(&unpacked.data);
+		rc = status_finish(&unpacked.data);
 	}
 	msgpack_unpacked_destroy(&unpacked);
 	free(frame);

@@ -27,7 +27,8 @@ struct verify_cursor {
 };
 
 static void
-damage(struct verify *v, const struct verify_damage *d, const char *what)
+verify_damaged(struct verify *v, const struct verify_damage *d,
+               const char *what)
 {
 	if (v->damages++ == 0)
 		v->first = *d;
@@ -41,7 +42,7 @@ damage(struct verify *v, const struct verify_damage *d, const char *what)
 }
 
 static void
-missing(struct verify *v, uint64_t from, uint64_t to, const char *what)
+verify_missing(struct verify *v, uint64_t from, uint64_t to, const char *what)
 {
 	v->damages++;
 	v->lost_events += to - from;
@@ -54,7 +55,7 @@ missing(struct verify *v, uint64_t from, uint64_t to, const char *what)
 /* --- what is there --- */
 
 static int
-on_name(void *arg, const char *name)
+verify_on_segment(void *arg, const char *name)
 {
 	struct verify *v = arg;
 	struct verify_segment one = {.previous_first = SEGMENT_NO_PREVIOUS};
@@ -74,7 +75,7 @@ on_name(void *arg, const char *name)
 }
 
 static int
-by_offset(const void *a, const void *b)
+verify_by_offset(const void *a, const void *b)
 {
 	uint64_t x = ((const struct verify_segment *)a)->first_offset;
 	uint64_t y = ((const struct verify_segment *)b)->first_offset;
@@ -83,7 +84,7 @@ by_offset(const void *a, const void *b)
 }
 
 static int
-open_segment(struct verify *v, uint64_t first_offset)
+verify_open_segment(struct verify *v, uint64_t first_offset)
 {
 	char name[SEGMENT_NAME_BYTES];
 
@@ -92,12 +93,12 @@ open_segment(struct verify *v, uint64_t first_offset)
 }
 
 static int
-read_header(struct verify *v, struct verify_segment *one)
+verify_read_header(struct verify *v, struct verify_segment *one)
 {
 	struct verify_damage bad = {one->first_offset, 0, SEGMENT_HEADER, 0, 0};
 	uint8_t bytes[SEGMENT_HEADER];
 	struct segment_header h;
-	int file = open_segment(v, one->first_offset);
+	int file = verify_open_segment(v, one->first_offset);
 	ssize_t n;
 
 	one->gone = file == -ENOENT;
@@ -109,7 +110,7 @@ read_header(struct verify *v, struct verify_segment *one)
 		return (int)n;
 	if (n < SEGMENT_HEADER || segment_header_read(bytes, &h) < 0 ||
 	    h.first_offset != one->first_offset) {
-		damage(v, &bad, "segment header");
+		verify_damaged(v, &bad, "segment header");
 		return 0;
 	}
 	one->previous_first = h.previous_first;
@@ -118,12 +119,12 @@ read_header(struct verify *v, struct verify_segment *one)
 		memcpy(v->stream, h.stream, STREAM_ID_BYTES);
 	v->stream_known = true;
 	if (memcmp(v->stream, h.stream, STREAM_ID_BYTES) != 0)
-		damage(v, &bad, "a segment of another log");
+		verify_damaged(v, &bad, "a segment of another log");
 	return 0;
 }
 
 static int
-on_cursor(void *arg, const char *name)
+verify_on_cursor(void *arg, const char *name)
 {
 	struct verify *v = arg;
 	struct verify_cursor *more;
@@ -169,14 +170,15 @@ static int
 find_all(struct verify *v)
 {
 	struct disk *d = v->disk;
-	int rc = d->list(d, "", on_name, v);
+	int rc = d->list(d, "", verify_on_segment, v);
 
 	if (rc == 0 && v->found_count > 0)
-		qsort(v->found, v->found_count, sizeof *v->found, by_offset);
+		qsort(v->found, v->found_count, sizeof *v->found,
+		      verify_by_offset);
 	for (size_t i = 0; rc == 0 && i < v->found_count; i++)
-		rc = read_header(v, &v->found[i]);
+		rc = verify_read_header(v, &v->found[i]);
 	if (rc == 0)
-		rc = d->list(d, "cursors", on_cursor, v);
+		rc = d->list(d, "cursors", verify_on_cursor, v);
 	if (rc == -ENOENT)
 		rc = 0; /* no cursors */
 	if (rc < 0)
@@ -205,7 +207,7 @@ struct walk {
  * damage only if a later one says that it was synced.
  */
 static int
-find_record(struct walk *w, struct record *r)
+verify_find_record(struct walk *w, struct record *r)
 {
 	int rc = scan_find(&w->scan, w->next, r);
 
@@ -221,7 +223,7 @@ find_record(struct walk *w, struct record *r)
 static bool
 is_there(struct verify *v, uint64_t first_offset)
 {
-	int file = open_segment(v, first_offset);
+	int file = verify_open_segment(v, first_offset);
 
 	if (file >= 0)
 		v->disk->close(v->disk, file);
@@ -236,7 +238,7 @@ walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
 	struct record r;
 	int rc;
 
-	while ((rc = find_record(w, &r)) == 0) {
+	while ((rc = verify_find_record(w, &r)) == 0) {
 		bool gap = w->scan.at > w->end || r.offset > w->next;
 
 		if (gap && !again) {
@@ -256,7 +258,7 @@ walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
 			bad.end = w->scan.at;
 			bad.from = w->next;
 			bad.to = r.offset;
-			damage(v, &bad, "no valid record");
+			verify_damaged(v, &bad, "no valid record");
 		}
 		w->records++;
 		v->events += r.count;
@@ -269,8 +271,8 @@ walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
 
 /* Bytes that are no record, behind the last one of the log. */
 static int
-tell_tail(struct verify *v, const struct verify_segment *one, struct walk *w,
-          uint64_t bytes)
+verify_report_tail(struct verify *v, const struct verify_segment *one,
+                   struct walk *w, uint64_t bytes)
 {
 	uint8_t block[RECORD_HEADER], zeros[RECORD_HEADER] = {0};
 	const uint8_t *body;
@@ -295,8 +297,8 @@ tell_tail(struct verify *v, const struct verify_segment *one, struct walk *w,
 
 /* A segment that is not the last one holds all up to the next one. */
 static void
-check_end(struct verify *v, const struct verify_segment *one,
-          const struct walk *w, uint64_t bytes)
+verify_check_end(struct verify *v, const struct verify_segment *one,
+                 const struct walk *w, uint64_t bytes)
 {
 	struct verify_damage bad = {one->first_offset, w->end, bytes, w->next,
 	                            w->limit};
@@ -305,9 +307,10 @@ check_end(struct verify *v, const struct verify_segment *one,
 	if (w->next >= w->limit || !is_there(v, one->first_offset))
 		return;
 	if (!behind->header_good || behind->previous_first == one->first_offset)
-		damage(v, &bad, "records at the end");
+		verify_damaged(v, &bad, "records at the end");
 	else
-		missing(v, w->next, w->limit, "a segment between is gone");
+		verify_missing(v, w->next, w->limit,
+		               "a segment between is gone");
 }
 
 static int
@@ -324,7 +327,7 @@ walk_segment(struct verify *v, size_t i)
 	w.next = one->first_offset;
 	if (!last)
 		w.limit = one[1].first_offset;
-	file = open_segment(v, one->first_offset);
+	file = verify_open_segment(v, one->first_offset);
 	one->gone = file == -ENOENT;
 	if (file < 0)
 		return one->gone ? 0 : file;
@@ -332,9 +335,9 @@ walk_segment(struct verify *v, size_t i)
 	bytes = v->disk->size(v->disk, file);
 	rc = bytes < 0 ? (int)bytes : walk_records(v, one, &w);
 	if (rc == 0 && !one->gone && !last)
-		check_end(v, one, &w, (uint64_t)bytes);
+		verify_check_end(v, one, &w, (uint64_t)bytes);
 	if (rc == 0 && !one->gone && last)
-		rc = tell_tail(v, one, &w, (uint64_t)bytes);
+		rc = verify_report_tail(v, one, &w, (uint64_t)bytes);
 	scan_fini(&w.scan);
 	v->disk->close(v->disk, file);
 	if (rc < 0 || one->gone)
@@ -355,7 +358,7 @@ walk_segment(struct verify *v, size_t i)
 /* --- cursors --- */
 
 static int
-on_name_again(void *arg, const char *name)
+verify_on_later_segment(void *arg, const char *name)
 {
 	const struct verify *v = arg;
 	uint64_t first_offset;
@@ -368,7 +371,7 @@ on_name_again(void *arg, const char *name)
 static bool
 has_moved_on(struct verify *v)
 {
-	return v->disk->list(v->disk, "", on_name_again, v) > 0;
+	return v->disk->list(v->disk, "", verify_on_later_segment, v) > 0;
 }
 
 /* Whether the sink, by now, has what was deleted below `first`. */
@@ -401,12 +404,13 @@ check_cursor(struct verify *v, const struct verify_cursor *c, uint64_t first,
 	              name, c->slot.committed,
 	              c->slot.committed < end ? end - c->slot.committed : 0);
 	if (c->slot.committed < first && !has_followed(v, c, first))
-		missing(v, c->slot.committed, first,
-		        "events that this sink has not had");
+		verify_missing(v, c->slot.committed, first,
+		               "events that this sink has not had");
 	if (cursor_max_sent_offset(&c->slot) > end && !has_moved_on(v))
-		missing(v, end, cursor_max_sent_offset(&c->slot),
-		        "events that this sink has had: the log has lost its "
-		        "end");
+		verify_missing(
+		    v, end, cursor_max_sent_offset(&c->slot),
+		    "events that this sink has had: the log has lost its "
+		    "end");
 }
 
 int

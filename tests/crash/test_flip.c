@@ -28,16 +28,16 @@ static const struct store_conf conf = {
 };
 
 /* Where a record lies in the segment, and whose its bytes are. */
-struct place {
+struct record_position {
 	uint64_t at, used; /* `used` bytes that its checksum covers */
 	uint64_t offset;
 	uint32_t count;
 };
 
 static struct simdisk sim;
-static size_t watched; /* places are of this segment, counted from 1 */
-static struct place places[RECORDS_MAX];
-static size_t place_count;
+static size_t watched; /* positions are of this segment, counted from 1 */
+static struct record_position positions[RECORDS_MAX];
+static size_t position_count;
 static uint8_t segment[SEGMENT_BYTES]; /* its bytes */
 static uint64_t stream_seed;
 
@@ -49,7 +49,7 @@ damaged(uint64_t at, uint8_t byte)
 }
 
 static void
-commit(struct store *s)
+flip_commit(struct store *s)
 {
 	ck_assert(store_append_begin(s, 1));
 	ck_assert_int_eq(store_append_run(s), 0);
@@ -57,7 +57,7 @@ commit(struct store *s)
 }
 
 static void
-append(struct store *s, uint32_t count, size_t payload_bytes)
+flip_append(struct store *s, uint32_t count, size_t payload_bytes)
 {
 	static char payload[FRAME_BODY_MAX];
 	struct event e = {.id = {"id", 2},
@@ -65,7 +65,7 @@ append(struct store *s, uint32_t count, size_t payload_bytes)
 	                  .payload = {payload, (uint32_t)payload_bytes},
 	                  .created_at_us = 1,
 	                  .received_at_us = 1};
-	uint8_t *at = store_place(s);
+	uint8_t *at = store_append_buffer(s);
 	struct buf body;
 
 	ck_assert_ptr_nonnull(at);
@@ -75,24 +75,24 @@ append(struct store *s, uint32_t count, size_t payload_bytes)
 		ck_assert_int_eq(event_pack(&body, &e), 0);
 	memcpy(at, body.data, body.len);
 	if (s->segment_count == watched && !s->filling->roll) {
-		ck_assert_uint_lt(place_count, RECORDS_MAX);
-		places[place_count++] =
-		    (struct place){.at = s->end_bytes,
-		                   .used = RECORD_HEADER + body.len,
-		                   .offset = s->next_offset,
-		                   .count = count};
+		ck_assert_uint_lt(position_count, RECORDS_MAX);
+		positions[position_count++] =
+		    (struct record_position){.at = s->end_bytes,
+		                             .used = RECORD_HEADER + body.len,
+		                             .offset = s->next_offset,
+		                             .count = count};
 	}
 	(void)store_append(s, (uint32_t)body.len, count, 1);
 	buf_fini(&body);
 }
 
 static void
-tidy(struct store *s)
+flip_run_retention(struct store *s)
 {
-	if (!store_tidy_begin(s, 0, 1))
+	if (!retention_begin(s, 0, 1))
 		return;
-	store_tidy_run(s);
-	store_tidy_end(s);
+	retention_run(s);
+	retention_end(s);
 }
 
 static int
@@ -125,21 +125,21 @@ setup(void)
 {
 	struct store s;
 
-	place_count = 0;
+	position_count = 0;
 	watched = 1;
 	sim_init(&sim, 1);
 	/* The first segment after a start is small otherwise. */
 	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
 	ck_assert_int_eq(store_start(&s, 0), 0);
 	for (int i = 0; s.segment_count < 2; i++) {
-		append(&s, 1 + (uint32_t)(i % 5), (size_t)(i * 37 % 900));
-		commit(&s);
-		tidy(&s);
+		flip_append(&s, 1 + (uint32_t)(i % 5), (size_t)(i * 37 % 900));
+		flip_commit(&s);
+		flip_run_retention(&s);
 	}
-	append(&s, 2, 10);
-	commit(&s);
-	append(&s, 2, 10);
-	commit(&s);
+	flip_append(&s, 2, 10);
+	flip_commit(&s);
+	flip_append(&s, 2, 10);
+	flip_commit(&s);
 	stream_seed = s.seed;
 	store_close(&s);
 	ck_assert_uint_eq(take_in(0), SEGMENT_BYTES);
@@ -152,20 +152,21 @@ teardown(void)
 }
 
 /* The record that byte `at` belongs to, or NULL in padding and the tail. */
-static const struct place *
-place_of(uint64_t at)
+static const struct record_position *
+position_of(uint64_t at)
 {
-	size_t low = 0, high = place_count;
+	size_t low = 0, high = position_count;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (places[middle].at + places[middle].used <= at)
+		if (positions[middle].at + positions[middle].used <= at)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < place_count && places[low].at <= at ? &places[low] : NULL;
+	return low < position_count && positions[low].at <= at ? &positions[low]
+	                                                       : NULL;
 }
 
 /* --- every byte, through scan alone --- */
@@ -190,7 +191,7 @@ view_pread(struct disk *d, int file, void *buf, size_t n, uint64_t at)
 static void
 flip_in_record(struct disk *view, struct scan *scan, size_t i, uint64_t at)
 {
-	const struct place *bad = &places[i], *next = bad + 1;
+	const struct record_position *bad = &positions[i], *next = bad + 1;
 	uint8_t byte = segment[at];
 	const uint8_t *body;
 	struct record r;
@@ -214,8 +215,8 @@ START_TEST(every_byte_of_a_record_is_guarded_and_guards_no_other)
 	struct scan scan = {.file = -1};
 	uint64_t flips = 0;
 
-	for (size_t i = 0; i + 1 < place_count; i++) {
-		const struct place *p = &places[i], *last = p + 1;
+	for (size_t i = 0; i + 1 < position_count; i++) {
+		const struct record_position *p = &positions[i], *last = p + 1;
 
 		for (uint64_t at = p->at; at < p->at + p->used; at++, flips++) {
 			/* A damaged header may point anywhere. */
@@ -227,7 +228,7 @@ START_TEST(every_byte_of_a_record_is_guarded_and_guards_no_other)
 		}
 	}
 	scan_fini(&scan);
-	printf("%" PRIu64 " bytes of %zu records\n", flips, place_count - 1);
+	printf("%" PRIu64 " bytes of %zu records\n", flips, position_count - 1);
 	ck_assert_uint_gt(flips, SEGMENT_BYTES / 10 * 8);
 }
 END_TEST
@@ -250,7 +251,7 @@ mend_on_disk(int file, uint64_t at)
 
 /* Offline: found, and told with its bytes and offsets. */
 static void
-verify_tells(uint64_t at, const struct place *bad, FILE *nowhere)
+verify_tells(uint64_t at, const struct record_position *bad, FILE *nowhere)
 {
 	struct verify v;
 
@@ -275,7 +276,7 @@ verify_tells(uint64_t at, const struct place *bad, FILE *nowhere)
 
 /* Online: batchd starts, and a reader gets all the rest. */
 static void
-reader_passes(uint64_t at, const struct place *bad)
+reader_passes(uint64_t at, const struct record_position *bad)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk part = {.body = body};
@@ -313,7 +314,7 @@ flip_each(uint64_t first_offset, uint64_t n, uint64_t stride)
 
 	ck_assert_ptr_nonnull(nowhere);
 	for (uint64_t at = 0; at < n; at += stride, flips++) {
-		const struct place *bad = place_of(at);
+		const struct record_position *bad = position_of(at);
 
 		flip_on_disk(file, at);
 		verify_tells(at, bad, nowhere);
@@ -345,13 +346,13 @@ START_TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 
 	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
 	ck_assert_int_eq(store_start(&s, 0), 0);
-	tidy(&s);
-	place_count = 0;
+	flip_run_retention(&s);
+	position_count = 0;
 	watched = s.segment_count;
 	first = s.next_offset;
 	for (uint32_t i = 1; i <= 3; i++) {
-		append(&s, i, 50 * i);
-		commit(&s);
+		flip_append(&s, i, 50 * i);
+		flip_commit(&s);
 	}
 	ck_assert_int_eq(store_finish(&s), 0);
 	store_close(&s);
@@ -367,17 +368,17 @@ START_TEST(after_a_crash_so_does_one_of_a_group_of_three)
 
 	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
 	ck_assert_int_eq(store_start(&s, 0), 0);
-	place_count = 0;
+	position_count = 0;
 	watched = s.segment_count;
 	first = s.next_offset;
 	for (uint32_t i = 1; i <= 3; i++)
-		append(&s, i, 50 * i);
-	commit(&s);
-	append(&s, 4, 50);
-	commit(&s);
+		flip_append(&s, i, 50 * i);
+	flip_commit(&s);
+	flip_append(&s, 4, 50);
+	flip_commit(&s);
 	store_close(&s);
 	(void)take_in(first);
-	flip_each(first, places[3].at, 1);
+	flip_each(first, positions[3].at, 1);
 }
 END_TEST
 
@@ -399,12 +400,12 @@ list_and_go_on(struct disk *d, const char *folder,
 	sim.disk.list = sim_list;
 	rc = sim.disk.list(d, folder, on_name, arg);
 	while (beside.segment_count == before) {
-		append(&beside, 1, 10000);
-		commit(&beside);
-		tidy(&beside);
+		flip_append(&beside, 1, 10000);
+		flip_commit(&beside);
+		flip_run_retention(&beside);
 	}
-	append(&beside, 1, 10);
-	commit(&beside);
+	flip_append(&beside, 1, 10);
+	flip_commit(&beside);
 	cursor_set(&beside_cursor, beside.next_offset, CURSOR_NO_BATCH);
 	ck_assert(cursor_begin(&beside_cursor));
 	ck_assert_int_eq(cursor_write(&beside_cursor, d), 0);
@@ -420,7 +421,7 @@ START_TEST(a_log_that_rolls_on_beside_verify_is_well)
 	ck_assert_ptr_nonnull(nowhere);
 	ck_assert_int_eq(store_open(&beside, &sim.disk, &conf), 0);
 	ck_assert_int_eq(store_start(&beside, 0), 0);
-	tidy(&beside);
+	flip_run_retention(&beside);
 	ck_assert_int_eq(
 	    cursor_create(&beside_cursor, &sim.disk, "one", beside.stream, 0),
 	    0);

@@ -86,7 +86,7 @@ static const struct store_conf conf = {
     .fsync_interval_us = 20,
 };
 
-/* The linker puts this in XXH3_64bits_withSeed's place. */
+/* The linker puts this in XXH3_64bits_withSeed's body_at. */
 XXH64_hash_t __real_XXH3_64bits_withSeed(const void *p, size_t n,
                                          XXH64_hash_t seed);
 XXH64_hash_t __wrap_XXH3_64bits_withSeed(const void *p, size_t n,
@@ -100,7 +100,7 @@ __wrap_XXH3_64bits_withSeed(const void *p, size_t n, XXH64_hash_t seed)
 }
 
 static uint64_t
-below(struct model *m, uint64_t n)
+power_random_below(struct model *m, uint64_t n)
 {
 	return n > 0 ? sim_random(&m->random) % n : 0;
 }
@@ -114,7 +114,7 @@ below(struct model *m, uint64_t n)
 /* --- what must hold after a start --- */
 
 static void
-check_events(struct model *m, uint64_t from)
+power_check_events(struct model *m, uint64_t from)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk s = {.body = body};
@@ -160,7 +160,7 @@ check_events(struct model *m, uint64_t from)
 
 /* A batch that went out has the same end again, or was committed (I8). */
 static void
-check_batch(struct model *m)
+power_check_batch(struct model *m)
 {
 	const struct cursor_slot *c = &m->consumers[STABLE].cursor.now;
 	bool planned = c->in_flight_end != CURSOR_NO_BATCH;
@@ -208,12 +208,12 @@ check_start(struct model *m)
 			     "cursor is %" PRIu64 ", was durable at %" PRIu64,
 			     c, m->cursor_durable[i]);
 	}
-	check_batch(m);
+	power_check_batch(m);
 	if (lowest < store_first_offset(&m->store))
 		FAIL(m, "the log starts at %" PRIu64 ", a cursor is %" PRIu64,
 		     store_first_offset(&m->store), lowest);
 	else
-		check_events(m, lowest);
+		power_check_events(m, lowest);
 	/* What was not acknowledged may be gone: its offsets are free. */
 	m->end = m->store.durable_offset;
 	m->acked = m->store.durable_offset;
@@ -222,7 +222,7 @@ check_start(struct model *m)
 /* --- the steps of a history --- */
 
 static int
-start(struct model *m)
+power_start(struct model *m)
 {
 	uint64_t highest = 0;
 	int rc = store_open(&m->store, &m->sim.disk, &m->conf);
@@ -264,18 +264,19 @@ static void
 step_append(struct model *m)
 {
 	static uint8_t payload[FRAME_BODY_MAX];
-	uint32_t count = 1 + (uint32_t)below(m, 4);
-	uint8_t *place = store_place(&m->store);
+	uint32_t count = 1 + (uint32_t)power_random_below(m, 4);
+	uint8_t *body_at = store_append_buffer(&m->store);
 	struct buf body;
 
-	if (!place || m->store.next_offset + count >= OFFSETS_MAX)
+	if (!body_at || m->store.next_offset + count >= OFFSETS_MAX)
 		return;
 	memset(payload, 'x', sizeof payload);
 	buf_init(&body, FRAME_BODY_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t offset = m->store.next_offset + i;
-		uint64_t size =
-		    below(m, 8) == 0 ? below(m, 30000) : below(m, 1000);
+		uint64_t size = power_random_below(m, 8) == 0
+		                    ? power_random_below(m, 30000)
+		                    : power_random_below(m, 1000);
 		struct event e = {
 		    .type = slice_of("t"),
 		    .payload = {(char *)payload, (uint32_t)size + 2},
@@ -290,7 +291,7 @@ step_append(struct model *m)
 			FAIL(m, "an event cannot be packed");
 		m->generation[offset] = m->now;
 	}
-	memcpy(place, body.data, body.len);
+	memcpy(body_at, body.data, body.len);
 	(void)store_append(&m->store, (uint32_t)body.len, count, m->clock_us);
 	m->end = m->store.next_offset;
 	buf_fini(&body);
@@ -330,14 +331,14 @@ move_stable(struct model *m)
 	if (end == CURSOR_NO_BATCH) {
 		if (from >= m->acked)
 			return;
-		end = from + 1 + below(m, m->acked - from);
+		end = from + 1 + power_random_below(m, m->acked - from);
 		m->was_planned[end] = true;
 		cursor_set(c, from, end);
 		if (m->broken == BREAK_SEND_BEFORE_PLAN)
 			m->sent_end = end;
 	} else if (m->sent_end == end) {
 		/* A part of it, or all. */
-		uint64_t to = from + 1 + below(m, end - from);
+		uint64_t to = from + 1 + power_random_below(m, end - from);
 
 		m->was_set[STABLE][to] = true;
 		cursor_set(c, to, to < end ? end : CURSOR_NO_BATCH);
@@ -347,7 +348,7 @@ move_stable(struct model *m)
 static int
 step_cursor(struct model *m)
 {
-	int i = (int)below(m, SINKS), rc;
+	int i = (int)power_random_below(m, SINKS), rc;
 	struct cursor *c = &m->consumers[i].cursor;
 	uint64_t at = c->now.committed;
 	uint64_t ahead = m->acked > at ? m->acked - at : 0;
@@ -356,7 +357,7 @@ step_cursor(struct model *m)
 		if (i == STABLE) {
 			move_stable(m);
 		} else {
-			at += below(m, ahead + 1);
+			at += power_random_below(m, ahead + 1);
 			m->was_set[i][at] = true;
 			cursor_set(c, at, CURSOR_NO_BATCH);
 		}
@@ -389,10 +390,10 @@ step_tidy(struct model *m)
 		if (one < lowest)
 			lowest = one;
 	}
-	if (!store_tidy_begin(&m->store, lowest, m->clock_us))
+	if (!retention_begin(&m->store, lowest, m->clock_us))
 		return 0;
-	store_tidy_run(&m->store);
-	store_tidy_end(&m->store);
+	retention_run(&m->store);
+	retention_end(&m->store);
 	return 0;
 }
 
@@ -403,7 +404,7 @@ live(struct model *m)
 
 	for (int i = 0; rc == 0 && i < STEPS && !m->why[0]; i++) {
 		m->clock_us++;
-		switch (below(m, 8)) {
+		switch (power_random_below(m, 8)) {
 		case 0:
 		case 1:
 		case 2:
@@ -427,7 +428,7 @@ live(struct model *m)
 
 /* A clean stop, but that it may be cut or fail like all else. */
 static int
-finish(struct model *m)
+power_finish(struct model *m)
 {
 	int rc = 0;
 
@@ -454,13 +455,13 @@ round_of(struct model *m, uint64_t in, enum sim_fault fault)
 		m->sim.fail_at = begin + in;
 	else
 		m->sim.cut_at = begin + in;
-	rc = start(m);
+	rc = power_start(m);
 	if (rc == 0)
 		check_start(m);
 	if (rc == 0)
 		rc = live(m);
-	if (rc == 0 && below(m, 2))
-		rc = finish(m);
+	if (rc == 0 && power_random_below(m, 2))
+		rc = power_finish(m);
 	if (rc < 0 && !m->sim.off && !m->sim.failed)
 		FAIL(m, "without cause: %s", strerror(-rc));
 	stop(m);
@@ -469,7 +470,7 @@ round_of(struct model *m, uint64_t in, enum sim_fault fault)
 	else if (m->sim.failed)
 		met = m->sim.fail_at - begin;
 	m->sim.fail_at = 0;
-	if (fault != SIM_NONE && below(m, 2)) {
+	if (fault != SIM_NONE && power_random_below(m, 2)) {
 		sim_close_all(&m->sim); /* the machine goes on */
 		m->sim.failed = false;
 	} else {
@@ -485,7 +486,7 @@ last_start(struct model *m)
 	if (m->why[0])
 		return;
 	m->now++;
-	if (start(m) < 0)
+	if (power_start(m) < 0)
 		FAIL(m, "the last start failed");
 	else
 		check_start(m);
@@ -496,10 +497,11 @@ last_start(struct model *m)
 static void
 random_round(struct model *m, bool faults)
 {
-	uint64_t in = 1 + below(m, 300);
+	uint64_t in = 1 + power_random_below(m, 300);
 
 	(void)round_of(m, in,
-	               faults ? (enum sim_fault)(1 + below(m, 5)) : SIM_NONE);
+	               faults ? (enum sim_fault)(1 + power_random_below(m, 5))
+	                      : SIM_NONE);
 }
 
 static uint64_t

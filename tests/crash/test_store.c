@@ -82,16 +82,16 @@ close_store(void)
 
 /* Keep room ahead, as the server does. */
 static void
-tidy(uint64_t lowest)
+run_retention(uint64_t lowest)
 {
-	if (!store_tidy_begin(&store, lowest, 1))
+	if (!retention_begin(&store, lowest, 1))
 		return;
-	store_tidy_run(&store);
-	store_tidy_end(&store);
+	retention_run(&store);
+	retention_end(&store);
 }
 
 static int
-commit(void)
+store_test_commit(void)
 {
 	int rc;
 
@@ -103,10 +103,10 @@ commit(void)
 
 /* A record of `count` events; each has its own offset as its id. */
 static void
-put(uint32_t count, size_t payload_bytes)
+append_events(uint32_t count, size_t payload_bytes)
 {
 	struct buf body;
-	uint8_t *place;
+	uint8_t *body_at;
 	char id[32], *payload = malloc(payload_bytes + 3);
 
 	ck_assert_ptr_nonnull(payload);
@@ -127,14 +127,14 @@ put(uint32_t count, size_t payload_bytes)
 		e.id = slice_of(id);
 		ck_assert_int_eq(event_pack(&body, &e), 0);
 	}
-	place = store_place(&store);
-	if (!place) {
-		ck_assert_int_eq(commit(), 0);
-		tidy(0);
-		place = store_place(&store);
+	body_at = store_append_buffer(&store);
+	if (!body_at) {
+		ck_assert_int_eq(store_test_commit(), 0);
+		run_retention(0);
+		body_at = store_append_buffer(&store);
 	}
-	ck_assert_ptr_nonnull(place);
-	memcpy(place, body.data, body.len);
+	ck_assert_ptr_nonnull(body_at);
+	memcpy(body_at, body.data, body.len);
 	(void)store_append(&store, (uint32_t)body.len, count, 1);
 	buf_fini(&body);
 	free(payload);
@@ -143,14 +143,14 @@ put(uint32_t count, size_t payload_bytes)
 static void
 put_durable(uint32_t count, size_t payload_bytes)
 {
-	put(count, payload_bytes);
-	ck_assert_int_eq(commit(), 0);
-	tidy(0);
+	append_events(count, payload_bytes);
+	ck_assert_int_eq(store_test_commit(), 0);
+	run_retention(0);
 }
 
 /* Read all from `from`; counts events, and checks that ids are offsets. */
 static uint64_t
-read_all(uint64_t from, uint64_t *last_end)
+read_whole_log(uint64_t from, uint64_t *last_end)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk s = {.body = body};
@@ -199,7 +199,7 @@ open_segment_file(uint64_t first_offset)
 }
 
 static void
-flip(uint64_t first_offset, off_t at)
+flip_byte(uint64_t first_offset, off_t at)
 {
 	int fd = open_segment_file(first_offset);
 	uint8_t byte;
@@ -216,25 +216,26 @@ START_TEST(what_is_durable_comes_back_over_many_segments)
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	for (int i = 0; i < 400; i++) {
-		put(1 + (uint32_t)(i % 50), 200);
+		append_events(1 + (uint32_t)(i % 50), 200);
 		if (i % 7 == 0)
-			ck_assert_int_eq(commit(), 0);
-		tidy(0);
+			ck_assert_int_eq(store_test_commit(), 0);
+		run_retention(0);
 	}
-	ck_assert_int_eq(commit(), 0);
+	ck_assert_int_eq(store_test_commit(), 0);
 	ck_assert_uint_gt(store.segment_count, 1);
 	ck_assert_uint_eq(store.durable_offset, store.next_offset);
-	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	/* From the middle of a record too. */
-	ck_assert_uint_eq(read_all(1003, &end), store.durable_offset - 1003);
+	ck_assert_uint_eq(read_whole_log(1003, &end),
+	                  store.durable_offset - 1003);
 	end = store.durable_offset;
 	close_store();
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	ck_assert_uint_eq(store.durable_offset, end);
-	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	put_durable(3, 10);
-	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	close_store();
 }
 END_TEST
@@ -244,12 +245,12 @@ START_TEST(nothing_is_read_before_it_is_durable)
 	uint64_t end;
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
-	put(10, 10);
+	append_events(10, 10);
 	ck_assert_uint_eq(store.next_offset, 10);
 	ck_assert_uint_eq(store.durable_offset, 0);
-	ck_assert_uint_eq(read_all(0, &end), 0);
-	ck_assert_int_eq(commit(), 0);
-	ck_assert_uint_eq(read_all(0, &end), 10);
+	ck_assert_uint_eq(read_whole_log(0, &end), 0);
+	ck_assert_int_eq(store_test_commit(), 0);
+	ck_assert_uint_eq(read_whole_log(0, &end), 10);
 	close_store();
 }
 END_TEST
@@ -287,7 +288,8 @@ START_TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
 		}
 		ck_assert_uint_eq(store.lost_events, 0);
 		put_durable(4, 5);
-		ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+		ck_assert_uint_eq(read_whole_log(0, &end),
+		                  store.durable_offset);
 		close_store();
 	}
 	shell("rm -rf %s.whole", dir);
@@ -309,16 +311,16 @@ START_TEST(a_flipped_byte_costs_its_record_and_no_other)
 	shell("cp -r %s %s.whole", dir, dir);
 	for (uint64_t at = ends[1]; at < ends[2]; at++) {
 		shell("rm -rf %s && cp -r %s.whole %s", dir, dir, dir);
-		flip(0, (off_t)at);
+		flip_byte(0, (off_t)at);
 		ck_assert_int_eq(open_with(&tiny, 0), 0);
 		ck_assert_uint_eq(store.durable_offset, 40);
 		if (store.lost_events == 0) {
 			/* Only the padding is not covered by the checksum. */
 			ck_assert_uint_gt(at + RECORD_ALIGN, ends[2]);
-			ck_assert_uint_eq(read_all(0, &end), 40);
+			ck_assert_uint_eq(read_whole_log(0, &end), 40);
 		} else {
 			ck_assert_uint_eq(store.lost_events, 10);
-			ck_assert_uint_eq(read_all(0, &end), 30);
+			ck_assert_uint_eq(read_whole_log(0, &end), 30);
 		}
 		ck_assert_uint_eq(end, 40);
 		close_store();
@@ -333,17 +335,17 @@ START_TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
 	uint64_t end;
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
-	put(3, 30);
-	put(4, 30);
-	put(5, 30);
-	ck_assert_int_eq(commit(), 0);
+	append_events(3, 30);
+	append_events(4, 30);
+	append_events(5, 30);
+	ck_assert_int_eq(store_test_commit(), 0);
 	put_durable(2, 30);
 	close_store();
-	flip(0, SEGMENT_HEADER + RECORD_HEADER + 5);
+	flip_byte(0, SEGMENT_HEADER + RECORD_HEADER + 5);
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	ck_assert_uint_eq(store.durable_offset, 14);
 	ck_assert_uint_eq(store.lost_events, 3);
-	ck_assert_uint_eq(read_all(0, &end), 11);
+	ck_assert_uint_eq(read_whole_log(0, &end), 11);
 	ck_assert_uint_eq(store.lost_events, 3);
 	close_store();
 }
@@ -358,12 +360,12 @@ START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 	at = store.end_bytes;
 	put_durable(10, 30);
 	put_durable(10, 30);
-	flip(0, (off_t)at + RECORD_HEADER + 5);
-	ck_assert_uint_eq(read_all(0, &end), 20);
+	flip_byte(0, (off_t)at + RECORD_HEADER + 5);
+	ck_assert_uint_eq(read_whole_log(0, &end), 20);
 	ck_assert_uint_eq(end, 30);
 	ck_assert_uint_eq(store.lost_events, 10);
 	/* Told once. */
-	ck_assert_uint_eq(read_all(0, &end), 20);
+	ck_assert_uint_eq(read_whole_log(0, &end), 20);
 	ck_assert_uint_eq(store.lost_events, 10);
 	close_store();
 }
@@ -379,12 +381,12 @@ START_TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
 	for (int i = 0; i < 2; i++) {
 		at = store.end_bytes;
 		put_durable(10, 30);
-		flip(0, (off_t)at + RECORD_HEADER + 5);
-		(void)read_all(0, &end);
+		flip_byte(0, (off_t)at + RECORD_HEADER + 5);
+		(void)read_whole_log(0, &end);
 		ck_assert_uint_eq(store.lost_events, 10 * (i + 1U));
 	}
 	put_durable(10, 30);
-	events = read_all(0, &end);
+	events = read_whole_log(0, &end);
 	ck_assert_uint_eq(events, 20);
 	ck_assert_uint_eq(end, 40);
 	ck_assert_uint_eq(store.lost_events, 20);
@@ -407,7 +409,7 @@ START_TEST(a_reader_goes_on_behind_damage_at_the_end)
 		at = store.end_bytes;
 		put_durable(10, 30);
 		if (i == 2 || i == 3)
-			flip(0, (off_t)at + RECORD_HEADER + 5);
+			flip_byte(0, (off_t)at + RECORD_HEADER + 5);
 		ck_assert_int_eq(
 		    reader_frame(&r, store.durable_offset, 16 * MIB, &part), 0);
 		events += part.count;
@@ -431,11 +433,11 @@ START_TEST(a_damaged_segment_header_loses_nothing)
 	put_durable(10, 30);
 	close_store();
 	for (off_t at = 0; at < SEGMENT_HEADER; at += 9) {
-		flip(10, at);
+		flip_byte(10, at);
 		ck_assert_int_eq(open_with(&conf, 0), 0);
-		ck_assert_uint_eq(read_all(0, &end), 20);
+		ck_assert_uint_eq(read_whole_log(0, &end), 20);
 		close_store();
-		flip(10, at);
+		flip_byte(10, at);
 	}
 }
 END_TEST
@@ -474,7 +476,7 @@ START_TEST(a_reader_passes_over_a_missing_segment_and_says_so)
 	close_store();
 	shell("rm %s/00000000000000000010.seg", dir);
 	ck_assert_int_eq(open_with(&conf, 0), 0);
-	ck_assert_uint_eq(read_all(0, &end), 20);
+	ck_assert_uint_eq(read_whole_log(0, &end), 20);
 	ck_assert_uint_eq(end, 30);
 	ck_assert_uint_eq(store.lost_events, 10);
 	close_store();
@@ -514,7 +516,7 @@ END_TEST
 START_TEST(an_empty_last_segment_is_not_missed_after_a_gap)
 {
 	ck_assert_int_eq(open_with(&conf, 0), 0);
-	tidy(0);
+	run_retention(0);
 	put_durable(10, 30);
 	ck_assert_int_eq(store_finish(&store), 0);
 	close_store();
@@ -538,14 +540,14 @@ START_TEST(segments_go_when_every_cursor_is_past_them)
 		put_durable(50, 2000);
 	before = store.segment_count;
 	ck_assert_uint_gt(before, 4);
-	tidy(store.segments[2].first_offset - 1);
+	run_retention(store.segments[2].first_offset - 1);
 	ck_assert_uint_eq(store.segment_count, before - 1);
-	tidy(store.durable_offset);
+	run_retention(store.durable_offset);
 	ck_assert_uint_eq(store.segment_count, 1);
 	/* The freed ones were used again: nothing old may shine through. */
 	for (int i = 0; i < 60; i++)
 		put_durable(50, 2000);
-	ck_assert_uint_eq(read_all(store_first_offset(&store), &end),
+	ck_assert_uint_eq(read_whole_log(store_first_offset(&store), &end),
 	                  store.durable_offset - store_first_offset(&store));
 	close_store();
 	ck_assert_int_eq(open_with(&conf, 0), 0);
@@ -570,10 +572,10 @@ START_TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
 	reader_init(&r, &store);
 	ck_assert_int_eq(reader_seek(&r, 0), 0);
 	for (int i = 0; i < 400; i++) {
-		put(1, 20000);
-		put(1, 20000);
-		ck_assert_int_eq(commit(), 0);
-		tidy(r.next_offset);
+		append_events(1, 20000);
+		append_events(1, 20000);
+		ck_assert_int_eq(store_test_commit(), 0);
+		run_retention(r.next_offset);
 		while (r.next_offset < store.durable_offset) {
 			ck_assert_int_eq(reader_frame(&r, store.durable_offset,
 			                              16 * MIB, &part),
@@ -602,8 +604,8 @@ START_TEST(the_budget_closes_the_log_and_deletion_opens_it)
 	}
 	ck_assert_uint_le(store.bytes, small.max_bytes);
 	full_at = store.next_offset;
-	ck_assert_ptr_null(store_place(&store));
-	tidy(full_at);
+	ck_assert_ptr_null(store_append_buffer(&store));
+	run_retention(full_at);
 	ck_assert(!store_is_full(&store));
 	put_durable(10, 2000);
 	ck_assert_uint_eq(store.durable_offset, full_at + 10);
@@ -627,7 +629,7 @@ START_TEST(a_failed_sync_acknowledges_nothing)
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	put_durable(10, 30);
-	put(10, 30);
+	append_events(10, 30);
 	real.disk.sync = failing_sync;
 	ck_assert(store_append_begin(&store, 1));
 	ck_assert_int_eq(store_append_run(&store), -EIO);
@@ -637,7 +639,7 @@ START_TEST(a_failed_sync_acknowledges_nothing)
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	/* Written and not synced: either is right, half is not. */
 	ck_assert(store.durable_offset == 10 || store.durable_offset == 20);
-	ck_assert_uint_eq(read_all(0, &end), store.durable_offset);
+	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	close_store();
 }
 END_TEST
@@ -663,9 +665,9 @@ open_unsynced(void)
 	c.fsync = FSYNC_INTERVAL;
 	c.fsync_interval_us = 200000;
 	ck_assert_int_eq(open_with(&c, 0), 0);
-	tidy(0);
+	run_retention(0);
 	store.synced_us = then_us;
-	put(10, 10);
+	append_events(10, 10);
 	append_at(then_us + 1);
 	ck_assert_uint_eq(store.durable_offset, 10);
 	ck_assert_uint_eq(store.synced_offset, 0);
@@ -698,7 +700,7 @@ START_TEST(a_new_segment_syncs_the_one_before)
 {
 	open_unsynced();
 	while (!store.filling->roll) {
-		put(1, 1000);
+		append_events(1, 1000);
 		if (!store.filling->roll)
 			append_at(then_us + 2);
 	}

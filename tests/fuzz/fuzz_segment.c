@@ -39,7 +39,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 static void
-put(struct script *s, const void *bytes, size_t n)
+segment_put(struct script *s, const void *bytes, size_t n)
 {
 	struct disk *d = &s->sim.disk;
 
@@ -69,7 +69,7 @@ new_segment(struct script *s, uint64_t skip, bool linked)
 	HOLDS(s->file >= 0);
 	s->first = s->offset = h.first_offset;
 	s->at = 0;
-	put(s, bytes, sizeof bytes);
+	segment_put(s, bytes, sizeof bytes);
 }
 
 /* A record of small events, with a header that may lie. */
@@ -97,13 +97,13 @@ add_record(struct script *s, struct fuzz_input *in)
 	    durable_lie & 0x80 ? r.offset : r.offset - (durable_lie & 0x7f);
 	memcpy(bytes + RECORD_HEADER, body.data, body.len);
 	record_seal(bytes, &r, record_seed(stream));
-	put(s, bytes, record_size(body.len));
+	segment_put(s, bytes, record_size(body.len));
 	s->offset = r.offset + count;
 	buf_fini(&body);
 }
 
 static void
-flip(struct script *s, const char *name, uint64_t at, uint8_t mask)
+segment_flip(struct script *s, const char *name, uint64_t at, uint8_t mask)
 {
 	struct disk *d = &s->sim.disk;
 	int file = d->open(d, name, false);
@@ -139,11 +139,11 @@ play(struct script *s, struct fuzz_input *in)
 			break;
 		case 4:
 			segment_name(s->first, name);
-			flip(s, name, fuzz_u16(in), fuzz_u8(in));
+			segment_flip(s, name, fuzz_u16(in), fuzz_u8(in));
 			break;
 		case 5:
 			raw = fuzz_bytes(in, &n);
-			put(s, raw, n);
+			segment_put(s, raw, n);
 			break;
 		case 6:
 			if (cursor_create(&c, &s->sim.disk, "one", stream,
@@ -151,8 +151,8 @@ play(struct script *s, struct fuzz_input *in)
 				cursor_close(&c, &s->sim.disk);
 			break;
 		default:
-			flip(s, "cursors/one.cursor", fuzz_u16(in) % 4096,
-			     fuzz_u8(in));
+			segment_flip(s, "cursors/one.cursor",
+			             fuzz_u16(in) % 4096, fuzz_u8(in));
 			break;
 		}
 	}
@@ -160,7 +160,7 @@ play(struct script *s, struct fuzz_input *in)
 
 /* Whatever is there, a reader comes to the end, and only forwards. */
 static void
-read_all(struct store *store)
+segment_read_all(struct store *store)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk part = {.body = body};
@@ -184,7 +184,7 @@ read_all(struct store *store)
 }
 
 static void
-start(struct store *store, struct consumer *f)
+segment_start(struct store *store, struct consumer *f)
 {
 	uint64_t least = f->cursor.file >= 0 ? f->cursor.now.committed : 0;
 
@@ -213,9 +213,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rc = consumer_open(&f, &store, "one");
 	if (rc == 0) {
 		if (size % 4 == 0) /* costly: it makes the next segment */
-			start(&store, &f);
+			segment_start(&store, &f);
 		store.durable_offset = store.next_offset;
-		read_all(&store);
+		segment_read_all(&store);
 	}
 	HOLDS(rc == 0 || rc == -ENOTRECOVERABLE || rc == -ESTALE);
 	consumer_close(&f);

@@ -88,12 +88,12 @@ put(uint32_t count, uint32_t payload_bytes)
 
 		ck_assert_int_eq(event_pack(&body, &e), 0);
 	}
-	place = store_place(&store);
+	place = store_append_buffer(&store);
 	if (!place) {
-		ck_assert(store_tidy_begin(&store, 0, 1));
-		store_tidy_run(&store);
-		store_tidy_end(&store);
-		place = store_place(&store);
+		ck_assert(retention_begin(&store, 0, 1));
+		retention_run(&store);
+		retention_end(&store);
+		place = store_append_buffer(&store);
 	}
 	ck_assert_ptr_nonnull(place);
 	memcpy(place, body.data, body.len);
@@ -652,11 +652,11 @@ START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 	ck_assert_int_eq(subscribe_at(true, 300, 100, 1 * MIB, 10, false), 0);
 	consumer_unsubscribe(&consumer);
 	write_cursor();
-	ck_assert(store_tidy_begin(&store, 300, 1));
+	ck_assert(retention_begin(&store, 300, 1));
 	ck_assert_int_eq(subscribe_at(true, 5, 100, 1 * MIB, 10, false),
 	                 ERROR_BEHIND);
-	store_tidy_run(&store);
-	store_tidy_end(&store);
+	retention_run(&store);
+	retention_end(&store);
 	first = store_first_offset(&store);
 	ck_assert_uint_gt(first, 5);
 	ck_assert_uint_ge(consumer.cursor.now.committed, first);

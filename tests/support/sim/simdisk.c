@@ -37,7 +37,7 @@ need(void *p)
 
 /* Every call passes here.  Returns 0, or how it fails. */
 static int
-enter(struct simdisk *s, bool may_be_short)
+sim_enter(struct simdisk *s, bool may_be_short)
 {
 	s->calls++;
 	if (s->cut_at > 0 && s->calls >= s->cut_at)
@@ -157,7 +157,7 @@ note_write(struct sim_file *f, const uint8_t *data, uint64_t bytes, uint64_t at)
 
 /* What a cut leaves of one write: all, nothing, or some of its sectors. */
 static void
-keep_some(struct simdisk *s, struct sim_file *f, const struct sim_write *w)
+sim_keep_some(struct simdisk *s, struct sim_file *f, const struct sim_write *w)
 {
 	uint64_t luck = sim_random(&s->random) % 4;
 
@@ -222,7 +222,8 @@ names_add(struct simdisk *s, struct sim_names *names, const char *name,
 }
 
 static void
-apply(struct simdisk *s, struct sim_names *names, const struct sim_change *c)
+sim_apply(struct simdisk *s, struct sim_names *names,
+          const struct sim_change *c)
 {
 	if (c->remove[0])
 		names_remove(s, names, c->remove);
@@ -246,7 +247,7 @@ change(struct simdisk *s, const char *remove, const char *add, int file)
 	(void)snprintf(c->add, sizeof c->add, "%s", add);
 	if (file >= 0)
 		s->files[file].names++; /* the change holds it */
-	apply(s, &s->now, c);
+	sim_apply(s, &s->now, c);
 }
 
 static void
@@ -315,7 +316,7 @@ static int
 sim_open(struct disk *d, const char *name, bool create)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false), handle = 0;
+	int rc = sim_enter(s, false), handle = 0;
 	struct sim_entry *e;
 
 	if (rc < 0)
@@ -348,7 +349,7 @@ sim_pread(struct disk *d, int handle, void *buf, size_t n, uint64_t at)
 {
 	struct simdisk *s = sim_of(d);
 	struct sim_file *f = file_of(s, handle);
-	int rc = enter(s, true);
+	int rc = sim_enter(s, true);
 
 	if (rc < 0)
 		return rc;
@@ -367,7 +368,7 @@ sim_pwrite(struct disk *d, int handle, const void *buf, size_t n, uint64_t at)
 {
 	struct simdisk *s = sim_of(d);
 	struct sim_file *f = file_of(s, handle);
-	int rc = enter(s, true);
+	int rc = sim_enter(s, true);
 
 	/* The power may go in the middle of a write. */
 	if (rc < 0 && !s->off)
@@ -385,7 +386,7 @@ sim_sync(struct disk *d, int handle)
 	struct simdisk *s = sim_of(d);
 	struct sim_file *f = file_of(s, handle);
 	struct sim_entry *e;
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 	bool cursor = false;
 
 	if (s->off)
@@ -393,7 +394,7 @@ sim_sync(struct disk *d, int handle)
 	if (rc < 0) {
 		/* The pages are clean now, on disk or not. */
 		for (size_t i = 0; i < f->write_count; i++)
-			keep_some(s, f, &f->writes[i]);
+			sim_keep_some(s, f, &f->writes[i]);
 		forget_writes(f);
 		return rc;
 	}
@@ -423,7 +424,7 @@ sim_truncate(struct disk *d, int handle, uint64_t bytes)
 {
 	struct simdisk *s = sim_of(d);
 	struct sim_file *f = file_of(s, handle);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	if (rc < 0)
 		return rc;
@@ -437,7 +438,7 @@ sim_allocate(struct disk *d, int handle, uint64_t bytes)
 {
 	struct simdisk *s = sim_of(d);
 	struct sim_file *f = file_of(s, handle);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	if (rc < 0)
 		return rc;
@@ -454,7 +455,7 @@ sim_drop_cache(struct disk *d, int handle)
 {
 	struct simdisk *s = sim_of(d);
 	struct sim_file *f = file_of(s, handle);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	if (rc < 0)
 		return rc;
@@ -476,7 +477,7 @@ static int64_t
 sim_size(struct disk *d, int handle)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	return rc < 0 ? rc : (int64_t)file_of(s, handle)->now.bytes;
 }
@@ -486,7 +487,7 @@ sim_rename(struct disk *d, const char *from, const char *to)
 {
 	struct simdisk *s = sim_of(d);
 	struct sim_entry *e;
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	if (rc < 0)
 		return rc;
@@ -501,7 +502,7 @@ static int
 sim_unlink(struct disk *d, const char *name)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	if (rc < 0)
 		return rc;
@@ -515,7 +516,7 @@ static int
 sim_mkdir(struct disk *d, const char *name)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 
 	if (rc < 0)
 		return rc;
@@ -528,7 +529,7 @@ static int
 sim_sync_dir(struct disk *d, const char *folder)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 	size_t kept = 0;
 
 	if (rc < 0)
@@ -545,7 +546,7 @@ sim_sync_dir(struct disk *d, const char *folder)
 			s->changes[kept++] = *c;
 			continue;
 		}
-		apply(s, &s->durable, c);
+		sim_apply(s, &s->durable, c);
 		change_done(s, c);
 	}
 	s->change_count = kept;
@@ -557,7 +558,7 @@ sim_list(struct disk *d, const char *folder,
          int (*on_name)(void *arg, const char *name), void *arg)
 {
 	struct simdisk *s = sim_of(d);
-	int rc = enter(s, false);
+	int rc = sim_enter(s, false);
 	size_t skip = folder[0] ? strlen(folder) + 1 : 0;
 
 	if (rc == 0 && folder[0] && !names_find(&s->now, folder))
@@ -697,7 +698,7 @@ sim_power_cycle(struct simdisk *s)
 
 	for (size_t i = 0; i < s->change_count; i++) {
 		if (i < keep)
-			apply(s, &s->durable, &s->changes[i]);
+			sim_apply(s, &s->durable, &s->changes[i]);
 		change_done(s, &s->changes[i]);
 	}
 	s->change_count = 0;
@@ -720,7 +721,7 @@ sim_power_cycle(struct simdisk *s)
 		if (!f->used)
 			continue;
 		for (size_t w = 0; w < f->write_count; w++)
-			keep_some(s, f, &f->writes[w]);
+			sim_keep_some(s, f, &f->writes[w]);
 		forget_writes(f);
 		bytes_copy(&f->now, &f->durable);
 	}

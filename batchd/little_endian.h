@@ -1,27 +1,27 @@
-/* bytes - little-endian numbers in the log's files. */
-#ifndef BATCHD_BYTES_H
-#define BATCHD_BYTES_H
+/* little_endian - little-endian numbers in the log's files. */
+#ifndef BATCHD_LITTLE_ENDIAN_H
+#define BATCHD_LITTLE_ENDIAN_H
 
 #include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
 static inline void
-put64(uint8_t *out, uint64_t v)
+put_le64(uint8_t *out, uint64_t v)
 {
 	v = htole64(v);
 	memcpy(out, &v, sizeof v);
 }
 
 static inline void
-put32(uint8_t *out, uint32_t v)
+put_le32(uint8_t *out, uint32_t v)
 {
 	v = htole32(v);
 	memcpy(out, &v, sizeof v);
 }
 
 static inline uint64_t
-get64(const uint8_t *in)
+get_le64(const uint8_t *in)
 {
 	uint64_t v;
 
@@ -30,7 +30,7 @@ get64(const uint8_t *in)
 }
 
 static inline uint32_t
-get32(const uint8_t *in)
+get_le32(const uint8_t *in)
 {
 	uint32_t v;
 

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batchd/marks.h"
+#include "batchd/durable_times.h"
 #include "batchd/rate.h"
 
-static struct marks m;
+static struct durable_times m;
 static struct histogram h;
 
 static void
@@ -28,18 +28,18 @@ counted(void)
 
 START_TEST(each_event_counts_by_its_own_mark)
 {
-	marks_add(&m, 100, 110, 1000000);
-	marks_add(&m, 110, 110, 1500000); /* nothing new */
-	marks_add(&m, 110, 140, 2000000);
+	durable_times_add(&m, 100, 110, 1000000);
+	durable_times_add(&m, 110, 110, 1500000); /* nothing new */
+	durable_times_add(&m, 110, 140, 2000000);
 	/* 2 from before all marks, 10 of 1 s, 3 of 0 s. */
-	marks_count(&m, 98, 113, 2000000, 7, &h);
+	durable_times_count(&m, 98, 113, 2000000, 7, &h);
 	ck_assert_uint_eq(h.sum_us, 2 * 7 + 10 * 1000000);
 	ck_assert_uint_eq(h.counts[0], 5);
 	ck_assert_uint_eq(counted(), 15);
 	/* Without any, all are old. */
 	memset(&h, 0, sizeof h);
 	setup();
-	marks_count(&m, 5, 9, 2000000, 20000000, &h);
+	durable_times_count(&m, 5, 9, 2000000, 20000000, &h);
 	ck_assert_uint_eq(counted(), 4);
 	ck_assert_uint_eq(h.counts[HISTOGRAM_BUCKETS - 2], 4);
 }
@@ -48,23 +48,24 @@ END_TEST
 START_TEST(marks_that_are_close_are_one)
 {
 	for (uint64_t i = 0; i < 100; i++)
-		marks_add(&m, i, i + 1, 1000 + i * 10);
+		durable_times_add(&m, i, i + 1, 1000 + i * 10);
 	ck_assert_uint_lt(m.count, 6);
-	marks_count(&m, 0, 100, 2000, 0, &h);
+	durable_times_count(&m, 0, 100, 2000, 0, &h);
 	ck_assert_uint_eq(counted(), 100);
 }
 END_TEST
 
 START_TEST(the_oldest_marks_make_room)
 {
-	uint64_t n = 2 * MARKS_MAX + 17;
+	uint64_t n = 2 * DURABLE_TIMES_MAX + 17;
 
 	for (uint64_t i = 0; i < n; i++)
-		marks_add(&m, 3 * i, 3 * i + 3, 1000 * (i + 1));
-	ck_assert_uint_eq(m.first_offset, 3 * (n - MARKS_MAX));
-	marks_count(&m, 0, 3 * n, 1000 * n, UINT64_C(100000000), &h);
+		durable_times_add(&m, 3 * i, 3 * i + 3, 1000 * (i + 1));
+	ck_assert_uint_eq(m.first_offset, 3 * (n - DURABLE_TIMES_MAX));
+	durable_times_count(&m, 0, 3 * n, 1000 * n, UINT64_C(100000000), &h);
 	ck_assert_uint_eq(counted(), 3 * n);
-	ck_assert_uint_eq(h.counts[HISTOGRAM_BUCKETS - 1], 3 * (n - MARKS_MAX));
+	ck_assert_uint_eq(h.counts[HISTOGRAM_BUCKETS - 1],
+	                  3 * (n - DURABLE_TIMES_MAX));
 }
 END_TEST
 

@@ -1,9 +1,9 @@
 /*
- * tidy - delete what every sink has, and keep one segment ready ahead of the
- * append, so that an append never waits for space and never meets a full
+ * retention - delete what every sink has, and keep one segment ready ahead of
+ * the append, so that an append never waits for space and never meets a full
  * disk: the spare is allocated before any event is promised a place in it.
  */
-#include "batchd/tidy.h"
+#include "batchd/segment_pool.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -51,14 +51,14 @@ may_make(struct store *s, uint64_t freed, int64_t free_bytes)
 	uint64_t need = s->conf.segment_bytes;
 
 	if (s->bytes - freed + need > s->conf.max_bytes) {
-		(void)snprintf(s->full, sizeof s->full,
+		(void)snprintf(s->full_reason, sizeof s->full_reason,
 		               "the log has reached max_bytes = %" PRIu64,
 		               s->conf.max_bytes);
 		return false;
 	}
 	if (free_bytes >= 0 &&
 	    (uint64_t)free_bytes + freed < s->conf.min_free_bytes + need) {
-		(void)snprintf(s->full, sizeof s->full,
+		(void)snprintf(s->full_reason, sizeof s->full_reason,
 		               "the disk has %" PRId64
 		               " bytes left, min_free_bytes = %" PRIu64,
 		               free_bytes, s->conf.min_free_bytes);
@@ -68,26 +68,26 @@ may_make(struct store *s, uint64_t freed, int64_t free_bytes)
 }
 
 bool
-store_tidy_begin(struct store *s, uint64_t lowest, int64_t now_us)
+retention_begin(struct store *s, uint64_t lowest, int64_t now_us)
 {
 	int64_t free_bytes = s->disk->free_bytes(s->disk);
-	struct tidy *t = &s->tidy;
+	struct retention *t = &s->retention;
 	uint64_t freed = 0, *doomed;
 	size_t n;
 
-	if (s->tidying)
+	if (s->retention_running)
 		return false;
 	n = count_doomed(s, lowest, now_us, free_bytes);
 	doomed = realloc(t->doomed, (n + 1) * sizeof *doomed);
 	if (!doomed)
 		return false; /* the next tick tries again */
-	*t = (struct tidy){.doomed = doomed, .doomed_count = n};
+	*t = (struct retention){.doomed = doomed, .doomed_count = n};
 	for (size_t i = 0; i < n; i++) {
 		doomed[i] = s->segments[i].first_offset;
 		freed += s->segments[i].bytes;
 	}
 	/* Until it is renamed, a claimed spare still bears its name. */
-	if (!s->spare && !s->filling->roll &&
+	if (!s->spare_ready && !s->filling->roll &&
 	    !(s->writing && s->writing->roll)) {
 		t->recycle =
 		    n > 0 && s->segments[0].bytes == s->conf.segment_bytes;
@@ -97,11 +97,11 @@ store_tidy_begin(struct store *s, uint64_t lowest, int64_t now_us)
 		if (s->file < 0 && t->make &&
 		    t->make_bytes > START_SEGMENT_BYTES)
 			t->make_bytes = START_SEGMENT_BYTES;
-		t->zero = !s->quick;
+		t->zero = !s->fills_fast;
 	}
 	if (n == 0 && !t->make)
 		return false;
-	s->tidying = true;
+	s->retention_running = true;
 	return true;
 }
 
@@ -124,7 +124,7 @@ write_zeros(struct disk *d, int file, uint64_t bytes)
 }
 
 static int
-make_spare(struct disk *d, const struct tidy *t)
+make_spare(struct disk *d, const struct retention *t)
 {
 	int rc, file = d->open(d, SPARE_NAME, true);
 
@@ -146,10 +146,10 @@ make_spare(struct disk *d, const struct tidy *t)
 }
 
 void
-store_tidy_run(struct store *s)
+retention_run(struct store *s)
 {
 	struct disk *d = s->disk;
-	struct tidy *t = &s->tidy;
+	struct retention *t = &s->retention;
 	char name[SEGMENT_NAME_BYTES];
 	int rc = 0;
 
@@ -178,11 +178,11 @@ store_tidy_run(struct store *s)
 }
 
 void
-store_tidy_end(struct store *s)
+retention_end(struct store *s)
 {
-	struct tidy *t = &s->tidy;
+	struct retention *t = &s->retention;
 
-	s->tidying = false;
+	s->retention_running = false;
 	for (size_t i = 0; i < t->deleted; i++)
 		s->bytes -= s->segments[i].bytes;
 	s->segment_count -= t->deleted;
@@ -190,12 +190,12 @@ store_tidy_end(struct store *s)
 		memmove(s->segments, s->segments + t->deleted,
 		        s->segment_count * sizeof *s->segments);
 	if (t->made) {
-		s->spare = true;
+		s->spare_ready = true;
 		s->spare_bytes = t->make_bytes;
 		s->bytes += t->make_bytes;
-		s->full[0] = '\0';
+		s->full_reason[0] = '\0';
 	} else if (t->make) {
-		(void)snprintf(s->full, sizeof s->full,
+		(void)snprintf(s->full_reason, sizeof s->full_reason,
 		               "cannot prepare a segment: %s",
 		               strerror(-t->rc));
 	}

@@ -1,6 +1,6 @@
-/* tidy - what store.c and tidy.c share, beyond store.h. */
-#ifndef BATCHD_TIDY_H
-#define BATCHD_TIDY_H
+/* segment_pool - what store.c and retention.c share, beyond store.h. */
+#ifndef BATCHD_SEGMENT_POOL_H
+#define BATCHD_SEGMENT_POOL_H
 
 #include "batchd/store.h"
 
@@ -8,6 +8,6 @@
 #define SPARE_NAME "spare.tmp"
 
 /* The spare is now the segment that the filling group starts. */
-void store_claim_spare(struct store *s);
+void segment_pool_claim(struct store *s);
 
 #endif
