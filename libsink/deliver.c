@@ -63,7 +63,7 @@ struct work {
 	/* The piece in hand may be stored, by a write before the last. */
 	bool in_doubt;
 	/* Owned; NULL until one event has a dead letter: */
-	bool *has_letter;       /* of each event of whole */
+	bool *has_dead_letter;  /* of each event of whole */
 	struct event *events;   /* of the piece, where some have */
 	struct origin *origins; /* of these events */
 };
@@ -98,7 +98,7 @@ void
 deliver_fini(struct deliver *d)
 {
 	deliver_close(d);
-	known_fini(&d->known);
+	dlq_index_fini(&d->dlq_index);
 	cuts_fini(&d->cuts);
 }
 
@@ -239,26 +239,26 @@ done(const struct work *w)
 static void
 work_fini(struct work *w)
 {
-	free(w->has_letter);
+	free(w->has_dead_letter);
 	free(w->events);
 	free(w->origins);
 }
 
 /* Get ready for events of the batch that have a letter.  0 or -ENOMEM. */
 static int
-make_room_for_letters(struct work *w)
+alloc_dead_letters(struct work *w)
 {
 	size_t count = w->whole->count;
 
-	if (w->has_letter)
+	if (w->has_dead_letter)
 		return 0;
-	w->has_letter = calloc(count, sizeof *w->has_letter);
+	w->has_dead_letter = calloc(count, sizeof *w->has_dead_letter);
 	w->events = calloc(count, sizeof *w->events);
 	w->origins = calloc(count, sizeof *w->origins);
-	if (w->has_letter && w->events && w->origins)
+	if (w->has_dead_letter && w->events && w->origins)
 		return 0;
 	work_fini(w);
-	w->has_letter = NULL;
+	w->has_dead_letter = NULL;
 	w->events = NULL;
 	w->origins = NULL;
 	return -ENOMEM;
@@ -267,7 +267,7 @@ make_room_for_letters(struct work *w)
 static bool
 is_left_out(const struct work *w, size_t i)
 {
-	return w->has_letter && w->has_letter[i];
+	return w->has_dead_letter && w->has_dead_letter[i];
 }
 
 /* The index in the whole batch of the nth event, from 0, of the next piece. */
@@ -330,7 +330,7 @@ next_piece(struct work *w)
 	    .count = end - w->low,
 	    .origins = w->whole->origins ? w->whole->origins + w->low : NULL};
 
-	if (w->has_letter)
+	if (w->has_dead_letter)
 		leave_out(w, &piece, end);
 	return piece;
 }
@@ -376,7 +376,7 @@ cuts_failed(struct deliver *d, int rc)
 
 	(void)snprintf(error.text, sizeof error.text,
 	               "cannot keep in %s where a batch is cut: %s",
-	               d->dead->dir, file_error(rc));
+	               d->dlq->dir, file_error(rc));
 	return back_off(d, SINK_MISCONFIGURED, &error);
 }
 
@@ -423,7 +423,7 @@ look_for_cuts(struct deliver *d, const struct batch *batch)
 	if (!d->sink->stable || batch->count == 0)
 		return 0;
 	while (!d->cuts.stream || strcmp(d->cuts.stream, batch->stream) != 0) {
-		rc = cuts_read(&d->cuts, d->dead->dir, d->sink->name,
+		rc = cuts_read(&d->cuts, d->dlq->dir, d->sink->name,
 		               batch->stream);
 		d->had_cuts = d->cuts.found;
 		if (rc < 0)
@@ -592,20 +592,21 @@ aside_error(struct deliver *d, int rc, struct sink_error *error)
 	else
 		(void)snprintf(error->text, sizeof error->text,
 		               "cannot write the dead letters %s: %s",
-		               d->dead->path, file_error(rc));
+		               d->dlq->path, file_error(rc));
 }
 
-static struct letter
-letter_of(const struct deliver *d, struct origin from,
+static struct dlq_record
+record_of(const struct deliver *d, struct origin from,
           const struct event *event, const struct sink_error *why)
 {
-	return (struct letter){
+	return (struct dlq_record){
 	    .stream = from.stream,
 	    .offset = from.offset,
 	    .sink = slice_of(d->sink->name),
 	    .at_us = clock_wall_us(),
 	    .code = slice_of(why->code),
-	    .reason = slice_of(why->letter[0] ? why->letter : why->text),
+	    .reason =
+		slice_of(why->dead_letter[0] ? why->dead_letter : why->text),
 	    .event = *event};
 }
 
@@ -614,8 +615,8 @@ letter_of(const struct deliver *d, struct origin from,
  * first of them.
  */
 static void
-have_letters(struct deliver *d, struct origin first, size_t events,
-             const struct sink_error *why)
+have_dead_letters(struct deliver *d, struct origin first, size_t events,
+                  const struct sink_error *why)
 {
 	unsigned suppressed;
 
@@ -626,7 +627,7 @@ have_letters(struct deliver *d, struct origin first, size_t events,
 		         first.offset, events, log_quote(why->code),
 		         log_quote(why->text), suppressed);
 	recovered(d);
-	d->stats->dead_letters = d->dead->letters;
+	d->stats->dead_letters = d->dlq->records;
 	d->stats->dead_lettered += events;
 }
 
@@ -635,25 +636,25 @@ have_letters(struct deliver *d, struct origin first, size_t events,
  * the settings say so.  Retried letters are never dropped.
  */
 static int
-add_letter(struct deliver *d, const struct batch *piece,
-           const struct letter *letter)
+add_dead_letter(struct deliver *d, const struct batch *piece,
+                const struct dlq_record *record)
 {
-	int rc = dead_add(d->dead, letter);
+	int rc = dlq_file_add(d->dlq, record);
 	bool drop = d->common->dead_full == DEAD_FULL_COUNT &&
-	            slice_is(letter->stream, piece->stream);
+	            slice_is(record->stream, piece->stream);
 
-	return rc == -EDQUOT && drop ? dead_drop(d->dead, letter) : rc;
+	return rc == -EDQUOT && drop ? dlq_file_drop(d->dlq, record) : rc;
 }
 
 static int
-add_one_letter(struct deliver *d, const struct batch *piece,
-               const struct letter *letter)
+add_one_dead_letter(struct deliver *d, const struct batch *piece,
+                    const struct dlq_record *record)
 {
-	int rc = dead_begin(d->dead), ended;
+	int rc = dlq_file_begin(d->dlq), ended;
 
 	if (rc == 0)
-		rc = add_letter(d, piece, letter);
-	ended = dead_end(d->dead);
+		rc = add_dead_letter(d, piece, record);
+	ended = dlq_file_end(d->dlq);
 	return rc < 0 ? rc : ended;
 }
 
@@ -663,10 +664,10 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
           const struct sink_error *why)
 {
 	struct origin from = origin_of(piece, 0);
-	struct letter letter = letter_of(d, from, &piece->events[0], why);
+	struct dlq_record record = record_of(d, from, &piece->events[0], why);
 	int rc;
 
-	while ((rc = add_one_letter(d, piece, &letter)) < 0) {
+	while ((rc = add_one_dead_letter(d, piece, &record)) < 0) {
 		struct sink_error error = {0};
 
 		aside_error(d, rc, &error);
@@ -674,7 +675,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 		if (rc < 0)
 			return rc;
 	}
-	have_letters(d, from, 1, why);
+	have_dead_letters(d, from, 1, why);
 	w->refused++;
 	w->low = piece_end(w);
 	pop(w, false);
@@ -688,22 +689,23 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
  * batch from a position no others can come up but those seen with it.
  */
 static int
-look_for_letters(struct deliver *d, const struct batch *batch)
+find_dead_letters(struct deliver *d, const struct batch *batch)
 {
 	int rc;
 
-	known_clear(&d->known);
+	dlq_index_clear(&d->dlq_index);
 	/* Letters that are retried have their letters, of course. */
-	if (batch->origins || (d->has_looked && batch->offset > d->known.top))
+	if (batch->origins ||
+	    (d->has_looked && batch->offset > d->dlq_index.top))
 		return 0;
-	while ((rc = known_find(&d->known, d->dead->dir, d->sink->name, NULL,
-	                        batch->stream, batch->offset,
-	                        batch->offset + batch->count)) < 0) {
+	while ((rc = dlq_index_find(&d->dlq_index, d->dlq->dir, d->sink->name,
+	                            NULL, batch->stream, batch->offset,
+	                            batch->offset + batch->count)) < 0) {
 		struct sink_error error = {0};
 
 		(void)snprintf(error.text, sizeof error.text,
 		               "cannot read the dead letters in %s: %s",
-		               d->dead->dir, file_error(rc));
+		               d->dlq->dir, file_error(rc));
 		rc = back_off(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
@@ -716,20 +718,21 @@ look_for_letters(struct deliver *d, const struct batch *batch)
 
 /* Leave the events to their letter that have one from before. */
 static int
-leave_to_letters(struct deliver *d, struct work *w)
+leave_to_dead_letters(struct deliver *d, struct work *w)
 {
 	uint64_t offset = w->whole->offset, at;
 	size_t events = 0, first = 0;
 
-	if (d->known.count == 0 || w->whole->origins)
+	if (d->dlq_index.count == 0 || w->whole->origins)
 		return 0;
-	if (make_room_for_letters(w) < 0)
+	if (alloc_dead_letters(w) < 0)
 		return -ENOMEM;
-	for (at = known_next(&d->known, offset); at < offset + w->whole->count;
-	     at = known_next(&d->known, at + 1)) {
+	for (at = dlq_index_next(&d->dlq_index, offset);
+	     at < offset + w->whole->count;
+	     at = dlq_index_next(&d->dlq_index, at + 1)) {
 		if (events++ == 0)
 			first = at - offset;
-		w->has_letter[at - offset] = true;
+		w->has_dead_letter[at - offset] = true;
 	}
 	if (events > 0)
 		log_info("events have dead letters already: not stored "
@@ -740,7 +743,7 @@ leave_to_letters(struct deliver *d, struct work *w)
 
 /* Go past the events at the start of the next piece that have a letter. */
 static void
-pass_letters(struct work *w)
+skip_dead_letters(struct work *w)
 {
 	while (w->depth > 0 && is_left_out(w, w->low)) {
 		w->low++;
@@ -857,13 +860,13 @@ static void
 on_refused(void *arg, size_t event, const struct sink_error *why)
 {
 	struct group *g = arg;
-	struct letter letter;
+	struct dlq_record record;
 
 	assert(event < g->piece->count);
 	if (g->rc < 0)
 		return;
 	if (!g->begun) {
-		g->rc = dead_begin(g->d->dead);
+		g->rc = dlq_file_begin(g->d->dlq);
 		g->begun = true;
 		g->why = *why;
 	}
@@ -871,10 +874,10 @@ on_refused(void *arg, size_t event, const struct sink_error *why)
 		g->index++;
 		g->event += !is_left_out(g->w, g->index);
 	}
-	letter = letter_of(g->d, origin_of(g->piece, event),
+	record = record_of(g->d, origin_of(g->piece, event),
 	                   &g->piece->events[event], why);
 	if (g->rc == 0)
-		g->rc = add_letter(g->d, g->piece, &letter);
+		g->rc = add_dead_letter(g->d, g->piece, &record);
 	if (g->rc == 0)
 		g->indices[g->count++] = g->index;
 }
@@ -883,15 +886,15 @@ on_refused(void *arg, size_t event, const struct sink_error *why)
 static int
 end_group(struct group *g)
 {
-	int rc = g->begun ? dead_end(g->d->dead) : 0;
+	int rc = g->begun ? dlq_file_end(g->d->dlq) : 0;
 
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < g->count; i++)
-		g->w->has_letter[g->indices[i]] = true;
+		g->w->has_dead_letter[g->indices[i]] = true;
 	if (g->count > 0)
-		have_letters(g->d, origin_of(g->w->whole, g->indices[0]),
-		             g->count, &g->why);
+		have_dead_letters(g->d, origin_of(g->w->whole, g->indices[0]),
+		                  g->count, &g->why);
 	return g->rc;
 }
 
@@ -945,7 +948,7 @@ static int
 find_refused(struct deliver *d, struct work *w, const struct batch *piece)
 {
 	struct group g = {.d = d, .w = w, .piece = piece, .index = w->low};
-	int rc = make_room_for_letters(w);
+	int rc = alloc_dead_letters(w);
 
 	g.indices = calloc(piece->count, sizeof *g.indices);
 	if (rc == 0)
@@ -981,9 +984,9 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	int rc = 0;
 
 	d->stats->state = STATS_WRITING;
-	rc = look_for_letters(d, batch);
+	rc = find_dead_letters(d, batch);
 	if (rc == 0)
-		rc = leave_to_letters(d, &w);
+		rc = leave_to_dead_letters(d, &w);
 	if (rc == 0)
 		rc = look_for_cuts(d, batch);
 	if (rc == 0)
@@ -995,7 +998,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		enum sink_result result;
 		struct batch piece;
 
-		pass_letters(&w);
+		skip_dead_letters(&w);
 		follow_cuts(d, &w);
 		rc = limit_piece(d, &w);
 		if (rc < 0 || done(&w))

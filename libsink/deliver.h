@@ -18,8 +18,8 @@
 #include "libbase/base.h"
 #include "libbase/log.h"
 #include "libsink/cuts.h"
-#include "libsink/dead.h"
-#include "libsink/known.h"
+#include "libsink/dlq_file.h"
+#include "libsink/dlq_index.h"
 #include "libsink/sink.h"
 #include "libsink/stats.h"
 
@@ -29,7 +29,7 @@ struct deliver {
 	const struct sink_common *common;
 	const void *conf;
 	void *state; /* sink->state_bytes, zeroed */
-	struct dead *dead;
+	struct dlq_file *dlq;
 	struct stats *stats;
 	/*
 	 * Let ms pass.  Returns 0, or -errno to give up: deliver then returns
@@ -47,7 +47,7 @@ struct deliver {
 	/* Owned by deliver. */
 	bool open;
 	/* Events of the batch with a letter; once looked for, see there. */
-	struct known known;
+	struct dlq_index dlq_index;
 	bool has_looked;
 	struct cuts cuts;  /* of a stable sink */
 	bool had_cuts;     /* there was a file of them */

@@ -21,18 +21,19 @@
 
 /* Somebody may have taken letters away, or settled those taken. */
 static void
-look_at_letters(struct session *s)
+refresh_dead_letters(struct session *s)
 {
 	const char *stream = s->feed.stream;
 	int rc;
 
-	dead_follow(&s->dead, stream);
-	rc = dead_refresh(&s->dead);
+	dlq_file_follow(&s->dlq, stream);
+	rc = dlq_file_refresh(&s->dlq);
 	if (rc == 0)
-		rc = taken_refresh(&s->taken, s->settings->common.dead_dir,
-		                   s->settings->sink->name, stream);
-	s->taken_known = rc == 0;
-	if (rc < 0 && log_allow(&s->letters_limit, NULL))
+		rc = dlq_retry_files_refresh(&s->retry_files,
+		                             s->settings->common.dead_dir,
+		                             s->settings->sink->name, stream);
+	s->retry_files_known = rc == 0;
+	if (rc < 0 && log_allow(&s->dlq_limit, NULL))
 		log_warn("cannot count the dead letters dir=%s err=%s",
 		         log_quote(s->settings->common.dead_dir),
 		         log_quote(file_error(rc)));
@@ -40,17 +41,17 @@ look_at_letters(struct session *s)
 
 /* The figures of the dead letters, as far as they were last seen. */
 static void
-count_letters(struct session *s)
+count_dead_letters(struct session *s)
 {
 	struct stats *stats = &s->stats;
 
-	stats->letters_known = s->dead.counted && s->taken_known;
-	stats->dead_letters = s->dead.letters + s->taken.letters;
-	stats->dead_dropped = s->dead.dropped;
-	stats->pending_dead_letters = s->dead.own + s->taken.own;
-	stats->dead_without_payload = s->dead.without_payload;
-	stats->dead_bytes = s->dead.bytes;
-	stats->dead_max_bytes = s->dead.max_bytes;
+	stats->dead_letters_known = s->dlq.counted && s->retry_files_known;
+	stats->dead_letters = s->dlq.records + s->retry_files.records;
+	stats->dead_dropped = s->dlq.dropped;
+	stats->pending_dead_letters = s->dlq.own + s->retry_files.own;
+	stats->dead_without_payload = s->dlq.without_payload;
+	stats->dead_bytes = s->dlq.bytes;
+	stats->dead_max_bytes = s->dlq.max_bytes;
 }
 
 /* Report to batchd, unless the socket is full: then a later one will do. */
@@ -80,7 +81,7 @@ tell(struct session *s)
 {
 	uint64_t now = clock_mono_ms();
 	bool due = !s->based || now - s->told_ms >= STATS_MS;
-	uint64_t dead;
+	uint64_t dlq;
 
 	/* It may be meant for an ingestd beside this sink. */
 	if (stop_hangup())
@@ -90,13 +91,13 @@ tell(struct session *s)
 	if (!s->feed.welcomed)
 		return 0;
 	if (due)
-		look_at_letters(s);
-	count_letters(s);
-	dead = s->stats.dead_letters + s->stats.dead_dropped;
-	if (!due && s->told == s->stats.state && s->told_dead == dead)
+		refresh_dead_letters(s);
+	count_dead_letters(s);
+	dlq = s->stats.dead_letters + s->stats.dead_dropped;
+	if (!due && s->told == s->stats.state && s->told_dead == dlq)
 		return 0;
 	s->told = s->stats.state;
-	s->told_dead = dead;
+	s->told_dead = dlq;
 	s->told_ms = now;
 	return report(s);
 }
@@ -461,20 +462,20 @@ session_run(struct session *s)
 }
 
 void
-session_tell_letters(struct session *s)
+session_report_dead_letters(struct session *s)
 {
 	uint8_t map[REPORT_PACKED_MAX];
-	struct report letters;
+	struct report records;
 	int rc = feed_connect(&s->feed, s->settings->common.socket);
 
 	if (rc == 0)
 		rc = await_welcome(s);
 	if (rc == 0) {
-		look_at_letters(s);
-		count_letters(s);
-		letters = stats_letters(&s->stats);
+		refresh_dead_letters(s);
+		count_dead_letters(s);
+		records = stats_dead_letters(&s->stats);
 		rc = feed_stats(&s->feed, map,
-		                report_pack(ROLE_SINK, &letters, map));
+		                report_pack(ROLE_SINK, &records, map));
 	}
 	if (rc < 0 && !(rc == -EREMOTEIO && s->feed.error_code == ERROR_BUSY))
 		log_info("batchd is not told how many dead letters are left: "
@@ -501,13 +502,13 @@ session_init(struct session *s, struct sink_conf *settings)
 	*s = (struct session){
 	    .settings = settings,
 	    .feed = {.chan = {.fd = -1}},
-	    .dead = {.fd = -1},
+	    .dlq = {.fd = -1},
 	    .away_limit = {.interval_ms = 60000, .burst = 3},
-	    .letters_limit = {.interval_ms = 60000, .burst = 3},
+	    .dlq_limit = {.interval_ms = 60000, .burst = 3},
 	    .deliver = {.sink = settings->sink,
 	                .common = c,
 	                .conf = settings->conf,
-	                .dead = &s->dead,
+	                .dlq = &s->dlq,
 	                .stats = &s->stats,
 	                .wait = on_wait,
 	                .step = on_step,
@@ -516,8 +517,8 @@ session_init(struct session *s, struct sink_conf *settings)
 	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);
 	if (!s->deliver.state)
 		return -ENOMEM;
-	rc = dead_init(&s->dead, c->dead_dir, settings->sink->name,
-	               (uint64_t)c->dead_max_bytes);
+	rc = dlq_file_init(&s->dlq, c->dead_dir, settings->sink->name,
+	                   (uint64_t)c->dead_max_bytes);
 	if (rc == 0)
 		rc = feed_init(&s->feed, settings->sink->name, &limits);
 	return rc;
@@ -529,6 +530,6 @@ session_fini(struct session *s)
 	deliver_fini(&s->deliver);
 	free(s->deliver.state);
 	s->deliver.state = NULL;
-	dead_fini(&s->dead);
+	dlq_file_fini(&s->dlq);
 	feed_fini(&s->feed);
 }

@@ -6,17 +6,17 @@
 #define LIBSINK_SESSION_H
 
 #include "libsink/deliver.h"
+#include "libsink/dlq_retry_files.h"
 #include "libsink/feed.h"
 #include "libsink/sink_conf.h"
-#include "libsink/taken.h"
 
 struct session {
 	struct sink_conf *settings;
 	struct feed feed;
 	struct deliver deliver;
-	struct dead dead;
-	struct taken taken;
-	bool taken_known; /* it was read without an error */
+	struct dlq_file dlq;
+	struct dlq_retry_files retry_files;
+	bool retry_files_known; /* it was read without an error */
 	struct stats stats;
 	enum stats_state told; /* to batchd, last, as the next two */
 	uint64_t told_dead;
@@ -27,7 +27,7 @@ struct session {
 	uint64_t ready_ms;       /* 0: not yet in this session */
 	uint64_t parted;         /* of the batch, dealt with below it */
 	unsigned failures;       /* sessions in a row that came to nothing */
-	struct log_limit away_limit, letters_limit;
+	struct log_limit away_limit, dlq_limit;
 };
 
 /* Returns 0 or -errno; session_fini either way. */
@@ -44,6 +44,6 @@ void session_run(struct session *s);
  * After --retry-dead: tell batchd what dead letters are left.  A sink that is
  * at work does that itself.
  */
-void session_tell_letters(struct session *s);
+void session_report_dead_letters(struct session *s);
 
 #endif

@@ -52,7 +52,7 @@ struct sink_error {
 	 * With SINK_REJECT: for the dead letter instead of text, or empty.  It
 	 * may quote the event, and is never logged.
 	 */
-	char letter[SINK_ERROR_TEXT];
+	char dead_letter[SINK_ERROR_TEXT];
 	/*
 	 * With SINK_REJECT: 1 + index of the event that the store named, or
 	 * 0.  A hint where to split; it is never trusted for setting aside.
@@ -132,7 +132,7 @@ struct sink_common {
 
 /* Where a sink's probe reports the events that the store refuses. */
 struct sink_refused {
-	/* why->letter, or else why->text, goes into the dead letter. */
+	/* why->dead_letter, or else why->text, goes into the dead letter. */
 	void (*on_event)(void *arg, size_t event, const struct sink_error *why);
 	void *arg;
 };

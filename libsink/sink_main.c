@@ -10,7 +10,7 @@
 #include "libbase/log.h"
 #include "libbase/permissions.h"
 #include "libproto/frame.h"
-#include "libsink/retry_dead.h"
+#include "libsink/dlq_retry.h"
 #include "libsink/session.h"
 #include "libsink/stop.h"
 
@@ -33,10 +33,10 @@ run(struct sink_conf *settings)
 		log_error("cannot start err=%s", log_quote(strerror(-rc)));
 		status = EXIT_FAILURE;
 	} else if (settings->retry_dead) {
-		status = retry_dead(&session.deliver);
-		session_tell_letters(&session);
+		status = dlq_retry(&session.deliver);
+		session_report_dead_letters(&session);
 	} else {
-		rc = dead_refresh(&session.dead);
+		rc = dlq_file_refresh(&session.dlq);
 		if (rc < 0)
 			log_warn("dead letters cannot be kept: an event that "
 			         "the store rejects will stop this sink "

@@ -49,9 +49,9 @@ stats_well(struct stats *s, enum stats_state state)
 }
 
 static void
-put_letters(struct report *r, const struct stats *s)
+put_dead_letters(struct report *r, const struct stats *s)
 {
-	if (!s->letters_known)
+	if (!s->dead_letters_known)
 		return;
 	report_set(r, SINK_DEAD_LETTERS, s->dead_letters);
 	report_set(r, SINK_PENDING_DEAD_LETTERS, s->pending_dead_letters);
@@ -62,11 +62,11 @@ put_letters(struct report *r, const struct stats *s)
 }
 
 struct report
-stats_letters(const struct stats *s)
+stats_dead_letters(const struct stats *s)
 {
 	struct report r = {0};
 
-	put_letters(&r, s);
+	put_dead_letters(&r, s);
 	return r;
 }
 
@@ -85,6 +85,6 @@ stats_report(const struct stats *s)
 	report_set(&r, SINK_BYTES, s->bytes);
 	report_set(&r, SINK_RETRIES, s->retries);
 	report_set(&r, SINK_DEAD_LETTERED_EVENTS, s->dead_lettered);
-	put_letters(&r, s);
+	put_dead_letters(&r, s);
 	return r;
 }

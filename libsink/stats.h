@@ -30,7 +30,7 @@ struct stats {
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;
 	uint64_t dead_lettered;        /* events moved to the dead letters */
-	bool letters_known;            /* the next six are what is on disk */
+	bool dead_letters_known;       /* the next six are what is on disk */
 	uint64_t dead_letters;         /* now, with those being retried */
 	uint64_t pending_dead_letters; /* of these, from this log */
 	uint64_t dead_without_payload; /* of those in the sink's file */
@@ -56,6 +56,6 @@ void stats_well(struct stats *s, enum stats_state state);
 struct report stats_report(const struct stats *s);
 
 /* Of this, what is on disk, and so is true of the sink when it is stopped. */
-struct report stats_letters(const struct stats *s);
+struct report stats_dead_letters(const struct stats *s);
 
 #endif

@@ -640,7 +640,8 @@ set_raised_text(struct sink_error *error, const struct pg_diagnostics *w)
 		               "refused by a trigger");
 	else
 		return false;
-	(void)snprintf(error->letter, sizeof error->letter, "%s", w->text);
+	(void)snprintf(error->dead_letter, sizeof error->dead_letter, "%s",
+	               w->text);
 	return true;
 }
 

@@ -52,7 +52,7 @@ struct fake {
 
 static struct fake fake;
 static struct deliver d;
-static struct dead dead;
+static struct dlq_file dlq;
 static struct stats stats;
 static struct sink_common common;
 static struct event events[EVENTS_MAX];
@@ -270,7 +270,7 @@ setup(void)
 	again = false;
 	(void)snprintf(dir, sizeof dir, "/tmp/leat-deliver-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dlq_file_init(&dlq, dir, "fake", 1 << 20), 0);
 	for (size_t i = 0; i < EVENTS_MAX; i++)
 		events[i] = (struct event){.id = {"id", 2},
 		                           .type = {"t", 1},
@@ -278,7 +278,7 @@ setup(void)
 		                           .created_at_us = (int64_t)i};
 	d = (struct deliver){.sink = &fake_sink,
 	                     .common = &common,
-	                     .dead = &dead,
+	                     .dlq = &dlq,
 	                     .stats = &stats,
 	                     .wait = on_wait,
 	                     .step = on_step};
@@ -289,8 +289,8 @@ teardown(void)
 {
 	deliver_fini(&d);
 	ck_assert_uint_eq(fake.opens, fake.closes);
-	(void)unlink(dead.path);
-	dead_fini(&dead);
+	(void)unlink(dlq.path);
+	dlq_file_fini(&dlq);
 	ck_assert_int_eq(cuts_remove(dir, "fake", STREAM), 0);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
@@ -339,7 +339,7 @@ assert_exact(size_t low, size_t high)
 		bad += fake.bad[i];
 		ck_assert_int_eq(fake.stored[i], !fake.bad[i]);
 	}
-	ck_assert_uint_eq(dead.letters, bad);
+	ck_assert_uint_eq(dlq.records, bad);
 	ck_assert_uint_eq(fake.position, high);
 }
 
@@ -514,12 +514,12 @@ START_TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
 
 			fake.away_after = 0;
 			deliver_close(&d);
-			dead_fini(&dead);
-			ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20),
-			                 0);
+			dlq_file_fini(&dlq);
+			ck_assert_int_eq(
+			    dlq_file_init(&dlq, dir, "fake", 1 << 20), 0);
 			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
 		}
-		ck_assert_int_eq(dead_refresh(&dead), 0);
+		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 		assert_exact(0, 100);
 	}
 }
@@ -530,9 +530,9 @@ static void
 restart(void)
 {
 	deliver_fini(&d);
-	d.known = (struct known){0};
-	dead_fini(&dead);
-	ck_assert_int_eq(dead_init(&dead, dir, "fake", 10 << 20), 0);
+	d.dlq_index = (struct dlq_index){0};
+	dlq_file_fini(&dlq);
+	ck_assert_int_eq(dlq_file_init(&dlq, dir, "fake", 10 << 20), 0);
 	steps = waits = 0;
 	steps_allowed = UINT_MAX;
 	stepped = 0;
@@ -569,10 +569,10 @@ START_TEST(a_piece_in_flight_comes_again_as_it_was)
 			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
 		}
 		ck_assert_uint_eq(fake.twice, 0);
-		ck_assert_int_eq(dead_refresh(&dead), 0);
+		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 		for (size_t i = 0; i < 100; i++)
 			bad += !fake.stored[i];
-		ck_assert_uint_eq(dead.letters, bad);
+		ck_assert_uint_eq(dlq.records, bad);
 	}
 }
 END_TEST
@@ -587,11 +587,11 @@ START_TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 		fake.bad[i] = i >= 20 && i != 40 && i != 41;
 	steps_allowed = 150;
 	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
-	ck_assert_uint_ge(dead.letters, 50);
-	ck_assert_uint_lt(dead.letters, 78);
+	ck_assert_uint_ge(dlq.records, 50);
+	ck_assert_uint_lt(dlq.records, 78);
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = false;
-	for (size_t i = 0; i < dead.letters; i++) {
+	for (size_t i = 0; i < dlq.records; i++) {
 		size_t set_aside = 20 + i + (i >= 20 ? 2 : 0);
 
 		fake.bad[set_aside] = true; /* for assert_exact */
@@ -600,7 +600,7 @@ START_TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 	restart();
 	ck_assert_int_eq(
 	    deliver(fake.position, fake.position, 100 - fake.position), 0);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	assert_exact(0, 100);
 	/* One piece is left, behind the letters. */
 	ck_assert_uint_gt(fake.writes, 0);
@@ -622,25 +622,26 @@ START_TEST(letters_are_known_wherever_they_are_in_a_batch)
 			fake.has_position = true;
 			fake.takes_bad = true;
 			for (int j = 0; j < 3; j++) {
-				struct letter l = {.stream = slice_of(STREAM),
-				                   .offset = where[i][j],
-				                   .sink = slice_of("fake"),
-				                   .event = events[0]};
+				struct dlq_record l = {.stream =
+				                           slice_of(STREAM),
+				                       .offset = where[i][j],
+				                       .sink = slice_of("fake"),
+				                       .event = events[0]};
 
 				fake.bad[where[i][j]] = true;
-				ck_assert_int_eq(dead_append(&dead, &l), 0);
+				ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
 			}
 			/* Bad ones among the others. */
 			fake.bad[30] = fake.bad[60] = true;
 			fake.not_taken[30] = fake.not_taken[60] = true;
 			if (taken)
 				ck_assert_int_eq(
-				    dead_take(&dead, path, sizeof path), 0);
+				    dlq_file_take(&dlq, path, sizeof path), 0);
 			restart();
 			ck_assert_int_eq(deliver(0, 0, 100), 0);
-			ck_assert_int_eq(dead_refresh(&dead), 0);
+			ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 			if (taken) {
-				ck_assert_uint_eq(dead.letters, 2);
+				ck_assert_uint_eq(dlq.records, 2);
 				ck_assert_int_eq(unlink(path), 0);
 				for (int j = 0; j < 100; j++)
 					ck_assert_int_eq(fake.stored[j],
@@ -664,14 +665,14 @@ START_TEST(a_batch_of_letters_alone_moves_the_position)
 	/* All are set aside, and the last write, of the position, is not. */
 	fake.away_at_end = true;
 	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
-	ck_assert_uint_eq(dead.letters, 100);
+	ck_assert_uint_eq(dlq.records, 100);
 	restart();
 	waits_allowed = 100;
 	fake.away_at_end = false;
 	fake.takes_bad = true;
 	fake.writes = 0;
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	assert_exact(0, 100);
 	ck_assert_uint_eq(fake.writes, 1);
 }
@@ -689,7 +690,7 @@ START_TEST(a_stop_ends_a_batch_between_two_pieces)
 		if (deliver(0, 0, 100) == 0)
 			break;
 	}
-	ck_assert_int_eq(dead_refresh(&dead), 0);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	assert_exact(0, 100);
 }
 END_TEST
@@ -714,13 +715,13 @@ END_TEST
 START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
 {
 	common.dead_full = DEAD_FULL_WAIT;
-	dead.max_bytes = 300; /* one letter without payload, not two */
+	dlq.max_bytes = 300; /* one letter without payload, not two */
 	fake.bad[3] = fake.bad[4] = true;
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_uint_eq(fake.position, 3);
-	dead.max_bytes = 1 << 20;
+	dlq.max_bytes = 1 << 20;
 	ck_assert_int_eq(deliver(3, 3, 7), 0);
 	assert_exact(0, 10);
 }
@@ -808,10 +809,10 @@ START_TEST(after_a_crash_behind_a_probe_its_letters_count)
 			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
 		}
 		ck_assert_uint_eq(fake.twice, 0);
-		ck_assert_int_eq(dead_refresh(&dead), 0);
+		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 		for (size_t i = 0; i < 100; i++)
 			bad += !fake.stored[i];
-		ck_assert_uint_eq(dead.letters, bad);
+		ck_assert_uint_eq(dlq.records, bad);
 	}
 }
 END_TEST
@@ -824,12 +825,12 @@ START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 	fake.honest_hints = true;
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = true;
-	dead.max_bytes = 4000; /* more than PROBE_AFTER letters, not 100 */
+	dlq.max_bytes = 4000; /* more than PROBE_AFTER letters, not 100 */
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
-	ck_assert_uint_gt(dead.letters, 5);
-	dead.max_bytes = 1 << 20;
+	ck_assert_uint_gt(dlq.records, 5);
+	dlq.max_bytes = 1 << 20;
 	fake.has_position = true;
 	ck_assert_int_eq(
 	    deliver(fake.position, fake.position, 100 - fake.position), 0);
@@ -848,23 +849,23 @@ START_TEST(goes_on_and_counts_when_dead_letters_are_full)
 		fake_sink.probe = probes ? on_probe : NULL;
 		fake.probe_looks = SIZE_MAX;
 		fake.honest_hints = true;
-		dead.max_bytes = 4000;
+		dlq.max_bytes = 4000;
 		for (size_t i = 0; i < 100; i += 2)
 			fake.bad[i] = true;
 		ck_assert_int_eq(deliver(0, 0, 50), 0);
 		restart();
-		dead.max_bytes = 4000;
+		dlq.max_bytes = 4000;
 		ck_assert_int_eq(deliver(50, 50, 50), 0);
 		for (size_t i = 0; i < 100; i++)
 			ck_assert_int_eq(fake.stored[i], !fake.bad[i]);
-		ck_assert_uint_gt(dead.letters, 5);
-		ck_assert_uint_gt(dead.dropped, 25);
-		ck_assert_uint_eq(dead.letters + dead.dropped, 50);
-		ck_assert_uint_le(dead.bytes, 4000);
+		ck_assert_uint_gt(dlq.records, 5);
+		ck_assert_uint_gt(dlq.dropped, 25);
+		ck_assert_uint_eq(dlq.records + dlq.dropped, 50);
+		ck_assert_uint_le(dlq.bytes, 4000);
 		restart();
-		dead_follow(&dead, STREAM);
-		ck_assert_int_eq(dead_refresh(&dead), 0);
-		ck_assert_uint_eq(dead.letters + dead.dropped, 50);
+		dlq_file_follow(&dlq, STREAM);
+		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+		ck_assert_uint_eq(dlq.records + dlq.dropped, 50);
 		(void)snprintf(path, sizeof path,
 		               "%s/fake." STREAM ".dropped.place", dir);
 		ck_assert_int_eq(unlink(path), 0);
@@ -1127,7 +1128,7 @@ START_TEST(an_event_that_is_too_much_alone_is_named)
 	ck_assert_str_eq(stats.error,
 	                 "the event at offset 41 (5 bytes) fails even alone: "
 	                 "raise the store's limit or timeout_ms: limit");
-	ck_assert_uint_eq(dead.letters, 0);
+	ck_assert_uint_eq(dlq.records, 0);
 	fake.limit = 0;
 	waits = 0;
 	ck_assert_int_eq(deliver(41, 41, 59), 0);

@@ -344,11 +344,11 @@ START_TEST(says_where_a_trigger_refused_and_not_its_words)
 	/* They are the dead letter's alone. */
 	w.state = "P0001";
 	(void)pg_classify_diagnostics(&w, &error);
-	ck_assert_str_eq(error.letter, "secret");
+	ck_assert_str_eq(error.dead_letter, "secret");
 	w.state = "23505";
-	error.letter[0] = '\0';
+	error.dead_letter[0] = '\0';
 	(void)pg_classify_diagnostics(&w, &error);
-	ck_assert_str_eq(error.letter, "");
+	ck_assert_str_eq(error.dead_letter, "");
 }
 END_TEST
 

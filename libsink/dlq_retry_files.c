@@ -1,5 +1,5 @@
-/* taken - see taken.h. */
-#include "libsink/taken.h"
+/* dlq_retry_files - see dlq_retry_files.h. */
+#include "libsink/dlq_retry_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,20 +13,20 @@
 #include <xxhash.h>
 
 #include "libbase/file.h"
-#include "libsink/heads.h"
+#include "libsink/dlq_scan.h"
 
 struct count {
-	struct taken *t;
+	struct dlq_retry_files *t;
 	const char *stream;
 };
 
 static int
-on_letter(void *arg, const struct slice *stream, uint64_t offset)
+on_key(void *arg, const struct slice *stream, uint64_t offset)
 {
 	struct count *c = arg;
 
 	(void)offset;
-	c->t->letters++;
+	c->t->records++;
 	if (stream && stream->bytes == strlen(c->stream) &&
 	    memcmp(stream->data, c->stream, stream->bytes) == 0)
 		c->t->own++;
@@ -34,7 +34,7 @@ on_letter(void *arg, const struct slice *stream, uint64_t offset)
 }
 
 bool
-taken_is(const char *name, const char *sink)
+dlq_retry_files_match(const char *name, const char *sink)
 {
 	static const char mark[] = ".retry-", end[] = ".ndjson";
 	size_t n = strlen(sink), bytes = strlen(name);
@@ -58,7 +58,7 @@ visit(int dir, const char *name, uint64_t *seen, struct count *count)
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
 	if (rc == 0 && count)
-		rc = heads_read(fd, on_letter, count);
+		rc = dlq_scan(fd, on_key, count);
 	if (rc == 0) {
 		uint64_t facts[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
 		                    (uint64_t)st.st_mtim.tv_sec,
@@ -83,7 +83,7 @@ visit_all(const char *path, const char *sink, uint64_t *seen,
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	while (rc == 0 && (e = readdir(dir))) {
-		if (taken_is(e->d_name, sink))
+		if (dlq_retry_files_match(e->d_name, sink))
 			rc = visit(dirfd(dir), e->d_name, seen, count);
 	}
 	(void)closedir(dir); /* read only */
@@ -91,10 +91,10 @@ visit_all(const char *path, const char *sink, uint64_t *seen,
 }
 
 int
-taken_refresh(struct taken *t, const char *dir, const char *sink,
-              const char *stream)
+dlq_retry_files_refresh(struct dlq_retry_files *t, const char *dir,
+                        const char *sink, const char *stream)
 {
-	struct taken now = {0};
+	struct dlq_retry_files now = {0};
 	struct count count = {.t = &now, .stream = stream};
 	uint64_t seen;
 	int rc;

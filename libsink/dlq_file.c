@@ -1,5 +1,5 @@
-/* dead - see dead.h. */
-#include "libsink/dead.h"
+/* dlq_file - see dlq_file.h. */
+#include "libsink/dlq_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,17 +20,18 @@
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
-#include "libsink/place.h"
+#include "libsink/dlq_retry_progress.h"
 
-#define SCAN_BYTES (2 * (size_t)LETTER_MAX)
+#define SCAN_BYTES (2 * (size_t)DLQ_RECORD_MAX)
 /* Lines of a group are written when they are this many bytes together. */
 #define LINES_BYTES (256 * KIB)
 
 int
-dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
+dlq_file_init(struct dlq_file *d, const char *dir, const char *name,
+              uint64_t max_bytes)
 {
-	*d = (struct dead){.fd = -1, .max_bytes = max_bytes};
-	buf_init(&d->lines, LINES_BYTES + LETTER_MAX);
+	*d = (struct dlq_file){.fd = -1, .max_bytes = max_bytes};
+	buf_init(&d->lines, LINES_BYTES + DLQ_RECORD_MAX);
 	d->payload_limit.interval_ms = 60000;
 	d->payload_limit.burst = 1;
 	d->dropped_limit = d->payload_limit;
@@ -40,17 +41,17 @@ dead_init(struct dead *d, const char *dir, const char *name, uint64_t max_bytes)
 	d->dir = strdup(dir);
 	if (!d->dir || asprintf(&d->path, "%s/%s.ndjson", dir, name) < 0) {
 		d->path = NULL;
-		dead_fini(d);
+		dlq_file_fini(d);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
 static void
-count_none(struct dead *d)
+count_none(struct dlq_file *d)
 {
 	d->counted = false;
-	d->letters = d->own = d->without_payload = 0;
+	d->records = d->own = d->without_payload = 0;
 	d->full_bytes = 0;
 	memset(d->type_bytes, 0, sizeof d->type_bytes);
 	d->top_offset = 0;
@@ -58,7 +59,7 @@ count_none(struct dead *d)
 }
 
 static void
-close_file(struct dead *d)
+close_file(struct dlq_file *d)
 {
 	if (d->fd >= 0)
 		(void)close(d->fd); /* all of it is synced */
@@ -68,7 +69,7 @@ close_file(struct dead *d)
 }
 
 void
-dead_fini(struct dead *d)
+dlq_file_fini(struct dlq_file *d)
 {
 	close_file(d);
 	buf_fini(&d->lines);
@@ -80,7 +81,7 @@ dead_fini(struct dead *d)
 
 /* Whether the open file is still the one at the path. */
 static bool
-is_current(const struct dead *d)
+is_current(const struct dlq_file *d)
 {
 	struct stat st;
 
@@ -89,14 +90,14 @@ is_current(const struct dead *d)
 }
 
 static bool
-same_stream(const struct dead *d, const struct slice *stream)
+same_stream(const struct dlq_file *d, const struct slice *stream)
 {
 	return d->has_stream && strlen(d->stream) == stream->bytes &&
 	       memcmp(d->stream, stream->data, stream->bytes) == 0;
 }
 
 /* What to do with each line that scan finds; true ends the scan. */
-typedef bool (*on_line)(struct dead *d, const char *line, size_t bytes,
+typedef bool (*on_line)(struct dlq_file *d, const char *line, size_t bytes,
                         uint64_t at, void *arg);
 
 /*
@@ -104,7 +105,7 @@ typedef bool (*on_line)(struct dead *d, const char *line, size_t bytes,
  * or where on_line said stop.  Returns 1 when it did, else 0 or -errno.
  */
 static int
-scan(struct dead *d, uint64_t from, on_line f, void *arg, uint64_t *end)
+scan(struct dlq_file *d, uint64_t from, on_line f, void *arg, uint64_t *end)
 {
 	char *bytes = malloc(SCAN_BYTES);
 	size_t used = 0;
@@ -145,21 +146,21 @@ scan(struct dead *d, uint64_t from, on_line f, void *arg, uint64_t *end)
 
 /* The bytes of the type's letters; those of what is no letter come first. */
 static uint64_t *
-bytes_of_type(struct dead *d, const char *line, size_t bytes,
+bytes_of_type(struct dlq_file *d, const char *line, size_t bytes,
               bool *without_payload)
 {
 	struct slice type = {0};
 
-	if (letter_peek_type(line, bytes, &type, without_payload) < 0)
+	if (dlq_record_peek_type(line, bytes, &type, without_payload) < 0)
 		return &d->type_bytes[0];
 	return &d->type_bytes[XXH3_64bits_withSeed(type.data, type.bytes,
 	                                           d->type_seed) %
-	                      DEAD_TYPES];
+	                      DLQ_TYPES];
 }
 
 /* Count the bytes of a line, its newline included, as the type's. */
 static void
-count_bytes(struct dead *d, const char *line, size_t bytes)
+count_bytes(struct dlq_file *d, const char *line, size_t bytes)
 {
 	bool without_payload = false;
 	uint64_t *of_type = bytes_of_type(d, line, bytes, &without_payload);
@@ -173,7 +174,7 @@ count_bytes(struct dead *d, const char *line, size_t bytes)
 }
 
 static bool
-on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
+on_counted(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
            void *arg)
 {
 	struct slice stream;
@@ -181,9 +182,9 @@ on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
 
 	(void)at;
 	(void)arg;
-	d->letters++;
+	d->records++;
 	count_bytes(d, line, bytes + 1);
-	if (letter_peek(line, bytes, &stream, &offset) < 0)
+	if (dlq_record_peek(line, bytes, &stream, &offset) < 0)
 		return false; /* an operator's edit; --retry-dead says so */
 	if (same_stream(d, &stream)) {
 		d->own++;
@@ -195,7 +196,7 @@ on_counted(struct dead *d, const char *line, size_t bytes, uint64_t at,
 
 /* Count what is there and cut what a crash tore.  Locked. */
 static int
-read_file(struct dead *d)
+read_file(struct dlq_file *d)
 {
 	struct stat st;
 	int rc;
@@ -217,7 +218,7 @@ read_file(struct dead *d)
 }
 
 static int
-lock_file(struct dead *d)
+lock_file(struct dlq_file *d)
 {
 	while (flock(d->fd, LOCK_EX) < 0) {
 		if (errno != EINTR)
@@ -228,7 +229,7 @@ lock_file(struct dead *d)
 
 /* Open and lock the file at the path; with `create`, make it. */
 static int
-open_locked(struct dead *d, bool create)
+open_locked(struct dlq_file *d, bool create)
 {
 	int flags = O_RDWR | O_APPEND | (create ? O_CREAT : 0);
 	struct stat st = {0};
@@ -258,7 +259,7 @@ open_locked(struct dead *d, bool create)
 
 /* Lock the current file.  Other writers may have added to it. */
 static int
-lock_current(struct dead *d, bool create)
+lock_current(struct dlq_file *d, bool create)
 {
 	struct stat st;
 	int rc;
@@ -276,18 +277,18 @@ lock_current(struct dead *d, bool create)
 }
 
 static void
-unlock(struct dead *d)
+unlock(struct dlq_file *d)
 {
 	if (d->fd >= 0)
 		(void)flock(d->fd, LOCK_UN); /* cannot fail on an open file */
 }
 
 struct sought {
-	const struct letter *letter;
+	const struct dlq_record *record;
 };
 
 static bool
-on_sought(struct dead *d, const char *line, size_t bytes, uint64_t at,
+on_sought(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
           void *arg)
 {
 	const struct sought *s = arg;
@@ -295,8 +296,8 @@ on_sought(struct dead *d, const char *line, size_t bytes, uint64_t at,
 	uint64_t offset;
 
 	(void)at;
-	return letter_peek(line, bytes, &stream, &offset) == 0 &&
-	       same_stream(d, &stream) && offset == s->letter->offset;
+	return dlq_record_peek(line, bytes, &stream, &offset) == 0 &&
+	       same_stream(d, &stream) && offset == s->record->offset;
 }
 
 /*
@@ -305,13 +306,13 @@ on_sought(struct dead *d, const char *line, size_t bytes, uint64_t at,
  * and from the start only when that finds nothing.
  */
 static int
-find(struct dead *d, const struct letter *letter)
+find(struct dlq_file *d, const struct dlq_record *record)
 {
-	struct sought s = {letter};
+	struct sought s = {record};
 	uint64_t from = d->search_at, end;
 	int rc;
 
-	if (d->letters == 0 || letter->offset > d->top_offset)
+	if (d->records == 0 || record->offset > d->top_offset)
 		return 0;
 	rc = scan(d, from, on_sought, &s, &end);
 	if (rc == 0 && from > 0)
@@ -323,7 +324,7 @@ find(struct dead *d, const struct letter *letter)
 
 /* top_offset is of one stream; a change of stream counts anew. */
 static int
-set_stream(struct dead *d, const struct slice *stream)
+set_stream(struct dlq_file *d, const struct slice *stream)
 {
 	if (same_stream(d, stream))
 		return 0;
@@ -339,7 +340,7 @@ set_stream(struct dead *d, const struct slice *stream)
 
 /* Write what the group has so far, without a sync. */
 static int
-flush_lines(struct dead *d)
+flush_lines(struct dlq_file *d)
 {
 	int rc = file_write(d->fd, d->lines.data, d->lines.len, d->bytes);
 
@@ -352,7 +353,7 @@ flush_lines(struct dead *d)
 }
 
 int
-dead_begin(struct dead *d)
+dlq_file_begin(struct dlq_file *d)
 {
 	int rc = lock_current(d, true);
 
@@ -361,7 +362,7 @@ dead_begin(struct dead *d)
 	buf_clear(&d->lines);
 	d->in_group = true;
 	d->group_at = d->bytes;
-	d->group_letters = 0;
+	d->group_records = 0;
 	d->group_error = 0;
 	d->group_without = d->group_dropped = 0;
 	return 0;
@@ -372,45 +373,45 @@ dead_begin(struct dead *d)
  * have room for that.
  */
 static int
-add_line(struct dead *d, const struct letter *letter)
+add_line(struct dlq_file *d, const struct dlq_record *record)
 {
-	struct letter without = *letter;
+	struct dlq_record without = *record;
 	size_t before = d->lines.len, n;
 	bool ignored = false;
-	int rc = letter_add(&d->lines, letter);
+	int rc = dlq_record_add(&d->lines, record);
 	const char *line = (const char *)d->lines.data + before;
 
 	n = d->lines.len - before;
-	if (rc < 0 || letter->without_payload || d->keeps_payloads ||
-	    (d->full_bytes + n <= d->max_bytes / DEAD_FULL_SHARE &&
+	if (rc < 0 || record->without_payload || d->keeps_payloads ||
+	    (d->full_bytes + n <= d->max_bytes / DLQ_FULL_SHARE &&
 	     *bytes_of_type(d, line, n, &ignored) + n <=
-	         d->max_bytes / DEAD_TYPE_SHARE))
+	         d->max_bytes / DLQ_TYPE_SHARE))
 		return rc;
 	d->lines.len = before;
 	without.without_payload = true;
-	without.payload_bytes = letter->event.payload.bytes;
+	without.payload_bytes = record->event.payload.bytes;
 	d->group_without++;
-	return letter_add(&d->lines, &without);
+	return dlq_record_add(&d->lines, &without);
 }
 
 int
-dead_add(struct dead *d, const struct letter *letter)
+dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 {
 	size_t before;
 	int rc = 0;
 
 	/* A search, and the count of another stream, look at the file. */
-	if (d->lines.len > 0 && (letter->offset <= d->top_offset ||
-	                         !same_stream(d, &letter->stream)))
+	if (d->lines.len > 0 && (record->offset <= d->top_offset ||
+	                         !same_stream(d, &record->stream)))
 		rc = flush_lines(d);
 	if (rc == 0)
-		rc = set_stream(d, &letter->stream);
+		rc = set_stream(d, &record->stream);
 	if (rc == 0)
-		rc = find(d, letter);
+		rc = find(d, record);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	before = d->lines.len;
-	rc = add_line(d, letter);
+	rc = add_line(d, record);
 	if (rc == 0 && (d->lines.len > d->max_bytes ||
 	                d->bytes > d->max_bytes - d->lines.len))
 		rc = -EDQUOT;
@@ -420,17 +421,17 @@ dead_add(struct dead *d, const struct letter *letter)
 	}
 	count_bytes(d, (const char *)d->lines.data + before,
 	            d->lines.len - before);
-	d->letters++;
+	d->records++;
 	d->own++; /* set_stream came before */
-	d->group_letters++;
-	if (letter->offset > d->top_offset)
-		d->top_offset = letter->offset;
+	d->group_records++;
+	if (record->offset > d->top_offset)
+		d->top_offset = record->offset;
 	return d->lines.len < LINES_BYTES ? 0 : flush_lines(d);
 }
 
-/* `<dir>/<name>.<stream>.dropped`; place.h adds its suffix. */
+/* `<dir>/<name>.<stream>.dropped`; dlq_retry_progress.h adds its suffix. */
 static int
-dropped_path(const struct dead *d, char out[PATH_MAX])
+dropped_path(const struct dlq_file *d, char out[PATH_MAX])
 {
 	int n = snprintf(out, PATH_MAX, "%.*s.%s.dropped",
 	                 (int)(strlen(d->path) - strlen(".ndjson")), d->path,
@@ -441,17 +442,17 @@ dropped_path(const struct dead *d, char out[PATH_MAX])
 
 /* Read how many were dropped; there need be no file. */
 static int
-read_dropped(struct dead *d)
+read_dropped(struct dlq_file *d)
 {
 	char path[PATH_MAX];
-	struct place p;
+	struct dlq_retry_progress p;
 	int rc;
 
 	if (d->dropped_known || !d->has_stream)
 		return 0;
 	rc = dropped_path(d, path);
 	if (rc == 0)
-		rc = place_read(&p, path);
+		rc = dlq_retry_progress_read(&p, path);
 	if (rc < 0)
 		return rc;
 	d->dropped = p.line;
@@ -461,17 +462,17 @@ read_dropped(struct dead *d)
 }
 
 static int
-save_dropped(struct dead *d)
+save_dropped(struct dlq_file *d)
 {
 	char path[PATH_MAX];
-	struct place p;
+	struct dlq_retry_progress p;
 	int rc = dropped_path(d, path);
 
 	if (rc == 0)
-		rc = place_open(&p, d->dir, path);
+		rc = dlq_retry_progress_open(&p, d->dir, path);
 	if (rc == 0) {
-		rc = place_save(&p, d->dropped, d->dropped_end);
-		place_close(&p);
+		rc = dlq_retry_progress_save(&p, d->dropped, d->dropped_end);
+		dlq_retry_progress_close(&p);
 	}
 	if (rc < 0)
 		d->dropped_known = false; /* to be read again */
@@ -485,15 +486,15 @@ save_dropped(struct dead *d)
 }
 
 int
-dead_drop(struct dead *d, const struct letter *letter)
+dlq_file_drop(struct dlq_file *d, const struct dlq_record *record)
 {
-	int rc = same_stream(d, &letter->stream) ? read_dropped(d) : -EINVAL;
+	int rc = same_stream(d, &record->stream) ? read_dropped(d) : -EINVAL;
 
 	if (rc < 0)
 		return rc;
-	if (letter->offset >= d->dropped_end) {
+	if (record->offset >= d->dropped_end) {
 		d->dropped++;
-		d->dropped_end = letter->offset + 1;
+		d->dropped_end = record->offset + 1;
 		d->group_dropped++;
 	}
 	return 0;
@@ -501,7 +502,7 @@ dead_drop(struct dead *d, const struct letter *letter)
 
 /* Say in time that the letters' room comes to its end. */
 static void
-say_room(struct dead *d)
+say_room(struct dlq_file *d)
 {
 	static const unsigned steps[] = {25, 50, 75, 90};
 	uint64_t percent = d->bytes / (d->max_bytes / 100 + 1);
@@ -528,18 +529,18 @@ say_room(struct dead *d)
 
 /* A half line would spoil the next one; cut now or at the next open. */
 static void
-undo_group(struct dead *d)
+undo_group(struct dlq_file *d)
 {
 	if (ftruncate(d->fd, (off_t)d->group_at) < 0 || read_file(d) < 0)
 		close_file(d);
 }
 
 int
-dead_end(struct dead *d)
+dlq_file_end(struct dlq_file *d)
 {
 	int rc = d->in_group ? d->group_error : 0;
 
-	if (d->in_group && d->group_letters > 0) {
+	if (d->in_group && d->group_records > 0) {
 		if (rc == 0)
 			rc = flush_lines(d);
 		if (rc == 0 && fsync(d->fd) < 0)
@@ -562,7 +563,7 @@ dead_end(struct dead *d)
 }
 
 int
-dead_refresh(struct dead *d)
+dlq_file_refresh(struct dlq_file *d)
 {
 	struct stat st;
 	int rc;
@@ -584,7 +585,7 @@ dead_refresh(struct dead *d)
 }
 
 void
-dead_follow(struct dead *d, const char *stream)
+dlq_file_follow(struct dlq_file *d, const char *stream)
 {
 	struct slice name = slice_of(stream);
 
@@ -598,24 +599,24 @@ dead_follow(struct dead *d, const char *stream)
 }
 
 int
-dead_append(struct dead *d, const struct letter *letter)
+dlq_file_append(struct dlq_file *d, const struct dlq_record *record)
 {
-	int rc = dead_begin(d), ended;
+	int rc = dlq_file_begin(d), ended;
 
 	if (rc == 0)
-		rc = dead_add(d, letter);
-	ended = dead_end(d);
+		rc = dlq_file_add(d, record);
+	ended = dlq_file_end(d);
 	return rc < 0 ? rc : ended;
 }
 
 int
-dead_take(struct dead *d, char *out, size_t size)
+dlq_file_take(struct dlq_file *d, char *out, size_t size)
 {
 	char when[CLOCK_TEXT_BYTES + 1];
 	int rc, n;
 
 	rc = lock_current(d, false);
-	if (rc == 0 && d->letters == 0)
+	if (rc == 0 && d->records == 0)
 		rc = -ENOENT;
 	if (rc == 0) {
 		clock_format_us(clock_wall_us(), when);

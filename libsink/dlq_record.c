@@ -1,5 +1,5 @@
-/* letter - see letter.h. */
-#include "libsink/letter.h"
+/* dlq_record - see dlq_record.h. */
+#include "libsink/dlq_record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -54,16 +54,16 @@ add_payload(struct buf *out, const struct slice *payload)
 }
 
 static int
-add_event(struct buf *out, const struct letter *letter)
+add_event(struct buf *out, const struct dlq_record *record)
 {
-	const struct event *event = &letter->event;
+	const struct event *event = &record->event;
 	int rc = add_text(out, ",\"event\":{\"id\":", &event->id);
 
 	if (rc == 0)
 		rc = add_text(out, ",\"type\":", &event->type);
-	if (rc == 0 && letter->without_payload)
+	if (rc == 0 && record->without_payload)
 		return buf_addf(out, ",\"payload_bytes\":%" PRIu64 "}}\n",
-		                letter->payload_bytes);
+		                record->payload_bytes);
 	if (rc == 0 && event->user_id.data)
 		rc = add_text(out, ",\"user_id\":", &event->user_id);
 	else if (rc == 0)
@@ -78,23 +78,23 @@ add_event(struct buf *out, const struct letter *letter)
 }
 
 int
-letter_add(struct buf *out, const struct letter *letter)
+dlq_record_add(struct buf *out, const struct dlq_record *record)
 {
 	size_t before = out->len;
-	int rc = add_text(out, "{\"stream\":", &letter->stream);
+	int rc = add_text(out, "{\"stream\":", &record->stream);
 
 	if (rc == 0)
-		rc = buf_addf(out, ",\"offset\":%" PRIu64, letter->offset);
+		rc = buf_addf(out, ",\"offset\":%" PRIu64, record->offset);
 	if (rc == 0)
-		rc = add_text(out, ",\"sink\":", &letter->sink);
+		rc = add_text(out, ",\"sink\":", &record->sink);
 	if (rc == 0)
-		rc = add_time(out, ",\"at\":", letter->at_us);
+		rc = add_time(out, ",\"at\":", record->at_us);
 	if (rc == 0)
-		rc = add_text(out, ",\"code\":", &letter->code);
+		rc = add_text(out, ",\"code\":", &record->code);
 	if (rc == 0)
-		rc = add_text(out, ",\"reason\":", &letter->reason);
+		rc = add_text(out, ",\"reason\":", &record->reason);
 	if (rc == 0)
-		rc = add_event(out, letter);
+		rc = add_event(out, record);
 	if (rc < 0)
 		out->len = before;
 	return rc;
@@ -267,22 +267,22 @@ take_payload(struct reader *r, struct slice *payload)
 }
 
 static void
-take_event(struct reader *r, struct letter *letter)
+take_event(struct reader *r, struct dlq_record *record)
 {
-	struct event *event = &letter->event;
+	struct event *event = &record->event;
 
 	expect(r, ",\"event\":{\"id\":", "event must follow");
 	take_string(r, &event->id, 1, EVENT_ID_MAX);
 	expect(r, ",\"type\":", "type must follow");
 	take_string(r, &event->type, 1, EVENT_TYPE_MAX);
-	letter->without_payload = skip(r, ",\"payload_bytes\":");
-	if (letter->without_payload) {
-		take_number(r, &letter->payload_bytes);
+	record->without_payload = skip(r, ",\"payload_bytes\":");
+	if (record->without_payload) {
+		take_number(r, &record->payload_bytes);
 		event->user_id = event->payload = (struct slice){0};
 		event->created_at_us = event->received_at_us = 0;
 		goto end;
 	}
-	letter->payload_bytes = 0;
+	record->payload_bytes = 0;
 	expect(r, ",\"user_id\":", "user_id must follow");
 	if (skip(r, "null"))
 		event->user_id = (struct slice){0};
@@ -300,24 +300,24 @@ end:
 }
 
 int
-letter_read(char *line, size_t bytes, struct letter *letter, const char **why,
-            size_t *at)
+dlq_record_read(char *line, size_t bytes, struct dlq_record *record,
+                const char **why, size_t *at)
 {
 	struct reader r = {.start = line, .at = line, .end = line + bytes};
 
 	expect(&r, "{\"stream\":", "not a dead letter");
-	take_string(&r, &letter->stream, 1, 64);
+	take_string(&r, &record->stream, 1, 64);
 	expect(&r, ",\"offset\":", "offset must follow");
-	take_number(&r, &letter->offset);
+	take_number(&r, &record->offset);
 	expect(&r, ",\"sink\":", "sink must follow");
-	take_string(&r, &letter->sink, 1, 64);
+	take_string(&r, &record->sink, 1, 64);
 	expect(&r, ",\"at\":", "at must follow");
-	take_time(&r, &letter->at_us);
+	take_time(&r, &record->at_us);
 	expect(&r, ",\"code\":", "code must follow");
-	take_string(&r, &letter->code, 0, 64);
+	take_string(&r, &record->code, 0, 64);
 	expect(&r, ",\"reason\":", "reason must follow");
-	take_string(&r, &letter->reason, 0, 4096);
-	take_event(&r, letter);
+	take_string(&r, &record->reason, 0, 4096);
+	take_event(&r, record);
 	if (!r.why)
 		return 0;
 	*why = r.why;
@@ -326,8 +326,8 @@ letter_read(char *line, size_t bytes, struct letter *letter, const char **why,
 }
 
 int
-letter_peek(const char *line, size_t bytes, struct slice *stream,
-            uint64_t *offset)
+dlq_record_peek(const char *line, size_t bytes, struct slice *stream,
+                uint64_t *offset)
 {
 	/* Only skips and a string without escapes: nothing is written. */
 	struct reader r = {.start = (char *)(uintptr_t)line,
@@ -365,8 +365,8 @@ peek_string(struct reader *r)
 }
 
 int
-letter_peek_type(const char *line, size_t bytes, struct slice *type,
-                 bool *without_payload)
+dlq_record_peek_type(const char *line, size_t bytes, struct slice *type,
+                     bool *without_payload)
 {
 	static const char *const keys[] = {
 	    ",\"sink\":",          ",\"at\":",   ",\"code\":", ",\"reason\":",

@@ -1,4 +1,4 @@
-/* test_dead - the dead letters' lines and their file. */
+/* test_dlq_file - the dead letters' lines and their file. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,17 +12,17 @@
 
 #include "libbase/log.h"
 #include "libproto/frame.h"
-#include "libsink/dead.h"
+#include "libsink/dlq_file.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
 
 static char dir[64];
-static struct dead dead;
+static struct dlq_file dlq;
 
-static struct letter
-letter_of(const char *stream, uint64_t offset)
+static struct dlq_record
+record_of(const char *stream, uint64_t offset)
 {
-	return (struct letter){
+	return (struct dlq_record){
 	    .stream = slice_of(stream),
 	    .offset = offset,
 	    .sink = slice_of("fake"),
@@ -39,8 +39,8 @@ letter_of(const char *stream, uint64_t offset)
 static void
 reopen(void)
 {
-	dead_fini(&dead);
-	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
+	dlq_file_fini(&dlq);
+	ck_assert_int_eq(dlq_file_init(&dlq, dir, "fake", 1 << 20), 0);
 }
 
 static void
@@ -49,7 +49,7 @@ setup(void)
 	log_set_level(LOG_ERROR + 1);
 	(void)snprintf(dir, sizeof dir, "/tmp/leat-dead-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	dead = (struct dead){.fd = -1};
+	dlq = (struct dlq_file){.fd = -1};
 	reopen();
 }
 
@@ -61,17 +61,17 @@ teardown(void)
 	(void)snprintf(dropped, sizeof dropped,
 	               "%s/fake." STREAM ".dropped.place", dir);
 	(void)unlink(dropped);
-	(void)unlink(dead.path);
-	dead_fini(&dead);
+	(void)unlink(dlq.path);
+	dlq_file_fini(&dlq);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
 static void
 append(uint64_t offset)
 {
-	struct letter l = letter_of(STREAM, offset);
+	struct dlq_record l = record_of(STREAM, offset);
 
-	ck_assert_int_eq(dead_append(&dead, &l), 0);
+	ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
 }
 
 static off_t
@@ -79,7 +79,7 @@ file_size(void)
 {
 	struct stat st;
 
-	ck_assert_int_eq(stat(dead.path, &st), 0);
+	ck_assert_int_eq(stat(dlq.path, &st), 0);
 	return st.st_size;
 }
 
@@ -94,19 +94,20 @@ assert_same(const struct slice *a, const struct slice *b)
 
 /* Write the letter, read it back, compare. */
 static void
-round_trip(const struct letter *l)
+round_trip(const struct dlq_record *l)
 {
-	struct letter got;
+	struct dlq_record got;
 	struct buf line;
 	const char *why;
 	size_t at;
 
-	buf_init(&line, LETTER_MAX);
-	ck_assert_int_eq(letter_add(&line, l), 0);
+	buf_init(&line, DLQ_RECORD_MAX);
+	ck_assert_int_eq(dlq_record_add(&line, l), 0);
 	ck_assert_ptr_eq(memchr(line.data, '\n', line.len),
 	                 line.data + line.len - 1);
 	ck_assert_int_eq(
-	    letter_read((char *)line.data, line.len - 1, &got, &why, &at), 0);
+	    dlq_record_read((char *)line.data, line.len - 1, &got, &why, &at),
+	    0);
 	assert_same(&got.stream, &l->stream);
 	assert_same(&got.sink, &l->sink);
 	assert_same(&got.code, &l->code);
@@ -126,7 +127,7 @@ round_trip(const struct letter *l)
 
 START_TEST(a_line_gives_back_what_was_written)
 {
-	struct letter l = letter_of(STREAM, UINT64_C(1) << 60);
+	struct dlq_record l = record_of(STREAM, UINT64_C(1) << 60);
 	static const char all[] =
 	    "\x01\x02\x08\t\n\r\x1f \"quoted\" back\\slash / \x7f \xc3\xa9";
 
@@ -141,7 +142,7 @@ END_TEST
 
 START_TEST(a_letter_without_payload_keeps_id_type_and_size)
 {
-	struct letter l = letter_of(STREAM, 7), got = l;
+	struct dlq_record l = record_of(STREAM, 7), got = l;
 	static const char all[] = "\x01 \"quoted\" back\\slash";
 
 	got.event.id = got.event.type = slice_of(all);
@@ -153,10 +154,10 @@ START_TEST(a_letter_without_payload_keeps_id_type_and_size)
 }
 END_TEST
 
-static struct letter
-letter_of_type(uint64_t offset, const char *type, const struct slice *payload)
+static struct dlq_record
+record_of_type(uint64_t offset, const char *type, const struct slice *payload)
 {
-	struct letter l = letter_of(STREAM, offset);
+	struct dlq_record l = record_of(STREAM, offset);
 
 	l.event.type = slice_of(type);
 	l.event.payload = *payload;
@@ -168,40 +169,40 @@ START_TEST(letters_of_one_type_take_no_room_from_those_of_another)
 {
 	static char text[50000] = "{\"a\":\"";
 	struct slice payload = {text, sizeof text};
-	struct letter l = letter_of_type(0, "rare", &payload);
+	struct dlq_record l = record_of_type(0, "rare", &payload);
 	uint64_t offset = 0;
 
 	memset(text + 6, 'x', sizeof text - 8);
 	memcpy(text + sizeof text - 2, "\"}", 2);
 	for (; offset < 20; offset++) {
-		l = letter_of_type(offset, "flood \"1\"", &payload);
-		ck_assert_int_eq(dead_append(&dead, &l), 0);
+		l = record_of_type(offset, "flood \"1\"", &payload);
+		ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
 	}
 	/* Two of 50 KB are an eighth, the rest are without payload. */
-	ck_assert_uint_eq(dead.letters, 20);
-	ck_assert_uint_eq(dead.without_payload, 18);
-	l = letter_of_type(offset++, "rare", &payload);
-	ck_assert_int_eq(dead_append(&dead, &l), 0);
-	ck_assert_uint_eq(dead.without_payload, 18);
+	ck_assert_uint_eq(dlq.records, 20);
+	ck_assert_uint_eq(dlq.without_payload, 18);
+	l = record_of_type(offset++, "rare", &payload);
+	ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
+	ck_assert_uint_eq(dlq.without_payload, 18);
 	/* Who sends many types gets a half for all of them. */
 	for (int i = 0; i < 40; i++) {
 		char type[24];
 
 		(void)snprintf(type, sizeof type, "type %d", i);
-		l = letter_of_type(offset++, type, &payload);
-		ck_assert_int_eq(dead_append(&dead, &l), 0);
+		l = record_of_type(offset++, type, &payload);
+		ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
 	}
-	ck_assert_uint_le(dead.bytes, (1 << 19) + 61 * 400);
-	ck_assert_uint_ge(dead.without_payload, 18 + 30);
+	ck_assert_uint_le(dlq.bytes, (1 << 19) + 61 * 400);
+	ck_assert_uint_ge(dlq.without_payload, 18 + 30);
 	/* The same is known when the file is opened again. */
 	{
-		uint64_t without = dead.without_payload, full = dead.full_bytes;
+		uint64_t without = dlq.without_payload, full = dlq.full_bytes;
 
 		reopen();
-		ck_assert_int_eq(dead_refresh(&dead), 0);
-		ck_assert_uint_eq(dead.letters, 61);
-		ck_assert_uint_eq(dead.without_payload, without);
-		ck_assert_uint_eq(dead.full_bytes, full);
+		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+		ck_assert_uint_eq(dlq.records, 61);
+		ck_assert_uint_eq(dlq.without_payload, without);
+		ck_assert_uint_eq(dlq.full_bytes, full);
 	}
 }
 END_TEST
@@ -224,7 +225,7 @@ START_TEST(a_payload_is_kept_byte_for_byte_also_with_line_breaks)
 	const struct slice nul = {"{\0}", 3};
 
 	for (size_t i = 0; i < ARRAY_LEN(payloads); i++) {
-		struct letter l = letter_of(STREAM, i);
+		struct dlq_record l = record_of(STREAM, i);
 
 		l.event.payload = slice_of(payloads[i]);
 		round_trip(&l);
@@ -236,7 +237,7 @@ END_TEST
 
 START_TEST(the_largest_event_fits)
 {
-	struct letter l = letter_of(STREAM, 1);
+	struct dlq_record l = record_of(STREAM, 1);
 	char *big = malloc(EVENT_PACKED_MAX);
 
 	ck_assert_ptr_nonnull(big);
@@ -253,14 +254,14 @@ END_TEST
 
 START_TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
 {
-	struct letter l = letter_of(STREAM, 12345), got;
+	struct dlq_record l = record_of(STREAM, 12345), got;
 	struct buf line;
 	const char *why;
 	size_t at, accepted = 0;
 	char *copy;
 
-	buf_init(&line, LETTER_MAX);
-	ck_assert_int_eq(letter_add(&line, &l), 0);
+	buf_init(&line, DLQ_RECORD_MAX);
+	ck_assert_int_eq(dlq_record_add(&line, &l), 0);
 	copy = malloc(line.len);
 	ck_assert_ptr_nonnull(copy);
 	for (size_t i = 0; i + 1 < line.len; i++) {
@@ -269,7 +270,7 @@ START_TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
 
 		ck_assert_ptr_nonnull(cut);
 		memcpy(cut, line.data, i);
-		ck_assert_int_eq(letter_read(cut, i, &got, &why, &at),
+		ck_assert_int_eq(dlq_record_read(cut, i, &got, &why, &at),
 		                 -EBADMSG);
 		free(cut);
 		if (line.data[i] == '"')
@@ -277,7 +278,7 @@ START_TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
 		memcpy(copy, line.data, line.len);
 		copy[i] = '"';
 		accepted +=
-		    letter_read(copy, line.len - 1, &got, &why, &at) == 0;
+		    dlq_record_read(copy, line.len - 1, &got, &why, &at) == 0;
 	}
 	/* Inside the payload, whose JSON was checked long before. */
 	ck_assert_uint_le(accepted, l.event.payload.bytes);
@@ -292,19 +293,19 @@ START_TEST(letters_survive_a_restart_and_are_counted)
 
 	append(1);
 	append(7);
-	ck_assert_uint_eq(dead.letters, 2);
-	ck_assert_int_eq(stat(dead.path, &st), 0);
+	ck_assert_uint_eq(dlq.records, 2);
+	ck_assert_int_eq(stat(dlq.path, &st), 0);
 	ck_assert_int_eq(st.st_mode & 07777, 0600);
 	reopen();
-	ck_assert_uint_eq(dead.letters, 0);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 2);
+	ck_assert_uint_eq(dlq.records, 0);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 2);
 }
 END_TEST
 
 START_TEST(the_same_event_is_set_aside_once)
 {
-	struct letter other = letter_of("another-stream", 5);
+	struct dlq_record other = record_of("another-stream", 5);
 	off_t size;
 
 	append(5);
@@ -322,11 +323,11 @@ START_TEST(the_same_event_is_set_aside_once)
 	ck_assert_int_eq(file_size(), size);
 	append(7); /* below the highest, but not there */
 	ck_assert_int_gt(file_size(), size);
-	ck_assert_int_eq(dead_append(&dead, &other), 0);
-	ck_assert_uint_eq(dead.letters, 5);
+	ck_assert_int_eq(dlq_file_append(&dlq, &other), 0);
+	ck_assert_uint_eq(dlq.records, 5);
 	append(9);
-	ck_assert_int_eq(dead_append(&dead, &other), 0);
-	ck_assert_uint_eq(dead.letters, 5);
+	ck_assert_int_eq(dlq_file_append(&dlq, &other), 0);
+	ck_assert_uint_eq(dlq.records, 5);
 }
 END_TEST
 
@@ -339,10 +340,10 @@ START_TEST(a_torn_last_line_is_cut_wherever_it_was_torn)
 	append(2);
 	two = file_size();
 	for (off_t cut = one; cut < two; cut++) {
-		ck_assert_int_eq(truncate(dead.path, cut), 0);
+		ck_assert_int_eq(truncate(dlq.path, cut), 0);
 		reopen();
-		ck_assert_int_eq(dead_refresh(&dead), 0);
-		ck_assert_uint_eq(dead.letters, 1);
+		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+		ck_assert_uint_eq(dlq.records, 1);
 		ck_assert_int_eq(file_size(), one);
 		append(2);
 		ck_assert_int_eq(file_size(), two);
@@ -352,101 +353,102 @@ END_TEST
 
 START_TEST(another_writer_of_the_file_is_seen)
 {
-	struct dead twin;
-	struct letter l = letter_of(STREAM, 2);
+	struct dlq_file twin;
+	struct dlq_record l = record_of(STREAM, 2);
 
 	append(1);
-	ck_assert_int_eq(dead_init(&twin, dir, "fake", 1 << 20), 0);
-	ck_assert_int_eq(dead_append(&twin, &l), 0);
+	ck_assert_int_eq(dlq_file_init(&twin, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dlq_file_append(&twin, &l), 0);
 	append(2);
-	ck_assert_uint_eq(dead.letters, 2);
-	dead_fini(&twin);
+	ck_assert_uint_eq(dlq.records, 2);
+	dlq_file_fini(&twin);
 }
 END_TEST
 
 /* As --retry-dead puts letters back beside a sink at work. */
 START_TEST(what_another_process_adds_is_counted)
 {
-	struct letter l = letter_of(STREAM, 9);
-	struct dead other;
+	struct dlq_record l = record_of(STREAM, 9);
+	struct dlq_file other;
 
 	append(5);
-	ck_assert_int_eq(dead_init(&other, dir, "fake", 1 << 20), 0);
-	ck_assert_int_eq(dead_append(&other, &l), 0);
-	dead_fini(&other);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 2);
-	ck_assert_uint_eq(dead.own, 2);
+	ck_assert_int_eq(dlq_file_init(&other, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dlq_file_append(&other, &l), 0);
+	dlq_file_fini(&other);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 2);
+	ck_assert_uint_eq(dlq.own, 2);
 }
 END_TEST
 
 START_TEST(a_full_file_takes_no_more_and_loses_nothing)
 {
-	struct letter l = letter_of(STREAM, 2);
+	struct dlq_record l = record_of(STREAM, 2);
 
 	append(1);
-	dead.max_bytes = dead.bytes;
-	ck_assert_int_eq(dead_append(&dead, &l), -EDQUOT);
-	ck_assert_uint_eq(dead.letters, 1);
-	dead.max_bytes = 1 << 20;
+	dlq.max_bytes = dlq.bytes;
+	ck_assert_int_eq(dlq_file_append(&dlq, &l), -EDQUOT);
+	ck_assert_uint_eq(dlq.records, 1);
+	dlq.max_bytes = 1 << 20;
 	append(2);
-	ck_assert_uint_eq(dead.letters, 2);
+	ck_assert_uint_eq(dlq.records, 2);
 }
 END_TEST
 
 /* The count of what was dropped survives a disk that was full meanwhile. */
 START_TEST(a_group_that_failed_is_counted_when_it_comes_again)
 {
-	struct letter fits = letter_of(STREAM, 2), drops = letter_of(STREAM, 3);
+	struct dlq_record fits = record_of(STREAM, 2),
+			  drops = record_of(STREAM, 3);
 	struct rlimit was, full;
 	int rc;
 
 	append(1);
-	dead.max_bytes = dead.bytes * 2 + 2;
+	dlq.max_bytes = dlq.bytes * 2 + 2;
 	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &was), 0);
 	full = was;
-	full.rlim_cur = (rlim_t)dead.bytes + 10;
+	full.rlim_cur = (rlim_t)dlq.bytes + 10;
 	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(dead_begin(&dead), 0);
-		ck_assert_int_eq(dead_add(&dead, &fits), 0);
-		ck_assert_int_eq(dead_add(&dead, &drops), -EDQUOT);
-		ck_assert_int_eq(dead_drop(&dead, &drops), 0);
+		ck_assert_int_eq(dlq_file_begin(&dlq), 0);
+		ck_assert_int_eq(dlq_file_add(&dlq, &fits), 0);
+		ck_assert_int_eq(dlq_file_add(&dlq, &drops), -EDQUOT);
+		ck_assert_int_eq(dlq_file_drop(&dlq, &drops), 0);
 		/* No assertion within: check writes to a file, too. */
 		if (i == 0)
 			(void)setrlimit(RLIMIT_FSIZE, &full);
-		rc = dead_end(&dead);
+		rc = dlq_file_end(&dlq);
 		(void)setrlimit(RLIMIT_FSIZE, &was);
 		ck_assert_int_eq(rc, i == 0 ? -EFBIG : 0);
 	}
 	reopen();
-	dead_follow(&dead, STREAM);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 2);
-	ck_assert_uint_eq(dead.dropped, 1);
+	dlq_file_follow(&dlq, STREAM);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 2);
+	ck_assert_uint_eq(dlq.dropped, 1);
 }
 END_TEST
 
 START_TEST(taken_letters_make_room_for_new_ones)
 {
-	struct dead taker;
+	struct dlq_file taker;
 	char path[200];
 
 	append(1);
 	append(2);
-	ck_assert_int_eq(dead_init(&taker, dir, "fake", 1 << 20), 0);
-	ck_assert_int_eq(dead_take(&taker, path, sizeof path), 0);
+	ck_assert_int_eq(dlq_file_init(&taker, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dlq_file_take(&taker, path, sizeof path), 0);
 	ck_assert_int_eq(access(path, F_OK), 0);
-	ck_assert_int_eq(access(dead.path, F_OK), -1);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 0);
+	ck_assert_int_eq(access(dlq.path, F_OK), -1);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 0);
 	/* The running sink's next letter goes to a new file. */
 	append(3);
-	ck_assert_uint_eq(dead.letters, 1);
+	ck_assert_uint_eq(dlq.records, 1);
 	ck_assert_int_eq(unlink(path), 0);
-	ck_assert_int_eq(unlink(dead.path), 0);
-	ck_assert_int_eq(dead_take(&taker, path, sizeof path), -ENOENT);
-	dead_fini(&taker);
+	ck_assert_int_eq(unlink(dlq.path), 0);
+	ck_assert_int_eq(dlq_file_take(&taker, path, sizeof path), -ENOENT);
+	dlq_file_fini(&taker);
 }
 END_TEST
 
@@ -454,14 +456,14 @@ START_TEST(a_missing_folder_is_made)
 {
 	ck_assert_int_eq(rmdir(dir), 0);
 	append(1);
-	ck_assert_uint_eq(dead.letters, 1);
+	ck_assert_uint_eq(dlq.records, 1);
 }
 END_TEST
 
 int
 main(void)
 {
-	Suite *s = suite_create("dead");
+	Suite *s = suite_create("dlq_file");
 	TCase *tc = tcase_create("letters");
 	SRunner *sr = srunner_create(s);
 	int failed;

@@ -1,5 +1,5 @@
-/* place - see place.h. */
-#include "libsink/place.h"
+/* dlq_retry_progress - see dlq_retry_progress.h. */
+#include "libsink/dlq_retry_progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 /* Two numbers of one width: a line that is overwritten within a sector. */
 #define FORM "%020" PRIu64 " %020" PRIu64 "\n"
-#define PLACE_BYTES 42
+#define PROGRESS_BYTES 42
 
 static int
 name_of(const char *path, char out[PATH_MAX])
@@ -26,59 +26,62 @@ name_of(const char *path, char out[PATH_MAX])
 
 /* Open and read it.  Returns 0 or -errno, with nothing open. */
 static int
-open_place(struct place *p, const char *path, int flags)
+open_progress(struct dlq_retry_progress *p, const char *path, int flags)
 {
-	char name[PATH_MAX], text[PLACE_BYTES + 1] = "";
+	char name[PATH_MAX], text[PROGRESS_BYTES + 1] = "";
 	ssize_t n;
 	int rc = name_of(path, name);
 
-	*p = (struct place){.fd = -1};
+	*p = (struct dlq_retry_progress){.fd = -1};
 	if (rc < 0)
 		return rc;
 	rc = file_open(AT_FDCWD, name, flags, FILE_OWN);
 	if (rc < 0)
 		return rc;
 	p->fd = rc;
-	n = pread(p->fd, text, PLACE_BYTES, 0);
+	n = pread(p->fd, text, PROGRESS_BYTES, 0);
 	if (n < 0) {
 		rc = -errno;
-		place_close(p);
+		dlq_retry_progress_close(p);
 		return rc;
 	}
 	/* What is not whole was never synced: there is no place yet. */
-	p->found = n == PLACE_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
-	                                      &p->line, &p->position) == 2;
+	p->found =
+	    n == PROGRESS_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
+	                                  &p->line, &p->position) == 2;
 	return 0;
 }
 
 int
-place_open(struct place *p, const char *dir, const char *path)
+dlq_retry_progress_open(struct dlq_retry_progress *p, const char *dir,
+                        const char *path)
 {
-	int rc = open_place(p, path, O_RDWR | O_CREAT);
+	int rc = open_progress(p, path, O_RDWR | O_CREAT);
 
 	return rc < 0 ? rc : directory_sync(dir);
 }
 
 int
-place_read(struct place *p, const char *path)
+dlq_retry_progress_read(struct dlq_retry_progress *p, const char *path)
 {
-	int rc = open_place(p, path, O_RDONLY);
+	int rc = open_progress(p, path, O_RDONLY);
 
-	place_close(p);
+	dlq_retry_progress_close(p);
 	return rc == -ENOENT ? 0 : rc;
 }
 
 int
-place_save(struct place *p, uint64_t line, uint64_t position)
+dlq_retry_progress_save(struct dlq_retry_progress *p, uint64_t line,
+                        uint64_t position)
 {
-	char text[PLACE_BYTES + 1];
+	char text[PROGRESS_BYTES + 1];
 
 	(void)snprintf(text, sizeof text, FORM, line, position);
-	return file_put(p->fd, text, PLACE_BYTES, 0);
+	return file_put(p->fd, text, PROGRESS_BYTES, 0);
 }
 
 void
-place_close(struct place *p)
+dlq_retry_progress_close(struct dlq_retry_progress *p)
 {
 	if (p->fd >= 0)
 		(void)close(p->fd); /* it is synced */
@@ -86,7 +89,7 @@ place_close(struct place *p)
 }
 
 int
-place_remove(const char *path)
+dlq_retry_progress_remove(const char *path)
 {
 	char name[PATH_MAX];
 	int rc = name_of(path, name);

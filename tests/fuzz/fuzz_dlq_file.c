@@ -1,5 +1,5 @@
 /*
- * fuzz_dead - the file of dead letters, which an operator may have edited:
+ * fuzz_dlq_file - the file of dead letters, which an operator may have edited:
  * read, appended to, and each line taken apart.  A letter that reads can be
  * written, and reads the same again.  Taken out to be retried, each line is
  * still counted.
@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "libbase/log.h"
-#include "libsink/dead.h"
-#include "libsink/taken.h"
+#include "libsink/dlq_file.h"
+#include "libsink/dlq_retry_files.h"
 #include "tests/fuzz/fuzz.h"
 
 static char dir[64], path[96], retry_path[96];
@@ -55,30 +55,31 @@ static void
 check_line(const uint8_t *bytes, size_t n)
 {
 	char *line = fuzz_copy(bytes, n);
-	struct letter a, b;
+	struct dlq_record a, b;
 	struct slice stream, type = {0};
 	const char *why = NULL;
 	bool without = false;
 	uint64_t offset;
 	struct buf out;
 	size_t at = 0;
-	int peeked = letter_peek_type(line, n, &type, &without);
+	int peeked = dlq_record_peek_type(line, n, &type, &without);
 
 	if (peeked == 0)
 		HOLDS(type.data >= line && type.data + type.bytes <= line + n);
-	if (letter_peek(line, n, &stream, &offset) == 0)
+	if (dlq_record_peek(line, n, &stream, &offset) == 0)
 		HOLDS(stream.data >= line &&
 		      stream.data + stream.bytes <= line + n);
-	if (letter_read(line, n, &a, &why, &at) < 0) {
+	if (dlq_record_read(line, n, &a, &why, &at) < 0) {
 		HOLDS(why && at <= n);
 		free(line);
 		return;
 	}
 	HOLDS(peeked == 0 && without == a.without_payload);
 	HOLDS(type.bytes >= a.event.type.bytes);
-	buf_init(&out, LETTER_MAX);
-	HOLDS(letter_add(&out, &a) == 0);
-	HOLDS(letter_read((char *)out.data, out.len - 1, &b, &why, &at) == 0);
+	buf_init(&out, DLQ_RECORD_MAX);
+	HOLDS(dlq_record_add(&out, &a) == 0);
+	HOLDS(dlq_record_read((char *)out.data, out.len - 1, &b, &why, &at) ==
+	      0);
 	HOLDS(a.offset == b.offset && a.at_us == b.at_us);
 	HOLDS(a.without_payload == b.without_payload &&
 	      a.payload_bytes == b.payload_bytes);
@@ -110,7 +111,7 @@ is_of(const char *line, size_t n, char own[64])
 	struct slice stream;
 	uint64_t offset;
 
-	if (letter_peek(line, n, &stream, &offset) < 0)
+	if (dlq_record_peek(line, n, &stream, &offset) < 0)
 		return false;
 	if (!own[0] && stream.bytes < 64 &&
 	    !memchr(stream.data, '\0', stream.bytes))
@@ -124,7 +125,7 @@ static void
 check_taken(const uint8_t *data, size_t size)
 {
 	const char *at = (const char *)data, *end = at + size, *newline;
-	struct taken taken = {0};
+	struct dlq_retry_files taken = {0};
 	uint64_t lines = 0, count = 0;
 	char own[64] = "";
 
@@ -134,17 +135,17 @@ check_taken(const uint8_t *data, size_t size)
 		count += is_of(at, (size_t)(newline - at), own);
 	}
 	write_file(retry_path, data, size);
-	HOLDS(taken_refresh(&taken, dir, "fuzz", own) == 0);
-	HOLDS(taken.letters == lines && taken.own == count);
+	HOLDS(dlq_retry_files_refresh(&taken, dir, "fuzz", own) == 0);
+	HOLDS(taken.records == lines && taken.own == count);
 	HOLDS(unlink(retry_path) == 0);
-	HOLDS(taken_refresh(&taken, dir, "fuzz", own) == 0);
-	HOLDS(taken.letters == 0 && taken.own == 0);
+	HOLDS(dlq_retry_files_refresh(&taken, dir, "fuzz", own) == 0);
+	HOLDS(taken.records == 0 && taken.own == 0);
 }
 
 static void
 check_file(const uint8_t *data, size_t size)
 {
-	struct letter letter = {
+	struct dlq_record record = {
 	    .stream = {"s", 1},
 	    .offset = size,
 	    .sink = {"fuzz", 4},
@@ -152,17 +153,17 @@ check_file(const uint8_t *data, size_t size)
 	    .reason = {"r", 1},
 	    .event = {.id = {"i", 1}, .type = {"t", 1}, .payload = {"{}", 2}}};
 	uint64_t before;
-	struct dead d;
+	struct dlq_file d;
 
 	write_file(path, data, size);
-	HOLDS(dead_init(&d, dir, "fuzz", MIB) == 0);
-	HOLDS(dead_refresh(&d) == 0);
+	HOLDS(dlq_file_init(&d, dir, "fuzz", MIB) == 0);
+	HOLDS(dlq_file_refresh(&d) == 0);
 	HOLDS(d.bytes <= size);
-	HOLDS(dead_append(&d, &letter) == 0);
-	before = d.letters;
-	HOLDS(dead_append(&d, &letter) == 0);
-	HOLDS(d.letters == before); /* it stands there once */
-	dead_fini(&d);
+	HOLDS(dlq_file_append(&d, &record) == 0);
+	before = d.records;
+	HOLDS(dlq_file_append(&d, &record) == 0);
+	HOLDS(d.records == before); /* it stands there once */
+	dlq_file_fini(&d);
 }
 
 int

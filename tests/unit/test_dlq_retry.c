@@ -1,5 +1,5 @@
 /*
- * test_retry_dead - dead letters go to the store again: once each, whatever
+ * test_dlq_retry - dead letters go to the store again: once each, whatever
  * happens in between.
  */
 #include <check.h>
@@ -21,7 +21,7 @@
 
 #include "libbase/log.h"
 #include "libproto/chan.h"
-#include "libsink/retry_dead.h"
+#include "libsink/dlq_retry.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
 #define LETTERS 20
@@ -42,7 +42,7 @@ static struct {
 } store;
 
 static struct deliver d;
-static struct dead dead;
+static struct dlq_file dlq;
 static struct stats stats;
 static struct sink_common common;
 static char dir[64];
@@ -312,7 +312,7 @@ setup(void)
 	                              .timeout_ms = 5};
 	(void)snprintf(dir, sizeof dir, "/tmp/leat-retry-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(dead_init(&dead, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dlq_file_init(&dlq, dir, "fake", 1 << 20), 0);
 	stats = (struct stats){0};
 	fake_sink.position_fences = fake_sink.stable = false;
 	fake_sink.probe = NULL;
@@ -320,20 +320,20 @@ setup(void)
 	common.socket = batchd_socket;
 	d = (struct deliver){.sink = &fake_sink,
 	                     .common = &common,
-	                     .dead = &dead,
+	                     .dlq = &dlq,
 	                     .stats = &stats};
 	for (int i = 0; i < LETTERS; i++) {
-		struct letter l = {.stream = slice_of(STREAM),
-		                   .offset = (uint64_t)i * 7,
-		                   .sink = slice_of("fake"),
-		                   .code = slice_of(""),
-		                   .reason = slice_of(""),
-		                   .event = {.id = slice_of("id"),
-		                             .type = slice_of("t"),
-		                             .payload = slice_of("{\n}"),
-		                             .created_at_us = i}};
+		struct dlq_record l = {.stream = slice_of(STREAM),
+		                       .offset = (uint64_t)i * 7,
+		                       .sink = slice_of("fake"),
+		                       .code = slice_of(""),
+		                       .reason = slice_of(""),
+		                       .event = {.id = slice_of("id"),
+		                                 .type = slice_of("t"),
+		                                 .payload = slice_of("{\n}"),
+		                                 .created_at_us = i}};
 
-		ck_assert_int_eq(dead_append(&dead, &l), 0);
+		ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
 	}
 }
 
@@ -371,7 +371,7 @@ teardown(void)
 		(void)snprintf(place, sizeof place, "%s.place", path);
 		(void)unlink(place);
 	}
-	dead_fini(&dead);
+	dlq_file_fini(&dlq);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
@@ -384,10 +384,10 @@ assert_stored_once(void)
 
 START_TEST(stores_each_letter_and_forgets_it)
 {
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 	ck_assert_int_eq(files(NULL), 0);
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 END_TEST
@@ -398,10 +398,10 @@ START_TEST(keeps_what_is_rejected_again_as_it_was)
 	FILE *f;
 
 	store.bad[4] = store.bad[19] = true;
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	assert_stored_once();
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 2);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 2);
 	ck_assert_int_eq(files(path), 1);
 	f = fopen(path, "r");
 	ck_assert_ptr_nonnull(f);
@@ -411,7 +411,7 @@ START_TEST(keeps_what_is_rejected_again_as_it_was)
 	ck_assert_ptr_nonnull(strstr(line, "\"payload_text\":\"{\\n}\""));
 	(void)fclose(f);
 	store.bad[4] = store.bad[19] = false;
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 END_TEST
@@ -423,16 +423,16 @@ START_TEST(goes_on_where_it_was_when_the_store_was_lost)
 	for (unsigned n = 1; store.stored[19] == 0; n++) {
 		ck_assert_uint_lt(n, 100);
 		store.writes_left = n;
-		if (retry_dead(&d) == EXIT_SUCCESS)
+		if (dlq_retry(&d) == EXIT_SUCCESS)
 			break;
 		/* Let the next run, another process, find its way. */
 		ck_assert_int_ge(files(NULL), 1);
 	}
 	store.writes_left = 1000;
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	assert_stored_once();
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 1);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 1);
 	ck_assert_int_eq(files(NULL), 1);
 }
 END_TEST
@@ -440,13 +440,13 @@ END_TEST
 START_TEST(leaves_letters_that_the_sink_has_not_moved_past)
 {
 	set_position(STREAM, 50); /* 8 letters are below */
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	for (int i = 0; i < LETTERS; i++)
 		ck_assert_uint_eq(store.stored[i], i * 7 < 50);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 12);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 12);
 	set_position(STREAM, 1000);
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 END_TEST
@@ -460,21 +460,21 @@ START_TEST(batchd_says_how_far_a_sink_is_whose_store_does_not)
 	store.forgets = _i == 0;
 	fake_sink.position_fences = _i == 1;
 	/* Nobody says: nothing is written, and nothing is lost. */
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	start_batchd("elsewhere", 1000);
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	for (int i = 0; i < LETTERS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
 	stop_batchd();
 	start_batchd("fake", 50);
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	for (int i = 0; i < LETTERS; i++)
 		ck_assert_uint_eq(store.stored[i], i * 7 < 50);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, 12);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 12);
 	stop_batchd();
 	start_batchd("fake", 1000);
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 	ck_assert_int_eq(files(NULL), 0);
 }
@@ -493,17 +493,17 @@ START_TEST(a_store_without_positions_gets_each_letter_once)
 		ck_assert_uint_lt(runs++, 100);
 		/* Each run comes a little further. */
 		store.writes_left = 2 + runs % 2;
-		status = retry_dead(&d);
+		status = dlq_retry(&d);
 		/* Refused by one run, taken by the next. */
 		if (mended && runs == 3)
 			memset(store.bad, 0, sizeof store.bad);
 	} while (status != EXIT_SUCCESS && (mended || store.stored[18] == 0));
 	ck_assert_uint_gt(runs, 3);
 	store.writes_left = 1000;
-	ck_assert_int_eq(retry_dead(&d), mended ? EXIT_SUCCESS : EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), mended ? EXIT_SUCCESS : EXIT_FAILURE);
 	assert_stored_once();
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, mended ? 0 : 3);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, mended ? 0 : 3);
 	ck_assert_int_eq(files(NULL), mended ? 0 : 1);
 }
 END_TEST
@@ -518,11 +518,11 @@ START_TEST(what_was_set_aside_again_is_stored_once)
 		for (int i = 3; i < LETTERS; i++)
 			store.bad[i] = i % 5;
 		store.writes_left = n;
-		if (retry_dead(&d) == EXIT_SUCCESS)
+		if (dlq_retry(&d) == EXIT_SUCCESS)
 			break;
 		memset(store.bad, 0, sizeof store.bad);
 		store.writes_left = 1000;
-		ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+		ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 		assert_stored_once();
 		ck_assert_int_eq(files(NULL), 0);
 	}
@@ -544,11 +544,11 @@ START_TEST(what_was_set_aside_together_is_stored_once)
 		for (int i = 3; i < LETTERS; i++)
 			store.bad[i] = i % 5;
 		store.writes_left = n;
-		ck_assert_int_ge(retry_dead(&d), 0);
+		ck_assert_int_ge(dlq_retry(&d), 0);
 		ended = files(NULL) == 1 && store.stored[15] == 1;
 		memset(store.bad, 0, sizeof store.bad);
 		store.writes_left = 1000;
-		ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+		ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 		assert_stored_once();
 		ck_assert_int_eq(files(NULL), 0);
 	}
@@ -561,19 +561,19 @@ START_TEST(letters_that_are_kept_are_synced_together)
 	common.batch_events = LETTERS;
 	set_position(STREAM, 0);
 	locks = 0;
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	ck_assert_uint_lt(locks, 5);
 	set_position(STREAM, 1000);
 	/* The same for those that are refused again, but the first few. */
 	fake_sink.probe = on_probe;
 	memset(store.bad, true, sizeof store.bad);
 	locks = 0;
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	ck_assert_uint_lt(locks, 10);
-	ck_assert_int_eq(dead_refresh(&dead), 0);
-	ck_assert_uint_eq(dead.letters, LETTERS);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, LETTERS);
 	memset(store.bad, false, sizeof store.bad);
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 END_TEST
@@ -595,12 +595,12 @@ START_TEST(a_piece_in_flight_is_written_again_as_it_was)
 		store.bad[4] = store.bad[5] = store.bad[13] = true;
 		store.no_hints = true;
 		store.writes_left = n;
-		ck_assert_int_ge(retry_dead(&d), 0);
+		ck_assert_int_ge(dlq_retry(&d), 0);
 		stop_batchd();
 		start_batchd("fake", 1000);
 		memset(store.bad, 0, sizeof store.bad);
 		store.writes_left = 1000;
-		while (retry_dead(&d) != EXIT_SUCCESS)
+		while (dlq_retry(&d) != EXIT_SUCCESS)
 			;
 		assert_stored_once();
 		ck_assert_int_eq(files(NULL), 0);
@@ -611,31 +611,31 @@ END_TEST
 /* A crash between the two: the letter is back, and its place not noted. */
 START_TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
 {
-	struct letter l = {.stream = slice_of(STREAM),
-	                   .sink = slice_of("fake"),
-	                   .code = slice_of(""),
-	                   .reason = slice_of(""),
-	                   .event = {.id = slice_of("id"),
-	                             .type = slice_of("t"),
-	                             .payload = slice_of("{\n}")}};
+	struct dlq_record l = {.stream = slice_of(STREAM),
+	                       .sink = slice_of("fake"),
+	                       .code = slice_of(""),
+	                       .reason = slice_of(""),
+	                       .event = {.id = slice_of("id"),
+	                                 .type = slice_of("t"),
+	                                 .payload = slice_of("{\n}")}};
 
 	store.writes_left = 0;
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
-	ck_assert_int_eq(dead_append(&dead, &l), 0);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_file_append(&dlq, &l), 0);
 	store.writes_left = 1000;
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 END_TEST
 
 START_TEST(writes_nothing_when_a_line_is_damaged)
 {
-	FILE *f = fopen(dead.path, "a");
+	FILE *f = fopen(dlq.path, "a");
 
 	ck_assert_ptr_nonnull(f);
 	ck_assert_int_gt(fputs("{\"stream\":\"x\"}\n", f), 0);
 	ck_assert_int_eq(fclose(f), 0);
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	for (int i = 0; i < LETTERS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
 	ck_assert_int_eq(files(NULL), 1);
@@ -651,7 +651,7 @@ START_TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
 	store.forgets = true;
 	start_batchd("fake", 1000);
 	end_before_lock = true;
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	ck_assert(!end_before_lock);
 	for (int i = 0; i < LETTERS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
@@ -665,16 +665,16 @@ START_TEST(refuses_to_work_beside_another_retry)
 	int fd;
 
 	store.writes_left = 1;
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	store.writes_left = 1000;
 	ck_assert_int_eq(files(path), 1);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
-	ck_assert_int_eq(retry_dead(&d), EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	ck_assert_uint_eq(store.stored[19], 0);
 	ck_assert_int_eq(close(fd), 0);
-	ck_assert_int_eq(retry_dead(&d), EXIT_SUCCESS);
+	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 END_TEST
@@ -682,7 +682,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("retry_dead");
+	Suite *s = suite_create("dlq_retry");
 	TCase *tc = tcase_create("letters");
 	SRunner *sr = srunner_create(s);
 	int failed;

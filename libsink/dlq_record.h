@@ -1,5 +1,5 @@
 /*
- * letter - one dead letter, between a struct and its line of JSON.
+ * dlq_record - one dead letter, between a struct and its line of JSON.
  *
  *	{"stream":"..","offset":5,"sink":"postgres","at":"2026-..Z",
  *	 "code":"22P02","reason":"..","event":{"id":"..","type":"..",
@@ -12,8 +12,8 @@
  * there was, and nothing else of the event.
  * Reading takes exactly what writing makes and refuses all else.
  */
-#ifndef LIBSINK_LETTER_H
-#define LIBSINK_LETTER_H
+#ifndef LIBSINK_DLQ_RECORD_H
+#define LIBSINK_DLQ_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,9 +26,9 @@
  * Longest line: the payload, each of whose bytes may become six as a string,
  * and the rest.
  */
-#define LETTER_MAX (6 * EVENT_PACKED_MAX + 8 * 1024)
+#define DLQ_RECORD_MAX (6 * EVENT_PACKED_MAX + 8 * 1024)
 
-struct letter {
+struct dlq_record {
 	struct slice stream; /* of the log the event came from */
 	uint64_t offset;     /* in that stream */
 	struct slice sink;
@@ -41,27 +41,28 @@ struct letter {
 };
 
 /* Append the letter's line, newline included.  Returns as buf_add. */
-MUST_USE int letter_add(struct buf *out, const struct letter *letter);
+MUST_USE int dlq_record_add(struct buf *out, const struct dlq_record *record);
 
 /*
  * Read a line (without its newline).  Strings are unescaped in place: the
  * line is changed, and the letter's slices point into it.  Returns 0, or
  * -EBADMSG with *why (static text) and *at (offset in the line) set.
  */
-MUST_USE int letter_read(char *line, size_t bytes, struct letter *letter,
-                         const char **why, size_t *at);
+MUST_USE int dlq_record_read(char *line, size_t bytes,
+                             struct dlq_record *record, const char **why,
+                             size_t *at);
 
 /*
  * Read only stream and offset.  Changes nothing.  Returns 0 or -EBADMSG.
  */
-MUST_USE int letter_peek(const char *line, size_t bytes, struct slice *stream,
-                         uint64_t *offset);
+MUST_USE int dlq_record_peek(const char *line, size_t bytes,
+                             struct slice *stream, uint64_t *offset);
 
 /*
  * Read what a letter costs whom: its type, escaped as in the line, and whether
  * it is without payload.  Changes nothing.  Returns 0 or -EBADMSG.
  */
-MUST_USE int letter_peek_type(const char *line, size_t bytes,
-                              struct slice *type, bool *without_payload);
+MUST_USE int dlq_record_peek_type(const char *line, size_t bytes,
+                                  struct slice *type, bool *without_payload);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * retry_dead - the flag --retry-dead: write the dead letters to the store
+ * dlq_retry - the flag --retry-dead: write the dead letters to the store
  * again, after whatever made it reject them was mended.
  */
-#ifndef LIBSINK_RETRY_DEAD_H
-#define LIBSINK_RETRY_DEAD_H
+#ifndef LIBSINK_DLQ_RETRY_H
+#define LIBSINK_DLQ_RETRY_H
 
 #include "libsink/deliver.h"
 
@@ -16,8 +16,9 @@
  * position of a stream of its own in the store, so that a crash at any
  * moment, and a run after it, store each once where the store has positions.
  * Where it has none, or has forgotten it, the place that is kept beside the
- * file counts (place.h): then the piece in flight may be written again.
+ * file counts (dlq_retry_progress.h): then the piece in flight may be written
+ * again.
  */
-MUST_USE int retry_dead(struct deliver *d);
+MUST_USE int dlq_retry(struct deliver *d);
 
 #endif

@@ -1,38 +1,38 @@
-/* heads - see heads.h. */
-#include "libsink/heads.h"
+/* dlq_scan - see dlq_scan.h. */
+#include "libsink/dlq_scan.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "libsink/letter.h"
+#include "libsink/dlq_record.h"
 
 #define READ_BYTES (64 * KIB)
 
-/* Enough of a line for letter_peek: a stream's name and an offset. */
+/* Enough of a line for dlq_record_peek: a stream's name and an offset. */
 #define HEAD_BYTES 160
 
-struct heads {
-	on_head f;
+struct dlq_scan {
+	dlq_on_key f;
 	void *arg;
 	char head[HEAD_BYTES]; /* of the line being read */
 	size_t bytes;
 };
 
 static int
-end_line(struct heads *h)
+end_line(struct dlq_scan *h)
 {
 	struct slice stream;
 	uint64_t offset = 0;
-	int rc = letter_peek(h->head, h->bytes, &stream, &offset);
+	int rc = dlq_record_peek(h->head, h->bytes, &stream, &offset);
 
 	h->bytes = 0;
 	return h->f(h->arg, rc == 0 ? &stream : NULL, offset);
 }
 
 static int
-add_bytes(struct heads *h, const char *at, size_t n)
+add_bytes(struct dlq_scan *h, const char *at, size_t n)
 {
 	while (n > 0) {
 		const char *newline = memchr(at, '\n', n);
@@ -55,9 +55,9 @@ add_bytes(struct heads *h, const char *at, size_t n)
 }
 
 int
-heads_read(int fd, on_head f, void *arg)
+dlq_scan(int fd, dlq_on_key f, void *arg)
 {
-	struct heads h = {.f = f, .arg = arg};
+	struct dlq_scan h = {.f = f, .arg = arg};
 	char *bytes = malloc(READ_BYTES);
 	int rc = bytes ? 0 : -ENOMEM;
 

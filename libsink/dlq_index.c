@@ -1,5 +1,5 @@
-/* known - see known.h. */
-#include "libsink/known.h"
+/* dlq_index - see dlq_index.h. */
+#include "libsink/dlq_index.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,19 +11,19 @@
 #include <unistd.h>
 
 #include "libbase/file.h"
-#include "libsink/heads.h"
-#include "libsink/taken.h"
+#include "libsink/dlq_retry_files.h"
+#include "libsink/dlq_scan.h"
 
 #define FIRST_OFFSETS 256
 
 struct sought {
-	struct known k; /* the caller's, meanwhile */
+	struct dlq_index k; /* the caller's, meanwhile */
 	const char *stream;
 	uint64_t from, to;
 };
 
 static int
-grow(struct known *k)
+grow(struct dlq_index *k)
 {
 	size_t cap = k->cap ? 2 * k->cap : FIRST_OFFSETS;
 	uint64_t *offsets = reallocarray(k->offsets, cap, sizeof *offsets);
@@ -36,7 +36,7 @@ grow(struct known *k)
 }
 
 static int
-add(struct known *k, uint64_t offset)
+add(struct dlq_index *k, uint64_t offset)
 {
 	int rc = k->count < k->cap ? 0 : grow(k);
 
@@ -46,7 +46,7 @@ add(struct known *k, uint64_t offset)
 }
 
 static int
-on_letter(void *arg, const struct slice *stream, uint64_t offset)
+on_key(void *arg, const struct slice *stream, uint64_t offset)
 {
 	struct sought *s = arg;
 
@@ -69,14 +69,14 @@ read_file(struct sought *s, const char *path, const char *skip)
 	fd = file_open(AT_FDCWD, path, O_RDONLY, FILE_OWN);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	rc = heads_read(fd, on_letter, s);
+	rc = dlq_scan(fd, on_key, s);
 	(void)close(fd); /* read only */
 	return rc;
 }
 
 static int
-read_taken(struct sought *s, const char *dir, const char *sink,
-           const char *skip)
+index_retry_files(struct sought *s, const char *dir, const char *sink,
+                  const char *skip)
 {
 	DIR *open_dir = opendir(dir);
 	struct dirent *e;
@@ -87,7 +87,7 @@ read_taken(struct sought *s, const char *dir, const char *sink,
 	while (rc == 0 && (e = readdir(open_dir))) {
 		char path[PATH_MAX];
 
-		if (!taken_is(e->d_name, sink))
+		if (!dlq_retry_files_match(e->d_name, sink))
 			continue;
 		if ((size_t)snprintf(path, sizeof path, "%s/%s", dir,
 		                     e->d_name) >= sizeof path)
@@ -108,14 +108,14 @@ compare(const void *a, const void *b)
 }
 
 int
-known_find(struct known *k, const char *dir, const char *sink, const char *skip,
-           const char *stream, uint64_t from, uint64_t to)
+dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
+               const char *skip, const char *stream, uint64_t from, uint64_t to)
 {
 	struct sought s = {.stream = stream, .from = from, .to = to};
 	char path[PATH_MAX];
 	int rc;
 
-	known_clear(k);
+	dlq_index_clear(k);
 	k->top = 0;
 	if ((size_t)snprintf(path, sizeof path, "%s/%s.ndjson", dir, sink) >=
 	    sizeof path)
@@ -128,19 +128,19 @@ known_find(struct known *k, const char *dir, const char *sink, const char *skip,
 	s.k = *k;
 	rc = read_file(&s, path, skip);
 	if (rc == 0)
-		rc = read_taken(&s, dir, sink, skip);
+		rc = index_retry_files(&s, dir, sink, skip);
 	if (rc == 0)
 		rc = read_file(&s, path, skip);
 	*k = s.k;
 	if (rc < 0)
-		known_clear(k);
+		dlq_index_clear(k);
 	else if (k->count > 0)
 		qsort(k->offsets, k->count, sizeof *k->offsets, compare);
 	return rc;
 }
 
 uint64_t
-known_next(struct known *k, uint64_t offset)
+dlq_index_next(struct dlq_index *k, uint64_t offset)
 {
 	while (k->at < k->count && k->offsets[k->at] < offset)
 		k->at++;
@@ -148,21 +148,21 @@ known_next(struct known *k, uint64_t offset)
 }
 
 bool
-known_has(const struct known *k, uint64_t offset)
+dlq_index_has(const struct dlq_index *k, uint64_t offset)
 {
 	return k->count > 0 && bsearch(&offset, k->offsets, k->count,
 	                               sizeof offset, compare) != NULL;
 }
 
 void
-known_clear(struct known *k)
+dlq_index_clear(struct dlq_index *k)
 {
 	k->count = k->at = 0;
 }
 
 void
-known_fini(struct known *k)
+dlq_index_fini(struct dlq_index *k)
 {
 	free(k->offsets);
-	*k = (struct known){0};
+	*k = (struct dlq_index){0};
 }

@@ -1,5 +1,5 @@
-/* retry_dead - see retry_dead.h. */
-#include "libsink/retry_dead.h"
+/* dlq_retry - see dlq_retry.h. */
+#include "libsink/dlq_retry.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,10 +19,10 @@
 #include "libbase/directory.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
-#include "libsink/place.h"
+#include "libsink/dlq_retry_files.h"
+#include "libsink/dlq_retry_progress.h"
 #include "libsink/settled.h"
 #include "libsink/stop.h"
-#include "libsink/taken.h"
 
 struct retry {
 	struct deliver *d;
@@ -31,21 +31,21 @@ struct retry {
 	char stream[sizeof "dead-" + 16]; /* its name in the store */
 	uint64_t line;     /* lines from the start that are dealt with */
 	uint64_t position; /* of the store: behind them, or before */
-	struct place place;
-	/* Of known_stream: what other files have, as it was found there. */
-	struct known known;
-	char known_stream[64];
+	struct dlq_retry_progress progress;
+	/* Of others_stream: what other files have, as it was found there. */
+	struct dlq_index others;
+	char others_stream[64];
 	uint64_t retried; /* letters, in all files */
 	uint64_t kept;
 
 	/* A stretch of the file: whole lines, and the start of one more. */
 	char *bytes;
 	size_t cap, used;
-	struct letter *letters; /* of these lines, batch_events at most */
-	struct event *events;   /* and where they came from */
+	struct dlq_record *records; /* of these lines, batch_events at most */
+	struct event *events;       /* and where they came from */
 	struct origin *origins;
 	size_t count;
-	size_t taken; /* bytes of the lines in letters */
+	size_t parsed; /* bytes of the lines in letters */
 
 	/* Where the sink is in the stream of the last letter looked at. */
 	char origin[64];
@@ -76,7 +76,7 @@ static int
 on_step(void *arg, uint64_t next, uint64_t position)
 {
 	struct retry *r = arg;
-	int rc = place_save(&r->place, next, position);
+	int rc = dlq_retry_progress_save(&r->progress, next, position);
 
 	return rc == 0 && stop_asked() ? -EINTR : rc;
 }
@@ -85,9 +85,9 @@ on_step(void *arg, uint64_t next, uint64_t position)
 static int
 fill(struct retry *r)
 {
-	memmove(r->bytes, r->bytes + r->taken, r->used - r->taken);
-	r->used -= r->taken;
-	r->taken = 0;
+	memmove(r->bytes, r->bytes + r->parsed, r->used - r->parsed);
+	r->used -= r->parsed;
+	r->parsed = 0;
 	r->count = 0;
 	while (r->used < r->cap) {
 		ssize_t n = read(r->fd, r->bytes + r->used, r->cap - r->used);
@@ -109,17 +109,17 @@ parse(struct retry *r, uint64_t first_line)
 {
 	size_t most = (size_t)r->d->common->batch_events;
 
-	while (r->count < most && r->taken < r->used) {
-		char *line = r->bytes + r->taken, *end;
-		struct letter *letter = &r->letters[r->count];
+	while (r->count < most && r->parsed < r->used) {
+		char *line = r->bytes + r->parsed, *end;
+		struct dlq_record *record = &r->records[r->count];
 		const char *why = "the line has no end";
 		size_t at = 0;
 
-		end = memchr(line, '\n', r->used - r->taken);
+		end = memchr(line, '\n', r->used - r->parsed);
 		if (!end && r->count > 0)
 			return 0; /* it comes whole with the next stretch */
-		if (!end || letter_read(line, (size_t)(end - line), letter,
-		                        &why, &at) < 0) {
+		if (!end || dlq_record_read(line, (size_t)(end - line), record,
+		                            &why, &at) < 0) {
 			log_error("not a dead letter: mend the line and try "
 			          "again path=%s line=%" PRIu64
 			          " column=%zu err=%s",
@@ -128,9 +128,9 @@ parse(struct retry *r, uint64_t first_line)
 			return -EBADMSG;
 		}
 		r->origins[r->count] =
-		    (struct origin){letter->stream, letter->offset};
-		r->events[r->count++] = letter->event;
-		r->taken = (size_t)(end + 1 - r->bytes);
+		    (struct origin){record->stream, record->offset};
+		r->events[r->count++] = record->event;
+		r->parsed = (size_t)(end + 1 - r->bytes);
 	}
 	return 0;
 }
@@ -138,7 +138,7 @@ parse(struct retry *r, uint64_t first_line)
 static int
 rewind_file(struct retry *r)
 {
-	r->used = r->taken = r->count = 0;
+	r->used = r->parsed = r->count = 0;
 	return lseek(r->fd, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
@@ -204,9 +204,9 @@ find_origin(struct retry *r, const char *stream)
  * still looks for its letter, and passes over the event only when it is there.
  */
 static int
-is_settled(struct retry *r, const struct letter *letter, bool *settled)
+is_settled(struct retry *r, const struct dlq_record *record, bool *settled)
 {
-	const struct slice *stream = &letter->stream;
+	const struct slice *stream = &record->stream;
 
 	if (strlen(r->origin) != stream->bytes ||
 	    memcmp(r->origin, stream->data, stream->bytes) != 0) {
@@ -220,7 +220,7 @@ is_settled(struct retry *r, const struct letter *letter, bool *settled)
 			return rc;
 		memcpy(r->origin, name, sizeof name);
 	}
-	*settled = letter->offset < r->origin_position;
+	*settled = record->offset < r->origin_position;
 	return 0;
 }
 
@@ -228,17 +228,17 @@ is_settled(struct retry *r, const struct letter *letter, bool *settled)
 static int
 keep_some(struct retry *r, size_t from, size_t to)
 {
-	struct dead *dead = r->d->dead;
-	int rc = dead_begin(dead), ended;
+	struct dlq_file *dlq = r->d->dlq;
+	int rc = dlq_file_begin(dlq), ended;
 
 	for (size_t i = from; rc == 0 && i < to; i++)
-		rc = dead_add(dead, &r->letters[i]);
-	ended = dead_end(dead);
+		rc = dlq_file_add(dlq, &r->records[i]);
+	ended = dlq_file_end(dlq);
 	if (rc == 0)
 		rc = ended;
 	if (rc < 0)
 		log_error("cannot write the dead letters path=%s err=%s",
-		          log_quote(dead->path), log_quote(file_error(rc)));
+		          log_quote(dlq->path), log_quote(file_error(rc)));
 	return rc;
 }
 
@@ -278,7 +278,7 @@ deliver_some(struct retry *r, size_t from, size_t to, enum fate fate)
 		r->kept +=
 		    to - from - (stats->events + stats->duplicates - stored);
 	}
-	return place_save(&r->place, r->line, r->position);
+	return dlq_retry_progress_save(&r->progress, r->line, r->position);
 }
 
 /*
@@ -289,47 +289,47 @@ deliver_some(struct retry *r, size_t from, size_t to, enum fate fate)
 static int
 look_for_others(struct retry *r, const struct slice *stream)
 {
-	char name[sizeof r->known_stream];
+	char name[sizeof r->others_stream];
 	int rc;
 
-	if (slice_is(*stream, r->known_stream))
+	if (slice_is(*stream, r->others_stream))
 		return 0;
 	(void)snprintf(name, sizeof name, "%.*s", (int)stream->bytes,
 	               stream->data);
-	rc = known_find(&r->known, r->d->dead->dir, r->d->sink->name, r->path,
-	                name, 0, UINT64_MAX);
+	rc = dlq_index_find(&r->others, r->d->dlq->dir, r->d->sink->name,
+	                    r->path, name, 0, UINT64_MAX);
 	if (rc == 0)
-		memcpy(r->known_stream, name, sizeof name);
+		memcpy(r->others_stream, name, sizeof name);
 	return rc;
 }
 
 static int
-find_fate(struct retry *r, const struct letter *letter, enum fate *fate)
+find_fate(struct retry *r, const struct dlq_record *record, enum fate *fate)
 {
 	bool settled = false;
-	int rc = look_for_others(r, &letter->stream);
+	int rc = look_for_others(r, &record->stream);
 
 	if (rc < 0)
 		return rc;
 	*fate = FATE_DONE;
-	if (known_has(&r->known, letter->offset))
+	if (dlq_index_has(&r->others, record->offset))
 		return 0;
 	/* What has no payload is kept, for an operator to remove. */
-	if (!letter->without_payload)
-		rc = is_settled(r, letter, &settled);
+	if (!record->without_payload)
+		rc = is_settled(r, record, &settled);
 	*fate = settled ? FATE_DELIVER : FATE_KEEP;
 	return rc;
 }
 
 static int
-deliver_letters(struct retry *r, size_t from)
+retry_records(struct retry *r, size_t from)
 {
 	enum fate run_fate = FATE_DELIVER, fate = FATE_DELIVER;
 	size_t start = from;
 	int rc = 0;
 
 	for (size_t i = from; rc == 0 && i < r->count; i++) {
-		rc = find_fate(r, &r->letters[i], &fate);
+		rc = find_fate(r, &r->records[i], &fate);
 		if (rc == 0 && fate != run_fate) {
 			rc = deliver_some(r, start, i, run_fate);
 			start = i;
@@ -348,17 +348,18 @@ deliver_file(struct retry *r)
 
 	rc = deliver_start(r->d, r->stream, &found, &position);
 	if (rc == 0)
-		rc = place_open(&r->place, r->d->dead->dir, r->path);
+		rc = dlq_retry_progress_open(&r->progress, r->d->dlq->dir,
+		                             r->path);
 	/*
 	 * The store's word counts, but of what was set aside again behind its
 	 * position it knows nothing.
 	 */
-	r->line = r->place.found ? r->place.line : 0;
-	if (found && (!r->place.found || r->place.position != position))
+	r->line = r->progress.found ? r->progress.line : 0;
+	if (found && (!r->progress.found || r->progress.position != position))
 		r->line = position;
 	r->position = found ? position : r->line;
-	known_clear(&r->known);
-	r->known_stream[0] = '\0';
+	dlq_index_clear(&r->others);
+	r->others_stream[0] = '\0';
 	while (rc == 0) {
 		uint64_t skip;
 
@@ -372,7 +373,7 @@ deliver_file(struct retry *r)
 		/* What an earlier run has stored already. */
 		skip = r->line > line ? r->line - line : 0;
 		if (skip < r->count)
-			rc = deliver_letters(r, (size_t)skip);
+			rc = retry_records(r, (size_t)skip);
 		line += r->count;
 	}
 	return rc;
@@ -401,15 +402,15 @@ work_off(struct retry *r)
 		rc = check_file(r);
 	if (rc == 0)
 		rc = deliver_file(r);
-	place_close(&r->place);
+	dlq_retry_progress_close(&r->progress);
 	if (rc == 0 && unlink(r->path) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = directory_sync(r->d->dead->dir);
+		rc = directory_sync(r->d->dlq->dir);
 	if (rc == 0)
-		rc = place_remove(r->path);
+		rc = dlq_retry_progress_remove(r->path);
 	if (rc == 0)
-		rc = cuts_remove(r->d->dead->dir, r->d->sink->name, r->stream);
+		rc = cuts_remove(r->d->dlq->dir, r->d->sink->name, r->stream);
 	(void)close(r->fd); /* read only */
 	return rc;
 }
@@ -420,15 +421,15 @@ find_file(struct retry *r)
 {
 	char best[NAME_MAX + 1] = "";
 	struct dirent *e;
-	DIR *dir = opendir(r->d->dead->dir);
+	DIR *dir = opendir(r->d->dlq->dir);
 	int rc = dir || errno == ENOENT ? 0 : -errno;
 
 	if (rc < 0)
-		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dead->dir);
+		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dlq->dir);
 	if (!dir)
 		return rc;
 	while ((e = readdir(dir))) {
-		if (!taken_is(e->d_name, r->d->sink->name))
+		if (!dlq_retry_files_match(e->d_name, r->d->sink->name))
 			continue;
 		if (!best[0] || strcmp(e->d_name, best) < 0)
 			(void)snprintf(best, sizeof best, "%s", e->d_name);
@@ -436,7 +437,7 @@ find_file(struct retry *r)
 	(void)closedir(dir); /* read only */
 	if (!best[0])
 		return 0;
-	if ((size_t)snprintf(r->path, sizeof r->path, "%s/%s", r->d->dead->dir,
+	if ((size_t)snprintf(r->path, sizeof r->path, "%s/%s", r->d->dlq->dir,
 	                     best) >= sizeof r->path)
 		return -ENAMETOOLONG;
 	return 1;
@@ -445,10 +446,10 @@ find_file(struct retry *r)
 static int
 work_off_all(struct retry *r)
 {
-	int rc = dead_take(r->d->dead, r->path, sizeof r->path);
+	int rc = dlq_file_take(r->d->dlq, r->path, sizeof r->path);
 
 	if (rc < 0) /* nothing was taken out of it */
-		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dead->path);
+		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dlq->path);
 	if (rc == -ENOENT)
 		rc = 0;
 	while (rc == 0 && (rc = find_file(r)) > 0)
@@ -461,12 +462,12 @@ allocate(struct retry *r)
 {
 	size_t most = (size_t)r->d->common->batch_events;
 
-	r->cap = (size_t)r->d->common->batch_bytes + LETTER_MAX;
+	r->cap = (size_t)r->d->common->batch_bytes + DLQ_RECORD_MAX;
 	r->bytes = malloc(r->cap);
-	r->letters = calloc(most, sizeof *r->letters);
+	r->records = calloc(most, sizeof *r->records);
 	r->events = calloc(most, sizeof *r->events);
 	r->origins = calloc(most, sizeof *r->origins);
-	return r->bytes && r->letters && r->events && r->origins ? 0 : -ENOMEM;
+	return r->bytes && r->records && r->events && r->origins ? 0 : -ENOMEM;
 }
 
 static const char *
@@ -496,12 +497,12 @@ reason(int rc)
 }
 
 int
-retry_dead(struct deliver *d)
+dlq_retry(struct deliver *d)
 {
-	struct retry r = {.d = d, .fd = -1, .place = {.fd = -1}};
+	struct retry r = {.d = d, .fd = -1, .progress = {.fd = -1}};
 	int rc = allocate(&r);
 
-	d->dead->keeps_payloads = true;
+	d->dlq->keeps_payloads = true;
 	d->wait = on_wait;
 	d->step = on_step;
 	d->arg = &r;
@@ -513,10 +514,10 @@ retry_dead(struct deliver *d)
 	printf("retried %" PRIu64 ", stored %" PRIu64 ", kept %" PRIu64 "\n",
 	       r.retried, r.retried - r.kept, r.kept);
 	free(r.bytes);
-	free(r.letters);
+	free(r.records);
 	free(r.events);
 	free(r.origins);
-	known_fini(&r.known);
+	dlq_index_fini(&r.others);
 	deliver_close(d);
 	d->wait = NULL;
 	d->step = NULL;

@@ -1,30 +1,31 @@
 /*
- * taken - the letters that a --retry-dead has taken out of a sink's file,
+ * dlq_retry_files - the letters that a --retry-dead has taken out of a sink's
+ * file,
  * `<sink>.retry-<time>.ndjson` beside it, and has not settled yet: one is at
  * work, or was cut short and has to be run again.  Read only.
  */
-#ifndef LIBSINK_TAKEN_H
-#define LIBSINK_TAKEN_H
+#ifndef LIBSINK_DLQ_RETRY_FILES_H
+#define LIBSINK_DLQ_RETRY_FILES_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "libbase/base.h"
 
-struct taken {
-	uint64_t letters; /* in all such files */
+struct dlq_retry_files {
+	uint64_t records; /* in all such files */
 	uint64_t own;     /* of these, those of the stream asked for */
 	uint64_t seen;    /* hash of names, sizes and times when counted */
 };
 
 /* Whether `name` is one of the sink's files of taken letters. */
-MUST_USE bool taken_is(const char *name, const char *sink);
+MUST_USE bool dlq_retry_files_match(const char *name, const char *sink);
 
 /*
  * Bring t in line with the files now; they are read only when they are not
  * those of the last time.  Returns 0 or -errno, with t as before.
  */
-MUST_USE int taken_refresh(struct taken *t, const char *dir, const char *sink,
-                           const char *stream);
+MUST_USE int dlq_retry_files_refresh(struct dlq_retry_files *t, const char *dir,
+                                     const char *sink, const char *stream);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * heads - which event each letter of a file is of, whatever the file holds.
+ * dlq_scan - which event each letter of a file is of, whatever the file holds.
  */
-#ifndef LIBSINK_HEADS_H
-#define LIBSINK_HEADS_H
+#ifndef LIBSINK_DLQ_SCAN_H
+#define LIBSINK_DLQ_SCAN_H
 
 #include <stdint.h>
 
@@ -13,12 +13,13 @@
  * Called for each whole line; stream is NULL when it is no letter.  Returns
  * 0, or -errno to end.
  */
-typedef int (*on_head)(void *arg, const struct slice *stream, uint64_t offset);
+typedef int (*dlq_on_key)(void *arg, const struct slice *stream,
+                          uint64_t offset);
 
 /*
  * Read fd from where it is to its end, in little memory.  Returns 0, -errno,
  * or what f ended with.
  */
-MUST_USE int heads_read(int fd, on_head f, void *arg);
+MUST_USE int dlq_scan(int fd, dlq_on_key f, void *arg);
 
 #endif
