@@ -39,8 +39,8 @@ value_of(const char *line, const char *end, const char *name)
 }
 
 static int
-read_header(const char *line, const char *end, struct answer *a,
-            int64_t *body_bytes)
+answer_read_header(const char *line, const char *end, struct answer *a,
+                   int64_t *body_bytes)
 {
 	const char *v;
 
@@ -80,7 +80,7 @@ answer_read(const char *text, size_t len, struct answer *answer)
 		const char *next =
 		    memchr(line + 1, '\n', (size_t)(head_end + 3 - line));
 
-		rc = read_header(line + 1, next - 1, &a, &body_bytes);
+		rc = answer_read_header(line + 1, next - 1, &a, &body_bytes);
 		if (rc < 0)
 			return rc;
 		line = next;

@@ -25,7 +25,7 @@ static const char usage[] =
     "  --json           print the result as one JSON object\n";
 
 static bool
-number(const char *program, uint64_t min, uint64_t max, uint64_t *out)
+bare_number(const char *program, uint64_t min, uint64_t max, uint64_t *out)
 {
 	char *end;
 	unsigned long long value;
@@ -55,7 +55,7 @@ plain_name(const char *program, const char *text)
 
 /* Takes in one option.  Returns whether it is a good one. */
 static bool
-take(struct bare_options *o, const char *program, int option)
+bare_take_option(struct bare_options *o, const char *program, int option)
 {
 	switch (option) {
 	case 't':
@@ -65,11 +65,11 @@ take(struct bare_options *o, const char *program, int option)
 		o->table = optarg;
 		return plain_name(program, optarg);
 	case 'r':
-		return number(program, 1, ROWS_MAX, &o->rows);
+		return bare_number(program, 1, ROWS_MAX, &o->rows);
 	case 'n':
-		return number(program, 1, ROWS_MAX, &o->batch_rows);
+		return bare_number(program, 1, ROWS_MAX, &o->batch_rows);
 	case 's':
-		return number(program, 0, UINT64_MAX, &o->seed);
+		return bare_number(program, 0, UINT64_MAX, &o->seed);
 	case 'p':
 		o->plain = true;
 		return true;
@@ -104,7 +104,7 @@ bare_options_read(struct bare_options *o, const char *program, int argc,
 	                           .batch_rows = 10000,
 	                           .seed = 1};
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (take(o, program, option))
+		if (bare_take_option(o, program, option))
 			continue;
 		*status = option == 'h' ? EXIT_SUCCESS : 2;
 		fprintf(option == 'h' ? stdout : stderr, usage, program);
@@ -182,7 +182,7 @@ bare_rows_free(struct bare_rows *r)
 }
 
 static uint64_t
-now_us(void)
+bare_now_us(void)
 {
 	struct timespec ts;
 
@@ -196,19 +196,19 @@ bare_run(const struct bare_options *o, const struct bare_rows *r,
          int (*finish)(void *arg), void *arg)
 {
 	static struct hist times;
-	uint64_t start = now_us(), before, us;
+	uint64_t start = bare_now_us(), before, us;
 	size_t at = 0;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < r->batches; i++) {
-		before = now_us();
+		before = bare_now_us();
 		rc = send(arg, r->bytes.data + at, r->ends[i] - at);
 		at = r->ends[i];
-		hist_add(&times, now_us() - before);
+		hist_add(&times, bare_now_us() - before);
 	}
 	if (rc == 0 && finish)
 		rc = finish(arg);
-	us = now_us() - start;
+	us = bare_now_us() - start;
 	if (rc < 0)
 		return rc;
 	printf(o->json ? "{\"rows\":%" PRIu64 ",\"seconds\":%.6f,"

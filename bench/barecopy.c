@@ -29,7 +29,7 @@ struct target {
 };
 
 static int
-put_u16(struct buf *b, uint16_t v)
+barecopy_put_u16(struct buf *b, uint16_t v)
 {
 	uint16_t be = __builtin_bswap16(v);
 
@@ -37,7 +37,7 @@ put_u16(struct buf *b, uint16_t v)
 }
 
 static int
-put_u32(struct buf *b, uint32_t v)
+barecopy_put_u32(struct buf *b, uint32_t v)
 {
 	uint32_t be = __builtin_bswap32(v);
 
@@ -45,17 +45,17 @@ put_u32(struct buf *b, uint32_t v)
 }
 
 static int
-put_time(struct buf *b, int64_t wall_us)
+barecopy_put_time(struct buf *b, int64_t wall_us)
 {
 	uint64_t be = __builtin_bswap64((uint64_t)(wall_us - PG_EPOCH_US));
-	int rc = put_u32(b, sizeof be);
+	int rc = barecopy_put_u32(b, sizeof be);
 
 	return rc < 0 ? rc : buf_add(b, &be, sizeof be);
 }
 
 /* A generated id, which is a well-formed UUID, as its 16 bytes. */
 static int
-put_uuid(struct buf *b, const char *text)
+barecopy_put_uuid(struct buf *b, const char *text)
 {
 	uint8_t bytes[16] = {0};
 	size_t n = 0;
@@ -68,26 +68,27 @@ put_uuid(struct buf *b, const char *text)
 		bytes[n / 2] = (uint8_t)(bytes[n / 2] << 4 | digit);
 		n++;
 	}
-	return put_u32(b, sizeof bytes) < 0 ? -ENOMEM
-	                                    : buf_add(b, bytes, sizeof bytes);
+	return barecopy_put_u32(b, sizeof bytes) < 0
+	           ? -ENOMEM
+	           : buf_add(b, bytes, sizeof bytes);
 }
 
 static int
-put_text(struct buf *b, Oid type, const char *text, size_t bytes)
+barecopy_put_text(struct buf *b, Oid type, const char *text, size_t bytes)
 {
 	static const uint8_t jsonb_version = 1;
 	int rc;
 
 	if (bytes == 0)
-		return put_u32(b, UINT32_MAX); /* null */
-	rc = put_u32(b, (uint32_t)bytes + (type == PG_JSONB));
+		return barecopy_put_u32(b, UINT32_MAX); /* null */
+	rc = barecopy_put_u32(b, (uint32_t)bytes + (type == PG_JSONB));
 	if (rc == 0 && type == PG_JSONB)
 		rc = buf_add(b, &jsonb_version, 1);
 	return rc < 0 ? rc : buf_add(b, text, bytes);
 }
 
 static int
-begin(struct buf *b)
+barecopy_begin(struct buf *b)
 {
 	/* Signature, flags and extension length: 19 bytes, NUL included. */
 	static const char head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
@@ -96,35 +97,37 @@ begin(struct buf *b)
 }
 
 static int
-put_row(struct buf *b, const struct bare_row *row, void *arg)
+barecopy_put_row(struct buf *b, const struct bare_row *row, void *arg)
 {
 	const Oid *types = arg;
-	int rc = put_u16(b, COLUMNS);
+	int rc = barecopy_put_u16(b, COLUMNS);
 
 	if (rc == 0)
 		rc = types[0] == PG_UUID
-		         ? put_uuid(b, row->id)
-		         : put_text(b, types[0], row->id, row->id_bytes);
+		         ? barecopy_put_uuid(b, row->id)
+		         : barecopy_put_text(b, types[0], row->id,
+		                             row->id_bytes);
 	if (rc == 0)
-		rc = put_text(b, types[1], row->type, row->type_bytes);
+		rc = barecopy_put_text(b, types[1], row->type, row->type_bytes);
 	if (rc == 0)
-		rc = put_text(b, types[2], row->user, row->user_bytes);
+		rc = barecopy_put_text(b, types[2], row->user, row->user_bytes);
 	if (rc == 0)
-		rc = put_text(b, types[3], row->payload, row->payload_bytes);
+		rc = barecopy_put_text(b, types[3], row->payload,
+		                       row->payload_bytes);
 	if (rc == 0)
-		rc = put_time(b, row->wall_us);
-	return rc < 0 ? rc : put_time(b, row->wall_us);
+		rc = barecopy_put_time(b, row->wall_us);
+	return rc < 0 ? rc : barecopy_put_time(b, row->wall_us);
 }
 
 static int
-end(struct buf *b)
+barecopy_end(struct buf *b)
 {
-	return put_u16(b, UINT16_MAX);
+	return barecopy_put_u16(b, UINT16_MAX);
 }
 
 /* Says the server's words; for an error that ends the program. */
 static int
-failed(PGconn *pg, PGresult *result)
+barecopy_failed(PGconn *pg, PGresult *result)
 {
 	fprintf(stderr, "barecopy: %s", PQerrorMessage(pg));
 	PQclear(result);
@@ -141,7 +144,7 @@ column_types(struct target *t, const char *table)
 	               "SELECT " COLUMN_LIST " FROM %s LIMIT 0", table);
 	result = PQexec(t->pg, sql);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		return failed(t->pg, result);
+		return barecopy_failed(t->pg, result);
 	for (int i = 0; i < COLUMNS; i++)
 		t->types[i] = PQftype(result, i);
 	PQclear(result);
@@ -152,37 +155,38 @@ column_types(struct target *t, const char *table)
 }
 
 static int
-copy(void *arg, const uint8_t *bytes, size_t len)
+barecopy_copy(void *arg, const uint8_t *bytes, size_t len)
 {
 	struct target *t = arg;
 	PGresult *result = PQexec(t->pg, t->sql);
 
 	if (PQresultStatus(result) != PGRES_COPY_IN)
-		return failed(t->pg, result);
+		return barecopy_failed(t->pg, result);
 	PQclear(result);
 	while (len > 0) {
 		size_t n = len < PIECE_BYTES ? len : PIECE_BYTES;
 
 		if (PQputCopyData(t->pg, (const char *)bytes, (int)n) != 1)
-			return failed(t->pg, NULL);
+			return barecopy_failed(t->pg, NULL);
 		bytes += n;
 		len -= n;
 	}
 	if (PQputCopyEnd(t->pg, NULL) != 1)
-		return failed(t->pg, NULL);
+		return barecopy_failed(t->pg, NULL);
 	while ((result = PQgetResult(t->pg))) {
 		if (PQresultStatus(result) != PGRES_COMMAND_OK)
-			return failed(t->pg, result);
+			return barecopy_failed(t->pg, result);
 		PQclear(result);
 	}
 	return 0;
 }
 
 static int
-run(const struct bare_options *o)
+barecopy_run(const struct bare_options *o)
 {
 	struct target t = {.pg = PQconnectdb(o->to)};
-	struct bare_form form = {begin, put_row, end, t.types};
+	struct bare_form form = {barecopy_begin, barecopy_put_row, barecopy_end,
+	                         t.types};
 	struct bare_rows rows = {0};
 	int rc;
 
@@ -192,11 +196,11 @@ run(const struct bare_options *o)
 	if (PQstatus(t.pg) == CONNECTION_OK)
 		rc = column_types(&t, o->table);
 	else
-		rc = failed(t.pg, NULL);
+		rc = barecopy_failed(t.pg, NULL);
 	if (rc == 0)
 		rc = bare_rows_make(&rows, o, &form);
 	if (rc == 0)
-		rc = bare_run(o, &rows, copy, NULL, &t);
+		rc = bare_run(o, &rows, barecopy_copy, NULL, &t);
 	bare_rows_free(&rows);
 	PQfinish(t.pg);
 	return rc;
@@ -210,5 +214,5 @@ main(int argc, char **argv)
 
 	if (bare_options_read(&o, "barecopy", argc, argv, &status) < 0)
 		return status;
-	return run(&o) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return barecopy_run(&o) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

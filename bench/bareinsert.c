@@ -20,7 +20,7 @@ struct target {
 };
 
 static int
-put_text(struct buf *b, const char *text, size_t bytes)
+bareinsert_put_text(struct buf *b, const char *text, size_t bytes)
 {
 	uint8_t len[4];
 	size_t n = 0, rest = bytes;
@@ -35,27 +35,27 @@ put_text(struct buf *b, const char *text, size_t bytes)
 }
 
 static int
-put_row(struct buf *b, const struct bare_row *row, void *arg)
+bareinsert_put_row(struct buf *b, const struct bare_row *row, void *arg)
 {
 	int64_t times_ms[2] = {row->wall_us / 1000, row->wall_us / 1000};
 	uint8_t null = row->user_bytes == 0;
-	int rc = put_text(b, row->id, row->id_bytes);
+	int rc = bareinsert_put_text(b, row->id, row->id_bytes);
 
 	(void)arg;
 	if (rc == 0)
-		rc = put_text(b, row->type, row->type_bytes);
+		rc = bareinsert_put_text(b, row->type, row->type_bytes);
 	if (rc == 0)
 		rc = buf_add(b, &null, 1);
 	if (rc == 0 && !null)
-		rc = put_text(b, row->user, row->user_bytes);
+		rc = bareinsert_put_text(b, row->user, row->user_bytes);
 	if (rc == 0)
-		rc = put_text(b, row->payload, row->payload_bytes);
+		rc = bareinsert_put_text(b, row->payload, row->payload_bytes);
 	return rc < 0 ? rc : buf_add(b, times_ms, sizeof times_ms);
 }
 
 /* The answer to an INSERT is empty: what comes is an error's text. */
 static size_t
-on_answer(char *bytes, size_t size, size_t n, void *arg)
+bareinsert_on_body(char *bytes, size_t size, size_t n, void *arg)
 {
 	(void)arg;
 	(void)fwrite(bytes, size, n, stderr);
@@ -83,8 +83,8 @@ insert(void *arg, const uint8_t *bytes, size_t len)
 }
 
 static int
-open_target(struct target *t, const struct bare_options *o,
-            struct curl_slist *headers)
+bareinsert_open_target(struct target *t, const struct bare_options *o,
+                       struct curl_slist *headers)
 {
 	int n = snprintf(t->url, sizeof t->url,
 	                 "%s/?max_insert_block_size=1000000&query="
@@ -99,21 +99,21 @@ open_target(struct target *t, const struct bare_options *o,
 	    curl_easy_setopt(t->curl, CURLOPT_POST, 1L) != CURLE_OK ||
 	    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers) !=
 	        CURLE_OK ||
-	    curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, on_answer) !=
-	        CURLE_OK)
+	    curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION,
+	                     bareinsert_on_body) != CURLE_OK)
 		return -EINVAL;
 	return 0;
 }
 
 static int
-run(const struct bare_options *o)
+bareinsert_run(const struct bare_options *o)
 {
 	/* No pause for a 100 Continue. */
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
-	struct bare_form form = {.row = put_row};
+	struct bare_form form = {.row = bareinsert_put_row};
 	struct bare_rows rows = {0};
 	struct target t = {0};
-	int rc = open_target(&t, o, headers);
+	int rc = bareinsert_open_target(&t, o, headers);
 
 	if (rc == 0)
 		rc = bare_rows_make(&rows, o, &form);
@@ -135,7 +135,7 @@ main(int argc, char **argv)
 		return status;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return EXIT_FAILURE;
-	rc = run(&o);
+	rc = bareinsert_run(&o);
 	curl_global_cleanup();
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -41,7 +41,7 @@ struct head {
 
 /* The event's own text, and received_at behind it. */
 static int
-put_row(struct buf *b, const struct bare_row *row, void *arg)
+bareproduce_put_row(struct buf *b, const struct bare_row *row, void *arg)
 {
 	static const char name[] = ",\"received_at\":\"";
 	size_t value_bytes =
@@ -63,7 +63,8 @@ put_row(struct buf *b, const struct bare_row *row, void *arg)
 }
 
 static void
-on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+bareproduce_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
+                         void *opaque)
 {
 	struct target *t = opaque;
 
@@ -93,7 +94,7 @@ check_err(rd_kafka_resp_err_t err)
 }
 
 static int
-produce_one(struct target *t, const struct head *h, const uint8_t *key)
+bareproduce_send_one(struct target *t, const struct head *h, const uint8_t *key)
 {
 	char offset[24];
 	int n = snprintf(offset, sizeof offset, "%" PRIu64, t->number);
@@ -125,7 +126,7 @@ produce_one(struct target *t, const struct head *h, const uint8_t *key)
 }
 
 static int
-produce(void *arg, const uint8_t *bytes, size_t len)
+bareproduce_send_batch(void *arg, const uint8_t *bytes, size_t len)
 {
 	struct target *t = arg;
 	int rc = 0;
@@ -138,7 +139,7 @@ produce(void *arg, const uint8_t *bytes, size_t len)
 
 		memcpy(&h, bytes, sizeof h);
 		n = sizeof h + h.key_bytes + h.value_bytes;
-		rc = produce_one(t, &h, bytes + sizeof h);
+		rc = bareproduce_send_one(t, &h, bytes + sizeof h);
 		bytes += n;
 		len -= n;
 		if (t->number++ % POLL_EVERY == 0)
@@ -150,7 +151,7 @@ produce(void *arg, const uint8_t *bytes, size_t len)
 }
 
 static int
-finish(void *arg)
+bareproduce_finish(void *arg)
 {
 	struct target *t = arg;
 	int rc = check_err(rd_kafka_flush(t->rk, TIMEOUT_MS));
@@ -200,7 +201,7 @@ make_topic(struct target *t, const char *name)
 }
 
 static int
-open_target(struct target *t, const struct bare_options *o)
+bareproduce_open_target(struct target *t, const struct bare_options *o)
 {
 	/* sinkd-kafka's, but for its bound on memory. */
 	const char *const pairs[][2] = {
@@ -222,7 +223,7 @@ open_target(struct target *t, const struct bare_options *o)
 			rc = -EINVAL;
 	}
 	rd_kafka_conf_set_opaque(conf, t);
-	rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
+	rd_kafka_conf_set_dr_msg_cb(conf, bareproduce_on_delivered);
 	if (rc == 0)
 		t->rk =
 		    rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
@@ -241,17 +242,18 @@ open_target(struct target *t, const struct bare_options *o)
 }
 
 static int
-run(const struct bare_options *o)
+bareproduce_run(const struct bare_options *o)
 {
-	struct bare_form form = {.row = put_row};
+	struct bare_form form = {.row = bareproduce_put_row};
 	struct target t = {.plain = o->plain};
 	struct bare_rows rows = {0};
-	int rc = open_target(&t, o);
+	int rc = bareproduce_open_target(&t, o);
 
 	if (rc == 0)
 		rc = bare_rows_make(&rows, o, &form);
 	if (rc == 0)
-		rc = bare_run(o, &rows, produce, finish, &t);
+		rc = bare_run(o, &rows, bareproduce_send_batch,
+		              bareproduce_finish, &t);
 	if (t.topic)
 		rd_kafka_topic_destroy(t.topic);
 	if (t.rk)
@@ -268,5 +270,5 @@ main(int argc, char **argv)
 
 	if (bare_options_read(&o, "bareproduce", argc, argv, &status) < 0)
 		return status;
-	return run(&o) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return bareproduce_run(&o) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -68,7 +68,7 @@ client_connect(struct client *c, const struct addrinfo *to)
 {
 	int fd, one = 1, rc;
 
-	assert(c->state == CLIENT_AWAY);
+	assert(c->state == CLIENT_DISCONNECTED);
 	fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	            0);
 	if (fd < 0)
@@ -106,7 +106,7 @@ client_disconnect(struct client *c)
 	if (c->fd >= 0)
 		(void)close(c->fd); /* epoll forgets it */
 	c->fd = -1;
-	c->state = CLIENT_AWAY;
+	c->state = CLIENT_DISCONNECTED;
 	c->want_write = false;
 	c->in_len = 0;
 }

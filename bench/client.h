@@ -1,9 +1,9 @@
 /*
  * client - one connection of the load generator and its request in flight.
  *
- * States: AWAY (no socket; may connect from `wake_us` on), CONNECTING, IDLE,
- * PAUSED (idle, but not before `wake_us`), BUSY (request sent or being sent,
- * answer awaited).  load.c decides; this file moves bytes.
+ * States: DISCONNECTED (no socket; may connect from `wake_us` on), CONNECTING,
+ * IDLE, PAUSED (idle, but not before `wake_us`), BUSY (request sent or being
+ * sent, answer awaited).  load.c decides; this file moves bytes.
  */
 #ifndef BENCH_CLIENT_H
 #define BENCH_CLIENT_H
@@ -19,7 +19,7 @@
 #define CLIENT_ANSWER_MAX 16384
 
 enum client_state {
-	CLIENT_AWAY,
+	CLIENT_DISCONNECTED,
 	CLIENT_CONNECTING,
 	CLIENT_IDLE,
 	CLIENT_PAUSED,
@@ -35,7 +35,7 @@ struct request {
 
 struct client {
 	enum client_state state;
-	int fd; /* owned; -1 when AWAY */
+	int fd; /* owned; -1 when DISCONNECTED */
 	unsigned index;
 	struct request request; /* kept over a lost connection to retry */
 	int64_t wake_us;
@@ -50,7 +50,7 @@ struct client {
 
 /*
  * Lay out requests of up to `count` events.  Returns 0 or -ENOMEM.  The
- * client starts AWAY; client_fini frees it, also after failure.
+ * client starts DISCONNECTED; client_fini frees it, also after failure.
  */
 MUST_USE int client_init(struct client *c, unsigned index, const struct gen *g,
                          const char *host, uint32_t count);
@@ -58,7 +58,7 @@ void client_fini(struct client *c);
 
 /*
  * Start to connect; watch for writing, then client_connected.  Returns 0 or
- * -errno, still AWAY.
+ * -errno, still DISCONNECTED.
  */
 MUST_USE int client_connect(struct client *c, const struct addrinfo *to);
 

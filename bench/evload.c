@@ -20,7 +20,7 @@
 #define ACKED_BUFFER_BYTES ((size_t)1 << 20)
 #define MEMORY_MAX_BYTES ((uint64_t)4 << 30) /* of laid-out requests */
 
-struct settings {
+struct evload_settings {
 	struct load_options load;
 	uint64_t seed;
 	const char *id_prefix;
@@ -99,7 +99,7 @@ static const struct option options[] = {
 
 /* optarg as a number of min..max; says what is wrong and exits if not. */
 static uint64_t
-number(uint64_t min, uint64_t max)
+evload_number(uint64_t min, uint64_t max)
 {
 	char *end;
 	unsigned long long value;
@@ -116,58 +116,59 @@ number(uint64_t min, uint64_t max)
 }
 
 static void
-set_limit(struct settings *s, int option)
+set_limit(struct evload_settings *s, int option)
 {
 	struct load_options *l = &s->load;
 
 	switch (option) {
 	case OPT_CONNECTIONS:
-		l->connections = (unsigned)number(1, LOAD_CONNECTIONS_MAX);
+		l->connections =
+		    (unsigned)evload_number(1, LOAD_CONNECTIONS_MAX);
 		break;
 	case OPT_EVENTS_PER_REQUEST:
 		l->events_per_request =
-		    (uint32_t)number(1, LOAD_EVENTS_PER_REQUEST_MAX);
+		    (uint32_t)evload_number(1, LOAD_EVENTS_PER_REQUEST_MAX);
 		break;
 	case OPT_EVENTS:
-		l->events = number(1, 1000000000000);
+		l->events = evload_number(1, 1000000000000);
 		s->events_given = true;
 		break;
 	case OPT_REQUESTS:
-		l->requests = number(1, 1000000000000);
+		l->requests = evload_number(1, 1000000000000);
 		s->events_given = true;
 		break;
 	case OPT_SECONDS:
-		l->seconds = (int64_t)number(1, 86400);
+		l->seconds = (int64_t)evload_number(1, 86400);
 		s->seconds_given = true;
 		break;
 	case OPT_RATE:
-		l->rate = number(0, 10000000);
+		l->rate = evload_number(0, 10000000);
 		break;
 	case OPT_TIMEOUT:
-		l->timeout_ms = (int64_t)number(1, 3600000);
+		l->timeout_ms = (int64_t)evload_number(1, 3600000);
 		break;
 	case OPT_DRAIN:
-		l->drain_ms = (int64_t)number(0, 3600000);
+		l->drain_ms = (int64_t)evload_number(0, 3600000);
 		break;
 	}
 }
 
 static void
-set_option(struct settings *s, int option)
+set_option(struct evload_settings *s, int option)
 {
 	switch (option) {
 	case OPT_HOST:
 		s->load.host = optarg;
 		break;
 	case OPT_PORT:
-		(void)number(1, 65535);
+		(void)evload_number(1, 65535);
 		s->load.port = optarg;
 		break;
 	case OPT_ACKED:
 		s->acked_path = optarg;
 		break;
 	case OPT_SEED:
-		s->seed = number(0, UINT64_MAX);
+		s->seed = evload_number(0, UINT64_MAX);
 		break;
 	case OPT_ID_PREFIX:
 		s->id_prefix = optarg;
@@ -196,7 +197,7 @@ set_option(struct settings *s, int option)
 }
 
 static int
-read_options(struct settings *s, int argc, char **argv)
+read_options(struct evload_settings *s, int argc, char **argv)
 {
 	struct load_options *l = &s->load;
 	int option;
@@ -236,7 +237,7 @@ per_second(uint64_t n, const struct load_totals *t)
 }
 
 static void
-print_json(const struct load_totals *t)
+evload_print_json(const struct load_totals *t)
 {
 	const char *comma = "";
 
@@ -303,7 +304,8 @@ print_text(const struct load_totals *t)
 
 /* Run with the acked file, if any, open.  Returns 0 or -errno. */
 static int
-run(struct settings *s, const struct gen *gen, struct load_totals *t)
+evload_run(struct evload_settings *s, const struct gen *gen,
+           struct load_totals *t)
 {
 	FILE *f = NULL;
 	int rc;
@@ -335,16 +337,16 @@ int
 main(int argc, char **argv)
 {
 	static struct load_totals totals;
-	struct settings s = {.load = {.host = "127.0.0.1",
-	                              .port = "8080",
-	                              .connections = 64,
-	                              .events_per_request = 100,
-	                              .events = 10000000,
-	                              .seconds = 10,
-	                              .timeout_ms = 30000,
-	                              .drain_ms = 5000},
-	                     .seed = 1,
-	                     .id_prefix = ""};
+	struct evload_settings s = {.load = {.host = "127.0.0.1",
+	                                     .port = "8080",
+	                                     .connections = 64,
+	                                     .events_per_request = 100,
+	                                     .events = 10000000,
+	                                     .seconds = 10,
+	                                     .timeout_ms = 30000,
+	                                     .drain_ms = 5000},
+	                            .seed = 1,
+	                            .id_prefix = ""};
 	struct gen gen;
 
 	if (read_options(&s, argc, argv) < 0)
@@ -356,10 +358,10 @@ main(int argc, char **argv)
 		        GEN_PREFIX_MAX);
 		return 2;
 	}
-	if (run(&s, &gen, &totals) < 0)
+	if (evload_run(&s, &gen, &totals) < 0)
 		return 2;
 	if (s.json)
-		print_json(&totals);
+		evload_print_json(&totals);
 	else
 		print_text(&totals);
 	if (s.allow_errors)

@@ -42,7 +42,7 @@ static const struct {
 };
 
 static struct gen_place
-add(struct gen_shape *s, const char *text)
+gen_add(struct gen_shape *s, const char *text)
 {
 	struct gen_place p = {s->bytes, (uint16_t)strlen(text)};
 
@@ -57,28 +57,28 @@ build_shape(struct gen_shape *s, unsigned kind, const char *id)
 {
 	struct gen_place user;
 
-	add(s, "{\"id\":\"");
-	s->id = add(s, id);
-	add(s, "\",\"type\":\"");
-	s->type = add(s, kinds[kind].type);
-	add(s, "\",\"user_id\":");
-	user = add(s, kinds[kind].user);
+	gen_add(s, "{\"id\":\"");
+	s->id = gen_add(s, id);
+	gen_add(s, "\",\"type\":\"");
+	s->type = gen_add(s, kinds[kind].type);
+	gen_add(s, "\",\"user_id\":");
+	user = gen_add(s, kinds[kind].user);
 	if (kinds[kind].user[0] == '"') {
 		s->user.at = (uint16_t)(user.at + 1);
 		s->user.bytes = (uint16_t)(user.bytes - 2);
 	}
-	add(s, ",\"payload\":");
-	s->payload = add(s, "{\"sent_us\":");
-	s->sent_us = add(s, "0000000000000000");
-	add(s, ",\"number\":\"");
-	s->number = add(s, "000000000000");
-	add(s, "\",");
-	add(s, kinds[kind].rest);
-	add(s, "}");
+	gen_add(s, ",\"payload\":");
+	s->payload = gen_add(s, "{\"sent_us\":");
+	s->sent_us = gen_add(s, "0000000000000000");
+	gen_add(s, ",\"number\":\"");
+	s->number = gen_add(s, "000000000000");
+	gen_add(s, "\",");
+	gen_add(s, kinds[kind].rest);
+	gen_add(s, "}");
 	s->payload.bytes = (uint16_t)(s->bytes - s->payload.at);
-	add(s, ",\"created_at\":\"");
-	s->created_at = add(s, "0000-00-00T00:00:00.000000Z");
-	add(s, "\"}");
+	gen_add(s, ",\"created_at\":\"");
+	s->created_at = gen_add(s, "0000-00-00T00:00:00.000000Z");
+	gen_add(s, "\"}");
 	assert(s->created_at.bytes == CLOCK_TEXT_BYTES);
 }
 
@@ -104,7 +104,7 @@ gen_init(struct gen *g, uint64_t seed, const char *prefix)
 }
 
 static void
-put_digits(char *out, int digits, uint64_t value)
+gen_put_digits(char *out, int digits, uint64_t value)
 {
 	for (int i = digits - 1; i >= 0; i--) {
 		out[i] = (char)('0' + value % 10);
@@ -116,7 +116,7 @@ void
 gen_time_set(struct gen_time *t, int64_t wall_us)
 {
 	clock_format_us(wall_us, t->created_at);
-	put_digits(t->sent_us, GEN_SENT_DIGITS, (uint64_t)wall_us);
+	gen_put_digits(t->sent_us, GEN_SENT_DIGITS, (uint64_t)wall_us);
 }
 
 /* The finalizer of splitmix64: a bijection that looks random. */
@@ -129,7 +129,7 @@ mix(uint64_t x)
 }
 
 static char *
-put_hex(char *out, uint64_t value, int digits)
+gen_put_hex(char *out, uint64_t value, int digits)
 {
 	for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4)
 		*out++ = "0123456789abcdef"[(value >> shift) & 15];
@@ -143,21 +143,21 @@ gen_id(const struct gen *g, uint64_t number, char *out)
 
 	if (g->prefix[0] != '\0') {
 		memcpy(out, g->prefix, g->id_bytes - NUMBER_DIGITS);
-		put_digits(out + g->id_bytes - NUMBER_DIGITS, NUMBER_DIGITS,
-		           number);
+		gen_put_digits(out + g->id_bytes - NUMBER_DIGITS, NUMBER_DIGITS,
+		               number);
 		return;
 	}
 	high = mix(number + mix(g->seed + UINT64_C(0x9e3779b97f4a7c15)));
 	low = mix(number ^ high);
-	out = put_hex(out, high >> 32, 8);
+	out = gen_put_hex(out, high >> 32, 8);
 	*out++ = '-';
-	out = put_hex(out, high >> 16, 4);
+	out = gen_put_hex(out, high >> 16, 4);
 	*out++ = '-';
-	out = put_hex(out, (high & 0x0fff) | 0x4000, 4);
+	out = gen_put_hex(out, (high & 0x0fff) | 0x4000, 4);
 	*out++ = '-';
-	out = put_hex(out, ((low >> 48) & 0x3fff) | 0x8000, 4);
+	out = gen_put_hex(out, ((low >> 48) & 0x3fff) | 0x8000, 4);
 	*out++ = '-';
-	(void)put_hex(out, low, 12);
+	(void)gen_put_hex(out, low, 12);
 }
 
 char *
@@ -177,9 +177,9 @@ gen_patch(const struct gen *g, unsigned shape, char *text, uint64_t number,
 
 	gen_id(g, number, text + s->id.at);
 	if (s->user.bytes > 0)
-		put_digits(text + s->user.at + s->user.bytes - USER_DIGITS,
-		           USER_DIGITS, mix(number) % 100000);
+		gen_put_digits(text + s->user.at + s->user.bytes - USER_DIGITS,
+		               USER_DIGITS, mix(number) % 100000);
 	memcpy(text + s->sent_us.at, t->sent_us, GEN_SENT_DIGITS);
-	put_digits(text + s->number.at, NUMBER_DIGITS, number);
+	gen_put_digits(text + s->number.at, NUMBER_DIGITS, number);
 	memcpy(text + s->created_at.at, t->created_at, CLOCK_TEXT_BYTES);
 }

@@ -62,13 +62,13 @@ clock_us(clockid_t id)
 }
 
 static int64_t
-now_us(void)
+load_now_us(void)
 {
 	return clock_us(CLOCK_MONOTONIC);
 }
 
 static int
-watch(struct load *l, int op, int fd, uint32_t events, uint64_t data)
+load_watch(struct load *l, int op, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event e = {.events = events, .data.u64 = data};
 
@@ -128,7 +128,7 @@ wake_at(struct load *l, struct client *c, int64_t when_us)
 
 /* The request has its end, whatever it is. */
 static void
-finish(struct load *l, struct client *c)
+load_finish_request(struct load *l, struct client *c)
 {
 	assert(c->request.count > 0 && l->unfinished > 0);
 	c->request.count = 0;
@@ -137,7 +137,7 @@ finish(struct load *l, struct client *c)
 
 /* The connection is gone; its request may live on to be sent again. */
 static void
-lose(struct load *l, struct client *c)
+lose_connection(struct load *l, struct client *c)
 {
 	if (c->state == CLIENT_CONNECTING) {
 		l->t->connect_failures++;
@@ -149,12 +149,12 @@ lose(struct load *l, struct client *c)
 	}
 	if (c->request.count > 0 && !l->o->retry) {
 		l->t->unknown_events += c->request.count;
-		finish(l, c);
+		load_finish_request(l, c);
 	}
 	client_disconnect(c);
 	if (c->backoff_us < BACKOFF_MIN_US)
 		c->backoff_us = BACKOFF_MIN_US;
-	wake_at(l, c, now_us() + c->backoff_us);
+	wake_at(l, c, load_now_us() + c->backoff_us);
 }
 
 static void
@@ -163,13 +163,13 @@ connect_client(struct load *l, struct client *c)
 	int rc = client_connect(c, l->to);
 
 	if (rc == 0)
-		rc = watch(l, EPOLL_CTL_ADD, c->fd, EPOLLOUT, c->index);
+		rc = load_watch(l, EPOLL_CTL_ADD, c->fd, EPOLLOUT, c->index);
 	if (rc < 0) {
 		c->state = CLIENT_CONNECTING; /* so it counts as such */
-		lose(l, c);
+		lose_connection(l, c);
 		return;
 	}
-	wake_at(l, c, now_us() + l->o->timeout_ms * US_PER_MS);
+	wake_at(l, c, load_now_us() + l->o->timeout_ms * US_PER_MS);
 }
 
 static void
@@ -179,8 +179,8 @@ want_write(struct load *l, struct client *c, bool want)
 
 	if (c->want_write == want)
 		return;
-	if (watch(l, EPOLL_CTL_MOD, c->fd, events, c->index) < 0)
-		lose(l, c);
+	if (load_watch(l, EPOLL_CTL_MOD, c->fd, events, c->index) < 0)
+		lose_connection(l, c);
 	else
 		c->want_write = want;
 }
@@ -191,7 +191,7 @@ push_out(struct load *l, struct client *c)
 	int rc = client_send(c);
 
 	if (rc < 0 && rc != -EAGAIN)
-		lose(l, c);
+		lose_connection(l, c);
 	else
 		want_write(l, c, rc == -EAGAIN);
 }
@@ -200,7 +200,7 @@ static void
 send_request(struct load *l, struct client *c)
 {
 	c->state = CLIENT_BUSY;
-	c->request.sent_us = now_us();
+	c->request.sent_us = load_now_us();
 	if (l->first_sent_us == 0)
 		l->first_sent_us = c->request.sent_us;
 	c->out_sent = 0;
@@ -228,10 +228,10 @@ new_request(struct load *l, struct client *c, int64_t now)
 
 /* Give idle clients what is due. */
 static void
-feed(struct load *l)
+assign_due_requests(struct load *l)
 {
 	for (;;) {
-		int64_t now = now_us();
+		int64_t now = load_now_us();
 		struct client *c;
 
 		if (exhausted(l, now) || due_us(l, l->next_request) > now)
@@ -245,7 +245,7 @@ feed(struct load *l)
 
 /* c may send: its old request again, or whatever is next. */
 static void
-ready(struct load *l, struct client *c)
+client_ready(struct load *l, struct client *c)
 {
 	c->state = CLIENT_IDLE;
 	if (c->request.count > 0)
@@ -255,7 +255,7 @@ ready(struct load *l, struct client *c)
 }
 
 static void
-acknowledged(struct load *l, struct client *c, const struct answer *a)
+count_acknowledged(struct load *l, struct client *c, const struct answer *a)
 {
 	const struct request *r = &c->request;
 	char id[GEN_ID_MAX + 1];
@@ -288,16 +288,16 @@ pause_us(const struct load *l, const struct answer *a)
 }
 
 static void
-answered(struct load *l, struct client *c, const struct answer *a)
+on_answer(struct load *l, struct client *c, const struct answer *a)
 {
 	int64_t pause = pause_us(l, a);
 	bool unknown = a->status == 504;
 	bool again = (a->status == 503 || unknown) && l->o->retry;
 
-	l->last_answer_us = now_us();
+	l->last_answer_us = load_now_us();
 	l->t->statuses[a->status]++;
 	if (a->status == 202)
-		acknowledged(l, c, a);
+		count_acknowledged(l, c, a);
 	else if (a->status != 503 && !unknown)
 		l->t->error_events += c->request.count;
 	else if (!again && unknown)
@@ -305,7 +305,7 @@ answered(struct load *l, struct client *c, const struct answer *a)
 	else if (!again)
 		l->t->refused_events += c->request.count;
 	if (!again)
-		finish(l, c);
+		load_finish_request(l, c);
 	if (a->close || c->out_sent < c->out_len) {
 		client_disconnect(c);
 		wake_at(l, c, l->last_answer_us + pause);
@@ -313,7 +313,7 @@ answered(struct load *l, struct client *c, const struct answer *a)
 		c->state = CLIENT_PAUSED;
 		wake_at(l, c, l->last_answer_us + pause);
 	} else {
-		ready(l, c);
+		client_ready(l, c);
 	}
 }
 
@@ -323,24 +323,24 @@ on_client(struct load *l, struct client *c, uint32_t events)
 	struct answer a;
 	int rc;
 
-	if (c->state == CLIENT_AWAY)
+	if (c->state == CLIENT_DISCONNECTED)
 		return; /* lost earlier in this turn */
 	if (c->state == CLIENT_CONNECTING) {
 		if (client_connected(c) < 0) {
-			lose(l, c);
+			lose_connection(l, c);
 			return;
 		}
 		l->t->connects++;
 		c->backoff_us = 0;
 		want_write(l, c, false);
 		if (c->state == CLIENT_IDLE)
-			ready(l, c);
+			client_ready(l, c);
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 		rc = client_recv(c, &a);
 		if (rc == 0 && c->state == CLIENT_BUSY) {
-			answered(l, c, &a);
+			on_answer(l, c, &a);
 			return;
 		}
 		if (rc == 0 || rc == -EBADMSG) {
@@ -348,7 +348,7 @@ on_client(struct load *l, struct client *c, uint32_t events)
 			rc = -EBADMSG;
 		}
 		if (rc != -EAGAIN) {
-			lose(l, c);
+			lose_connection(l, c);
 			return;
 		}
 	}
@@ -369,9 +369,9 @@ wake_clients(struct load *l, int64_t now)
 		if (c->wake_us > now)
 			wake_at(l, c, c->wake_us);
 		else if (c->state == CLIENT_PAUSED)
-			ready(l, c);
+			client_ready(l, c);
 		else if (c->state == CLIENT_CONNECTING)
-			lose(l, c);
+			lose_connection(l, c);
 		else if (c->request.count > 0 || !exhausted(l, now))
 			connect_client(l, c);
 	}
@@ -387,7 +387,7 @@ look_for_timeouts(struct load *l, int64_t now)
 
 		if (c->state == CLIENT_BUSY && c->request.sent_us < limit) {
 			l->t->timeouts++;
-			lose(l, c);
+			lose_connection(l, c);
 		}
 	}
 	l->tick_us = now + TICK_US;
@@ -423,7 +423,7 @@ on_timer(struct load *l)
 }
 
 static void
-on_signal(struct load *l)
+load_on_signal(struct load *l)
 {
 	struct signalfd_siginfo si;
 
@@ -453,8 +453,8 @@ loop(struct load *l)
 	int n, rc;
 
 	for (;;) {
-		feed(l);
-		now = now_us();
+		assign_due_requests(l);
+		now = load_now_us();
 		if (finished(l, now))
 			return 0;
 		if (now >= l->wake_us)
@@ -473,13 +473,13 @@ loop(struct load *l)
 			if (who == TIMER)
 				on_timer(l);
 			else if (who == SIGNAL)
-				on_signal(l);
+				load_on_signal(l);
 			else
 				on_client(l, &l->clients[who],
 				          events[i].events);
 			/* Answers come in bursts: refill between them. */
 			if (l->o->rate == 0)
-				feed(l);
+				assign_due_requests(l);
 		}
 	}
 }
@@ -496,7 +496,7 @@ open_signals(struct load *l)
 	l->signal = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (l->signal < 0)
 		return -errno;
-	return watch(l, EPOLL_CTL_ADD, l->signal, EPOLLIN, SIGNAL);
+	return load_watch(l, EPOLL_CTL_ADD, l->signal, EPOLLIN, SIGNAL);
 }
 
 static int
@@ -527,7 +527,7 @@ load_open(struct load *l)
 	l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (l->timer < 0)
 		return -errno;
-	rc = watch(l, EPOLL_CTL_ADD, l->timer, EPOLLIN, TIMER);
+	rc = load_watch(l, EPOLL_CTL_ADD, l->timer, EPOLLIN, TIMER);
 	return rc < 0 ? rc : open_signals(l);
 }
 
@@ -553,7 +553,7 @@ load_close(struct load *l)
 static void
 count_rest(struct load *l)
 {
-	int64_t end = l->last_answer_us ? l->last_answer_us : now_us();
+	int64_t end = l->last_answer_us ? l->last_answer_us : load_now_us();
 	int64_t until = l->stop ? end : l->end_us;
 	uint64_t n = l->next_request;
 
@@ -584,7 +584,7 @@ load_run(const struct load_options *options, const struct gen *gen,
 	*totals = (struct load_totals){0};
 	rc = load_open(&l);
 	if (rc == 0) {
-		l.start_us = now_us();
+		l.start_us = load_now_us();
 		l.wall_offset_us = clock_us(CLOCK_REALTIME) - l.start_us;
 		l.end_us = l.start_us + options->seconds * US_PER_S;
 		wake_clients(&l, l.start_us); /* all connect */

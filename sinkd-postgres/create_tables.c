@@ -185,8 +185,8 @@ check_place(const struct postgres *s, const struct needed *table,
 }
 
 static enum sink_result
-create_table(struct postgres *s, const struct needed *table, const char *name,
-             struct sink_error *error)
+create_missing_table(struct postgres *s, const struct needed *table,
+                     const char *name, struct sink_error *error)
 {
 	buf_clear(&s->sql);
 	if (buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns) <
@@ -212,8 +212,8 @@ find_or_create(struct postgres *s, const struct needed *table, char **out,
 		return result;
 	result = check_place(s, table, place, error);
 	if (result == SINK_DONE && !is_true(place, TABLE_IS))
-		result =
-		    create_table(s, table, PQgetvalue(place, 0, TABLE), error);
+		result = create_missing_table(
+		    s, table, PQgetvalue(place, 0, TABLE), error);
 	if (result == SINK_DONE) {
 		free(*out);
 		*out = strdup(PQgetvalue(place, 0, TABLE));

@@ -288,8 +288,8 @@ check_triggers(struct table *t, struct pg_connection *pg,
 
 /* Ask for our columns, and for one that an INSERT would have to name. */
 static enum sink_result
-query_columns(struct table *t, struct pg_connection *pg, PGresult **res,
-              struct sink_error *error)
+table_query_columns(struct table *t, struct pg_connection *pg, PGresult **res,
+                    struct sink_error *error)
 {
 	enum sink_result result;
 	struct buf sql;
@@ -335,7 +335,7 @@ table_read(struct table *t, struct pg_connection *pg, const char *name,
 	enum sink_result result = find_table(t, pg, name, error);
 
 	if (result == SINK_DONE)
-		result = query_columns(t, pg, &res, error);
+		result = table_query_columns(t, pg, &res, error);
 	if (result == SINK_DONE)
 		result = table_read_columns(t, res, error);
 	PQclear(res);
