@@ -1,46 +1,21 @@
 /* connection - see connection.h. */
 #include "sinkd-postgres/connection.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "libbase/buf.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
+#include "sinkd-postgres/hosts.h"
 
 #define SQL_MAX (20 * KIB)
-#define HOST_MAX 512
 
 /* The open connection of this process, whose bytes pg_recv counts. */
 static struct pg_connection *counted;
-
-enum sink_result
-pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(error->text, sizeof error->text, fmt, ap);
-	va_end(ap);
-	return result;
-}
-
-/* The server's words, without the line break at their end. */
-static void
-set_text(struct sink_error *error, const char *text)
-{
-	size_t n = strlen(text);
-
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
-		n--;
-	(void)snprintf(error->text, sizeof error->text, "%.*s", (int)n, text);
-}
 
 /*
  * libpq's words on a connection that failed: a line or more for each address
@@ -56,7 +31,7 @@ set_last_addresses(struct sink_error *error, const char *text)
 	while (strlen(text) >= sizeof error->text &&
 	       (next = strstr(text, "\nconnection to server")))
 		text = next + 1;
-	set_text(error, text);
+	pg_set_text(error, text);
 }
 
 /*
@@ -96,7 +71,7 @@ connection_lost(struct pg_connection *pg, struct sink_error *error)
 		               "the server's answer is longer than %zu KiB: "
 		               "is this PostgreSQL?",
 		               PG_RESPONSE_MAX / KIB);
-	set_text(error, PQerrorMessage(pg->conn));
+	pg_set_text(error, PQerrorMessage(pg->conn));
 	return SINK_UNREACHABLE;
 }
 
@@ -221,120 +196,19 @@ finish_connecting(struct pg_connection *pg, struct sink_error *error)
 	                                         : SINK_DONE;
 }
 
-/* The lists in which libpq keeps its hosts; each is owned, NULL or not. */
-struct hosts {
-	char *host, *hostaddr, *port;
-	unsigned count;
-};
-
-static unsigned
-count_items(const char *list)
-{
-	unsigned n = 1;
-
-	for (; list && *list; list++)
-		n += *list == ',';
-	return n;
-}
-
-/* A copy of an option's value; NULL without one, or without memory. */
-static char *
-copy_host_option(const PQconninfoOption *o, const char *keyword)
-{
-	for (; o && o->keyword; o++) {
-		if (o->val && strcmp(o->keyword, keyword) == 0)
-			return strdup(o->val);
-	}
-	return NULL;
-}
-
-/*
- * Which hosts a connection has, whatever has named them: a setting, a URI, a
- * service file, the environment.
- */
-static void
-hosts_read(struct hosts *hosts, PGconn *conn)
-{
-	PQconninfoOption *all = PQconninfo(conn);
-	unsigned addresses;
-
-	hosts->host = copy_host_option(all, "host");
-	hosts->hostaddr = copy_host_option(all, "hostaddr");
-	hosts->port = copy_host_option(all, "port");
-	PQconninfoFree(all);
-	hosts->count = count_items(hosts->host);
-	addresses = count_items(hosts->hostaddr);
-	if (addresses > hosts->count)
-		hosts->count = addresses;
-}
-
-static void
-hosts_free(struct hosts *hosts)
-{
-	free(hosts->host);
-	free(hosts->hostaddr);
-	free(hosts->port);
-}
-
-/* The index-th item of a list, in out; a single one is for every host. */
-static const char *
-list_item(const char *list, unsigned index, char out[HOST_MAX])
-{
-	if (!list)
-		return "";
-	if (!strchr(list, ','))
-		index = 0;
-	while (index-- > 0) {
-		list = strchr(list, ',');
-		if (!list)
-			return "";
-		list++;
-	}
-	(void)snprintf(out, HOST_MAX, "%.*s", (int)strcspn(list, ","), list);
-	return out;
-}
-
-/*
- * Start to connect to one of several hosts alone: libpq would wait for a host
- * that accepts and then says nothing, and never come to the next.
- */
-static void
-start_host(struct pg_connection *pg, const char *const *keywords,
-           const char *const *values, const struct hosts *hosts, unsigned index)
-{
-	char host[HOST_MAX], hostaddr[HOST_MAX], port[HOST_MAX];
-	const char *with[PG_PAIRS_MAX + 4], *value[PG_PAIRS_MAX + 4];
-	size_t n = 0;
-
-	for (; keywords[n]; n++) {
-		assert(n < PG_PAIRS_MAX);
-		with[n] = keywords[n];
-		value[n] = values[n];
-	}
-	/* The last of a keyword counts, and an empty value does not. */
-	with[n] = "host";
-	value[n++] = list_item(hosts->host, index, host);
-	with[n] = "hostaddr";
-	value[n++] = list_item(hosts->hostaddr, index, hostaddr);
-	with[n] = "port";
-	value[n++] = list_item(hosts->port, index, port);
-	with[n] = value[n] = NULL;
-	pg->conn = PQconnectStartParams(with, value, 1);
-}
-
 enum sink_result
 pg_open(struct pg_connection *pg, const char *const *keywords,
         const char *const *values, int64_t timeout_ms, struct sink_error *error)
 {
 	enum sink_result result = SINK_UNREACHABLE;
-	struct hosts hosts = {0};
+	struct pg_hosts hosts = {0};
 
 	pg_close(pg);
 	pg->timeout_ms = timeout_ms;
 	pg_begin(pg);
 	pg->conn = PQconnectStartParams(keywords, values, 1);
 	if (pg->conn && PQstatus(pg->conn) != CONNECTION_BAD)
-		hosts_read(&hosts, pg->conn);
+		pg_hosts_read(&hosts, pg->conn);
 	if (hosts.count <= 1)
 		result = finish_connecting(pg, error);
 	for (unsigned i = 0; hosts.count > 1 && i < hosts.count; i++) {
@@ -343,7 +217,7 @@ pg_open(struct pg_connection *pg, const char *const *keywords,
 
 		pg_close(pg);
 		pg_begin(pg);
-		start_host(pg, keywords, values, &hosts, i);
+		pg->conn = pg_hosts_start(&hosts, i, keywords, values);
 		got = finish_connecting(pg, &now);
 		/* A host that needs an operator says more than one that is
 		 * unreachable. */
@@ -355,7 +229,7 @@ pg_open(struct pg_connection *pg, const char *const *keywords,
 		if (got == SINK_DONE)
 			break;
 	}
-	hosts_free(&hosts);
+	pg_hosts_free(&hosts);
 	return result;
 }
 
@@ -558,210 +432,6 @@ pg_query(struct pg_connection *pg, const char *sql, int columns, PGresult **res,
 	PQclear(*res);
 	*res = NULL;
 	return pg_unexpected(error);
-}
-
-enum sink_result
-pg_classify_sqlstate(const char *s)
-{
-	static const struct {
-		const char *prefix; /* the first that fits counts */
-		enum sink_result result;
-	} classes[] = {
-	    {"22", SINK_REJECT},        /* data exception */
-	    {"23", SINK_REJECT},        /* integrity constraint violation */
-	    {"44", SINK_REJECT},        /* check option of a view */
-	    {"54", SINK_REJECT},        /* too long for an index, too deep */
-	    {"P0001", SINK_REJECT},     /* a trigger has refused the row */
-	    {"P0", SINK_MISCONFIGURED}, /* a trigger is broken */
-	    {"0A", SINK_MISCONFIGURED}, /* not supported */
-	    {"21", SINK_MISCONFIGURED}, /* cardinality */
-	    {"28", SINK_MISCONFIGURED}, /* authorization */
-	    {"3D", SINK_MISCONFIGURED}, /* no such database */
-	    {"3F", SINK_MISCONFIGURED}, /* no such schema */
-	    {"42", SINK_MISCONFIGURED}, /* no such table, no permission */
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
-		size_t n = strlen(classes[i].prefix);
-
-		if (strncmp(s, classes[i].prefix, n) == 0)
-			return classes[i].result;
-	}
-	return SINK_UNREACHABLE;
-}
-
-/*
- * The words of a data exception without the value in them: 'invalid input
- * syntax for type uuid: "..."', 'value "..." is out of range for type integer'.
- */
-static void
-set_value_text(struct sink_error *error, const char *text)
-{
-	const char *colon = strstr(text, ": "), *quote = strchr(text, '"');
-	const char *last = quote ? strrchr(quote + 1, '"') : NULL;
-	int head = (int)strcspn(text, "\"");
-
-	if (colon && (!quote || colon < quote)) {
-		head = (int)(colon - text);
-		quote = last = NULL;
-	}
-	(void)snprintf(error->text, sizeof error->text, "%.*s%s%s", head, text,
-	               quote ? "..." : "", last ? last + 1 : "");
-}
-
-/* Whether the innermost line of the context is PL/pgSQL's RAISE. */
-static bool
-is_at_raise(const char *context, size_t *line_bytes)
-{
-	static const char at[] = " at RAISE";
-	size_t n = context ? strcspn(context, "\n") : 0;
-
-	*line_bytes = n;
-	return n >= sizeof at - 1 &&
-	       memcmp(context + n - (sizeof at - 1), at, sizeof at - 1) == 0;
-}
-
-/*
- * What RAISE and ASSERT say is the trigger's own, and may quote the event: it
- * is for the dead letter, and where it was said for all else.  Returns false
- * for other words.
- */
-static bool
-set_raised_text(struct sink_error *error, const struct pg_diagnostics *w)
-{
-	size_t n;
-
-	if (is_at_raise(w->context, &n))
-		(void)snprintf(error->text, sizeof error->text,
-		               "refused by %.*s", (int)n, w->context);
-	else if (strcmp(w->state, "P0001") == 0 ||
-	         strcmp(w->state, "P0004") == 0)
-		(void)snprintf(error->text, sizeof error->text,
-		               "refused by a trigger");
-	else
-		return false;
-	(void)snprintf(error->dead_letter, sizeof error->dead_letter, "%s",
-	               w->text);
-	return true;
-}
-
-/*
- * Whether the class of a SQLSTATE is nobody's but the user's: the standard
- * leaves those from 5 and from I on to implementations, PostgreSQL uses a few
- * of them, and 45 is what other servers' users are told to raise.
- */
-static bool
-is_own_class(const char *state)
-{
-	static const char *const servers[] = {"53", "54", "55", "57",
-	                                      "58", "72", "P0", "XX"};
-
-	for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
-		if (strncmp(state, servers[i], 2) == 0)
-			return false;
-	}
-	return (state[0] >= '5' && state[0] <= '9') || state[0] >= 'I' ||
-	       strncmp(state, "45", 2) == 0;
-}
-
-/* Whether the same statements may pass with fewer rows. */
-static bool
-fewer_rows_may_pass(const char *state)
-{
-	static const char *const states[] = {
-	    PG_TIMED_OUT, "25P04", /* transaction_timeout */
-	    "53200",               /* out_of_memory */
-	    "53400", /* configuration_limit_exceeded, such as temp_file_limit */
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
-		if (strcmp(state, states[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* COPY's own line of the context: a trigger's may name lines as well. */
-static size_t
-context_copy_line(const char *context)
-{
-	const char *at = context;
-
-	while (at && strncmp(at, "COPY ", 5) != 0) {
-		at = strchr(at, '\n');
-		if (at)
-			at++;
-	}
-	at = at ? strstr(at, ", line ") : NULL;
-	return at ? strtoul(at + 7, NULL, 10) : 0;
-}
-
-enum sink_result
-pg_classify_diagnostics(const struct pg_diagnostics *w,
-                        struct sink_error *error)
-{
-	size_t n;
-
-	(void)snprintf(error->code, sizeof error->code, "%s", w->state);
-	error->bad_event = context_copy_line(w->context);
-	error->too_much = fewer_rows_may_pass(w->state);
-	if (!set_raised_text(error, w)) {
-		if (strncmp(w->state, "22", 2) == 0)
-			set_value_text(error, w->text);
-		else
-			set_text(error, w->text);
-	}
-	/* A trigger refuses the row with a code of its own. */
-	if (is_own_class(w->state) && is_at_raise(w->context, &n))
-		return SINK_REJECT;
-	return pg_classify_sqlstate(w->state);
-}
-
-bool
-pg_diagnostics_of(const PGresult *res, struct pg_diagnostics *w)
-{
-	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-
-	*w = (struct pg_diagnostics){
-	    .state = PQresultErrorField(res, PG_DIAG_SQLSTATE),
-	    .text = text ? text : PQresultErrorMessage(res),
-	    .detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL),
-	    .context = PQresultErrorField(res, PG_DIAG_CONTEXT),
-	    .table = PQresultErrorField(res, PG_DIAG_TABLE_NAME),
-	    .constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME)};
-	return w->state != NULL;
-}
-
-enum sink_result
-pg_classify(const PGresult *res, struct sink_error *error)
-{
-	struct pg_diagnostics w;
-
-	if (pg_diagnostics_of(res, &w))
-		return pg_classify_diagnostics(&w, error);
-	set_text(error, w.text); /* libpq's own: the connection is gone */
-	return SINK_UNREACHABLE;
-}
-
-bool
-pg_no_partition(const struct pg_diagnostics *w, char column[PG_COLUMN_MAX])
-{
-	static const char head[] =
-	    "Partition key of the failing row contains (";
-	const char *at;
-	size_t n;
-
-	/* A check has a name, and a trigger that calls itself one no table. */
-	if (!w->state || strcmp(w->state, "23514") != 0 || w->constraint ||
-	    !w->table || !w->detail ||
-	    strncmp(w->detail, head, sizeof head - 1) != 0)
-		return false;
-	at = w->detail + sizeof head - 1;
-	n = strcspn(at, ")");
-	if (n >= PG_COLUMN_MAX)
-		return false;
-	(void)snprintf(column, PG_COLUMN_MAX, "%.*s", (int)n, at);
-	return true;
 }
 
 int

@@ -5,7 +5,7 @@
 #ifndef SINKD_POSTGRES_CREATE_TABLES_H
 #define SINKD_POSTGRES_CREATE_TABLES_H
 
-#include "sinkd-postgres/write.h"
+#include "sinkd-postgres/postgres.h"
 
 /*
  * Find the table of the positions, or create it where create_table says so,

@@ -5,7 +5,29 @@
 #ifndef SINKD_POSTGRES_POSTGRES_H
 #define SINKD_POSTGRES_POSTGRES_H
 
+#include "libbase/buf.h"
+#include "libbase/log.h"
 #include "libsink/sink.h"
+#include "sinkd-postgres/connection.h"
+#include "sinkd-postgres/settings.h"
+#include "sinkd-postgres/table.h"
+
+#define SINK_NAME "postgres"
+#define STREAM_MAX 64
+#define SQL_MAX (16 * KIB)
+
+struct postgres {
+	struct pg_connection pg;
+	struct table table;
+	const struct postgres_settings *settings;
+	char password[PASSWORD_MAX];
+	bool password_read;      /* the environment is read once */
+	char stream[STREAM_MAX]; /* whose position row is known to be there */
+	char *position_table;    /* quoted; owned */
+	struct buf sql;
+	struct buf piece;
+	struct log_limit probe_limit;
+};
 
 extern const struct sink postgres_sink;
 

@@ -9,7 +9,7 @@
 #ifndef SINKD_POSTGRES_REJECTED_ROWS_H
 #define SINKD_POSTGRES_REJECTED_ROWS_H
 
-#include "sinkd-postgres/write.h"
+#include "sinkd-postgres/postgres.h"
 
 /* As sink.h says of probe. */
 enum sink_result rejected_rows_find(struct postgres *s, const struct batch *b,

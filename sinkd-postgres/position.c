@@ -1,0 +1,113 @@
+/* position - see position.h. */
+#include "sinkd-postgres/position.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+pg_position_remember(struct postgres *s, const char *stream)
+{
+	/* A longer one is asked for each time: the cost is a no-op INSERT. */
+	if (strlen(stream) < sizeof s->stream)
+		memcpy(s->stream, stream, strlen(stream) + 1);
+}
+
+/*
+ * The statement that moves the position, from the value that the sink knows
+ * and no other (I9).  It fails with MOVED_BY_OTHER when that value is not
+ * there, so that the server itself goes no further.
+ */
+int
+pg_position_add_move(struct postgres *s, const struct batch *b,
+                     const char *stream)
+{
+	struct buf *sql = &s->sql;
+	int rc;
+
+	if (strcmp(s->stream, b->stream) == 0)
+		rc = buf_addf(sql,
+		              "WITH moved AS (UPDATE %s SET next_offset = "
+		              "%" PRIu64 " WHERE stream = %s "
+		              "AND sink = '" SINK_NAME "' "
+		              "AND next_offset = %" PRIu64 " RETURNING 1) ",
+		              s->position_table, b->next_offset, stream,
+		              b->position);
+	else
+		rc = buf_addf(sql,
+		              "WITH moved AS (INSERT INTO %s AS p "
+		              "(stream, sink, next_offset) "
+		              "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
+		              "ON CONFLICT (stream, sink) DO UPDATE "
+		              "SET next_offset = EXCLUDED.next_offset "
+		              "WHERE p.next_offset = %" PRIu64 " RETURNING 1) ",
+		              s->position_table, stream, b->next_offset,
+		              b->position);
+	return rc < 0 ? rc
+	              : buf_addf(sql, "SELECT 1 / count(*) AS " POSITION_MOVED
+	                              " FROM moved; ");
+}
+
+int
+pg_position_add_query(struct postgres *s, const char *stream)
+{
+	return buf_addf(&s->sql,
+	                "SELECT next_offset AS " POSITION_READ
+	                " FROM %s WHERE stream = %s AND sink = '" SINK_NAME "'",
+	                s->position_table, stream);
+}
+
+enum sink_result
+pg_position_fenced(const struct batch *b, struct sink_error *error)
+{
+	return pg_fail(error, SINK_FENCED, "the position is not %" PRIu64,
+	               b->position);
+}
+
+enum sink_result
+pg_position_read(struct postgres *s, const char *stream, bool *found,
+                 uint64_t *next_offset, struct sink_error *error)
+{
+	char *literal = PQescapeLiteral(s->pg.conn, stream, strlen(stream));
+	PGresult *res = NULL;
+	enum sink_result result;
+
+	buf_clear(&s->sql);
+	if (!literal || pg_position_add_query(s, literal) < 0 ||
+	    buf_add(&s->sql, "", 1) < 0)
+		result = pg_fail(error, SINK_UNREACHABLE, "out of memory");
+	else
+		result =
+		    pg_query(&s->pg, (const char *)s->sql.data, 1, &res, error);
+	PQfreemem(literal);
+	if (result != SINK_DONE)
+		return result;
+	*found = PQntuples(res) == 1;
+	if (*found)
+		*next_offset = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
+	PQclear(res);
+	return SINK_DONE;
+}
+
+/*
+ * This process may have been frozen since it looked at the position, and the
+ * events be another's now.
+ */
+enum sink_result
+pg_position_confirm(struct postgres *s, const struct batch *b,
+                    struct sink_error *error)
+{
+	struct sink_error now = {0};
+	uint64_t position = b->position;
+	bool found = false;
+	enum sink_result result =
+	    pg_position_read(s, b->stream, &found, &position, &now);
+
+	if (result != SINK_DONE)
+		*error = now;
+	else if (position != b->position ||
+	         (!found && strcmp(s->stream, b->stream) == 0))
+		return pg_position_fenced(b, error);
+	return result == SINK_DONE ? SINK_REJECT : result;
+}

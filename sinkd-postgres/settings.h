@@ -1,0 +1,31 @@
+/*
+ * settings - the section [sinkd-postgres], read and checked.
+ */
+#ifndef SINKD_POSTGRES_SETTINGS_H
+#define SINKD_POSTGRES_SETTINGS_H
+
+#include <stdbool.h>
+
+#include "libbase/conf.h"
+#include "libbase/conf_source.h"
+
+#define PASSWORD_MAX 256
+
+struct postgres_settings {
+	char *conninfo, *host, *port, *dbname, *user, *password_file;
+	char *sslrootcert;
+	int sslmode; /* index into those that libpq knows */
+	char *table, *position_table;
+	bool create_table, dedup_by_id;
+};
+
+/* The values of sslmode.  The first one is libpq's own, or conninfo's. */
+extern const char *const postgres_sslmodes[];
+
+/* The keys of the section, into struct postgres_settings. */
+extern const struct conf_key postgres_keys[];
+
+/* As sink.h says of check. */
+int postgres_check(const struct conf_source *source, const void *conf);
+
+#endif
