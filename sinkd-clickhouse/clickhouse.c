@@ -2,159 +2,16 @@
 #include "sinkd-clickhouse/clickhouse.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
 #include "sinkd-clickhouse/gzip.h"
+#include "sinkd-clickhouse/insert.h"
 #include "sinkd-clickhouse/rowbinary.h"
-#include "sinkd-clickhouse/sql.h"
 
-#define SECTION "sinkd-clickhouse"
-#define PASSWORD_ENV "LEAT_CLICKHOUSE_PASSWORD"
-#define URLS_MAX 16
 #define SQL_MAX (16 * KIB)
-
-/* Four columns can be FixedString; a header names all. */
-_Static_assert(4 * COLUMN_FIXED_MAX + EVENT_PACKED_MAX +
-                       FIELD_COUNT * (CH_TABLE_TYPE_TEXT + KIB) <
-                   SINK_BATCH_BYTES_MAX,
-               "no room for a row");
-
-static const char *const compressions[] = {"none", "gzip", NULL};
-
-#define KEY(field) offsetof(struct clickhouse_conf, field)
-static const struct conf_key clickhouse_keys[] = {
-    {"url", CONF_TEXT, KEY(url), "http://127.0.0.1:8123", 1, 4096, NULL,
-     "HTTP interface of the server; several, separated by spaces, are tried "
-     "in turn and must be replicas of one table."},
-    {"database", CONF_TEXT, KEY(database), "default", 1, 128, NULL,
-     "Database of the table."},
-    {"table", CONF_TEXT, KEY(table), "events", 1, 128, NULL,
-     "Table to insert into, without its database."},
-    {"user", CONF_TEXT, KEY(user), "default", 1, 128, NULL,
-     "User to insert as."},
-    {"password_file", CONF_TEXT, KEY(password_file), "", 0, 1024, NULL,
-     "File whose first line is the password; empty: environment variable "
-     "LEAT_CLICKHOUSE_PASSWORD, or none."},
-    {"ca_file", CONF_TEXT, KEY(ca_file), "", 0, 1024, NULL,
-     "Certificates that an https server is checked against; empty: the "
-     "system's."},
-    {"create_table", CONF_BOOL, KEY(create_table), "no", 0, 0, NULL,
-     "Create the table when there is none."},
-    {"compression", CONF_CHOICE, KEY(compression), "none", 0, 0, compressions,
-     "How to pack the rows on their way."},
-    {"connect_timeout_ms", CONF_INT, KEY(connect_timeout_ms), "2000", 10, 60000,
-     NULL, "Time to connect to one server before the next is tried."},
-    {NULL, CONF_BOOL, 0, NULL, 0, 0, NULL, NULL},
-};
-#undef KEY
-
-/*
- * The index-th URL of the list, with one '/' at its end.  Returns its
- * length; 0 behind the last; -EINVAL when it is no URL to use.
- */
-static int
-nth_url(const char *list, unsigned index, char out[CH_CLIENT_URL_MAX])
-{
-	size_t n;
-
-	for (;;) {
-		list += strspn(list, " \t");
-		n = strcspn(list, " \t");
-		if (n == 0)
-			return 0;
-		if (index-- == 0)
-			break;
-		list += n;
-	}
-	if (strncmp(list, "http://", 7) != 0 &&
-	    strncmp(list, "https://", 8) != 0)
-		return -EINVAL;
-	/* A query is ours to add; a password here would be in logs. */
-	if (memchr(list, '?', n) || memchr(list, '#', n) ||
-	    memchr(list, '@', n))
-		return -EINVAL;
-	while (n > 0 && list[n - 1] == '/')
-		n--;
-	if (n + 2 > CH_CLIENT_URL_MAX)
-		return -EINVAL;
-	memcpy(out, list, n);
-	out[n] = '/';
-	out[n + 1] = '\0';
-	return (int)n + 1;
-}
-
-/* Warn of what makes the password anybody's. */
-static void
-clickhouse_warn_of_settings(const struct conf_source *source,
-                            const struct clickhouse_conf *conf)
-{
-	static const char plain[] = "http://";
-	char url[CH_CLIENT_URL_MAX];
-
-	if (!conf->password_file[0] && !getenv(PASSWORD_ENV))
-		return;
-	for (unsigned i = 0; nth_url(conf->url, i, url) > 0; i++) {
-		char *host = url + sizeof plain - 1;
-
-		if (strncmp(url, plain, sizeof plain - 1) != 0)
-			continue;
-		host[strcspn(host, "/")] = '\0';
-		if (!secret_stays_local(host))
-			conf_warn(source, SECTION, "url", url,
-			          "the password is sent over a connection "
-			          "that is not encrypted; use https://");
-	}
-}
-
-static int
-check_urls(const struct conf_source *source, const char *list)
-{
-	char url[CH_CLIENT_URL_MAX];
-	unsigned count = 0;
-	int rc;
-
-	while ((rc = nth_url(list, count, url)) > 0) {
-		const char *why = ch_http_check_url(url);
-
-		if (why)
-			return conf_refuse(source, SECTION, "url", url, "%s",
-			                   why);
-		count++;
-	}
-	if (rc == 0 && count > 0 && count <= URLS_MAX)
-		return 0;
-	/* Not shown: it may hold a password. */
-	return conf_refuse(source, SECTION, "url", NULL,
-	                   "must be 1 to %d of http://host:port or "
-	                   "https://host:port, separated by spaces, without "
-	                   "user, password or query",
-	                   URLS_MAX);
-}
-
-static int
-clickhouse_check(const struct conf_source *source, const void *vconf)
-{
-	const struct clickhouse_conf *conf = vconf;
-	int rc = check_urls(source, conf->url);
-
-	if (rc == 0)
-		clickhouse_warn_of_settings(source, conf);
-	if (strchr(conf->table, '.'))
-		rc = conf_refuse(source, SECTION, "table", conf->table,
-		                 "must be a name without a dot: database is "
-		                 "a key of its own");
-	if (secret_check_password(source, SECTION, conf->password_file,
-	                          CLICKHOUSE_PASSWORD_MAX) < 0)
-		rc = -EINVAL;
-	if (conf_check_file(source, SECTION, "ca_file", conf->ca_file) < 0)
-		rc = -EINVAL;
-	return rc;
-}
 
 /*
  * Read the password anew, so that a changed file counts; the environment
@@ -164,8 +21,8 @@ static int
 clickhouse_read_password(struct clickhouse *c)
 {
 	char text[CLICKHOUSE_PASSWORD_MAX];
-	int rc = secret_read(c->conf->password_file, PASSWORD_ENV, text,
-	                     sizeof text);
+	int rc = secret_read(c->conf->password_file, CLICKHOUSE_PASSWORD_ENV,
+	                     text, sizeof text);
 
 	if (rc > 0 || (rc == 0 && c->conf->password_file[0]))
 		memcpy(c->password, text, (size_t)rc + 1);
@@ -204,14 +61,14 @@ find_server(struct clickhouse *c, struct sink_error *error)
 	enum sink_result worst = SINK_UNREACHABLE;
 	unsigned count = 0;
 
-	while (nth_url(c->conf->url, count, c->client.url) > 0)
+	while (clickhouse_nth_url(c->conf->url, count, c->client.url) > 0)
 		count++;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (c->url_index + i) % count;
 		struct sink_error now = {.bad_event = 0};
 		enum sink_result result;
 
-		if (nth_url(c->conf->url, index, c->client.url) < 0)
+		if (clickhouse_nth_url(c->conf->url, index, c->client.url) < 0)
 			continue;
 		result = ch_table_read(&c->table, &c->client,
 		                       c->conf->create_table, &c->sql, &now);
@@ -279,157 +136,6 @@ clickhouse_position(void *state, const char *stream, bool *found,
 	return SINK_DONE;
 }
 
-static int
-add_header_string(struct buf *out, const char *text)
-{
-	size_t n = strlen(text);
-	int rc;
-
-	do {
-		uint8_t byte = (uint8_t)((n & 0x7f) | (n >= 0x80 ? 0x80 : 0));
-
-		rc = buf_add(out, &byte, 1);
-		n >>= 7;
-	} while (rc == 0 && n > 0);
-	return rc == 0 ? buf_add(out, text, strlen(text)) : rc;
-}
-
-/* Names and types, so that the server notices columns that have changed. */
-static int
-add_rows_header(struct buf *out, const struct ch_table *t)
-{
-	uint8_t columns = FIELD_COUNT;
-	int rc = buf_add(out, &columns, 1);
-
-	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
-		rc = add_header_string(out,
-		                       event_field_name((enum event_field)f));
-	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
-		rc = add_header_string(out, t->type_text[f]);
-	return rc;
-}
-
-/* Say in error which column cannot hold its field. */
-static void
-name_field(const struct clickhouse *c, enum event_field field, const char *why,
-           struct sink_error *error)
-{
-	(void)snprintf(error->code, sizeof error->code, "content");
-	(void)snprintf(error->text, sizeof error->text,
-	               "%s %s (column type %s)", event_field_name(field), why,
-	               c->table.type_text[field]);
-}
-
-/*
- * Build the body.  SINK_REJECT names the event that a column cannot hold, or
- * none: rows can be wider than events were, and then the batch is split.
- * Only a single row may be wider than batch_bytes.
- */
-static enum sink_result
-build_rows(struct clickhouse *c, const struct batch *batch,
-           struct sink_error *error)
-{
-	enum event_field field = FIELD_ID;
-	const char *why = "";
-	int rc = 0;
-	size_t i = 0;
-
-	buf_clear(&c->rows);
-	if (batch->count > CLICKHOUSE_ROWS_MAX)
-		rc = -EMSGSIZE;
-	if (rc == 0 && c->table.knows_types_header)
-		rc = add_rows_header(&c->rows, &c->table);
-	while (rc == 0 && i < batch->count) {
-		rc = rowbinary_add(&c->rows, c->table.types, &batch->events[i],
-		                   &field, &why);
-		i += rc == 0;
-	}
-	switch (rc) {
-	case 0:
-		return SINK_DONE;
-	case -EINVAL:
-		error->bad_event = i + 1;
-		name_field(c, field, why, error);
-		return SINK_REJECT;
-	case -EMSGSIZE: /* to be split */
-		(void)snprintf(error->code, sizeof error->code, "size");
-		(void)snprintf(error->text, sizeof error->text,
-		               "the rows take more than %zu bytes",
-		               SINK_BATCH_BYTES_MAX);
-		return SINK_REJECT;
-	default:
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot build the rows: %s", strerror(-rc));
-		return SINK_UNREACHABLE;
-	}
-}
-
-/* INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
-static int
-add_insert_query(struct buf *sql, const struct ch_table *t)
-{
-	int rc = ch_sql_add(sql, "INSERT INTO ");
-
-	if (rc == 0)
-		rc = ch_table_add_name(t, sql);
-	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++) {
-		rc = ch_sql_add(sql, f == 0 ? " (" : ", ");
-		if (rc == 0)
-			rc = ch_sql_add_name(
-			    sql, event_field_name((enum event_field)f));
-	}
-	if (rc == 0)
-		rc = ch_sql_add(sql, t->knows_types_header
-		                         ? ") FORMAT RowBinaryWithNamesAndTypes"
-		                         : ") FORMAT RowBinary");
-	return rc;
-}
-
-/*
- * The URL of an INSERT, with its NUL.  The query goes there and the rows
- * alone into the body; the server puts a newline between.
- */
-static int
-build_url(struct clickhouse *c, const struct batch *batch)
-{
-	struct ch_table *t = &c->table;
-	struct buf *url = &c->sql;
-	char query[1024], token[256];
-	size_t query_bytes;
-	int n, rc;
-
-	buf_clear(url);
-	rc = add_insert_query(url, t);
-	if (rc < 0)
-		return rc;
-	if (url->len > sizeof query)
-		return -EMSGSIZE;
-	query_bytes = url->len;
-	memcpy(query, url->data, query_bytes);
-	buf_clear(url);
-	rc = ch_sql_add(url, c->client.url);
-	if (rc == 0)
-		rc = ch_sql_add_parameter(url, "query", query, query_bytes);
-	if (rc == 0)
-		rc = ch_sql_add_parameter(url, "wait_end_of_query", "1", 1);
-	for (size_t i = 0; rc == 0 && i < ch_insert_setting_count; i++) {
-		const struct ch_insert_setting *s = &ch_insert_settings[i];
-
-		if (t->knows[i])
-			rc = ch_sql_add_parameter(url, s->name, s->value,
-			                          strlen(s->value));
-	}
-	n = snprintf(token, sizeof token, "%s:%s:%" PRIu64 "-%" PRIu64,
-	             batch->stream, clickhouse_sink.name, batch->offset,
-	             batch->next_offset);
-	if (n < 0 || (size_t)n >= sizeof token)
-		return -EMSGSIZE;
-	if (rc == 0 && t->knows_token)
-		rc = ch_sql_add_parameter(url, "insert_deduplication_token",
-		                          token, (size_t)n);
-	return rc == 0 ? buf_add(url, "", 1) : rc;
-}
-
 /*
  * Rows are refused, by the server or by what was read of its columns.  Have
  * the columns changed since?  Then it is not the events' fault.
@@ -488,13 +194,13 @@ clickhouse_write(void *state, const struct batch *batch,
 
 	if (batch->count == 0)
 		return SINK_DONE; /* no position to move */
-	result = build_rows(c, batch, error);
+	result = ch_insert_build_rows(c, batch, error);
 	/* Before an event is set aside, the table has the last word. */
 	if (result == SINK_REJECT && batch->count == 1)
 		return confirm_reject(c, error);
 	if (result != SINK_DONE)
 		return result;
-	rc = build_url(c, batch);
+	rc = ch_insert_build_url(c, batch);
 	buf_clear(&c->packed);
 	if (rc == 0 && gzip)
 		rc = ch_gzip_add(&c->packed, c->rows.data, c->rows.len);
@@ -529,7 +235,7 @@ find_unfit(struct clickhouse *c, const struct batch *batch, size_t i,
 		                  &field, &text) != -EINVAL)
 			continue;
 		*why = (struct sink_error){.bad_event = 0};
-		name_field(c, field, text, why);
+		ch_insert_name_field(c, field, text, why);
 		return i;
 	}
 	return i;

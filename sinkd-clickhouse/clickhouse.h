@@ -15,26 +15,11 @@
 #include "libbase/buf.h"
 #include "libsink/sink.h"
 #include "sinkd-clickhouse/client.h"
+#include "sinkd-clickhouse/settings.h"
 #include "sinkd-clickhouse/table.h"
 
 /* Most rows of one INSERT: what stays one block on the server. */
 #define CLICKHOUSE_ROWS_MAX 1000000
-
-#define CLICKHOUSE_PASSWORD_MAX 256
-
-enum clickhouse_compression { COMPRESSION_NONE, COMPRESSION_GZIP };
-
-struct clickhouse_conf {
-	char *url; /* one or more, separated by spaces */
-	char *database;
-	char *table;
-	char *user;
-	char *password_file;
-	char *ca_file;
-	bool create_table;
-	int compression; /* enum clickhouse_compression */
-	int64_t connect_timeout_ms;
-};
 
 /* Public for its tests alone. */
 struct clickhouse {

@@ -1,0 +1,167 @@
+/* insert - see insert.h. */
+#include "sinkd-clickhouse/insert.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sinkd-clickhouse/rowbinary.h"
+#include "sinkd-clickhouse/sql.h"
+
+/* Four columns can be FixedString; a header names all. */
+_Static_assert(4 * COLUMN_FIXED_MAX + EVENT_PACKED_MAX +
+                       FIELD_COUNT * (CH_TABLE_TYPE_TEXT + KIB) <
+                   SINK_BATCH_BYTES_MAX,
+               "no room for a row");
+
+static int
+add_header_string(struct buf *out, const char *text)
+{
+	size_t n = strlen(text);
+	int rc;
+
+	do {
+		uint8_t byte = (uint8_t)((n & 0x7f) | (n >= 0x80 ? 0x80 : 0));
+
+		rc = buf_add(out, &byte, 1);
+		n >>= 7;
+	} while (rc == 0 && n > 0);
+	return rc == 0 ? buf_add(out, text, strlen(text)) : rc;
+}
+
+/* Names and types, so that the server notices columns that have changed. */
+static int
+add_rows_header(struct buf *out, const struct ch_table *t)
+{
+	uint8_t columns = FIELD_COUNT;
+	int rc = buf_add(out, &columns, 1);
+
+	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
+		rc = add_header_string(out,
+		                       event_field_name((enum event_field)f));
+	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++)
+		rc = add_header_string(out, t->type_text[f]);
+	return rc;
+}
+
+/* Say in error which column cannot hold its field. */
+void
+ch_insert_name_field(const struct clickhouse *c, enum event_field field,
+                     const char *why, struct sink_error *error)
+{
+	(void)snprintf(error->code, sizeof error->code, "content");
+	(void)snprintf(error->text, sizeof error->text,
+	               "%s %s (column type %s)", event_field_name(field), why,
+	               c->table.type_text[field]);
+}
+
+/*
+ * Build the body.  SINK_REJECT names the event that a column cannot hold, or
+ * none: rows can be wider than events were, and then the batch is split.
+ * Only a single row may be wider than batch_bytes.
+ */
+enum sink_result
+ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
+                     struct sink_error *error)
+{
+	enum event_field field = FIELD_ID;
+	const char *why = "";
+	int rc = 0;
+	size_t i = 0;
+
+	buf_clear(&c->rows);
+	if (batch->count > CLICKHOUSE_ROWS_MAX)
+		rc = -EMSGSIZE;
+	if (rc == 0 && c->table.knows_types_header)
+		rc = add_rows_header(&c->rows, &c->table);
+	while (rc == 0 && i < batch->count) {
+		rc = rowbinary_add(&c->rows, c->table.types, &batch->events[i],
+		                   &field, &why);
+		i += rc == 0;
+	}
+	switch (rc) {
+	case 0:
+		return SINK_DONE;
+	case -EINVAL:
+		error->bad_event = i + 1;
+		ch_insert_name_field(c, field, why, error);
+		return SINK_REJECT;
+	case -EMSGSIZE: /* to be split */
+		(void)snprintf(error->code, sizeof error->code, "size");
+		(void)snprintf(error->text, sizeof error->text,
+		               "the rows take more than %zu bytes",
+		               SINK_BATCH_BYTES_MAX);
+		return SINK_REJECT;
+	default:
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot build the rows: %s", strerror(-rc));
+		return SINK_UNREACHABLE;
+	}
+}
+
+/* INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
+static int
+add_insert_query(struct buf *sql, const struct ch_table *t)
+{
+	int rc = ch_sql_add(sql, "INSERT INTO ");
+
+	if (rc == 0)
+		rc = ch_table_add_name(t, sql);
+	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++) {
+		rc = ch_sql_add(sql, f == 0 ? " (" : ", ");
+		if (rc == 0)
+			rc = ch_sql_add_name(
+			    sql, event_field_name((enum event_field)f));
+	}
+	if (rc == 0)
+		rc = ch_sql_add(sql, t->knows_types_header
+		                         ? ") FORMAT RowBinaryWithNamesAndTypes"
+		                         : ") FORMAT RowBinary");
+	return rc;
+}
+
+/*
+ * The URL of an INSERT, with its NUL.  The query goes there and the rows
+ * alone into the body; the server puts a newline between.
+ */
+int
+ch_insert_build_url(struct clickhouse *c, const struct batch *batch)
+{
+	struct ch_table *t = &c->table;
+	struct buf *url = &c->sql;
+	char query[1024], token[256];
+	size_t query_bytes;
+	int n, rc;
+
+	buf_clear(url);
+	rc = add_insert_query(url, t);
+	if (rc < 0)
+		return rc;
+	if (url->len > sizeof query)
+		return -EMSGSIZE;
+	query_bytes = url->len;
+	memcpy(query, url->data, query_bytes);
+	buf_clear(url);
+	rc = ch_sql_add(url, c->client.url);
+	if (rc == 0)
+		rc = ch_sql_add_parameter(url, "query", query, query_bytes);
+	if (rc == 0)
+		rc = ch_sql_add_parameter(url, "wait_end_of_query", "1", 1);
+	for (size_t i = 0; rc == 0 && i < ch_insert_setting_count; i++) {
+		const struct ch_insert_setting *s = &ch_insert_settings[i];
+
+		if (t->knows[i])
+			rc = ch_sql_add_parameter(url, s->name, s->value,
+			                          strlen(s->value));
+	}
+	n = snprintf(token, sizeof token, "%s:%s:%" PRIu64 "-%" PRIu64,
+	             batch->stream, clickhouse_sink.name, batch->offset,
+	             batch->next_offset);
+	if (n < 0 || (size_t)n >= sizeof token)
+		return -EMSGSIZE;
+	if (rc == 0 && t->knows_token)
+		rc = ch_sql_add_parameter(url, "insert_deduplication_token",
+		                          token, (size_t)n);
+	return rc == 0 ? buf_add(url, "", 1) : rc;
+}

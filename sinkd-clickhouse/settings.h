@@ -1,0 +1,44 @@
+/*
+ * settings - the section [sinkd-clickhouse], read and checked.
+ */
+#ifndef SINKD_CLICKHOUSE_SETTINGS_H
+#define SINKD_CLICKHOUSE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libbase/conf.h"
+#include "libbase/conf_source.h"
+#include "sinkd-clickhouse/client.h"
+
+#define CLICKHOUSE_PASSWORD_MAX 256
+#define CLICKHOUSE_PASSWORD_ENV "LEAT_CLICKHOUSE_PASSWORD"
+
+enum clickhouse_compression { COMPRESSION_NONE, COMPRESSION_GZIP };
+
+struct clickhouse_conf {
+	char *url; /* one or more, separated by spaces */
+	char *database;
+	char *table;
+	char *user;
+	char *password_file;
+	char *ca_file;
+	bool create_table;
+	int compression; /* enum clickhouse_compression */
+	int64_t connect_timeout_ms;
+};
+
+/* The keys of the section, into struct clickhouse_conf. */
+extern const struct conf_key clickhouse_keys[];
+
+/* As sink.h says of check. */
+int clickhouse_check(const struct conf_source *source, const void *conf);
+
+/*
+ * The index-th URL of the list, with one '/' at its end.  Returns its
+ * length; 0 behind the last; -EINVAL when it is no URL to use.
+ */
+int clickhouse_nth_url(const char *list, unsigned index,
+                       char out[CH_CLIENT_URL_MAX]);
+
+#endif
