@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libbase/hex.h"
+
 /* Room for a value's null flag and length, or for any value but a string. */
 #define VALUE_ROOM 24
 
@@ -37,18 +39,6 @@ rowbinary_put_length(uint8_t *p, uint32_t n)
 	return p;
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* 32 hex digits, dashes only where a UUID has them. */
 static bool
 parse_uuid(struct slice text, uint64_t half[2])
@@ -61,7 +51,7 @@ parse_uuid(struct slice text, uint64_t half[2])
 	half[0] = half[1] = 0;
 	for (uint32_t i = 0; i < text.bytes; i++) {
 		uint64_t *h = &half[digits / 16 % 2];
-		int v = hex_value(text.data[i]);
+		int v = hex_digit(text.data[i]);
 
 		if (dashes && (i == 8 || i == 13 || i == 18 || i == 23)) {
 			if (text.data[i] != '-')

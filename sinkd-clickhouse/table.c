@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/slice.h"
 #include "sinkd-clickhouse/sql.h"
 
 /*
@@ -61,12 +62,6 @@ next_row(struct lines *l, struct slice cells[CELLS_MAX])
 			break;
 	}
 	return n;
-}
-
-static bool
-is(struct slice s, const char *text)
-{
-	return s.bytes == strlen(text) && memcmp(s.data, text, s.bytes) == 0;
 }
 
 static void
@@ -129,20 +124,20 @@ static void
 note_feature(struct ch_table *t, struct slice kind, struct slice name,
              struct slice value)
 {
-	if (is(kind, "version")) {
+	if (slice_is(kind, "version")) {
 		copy_cell(t->version, sizeof t->version, value);
-	} else if (is(kind, "setting")) {
+	} else if (slice_is(kind, "setting")) {
 		for (size_t i = 0; i < ch_insert_setting_count; i++)
-			if (is(name, ch_insert_settings[i].name))
+			if (slice_is(name, ch_insert_settings[i].name))
 				t->knows[i] = true;
-		t->knows_token |= is(name, "insert_deduplication_token");
+		t->knows_token |= slice_is(name, "insert_deduplication_token");
 		t->knows_types_header |=
-		    is(name, "input_format_with_types_use_header");
-	} else if (is(kind, "tree")) {
+		    slice_is(name, "input_format_with_types_use_header");
+	} else if (slice_is(kind, "tree")) {
 		t->knows_window |=
-		    is(name, "non_replicated_deduplication_window");
-		t->knows_fsync |= is(name, "fsync_after_insert");
-	} else if (is(kind, "replicated")) {
+		    slice_is(name, "non_replicated_deduplication_window");
+		t->knows_fsync |= slice_is(name, "fsync_after_insert");
+	} else if (slice_is(kind, "replicated")) {
 		t->knows_replicated_settings = true;
 	}
 }
@@ -225,14 +220,14 @@ read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
 	if (!t->exists)
 		return SINK_DONE;
 	copy_cell(t->engine, sizeof t->engine, cell[0]);
-	t->replicated = is(cell[1], "replicated");
+	t->replicated = slice_is(cell[1], "replicated");
 	window = t->replicated ? cell[3] : cell[2];
 	if (window.bytes == 0)
 		window = t->replicated ? cell[6] : cell[5];
-	t->window = is(cell[1], "other") ? 0 : cell_number(window);
+	t->window = slice_is(cell[1], "other") ? 0 : cell_number(window);
 	if (cell[4].bytes == 0)
 		cell[4] = cell[7];
-	t->fsync = is(cell[4], "1") || is(cell[4], "true");
+	t->fsync = slice_is(cell[4], "1") || slice_is(cell[4], "true");
 	return SINK_DONE;
 }
 
@@ -297,7 +292,7 @@ find_column(const struct ch_client *client, enum event_field field,
 	l.at = (const char *)client->http.body.data;
 	l.end = l.at + client->http.body.len;
 	while ((n = next_row(&l, cell)) > 0)
-		if (n == 3 && is(cell[0], event_field_name(field)))
+		if (n == 3 && slice_is(cell[0], event_field_name(field)))
 			return true;
 	return false;
 }
@@ -327,7 +322,7 @@ take_column(struct ch_table *t, const struct ch_client *client,
 		               t->name, name, column_type_allowed(field));
 		return -EINVAL;
 	}
-	if (is(cell[1], "MATERIALIZED") || is(cell[1], "ALIAS")) {
+	if (slice_is(cell[1], "MATERIALIZED") || slice_is(cell[1], "ALIAS")) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "column %s of %s.%s is %.*s: nothing can be "
 		               "inserted into it",
@@ -394,7 +389,7 @@ ch_table_compare(const struct ch_table *t, struct ch_client *client,
 	*changed = false;
 	for (int f = 0; f < FIELD_COUNT; f++)
 		if (!find_column(client, (enum event_field)f, cell) ||
-		    !is(cell[2], t->type_text[f]))
+		    !slice_is(cell[2], t->type_text[f]))
 			*changed = true;
 	return SINK_DONE;
 }

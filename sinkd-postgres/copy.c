@@ -6,21 +6,12 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "libbase/hex.h"
 #include "sinkd-postgres/jsonb_number.h"
 
 /* 2000-01-01, PostgreSQL's epoch, in microseconds since 1970. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 #define JSONB_VERSION 1
-
-static int
-copy_hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 int
 copy_parse_uuid(const struct slice *text, uint8_t out[16])
@@ -34,8 +25,8 @@ copy_parse_uuid(const struct slice *text, uint8_t out[16])
 
 		if (end - at < 2)
 			return -EINVAL;
-		high = copy_hex_digit(at[0]);
-		low = copy_hex_digit(at[1]);
+		high = hex_digit(at[0]);
+		low = hex_digit(at[1]);
 		if (high < 0 || low < 0)
 			return -EINVAL;
 		out[i] = (uint8_t)(high << 4 | low);
