@@ -99,7 +99,7 @@ deliver_fini(struct deliver *d)
 {
 	deliver_close(d);
 	dlq_index_fini(&d->dlq_index);
-	cuts_fini(&d->cuts);
+	split_journal_fini(&d->splits);
 }
 
 /* The store took something: whatever was wrong is over. */
@@ -198,7 +198,7 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 {
 	set_limits(d);
 	d->has_looked = false;
-	cuts_fini(&d->cuts);
+	split_journal_fini(&d->splits);
 	return find_position(d, stream, found, position);
 }
 
@@ -363,14 +363,14 @@ stored(struct deliver *d, struct work *w, const struct batch *piece,
 
 /* Which cuts belong together: those of one batch, or of one file of letters. */
 static uint64_t
-cuts_end(const struct batch *batch)
+journal_end(const struct batch *batch)
 {
 	return batch->origins ? UINT64_MAX : batch->next_offset;
 }
 
 /* A file of cuts cannot be read or written: say so and wait. */
 static int
-cuts_failed(struct deliver *d, int rc)
+journal_failed(struct deliver *d, int rc)
 {
 	struct sink_error error = {0};
 
@@ -389,9 +389,9 @@ note(struct deliver *d, const struct batch *batch, const uint64_t *at, size_t n,
 
 	if (!d->sink->stable)
 		return 0;
-	while ((rc = cuts_add(&d->cuts, cuts_end(batch), at, n, unwritten)) <
-	       0) {
-		rc = cuts_failed(d, rc);
+	while ((rc = split_journal_add(&d->splits, journal_end(batch), at, n,
+	                               unwritten)) < 0) {
+		rc = journal_failed(d, rc);
 		if (rc < 0)
 			return rc;
 	}
@@ -404,10 +404,10 @@ note(struct deliver *d, const struct batch *batch, const uint64_t *at, size_t n,
  * and what the store refuses for its content it refuses whenever it comes.
  */
 static int
-note_cuts(struct deliver *d, const struct batch *batch, const uint64_t *at,
-          size_t n)
+note_splits(struct deliver *d, const struct batch *batch, const uint64_t *at,
+            size_t n)
 {
-	return note(d, batch, at, n, CUTS_UNKNOWN);
+	return note(d, batch, at, n, SPLIT_JOURNAL_UNKNOWN);
 }
 
 /*
@@ -415,26 +415,28 @@ note_cuts(struct deliver *d, const struct batch *batch, const uint64_t *at,
  * batches that may end elsewhere the next time: then here.
  */
 static int
-look_for_cuts(struct deliver *d, const struct batch *batch)
+read_splits(struct deliver *d, const struct batch *batch)
 {
 	uint64_t next = batch->next_offset;
 	int rc;
 
 	if (!d->sink->stable || batch->count == 0)
 		return 0;
-	while (!d->cuts.stream || strcmp(d->cuts.stream, batch->stream) != 0) {
-		rc = cuts_read(&d->cuts, d->dlq->dir, d->sink->name,
-		               batch->stream);
-		d->had_cuts = d->cuts.found;
+	while (!d->splits.stream ||
+	       strcmp(d->splits.stream, batch->stream) != 0) {
+		rc = split_journal_read(&d->splits, d->dlq->dir, d->sink->name,
+		                        batch->stream);
+		d->had_splits = d->splits.found;
 		if (rc < 0)
-			rc = cuts_failed(d, rc);
+			rc = journal_failed(d, rc);
 		if (rc < 0)
 			return rc;
 	}
 	if (!batch->origins ||
-	    cuts_next(&d->cuts, UINT64_MAX, next - 1) == next)
+	    split_journal_next(&d->splits, UINT64_MAX, next - 1) == next)
 		return 0;
-	return note(d, batch, &next, 1, cuts_unwritten(&d->cuts, UINT64_MAX));
+	return note(d, batch, &next, 1,
+	            split_journal_unwritten(&d->splits, UINT64_MAX));
 }
 
 /*
@@ -446,10 +448,11 @@ static void
 look_for_writes(const struct deliver *d, struct work *w)
 {
 	const struct batch *batch = w->whole;
-	bool again = batch->origins ? d->had_cuts : batch->again;
+	bool again = batch->origins ? d->had_splits : batch->again;
 
 	w->unwritten =
-	    again ? cuts_unwritten(&d->cuts, cuts_end(batch)) : batch->offset;
+	    again ? split_journal_unwritten(&d->splits, journal_end(batch))
+		  : batch->offset;
 }
 
 static bool
@@ -469,7 +472,7 @@ begin_write(struct deliver *d, struct work *w, const struct batch *piece)
 		return 0;
 	if (w->unwritten < next)
 		w->unwritten = next;
-	if (cuts_unwritten(&d->cuts, cuts_end(w->whole)) >= next)
+	if (split_journal_unwritten(&d->splits, journal_end(w->whole)) >= next)
 		return 0;
 	return note(d, w->whole, NULL, 0, next);
 }
@@ -487,13 +490,14 @@ is_unwritten(struct deliver *d, struct work *w)
 
 /* Cut the topmost piece as it was cut before. */
 static void
-follow_cuts(struct deliver *d, struct work *w)
+follow_splits(struct deliver *d, struct work *w)
 {
 	uint64_t offset = w->whole->offset, next;
 
 	if (!d->sink->stable || w->depth == 0)
 		return;
-	next = cuts_next(&d->cuts, cuts_end(w->whole), offset + w->low);
+	next = split_journal_next(&d->splits, journal_end(w->whole),
+	                          offset + w->low);
 	if (next < offset + w->ends[w->depth - 1].end)
 		push(w, next - offset, w->ends[w->depth - 1].hints);
 }
@@ -513,8 +517,8 @@ split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 	uint64_t offset = w->whole->offset;
 	const uint64_t around[] = {offset + bad, offset + bad + 1};
 	const uint64_t half[] = {offset + middle};
-	int rc = named ? note_cuts(d, w->whole, around, 2)
-	               : note_cuts(d, w->whole, half, 1);
+	int rc = named ? note_splits(d, w->whole, around, 2)
+	               : note_splits(d, w->whole, half, 1);
 
 	if (rc < 0)
 		return rc;
@@ -907,7 +911,7 @@ end_piece_at(struct deliver *d, struct work *w, size_t end)
 	if (end == piece_end(w))
 		return 0;
 	push(w, end, w->ends[w->depth - 1].hints);
-	return note_cuts(d, w->whole, &at, 1);
+	return note_splits(d, w->whole, &at, 1);
 }
 
 /*
@@ -988,7 +992,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	if (rc == 0)
 		rc = leave_to_dead_letters(d, &w);
 	if (rc == 0)
-		rc = look_for_cuts(d, batch);
+		rc = read_splits(d, batch);
 	if (rc == 0)
 		look_for_writes(d, &w);
 	if (batch->count > 0)
@@ -999,7 +1003,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		struct batch piece;
 
 		skip_dead_letters(&w);
-		follow_cuts(d, &w);
+		follow_splits(d, &w);
 		rc = limit_piece(d, &w);
 		if (rc < 0 || done(&w))
 			break;

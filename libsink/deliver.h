@@ -17,10 +17,10 @@
 
 #include "libbase/base.h"
 #include "libbase/log.h"
-#include "libsink/cuts.h"
 #include "libsink/dlq_file.h"
 #include "libsink/dlq_index.h"
 #include "libsink/sink.h"
+#include "libsink/split_journal.h"
 #include "libsink/stats.h"
 
 struct deliver {
@@ -49,9 +49,9 @@ struct deliver {
 	/* Events of the batch with a letter; once looked for, see there. */
 	struct dlq_index dlq_index;
 	bool has_looked;
-	struct cuts cuts;  /* of a stable sink */
-	bool had_cuts;     /* there was a file of them */
-	unsigned failures; /* in a row */
+	struct split_journal splits; /* of a stable sink */
+	bool had_splits;             /* there was a file of them */
+	unsigned failures;           /* in a row */
 	/* Writes in a row that failed with too_much and the same code. */
 	unsigned too_much;
 	char too_much_code[16]; /* as sink_error has it */

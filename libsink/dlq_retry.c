@@ -19,9 +19,9 @@
 #include "libbase/directory.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
+#include "libsink/batchd_cursor.h"
 #include "libsink/dlq_retry_files.h"
 #include "libsink/dlq_retry_progress.h"
-#include "libsink/settled.h"
 #include "libsink/stop.h"
 
 struct retry {
@@ -50,7 +50,7 @@ struct retry {
 	/* Where the sink is in the stream of the last letter looked at. */
 	char origin[64];
 	uint64_t origin_position;
-	struct settled settled;
+	struct batchd_cursor batchd_cursor;
 	bool has_asked;
 };
 
@@ -186,15 +186,16 @@ find_origin(struct retry *r, const char *stream)
 	if (!r->d->sink->position_fences)
 		rc = deliver_start(r->d, stream, &found, &r->origin_position);
 	if (rc == 0 && !found && !r->has_asked) {
-		rc = settled_ask(&r->settled, r->d->common->socket,
-		                 r->d->sink->name);
+		rc = batchd_cursor_ask(&r->batchd_cursor, r->d->common->socket,
+		                       r->d->sink->name);
 		r->has_asked = rc == 0;
 	}
 	if (rc == 0 && !found) {
 		/* From another log than batchd's nothing comes again. */
-		r->origin_position = strcmp(r->settled.stream, stream) == 0
-		                         ? r->settled.committed
-		                         : UINT64_MAX;
+		r->origin_position =
+		    strcmp(r->batchd_cursor.stream, stream) == 0
+			? r->batchd_cursor.committed
+			: UINT64_MAX;
 	}
 	return rc;
 }
@@ -204,7 +205,7 @@ find_origin(struct retry *r, const char *stream)
  * still looks for its letter, and passes over the event only when it is there.
  */
 static int
-is_settled(struct retry *r, const struct dlq_record *record, bool *settled)
+is_sink_past(struct retry *r, const struct dlq_record *record, bool *settled)
 {
 	const struct slice *stream = &record->stream;
 
@@ -316,7 +317,7 @@ find_fate(struct retry *r, const struct dlq_record *record, enum fate *fate)
 		return 0;
 	/* What has no payload is kept, for an operator to remove. */
 	if (!record->without_payload)
-		rc = is_settled(r, record, &settled);
+		rc = is_sink_past(r, record, &settled);
 	*fate = settled ? FATE_DELIVER : FATE_KEEP;
 	return rc;
 }
@@ -410,7 +411,8 @@ work_off(struct retry *r)
 	if (rc == 0)
 		rc = dlq_retry_progress_remove(r->path);
 	if (rc == 0)
-		rc = cuts_remove(r->d->dlq->dir, r->d->sink->name, r->stream);
+		rc = split_journal_remove(r->d->dlq->dir, r->d->sink->name,
+		                          r->stream);
 	(void)close(r->fd); /* read only */
 	return rc;
 }

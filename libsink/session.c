@@ -23,7 +23,7 @@
 static void
 refresh_dead_letters(struct session *s)
 {
-	const char *stream = s->feed.stream;
+	const char *stream = s->subscription.stream;
 	int rc;
 
 	dlq_file_follow(&s->dlq, stream);
@@ -64,12 +64,13 @@ report(struct session *s)
 	int rc = 1;
 
 	if (!s->based)
-		rc = feed_stats(&s->feed, map,
-		                report_pack(ROLE_SINK, &base, map));
+		rc = subscription_stats(&s->subscription, map,
+		                        report_pack(ROLE_SINK, &base, map));
 	if (rc <= 0)
 		return rc;
 	s->based = true;
-	rc = feed_stats(&s->feed, map, report_pack(ROLE_SINK, &now, map));
+	rc = subscription_stats(&s->subscription, map,
+	                        report_pack(ROLE_SINK, &now, map));
 	if (rc > 0)
 		s->sent = now;
 	return rc < 0 ? rc : 0;
@@ -88,7 +89,7 @@ tell(struct session *s)
 		log_warn("SIGHUP has no effect here: to read leat.conf and the "
 		         "password file again, restart this sink; it goes on "
 		         "where it is");
-	if (!s->feed.welcomed)
+	if (!s->subscription.welcomed)
 		return 0;
 	if (due)
 		refresh_dead_letters(s);
@@ -120,9 +121,9 @@ wait_link(struct session *s, uint64_t until_ms)
 		ms = until_ms - now < STATS_MS ? (int)(until_ms - now)
 		                               : STATS_MS;
 		if (s->drain_until_ms == 0)
-			rc = stop_wait(s->feed.chan.fd, POLLIN, ms);
+			rc = stop_wait(s->subscription.chan.fd, POLLIN, ms);
 		else
-			rc = chan_wait(&s->feed.chan, POLLIN, ms);
+			rc = chan_wait(&s->subscription.chan, POLLIN, ms);
 		if (rc != -ETIMEDOUT)
 			return rc;
 	}
@@ -146,7 +147,7 @@ on_wait(void *arg, uint64_t ms)
 		if (rc == -ETIMEDOUT)
 			return 0;
 		if (rc == 0)
-			rc = feed_step(&s->feed);
+			rc = subscription_step(&s->subscription);
 		if (rc < 0 && rc != -EAGAIN)
 			return rc;
 	}
@@ -160,7 +161,7 @@ start_drain(struct session *s)
 
 	log_info("stopping: draining drain_ms=%" PRId64, ms);
 	s->drain_until_ms = clock_mono_ms() + (uint64_t)ms;
-	return feed_flush(&s->feed);
+	return subscription_flush(&s->subscription);
 }
 
 /*
@@ -176,8 +177,8 @@ on_step(void *arg, uint64_t next, uint64_t position)
 	int rc = tell(s);
 
 	(void)position;
-	if (rc == 0 && s->feed.limits.stable && next > s->parted) {
-		rc = feed_committed_part(&s->feed, next);
+	if (rc == 0 && s->subscription.limits.stable && next > s->parted) {
+		rc = subscription_committed_part(&s->subscription, next);
 		s->parted = next;
 	}
 	if (rc == 0 && stop_asked() && s->drain_until_ms == 0)
@@ -188,14 +189,15 @@ on_step(void *arg, uint64_t next, uint64_t position)
 	return rc;
 }
 
-/* Returns FEED_BATCH, FEED_EMPTY, -EINTR (drained long enough) or -errno. */
+/* Returns SUBSCRIPTION_BATCH, SUBSCRIPTION_EMPTY, -EINTR (drained long enough)
+ * or -errno. */
 static int
 next_batch(struct session *s)
 {
 	for (;;) {
-		int rc = feed_step(&s->feed);
+		int rc = subscription_step(&s->subscription);
 
-		if (rc == FEED_BATCH || rc == FEED_EMPTY)
+		if (rc == SUBSCRIPTION_BATCH || rc == SUBSCRIPTION_EMPTY)
 			return rc;
 		if (rc == -EAGAIN) {
 			uint64_t until = s->drain_until_ms;
@@ -214,22 +216,22 @@ next_batch(struct session *s)
 static int
 store(struct session *s, const char *stream, bool *known, uint64_t *position)
 {
-	const struct feed *f = &s->feed;
+	const struct subscription *sub = &s->subscription;
 	struct batch batch = {.stream = stream,
-	                      .position = *known ? *position : f->offset,
-	                      .offset = f->offset,
-	                      .next_offset = f->offset + f->count,
-	                      .events = f->events,
-	                      .count = f->count,
-	                      .again = f->again};
+	                      .position = *known ? *position : sub->offset,
+	                      .offset = sub->offset,
+	                      .next_offset = sub->offset + sub->count,
+	                      .events = sub->events,
+	                      .count = sub->count,
+	                      .again = sub->again};
 	int rc;
 
-	s->parted = f->offset;
+	s->parted = sub->offset;
 	rc = deliver_batch(&s->deliver, &batch);
 	if (rc < 0)
 		return rc;
 	s->stats.state = STATS_IDLE;
-	s->stats.bytes += f->body_bytes;
+	s->stats.bytes += sub->body_bytes;
 	*known = true;
 	*position = batch.next_offset;
 	s->failures = 0;
@@ -237,7 +239,7 @@ store(struct session *s, const char *stream, bool *known, uint64_t *position)
 	rc = tell(s);
 	if (rc < 0)
 		return rc;
-	return feed_committed(&s->feed, batch.next_offset);
+	return subscription_committed(&s->subscription, batch.next_offset);
 }
 
 static int
@@ -245,7 +247,7 @@ work(struct session *s, bool known, uint64_t position)
 {
 	char stream[FRAME_STREAM_MAX + 1];
 
-	memcpy(stream, s->feed.stream, sizeof stream);
+	memcpy(stream, s->subscription.stream, sizeof stream);
 	for (;;) {
 		int rc;
 
@@ -258,13 +260,13 @@ work(struct session *s, bool known, uint64_t position)
 			rc = next_batch(s);
 		if (rc < 0)
 			return rc;
-		if (rc == FEED_EMPTY && s->drain_until_ms != 0)
+		if (rc == SUBSCRIPTION_EMPTY && s->drain_until_ms != 0)
 			return -EINTR; /* all there was is stored */
-		if (rc == FEED_EMPTY)
+		if (rc == SUBSCRIPTION_EMPTY)
 			continue;
 		rc = store(s, stream, &known, &position);
 		if (rc == 0 && s->drain_until_ms != 0)
-			rc = feed_flush(&s->feed);
+			rc = subscription_flush(&s->subscription);
 		if (rc < 0)
 			return rc;
 	}
@@ -279,8 +281,8 @@ await_welcome(struct session *s)
 		int rc = wait_link(s, until);
 
 		if (rc == 0)
-			rc = feed_step(&s->feed);
-		if (rc == FEED_WELCOME)
+			rc = subscription_step(&s->subscription);
+		if (rc == SUBSCRIPTION_WELCOME)
 			return 0;
 		if (rc < 0 && rc != -EAGAIN)
 			return rc;
@@ -298,23 +300,24 @@ run_once(struct session *s)
 	s->ready_ms = 0;
 	s->based = false;
 	s->stats.state = STATS_STARTING;
-	rc = feed_connect(&s->feed, s->settings->common.socket);
+	rc = subscription_connect(&s->subscription, s->settings->common.socket);
 	if (rc == 0)
 		rc = await_welcome(s);
 	if (rc == 0)
-		rc = deliver_start(&s->deliver, s->feed.stream, &found,
+		rc = deliver_start(&s->deliver, s->subscription.stream, &found,
 		                   &position);
 	if (rc == 0)
-		rc = feed_subscribe(&s->feed, found, position);
+		rc = subscription_start(&s->subscription, found, position);
 	if (rc < 0)
 		return rc;
 	s->ready_ms = clock_mono_ms();
 	stats_well(&s->stats, STATS_IDLE);
 	if (found)
-		log_info("ready stream=%s position=%" PRIu64, s->feed.stream,
-		         position);
+		log_info("ready stream=%s position=%" PRIu64,
+		         s->subscription.stream, position);
 	else
-		log_info("ready stream=%s position=batchd's", s->feed.stream);
+		log_info("ready stream=%s position=batchd's",
+		         s->subscription.stream);
 	return work(s, found, position);
 }
 
@@ -353,9 +356,9 @@ say_why(struct session *s, int why, uint64_t ms)
 	if (why == -EREMOTEIO)
 		log_warn("batchd refuses code=%s text=%s advice=%s "
 		         "retry_in_ms=%" PRIu64,
-		         frame_error_name(s->feed.error_code),
-		         log_quote(s->feed.error_text),
-		         log_quote(advice(s->feed.error_code)), ms);
+		         frame_error_name(s->subscription.error_code),
+		         log_quote(s->subscription.error_text),
+		         log_quote(advice(s->subscription.error_code)), ms);
 	else if (why == -ESTALE)
 		log_warn("starting again from the store's position "
 		         "retry_in_ms=%" PRIu64,
@@ -386,7 +389,7 @@ delay_ms(struct session *s, int why)
 	if (s->ready_ms != 0 && clock_mono_ms() - s->ready_ms >= LASTING_MS)
 		s->failures = 0;
 	ms = deliver_delay_ms(common, ++s->failures);
-	if (why == -EREMOTEIO && s->feed.error_code != ERROR_STOPPING)
+	if (why == -EREMOTEIO && s->subscription.error_code != ERROR_STOPPING)
 		return ms;
 	return ms < BATCHD_RETRY_MS ? ms : BATCHD_RETRY_MS;
 }
@@ -405,9 +408,9 @@ pause_ms(struct session *s, uint64_t ms)
 		if (rc == -ETIMEDOUT)
 			return 0;
 		if (rc == 0)
-			rc = feed_step(&s->feed);
+			rc = subscription_step(&s->subscription);
 		if (rc < 0 && rc != -EAGAIN)
-			feed_close(&s->feed);
+			subscription_close(&s->subscription);
 	}
 }
 
@@ -419,7 +422,7 @@ pause_ms(struct session *s, uint64_t ms)
 static bool
 is_switched_off(const struct session *s, int why)
 {
-	return why == -EREMOTEIO && s->feed.error_code == ERROR_UNKNOWN;
+	return why == -EREMOTEIO && s->subscription.error_code == ERROR_UNKNOWN;
 }
 
 void
@@ -431,11 +434,11 @@ session_run(struct session *s)
 		uint64_t ms;
 
 		if (why == -EPIPE)
-			why = feed_last_words(&s->feed);
+			why = subscription_final_error(&s->subscription);
 		ms = delay_ms(s, why);
 		if (why == -EINTR || stop_asked()) {
 			/* What was counted since the last one. */
-			if (s->feed.welcomed && report(s) < 0)
+			if (s->subscription.welcomed && report(s) < 0)
 				log_debug("no last report");
 			break;
 		}
@@ -453,7 +456,7 @@ session_run(struct session *s)
 			            "another writer has moved the position",
 			            ms);
 		} else {
-			feed_close(&s->feed);
+			subscription_close(&s->subscription);
 		}
 		if (pause_ms(s, ms) < 0)
 			break;
@@ -466,7 +469,8 @@ session_report_dead_letters(struct session *s)
 {
 	uint8_t map[REPORT_PACKED_MAX];
 	struct report records;
-	int rc = feed_connect(&s->feed, s->settings->common.socket);
+	int rc =
+	    subscription_connect(&s->subscription, s->settings->common.socket);
 
 	if (rc == 0)
 		rc = await_welcome(s);
@@ -474,34 +478,36 @@ session_report_dead_letters(struct session *s)
 		refresh_dead_letters(s);
 		count_dead_letters(s);
 		records = stats_dead_letters(&s->stats);
-		rc = feed_stats(&s->feed, map,
-		                report_pack(ROLE_SINK, &records, map));
+		rc = subscription_stats(&s->subscription, map,
+		                        report_pack(ROLE_SINK, &records, map));
 	}
-	if (rc < 0 && !(rc == -EREMOTEIO && s->feed.error_code == ERROR_BUSY))
+	if (rc < 0 &&
+	    !(rc == -EREMOTEIO && s->subscription.error_code == ERROR_BUSY))
 		log_info("batchd is not told how many dead letters are left: "
 		         "it shows what it knew until the sink runs socket=%s "
 		         "err=%s",
 		         log_quote(s->settings->common.socket),
 		         log_quote(
 			     rc == -EREMOTEIO
-				 ? s->feed.error_text
+				 ? s->subscription.error_text
 				 : chan_error(s->settings->common.socket, rc)));
-	feed_close(&s->feed);
+	subscription_close(&s->subscription);
 }
 
 int
 session_init(struct session *s, struct sink_conf *settings)
 {
 	const struct sink_common *c = &settings->common;
-	struct feed_limits limits = {.events = (uint64_t)c->batch_events,
-	                             .bytes = (uint64_t)c->batch_bytes,
-	                             .wait_ms = (uint64_t)c->batch_wait_ms,
-	                             .stable = settings->sink->stable};
+	struct subscription_limits limits = {
+	    .events = (uint64_t)c->batch_events,
+	    .bytes = (uint64_t)c->batch_bytes,
+	    .wait_ms = (uint64_t)c->batch_wait_ms,
+	    .stable = settings->sink->stable};
 	int rc;
 
 	*s = (struct session){
 	    .settings = settings,
-	    .feed = {.chan = {.fd = -1}},
+	    .subscription = {.chan = {.fd = -1}},
 	    .dlq = {.fd = -1},
 	    .away_limit = {.interval_ms = 60000, .burst = 3},
 	    .dlq_limit = {.interval_ms = 60000, .burst = 3},
@@ -520,7 +526,8 @@ session_init(struct session *s, struct sink_conf *settings)
 	rc = dlq_file_init(&s->dlq, c->dead_dir, settings->sink->name,
 	                   (uint64_t)c->dead_max_bytes);
 	if (rc == 0)
-		rc = feed_init(&s->feed, settings->sink->name, &limits);
+		rc = subscription_init(&s->subscription, settings->sink->name,
+		                       &limits);
 	return rc;
 }
 
@@ -531,5 +538,5 @@ session_fini(struct session *s)
 	free(s->deliver.state);
 	s->deliver.state = NULL;
 	dlq_file_fini(&s->dlq);
-	feed_fini(&s->feed);
+	subscription_fini(&s->subscription);
 }

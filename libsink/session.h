@@ -7,12 +7,12 @@
 
 #include "libsink/deliver.h"
 #include "libsink/dlq_retry_files.h"
-#include "libsink/feed.h"
 #include "libsink/sink_conf.h"
+#include "libsink/subscription.h"
 
 struct session {
 	struct sink_conf *settings;
-	struct feed feed;
+	struct subscription subscription;
 	struct deliver deliver;
 	struct dlq_file dlq;
 	struct dlq_retry_files retry_files;

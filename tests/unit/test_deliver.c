@@ -291,7 +291,7 @@ teardown(void)
 	ck_assert_uint_eq(fake.opens, fake.closes);
 	(void)unlink(dlq.path);
 	dlq_file_fini(&dlq);
-	ck_assert_int_eq(cuts_remove(dir, "fake", STREAM), 0);
+	ck_assert_int_eq(split_journal_remove(dir, "fake", STREAM), 0);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
@@ -876,17 +876,20 @@ END_TEST
 /* A user who may write to dead_dir must not have us change another file. */
 START_TEST(split_points_are_not_kept_through_a_link)
 {
-	struct cuts cuts = {0};
+	struct split_journal cuts = {0};
 	uint64_t at = 5;
 	char path[PATH_MAX];
 
 	(void)snprintf(path, sizeof path, "%s/fake." STREAM ".cuts", dir);
-	ck_assert_int_eq(cuts_read(&cuts, dir, "fake", STREAM), 0);
+	ck_assert_int_eq(split_journal_read(&cuts, dir, "fake", STREAM), 0);
 	ck_assert_int_eq(symlink("victim", path), 0);
-	ck_assert_int_eq(cuts_add(&cuts, 10, &at, 1, CUTS_UNKNOWN), -ELOOP);
-	ck_assert_int_eq(cuts_read(&cuts, dir, "fake", STREAM), -ELOOP);
+	ck_assert_int_eq(
+	    split_journal_add(&cuts, 10, &at, 1, SPLIT_JOURNAL_UNKNOWN),
+	    -ELOOP);
+	ck_assert_int_eq(split_journal_read(&cuts, dir, "fake", STREAM),
+	                 -ELOOP);
 	ck_assert_int_eq(unlink(path), 0);
-	cuts_fini(&cuts);
+	split_journal_fini(&cuts);
 }
 END_TEST
 

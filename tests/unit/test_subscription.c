@@ -1,4 +1,5 @@
-/* test_feed - batches from frames, over a socketpair; the test is batchd. */
+/* test_subscription - batches from frames, over a socketpair; the test is
+ * batchd. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -7,26 +8,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "libsink/feed.h"
+#include "libsink/subscription.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
 #define EVENTS 100
 
-static struct feed feed;
+static struct subscription subscription;
 static struct chan batchd;
 static struct buf body;
 
 static void
 setup(void)
 {
-	struct feed_limits limits = {
+	struct subscription_limits limits = {
 	    .events = EVENTS, .bytes = 1 << 20, .wait_ms = 10};
 	int sv[2];
 
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sv), 0);
-	ck_assert_int_eq(feed_init(&feed, "postgres", &limits), 0);
-	feed.chan.fd = sv[0];
+	ck_assert_int_eq(subscription_init(&subscription, "postgres", &limits),
+	                 0);
+	subscription.chan.fd = sv[0];
 	batchd.fd = sv[1];
 	buf_init(&body, FRAME_BODY_MAX);
 }
@@ -34,7 +36,7 @@ setup(void)
 static void
 teardown(void)
 {
-	feed_fini(&feed);
+	subscription_fini(&subscription);
 	chan_close(&batchd);
 	buf_fini(&body);
 }
@@ -96,23 +98,26 @@ static void
 subscribe(bool has_position, uint64_t position)
 {
 	send_welcome();
-	ck_assert_int_eq(feed_step(&feed), FEED_WELCOME);
-	ck_assert_str_eq(feed.stream, STREAM);
-	ck_assert_int_eq(feed_subscribe(&feed, has_position, position), 0);
+	ck_assert_int_eq(subscription_step(&subscription),
+	                 SUBSCRIPTION_WELCOME);
+	ck_assert_str_eq(subscription.stream, STREAM);
+	ck_assert_int_eq(
+	    subscription_start(&subscription, has_position, position), 0);
 	ck_assert_int_eq(received().type, FRAME_SUBSCRIBE);
 }
 
 static void
 assert_batch(uint64_t offset, size_t count)
 {
-	ck_assert_uint_eq(feed.offset, offset);
-	ck_assert_uint_eq(feed.count, count);
+	ck_assert_uint_eq(subscription.offset, offset);
+	ck_assert_uint_eq(subscription.count, count);
 	for (size_t i = 0; i < count; i++) {
 		char id[24];
 
 		(void)snprintf(id, sizeof id, "e%u", (unsigned)(offset + i));
-		ck_assert_uint_eq(feed.events[i].id.bytes, strlen(id));
-		ck_assert_mem_eq(feed.events[i].id.data, id, strlen(id));
+		ck_assert_uint_eq(subscription.events[i].id.bytes, strlen(id));
+		ck_assert_mem_eq(subscription.events[i].id.data, id,
+		                 strlen(id));
 	}
 }
 
@@ -124,17 +129,17 @@ START_TEST(joins_frames_to_a_batch)
 	send_batch(5, 3, false);
 	send_batch(8, 1, false);
 	send_batch(9, 20, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_PART);
-	ck_assert_int_eq(feed_step(&feed), FEED_PART);
-	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
-	ck_assert_int_eq(feed_step(&feed), -EAGAIN);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_PART);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_PART);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
+	ck_assert_int_eq(subscription_step(&subscription), -EAGAIN);
 	assert_batch(5, 24);
-	ck_assert_int_eq(feed_committed(&feed, 29), 0);
+	ck_assert_int_eq(subscription_committed(&subscription, 29), 0);
 	f = received();
 	ck_assert_int_eq(f.type, FRAME_COMMITTED);
 	ck_assert_uint_eq(f.committed.next_offset, 29);
 	send_batch(29, 1, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
 	assert_batch(29, 1);
 }
 END_TEST
@@ -144,8 +149,9 @@ START_TEST(takes_as_many_frames_as_events)
 	subscribe(false, 0);
 	for (uint32_t i = 0; i < EVENTS; i++) {
 		send_batch(1000 + i, 1, i + 1 == EVENTS);
-		ck_assert_int_eq(feed_step(&feed),
-		                 i + 1 == EVENTS ? FEED_BATCH : FEED_PART);
+		ck_assert_int_eq(subscription_step(&subscription),
+		                 i + 1 == EVENTS ? SUBSCRIPTION_BATCH
+		                                 : SUBSCRIPTION_PART);
 	}
 	assert_batch(1000, EVENTS);
 }
@@ -156,32 +162,34 @@ START_TEST(refuses_more_events_than_it_asked_for)
 	subscribe(false, 0);
 	send_batch(0, EVENTS, false);
 	send_batch(EVENTS, 1, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_PART);
-	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_PART);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
 END_TEST
 
 /* Cut before batch_events and batch_bytes were lowered. */
 START_TEST(a_stable_sink_takes_a_batch_larger_than_its_limits)
 {
-	int fd = feed.chan.fd;
-	struct feed_limits limits = {.events = EVENTS,
-	                             .bytes = FRAME_BODY_MAX,
-	                             .wait_ms = 10,
-	                             .stable = true};
+	int fd = subscription.chan.fd;
+	struct subscription_limits limits = {.events = EVENTS,
+	                                     .bytes = FRAME_BODY_MAX,
+	                                     .wait_ms = 10,
+	                                     .stable = true};
 
-	feed.chan.fd = -1;
-	feed_fini(&feed);
-	ck_assert_int_eq(feed_init(&feed, "clickhouse", &limits), 0);
-	feed.chan.fd = fd;
+	subscription.chan.fd = -1;
+	subscription_fini(&subscription);
+	ck_assert_int_eq(
+	    subscription_init(&subscription, "clickhouse", &limits), 0);
+	subscription.chan.fd = fd;
 	subscribe(false, 0);
 	for (uint32_t i = 0; i < 30; i++) {
 		send_batch(i * 1000, 1000, i == 29);
-		ck_assert_int_eq(feed_step(&feed),
-		                 i == 29 ? FEED_BATCH : FEED_PART);
+		ck_assert_int_eq(subscription_step(&subscription),
+		                 i == 29 ? SUBSCRIPTION_BATCH
+		                         : SUBSCRIPTION_PART);
 	}
 	assert_batch(0, 30000);
-	ck_assert_uint_gt(feed.body_bytes, FRAME_BODY_MAX);
+	ck_assert_uint_gt(subscription.body_bytes, FRAME_BODY_MAX);
 }
 END_TEST
 
@@ -190,8 +198,8 @@ START_TEST(refuses_offsets_that_do_not_adjoin)
 	subscribe(true, 5);
 	send_batch(5, 3, false);
 	send_batch(9, 3, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_PART);
-	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_PART);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
 END_TEST
 
@@ -199,7 +207,7 @@ START_TEST(refuses_what_is_stored_already)
 {
 	subscribe(true, 5);
 	send_batch(4, 3, true);
-	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
 END_TEST
 
@@ -207,7 +215,7 @@ START_TEST(takes_a_batch_behind_a_gap)
 {
 	subscribe(true, 5);
 	send_batch(50, 3, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
 	assert_batch(50, 3);
 }
 END_TEST
@@ -217,8 +225,8 @@ START_TEST(refuses_a_batch_while_one_is_in_hand)
 	subscribe(true, 0);
 	send_batch(0, 3, true);
 	send_batch(3, 3, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
-	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 	assert_batch(0, 3);
 }
 END_TEST
@@ -227,8 +235,9 @@ START_TEST(refuses_a_batch_before_it_has_subscribed)
 {
 	send_welcome();
 	send_batch(0, 3, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_WELCOME);
-	ck_assert_int_eq(feed_step(&feed), -EPROTO);
+	ck_assert_int_eq(subscription_step(&subscription),
+	                 SUBSCRIPTION_WELCOME);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
 END_TEST
 
@@ -239,32 +248,32 @@ START_TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
 
 	subscribe(false, 0);
 	send_batch(0, 1, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
-	ck_assert_int_eq(feed_committed(&feed, 1), 0);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
+	ck_assert_int_eq(subscription_committed(&subscription, 1), 0);
 	f.batch.offset = 1;
 	f.body = body.data;
 	f.body_bytes = body.len - 1;
 	send_frame(&f);
-	ck_assert_int_eq(feed_step(&feed), -EBADMSG);
-	feed.count = 0;
+	ck_assert_int_eq(subscription_step(&subscription), -EBADMSG);
+	subscription.count = 0;
 	ck_assert_int_eq(buf_add(&body, "x", 1), 0);
 	f.body = body.data;
 	f.body_bytes = body.len;
 	send_frame(&f);
-	ck_assert_int_eq(feed_step(&feed), -EBADMSG);
+	ck_assert_int_eq(subscription_step(&subscription), -EBADMSG);
 }
 END_TEST
 
 START_TEST(tells_the_answer_to_a_flush_from_a_batch)
 {
 	subscribe(false, 0);
-	ck_assert_int_eq(feed_flush(&feed), 0);
+	ck_assert_int_eq(subscription_flush(&subscription), 0);
 	ck_assert_int_eq(received().type, FRAME_FLUSH);
 	send_batch(0, 2, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_BATCH);
-	ck_assert_int_eq(feed_committed(&feed, 2), 0);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
+	ck_assert_int_eq(subscription_committed(&subscription, 2), 0);
 	send_batch(2, 0, true);
-	ck_assert_int_eq(feed_step(&feed), FEED_EMPTY);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_EMPTY);
 }
 END_TEST
 
@@ -275,9 +284,9 @@ START_TEST(keeps_the_words_of_a_refusal)
 	                            .text = slice_of("connected already")}};
 
 	send_frame(&f);
-	ck_assert_int_eq(feed_step(&feed), -EREMOTEIO);
-	ck_assert_int_eq(feed.error_code, ERROR_BUSY);
-	ck_assert_str_eq(feed.error_text, "connected already");
+	ck_assert_int_eq(subscription_step(&subscription), -EREMOTEIO);
+	ck_assert_int_eq(subscription.error_code, ERROR_BUSY);
+	ck_assert_str_eq(subscription.error_text, "connected already");
 }
 END_TEST
 
@@ -291,13 +300,15 @@ START_TEST(hears_a_refusal_behind_a_send_that_fails)
 	for (int unread = 0; unread < 2; unread++) {
 		subscribe(false, 0);
 		if (unread)
-			ck_assert_int_eq(feed_flush(&feed), 0);
+			ck_assert_int_eq(subscription_flush(&subscription), 0);
 		send_frame(&f);
 		chan_close(&batchd);
-		ck_assert_int_eq(feed_flush(&feed), -EPIPE);
-		ck_assert_int_eq(feed_last_words(&feed), -EREMOTEIO);
-		ck_assert_int_eq(feed.error_code, ERROR_AHEAD);
-		ck_assert_int_eq(feed_last_words(&feed), -EPIPE);
+		ck_assert_int_eq(subscription_flush(&subscription), -EPIPE);
+		ck_assert_int_eq(subscription_final_error(&subscription),
+		                 -EREMOTEIO);
+		ck_assert_int_eq(subscription.error_code, ERROR_AHEAD);
+		ck_assert_int_eq(subscription_final_error(&subscription),
+		                 -EPIPE);
 		teardown();
 		setup();
 	}
@@ -307,18 +318,18 @@ END_TEST
 START_TEST(says_when_batchd_is_gone_or_speaks_rubbish)
 {
 	ck_assert_int_eq(send(batchd.fd, "rubbish", 7, 0), 7);
-	ck_assert_int_eq(feed_step(&feed), -EBADMSG);
+	ck_assert_int_eq(subscription_step(&subscription), -EBADMSG);
 	chan_close(&batchd);
-	ck_assert_int_eq(feed_step(&feed), -EPIPE);
-	feed_close(&feed);
-	feed_close(&feed);
+	ck_assert_int_eq(subscription_step(&subscription), -EPIPE);
+	subscription_close(&subscription);
+	subscription_close(&subscription);
 }
 END_TEST
 
 int
 main(void)
 {
-	Suite *s = suite_create("feed");
+	Suite *s = suite_create("subscription");
 	TCase *tc = tcase_create("frames");
 	SRunner *sr = srunner_create(s);
 	int failed;

@@ -1,5 +1,5 @@
-/* cuts - see cuts.h. */
-#include "libsink/cuts.h"
+/* split_journal - see split_journal.h. */
+#include "libsink/split_journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,8 @@
 #define LINE_BYTES 21
 #define UNWRITTEN "unwritten "
 #define UNWRITTEN_BYTES (sizeof UNWRITTEN - 1 + LINE_BYTES)
-/* Of one cuts_add: the end, and what one event leaves on both sides. */
+/* Of one split_journal_add: the end, and what one event leaves on both sides.
+ */
 #define ADD_MAX 3
 
 static char *
@@ -50,7 +51,7 @@ read_line(const char *line, uint64_t *value)
 
 /* What stands behind the cuts: one such line, or nothing that counts. */
 static void
-read_unwritten(struct cuts *c, FILE *f)
+read_unwritten(struct split_journal *c, FILE *f)
 {
 	char text[UNWRITTEN_BYTES + 1] = "";
 	const size_t at = sizeof UNWRITTEN - 1;
@@ -59,11 +60,11 @@ read_unwritten(struct cuts *c, FILE *f)
 	    fread(text, UNWRITTEN_BYTES, 1, f) != 1 ||
 	    memcmp(text, UNWRITTEN, at) != 0 ||
 	    !read_line(text + at, &c->unwritten))
-		c->unwritten = CUTS_UNKNOWN;
+		c->unwritten = SPLIT_JOURNAL_UNKNOWN;
 }
 
 static int
-read_lines(struct cuts *c, FILE *f, size_t room)
+read_lines(struct split_journal *c, FILE *f, size_t room)
 {
 	char line[LINE_BYTES + 1] = "";
 	uint64_t value;
@@ -89,18 +90,19 @@ read_lines(struct cuts *c, FILE *f, size_t room)
 }
 
 int
-cuts_read(struct cuts *c, const char *dir, const char *sink, const char *stream)
+split_journal_read(struct split_journal *c, const char *dir, const char *sink,
+                   const char *stream)
 {
 	struct stat st;
 	FILE *f = NULL;
 	int rc, fd;
 
-	cuts_fini(c);
+	split_journal_fini(c);
 	c->stream = strdup(stream);
 	c->dir = dir;
 	c->path = path_of(dir, sink, stream);
 	if (!c->stream || !c->path) {
-		cuts_fini(c);
+		split_journal_fini(c);
 		return -ENOMEM;
 	}
 	fd = file_open(AT_FDCWD, c->path, O_RDONLY, FILE_OWN);
@@ -119,12 +121,12 @@ cuts_read(struct cuts *c, const char *dir, const char *sink, const char *stream)
 	if (f)
 		(void)fclose(f); /* read only */
 	if (rc < 0)
-		cuts_fini(c);
+		split_journal_fini(c);
 	return rc;
 }
 
 uint64_t
-cuts_next(const struct cuts *c, uint64_t end, uint64_t offset)
+split_journal_next(const struct split_journal *c, uint64_t end, uint64_t offset)
 {
 	size_t low = 0, high = c->count;
 
@@ -142,14 +144,14 @@ cuts_next(const struct cuts *c, uint64_t end, uint64_t offset)
 }
 
 uint64_t
-cuts_unwritten(const struct cuts *c, uint64_t end)
+split_journal_unwritten(const struct split_journal *c, uint64_t end)
 {
-	return c->found && c->end == end ? c->unwritten : CUTS_UNKNOWN;
+	return c->found && c->end == end ? c->unwritten : SPLIT_JOURNAL_UNKNOWN;
 }
 
 int
-cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n,
-         uint64_t unwritten)
+split_journal_add(struct split_journal *c, uint64_t end, const uint64_t *at,
+                  size_t n, uint64_t unwritten)
 {
 	char text[ADD_MAX * LINE_BYTES + UNWRITTEN_BYTES + 1];
 	bool fresh = !c->found || c->end != end;
@@ -167,7 +169,7 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n,
 		bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
 		                          FORM, at[i]);
 	whole = bytes;
-	if (unwritten != CUTS_UNKNOWN)
+	if (unwritten != SPLIT_JOURNAL_UNKNOWN)
 		bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
 		                          UNWRITTEN FORM, unwritten);
 	rc = fresh ? directory_make(c->dir) : 0;
@@ -193,7 +195,7 @@ cuts_add(struct cuts *c, uint64_t end, const uint64_t *at, size_t n,
 }
 
 int
-cuts_remove(const char *dir, const char *sink, const char *stream)
+split_journal_remove(const char *dir, const char *sink, const char *stream)
 {
 	char *path = path_of(dir, sink, stream);
 	int rc = path ? 0 : -ENOMEM;
@@ -205,7 +207,7 @@ cuts_remove(const char *dir, const char *sink, const char *stream)
 }
 
 void
-cuts_fini(struct cuts *c)
+split_journal_fini(struct split_journal *c)
 {
 	free(c->stream);
 	free(c->path);

@@ -1,16 +1,16 @@
 /*
- * settled - how far batchd has taken the sink: what is below never comes
+ * batchd_cursor - how far batchd has taken the sink: what is below never comes
  * from the log again.
  */
-#ifndef LIBSINK_SETTLED_H
-#define LIBSINK_SETTLED_H
+#ifndef LIBSINK_BATCHD_CURSOR_H
+#define LIBSINK_BATCHD_CURSOR_H
 
 #include <stdint.h>
 
 #include "libbase/base.h"
 #include "libproto/frame.h"
 
-struct settled {
+struct batchd_cursor {
 	char stream[FRAME_STREAM_MAX + 1]; /* of batchd's log */
 	uint64_t committed;
 };
@@ -20,7 +20,7 @@ struct settled {
  * sink; -ENOTCONN when it is not there or does not answer, after saying so; or
  * -ENOMEM.
  */
-MUST_USE int settled_ask(struct settled *s, const char *socket,
-                         const char *sink);
+MUST_USE int batchd_cursor_ask(struct batchd_cursor *s, const char *socket,
+                               const char *sink);
 
 #endif

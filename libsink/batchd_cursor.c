@@ -1,5 +1,5 @@
-/* settled - see settled.h. */
-#include "libsink/settled.h"
+/* batchd_cursor - see batchd_cursor.h. */
+#include "libsink/batchd_cursor.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 #include "libproto/status_map.h"
 
 static int
-find_sink(struct settled *s, const msgpack_object *sinks, const char *sink)
+find_sink(struct batchd_cursor *s, const msgpack_object *sinks,
+          const char *sink)
 {
 	for (uint32_t i = 0; i < sinks->via.array.size; i++) {
 		const msgpack_object *o = &sinks->via.array.ptr[i], *name, *at;
@@ -32,7 +33,8 @@ find_sink(struct settled *s, const msgpack_object *sinks, const char *sink)
 }
 
 static int
-read_status(struct settled *s, const msgpack_object *status, const char *sink)
+read_status(struct batchd_cursor *s, const msgpack_object *status,
+            const char *sink)
 {
 	const msgpack_object *log, *stream, *sinks;
 
@@ -47,7 +49,7 @@ read_status(struct settled *s, const msgpack_object *status, const char *sink)
 }
 
 int
-settled_ask(struct settled *s, const char *socket, const char *sink)
+batchd_cursor_ask(struct batchd_cursor *s, const char *socket, const char *sink)
 {
 	uint8_t *frame = malloc(FRAME_MAX);
 	const uint8_t *body;

@@ -1,0 +1,285 @@
+/* subscription - see subscription.h. */
+#include "libsink/subscription.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libsink/sink.h"
+
+/* A batch header at its widest: array, type, stream, offset, count, last. */
+#define BATCH_HEADER_MAX 32
+#define FIRST_EVENTS 1024
+
+int
+subscription_init(struct subscription *s, const char *name,
+                  const struct subscription_limits *limits)
+{
+	uint64_t bytes = limits->bytes;
+
+	*s = (struct subscription){.chan = {.fd = -1},
+	                           .name = name,
+	                           .limits = *limits,
+	                           .events_max = limits->events};
+	if (limits->stable) {
+		/* A batch comes again as it was under other settings. */
+		bytes = SINK_BATCH_BYTES_MAX;
+		s->events_max = SINK_BATCH_EVENTS_MAX;
+	}
+	/*
+	 * Events stay where they are received, each frame behind its header;
+	 * there may be a frame for each event.  Memory that is not touched
+	 * costs nothing.
+	 */
+	s->bytes_cap = bytes + s->events_max * BATCH_HEADER_MAX + FRAME_MAX;
+	s->bytes = malloc(s->bytes_cap);
+	return s->bytes ? 0 : -ENOMEM;
+}
+
+void
+subscription_fini(struct subscription *s)
+{
+	subscription_close(s);
+	free(s->bytes);
+	free(s->events);
+	s->bytes = NULL;
+	s->events = NULL;
+}
+
+static void
+drop_batch(struct subscription *s)
+{
+	s->used = 0;
+	s->count = 0;
+	s->body_bytes = 0;
+	s->whole = false;
+}
+
+void
+subscription_close(struct subscription *s)
+{
+	chan_close(&s->chan);
+	drop_batch(s);
+	s->welcomed = false;
+	s->subscribed = false;
+}
+
+static int
+send_frame(struct subscription *s, const struct frame *frame)
+{
+	int rc;
+
+	while ((rc = chan_send(&s->chan, frame)) == -EAGAIN) {
+		rc = chan_wait(&s->chan, POLLOUT, SUBSCRIPTION_SEND_MS);
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+	}
+	return rc;
+}
+
+int
+subscription_connect(struct subscription *s, const char *socket)
+{
+	struct frame hello = {.type = FRAME_HELLO,
+	                      .hello = {.version = FRAME_VERSION,
+	                                .role = ROLE_SINK,
+	                                .name = slice_of(s->name),
+	                                .pid = (uint64_t)getpid()}};
+	int rc;
+
+	subscription_close(s);
+	rc = chan_connect(&s->chan, socket, 0);
+	return rc < 0 ? rc : send_frame(s, &hello);
+}
+
+int
+subscription_start(struct subscription *s, bool has_position, uint64_t position)
+{
+	struct frame subscribe = {.type = FRAME_SUBSCRIBE,
+	                          .subscribe = {.has_position = has_position,
+	                                        .position = position,
+	                                        .max_events = s->limits.events,
+	                                        .max_bytes = s->limits.bytes,
+	                                        .wait_ms = s->limits.wait_ms,
+	                                        .stable = s->limits.stable}};
+
+	assert(s->welcomed && !s->subscribed);
+	s->subscribed = true;
+	s->wanted = has_position ? position : 0;
+	return send_frame(s, &subscribe);
+}
+
+int
+subscription_committed_part(struct subscription *s, uint64_t next_offset)
+{
+	struct frame committed = {.type = FRAME_COMMITTED,
+	                          .committed = {.next_offset = next_offset}};
+
+	assert(s->whole);
+	return send_frame(s, &committed);
+}
+
+int
+subscription_committed(struct subscription *s, uint64_t next_offset)
+{
+	int rc = subscription_committed_part(s, next_offset);
+
+	drop_batch(s);
+	s->wanted = next_offset;
+	return rc;
+}
+
+int
+subscription_flush(struct subscription *s)
+{
+	struct frame flush = {.type = FRAME_FLUSH};
+
+	return send_frame(s, &flush);
+}
+
+int
+subscription_stats(struct subscription *s, const uint8_t *map, size_t bytes)
+{
+	struct frame stats = {
+	    .type = FRAME_STATS, .body = map, .body_bytes = bytes};
+	int rc = chan_send(&s->chan, &stats);
+
+	if (rc == -EAGAIN)
+		return 0;
+	return rc < 0 ? rc : 1;
+}
+
+static int
+on_welcome(struct subscription *s, const struct frame *frame)
+{
+	if (s->welcomed || frame->welcome.version != FRAME_VERSION)
+		return -EPROTO;
+	s->welcomed = true;
+	memcpy(s->stream, frame->welcome.stream.data,
+	       frame->welcome.stream.bytes);
+	s->stream[frame->welcome.stream.bytes] = '\0';
+	return SUBSCRIPTION_WELCOME;
+}
+
+static int
+grow_events(struct subscription *s, size_t need)
+{
+	size_t cap = s->events_cap ? s->events_cap : FIRST_EVENTS;
+	struct event *events;
+
+	while (cap < need)
+		cap *= 2;
+	if (cap == s->events_cap)
+		return 0;
+	events = reallocarray(s->events, cap, sizeof *events);
+	if (!events)
+		return -ENOMEM;
+	s->events = events;
+	s->events_cap = cap;
+	return 0;
+}
+
+/* Take the frame's events, which lie at the end of what is used. */
+static int
+on_events(struct subscription *s, const struct frame *frame)
+{
+	struct wire_reader r = {frame->body, frame->body + frame->body_bytes};
+	size_t count = frame->batch.count;
+	int rc;
+
+	if (count > s->events_max - s->count)
+		return -EPROTO; /* more than was asked for */
+	rc = grow_events(s, s->count + count);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = event_read(&r, &s->events[s->count + i]);
+	if (rc == 0 && r.at != r.end)
+		rc = -EBADMSG;
+	if (rc < 0)
+		return rc;
+	s->count += count;
+	s->body_bytes += frame->body_bytes;
+	return 0;
+}
+
+static int
+on_batch(struct subscription *s, const struct frame *frame, size_t frame_bytes)
+{
+	bool first = s->used == 0;
+	int rc;
+
+	if (!s->subscribed || s->whole || frame->batch.stream_no != 0)
+		return -EPROTO;
+	if (frame->batch.count == 0) {
+		if (!first || !frame->batch.last || frame->body_bytes > 0)
+			return -EPROTO;
+		return SUBSCRIPTION_EMPTY;
+	}
+	if (first ? frame->batch.offset < s->wanted
+	          : frame->batch.offset != s->offset + s->count)
+		return -EPROTO;
+	if (first) {
+		s->offset = frame->batch.offset;
+		s->again = frame->batch.again;
+	}
+	rc = on_events(s, frame);
+	if (rc < 0)
+		return rc;
+	s->used += frame_bytes;
+	s->whole = frame->batch.last;
+	return s->whole ? SUBSCRIPTION_BATCH : SUBSCRIPTION_PART;
+}
+
+static int
+on_error(struct subscription *s, const struct frame *frame)
+{
+	s->error_code = frame->error.code;
+	frame_copy_text(s->error_text, &frame->error.text);
+	return -EREMOTEIO;
+}
+
+int
+subscription_step(struct subscription *s)
+{
+	size_t room = s->bytes_cap - s->used;
+	struct frame frame;
+	int n, rc;
+
+	if (room > FRAME_MAX)
+		room = FRAME_MAX;
+	n = chan_recv(&s->chan, s->bytes + s->used, room);
+	if (n < 0)
+		return n;
+	rc = frame_read(s->bytes + s->used, (size_t)n, &frame);
+	if (rc < 0)
+		return rc;
+	if (frame.type == FRAME_ERROR)
+		return on_error(s, &frame);
+	if (frame.type == FRAME_WELCOME)
+		return on_welcome(s, &frame);
+	if (frame.type == FRAME_BATCH)
+		return on_batch(s, &frame, (size_t)n);
+	/* A reply to nothing we asked, or another role's frame. */
+	return frame.type == FRAME_REPLY ? SUBSCRIPTION_OTHER : -EPROTO;
+}
+
+int
+subscription_final_error(struct subscription *s)
+{
+	unsigned broken = 0;
+
+	/* The first read may only say that batchd left something unread. */
+	while (broken < 2) {
+		int rc = subscription_step(s);
+
+		if (rc == -EREMOTEIO)
+			return rc;
+		if (rc == -EPIPE)
+			broken++;
+		else if (rc < 0)
+			break;
+	}
+	return -EPIPE;
+}
