@@ -36,7 +36,7 @@ clock_mono_us(void)
 }
 
 static void
-put_digits(char *out, int digits, int value)
+clock_put_digits(char *out, int digits, int value)
 {
 	for (int i = digits - 1; i >= 0; i--) {
 		out[i] = (char)('0' + value % 10);
@@ -63,19 +63,19 @@ clock_format_us(int64_t wall_us, char out[CLOCK_TEXT_BYTES + 1])
 	(void)gmtime_r(&t, &tm); /* fails only when the year overflows int */
 
 	/* Not strftime or snprintf: sinks call this for each event. */
-	put_digits(out, 4, tm.tm_year + 1900);
+	clock_put_digits(out, 4, tm.tm_year + 1900);
 	out[4] = '-';
-	put_digits(out + 5, 2, tm.tm_mon + 1);
+	clock_put_digits(out + 5, 2, tm.tm_mon + 1);
 	out[7] = '-';
-	put_digits(out + 8, 2, tm.tm_mday);
+	clock_put_digits(out + 8, 2, tm.tm_mday);
 	out[10] = 'T';
-	put_digits(out + 11, 2, tm.tm_hour);
+	clock_put_digits(out + 11, 2, tm.tm_hour);
 	out[13] = ':';
-	put_digits(out + 14, 2, tm.tm_min);
+	clock_put_digits(out + 14, 2, tm.tm_min);
 	out[16] = ':';
-	put_digits(out + 17, 2, tm.tm_sec);
+	clock_put_digits(out + 17, 2, tm.tm_sec);
 	out[19] = '.';
-	put_digits(out + 20, 6, (int)us);
+	clock_put_digits(out + 20, 6, (int)us);
 	out[26] = 'Z';
 	out[27] = '\0';
 }

@@ -285,7 +285,7 @@ on_section(struct parse *p, const char *section)
 }
 
 static void
-on_pair(struct parse *p, const struct ini_line *line)
+conf_on_pair(struct parse *p, const struct ini_line *line)
 {
 	const struct conf_program *program = p->program;
 	bool ours = false;
@@ -329,7 +329,7 @@ on_line(struct parse *p, const struct ini_line *line)
 	if (line->why)
 		complain(p, "%s", line->why);
 	else if (line->name)
-		on_pair(p, line);
+		conf_on_pair(p, line);
 	else
 		on_section(p, line->section);
 }

@@ -58,7 +58,7 @@ print_tables(const struct conf_program *program)
 }
 
 static void
-print_usage(const struct conf_program *program, FILE *out)
+conf_print_usage(const struct conf_program *program, FILE *out)
 {
 	(void)fprintf(out, "usage: %s [--config PATH]%s", program->name,
 	              program->path ? "" : " [--check]");
@@ -77,7 +77,7 @@ print_help(const struct conf_program *program)
 	char allowed[512], option[64];
 	const char *section = "";
 
-	print_usage(program, stdout);
+	conf_print_usage(program, stdout);
 	printf("\n%s\n\n"
 	       "  --config PATH  settings (default " DEFAULT_PATH ")\n",
 	       program->summary);
@@ -208,7 +208,7 @@ take_arguments(const struct conf_program *program, int argc, char **argv,
 		          taken == 0 ? "unknown argument"
 		                     : "this option needs a value",
 		          log_quote(arg));
-		print_usage(program, stderr);
+		conf_print_usage(program, stderr);
 		return EXIT_CONFIG;
 	}
 	return CONF_RUN;

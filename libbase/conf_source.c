@@ -67,7 +67,7 @@ conf_read(const char *path, char **out, size_t *bytes)
 
 /* The line of a key; 0 when it does not stand in the file. */
 static int
-line_of(const struct conf_source *s, const char *section, const char *key)
+conf_line_of(const struct conf_source *s, const char *section, const char *key)
 {
 	struct ini ini = {.rest = s->text};
 	struct ini_line line;
@@ -81,16 +81,16 @@ line_of(const struct conf_source *s, const char *section, const char *key)
 	return 0;
 }
 
-static void say(const struct conf_source *s, enum log_level level,
-                const char *section, const char *key, const char *value,
-                const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
+static void conf_say(const struct conf_source *s, enum log_level level,
+                     const char *section, const char *key, const char *value,
+                     const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
 
 static void
-say(const struct conf_source *s, enum log_level level, const char *section,
-    const char *key, const char *value, const char *fmt, va_list ap)
+conf_say(const struct conf_source *s, enum log_level level, const char *section,
+         const char *key, const char *value, const char *fmt, va_list ap)
 {
 	const char *refused = level == LOG_ERROR ? "settings refused: " : "";
-	int line = line_of(s, section, key);
+	int line = conf_line_of(s, section, key);
 	char number[16] = "", why[WHY_BYTES];
 
 	if (vsnprintf(why, sizeof why, fmt, ap) < 0)
@@ -109,7 +109,7 @@ conf_refuse(const struct conf_source *source, const char *section,
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(source, LOG_ERROR, section, key, value, fmt, ap);
+	conf_say(source, LOG_ERROR, section, key, value, fmt, ap);
 	va_end(ap);
 	return -EINVAL;
 }
@@ -121,7 +121,7 @@ conf_warn(const struct conf_source *source, const char *section,
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(source, LOG_WARN, section, key, value, fmt, ap);
+	conf_say(source, LOG_WARN, section, key, value, fmt, ap);
 	va_end(ap);
 }
 
@@ -180,7 +180,7 @@ try_read_as(const char *path, const struct reader *reader)
 	return -WEXITSTATUS(status);
 }
 
-/* The directory of batchd's socket, as the settings say, in out. */
+/* The directory of batchd's socket, as the settings conf_say, in out. */
 static bool
 socket_directory(const struct conf_source *s, char *out, size_t size)
 {

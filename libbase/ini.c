@@ -8,7 +8,7 @@
 static const char not_a_line[] = "not a section, a comment or 'name = value'";
 
 static bool
-is_blank(char c)
+ini_is_blank(char c)
 {
 	return c != '\0' && strchr(BLANKS, c);
 }
@@ -21,13 +21,13 @@ is_comment_sign(char c)
 
 /* The text without blanks around it. */
 static char *
-trim(char *text)
+ini_trim(char *text)
 {
 	size_t n;
 
 	text += strspn(text, BLANKS);
 	n = strlen(text);
-	while (n > 0 && is_blank(text[n - 1]))
+	while (n > 0 && ini_is_blank(text[n - 1]))
 		n--;
 	text[n] = '\0';
 	return text;
@@ -50,7 +50,7 @@ cut_comment(char *text)
 		}
 		if (first && p[0] == '\\' && is_comment_sign(p[1]))
 			p++;
-		first = is_blank(*p);
+		first = ini_is_blank(*p);
 		*out++ = *p;
 	}
 	*out = '\0';
@@ -88,7 +88,7 @@ read_section(struct ini *ini, char *text)
 	if (text[n] != ']')
 		return "the section's name has no ']' behind it";
 	(void)cut_comment(behind);
-	if (trim(behind)[0] != '\0')
+	if (ini_trim(behind)[0] != '\0')
 		return "only a comment can stand behind the section's ']'";
 	if (n > INI_SECTION_BYTES)
 		return "the section's name is longer than 128 bytes";
@@ -105,10 +105,10 @@ read_pair(char *text, struct ini_line *line)
 	if (!value || value == text)
 		return not_a_line;
 	*value++ = '\0';
-	line->name = trim(text);
-	value = trim(value);
+	line->name = ini_trim(text);
+	value = ini_trim(value);
 	line->comment = cut_comment(value);
-	line->value = trim(value);
+	line->value = ini_trim(value);
 	return NULL;
 }
 
@@ -123,7 +123,7 @@ ini_next(struct ini *ini, struct ini_line *line)
 		char *text;
 
 		line->why = copy_line(ini);
-		text = trim(ini->text);
+		text = ini_trim(ini->text);
 		if (line->why)
 			return true;
 		if (text[0] == '\0' || is_comment_sign(text[0]))

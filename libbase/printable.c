@@ -59,7 +59,7 @@ printable_next(const char *text, size_t bytes, uint32_t *code, bool *safe)
 }
 
 static int
-put_escape(char *out, uint32_t code, size_t bytes)
+printable_put_escape(char *out, uint32_t code, size_t bytes)
 {
 	if (code == '\n')
 		return snprintf(out, 3, "\\n");
@@ -81,7 +81,8 @@ printable_put(char *out, const char *text, size_t bytes, const char *also)
 
 		n = printable_next(text + i, bytes - i, &code, &safe);
 		if (!safe) {
-			used += (size_t)put_escape(out + used, code, n);
+			used +=
+			    (size_t)printable_put_escape(out + used, code, n);
 			continue;
 		}
 		if (n == 1 && strchr(also, text[i]))

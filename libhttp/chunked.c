@@ -35,7 +35,7 @@ skip_token(const char *at, const char *end)
 
 /* Move past quoted text that begins at `at`; NULL if it does not end. */
 static const char *
-skip_quoted(const char *at, const char *end)
+chunked_skip_quoted(const char *at, const char *end)
 {
 	for (at++; at < end; at++) {
 		unsigned char ch = (unsigned char)*at;
@@ -67,7 +67,7 @@ are_extensions(const char *at, const char *end)
 			continue;
 		name = ++at;
 		if (at < end && *at == '"') {
-			at = skip_quoted(at, end);
+			at = chunked_skip_quoted(at, end);
 			continue;
 		}
 		at = skip_token(name, end);
@@ -102,7 +102,7 @@ read_size_line(struct chunked *c)
  * software that adds trailers to the headers (RFC 9110, section 6.5.1).
  */
 static bool
-is_trailer(const struct chunked *c)
+chunked_is_trailer(const struct chunked *c)
 {
 	static const char *const forbidden[] = {
 	    "Content-Length",
@@ -134,7 +134,7 @@ is_trailer(const struct chunked *c)
 
 /* A whole line has come, without its CRLF. */
 static enum chunked_result
-end_line(struct chunked *c)
+chunked_end_line(struct chunked *c)
 {
 	if (c->state == CHUNKED_LINE) {
 		if (!read_size_line(c))
@@ -143,7 +143,7 @@ end_line(struct chunked *c)
 	} else if (c->line_bytes == 0) {
 		c->state = CHUNKED_COMPLETE;
 		return CHUNKED_END;
-	} else if (!is_trailer(c)) {
+	} else if (!chunked_is_trailer(c)) {
 		return bad(c, "a trailer is malformed or not allowed");
 	}
 	c->line_bytes = 0;
@@ -166,7 +166,7 @@ add_to_line(struct chunked *c, char ch)
 		return bad(c, "a line of the chunked body must end with CRLF");
 	if (after_cr) {
 		c->line_bytes--;
-		return end_line(c);
+		return chunked_end_line(c);
 	}
 	if (c->line_bytes == sizeof c->line)
 		return bad(c, "a line of the chunked body is too long");
@@ -178,7 +178,7 @@ add_to_line(struct chunked *c, char ch)
 }
 
 static void
-advance(char **at, size_t *n, size_t by)
+chunked_advance(char **at, size_t *n, size_t by)
 {
 	*at += by;
 	*n -= by;
@@ -200,7 +200,7 @@ chunked_read(struct chunked *c, char **at, size_t *n, char **data,
 			c->left -= *data_bytes;
 			if (c->left == 0)
 				c->state = CHUNKED_BYTES_CR;
-			advance(at, n, *data_bytes);
+			chunked_advance(at, n, *data_bytes);
 			return CHUNKED_DATA;
 		case CHUNKED_BYTES_CR:
 		case CHUNKED_BYTES_LF:
@@ -217,7 +217,7 @@ chunked_read(struct chunked *c, char **at, size_t *n, char **data,
 		case CHUNKED_COMPLETE:
 			return CHUNKED_END;
 		}
-		advance(at, n, 1);
+		chunked_advance(at, n, 1);
 	}
 	return result;
 }

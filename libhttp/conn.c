@@ -47,7 +47,7 @@ is_pending(enum conn_state state)
 
 /* The one place that changes a state. */
 static void
-enter(struct conn *c, enum conn_state state)
+conn_change_state(struct conn *c, enum conn_state state)
 {
 	struct http_server *s = c->server;
 
@@ -61,7 +61,7 @@ enter(struct conn *c, enum conn_state state)
 
 /* Watch for these events; 0: for none. */
 static void
-watch(struct conn *c, int events)
+conn_watch(struct conn *c, int events)
 {
 	if (events == c->watched)
 		return;
@@ -75,7 +75,7 @@ watch(struct conn *c, int events)
 
 /* Have conn_resume called in this turn of the loop, or in the next. */
 static void
-make_ready(struct conn *c)
+conn_make_ready(struct conn *c)
 {
 	struct http_server *s = c->server;
 
@@ -83,13 +83,13 @@ make_ready(struct conn *c)
 		return;
 	list_append(&s->ready, &c->ready);
 	/* The loop may be about to wait for events: it must not. */
-	server_on_ready(s);
+	http_server_on_ready(s);
 }
 
 /* Memory, which is charged to the budget. */
 
 static void
-give_back(struct http_server *s, size_t n)
+uncharge(struct http_server *s, size_t n)
 {
 	s->received_bytes -= n;
 	budget_give(s->settings.budget, n);
@@ -106,7 +106,7 @@ room_left(const struct http_server *s)
 }
 
 static size_t
-held_bytes(const struct conn *c)
+conn_held_bytes(const struct conn *c)
 {
 	return c->in.cap + c->body.cap + c->out.cap;
 }
@@ -136,10 +136,11 @@ find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
 		     slot = conn_limits_next(l, slot)) {
 			struct conn *c = CONTAINER_OF(slot, struct conn, slot);
 
-			if (c == for_whom || c->running || held_bytes(c) == 0)
+			if (c == for_whom || c->running ||
+			    conn_held_bytes(c) == 0)
 				continue;
 			slow[found++] = c;
-			bytes += held_bytes(c);
+			bytes += conn_held_bytes(c);
 			if (bytes >= n)
 				return found;
 		}
@@ -151,7 +152,7 @@ find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
 static size_t
 payer_bytes(const struct conn *c)
 {
-	return c->payer ? c->payer->held_bytes : held_bytes(c);
+	return c->payer ? c->payer->held_bytes : conn_held_bytes(c);
 }
 
 /*
@@ -210,19 +211,19 @@ charge(struct conn *c, size_t n)
  * is its size, but where memory for its growth was refused.
  */
 static void
-drop(struct conn *c, struct buf *b, size_t charged)
+free_buffer(struct conn *c, struct buf *b, size_t charged)
 {
 	if (b == &c->body && c->payer)
 		c->payer->held_bytes -= charged;
-	give_back(c->server, charged);
+	uncharge(c->server, charged);
 	buf_fini(b);
 }
 
 /* Empty one of the connection's buffers, and free its memory. */
 static void
-release(struct conn *c, struct buf *b)
+conn_release(struct conn *c, struct buf *b)
 {
-	drop(c, b, b->cap);
+	free_buffer(c, b, b->cap);
 }
 
 /*
@@ -232,25 +233,25 @@ release(struct conn *c, struct buf *b)
  * if there is no memory for it.
  */
 static bool
-hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
+conn_hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
 {
 	size_t before = b->cap;
 
 	if (n == 0)
 		return true;
 	if (buf_reserve(b, n + HTTP_BODY_PADDING) < 0) {
-		release(c, b);
+		conn_release(c, b);
 		return false;
 	}
 	if (!charge(c, b->cap - before)) {
-		drop(c, b, before);
+		free_buffer(c, b, before);
 		return false;
 	}
 	if (b == &c->body && c->payer)
 		c->payer->held_bytes += b->cap - before;
 	if (buf_add(b, bytes, n) == 0)
 		return true;
-	release(c, b);
+	conn_release(c, b);
 	return false;
 }
 
@@ -269,7 +270,7 @@ http_set_payer(struct http_request *rq, struct http_payer *payer)
 /* The end of a request and of a connection. */
 
 static void
-end_request(struct conn *c)
+conn_end_request(struct conn *c)
 {
 	if (!c->rq.open)
 		return;
@@ -280,18 +281,18 @@ end_request(struct conn *c)
 }
 
 static void
-on_closed(uv_handle_t *handle)
+conn_on_closed(uv_handle_t *handle)
 {
 	struct conn *c = handle->data;
 	struct http_server *s = c->server;
 
-	/* Only now: conn_run may have been using them. */
+	/* Only now: handle_input may have been using them. */
 	buf_fini(&c->in);
 	buf_fini(&c->body);
 	buf_fini(&c->out);
 	free(c->chunked);
 	free(c);
-	server_on_handle_closed(s);
+	http_server_on_handle_closed(s);
 }
 
 void
@@ -301,18 +302,18 @@ conn_close(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
-	end_request(c);
-	enter(c, CONN_CLOSED);
+	conn_end_request(c);
+	conn_change_state(c, CONN_CLOSED);
 	conn_limits_remove(&s->limits, &c->slot);
 	s->stats.connections--;
 	list_remove(&c->ready);
-	give_back(s, held_bytes(c));
+	uncharge(s, conn_held_bytes(c));
 	tls_session_free(c->tls);
 	c->tls = NULL;
-	uv_close((uv_handle_t *)&c->poll, on_closed);
+	uv_close((uv_handle_t *)&c->poll, conn_on_closed);
 	(void)close(c->fd); /* a socket: nothing to lose */
 	c->fd = -1;
-	server_on_room(s);
+	http_server_on_room(s);
 }
 
 /*
@@ -321,9 +322,9 @@ conn_close(struct conn *c)
  * comes is read and dropped for a while.
  */
 static void
-linger(struct conn *c)
+conn_linger(struct conn *c)
 {
-	end_request(c);
+	conn_end_request(c);
 	if (c->tls)
 		tls_session_close_notify(c->tls);
 	if (c->at_end || shutdown(c->fd, SHUT_WR) < 0) {
@@ -331,12 +332,12 @@ linger(struct conn *c)
 		return;
 	}
 	if (!c->running) { /* else keep_input does it */
-		release(c, &c->in);
+		conn_release(c, &c->in);
 		c->in_done = 0;
 	}
 	c->lingered = 0;
-	enter(c, CONN_LINGER);
-	watch(c, UV_READABLE);
+	conn_change_state(c, CONN_LINGER);
+	conn_watch(c, UV_READABLE);
 }
 
 static void
@@ -356,22 +357,22 @@ read_lingering(struct conn *c)
 
 /* The answer is sent. */
 static void
-after_answer(struct conn *c)
+after_response(struct conn *c)
 {
 	if (c->closes || c->server->stopping) {
-		linger(c);
+		conn_linger(c);
 		return;
 	}
-	enter(c, CONN_IDLE);
-	watch(c, UV_READABLE);
+	conn_change_state(c, CONN_IDLE);
+	conn_watch(c, UV_READABLE);
 	if (!c->running &&
 	    (c->in.len > 0 || (c->tls && tls_session_has_pending(c->tls))))
-		make_ready(c);
+		conn_make_ready(c);
 }
 
 /* As send(2), over TLS if there is TLS; errors are negative. */
 static ssize_t
-send_some(struct conn *c, const void *bytes, size_t n)
+conn_send(struct conn *c, const void *bytes, size_t n)
 {
 	ssize_t sent;
 
@@ -385,7 +386,7 @@ send_some(struct conn *c, const void *bytes, size_t n)
 
 /* As recv(2), over TLS if there is TLS; errors are negative. */
 static ssize_t
-recv_some(struct conn *c, void *out, size_t size)
+conn_recv(struct conn *c, void *out, size_t size)
 {
 	ssize_t n;
 
@@ -406,7 +407,7 @@ send_rest(struct conn *c, const void *bytes, size_t n, size_t *done)
 {
 	while (*done < n) {
 		ssize_t sent =
-		    send_some(c, (const char *)bytes + *done, n - *done);
+		    conn_send(c, (const char *)bytes + *done, n - *done);
 
 		if (sent < 0)
 			return (int)sent;
@@ -417,13 +418,13 @@ send_rest(struct conn *c, const void *bytes, size_t n, size_t *done)
 
 /* Send what `out` holds.  Returns 0 when it is empty, or -errno. */
 static int
-flush(struct conn *c)
+conn_flush(struct conn *c)
 {
 	int rc = send_rest(c, c->out.data, c->out.len, &c->out_done);
 
 	if (rc < 0)
 		return rc;
-	release(c, &c->out);
+	conn_release(c, &c->out);
 	c->out_done = 0;
 	return 0;
 }
@@ -434,7 +435,7 @@ flush(struct conn *c)
  * -EAGAIN when some is kept, or another -errno.
  */
 static int
-send_or_hold(struct conn *c, const void *body, size_t body_bytes)
+conn_send_or_hold(struct conn *c, const void *body, size_t body_bytes)
 {
 	struct buf *begin = &c->server->scratch;
 	size_t sent = 0, body_sent = 0;
@@ -452,24 +453,24 @@ send_or_hold(struct conn *c, const void *body, size_t body_bytes)
 	if (rc == 0)
 		rc = send_rest(c, body, body_bytes, &body_sent);
 	if (rc == -EAGAIN &&
-	    (!hold(c, &c->out, begin->data + sent, begin->len - sent) ||
-	     !hold(c, &c->out, (const char *)body + body_sent,
-	           body_bytes - body_sent)))
+	    (!conn_hold(c, &c->out, begin->data + sent, begin->len - sent) ||
+	     !conn_hold(c, &c->out, (const char *)body + body_sent,
+	                body_bytes - body_sent)))
 		return -ENOBUFS;
 	return rc;
 }
 
-/* What follows from flush and send_or_hold for an answer. */
+/* What follows from conn_flush and conn_send_or_hold for a response. */
 static void
-answer_sent(struct conn *c, int rc)
+conn_after_send(struct conn *c, int rc)
 {
 	if (rc == 0) {
-		after_answer(c);
+		after_response(c);
 	} else if (rc == -EAGAIN) {
 		/* Its deadline counts from the first time. */
 		if (c->state != CONN_SENDING)
-			enter(c, CONN_SENDING);
-		watch(c, UV_WRITABLE);
+			conn_change_state(c, CONN_SENDING);
+		conn_watch(c, UV_WRITABLE);
 	} else {
 		conn_close(c);
 	}
@@ -493,7 +494,7 @@ may_discard(const struct conn *c)
  * the head, in the scratch buffer.  Returns false when the connection closed.
  */
 static bool
-begin_answer(struct conn *c, const struct http_response *a, bool streams)
+conn_begin_response(struct conn *c, const struct http_response *a, bool streams)
 {
 	struct http_server *s = c->server;
 
@@ -504,7 +505,7 @@ begin_answer(struct conn *c, const struct http_response *a, bool streams)
 	if (s->stopping || c->rq.abandoned || streams)
 		c->closes = true;
 	conn_limits_refresh(&s->limits, &c->slot);
-	server_on_room(s); /* it can be evicted again */
+	http_server_on_room(s); /* it can be evicted again */
 	if (response_head(s, a, &c->rq, c->closes, streams) == 0)
 		return true;
 	conn_close(c); /* an answer cut short would be worse than none */
@@ -519,22 +520,22 @@ http_respond(struct http_request *rq, const struct http_response *answer)
 	size_t body_bytes = rq->no_body ? 0 : answer->body_bytes;
 	int rc;
 
-	if (!begin_answer(c, answer, false))
+	if (!conn_begin_response(c, answer, false))
 		return;
 	if (!rq->complete && !rq->abandoned) {
-		if (hold(c, &c->out, s->scratch.data, s->scratch.len) &&
-		    hold(c, &c->out, answer->body, body_bytes)) {
-			release(c, &c->body);
-			end_request(c);
-			enter(c, CONN_DISCARD);
+		if (conn_hold(c, &c->out, s->scratch.data, s->scratch.len) &&
+		    conn_hold(c, &c->out, answer->body, body_bytes)) {
+			conn_release(c, &c->body);
+			conn_end_request(c);
+			conn_change_state(c, CONN_DISCARD);
 			return;
 		}
 		/* There is no memory to keep the answer: send it now. */
 		c->closes = true;
 	}
-	rc = send_or_hold(c, answer->body, body_bytes);
-	end_request(c);
-	answer_sent(c, rc);
+	rc = conn_send_or_hold(c, answer->body, body_bytes);
+	conn_end_request(c);
+	conn_after_send(c, rc);
 }
 
 void
@@ -557,7 +558,7 @@ http_respond_error(struct http_request *rq, unsigned status, const char *why,
  * request begins is not known.
  */
 static void
-answer_error(struct conn *c, unsigned status, bool no_body, const char *why)
+conn_reject(struct conn *c, unsigned status, bool no_body, const char *why)
 {
 	struct http_server *s = c->server;
 	char body[RESPONSE_ERROR_BYTES];
@@ -570,8 +571,9 @@ answer_error(struct conn *c, unsigned status, bool no_body, const char *why)
 	c->closes = true;
 	c->rq = (struct http_request){.minor = 1};
 	if (response_head(s, &answer, &c->rq, true, false) == 0)
-		answer_sent(
-		    c, send_or_hold(c, body, no_body ? 0 : answer.body_bytes));
+		conn_after_send(
+		    c, conn_send_or_hold(c, body,
+		                         no_body ? 0 : answer.body_bytes));
 	else
 		conn_close(c);
 }
@@ -595,15 +597,15 @@ note_malformed(struct conn *c, unsigned status, const char *why)
 
 /* No request can be made of what has come. */
 static void
-refuse_head(struct conn *c, unsigned status, bool no_body, const char *why)
+conn_refuse_head(struct conn *c, unsigned status, bool no_body, const char *why)
 {
 	note_malformed(c, status, why);
-	answer_error(c, status, no_body, why);
+	conn_reject(c, status, no_body, why);
 }
 
 /* The program answers for a request whose body is not going to be read. */
 static void
-refuse_body(struct conn *c, unsigned status, const char *why)
+conn_refuse_body(struct conn *c, unsigned status, const char *why)
 {
 	/* 413 and 503 leave it clear where a body with a length ends. */
 	c->rq.abandoned |= status < 413 || c->rq.chunked;
@@ -612,7 +614,7 @@ refuse_body(struct conn *c, unsigned status, const char *why)
 	c->server->handler.on_refuse(&c->rq, status, why);
 	if (c->state == CONN_CLOSED)
 		return;
-	release(c, &c->body);
+	conn_release(c, &c->body);
 	if (c->rq.open)
 		conn_close(c); /* the program did not answer */
 }
@@ -626,22 +628,22 @@ http_stream(struct http_request *rq, const struct http_response *answer,
 	struct conn *c = conn_of(rq);
 	struct http_server *s = c->server;
 
-	if (!begin_answer(c, answer, true))
+	if (!conn_begin_response(c, answer, true))
 		return;
-	if (!hold(c, &c->out, s->scratch.data, s->scratch.len)) {
+	if (!conn_hold(c, &c->out, s->scratch.data, s->scratch.len)) {
 		conn_close(c);
 		return;
 	}
 	rq->produce = produce;
 	rq->produces = true;
 	if (rq->no_body) {
-		end_request(c);
-		answer_sent(c, flush(c));
+		conn_end_request(c);
+		conn_after_send(c, conn_flush(c));
 		return;
 	}
-	enter(c, CONN_STREAMING);
-	watch(c, UV_READABLE);
-	make_ready(c);
+	conn_change_state(c, CONN_STREAMING);
+	conn_watch(c, UV_READABLE);
+	conn_make_ready(c);
 }
 
 void
@@ -651,7 +653,7 @@ http_stream_wake(struct http_request *rq)
 
 	rq->produces = true;
 	if (c->state == CONN_STREAMING)
-		make_ready(c);
+		conn_make_ready(c);
 }
 
 /* Put the produced bytes, which lie in scratch, into a chunk of their own. */
@@ -673,7 +675,7 @@ make_chunk(struct buf *scratch, size_t n)
  * there will be no more.
  */
 static int
-send_piece(struct conn *c, bool *ended)
+send_stream_piece(struct conn *c, bool *ended)
 {
 	static const char last_chunk[] = "0\r\n\r\n";
 	struct buf *scratch = &c->server->scratch;
@@ -701,35 +703,35 @@ send_piece(struct conn *c, bool *ended)
 	           buf_add(scratch, last_chunk, sizeof last_chunk - 1) < 0) {
 		return -ENOMEM;
 	}
-	return scratch->len > 0 ? send_or_hold(c, NULL, 0) : 0;
+	return scratch->len > 0 ? conn_send_or_hold(c, NULL, 0) : 0;
 }
 
 static void
-go_on_streaming(struct conn *c)
+conn_stream_resume(struct conn *c)
 {
 	bool ended = false;
-	int rc = flush(c);
+	int rc = conn_flush(c);
 
 	for (int i = 0; rc == 0 && c->rq.produces && !ended; i++) {
 		if (i == PIECES_PER_TURN) {
-			make_ready(c);
+			conn_make_ready(c);
 			break;
 		}
-		rc = send_piece(c, &ended);
+		rc = send_stream_piece(c, &ended);
 		if (c->state == CONN_CLOSED)
 			return; /* by the program, while it produced */
 	}
 	if (ended) {
-		end_request(c);
-		answer_sent(c, rc);
+		conn_end_request(c);
+		conn_after_send(c, rc);
 	} else if (rc == -EAGAIN) {
-		enter(c, CONN_STREAM_BLOCKED);
-		watch(c, UV_READABLE | UV_WRITABLE);
+		conn_change_state(c, CONN_STREAM_BLOCKED);
+		conn_watch(c, UV_READABLE | UV_WRITABLE);
 	} else if (rc < 0) {
 		conn_close(c);
 	} else if (c->state != CONN_STREAMING) {
-		enter(c, CONN_STREAMING);
-		watch(c, UV_READABLE);
+		conn_change_state(c, CONN_STREAMING);
+		conn_watch(c, UV_READABLE);
 	}
 }
 
@@ -738,9 +740,9 @@ go_on_streaming(struct conn *c)
  * stream as well: it is how browsers leave, and nothing else would tell.
  */
 static void
-read_streaming(struct conn *c)
+conn_stream_read(struct conn *c)
 {
-	ssize_t n = recv_some(c, c->server->recv, CONN_RECV_BYTES);
+	ssize_t n = conn_recv(c, c->server->recv, CONN_RECV_BYTES);
 
 	/* Bytes are dropped: the connection closes after the stream. */
 	if (n <= 0 && n != -EAGAIN)
@@ -751,7 +753,7 @@ read_streaming(struct conn *c)
 
 /* The body is complete: n bytes, with room for the padding after them. */
 static void
-give_body(struct conn *c, char *body, size_t n)
+deliver_body(struct conn *c, char *body, size_t n)
 {
 	char after[HTTP_BODY_PADDING];
 
@@ -762,9 +764,9 @@ give_body(struct conn *c, char *body, size_t n)
 	memcpy(body + n, after, sizeof after);
 	if (c->state == CONN_CLOSED)
 		return;
-	release(c, &c->body);
+	conn_release(c, &c->body);
 	if (c->rq.open && !c->rq.produce)
-		enter(c, CONN_PROCESSING);
+		conn_change_state(c, CONN_PROCESSING);
 }
 
 /*
@@ -777,7 +779,8 @@ begin_body(struct conn *c, const struct http_head *head, size_t more)
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	if (head->content_length > c->server->settings.max_body_bytes) {
-		refuse_body(c, 413, "the body is larger than max_body_bytes");
+		conn_refuse_body(c, 413,
+		                 "the body is larger than max_body_bytes");
 		return;
 	}
 	if (c->rq.chunked) {
@@ -792,12 +795,12 @@ begin_body(struct conn *c, const struct http_head *head, size_t more)
 	                    (c->rq.chunked ? c->server->settings.max_body_bytes
 	                                   : (size_t)head->content_length);
 	if (c->rq.expects && more == 0 &&
-	    send_some(c, go_on, sizeof go_on - 1) != sizeof go_on - 1) {
+	    conn_send(c, go_on, sizeof go_on - 1) != sizeof go_on - 1) {
 		conn_close(c); /* the socket cannot be so full */
 		return;
 	}
 	c->rq.expects = false;
-	enter(c, CONN_BODY);
+	conn_change_state(c, CONN_BODY);
 }
 
 static void
@@ -825,7 +828,7 @@ begin_request(struct conn *c, const struct http_head *head, size_t more)
 	if (c->state == CONN_CLOSED || !c->rq.open || c->rq.produce)
 		return; /* answered already */
 	if (c->rq.complete)
-		give_body(c, s->recv, 0);
+		deliver_body(c, s->recv, 0);
 	else
 		begin_body(c, head, more);
 }
@@ -837,7 +840,7 @@ struct input {
 };
 
 static void
-use(struct input *in, size_t n)
+consume(struct input *in, size_t n)
 {
 	in->at += n;
 	in->n -= n;
@@ -846,7 +849,7 @@ use(struct input *in, size_t n)
 /* Each of these returns true if it is worth to look at the input again. */
 
 static bool
-run_head(struct conn *c, struct input *in)
+parse_head(struct conn *c, struct input *in)
 {
 	struct http_server *s = c->server;
 	const char *why;
@@ -855,49 +858,50 @@ run_head(struct conn *c, struct input *in)
 
 	if (n == 0 && in->n <= s->settings.max_header_bytes) {
 		if (c->state == CONN_IDLE)
-			enter(c, CONN_HEAD);
+			conn_change_state(c, CONN_HEAD);
 		return false;
 	}
 	c->scan = (struct head_scan){0};
 	if (n == HEAD_SCAN_BAD) {
-		refuse_head(c, 400, false,
-		            "the request line and headers must be lines that "
-		            "end with CRLF, without control characters");
+		conn_refuse_head(
+		    c, 400, false,
+		    "the request line and headers must be lines that "
+		    "end with CRLF, without control characters");
 		return false;
 	}
 	if (n == 0 || (size_t)n > s->settings.max_header_bytes) {
-		refuse_head(c, 431, false,
-		            "the request line and headers are larger than "
-		            "max_header_bytes");
+		conn_refuse_head(c, 431, false,
+		                 "the request line and headers are larger than "
+		                 "max_header_bytes");
 		return false;
 	}
 	status = head_parse(in->at, (size_t)n, &s->head, &why);
 	if (status != 0) {
-		refuse_head(c, (unsigned)status,
-		            slice_is(s->head.method, "HEAD"), why);
+		conn_refuse_head(c, (unsigned)status,
+		                 slice_is(s->head.method, "HEAD"), why);
 		return false;
 	}
-	use(in, (size_t)n);
+	consume(in, (size_t)n);
 	begin_request(c, &s->head, in->n);
 	return true;
 }
 
 static bool
-run_length_body(struct conn *c, struct input *in)
+read_length_body(struct conn *c, struct input *in)
 {
 	size_t n = in->n < c->rq.left ? in->n : (size_t)c->rq.left;
 	char *body = in->at;
 
 	if (n == 0)
 		return false;
-	use(in, n);
+	consume(in, n);
 	c->rq.left -= n;
 	if (c->body.len == 0 && c->rq.left == 0) {
-		give_body(c, body, n); /* in place */
-	} else if (!hold(c, &c->body, body, n)) {
-		refuse_body(c, 503, "there is no memory left for bodies");
+		deliver_body(c, body, n); /* in place */
+	} else if (!conn_hold(c, &c->body, body, n)) {
+		conn_refuse_body(c, 503, "there is no memory left for bodies");
 	} else if (c->rq.left == 0) {
-		give_body(c, (char *)c->body.data, c->body.len);
+		deliver_body(c, (char *)c->body.data, c->body.len);
 	}
 	return true;
 }
@@ -907,7 +911,7 @@ run_length_body(struct conn *c, struct input *in)
  * only move towards its beginning.
  */
 static bool
-run_chunked_body(struct conn *c, struct input *in)
+read_chunked_body(struct conn *c, struct input *in)
 {
 	size_t max = c->server->settings.max_body_bytes, n = 0, bytes;
 	size_t before = in->n;
@@ -918,8 +922,8 @@ run_chunked_body(struct conn *c, struct input *in)
 	                              &bytes)) == CHUNKED_DATA) {
 		/* The rest of the chunk is announced: no need to wait. */
 		if (bytes + c->chunked->left > max - c->body.len - n) {
-			refuse_body(c, 413,
-			            "the body is larger than max_body_bytes");
+			conn_refuse_body(
+			    c, 413, "the body is larger than max_body_bytes");
 			return true;
 		}
 		memmove(body + n, data, bytes);
@@ -928,18 +932,18 @@ run_chunked_body(struct conn *c, struct input *in)
 	/* Its lines and extensions may not be endless either. */
 	c->rq.discarded += before - in->n - n;
 	if (c->rq.discarded > max) {
-		refuse_body(c, 413,
-		            "the chunk lines are larger than max_body_bytes");
+		conn_refuse_body(
+		    c, 413, "the chunk lines are larger than max_body_bytes");
 		return true;
 	}
 	if (result == CHUNKED_BAD) {
-		refuse_body(c, 400, c->chunked->why);
+		conn_refuse_body(c, 400, c->chunked->why);
 	} else if (result == CHUNKED_END && c->body.len == 0) {
-		give_body(c, body, n);
-	} else if (!hold(c, &c->body, body, n)) {
-		refuse_body(c, 503, "there is no memory left for bodies");
+		deliver_body(c, body, n);
+	} else if (!conn_hold(c, &c->body, body, n)) {
+		conn_refuse_body(c, 503, "there is no memory left for bodies");
 	} else if (result == CHUNKED_END) {
-		give_body(c, (char *)c->body.data, c->body.len);
+		deliver_body(c, (char *)c->body.data, c->body.len);
 	} else {
 		return false;
 	}
@@ -959,7 +963,7 @@ discard_some(struct conn *c, struct input *in)
 
 	if (!c->rq.chunked) {
 		n = n < c->rq.left ? n : (size_t)c->rq.left;
-		use(in, n);
+		consume(in, n);
 		c->rq.left -= n;
 		return c->rq.left == 0;
 	}
@@ -976,7 +980,7 @@ discard_some(struct conn *c, struct input *in)
 }
 
 static bool
-run_discard(struct conn *c, struct input *in)
+discard_body(struct conn *c, struct input *in)
 {
 	char *from = in->at;
 	bool over = discard_some(c, in);
@@ -985,22 +989,22 @@ run_discard(struct conn *c, struct input *in)
 	if (!over && c->rq.discarded <= 2 * c->server->settings.max_body_bytes)
 		return false;
 	c->closes |= !over;
-	answer_sent(c, flush(c));
+	conn_after_send(c, conn_flush(c));
 	return true;
 }
 
 static bool
-run_once(struct conn *c, struct input *in)
+advance_request(struct conn *c, struct input *in)
 {
 	switch (c->state) {
 	case CONN_IDLE:
 	case CONN_HEAD:
-		return in->n > 0 && run_head(c, in);
+		return in->n > 0 && parse_head(c, in);
 	case CONN_BODY:
-		return c->rq.chunked ? run_chunked_body(c, in)
-		                     : run_length_body(c, in);
+		return c->rq.chunked ? read_chunked_body(c, in)
+		                     : read_length_body(c, in);
 	case CONN_DISCARD:
-		return run_discard(c, in);
+		return discard_body(c, in);
 	case CONN_HANDSHAKE:
 	case CONN_PROCESSING:
 	case CONN_SENDING:
@@ -1023,7 +1027,7 @@ compact_input(struct conn *c)
 	memmove(c->in.data, c->in.data + c->in_done, c->in.len);
 	c->in_done = 0;
 	buf_trim(&c->in, HTTP_BODY_PADDING);
-	give_back(c->server, before - c->in.cap);
+	uncharge(c->server, before - c->in.cap);
 }
 
 /* Keep what could not be handled, for later. */
@@ -1035,20 +1039,20 @@ keep_input(struct conn *c, const struct input *in)
 	if (c->state == CONN_CLOSED)
 		return;
 	if (in->n == 0 || c->state == CONN_LINGER) {
-		release(c, &c->in);
+		conn_release(c, &c->in);
 		c->in_done = 0;
 	} else if (kept_already) {
 		c->in_done = (size_t)((uint8_t *)in->at - c->in.data);
 		/* Half of it at a time, so each byte is moved once. */
 		if (c->in_done > c->in.len / 2)
 			compact_input(c);
-	} else if (!hold(c, &c->in, in->at, in->n)) {
+	} else if (!conn_hold(c, &c->in, in->at, in->n)) {
 		/* A request that waits is still answered; what follows is
 		 * not, which the closed connection says. */
 		c->closes = true;
 		if (c->state == CONN_HEAD || c->state == CONN_IDLE)
-			answer_error(c, 503, false,
-			             "there is no memory left for requests");
+			conn_reject(c, 503, false,
+			            "there is no memory left for requests");
 	}
 }
 
@@ -1057,19 +1061,19 @@ keep_input(struct conn *c, const struct input *in)
  * connection's own, as far as it goes.
  */
 static void
-conn_run(struct conn *c, struct input in)
+handle_input(struct conn *c, struct input in)
 {
 	unsigned requests = 0;
 
 	c->running = true;
-	while (run_once(c, &in)) {
+	while (advance_request(c, &in)) {
 		if (c->state != CONN_IDLE)
 			continue;
 		c->server->turn_requests++;
 		if (++requests == REQUESTS_PER_TURN ||
 		    c->server->turn_requests > ALL_REQUESTS_PER_TURN) {
 			if (in.n > 0)
-				make_ready(c);
+				conn_make_ready(c);
 			break;
 		}
 	}
@@ -1079,23 +1083,23 @@ conn_run(struct conn *c, struct input in)
 
 /* n bytes have come into the server's receive buffer. */
 static void
-run_received(struct conn *c, size_t n)
+handle_received(struct conn *c, size_t n)
 {
 	struct http_server *s = c->server;
 
 	if (c->in.len == 0) {
-		conn_run(c, (struct input){s->recv, n});
+		handle_input(c, (struct input){s->recv, n});
 		return;
 	}
 	if (c->in_done > 0)
 		compact_input(c);
-	if (!hold(c, &c->in, s->recv, n)) {
+	if (!conn_hold(c, &c->in, s->recv, n)) {
 		c->in_done = 0;
-		answer_error(c, 503, false,
-		             "there is no memory left for requests");
+		conn_reject(c, 503, false,
+		            "there is no memory left for requests");
 		return;
 	}
-	conn_run(c, (struct input){(char *)c->in.data, c->in.len});
+	handle_input(c, (struct input){(char *)c->in.data, c->in.len});
 }
 
 /* Receiving. */
@@ -1110,13 +1114,13 @@ end_input(struct conn *c)
 		return;
 	}
 	c->closes = true;
-	answer_sent(c, flush(c));
+	conn_after_send(c, conn_flush(c));
 }
 
 static void
-receive(struct conn *c)
+conn_receive(struct conn *c)
 {
-	ssize_t n = recv_some(c, c->server->recv, CONN_RECV_BYTES);
+	ssize_t n = conn_recv(c, c->server->recv, CONN_RECV_BYTES);
 
 	if (n == -EAGAIN)
 		return;
@@ -1125,21 +1129,21 @@ receive(struct conn *c)
 	else if (n == 0)
 		end_input(c);
 	else
-		run_received(c, (size_t)n);
+		handle_received(c, (size_t)n);
 }
 
 /* TLS may have taken more out of the socket than was asked for. */
 static void
-look_for_pending(struct conn *c)
+check_tls_pending(struct conn *c)
 {
 	if (c->tls && tls_session_has_pending(c->tls) &&
 	    (c->state == CONN_IDLE || c->state == CONN_HEAD ||
 	     c->state == CONN_BODY || c->state == CONN_DISCARD))
-		make_ready(c);
+		conn_make_ready(c);
 }
 
 static void
-shake_hands(struct conn *c)
+continue_handshake(struct conn *c)
 {
 	struct http_server *s = c->server;
 	char address[HTTP_ADDRESS_TEXT];
@@ -1149,12 +1153,12 @@ shake_hands(struct conn *c)
 	int rc = tls_session_handshake(c->tls, &want_write, &why);
 
 	if (rc == 0) {
-		enter(c, CONN_IDLE);
-		watch(c, UV_READABLE);
+		conn_change_state(c, CONN_IDLE);
+		conn_watch(c, UV_READABLE);
 		return;
 	}
 	if (rc == -EAGAIN) {
-		watch(c, want_write ? UV_WRITABLE : UV_READABLE);
+		conn_watch(c, want_write ? UV_WRITABLE : UV_READABLE);
 		return;
 	}
 	if (log_allow(&s->log, &suppressed)) {
@@ -1174,22 +1178,22 @@ on_readable(struct conn *c)
 		return; /* first what it has already sent */
 	switch (c->state) {
 	case CONN_HANDSHAKE:
-		shake_hands(c);
+		continue_handshake(c);
 		break;
 	case CONN_IDLE:
 	case CONN_HEAD:
 	case CONN_BODY:
 	case CONN_DISCARD:
-		receive(c);
+		conn_receive(c);
 		break;
 	case CONN_PROCESSING:
 	case CONN_SENDING:
 		/* The next request, or the end; after this one's answer. */
-		watch(c, c->watched & ~UV_READABLE);
+		conn_watch(c, c->watched & ~UV_READABLE);
 		break;
 	case CONN_STREAMING:
 	case CONN_STREAM_BLOCKED:
-		read_streaming(c);
+		conn_stream_read(c);
 		break;
 	case CONN_LINGER:
 		read_lingering(c);
@@ -1203,11 +1207,11 @@ static void
 on_writable(struct conn *c)
 {
 	if (c->state == CONN_HANDSHAKE)
-		shake_hands(c);
+		continue_handshake(c);
 	else if (c->state == CONN_SENDING)
-		answer_sent(c, flush(c));
+		conn_after_send(c, conn_flush(c));
 	else if (c->state == CONN_STREAM_BLOCKED)
-		go_on_streaming(c);
+		conn_stream_resume(c);
 }
 
 static void
@@ -1230,9 +1234,9 @@ on_poll(uv_poll_t *poll, int status, int events)
 		on_readable(c);
 	if (c->state == CONN_CLOSED)
 		return;
-	look_for_pending(c);
+	check_tls_pending(c);
 	if (status < 0 && c->watched == 0 && !is_pending(c->state))
-		watch(c, UV_READABLE);
+		conn_watch(c, UV_READABLE);
 }
 
 void
@@ -1244,15 +1248,15 @@ conn_resume(struct conn *c)
 	case CONN_BODY:
 	case CONN_DISCARD:
 		if (c->in.len > c->in_done && c->state == CONN_IDLE)
-			conn_run(c,
-			         (struct input){(char *)c->in.data + c->in_done,
-			                        c->in.len - c->in_done});
+			handle_input(
+			    c, (struct input){(char *)c->in.data + c->in_done,
+			                      c->in.len - c->in_done});
 		else if (c->tls)
-			receive(c);
-		look_for_pending(c);
+			conn_receive(c);
+		check_tls_pending(c);
 		break;
 	case CONN_STREAMING:
-		go_on_streaming(c);
+		conn_stream_resume(c);
 		break;
 	case CONN_HANDSHAKE:
 	case CONN_PROCESSING:
@@ -1271,14 +1275,14 @@ conn_expire(struct conn *c)
 	    c->state != CONN_IDLE && c->state != CONN_LINGER;
 	switch (c->state) {
 	case CONN_HEAD:
-		answer_error(c, 408, false, "the headers did not come in time");
+		conn_reject(c, 408, false, "the headers did not come in time");
 		break;
 	case CONN_BODY:
-		refuse_body(c, 408, "the body did not come in time");
+		conn_refuse_body(c, 408, "the body did not come in time");
 		break;
 	case CONN_DISCARD:
 		c->closes = true;
-		answer_sent(c, flush(c));
+		conn_after_send(c, conn_flush(c));
 		break;
 	case CONN_HANDSHAKE:
 	case CONN_IDLE:
@@ -1295,7 +1299,7 @@ conn_expire(struct conn *c)
 /* Its beginning. */
 
 static int
-start(struct conn *c, const struct sockaddr *from)
+conn_start(struct conn *c, const struct sockaddr *from)
 {
 	struct http_server *s = c->server;
 	int on = 1, rc = 0;
@@ -1332,7 +1336,7 @@ conn_open(struct http_server *s, int fd, const struct sockaddr *from)
 		buf_init(&c->body,
 		         s->settings.max_body_bytes + HTTP_BODY_PADDING);
 		buf_init(&c->out, OUT_BYTES_MAX);
-		rc = start(c, from);
+		rc = conn_start(c, from);
 	}
 	if (rc < 0) {
 		if (c)
@@ -1344,7 +1348,7 @@ conn_open(struct http_server *s, int fd, const struct sockaddr *from)
 	c->poll.data = c;
 	s->handles++;
 	s->stats.connections++;
-	watch(c, UV_READABLE);
+	conn_watch(c, UV_READABLE);
 	return 0;
 }
 

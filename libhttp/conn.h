@@ -122,7 +122,7 @@ struct conn {
 	struct conn_slot slot;
 	struct list_link ready;  /* in the server's list */
 	struct tls_session *tls; /* NULL: plain */
-	bool running;            /* conn_run is further up the stack */
+	bool running;            /* handle_input is further up the stack */
 	bool at_end;             /* the client has closed its sending side */
 	bool closes;             /* after the answer */
 	struct head_scan scan;
@@ -181,12 +181,12 @@ size_t response_error_body(char out[RESPONSE_ERROR_BYTES], unsigned status,
 /* server.c */
 
 /* There is a connection in `ready`. */
-void server_on_ready(struct http_server *s);
+void http_server_on_ready(struct http_server *s);
 
 /* A connection has ended, or can be evicted again: there may be room. */
-void server_on_room(struct http_server *s);
+void http_server_on_room(struct http_server *s);
 
 /* libuv has let go of a handle; the server is freed after the last one. */
-void server_on_handle_closed(struct http_server *s);
+void http_server_on_handle_closed(struct http_server *s);
 
 #endif

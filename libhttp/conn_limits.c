@@ -133,7 +133,8 @@ conn_limits_fini(struct conn_limits *limits)
 }
 
 static void
-enter(struct conn_limits *limits, struct conn_slot *slot, unsigned state)
+append_to_state(struct conn_limits *limits, struct conn_slot *slot,
+                unsigned state)
 {
 	assert(state < CONN_STATES_MAX);
 	slot->state = state;
@@ -152,7 +153,7 @@ conn_limits_add(struct conn_limits *limits, struct conn_slot *slot,
 	list_init(&slot->by_address);
 	limits->count++;
 	count_address(limits, slot->address, true);
-	enter(limits, slot, state);
+	append_to_state(limits, slot, state);
 	conn_limits_refresh(limits, slot);
 	return 0;
 }
@@ -176,7 +177,7 @@ conn_limits_change_state(struct conn_limits *limits, struct conn_slot *slot,
                          unsigned state)
 {
 	list_remove(&slot->by_deadline);
-	enter(limits, slot, state);
+	append_to_state(limits, slot, state);
 }
 
 void

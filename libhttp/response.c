@@ -60,18 +60,18 @@ date_of(struct http_server *s)
 }
 
 static int
-add_text(struct buf *out, const char *text)
+response_add_text(struct buf *out, const char *text)
 {
 	return buf_add(out, text, strlen(text));
 }
 
 static int
-add_line(struct buf *out, const char *name, const char *value)
+response_add_line(struct buf *out, const char *name, const char *value)
 {
-	int rc = add_text(out, name);
+	int rc = response_add_text(out, name);
 
 	if (rc == 0)
-		rc = add_text(out, value);
+		rc = response_add_text(out, value);
 	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
 }
 
@@ -87,8 +87,9 @@ add_length(struct buf *out, const struct http_response *a,
 	if (streams)
 		return rq->minor == 0
 		           ? 0 /* the end of the connection */
-		           : add_line(out, "Transfer-Encoding: ", "chunked");
-	rc = add_text(out, "Content-Length: ");
+		           : response_add_line(
+				 out, "Transfer-Encoding: ", "chunked");
+	rc = response_add_text(out, "Content-Length: ");
 	if (rc == 0)
 		rc = buf_add_u64(out, a->body_bytes);
 	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
@@ -102,23 +103,23 @@ response_head(struct http_server *s, const struct http_response *a,
 	int rc;
 
 	buf_clear(out);
-	rc = add_text(out, "HTTP/1.1 ");
+	rc = response_add_text(out, "HTTP/1.1 ");
 	if (rc == 0)
 		rc = buf_add_u64(out, a->status);
 	if (rc == 0)
-		rc = add_line(out, " ", phrase_of(a->status));
+		rc = response_add_line(out, " ", phrase_of(a->status));
 	if (rc == 0)
-		rc = add_line(out, "Date: ", date_of(s));
+		rc = response_add_line(out, "Date: ", date_of(s));
 	if (rc == 0 && a->type)
-		rc = add_line(out, "Content-Type: ", a->type);
+		rc = response_add_line(out, "Content-Type: ", a->type);
 	if (rc == 0)
 		rc = add_length(out, a, rq, streams);
 	if (rc == 0 && a->headers)
-		rc = add_text(out, a->headers);
+		rc = response_add_text(out, a->headers);
 	if (rc == 0 && closes)
-		rc = add_line(out, "Connection: ", "close");
+		rc = response_add_line(out, "Connection: ", "close");
 	else if (rc == 0 && rq->minor == 0)
-		rc = add_line(out, "Connection: ", "keep-alive");
+		rc = response_add_line(out, "Connection: ", "keep-alive");
 	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
 }
 

@@ -49,7 +49,7 @@ listen_at(const struct addrinfo *ai, int *fd)
 
 /* Find out what the socket is bound to. */
 static int
-find_address(struct http_server *s)
+http_server_find_address(struct http_server *s)
 {
 	struct sockaddr_storage at;
 	socklen_t n = sizeof at;
@@ -84,7 +84,7 @@ bind_listener(struct http_server *s)
 	}
 	rc = listen_at(ai, &s->listen_fd);
 	if (rc == 0)
-		rc = find_address(s);
+		rc = http_server_find_address(s);
 	freeaddrinfo(ai);
 	if (rc < 0)
 		log_error("cannot listen address=%s port=%s err=%s",
@@ -108,7 +108,7 @@ watch_listener(struct http_server *s, bool on)
 }
 
 void
-server_on_room(struct http_server *s)
+http_server_on_room(struct http_server *s)
 {
 	if (s->closing || s->stopping || s->accepting)
 		return;
@@ -224,7 +224,7 @@ on_deadlines(uv_timer_t *timer)
 	s->limits.now_ms = uv_now(s->loop);
 	while ((slot = conn_limits_overdue(&s->limits)))
 		conn_expire(CONTAINER_OF(slot, struct conn, slot));
-	server_on_room(s); /* accept may work again */
+	http_server_on_room(s); /* accept may work again */
 	if (s->limits.count == 0 && (s->accepting || s->listen_fd < 0))
 		(void)uv_timer_stop(timer);
 }
@@ -236,14 +236,14 @@ on_again(uv_idle_t *idle)
 }
 
 void
-server_on_ready(struct http_server *s)
+http_server_on_ready(struct http_server *s)
 {
 	(void)uv_idle_start(&s->again, on_again); /* cannot fail */
 }
 
 /* After all events of this turn. */
 static void
-on_turn(uv_check_t *check)
+http_server_on_turn(uv_check_t *check)
 {
 	struct http_server *s = check->data;
 	struct list_link now = {&now, &now};
@@ -294,7 +294,7 @@ set_timeouts(struct http_server *s)
 }
 
 static int
-open_handles(struct http_server *s)
+http_server_open_handles(struct http_server *s)
 {
 	int rc = 0;
 
@@ -308,7 +308,7 @@ open_handles(struct http_server *s)
 	(void)uv_idle_init(s->loop, &s->again);
 	s->handles = 3;
 	s->deadlines.data = s->turn.data = s->again.data = s;
-	(void)uv_check_start(&s->turn, on_turn);
+	(void)uv_check_start(&s->turn, http_server_on_turn);
 	if (s->listen_fd >= 0) {
 		s->handles++;
 		s->listener.data = s;
@@ -353,7 +353,7 @@ http_server_open(struct http_server **server, struct uv_loop_s *loop,
 	if (rc == 0 && settings->listen)
 		rc = bind_listener(s);
 	if (rc == 0)
-		rc = open_handles(s);
+		rc = http_server_open_handles(s);
 	if (rc < 0) {
 		if (s->listen_fd >= 0)
 			(void)close(s->listen_fd);
@@ -365,7 +365,7 @@ http_server_open(struct http_server **server, struct uv_loop_s *loop,
 }
 
 void
-server_on_handle_closed(struct http_server *s)
+http_server_on_handle_closed(struct http_server *s)
 {
 	assert(s->handles > 0);
 	if (--s->handles == 0)
@@ -375,7 +375,7 @@ server_on_handle_closed(struct http_server *s)
 static void
 on_closed(uv_handle_t *handle)
 {
-	server_on_handle_closed(handle->data);
+	http_server_on_handle_closed(handle->data);
 }
 
 static void

@@ -88,7 +88,8 @@ read_option(const char *word, struct token *token)
 
 /* One line that is no comment.  Returns NULL, or why it is refused. */
 static const char *
-read_line(char *line, struct token *token, uint64_t hash[TOKEN_HASH_WORDS])
+tokens_read_line(char *line, struct token *token,
+                 uint64_t hash[TOKEN_HASH_WORDS])
 {
 	static const char blanks[] = " \t\r\n";
 	char *rest, *word = strtok_r(line, blanks, &rest);
@@ -118,7 +119,7 @@ read_line(char *line, struct token *token, uint64_t hash[TOKEN_HASH_WORDS])
 
 /* Add a line's token.  Returns NULL, or why it is refused. */
 static const char *
-add_line(struct tokens *t, char *line)
+tokens_add_line(struct tokens *t, char *line)
 {
 	struct token *token;
 	const char *why;
@@ -131,7 +132,7 @@ add_line(struct tokens *t, char *line)
 	token = calloc(1, sizeof *token);
 	if (!token)
 		return "out of memory";
-	why = read_line(line, token, t->hashes[t->count]);
+	why = tokens_read_line(line, token, t->hashes[t->count]);
 	for (size_t i = 0; !why && i < t->count; i++) {
 		if (strcmp(t->list[i]->name, token->name) == 0)
 			why = "the name stands twice";
@@ -148,7 +149,7 @@ add_line(struct tokens *t, char *line)
 
 /* A line, from its first byte c on.  Returns NULL, or why it is refused. */
 static const char *
-next_line(FILE *f, int c, char line[LINE_BYTES])
+tokens_next_line(FILE *f, int c, char line[LINE_BYTES])
 {
 	size_t n = 0;
 
@@ -164,8 +165,8 @@ next_line(FILE *f, int c, char line[LINE_BYTES])
 }
 
 static int
-read_file(struct tokens *t, FILE *f, const char *path,
-          char error[TOKENS_ERROR_TEXT])
+tokens_read(struct tokens *t, FILE *f, const char *path,
+            char error[TOKENS_ERROR_TEXT])
 {
 	char line[LINE_BYTES];
 	const char *why = NULL;
@@ -173,9 +174,9 @@ read_file(struct tokens *t, FILE *f, const char *path,
 
 	while (!why && !ferror(f) && (c = getc(f)) != EOF) {
 		number++;
-		why = next_line(f, c, line);
+		why = tokens_next_line(f, c, line);
 		if (!why && !ferror(f))
-			why = add_line(t, line);
+			why = tokens_add_line(t, line);
 	}
 	if (!why && ferror(f)) {
 		(void)snprintf(error, TOKENS_ERROR_TEXT, "%s: cannot read",
@@ -230,7 +231,7 @@ tokens_load(struct tokens *t, const char *path, char error[TOKENS_ERROR_TEXT])
 		free(fresh);
 		return rc;
 	}
-	rc = read_file(fresh, f, path, error);
+	rc = tokens_read(fresh, f, path, error);
 	(void)fclose(f); /* read only: nothing to lose */
 	if (rc == 0) {
 		for (size_t i = 0; i < fresh->count; i++)
@@ -302,7 +303,7 @@ token_unref(struct token *token)
 /* The rate. */
 
 static void
-fill(struct token *token, uint64_t now_ms)
+token_fill(struct token *token, uint64_t now_ms)
 {
 	int64_t full = token->burst * MILLI;
 	uint64_t passed = now_ms - token->level_ms;
@@ -331,7 +332,7 @@ token_allows(struct token *token, uint64_t now_ms)
 {
 	if (token->rate == 0)
 		return true;
-	fill(token, now_ms);
+	token_fill(token, now_ms);
 	return token->level_milli >= MILLI;
 }
 
@@ -340,7 +341,7 @@ token_take(struct token *token, uint64_t n, uint64_t now_ms)
 {
 	if (token->rate == 0)
 		return true;
-	fill(token, now_ms);
+	token_fill(token, now_ms);
 	if (token->level_milli < needed(token, n))
 		return false;
 	token->level_milli -= (int64_t)n * MILLI;
@@ -354,7 +355,7 @@ token_charge(struct token *token, uint64_t n, uint64_t now_ms)
 
 	if (token->rate == 0)
 		return;
-	fill(token, now_ms);
+	token_fill(token, now_ms);
 	/* A debt has an end, or adding to it would overflow one day. */
 	if (n > RATE_MAX || token->level_milli - (int64_t)n * MILLI < floor)
 		token->level_milli = floor;
@@ -369,7 +370,7 @@ token_wait_s(struct token *token, uint64_t n, uint64_t now_ms)
 
 	if (token->rate == 0)
 		return 1;
-	fill(token, now_ms);
+	token_fill(token, now_ms);
 	lacking = needed(token, n) - token->level_milli;
 	return lacking <= per_s ? 1 : (unsigned)((lacking + per_s - 1) / per_s);
 }

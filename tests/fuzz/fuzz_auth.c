@@ -122,7 +122,7 @@ check_origin(const char *origins, const char *origin)
 
 /* The next line as a text of its own, or NULL. */
 static char *
-next_line(struct fuzz_input *in)
+auth_next_line(struct fuzz_input *in)
 {
 	const uint8_t *newline;
 	size_t n = (size_t)(in->end - in->at);
@@ -163,9 +163,9 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, data + size};
-	char *origins = next_line(&in), *line;
+	char *origins = auth_next_line(&in), *line;
 
-	while (origins && (line = next_line(&in))) {
+	while (origins && (line = auth_next_line(&in))) {
 		check_line(origins, line);
 		free(line);
 	}

@@ -214,7 +214,7 @@ struct plain {
  * CHUNKED_MORE if it is not complete.
  */
 static enum chunked_result
-next_line(struct plain *p, struct text *t, struct text *line)
+chunked_next_line(struct plain *p, struct text *t, struct text *line)
 {
 	const char *cr = memchr(t->at, '\r', (size_t)(t->end - t->at));
 	bool ends = cr && cr + 1 < t->end, bad = ends && cr[1] != '\n';
@@ -242,7 +242,7 @@ plain_trailers(struct plain *p, struct text *t)
 	enum chunked_result result;
 	struct text line;
 
-	while ((result = next_line(p, t, &line)) == CHUNKED_DATA) {
+	while ((result = chunked_next_line(p, t, &line)) == CHUNKED_DATA) {
 		if (t->at - from > CHUNKED_TRAILERS_MAX + 2)
 			return CHUNKED_BAD;
 		if (t->at - from > CHUNKED_TRAILERS_MAX - 2)
@@ -269,7 +269,7 @@ plain_chunk(struct plain *p, struct text *t)
 	const char *first;
 	size_t digits, n;
 
-	result = next_line(p, t, &line);
+	result = chunked_next_line(p, t, &line);
 	if (result != CHUNKED_DATA)
 		return result;
 	first = line.at;

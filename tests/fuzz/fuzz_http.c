@@ -311,7 +311,7 @@ answer_waiting(bool on_turn)
 }
 
 static void
-on_turn(void *arg)
+http_on_turn(void *arg)
 {
 	HOLDS(arg == &choices);
 	(void)answer_waiting(true);
@@ -1000,7 +1000,7 @@ open_server(struct budget *budget)
 	    .on_body = on_body,
 	    .on_refuse = on_refuse,
 	    .on_end = on_end,
-	    .on_turn = on_turn,
+	    .on_turn = http_on_turn,
 	    .arg = &choices,
 	    .data_bytes = sizeof(struct request),
 	};

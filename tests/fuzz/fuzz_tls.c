@@ -201,7 +201,7 @@ on_end(struct http_request *rq)
 }
 
 static void
-on_turn(void *arg)
+tls_on_turn(void *arg)
 {
 	struct http_request *rq = program.waiting;
 
@@ -573,7 +573,7 @@ open_server(struct budget *budget)
 	    .on_body = on_body,
 	    .on_refuse = on_refuse,
 	    .on_end = on_end,
-	    .on_turn = on_turn,
+	    .on_turn = tls_on_turn,
 	    .arg = &program,
 	    .data_bytes = 8,
 	};
