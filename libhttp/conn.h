@@ -37,15 +37,12 @@
 #include "libbase/base.h"
 #include "libbase/buf.h"
 #include "libbase/list.h"
-#include "libbase/log.h"
 #include "libhttp/chunked.h"
 #include "libhttp/conn_limits.h"
 #include "libhttp/head.h"
 #include "libhttp/http.h"
+#include "libhttp/server.h"
 #include "libhttp/tls.h"
-
-/* The buffer that all connections of a server receive into. */
-#define CONN_RECV_BYTES (256 * KIB)
 
 /* Enough for a client to read an answer that came before its body's end. */
 #define CONN_LINGER_MS 5000
@@ -62,40 +59,6 @@ enum conn_state {
 	CONN_STREAM_BLOCKED,
 	CONN_LINGER,
 	CONN_CLOSED,
-};
-
-struct http_server {
-	struct http_settings settings;
-	struct http_handler handler;
-	struct http_stats stats;
-	uv_loop_t *loop;
-	unsigned handles; /* that libuv has not let go of */
-	bool closing;
-	bool stopping; /* quiesced: each answer closes its connection */
-
-	int listen_fd; /* -1: does not listen */
-	uv_poll_t listener;
-	bool accepting; /* the listener is watched */
-	char address[HTTP_ADDRESS_TEXT];
-	unsigned port;
-
-	struct conn_limits limits;
-	uv_timer_t deadlines; /* runs while there are connections */
-	uint64_t tick_ms;
-	uint64_t pending;      /* connections in WAITING or ANSWER */
-	size_t received_bytes; /* memory of connections' `in`, `body`, `out` */
-
-	struct list_link ready; /* have something to do, without an event */
-	unsigned turn_requests; /* answered at once in this turn of the loop */
-	uv_check_t turn;
-	uv_idle_t again; /* runs while `ready` is not empty */
-
-	struct http_head head; /* of the request that is being read */
-	char *recv;            /* CONN_RECV_BYTES and the body's padding */
-	struct buf scratch;    /* of the answer that is being written */
-	struct log_limit log;  /* of what clients cause */
-	char date[32];         /* as the Date header has it */
-	int64_t date_s;        /* the second that `date` is of */
 };
 
 /* One request of a connection. */
@@ -159,34 +122,5 @@ void conn_expire(struct conn *c);
 
 /* It was in the server's list `ready`. */
 void conn_resume(struct conn *c);
-
-/* response.c */
-
-/*
- * Write the head of an answer into the server's scratch buffer, which it
- * empties first.  Returns 0 or -ENOMEM.
- */
-MUST_USE int response_head(struct http_server *s, const struct http_response *a,
-                           const struct http_request *rq, bool closes,
-                           bool streams);
-
-/*
- * Write the body of an error, {"error":NAME,"reason":WHY}, and return its
- * length.  A reason that is too long is cut.
- */
-#define RESPONSE_ERROR_BYTES 1024
-size_t response_error_body(char out[RESPONSE_ERROR_BYTES], unsigned status,
-                           const char *why);
-
-/* server.c */
-
-/* There is a connection in `ready`. */
-void http_server_on_ready(struct http_server *s);
-
-/* A connection has ended, or can be evicted again: there may be room. */
-void http_server_on_room(struct http_server *s);
-
-/* libuv has let go of a handle; the server is freed after the last one. */
-void http_server_on_handle_closed(struct http_server *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "libhttp/conn.h"
+#include "libhttp/response.h"
 
 static const char *
 phrase_of(unsigned status)
