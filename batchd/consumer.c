@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libbase/log.h"
 
 /* Frames of one step: then other sinks and peers have their turn. */
@@ -33,13 +34,13 @@ consumer_open(struct consumer *c, struct store *store, const char *name)
 			          name);
 		return 0;
 	}
-	if (rc == -ESTALE)
+	if (rc == ERR_OTHER_LOG)
 		log_error("cursor is of another log sink=%s: restore the log "
 		          "it belongs to, or remove the file",
 		          name);
 	else if (rc < 0)
 		log_error("cannot open a cursor sink=%s err=%s", name,
-		          log_quote(strerror(-rc)));
+		          log_quote(error_text(rc)));
 	return rc;
 }
 
@@ -106,7 +107,7 @@ consumer_start(struct consumer *c, bool newest)
 		rc = cursor_create(&c->cursor, s->disk, name, s->stream, at);
 		if (rc < 0) {
 			log_error("cannot create a cursor sink=%s err=%s", name,
-			          log_quote(strerror(-rc)));
+			          log_quote(error_text(rc)));
 			return rc;
 		}
 		log_info("new cursor sink=%s offset=%" PRIu64, name, at);
@@ -450,7 +451,7 @@ build(struct consumer *c)
 		log_error("cannot read the log sink=%s offset=%" PRIu64
 		          " err=%s",
 		          c->cursor.name, c->reader.next_offset,
-		          log_quote(strerror(-rc)));
+		          log_quote(error_text(rc)));
 		return rc;
 	}
 	c->batch_bytes_left = c->batch_bytes_left > c->chunk.bytes

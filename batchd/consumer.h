@@ -82,7 +82,7 @@ struct consumer {
 /*
  * Open or create the cursor of sink `name`.  A missing or damaged cursor
  * starts at the oldest event (I6), or at the newest if `newest`.  Returns 0,
- * -ESTALE (cursor of another log) or -errno, after saying why.
+ * ERR_OTHER_LOG (cursor of another log) or -errno, after saying why.
  */
 MUST_USE int consumer_open(struct consumer *c, struct store *store,
                            const char *name);

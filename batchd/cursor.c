@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "batchd/little_endian.h"
+#include "libbase/error.h"
 
 #define SLOT_BYTES 152
 #define SLOT_DISTANCE 2048
@@ -43,7 +44,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	put_le64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
-/* Returns 0, -EBADMSG, or -ESTALE for another stream's or sink's slot. */
+/* Returns 0, -EBADMSG, or ERR_OTHER_LOG for another stream's or sink's slot. */
 static int
 slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
           struct cursor_slot *slot)
@@ -56,7 +57,7 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	memcpy(name, in + NAME_AT, FRAME_NAME_MAX);
 	if (memcmp(in + STREAM_AT, c->stream, STREAM_ID_BYTES) != 0 ||
 	    strcmp(name, c->name) != 0)
-		return -ESTALE;
+		return ERR_OTHER_LOG;
 	slot->sequence = get_le64(in + 8);
 	slot->committed = get_le64(in + 16);
 	slot->in_flight_end = get_le64(in + 24);
@@ -121,7 +122,7 @@ cursor_open(struct cursor *c, struct disk *d, const char *sink,
 	for (int i = 0; n >= 0 && i < 2; i++) {
 		int one = slot_read(c, bytes + i * SLOT_DISTANCE, &slot);
 
-		if (one == -ESTALE)
+		if (one == ERR_OTHER_LOG)
 			rc = one;
 		if (one == 0 && (!found || slot.sequence > c->now.sequence)) {
 			c->now = c->durable = slot;

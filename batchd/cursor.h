@@ -63,8 +63,8 @@ void cursor_path(const char *sink, char out[CURSOR_PATH_BYTES]);
 
 /*
  * Open the cursor of `sink`.  Returns 0; -ENOENT when it has no file;
- * -EBADMSG when neither slot is valid; -ESTALE when it is of another stream;
- * or -errno.  c is closed unless 0.
+ * -EBADMSG when neither slot is valid; ERR_OTHER_LOG when it is of another
+ * stream; or -errno.  c is closed unless 0.
  */
 MUST_USE int cursor_open(struct cursor *c, struct disk *d, const char *sink,
                          const uint8_t stream[STREAM_ID_BYTES]);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libbase/directory.h"
+#include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 
@@ -71,7 +72,8 @@ open_named(struct disk *d, const char *name, int flags, enum file_owner owner)
 
 	disk_leave(d, dir);
 	/* Logged here, because only the name says which file to remove. */
-	if (fd == -ELOOP || fd == -EMEDIUMTYPE || fd == -EPERM)
+	if (fd == -ELOOP || fd == ERR_NOT_REGULAR_FILE ||
+	    fd == ERR_FOREIGN_OWNER)
 		log_error("file refused name=%s err=%s", log_quote(name),
 		          log_quote(file_error(fd)));
 	return fd;

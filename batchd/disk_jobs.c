@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 
 /* The log cannot be trusted to have what was written: stop (I2). */
 static void
@@ -14,7 +14,7 @@ log_failed(struct server *s, const char *what, int rc)
 {
 	log_error("%s failed, stopping: what is on disk decides at the next "
 	          "start dir=%s err=%s",
-	          what, log_quote(s->settings->dir), log_quote(strerror(-rc)));
+	          what, log_quote(s->settings->dir), log_quote(error_text(rc)));
 	s->rc = EXIT_FAILURE;
 	server_stop(s);
 }

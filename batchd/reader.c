@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libbase/error.h"
 #include "libproto/event.h"
 
 /* How far ahead the kernel is asked to read. */
@@ -72,7 +73,7 @@ enter_segment(struct reader *r, uint64_t *end)
 	uint64_t first_offset;
 
 	if (i == s->segment_count)
-		return -ERANGE;
+		return ERR_OFFSET_OUT_OF_RANGE;
 	first_offset = s->segments[i].first_offset;
 	*end = i + 1 < s->segment_count ? s->segments[i + 1].first_offset
 	                                : UINT64_MAX;
@@ -83,8 +84,8 @@ enter_segment(struct reader *r, uint64_t *end)
 
 /*
  * Find the record that holds next_offset, or, when that is lost, the first
- * one behind it; next_offset then moves there.  Returns 0; -ENODATA when
- * everything below `limit` is lost; or -errno.
+ * one behind it; next_offset then moves there.  Returns 0; ERR_NO_MORE_RECORDS
+ * when everything below `limit` is lost; or -errno.
  */
 MUST_USE static int
 reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
@@ -97,7 +98,7 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 
 	for (;;) {
 		if (r->next_offset >= limit)
-			return -ENODATA;
+			return ERR_NO_MORE_RECORDS;
 		rc = enter_segment(r, &end);
 		if (rc < 0)
 			return rc;
@@ -127,10 +128,10 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 		fresh = false;
 		if (rc == -EBADMSG)
 			rc = scan_resync(&r->scan, r->next_offset, rec);
-		if (rc < 0 && rc != -ENODATA)
+		if (rc < 0 && rc != ERR_NO_MORE_RECORDS)
 			return rc;
 		/* What comes behind may not be written yet. */
-		if (rc == -ENODATA)
+		if (rc == ERR_NO_MORE_RECORDS)
 			r->scan.at = bad_at;
 		/* Up to the next record, the next segment, or the limit. */
 		if (rc == 0 && rec->offset < end && rec->offset < limit)
@@ -150,7 +151,7 @@ reader_seek(struct reader *r, uint64_t offset)
 	const struct store *s = r->store;
 
 	if (offset < store_first_offset(s) || offset > s->durable_offset)
-		return -ERANGE;
+		return ERR_OFFSET_OUT_OF_RANGE;
 	if (r->file >= 0 && r->next_offset == offset)
 		return 0;
 	/* The next read finds the record from the segment's start. */
@@ -231,7 +232,7 @@ reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
 	scan_grown(&r->scan);
 	for (;;) {
 		rc = reader_find_record(r, limit, &rec, &body);
-		if (rc == -ENODATA)
+		if (rc == ERR_NO_MORE_RECORDS)
 			return 0; /* the limit: ends */
 		if (rc < 0)
 			return rc;

@@ -41,8 +41,8 @@ void reader_init(struct reader *r, struct store *store);
 void reader_fini(struct reader *r);
 
 /*
- * Go to offset, which may be next_offset.  Returns 0, -ERANGE when it is
- * below the oldest event kept or beyond what is durable.
+ * Go to offset, which may be next_offset.  Returns 0, ERR_OFFSET_OUT_OF_RANGE
+ * when it is below the oldest event kept or beyond what is durable.
  */
 MUST_USE int reader_seek(struct reader *r, uint64_t offset);
 

@@ -16,6 +16,7 @@
 
 #include "batchd/cursor.h"
 #include "batchd/segment_pool.h"
+#include "libbase/error.h"
 #include "libbase/log.h"
 
 static int
@@ -30,7 +31,7 @@ recover_on_segment(void *arg, const char *name)
 		log_error("%s is no segment of the log: no offset is that "
 		          "high; move it away",
 		          name);
-		return -ENOTRECOVERABLE;
+		return ERR_OPERATOR_NEEDED;
 	}
 	return store_add_segment(s, &one);
 }
@@ -94,7 +95,7 @@ recover_read_header(struct store *s, struct segment_info *one,
 	if (*stream_known &&
 	    memcmp(s->stream, h.stream, STREAM_ID_BYTES) != 0) {
 		log_error("segment %s is of another log: move it away", name);
-		rc = -ENOTRECOVERABLE;
+		rc = ERR_OPERATOR_NEEDED;
 	}
 	memcpy(s->stream, h.stream, STREAM_ID_BYTES);
 	*stream_known = true;
@@ -164,7 +165,7 @@ recover_walk(struct store *s, const struct segment_info *last, int file,
 		*end = scan.at;
 	}
 	scan_fini(&scan);
-	return rc == -ENODATA ? 0 : rc;
+	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
 
 static int
@@ -253,7 +254,7 @@ find_end(struct store *s, size_t i, uint64_t *end)
 	}
 	scan_fini(&scan);
 	d->close(d, file);
-	return rc == -ENODATA ? 0 : rc;
+	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
 
 /*
@@ -309,7 +310,7 @@ refuse_strays(struct store *s)
 		          "while fsync was never, start once with fsync = "
 		          "never",
 		          s->segments[i].first_offset);
-		return -ENOTRECOVERABLE;
+		return ERR_OPERATOR_NEEDED;
 	}
 	return 0;
 }
@@ -333,7 +334,7 @@ recover_segments(struct store *s)
 			log_error("no segment's header and no cursor can be "
 			          "read: the log's name is lost; move its "
 			          "folder away to start anew");
-			return -ENOTRECOVERABLE;
+			return ERR_OPERATOR_NEEDED;
 		}
 	}
 	rc = refuse_strays(s);
@@ -383,7 +384,7 @@ store_recover(struct store *s)
 			log_error("there are cursors but no segments: the log "
 			          "is gone, not new; restore it, or move its "
 			          "folder away to start anew");
-			return -ENOTRECOVERABLE;
+			return ERR_OPERATOR_NEEDED;
 		}
 		rc = rc < 0 ? rc : new_stream(s);
 	}

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/error.h"
 #include "libbase/log.h"
 
 #define START_SEGMENT_BYTES (4 * MIB)
@@ -159,7 +160,7 @@ retention_run(struct store *s)
 		                          : d->unlink(d, name);
 		if (rc < 0)
 			log_warn("cannot delete a segment file=%s err=%s", name,
-			         log_quote(strerror(-rc)));
+			         log_quote(error_text(rc)));
 		else
 			t->deleted++;
 	}
@@ -167,7 +168,7 @@ retention_run(struct store *s)
 		rc = d->sync_dir(d, "");
 		if (rc < 0)
 			log_warn("cannot sync the folder err=%s",
-			         log_quote(strerror(-rc)));
+			         log_quote(error_text(rc)));
 	}
 	t->made = t->recycle && t->deleted > 0;
 	if (t->make) {
@@ -197,6 +198,6 @@ retention_end(struct store *s)
 	} else if (t->make) {
 		(void)snprintf(s->full_reason, sizeof s->full_reason,
 		               "cannot prepare a segment: %s",
-		               strerror(-t->rc));
+		               error_text(t->rc));
 	}
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "libbase/error.h"
+
 /* Larger than the largest record, so that it can hold any whole. */
 #define WINDOW_BYTES (256 * KIB)
 
@@ -78,7 +80,8 @@ scan_peek(struct scan *s, struct record *r, const uint8_t **body)
 				return rc;
 		}
 		if (fresh)
-			return s->window_bytes == 0 ? -ENODATA : -EBADMSG;
+			return s->window_bytes == 0 ? ERR_NO_MORE_RECORDS
+			                            : -EBADMSG;
 		rc = scan_load(s);
 		if (rc < 0)
 			return rc;
@@ -103,7 +106,7 @@ scan_resync(struct scan *s, uint64_t offset, struct record *r)
 		/* A record of the file's earlier life, or one cut in two. */
 		if (rc == 0 && r->offset < offset)
 			rc = -EBADMSG;
-	} while (rc == -EBADMSG || rc == -EAGAIN);
+	} while (rc == -EBADMSG || rc == ERR_RECORD_TRUNCATED);
 	return rc;
 }
 

@@ -29,8 +29,8 @@ void scan_fini(struct scan *s);
 
 /*
  * Look at the record at s->at; *body points into the window, and is valid
- * until the next call.  Returns 0; -ENODATA at the end of the file; -EBADMSG
- * when there is no valid record here; -ENOMEM or a read's -errno.
+ * until the next call.  Returns 0; ERR_NO_MORE_RECORDS at the end of the file;
+ * -EBADMSG when there is no valid record here; -ENOMEM or a read's -errno.
  */
 MUST_USE int scan_peek(struct scan *s, struct record *r, const uint8_t **body);
 
@@ -42,7 +42,7 @@ void scan_next(struct scan *s, const struct record *r);
  * Looks at every possible place: the bad record's length may be what is
  * damaged, and lead past good ones.  No event can pose as a record: none
  * holds a zero byte of a header's in its texts.  Returns as scan_peek;
- * -ENODATA means there is none.
+ * ERR_NO_MORE_RECORDS means there is none.
  */
 MUST_USE int scan_resync(struct scan *s, uint64_t offset, struct record *r);
 

@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "batchd/little_endian.h"
+#include "libbase/error.h"
 
 static const uint8_t segment_magic[8] = "LEATSEG1";
 static const uint8_t record_magic[4] = "LREC";
@@ -89,7 +90,7 @@ record_read(const uint8_t *bytes, size_t n, uint64_t seed, struct record *r)
 	uint32_t body_bytes, count;
 
 	if (n < RECORD_HEADER)
-		return -EAGAIN;
+		return ERR_RECORD_TRUNCATED;
 	body_bytes = get_le32(bytes + 12);
 	count = get_le32(bytes + 16);
 	if (memcmp(bytes + 8, record_magic, sizeof record_magic) != 0 ||
@@ -97,7 +98,7 @@ record_read(const uint8_t *bytes, size_t n, uint64_t seed, struct record *r)
 	    count > body_bytes)
 		return -EBADMSG;
 	if (n < RECORD_HEADER + (size_t)body_bytes)
-		return -EAGAIN;
+		return ERR_RECORD_TRUNCATED;
 	if (get_le64(bytes) !=
 	    XXH3_64bits_withSeed(bytes + 8,
 	                         RECORD_HEADER - 8 + (size_t)body_bytes, seed))

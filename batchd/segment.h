@@ -74,8 +74,8 @@ void record_seal(uint8_t *at, const struct record *r, uint64_t seed);
 
 /*
  * Read the record at the start of n bytes and check it whole.  Returns 0;
- * -EAGAIN when it may be whole but goes beyond n bytes; -EBADMSG when there
- * is no valid record here.
+ * ERR_RECORD_TRUNCATED when it may be whole but goes beyond n bytes; -EBADMSG
+ * when there is no valid record here.
  */
 MUST_USE int record_read(const uint8_t *bytes, size_t n, uint64_t seed,
                          struct record *r);

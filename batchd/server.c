@@ -11,6 +11,7 @@
 
 #include "batchd/disk_jobs.h"
 #include "libbase/clock.h"
+#include "libbase/error.h"
 
 /* Frames read from one peer before the others have their turn. */
 #define READ_BURST 64
@@ -52,7 +53,7 @@ peer_close(struct peer *p, int why)
 		         " why=%s suppressed=%u",
 		         p->name[0] ? frame_role_name(p->role) : "?",
 		         p->name[0] ? p->name : "?", p->pid,
-		         why == -EPIPE ? "gone" : log_quote(strerror(-why)),
+		         why == -EPIPE ? "gone" : log_quote(error_text(why)),
 		         suppressed);
 	if (p->state == PEER_SUBSCRIBED)
 		consumer_unsubscribe(p->consumer);

@@ -12,6 +12,7 @@
 
 #include "batchd/server.h"
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libbase/fd_limit.h"
 #include "libbase/file.h"
 #include "libbase/permissions.h"
@@ -67,7 +68,7 @@ open_sinks(struct server *s)
 
 		rc = consumer_open(c, &s->store, settings->sink_names[i]);
 		if (rc < 0)
-			return rc == -ESTALE ? -ENOTRECOVERABLE : rc;
+			return rc == ERR_OTHER_LOG ? ERR_OPERATOR_NEEDED : rc;
 		if (c->cursor.file < 0)
 			continue;
 		/* Its sink has, or had, this much: no offset below is free. */
@@ -87,14 +88,14 @@ open_sinks(struct server *s)
 		          ": the newest segment is missing; restore it, or "
 		          "start once with --accept-gap",
 		          highest, s->store.next_offset);
-		return -ENOTRECOVERABLE;
+		return ERR_OPERATOR_NEEDED;
 	}
 	if (!store_complete(&s->store, lowest)) {
 		if (!settings->accept_gap) {
 			log_error("restore the missing segment, or start once "
 			          "with --accept-gap to go on without its "
 			          "events");
-			return -ENOTRECOVERABLE;
+			return ERR_OPERATOR_NEEDED;
 		}
 		rc = store_accept_gaps(&s->store);
 		if (rc < 0)
@@ -126,7 +127,7 @@ check_owners(const struct batchd_settings *settings)
 		rc = permissions_check_owner(dirname(copy), why);
 		free(copy);
 	}
-	if (rc == -EPERM)
+	if (rc == ERR_FOREIGN_OWNER)
 		log_error("directory refused err=%s", log_quote(why));
 	return rc;
 }
@@ -159,7 +160,7 @@ open_log(struct server *s)
 		return 0;
 	log_error("cannot open the log dir=%s err=%s", log_quote(settings->dir),
 	          log_quote(file_error(rc)));
-	return rc == -ENOTRECOVERABLE ? EXIT_CONFIG : EXIT_FAILURE;
+	return rc == ERR_OPERATOR_NEEDED ? EXIT_CONFIG : EXIT_FAILURE;
 }
 
 /* Remove the socket of a batchd that has ended; nothing else at that path. */
@@ -234,7 +235,7 @@ server_open(struct server *s, const struct batchd_settings *settings)
 	}
 	rc = check_owners(settings);
 	if (rc < 0)
-		return rc == -EPERM ? EXIT_CONFIG : EXIT_FAILURE;
+		return rc == ERR_FOREIGN_OWNER ? EXIT_CONFIG : EXIT_FAILURE;
 	rc = open_log(s);
 	if (rc != 0)
 		return rc;
@@ -244,7 +245,7 @@ server_open(struct server *s, const struct batchd_settings *settings)
 		          log_quote(settings->socket),
 		          log_quote(rc == -EACCES
 		                        ? chan_error(settings->socket, rc)
-		                        : strerror(-rc)),
+		                        : error_text(rc)),
 		          rc == -EPERM ? ONLY_ROOT : "");
 		return EXIT_FAILURE;
 	}
@@ -264,7 +265,7 @@ write_cursors(struct server *s)
 		rc = cursor_write(c, &s->disk.disk);
 		if (rc < 0)
 			log_warn("cannot write a cursor sink=%s err=%s",
-			         c->name, log_quote(strerror(-rc)));
+			         c->name, log_quote(error_text(rc)));
 		cursor_end(c);
 	}
 }
@@ -279,11 +280,12 @@ finish_log(struct server *s)
 		log_error("the last sync failed: events acknowledged since "
 		          "the one before may not be on disk dir=%s err=%s",
 		          log_quote(s->settings->dir),
-		          log_quote(strerror(-rc)));
+		          log_quote(error_text(rc)));
 		s->rc = EXIT_FAILURE;
 	} else if (rc < 0) {
 		log_warn("cannot mark the end of the log dir=%s err=%s",
-		         log_quote(s->settings->dir), log_quote(strerror(-rc)));
+		         log_quote(s->settings->dir),
+		         log_quote(error_text(rc)));
 	}
 }
 

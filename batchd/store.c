@@ -10,6 +10,7 @@
 
 #include "batchd/segment_pool.h"
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libbase/log.h"
 
 /* Most bytes of one damaged stretch that are copied. */
@@ -617,5 +618,5 @@ store_damage(struct store *s, uint64_t segment_first, int file, uint64_t at,
 	          what, segment_first, at, end, from, to, to - from,
 	          end == at ? "none"
 	          : rc == 0 ? name
-	                    : log_quote(strerror(-rc)));
+	                    : log_quote(error_text(rc)));
 }

@@ -131,7 +131,7 @@ struct store {
 
 /*
  * Open the log on disk: find the segments, recover the last one.  Returns 0,
- * or -errno after saying why; -ENOTRECOVERABLE when an operator must decide.
+ * or -errno after saying why; ERR_OPERATOR_NEEDED when an operator must decide.
  * Either way store_close must follow.
  */
 MUST_USE int store_open(struct store *s, struct disk *disk,

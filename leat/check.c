@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libbase/conf.h"
+#include "libbase/error.h"
 #include "libbase/ini.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
@@ -189,7 +190,7 @@ ask_program(struct check *c, const char *program)
 	if (rc == 0 &&
 	    (!WIFEXITED(status) || (WEXITSTATUS(status) != EXIT_SUCCESS &&
 	                            WEXITSTATUS(status) != EXIT_CONFIG)))
-		rc = -ECHILD;
+		rc = ERR_CHILD_FAILED;
 	return rc;
 }
 
@@ -209,8 +210,9 @@ ask_programs(struct check *c)
 		rc = ask_program(c, program);
 		if (rc < 0) {
 			log_error("cannot check: %s --check %s", program,
-			          rc == -ECHILD ? "did not end as it should"
-			                        : strerror(-rc));
+			          rc == ERR_CHILD_FAILED
+			              ? "did not end as it should"
+			              : error_text(rc));
 			c->incomplete = true;
 		}
 	}
@@ -243,13 +245,13 @@ check_print(const char *path)
 	if (rc < 0) {
 		log_error("cannot read the settings path=%s err=%s "
 		          "(--config names another file)",
-		          log_quote(path), log_quote(strerror(-rc)));
+		          log_quote(path), log_quote(error_text(rc)));
 		return EXIT_CONFIG;
 	}
 	rc = installed_directory(c.directory);
 	if (rc < 0) {
 		log_error("cannot find leat's other programs err=%s",
-		          log_quote(strerror(-rc)));
+		          log_quote(error_text(rc)));
 		free(text);
 		return EXIT_FAILURE;
 	}

@@ -10,6 +10,7 @@
 #include <nettle/base64.h>
 #include <nettle/sha2.h>
 
+#include "libbase/error.h"
 #include "libbase/log.h"
 
 #define NAME_MAX_BYTES 64 /* as ingestd reads it */
@@ -72,7 +73,7 @@ token_make(const char *name)
 	}
 	rc = make_secret(secret);
 	if (rc < 0) {
-		log_error("no random bytes err=%s", log_quote(strerror(-rc)));
+		log_error("no random bytes err=%s", log_quote(error_text(rc)));
 		return EXIT_FAILURE;
 	}
 	print_line(name, secret);

@@ -9,6 +9,7 @@
 
 #include "batchd/cursor.h"
 #include "batchd/scan.h"
+#include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libbase/printable.h"
@@ -215,7 +216,7 @@ verify_find_record(struct walk *w, struct record *r)
 	    w->synced <= w->next)
 		rc = scan_durable(&w->scan, w->next, &w->synced);
 	if (rc == 0 && r->offset >= w->limit)
-		rc = -ENODATA; /* of the file's earlier life */
+		rc = ERR_NO_MORE_RECORDS; /* of the file's earlier life */
 	return rc;
 }
 
@@ -266,7 +267,7 @@ walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
 		scan_next(&w->scan, &r);
 		w->end = w->scan.at;
 	}
-	return rc == -ENODATA ? 0 : rc;
+	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
 
 /* Bytes that are no record, behind the last one of the log. */
@@ -395,8 +396,8 @@ check_cursor(struct verify *v, const struct verify_cursor *c, uint64_t first,
 	if (c->rc < 0) {
 		v->damages++;
 		(void)fprintf(v->out, "DAMAGED  cursor of %s: %s\n", name,
-		              c->rc == -ESTALE ? "it is of another log"
-		                               : file_error(c->rc));
+		              c->rc == ERR_OTHER_LOG ? "it is of another log"
+		                                     : file_error(c->rc));
 		return;
 	}
 	(void)fprintf(v->out,

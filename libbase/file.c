@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "libbase/error.h"
 
 static int
 check_open_file(int fd, enum file_owner owner)
@@ -15,9 +16,9 @@ check_open_file(int fd, enum file_owner owner)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
-		return -EMEDIUMTYPE;
+		return ERR_NOT_REGULAR_FILE;
 	if (owner != FILE_ANY && st.st_uid != geteuid())
-		return -EPERM;
+		return ERR_FOREIGN_OWNER;
 	/* One of an earlier release, or copied by hand. */
 	if (owner == FILE_LOCK && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0 &&
 	    fchmod(fd, 0600) < 0)
@@ -36,7 +37,7 @@ failed_open(int dir, const char *name)
 	if ((rc == -ENXIO || rc == -ENODEV || rc == -EISDIR) &&
 	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    !S_ISREG(st.st_mode))
-		rc = -EMEDIUMTYPE;
+		rc = ERR_NOT_REGULAR_FILE;
 	return rc;
 }
 
@@ -66,13 +67,13 @@ file_error(int rc)
 	switch (rc) {
 	case -ELOOP:
 		return "it is a symbolic link: remove it";
-	case -EMEDIUMTYPE:
+	case ERR_NOT_REGULAR_FILE:
 		return "it is not a regular file: remove it";
-	case -EPERM:
+	case ERR_FOREIGN_OWNER:
 		return "it belongs to another user: run as the user that owns "
 		       "it, or change its owner";
 	default:
-		return strerror(-rc);
+		return error_text(rc);
 	}
 }
 

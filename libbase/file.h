@@ -21,15 +21,16 @@ enum file_owner {
 /*
  * Open `name`, which is relative to the directory `dir` (or AT_FDCWD), with
  * open(2)'s flags and mode 0640, or 0600 with FILE_LOCK.  Only a regular file
- * is opened: a link could lead to a file of the user that we run as, and
- * opening a fifo could hang. Returns the descriptor or -errno: -ELOOP the name
- * is a symbolic link -EMEDIUMTYPE  it is no regular file -EPERM        it
- * belongs to another user, and may not (FILE_ANY)
+ * is opened, because a link could lead to a file of the user that this process
+ * runs as, and because opening a fifo could block for ever.
+ *
+ * Returns the descriptor, or -errno (-ELOOP when the name is a symbolic link),
+ * ERR_NOT_REGULAR_FILE, or, unless FILE_ANY allows it, ERR_FOREIGN_OWNER.
  */
 MUST_USE int file_open(int dir, const char *name, int flags,
                        enum file_owner owner);
 
-/* strerror of -errno, with clearer text for what only file_open returns. */
+/* As error_text, with what to do about what file_open refuses. */
 const char *file_error(int rc);
 
 /*

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
+
 #define NAME_BYTES 33
 
 /* The name of a user; its number when it has none. */
@@ -76,7 +78,7 @@ permissions_check_owner(const char *dir, char why[PERMISSIONS_TEXT_BYTES])
 	               "%s -- COMMAND), or give the directory and what is in "
 	               "it to %s",
 	               path, owner, self, owner, owner, self);
-	return -EPERM;
+	return ERR_FOREIGN_OWNER;
 }
 
 void

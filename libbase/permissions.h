@@ -16,9 +16,9 @@
  * Check that the owner of a directory can use the files that this process
  * would make in it.  When it is not there, its parent is looked at, in which
  * it would be made.  Returns 0 when it belongs to the user that this process
- * runs as, or to root, who may have opened it to a group; else -EPERM, with
- * what to do in why.  A directory that cannot be looked at passes: whoever
- * opens it is told the reason.
+ * runs as, or to root, who may have opened it to a group; else
+ * ERR_FOREIGN_OWNER, with what to do in why.  A directory that cannot be looked
+ * at passes: whoever opens it is told the reason.
  */
 MUST_USE int permissions_check_owner(const char *dir,
                                      char why[PERMISSIONS_TEXT_BYTES]);

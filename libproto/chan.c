@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libbase/permissions.h"
 
 int
@@ -68,8 +69,7 @@ chan_error(const char *path, int rc)
 	case -ECONNABORTED:
 		return "batchd has refused the connection: its log says why";
 	default:
-		(void)snprintf(text, sizeof text, "%s", strerror(-rc));
-		break;
+		return error_text(rc);
 	}
 	return text;
 }

@@ -14,6 +14,7 @@
 
 #include "batchd/consumer.h"
 #include "batchd/store.h"
+#include "libbase/error.h"
 
 static char dir[64];
 static struct disk_real real;
@@ -493,7 +494,7 @@ START_TEST(cursors_without_segments_are_not_a_fresh_start)
 	consumer_close(&f);
 	close_store();
 	shell("rm %s/*.seg", dir);
-	ck_assert_int_eq(open_with(&conf, 0), -ENOTRECOVERABLE);
+	ck_assert_int_eq(open_with(&conf, 0), ERR_OPERATOR_NEEDED);
 	close_store();
 }
 END_TEST
@@ -758,7 +759,8 @@ START_TEST(a_cursor_of_another_log_is_refused)
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	ck_assert_int_eq(cursor_create(&c, &real.disk, "one", stream, 7), 0);
 	cursor_close(&c, &real.disk);
-	ck_assert_int_eq(cursor_open(&c, &real.disk, "one", other), -ESTALE);
+	ck_assert_int_eq(cursor_open(&c, &real.disk, "one", other),
+	                 ERR_OTHER_LOG);
 	close_store();
 }
 END_TEST

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "batchd/consumer.h"
+#include "libbase/error.h"
 #include "libbase/log.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/sim/simdisk.h"
@@ -217,7 +218,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		store.durable_offset = store.next_offset;
 		segment_read_all(&store);
 	}
-	HOLDS(rc == 0 || rc == -ENOTRECOVERABLE || rc == -ESTALE);
+	HOLDS(rc == 0 || rc == ERR_OPERATOR_NEEDED || rc == ERR_OTHER_LOG);
 	consumer_close(&f);
 	store_close(&store);
 	sim_fini(&s.sim);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libbase/file.h"
 
 #define ANOTHER_USER 65534
@@ -86,7 +87,7 @@ END_TEST
 START_TEST(does_not_wait_at_a_fifo)
 {
 	ck_assert_int_eq(mkfifoat(dir, "name", 0600), 0);
-	assert_refused(-EMEDIUMTYPE);
+	assert_refused(ERR_NOT_REGULAR_FILE);
 }
 END_TEST
 
@@ -100,11 +101,11 @@ START_TEST(refuses_a_socket_and_a_directory)
 	               path);
 	ck_assert_int_eq(bind(s, (struct sockaddr *)&address, sizeof address),
 	                 0);
-	assert_refused(-EMEDIUMTYPE);
+	assert_refused(ERR_NOT_REGULAR_FILE);
 	(void)close(s);
 	ck_assert_int_eq(unlinkat(dir, "name", 0), 0);
 	ck_assert_int_eq(mkdirat(dir, "name", 0700), 0);
-	assert_refused(-EMEDIUMTYPE);
+	assert_refused(ERR_NOT_REGULAR_FILE);
 	ck_assert_int_eq(unlinkat(dir, "name", AT_REMOVEDIR), 0);
 }
 END_TEST
@@ -115,8 +116,9 @@ START_TEST(refuses_the_file_of_another_user_unless_it_is_only_read)
 		return; /* only root can give a file away */
 	ck_assert_int_eq(open_as("name", O_RDWR | O_CREAT, FILE_OWN), 0);
 	ck_assert_int_eq(fchownat(dir, "name", ANOTHER_USER, 0, 0), 0);
-	ck_assert_int_eq(open_as("name", O_RDWR, FILE_OWN), -EPERM);
-	ck_assert_int_eq(open_as("name", O_RDONLY, FILE_OWN), -EPERM);
+	ck_assert_int_eq(open_as("name", O_RDWR, FILE_OWN), ERR_FOREIGN_OWNER);
+	ck_assert_int_eq(open_as("name", O_RDONLY, FILE_OWN),
+	                 ERR_FOREIGN_OWNER);
 	ck_assert_int_eq(open_as("name", O_RDONLY, FILE_ANY), 0);
 }
 END_TEST

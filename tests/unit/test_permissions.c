@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libbase/permissions.h"
 
 /* A user and a group that no machine has. */
@@ -61,13 +62,14 @@ START_TEST(a_directory_of_another_user_is_refused)
 {
 	if (!give_away(dir))
 		return;
-	ck_assert_int_eq(permissions_check_owner(dir, why), -EPERM);
+	ck_assert_int_eq(permissions_check_owner(dir, why), ERR_FOREIGN_OWNER);
 	ck_assert_ptr_nonnull(strstr(why, dir));
 	ck_assert_ptr_nonnull(strstr(why, "user 48123"));
 	ck_assert_ptr_nonnull(strstr(why, "runuser -u 48123"));
 	ck_assert_ptr_nonnull(strstr(why, "user root"));
 	/* What would be made in it belongs to us, so that is refused, too. */
-	ck_assert_int_eq(permissions_check_owner(below, why), -EPERM);
+	ck_assert_int_eq(permissions_check_owner(below, why),
+	                 ERR_FOREIGN_OWNER);
 	/* But not what is there and belongs to us. */
 	ck_assert_int_eq(mkdir(below, 0700), 0);
 	ck_assert_int_eq(permissions_check_owner(below, why), 0);
