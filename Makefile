@@ -132,10 +132,10 @@ $(O)/bin/sinkd-kafka: $(TSAN_O)
 UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
 UNIT_A      := $(O)/tests/support/sim.a $(FOLDERS:%=$(O)/%.a) $(LIB_A)
 UNIT_LIBS    = $(foreach p,$(FOLDERS),$($(p)-LIBS)) $(call pc,check)
-$(UNIT_TESTS): %: %.o $(UNIT_A)
+$(UNIT_TESTS): %: %.o $(O)/tests/support/test.o $(UNIT_A)
 	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
 $(UNIT_TESTS): $(TSAN_O)
-$(UNIT_TESTS:%=%.o): | $(TEST_LIBS_OK)
+$(UNIT_TESTS:%=%.o) $(O)/tests/support/test.o: | $(TEST_LIBS_OK)
 # It switches checksums off, to show that it would notice.
 $(O)/tests/crash/test_power: private ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
@@ -255,15 +255,14 @@ test-tsan: deps-stores
 # damaged in turn, or each STRIDE-th.
 torture-log: deps-test
 	@$(MAKE1) MODE=release build-torture-log
-	@CK_FORK=no SEEDS=$(or $(SEEDS),100000) EVERY=$(or $(EVERY),200) \
-	  CK_RUN_CASE=power \
-	  $(BUILD)/release/tests/crash/test_power
+	@SEEDS=$(or $(SEEDS),100000) EVERY=$(or $(EVERY),200) \
+	  $(BUILD)/release/tests/crash/test_power power
 torture-teeth: deps-test
 	@$(MAKE1) MODE=release build-torture-log
-	@CK_FORK=no CK_RUN_CASE=teeth $(BUILD)/release/tests/crash/test_power
+	@$(BUILD)/release/tests/crash/test_power teeth
 torture-flip: deps-test
 	@$(MAKE1) MODE=release build-torture-log
-	@CK_FORK=no STRIDE=$(or $(STRIDE),1) $(BUILD)/release/tests/crash/test_flip
+	@STRIDE=$(or $(STRIDE),1) $(BUILD)/release/tests/crash/test_flip
 build-torture-log: $(O)/tests/crash/test_power $(O)/tests/crash/test_flip
 
 # The README's two commands in a Debian that has just been made (as root); WHO

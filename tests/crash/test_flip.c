@@ -6,7 +6,6 @@
  * `leat log verify` share; and every STRIDE-th byte (701 by default, 1 for
  * all) through these three whole.
  */
-#include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "leat/verify.h"
 #include "libbase/log.h"
 #include "tests/support/sim/simdisk.h"
+#include "tests/support/test.h"
 
 #define SEGMENT_BYTES (1 * MIB)
 #define RECORDS_MAX 4096
@@ -125,6 +125,8 @@ setup(void)
 {
 	struct store s;
 
+	/* Each damage makes the log report errors. */
+	log_set_level((enum log_level)(LOG_ERROR + 1));
 	position_count = 0;
 	watched = 1;
 	sim_init(&sim, 1);
@@ -150,6 +152,9 @@ teardown(void)
 {
 	sim_fini(&sim);
 }
+
+TEST_CASE(flip, .setup = setup, .teardown = teardown,
+          .timeout_s = TEST_NO_TIMEOUT);
 
 /* The record that byte `at` belongs to, or NULL in padding and the tail. */
 static const struct record_position *
@@ -209,7 +214,7 @@ flip_in_record(struct disk *view, struct scan *scan, size_t i, uint64_t at)
 	segment[at] = byte;
 }
 
-START_TEST(every_byte_of_a_record_is_guarded_and_guards_no_other)
+TEST(every_byte_of_a_record_is_guarded_and_guards_no_other)
 {
 	struct disk view = {.pread = view_pread};
 	struct scan scan = {.file = -1};
@@ -231,7 +236,6 @@ START_TEST(every_byte_of_a_record_is_guarded_and_guards_no_other)
 	printf("%" PRIu64 " bytes of %zu records\n", flips, position_count - 1);
 	ck_assert_uint_gt(flips, SEGMENT_BYTES / 10 * 8);
 }
-END_TEST
 
 /* --- some bytes, through all of the log --- */
 
@@ -329,17 +333,16 @@ flip_each(uint64_t first_offset, uint64_t n, uint64_t stride)
 	       in_records);
 }
 
-START_TEST(a_damaged_byte_costs_its_record_and_is_told)
+TEST(a_damaged_byte_costs_its_record_and_is_told)
 {
 	const char *text = getenv("STRIDE");
 
 	flip_each(0, SEGMENT_BYTES,
 	          text && text[0] ? strtoull(text, NULL, 10) : 701);
 }
-END_TEST
 
 /* No later record declares the last one durable: the clean stop does. */
-START_TEST(after_a_clean_stop_so_does_one_of_the_last_record)
+TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 {
 	uint64_t first;
 	struct store s;
@@ -358,10 +361,9 @@ START_TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 	store_close(&s);
 	flip_each(first, take_in(first), 1);
 }
-END_TEST
 
 /* Only the group behind it declares it durable, and those beside it. */
-START_TEST(after_a_crash_so_does_one_of_a_group_of_three)
+TEST(after_a_crash_so_does_one_of_a_group_of_three)
 {
 	uint64_t first;
 	struct store s;
@@ -380,7 +382,6 @@ START_TEST(after_a_crash_so_does_one_of_a_group_of_three)
 	(void)take_in(first);
 	flip_each(first, positions[3].at, 1);
 }
-END_TEST
 
 /* --- beside a batchd at work --- */
 
@@ -413,7 +414,7 @@ list_and_go_on(struct disk *d, const char *folder,
 	return rc;
 }
 
-START_TEST(a_log_that_rolls_on_beside_verify_is_well)
+TEST(a_log_that_rolls_on_beside_verify_is_well)
 {
 	FILE *nowhere = fopen("/dev/null", "w");
 	struct verify v;
@@ -434,30 +435,4 @@ START_TEST(a_log_that_rolls_on_beside_verify_is_well)
 	cursor_close(&beside_cursor, &sim.disk);
 	store_close(&beside);
 	ck_assert_int_eq(fclose(nowhere), 0);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *suite = suite_create("flip");
-	TCase *tc = tcase_create("flip");
-	SRunner *runner;
-	int failed;
-
-	log_set_level((enum log_level)(LOG_ERROR + 1));
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 0);
-	tcase_add_test(tc,
-	               every_byte_of_a_record_is_guarded_and_guards_no_other);
-	tcase_add_test(tc, a_damaged_byte_costs_its_record_and_is_told);
-	tcase_add_test(tc, after_a_clean_stop_so_does_one_of_the_last_record);
-	tcase_add_test(tc, after_a_crash_so_does_one_of_a_group_of_three);
-	tcase_add_test(tc, a_log_that_rolls_on_beside_verify_is_well);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

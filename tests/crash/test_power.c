@@ -19,7 +19,6 @@
  * That the test has teeth is tested as well: with the code or its caller
  * broken in six ways it must fail each time.
  */
-#include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,6 +30,7 @@
 #include "batchd/consumer.h"
 #include "libbase/log.h"
 #include "tests/support/sim/simdisk.h"
+#include "tests/support/test.h"
 
 #define SINKS 2
 #define STABLE 1 /* the sink whose batches keep their ends */
@@ -634,25 +634,31 @@ run_seeds(bool faults)
 		              seed, why, seed);
 }
 
-START_TEST(nothing_is_lost_when_the_power_is_cut_anywhere)
+static void
+setup(void)
+{
+	/* A power cut makes many calls fail, and each logs an error. */
+	log_set_level((enum log_level)(LOG_ERROR + 1));
+}
+
+TEST_CASE(power, .setup = setup, .timeout_s = TEST_NO_TIMEOUT);
+
+TEST(nothing_is_lost_when_the_power_is_cut_anywhere)
 {
 	run_seeds(false);
 }
-END_TEST
 
-START_TEST(nothing_is_lost_when_the_power_is_cut_at_every_call)
+TEST(nothing_is_lost_when_the_power_is_cut_at_every_call)
 {
 	run_every_call(SIM_NONE, SIM_NONE);
 }
-END_TEST
 
-START_TEST(nothing_is_lost_when_every_call_fails_in_turn)
+TEST(nothing_is_lost_when_every_call_fails_in_turn)
 {
 	run_every_call(SIM_EIO, SIM_EMFILE);
 }
-END_TEST
 
-START_TEST(nothing_is_lost_when_a_call_fails_anywhere)
+TEST(nothing_is_lost_when_a_call_fails_anywhere)
 {
 	uint64_t seeds = setting("SEEDS", 500);
 
@@ -663,7 +669,6 @@ START_TEST(nothing_is_lost_when_a_call_fails_anywhere)
 		ck_assert_uint_ge(faults_met[i], seeds / 8);
 	}
 }
-END_TEST
 
 static void
 must_bite(enum broken broken, const char *name)
@@ -677,73 +682,34 @@ must_bite(enum broken broken, const char *name)
 	printf("%s is noticed at seed %" PRIu64 ": %s\n", name, seed, why);
 }
 
-START_TEST(a_log_that_does_not_sync_is_found_out)
+TEST_CASE(teeth, .setup = setup, .timeout_s = TEST_NO_TIMEOUT);
+
+TEST(a_log_that_does_not_sync_is_found_out)
 {
 	must_bite(BREAK_NO_SYNC, "no sync");
 }
-END_TEST
 
-START_TEST(a_log_that_acknowledges_early_is_found_out)
+TEST(a_log_that_acknowledges_early_is_found_out)
 {
 	must_bite(BREAK_EARLY_ACK, "early acknowledgement");
 }
-END_TEST
 
-START_TEST(a_log_that_deletes_before_the_cursor_is_durable_is_found_out)
+TEST(a_log_that_deletes_before_the_cursor_is_durable_is_found_out)
 {
 	must_bite(BREAK_DELETE_BEFORE_CURSOR, "deletion before the cursor");
 }
-END_TEST
 
-START_TEST(a_cursor_without_sync_is_found_out)
+TEST(a_cursor_without_sync_is_found_out)
 {
 	must_bite(BREAK_CURSOR_WITHOUT_SYNC, "a cursor without sync");
 }
-END_TEST
 
-START_TEST(a_batch_sent_before_its_end_is_durable_is_found_out)
+TEST(a_batch_sent_before_its_end_is_durable_is_found_out)
 {
 	must_bite(BREAK_SEND_BEFORE_PLAN, "a batch sent before its end");
 }
-END_TEST
 
-START_TEST(a_log_without_checksums_is_found_out)
+TEST(a_log_without_checksums_is_found_out)
 {
 	must_bite(BREAK_CHECKSUM, "checksum off");
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *suite = suite_create("power");
-	TCase *power = tcase_create("power"), *teeth = tcase_create("teeth");
-	SRunner *runner;
-	int failed;
-
-	/* A cut makes many errors, all of them as they should be. */
-	log_set_level((enum log_level)(LOG_ERROR + 1));
-	tcase_set_timeout(power, 0);
-	tcase_set_timeout(teeth, 0);
-	tcase_add_test(power, nothing_is_lost_when_the_power_is_cut_anywhere);
-	tcase_add_test(power, nothing_is_lost_when_a_call_fails_anywhere);
-	tcase_add_test(power,
-	               nothing_is_lost_when_the_power_is_cut_at_every_call);
-	tcase_add_test(power, nothing_is_lost_when_every_call_fails_in_turn);
-	tcase_add_test(teeth, a_log_that_does_not_sync_is_found_out);
-	tcase_add_test(teeth, a_log_that_acknowledges_early_is_found_out);
-	tcase_add_test(
-	    teeth,
-	    a_log_that_deletes_before_the_cursor_is_durable_is_found_out);
-	tcase_add_test(teeth, a_cursor_without_sync_is_found_out);
-	tcase_add_test(teeth,
-	               a_batch_sent_before_its_end_is_durable_is_found_out);
-	tcase_add_test(teeth, a_log_without_checksums_is_found_out);
-	suite_add_tcase(suite, power);
-	suite_add_tcase(suite, teeth);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,7 +2,6 @@
  * test_store - the log on a real folder: what was appended comes back, after
  * a restart, a torn tail, a flipped byte, a missing file, a failed sync.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -15,6 +14,7 @@
 #include "batchd/consumer.h"
 #include "batchd/store.h"
 #include "libbase/error.h"
+#include "tests/support/test.h"
 
 static char dir[64];
 static struct disk_real real;
@@ -63,6 +63,8 @@ teardown(void)
 {
 	shell("rm -rf %s", dir);
 }
+
+TEST_CASE(store, .setup = setup, .teardown = teardown);
 
 static int
 open_with(const struct store_conf *c, uint64_t least)
@@ -211,7 +213,7 @@ flip_byte(uint64_t first_offset, off_t at)
 	ck_assert_int_eq(close(fd), 0);
 }
 
-START_TEST(what_is_durable_comes_back_over_many_segments)
+TEST(what_is_durable_comes_back_over_many_segments)
 {
 	uint64_t end;
 
@@ -239,9 +241,8 @@ START_TEST(what_is_durable_comes_back_over_many_segments)
 	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	close_store();
 }
-END_TEST
 
-START_TEST(nothing_is_read_before_it_is_durable)
+TEST(nothing_is_read_before_it_is_durable)
 {
 	uint64_t end;
 
@@ -254,10 +255,9 @@ START_TEST(nothing_is_read_before_it_is_durable)
 	ck_assert_uint_eq(read_whole_log(0, &end), 10);
 	close_store();
 }
-END_TEST
 
 /* A crash in the middle of writing the last record, at every byte of it. */
-START_TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
+TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
 {
 	size_t body_bytes, size, keep;
 	uint64_t end;
@@ -295,10 +295,9 @@ START_TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
 	}
 	shell("rm -rf %s.whole", dir);
 }
-END_TEST
 
 /* Four records, each synced; a byte of the second is flipped. */
-START_TEST(a_flipped_byte_costs_its_record_and_no_other)
+TEST(a_flipped_byte_costs_its_record_and_no_other)
 {
 	uint64_t ends[5], end;
 
@@ -328,10 +327,9 @@ START_TEST(a_flipped_byte_costs_its_record_and_no_other)
 	}
 	shell("rm -rf %s.whole", dir);
 }
-END_TEST
 
 /* Records of one group declare none of each other durable: a later one does. */
-START_TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
+TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
 {
 	uint64_t end;
 
@@ -350,9 +348,8 @@ START_TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
 	ck_assert_uint_eq(store.lost_events, 3);
 	close_store();
 }
-END_TEST
 
-START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
+TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 {
 	uint64_t at, end;
 
@@ -370,10 +367,9 @@ START_TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 	ck_assert_uint_eq(store.lost_events, 10);
 	close_store();
 }
-END_TEST
 
 /* What is appended behind damage that a reader has met is there for it. */
-START_TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
+TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
 {
 	uint64_t at, events, end;
 
@@ -393,10 +389,9 @@ START_TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
 	ck_assert_uint_eq(store.lost_events, 20);
 	close_store();
 }
-END_TEST
 
 /* The same, for a reader that stays. */
-START_TEST(a_reader_goes_on_behind_damage_at_the_end)
+TEST(a_reader_goes_on_behind_damage_at_the_end)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk part = {.body = body};
@@ -421,9 +416,8 @@ START_TEST(a_reader_goes_on_behind_damage_at_the_end)
 	reader_fini(&r);
 	close_store();
 }
-END_TEST
 
-START_TEST(a_damaged_segment_header_loses_nothing)
+TEST(a_damaged_segment_header_loses_nothing)
 {
 	uint64_t end;
 
@@ -441,9 +435,8 @@ START_TEST(a_damaged_segment_header_loses_nothing)
 		flip_byte(10, at);
 	}
 }
-END_TEST
 
-START_TEST(a_missing_segment_is_missed)
+TEST(a_missing_segment_is_missed)
 {
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	put_durable(10, 30);
@@ -460,9 +453,8 @@ START_TEST(a_missing_segment_is_missed)
 	ck_assert(store_complete(&store, 20));
 	close_store();
 }
-END_TEST
 
-START_TEST(a_reader_passes_over_a_missing_segment_and_says_so)
+TEST(a_reader_passes_over_a_missing_segment_and_says_so)
 {
 	uint64_t end;
 
@@ -482,9 +474,8 @@ START_TEST(a_reader_passes_over_a_missing_segment_and_says_so)
 	ck_assert_uint_eq(store.lost_events, 10);
 	close_store();
 }
-END_TEST
 
-START_TEST(cursors_without_segments_are_not_a_fresh_start)
+TEST(cursors_without_segments_are_not_a_fresh_start)
 {
 	struct consumer f;
 
@@ -497,9 +488,8 @@ START_TEST(cursors_without_segments_are_not_a_fresh_start)
 	ck_assert_int_eq(open_with(&conf, 0), ERR_OPERATOR_NEEDED);
 	close_store();
 }
-END_TEST
 
-START_TEST(offsets_are_not_used_twice_after_the_end_is_lost)
+TEST(offsets_are_not_used_twice_after_the_end_is_lost)
 {
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	put_durable(10, 30);
@@ -508,13 +498,12 @@ START_TEST(offsets_are_not_used_twice_after_the_end_is_lost)
 	ck_assert_uint_eq(store.next_offset, 500);
 	close_store();
 }
-END_TEST
 
 /*
  * A clean stop leaves an empty segment.  When its name is given up for a
  * higher one, its file must not be taken for a segment that is missed.
  */
-START_TEST(an_empty_last_segment_is_not_missed_after_a_gap)
+TEST(an_empty_last_segment_is_not_missed_after_a_gap)
 {
 	ck_assert_int_eq(open_with(&conf, 0), 0);
 	run_retention(0);
@@ -529,9 +518,8 @@ START_TEST(an_empty_last_segment_is_not_missed_after_a_gap)
 	ck_assert(store_complete(&store, 0));
 	close_store();
 }
-END_TEST
 
-START_TEST(segments_go_when_every_cursor_is_past_them)
+TEST(segments_go_when_every_cursor_is_past_them)
 {
 	size_t before;
 	uint64_t end;
@@ -556,13 +544,12 @@ START_TEST(segments_go_when_every_cursor_is_past_them)
 	ck_assert_uint_eq(store.lost_events, 0);
 	close_store();
 }
-END_TEST
 
 /*
  * Records of one size lie in a used segment just where those of its earlier
  * life lay: what the reader has in memory of these must not be believed.
  */
-START_TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
+TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk part = {.body = body};
@@ -590,9 +577,8 @@ START_TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
 	reader_fini(&r);
 	close_store();
 }
-END_TEST
 
-START_TEST(the_budget_closes_the_log_and_deletion_opens_it)
+TEST(the_budget_closes_the_log_and_deletion_opens_it)
 {
 	struct store_conf small = conf;
 	uint64_t full_at;
@@ -612,7 +598,6 @@ START_TEST(the_budget_closes_the_log_and_deletion_opens_it)
 	ck_assert_uint_eq(store.durable_offset, full_at + 10);
 	close_store();
 }
-END_TEST
 
 /* --- a disk that fails --- */
 
@@ -624,7 +609,7 @@ failing_sync(struct disk *d, int file)
 	return -EIO;
 }
 
-START_TEST(a_failed_sync_acknowledges_nothing)
+TEST(a_failed_sync_acknowledges_nothing)
 {
 	uint64_t end;
 
@@ -643,7 +628,6 @@ START_TEST(a_failed_sync_acknowledges_nothing)
 	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	close_store();
 }
-END_TEST
 
 /* --- fsync = interval --- */
 
@@ -674,7 +658,7 @@ open_unsynced(void)
 	ck_assert_uint_eq(store.synced_offset, 0);
 }
 
-START_TEST(what_is_acknowledged_is_synced_when_its_time_comes)
+TEST(what_is_acknowledged_is_synced_when_its_time_comes)
 {
 	open_unsynced();
 	ck_assert(!store_append_begin(&store, then_us + 199999));
@@ -684,10 +668,9 @@ START_TEST(what_is_acknowledged_is_synced_when_its_time_comes)
 	ck_assert(!store_append_begin(&store, then_us + 400000));
 	close_store();
 }
-END_TEST
 
 /* What was acknowledged meanwhile must not wait until the old time comes. */
-START_TEST(a_clock_set_back_delays_no_sync)
+TEST(a_clock_set_back_delays_no_sync)
 {
 	open_unsynced();
 	append_at(then_us - day_us);
@@ -695,9 +678,8 @@ START_TEST(a_clock_set_back_delays_no_sync)
 	ck_assert_int_eq(store.synced_us, then_us - day_us);
 	close_store();
 }
-END_TEST
 
-START_TEST(a_new_segment_syncs_the_one_before)
+TEST(a_new_segment_syncs_the_one_before)
 {
 	open_unsynced();
 	while (!store.filling->roll) {
@@ -711,11 +693,10 @@ START_TEST(a_new_segment_syncs_the_one_before)
 	ck_assert_uint_lt(store.synced_offset, store.durable_offset);
 	close_store();
 }
-END_TEST
 
 /* --- cursors --- */
 
-START_TEST(a_cursor_survives_a_torn_slot)
+TEST(a_cursor_survives_a_torn_slot)
 {
 	struct cursor c;
 	char path[128];
@@ -749,9 +730,8 @@ START_TEST(a_cursor_survives_a_torn_slot)
 	ck_assert_int_eq(cursor_open(&c, &real.disk, "two", stream), -ENOENT);
 	close_store();
 }
-END_TEST
 
-START_TEST(a_cursor_of_another_log_is_refused)
+TEST(a_cursor_of_another_log_is_refused)
 {
 	uint8_t stream[STREAM_ID_BYTES] = {1}, other[STREAM_ID_BYTES] = {2};
 	struct cursor c;
@@ -763,9 +743,8 @@ START_TEST(a_cursor_of_another_log_is_refused)
 	                 ERR_OTHER_LOG);
 	close_store();
 }
-END_TEST
 
-START_TEST(a_missing_cursor_starts_at_the_oldest_event)
+TEST(a_missing_cursor_starts_at_the_oldest_event)
 {
 	struct consumer f;
 
@@ -780,49 +759,4 @@ START_TEST(a_missing_cursor_starts_at_the_oldest_event)
 	ck_assert_uint_eq(f.cursor.now.committed, 10);
 	consumer_close(&f);
 	close_store();
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *suite = suite_create("store");
-	TCase *tc = tcase_create("store");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, what_is_durable_comes_back_over_many_segments);
-	tcase_add_test(tc, nothing_is_read_before_it_is_durable);
-	tcase_add_test(tc, a_torn_last_record_is_cut_and_the_rest_is_kept);
-	tcase_add_test(tc, a_flipped_byte_costs_its_record_and_no_other);
-	tcase_add_test(
-	    tc, a_flipped_byte_costs_its_record_and_no_other_of_its_group);
-	tcase_add_test(tc, a_flipped_byte_while_running_is_found_by_the_reader);
-	tcase_add_test(tc,
-	               a_flipped_byte_in_the_newest_record_costs_no_later_one);
-	tcase_add_test(tc, a_reader_goes_on_behind_damage_at_the_end);
-	tcase_add_test(tc, a_damaged_segment_header_loses_nothing);
-	tcase_add_test(tc, a_missing_segment_is_missed);
-	tcase_add_test(tc, a_reader_passes_over_a_missing_segment_and_says_so);
-	tcase_add_test(tc, cursors_without_segments_are_not_a_fresh_start);
-	tcase_add_test(tc, offsets_are_not_used_twice_after_the_end_is_lost);
-	tcase_add_test(tc, an_empty_last_segment_is_not_missed_after_a_gap);
-	tcase_add_test(tc, segments_go_when_every_cursor_is_past_them);
-	tcase_add_test(tc, a_reader_at_the_heels_of_the_log_loses_nothing);
-	tcase_add_test(tc, the_budget_closes_the_log_and_deletion_opens_it);
-	tcase_add_test(tc, a_failed_sync_acknowledges_nothing);
-	tcase_add_test(tc, what_is_acknowledged_is_synced_when_its_time_comes);
-	tcase_add_test(tc, a_clock_set_back_delays_no_sync);
-	tcase_add_test(tc, a_new_segment_syncs_the_one_before);
-	tcase_add_test(tc, a_cursor_survives_a_torn_slot);
-	tcase_add_test(tc, a_cursor_of_another_log_is_refused);
-	tcase_add_test(tc, a_missing_cursor_starts_at_the_oldest_event);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,11 +1,11 @@
 /* test_answer - HTTP answers as they may arrive. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/answer.h"
+#include "tests/support/test.h"
 
 static const char kept[] = "HTTP/1.1 202 Accepted\r\n"
 			   "Content-Type: application/json\r\n"
@@ -32,7 +32,7 @@ read_text(const char *text, struct answer *a)
 	return read_exactly(text, strlen(text), a);
 }
 
-START_TEST(asks_for_more_until_the_answer_is_whole)
+TEST(asks_for_more_until_the_answer_is_whole)
 {
 	struct answer a;
 	size_t n = sizeof kept - 1;
@@ -46,9 +46,8 @@ START_TEST(asks_for_more_until_the_answer_is_whole)
 	ck_assert_int_eq(a.retry_after_s, -1);
 	ck_assert(!a.close);
 }
-END_TEST
 
-START_TEST(leaves_what_follows)
+TEST(leaves_what_follows)
 {
 	char two[2 * sizeof kept];
 	struct answer a;
@@ -57,9 +56,8 @@ START_TEST(leaves_what_follows)
 	ck_assert_int_eq(read_text(two, &a), 0);
 	ck_assert_uint_eq(a.bytes, sizeof kept - 1);
 }
-END_TEST
 
-START_TEST(knows_refusal_and_close)
+TEST(knows_refusal_and_close)
 {
 	struct answer a;
 
@@ -73,9 +71,8 @@ START_TEST(knows_refusal_and_close)
 	ck_assert_int_eq(a.accepted, -1);
 	ck_assert(a.close);
 }
-END_TEST
 
-START_TEST(refuses_what_it_does_not_know)
+TEST(refuses_what_it_does_not_know)
 {
 	static const char *const bad[] = {
 	    "\r\n\r\n",
@@ -90,24 +87,4 @@ START_TEST(refuses_what_it_does_not_know)
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		ck_assert_int_eq(read_text(bad[i], &a), -EBADMSG);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("answer");
-	TCase *tc = tcase_create("answers");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, asks_for_more_until_the_answer_is_whole);
-	tcase_add_test(tc, leaves_what_follows);
-	tcase_add_test(tc, knows_refusal_and_close);
-	tcase_add_test(tc, refuses_what_it_does_not_know);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

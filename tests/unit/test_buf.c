@@ -1,5 +1,4 @@
 /* test_buf - growing bytes, clock text and quoted log values. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +7,9 @@
 #include "libbase/buf.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
+#include "tests/support/test.h"
 
-START_TEST(grows_to_its_limit_and_no_further)
+TEST(grows_to_its_limit_and_no_further)
 {
 	struct buf b;
 
@@ -26,9 +26,8 @@ START_TEST(grows_to_its_limit_and_no_further)
 	buf_fini(&b);
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(numbers_are_written_in_decimal_digits)
+TEST(numbers_are_written_in_decimal_digits)
 {
 	static const uint64_t values[] = {0, 9, 10, 202, UINT64_MAX};
 	static const char want[] = "0 9 10 202 18446744073709551615 ";
@@ -44,9 +43,8 @@ START_TEST(numbers_are_written_in_decimal_digits)
 	ck_assert_int_eq(buf_add_u64(&b, 0), -EMSGSIZE);
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(json_strings_are_escaped)
+TEST(json_strings_are_escaped)
 {
 	static const char text[] = "a\"b\\c\nd\te\x01\xc3\xbc";
 	static const char want[] = "\"a\\\"b\\\\c\\nd\\u0009e\\u0001\xc3\xbc\"";
@@ -58,9 +56,8 @@ START_TEST(json_strings_are_escaped)
 	ck_assert_mem_eq(b.data, want, b.len);
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(time_is_written_as_rfc_3339)
+TEST(time_is_written_as_rfc_3339)
 {
 	static const struct {
 		int64_t us;
@@ -79,9 +76,8 @@ START_TEST(time_is_written_as_rfc_3339)
 		ck_assert_str_eq(out, cases[i].text);
 	}
 }
-END_TEST
 
-START_TEST(log_values_cannot_break_their_line)
+TEST(log_values_cannot_break_their_line)
 {
 	static const struct {
 		const char *text, *want;
@@ -116,9 +112,8 @@ START_TEST(log_values_cannot_break_their_line)
 	text[sizeof text - 1] = '\0';
 	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 4 * 1000);
 }
-END_TEST
 
-START_TEST(a_line_is_one_line_whatever_was_not_quoted)
+TEST(a_line_is_one_line_whatever_was_not_quoted)
 {
 	char line[8192], text[8192];
 	int fds[2], before = dup(STDERR_FILENO);
@@ -143,9 +138,8 @@ START_TEST(a_line_is_one_line_whatever_was_not_quoted)
 	(void)close(fds[1]);
 	(void)close(before);
 }
-END_TEST
 
-START_TEST(a_limited_log_says_what_it_held_back)
+TEST(a_limited_log_says_what_it_held_back)
 {
 	struct log_limit limit = {.interval_ms = 60000, .burst = 2};
 	unsigned held;
@@ -157,27 +151,4 @@ START_TEST(a_limited_log_says_what_it_held_back)
 	limit.window_start_ms = clock_mono_ms() - 60000; /* a minute on */
 	ck_assert(log_allow(&limit, &held));
 	ck_assert_uint_eq(held, 2);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("base");
-	TCase *tc = tcase_create("base");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, grows_to_its_limit_and_no_further);
-	tcase_add_test(tc, numbers_are_written_in_decimal_digits);
-	tcase_add_test(tc, json_strings_are_escaped);
-	tcase_add_test(tc, time_is_written_as_rfc_3339);
-	tcase_add_test(tc, log_values_cannot_break_their_line);
-	tcase_add_test(tc, a_line_is_one_line_whatever_was_not_quoted);
-	tcase_add_test(tc, a_limited_log_says_what_it_held_back);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,6 +1,4 @@
 /* test_chan - the wire over a socketpair, no daemon. */
-#include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -9,29 +7,15 @@
 #include <unistd.h>
 
 #include "libproto/chan.h"
+#include "tests/support/test.h"
 
 static struct chan a, b;
-static int fds_before;
-
-static int
-open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while (readdir(d))
-		n++;
-	ck_assert_int_eq(closedir(d), 0);
-	return n;
-}
 
 static void
 setup(void)
 {
 	int sv[2], type = SOCK_SEQPACKET | SOCK_NONBLOCK;
 
-	fds_before = open_fds();
 	ck_assert_int_eq(socketpair(AF_UNIX, type, 0, sv), 0);
 	a.fd = sv[0];
 	b.fd = sv[1];
@@ -42,8 +26,9 @@ teardown(void)
 {
 	chan_close(&a);
 	chan_close(&b);
-	ck_assert_int_eq(open_fds(), fds_before);
 }
+
+TEST_CASE(frames, .setup = setup, .teardown = teardown);
 
 static struct frame
 append_of(uint64_t seq, const void *body, size_t n)
@@ -54,7 +39,7 @@ append_of(uint64_t seq, const void *body, size_t n)
 	                      .body_bytes = n};
 }
 
-START_TEST(keeps_frame_boundaries)
+TEST(keeps_frame_boundaries)
 {
 	uint8_t buf[64];
 	struct frame f = append_of(1, "one", 3), got;
@@ -74,9 +59,8 @@ START_TEST(keeps_frame_boundaries)
 	ck_assert_mem_eq(got.body, "three", 5);
 	ck_assert_int_eq(chan_recv(&b, buf, sizeof buf), -EAGAIN);
 }
-END_TEST
 
-START_TEST(drops_a_frame_that_does_not_fit)
+TEST(drops_a_frame_that_does_not_fit)
 {
 	uint8_t buf[8];
 	struct frame f = append_of(1, "three", 5);
@@ -85,18 +69,16 @@ START_TEST(drops_a_frame_that_does_not_fit)
 	ck_assert_int_eq(chan_recv(&b, buf, sizeof buf), -EMSGSIZE);
 	ck_assert_int_eq(chan_recv(&b, buf, sizeof buf), -EAGAIN);
 }
-END_TEST
 
-START_TEST(refuses_to_send_more_than_a_frame_holds)
+TEST(refuses_to_send_more_than_a_frame_holds)
 {
 	static uint8_t big[FRAME_MAX];
 	struct frame f = append_of(1, big, sizeof big);
 
 	ck_assert_int_eq(chan_send(&a, &f), -EMSGSIZE);
 }
-END_TEST
 
-START_TEST(passes_the_largest_frame_in_a_default_socket_buffer)
+TEST(passes_the_largest_frame_in_a_default_socket_buffer)
 {
 	static uint8_t big[FRAME_BODY_MAX], buf[FRAME_MAX];
 	struct frame f = append_of(1, big, sizeof big);
@@ -105,9 +87,8 @@ START_TEST(passes_the_largest_frame_in_a_default_socket_buffer)
 	ck_assert_int_eq(chan_recv(&b, buf, sizeof buf),
 	                 FRAME_APPEND_HEADER + FRAME_BODY_MAX);
 }
-END_TEST
 
-START_TEST(says_again_when_the_receiver_is_behind_and_recovers)
+TEST(says_again_when_the_receiver_is_behind_and_recovers)
 {
 	static uint8_t big[FRAME_BODY_MAX], buf[FRAME_MAX];
 	struct frame f = append_of(1, big, sizeof big);
@@ -123,9 +104,8 @@ START_TEST(says_again_when_the_receiver_is_behind_and_recovers)
 	ck_assert_int_eq(chan_wait(&a, POLLOUT, 0), 0);
 	ck_assert_int_eq(chan_send(&a, &f), 0);
 }
-END_TEST
 
-START_TEST(says_pipe_when_the_other_end_is_gone)
+TEST(says_pipe_when_the_other_end_is_gone)
 {
 	uint8_t buf[8];
 	struct frame f = append_of(1, "x", 1);
@@ -136,18 +116,16 @@ START_TEST(says_pipe_when_the_other_end_is_gone)
 	chan_close(&a);
 	chan_close(&a); /* twice is safe */
 }
-END_TEST
 
-START_TEST(takes_an_empty_packet_for_the_end)
+TEST(takes_an_empty_packet_for_the_end)
 {
 	uint8_t buf[8];
 
 	ck_assert_int_eq(send(a.fd, "", 0, 0), 0);
 	ck_assert_int_eq(chan_recv(&b, buf, sizeof buf), -EPIPE);
 }
-END_TEST
 
-START_TEST(names_a_daemon_that_is_not_up)
+TEST(names_a_daemon_that_is_not_up)
 {
 	struct chan c;
 	char path[200];
@@ -158,29 +136,4 @@ START_TEST(names_a_daemon_that_is_not_up)
 	memset(path, 'x', sizeof path - 1);
 	path[sizeof path - 1] = '\0';
 	ck_assert_int_eq(chan_connect(&c, path, 0), -ENAMETOOLONG);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("chan");
-	TCase *tc = tcase_create("frames");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, keeps_frame_boundaries);
-	tcase_add_test(tc, drops_a_frame_that_does_not_fit);
-	tcase_add_test(tc, refuses_to_send_more_than_a_frame_holds);
-	tcase_add_test(tc, passes_the_largest_frame_in_a_default_socket_buffer);
-	tcase_add_test(tc, says_again_when_the_receiver_is_behind_and_recovers);
-	tcase_add_test(tc, says_pipe_when_the_other_end_is_gone);
-	tcase_add_test(tc, takes_an_empty_packet_for_the_end);
-	tcase_add_test(tc, names_a_daemon_that_is_not_up);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,12 +1,12 @@
 /* test_chunked - chunked bodies: what is accepted, and what each rule refuses.
  */
-#include <check.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libhttp/chunked.h"
+#include "tests/support/test.h"
 
 #define BODY_MAX 4096
 
@@ -137,7 +137,7 @@ waits(const char *text)
 	ck_assert_msg(r.result == CHUNKED_MORE, "not waiting: %s", text);
 }
 
-START_TEST(chunks_become_a_body)
+TEST(chunks_become_a_body)
 {
 	accepts("0\r\n\r\n", "");
 	accepts("5\r\nhello\r\n0\r\n\r\n", "hello");
@@ -151,9 +151,8 @@ START_TEST(chunks_become_a_body)
 	accepts("05\r\nhello\r\n0\r\n\r\n", "hello");
 	accepts("0000000000000005\r\nhello\r\n0\r\n\r\n", "hello");
 }
-END_TEST
 
-START_TEST(an_incomplete_body_waits_for_more)
+TEST(an_incomplete_body_waits_for_more)
 {
 	static const char text[] = "5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n";
 
@@ -165,9 +164,8 @@ START_TEST(an_incomplete_body_waits_for_more)
 	}
 	accepts(text, "hello");
 }
-END_TEST
 
-START_TEST(what_follows_the_end_is_not_touched)
+TEST(what_follows_the_end_is_not_touched)
 {
 	static const char body[] = "3\r\nabc\r\n0\r\nA: b\r\n\r\n";
 	static const char *const after[] = {
@@ -185,9 +183,8 @@ START_TEST(what_follows_the_end_is_not_touched)
 		ck_assert_uint_eq(r.body_bytes, 3);
 	}
 }
-END_TEST
 
-START_TEST(a_body_may_hold_every_byte)
+TEST(a_body_may_hold_every_byte)
 {
 	char text[300] = "100\r\n";
 	struct reading r;
@@ -201,9 +198,8 @@ START_TEST(a_body_may_hold_every_byte)
 	ck_assert_uint_eq(r.body_bytes, 256);
 	ck_assert_mem_eq(r.body, text + n - 256, 256);
 }
-END_TEST
 
-START_TEST(a_size_is_hexadecimal_digits_only)
+TEST(a_size_is_hexadecimal_digits_only)
 {
 	char text[32];
 
@@ -234,9 +230,8 @@ START_TEST(a_size_is_hexadecimal_digits_only)
 	refuses("g\r\n");
 	refuses("\"5\"\r\nhello\r\n");
 }
-END_TEST
 
-START_TEST(a_size_has_64_bits)
+TEST(a_size_has_64_bits)
 {
 	struct reading r;
 
@@ -250,9 +245,8 @@ START_TEST(a_size_has_64_bits)
 	refuses("10000000000000005\r\nhello\r\n");
 	refuses("100000000000000000000000000000005\r\nhello\r\n");
 }
-END_TEST
 
-START_TEST(extensions_are_read_over)
+TEST(extensions_are_read_over)
 {
 	accepts("3;a\r\nabc\r\n0;b\r\n\r\n", "abc");
 	accepts("3;a=b\r\nabc\r\n0\r\n\r\n", "abc");
@@ -262,9 +256,8 @@ START_TEST(extensions_are_read_over)
 	accepts("3;a=\"b\";c=\"\td\xc3\xa4\"\r\nabc\r\n0\r\n\r\n", "abc");
 	accepts("3;!#$%&'*+-.^_`|~09azAZ=x\r\nabc\r\n0\r\n\r\n", "abc");
 }
-END_TEST
 
-START_TEST(extensions_are_names_and_values)
+TEST(extensions_are_names_and_values)
 {
 	static const char *const cases[] = {
 	    ";",
@@ -317,9 +310,8 @@ START_TEST(extensions_are_names_and_values)
 	ck_assert_int_eq(read_bytes("3;a\0\r\n", 6).result, CHUNKED_BAD);
 	ck_assert_int_eq(read_bytes("3;a=\"\0\"\r\n", 9).result, CHUNKED_BAD);
 }
-END_TEST
 
-START_TEST(lines_end_with_crlf_and_nothing_else)
+TEST(lines_end_with_crlf_and_nothing_else)
 {
 	refuses("3\nabc\r\n0\r\n\r\n");
 	refuses("3\rabc\r\n0\r\n\r\n");
@@ -344,17 +336,15 @@ START_TEST(lines_end_with_crlf_and_nothing_else)
 	refuses("3\r\nabc\r\n0\r\nA: b\rc\r\n\r\n");
 	refuses("3\r\nabc\r\n0\r\nA: b\r\n\n");
 }
-END_TEST
 
-START_TEST(trailers_are_read_and_dropped)
+TEST(trailers_are_read_and_dropped)
 {
 	accepts("3\r\nabc\r\n0\r\nA: b\r\n\r\n", "abc");
 	accepts("0\r\nA:\r\nB: c d\te\xff\r\n\r\n", "");
 	accepts("0\r\nChecksum: 1\r\nChecksum: 2\r\n\r\n", "");
 }
-END_TEST
 
-START_TEST(trailers_are_headers)
+TEST(trailers_are_headers)
 {
 	refuses("0\r\nA\r\n\r\n");
 	refuses("0\r\nA : b\r\n\r\n");
@@ -366,9 +356,8 @@ START_TEST(trailers_are_headers)
 	refuses("0\r\nGET / HTTP/1.1\r\n\r\n");
 	ck_assert_int_eq(read_bytes("0\r\nA: \0\r\n", 9).result, CHUNKED_BAD);
 }
-END_TEST
 
-START_TEST(trailers_do_not_name_framing)
+TEST(trailers_do_not_name_framing)
 {
 	static const char *const names[] = {
 	    "Content-Length",
@@ -392,7 +381,6 @@ START_TEST(trailers_do_not_name_framing)
 	}
 	accepts("0\r\nContent-Lengths: 0\r\nHos: t\r\n\r\n", "");
 }
-END_TEST
 
 /* A body whose first line has this many bytes, its CRLF included. */
 static struct reading
@@ -407,7 +395,7 @@ read_line_of(size_t n)
 	return read_bytes(text, n + 2);
 }
 
-START_TEST(lines_have_a_limit)
+TEST(lines_have_a_limit)
 {
 	struct reading r;
 	char text[2 * CHUNKED_LINE_MAX];
@@ -425,7 +413,6 @@ START_TEST(lines_have_a_limit)
 	memset(text, '0', sizeof text);
 	ck_assert_int_eq(read_bytes(text, sizeof text).result, CHUNKED_BAD);
 }
-END_TEST
 
 /* A body with trailers of this many bytes, their last CRLF included. */
 static struct reading
@@ -446,7 +433,7 @@ read_trailers_of(size_t n)
 	return read_bytes(text, end);
 }
 
-START_TEST(trailers_have_a_limit)
+TEST(trailers_have_a_limit)
 {
 	ck_assert_int_eq(read_trailers_of(1000).result, CHUNKED_END);
 	ck_assert_int_eq(read_trailers_of(CHUNKED_TRAILERS_MAX).result,
@@ -456,9 +443,8 @@ START_TEST(trailers_have_a_limit)
 	ck_assert_int_eq(read_trailers_of(2 * CHUNKED_TRAILERS_MAX).result,
 	                 CHUNKED_BAD);
 }
-END_TEST
 
-START_TEST(one_trailer_has_the_limit_of_a_line)
+TEST(one_trailer_has_the_limit_of_a_line)
 {
 	char text[2 * CHUNKED_LINE_MAX];
 
@@ -469,35 +455,4 @@ START_TEST(one_trailer_has_the_limit_of_a_line)
 	                 CHUNKED_END);
 	memset(text + 5, 'v', sizeof text - 5);
 	ck_assert_int_eq(read_bytes(text, sizeof text).result, CHUNKED_BAD);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("chunked");
-	TCase *tc = tcase_create("chunked");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, chunks_become_a_body);
-	tcase_add_test(tc, an_incomplete_body_waits_for_more);
-	tcase_add_test(tc, what_follows_the_end_is_not_touched);
-	tcase_add_test(tc, a_body_may_hold_every_byte);
-	tcase_add_test(tc, a_size_is_hexadecimal_digits_only);
-	tcase_add_test(tc, a_size_has_64_bits);
-	tcase_add_test(tc, extensions_are_read_over);
-	tcase_add_test(tc, extensions_are_names_and_values);
-	tcase_add_test(tc, lines_end_with_crlf_and_nothing_else);
-	tcase_add_test(tc, trailers_are_read_and_dropped);
-	tcase_add_test(tc, trailers_are_headers);
-	tcase_add_test(tc, trailers_do_not_name_framing);
-	tcase_add_test(tc, lines_have_a_limit);
-	tcase_add_test(tc, trailers_have_a_limit);
-	tcase_add_test(tc, one_trailer_has_the_limit_of_a_line);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,9 +1,9 @@
 /* test_clickhouse_exception - whose fault a server's answer is. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sinkd-clickhouse/exception.h"
+#include "tests/support/test.h"
 
 static bool
 find_exception(const char *body, int header, struct ch_exception *e)
@@ -29,7 +29,7 @@ exception_text_of(const char *message)
 	return out;
 }
 
-START_TEST(reads_the_code_in_the_words_of_old_and_new_servers)
+TEST(reads_the_code_in_the_words_of_old_and_new_servers)
 {
 	struct ch_exception e;
 
@@ -52,9 +52,8 @@ START_TEST(reads_the_code_in_the_words_of_old_and_new_servers)
 	    0, &e));
 	ck_assert_int_eq(strncmp(e.message, "Cannot", 6), 0);
 }
-END_TEST
 
-START_TEST(a_message_begins_after_what_names_its_kind)
+TEST(a_message_begins_after_what_names_its_kind)
 {
 	static const char *const kinds[] = {
 	    "Code: 210, e.displayText() = DB::NetException: Connection "
@@ -76,9 +75,8 @@ START_TEST(a_message_begins_after_what_names_its_kind)
 		ck_assert_str_eq(out, "Connection refused");
 	}
 }
-END_TEST
 
-START_TEST(sees_an_exception_behind_other_output)
+TEST(sees_an_exception_behind_other_output)
 {
 	struct ch_exception e;
 
@@ -88,9 +86,8 @@ START_TEST(sees_an_exception_behind_other_output)
 	                   0, &e));
 	ck_assert_int_eq(e.code, 241);
 }
-END_TEST
 
-START_TEST(believes_the_header_when_the_body_says_nothing)
+TEST(believes_the_header_when_the_body_says_nothing)
 {
 	struct ch_exception e;
 
@@ -99,9 +96,8 @@ START_TEST(believes_the_header_when_the_body_says_nothing)
 	ck_assert_uint_eq(ch_exception_row(&e, 5), 0);
 	ck_assert_int_eq(ch_exception_class(&e), SINK_UNREACHABLE);
 }
-END_TEST
 
-START_TEST(takes_nothing_else_for_an_exception)
+TEST(takes_nothing_else_for_an_exception)
 {
 	static const char *const bodies[] = {
 	    "",
@@ -120,9 +116,8 @@ START_TEST(takes_nothing_else_for_an_exception)
 		ck_assert_msg(!find_exception(bodies[i], 0, &e), "%s",
 		              bodies[i]);
 }
-END_TEST
 
-START_TEST(classes_codes)
+TEST(classes_codes)
 {
 	ck_assert_int_eq(class_of(159, ""), SINK_UNREACHABLE);
 	ck_assert_int_eq(class_of(202, ""), SINK_UNREACHABLE);
@@ -137,9 +132,8 @@ START_TEST(classes_codes)
 	/* Not known here: kept and tried again, never set aside. */
 	ck_assert_int_eq(class_of(12345, ""), SINK_UNREACHABLE);
 }
-END_TEST
 
-START_TEST(knows_limits_and_what_may_be_stored_all_the_same)
+TEST(knows_limits_and_what_may_be_stored_all_the_same)
 {
 	static const char view[] =
 	    "Memory limit exceeded: while pushing to view a.v";
@@ -156,9 +150,8 @@ START_TEST(knows_limits_and_what_may_be_stored_all_the_same)
 	ck_assert(ch_exception_may_be_stored(&in_view));
 	ck_assert(ch_exception_may_be_stored(&time));
 }
-END_TEST
 
-START_TEST(splits_a_batch_of_too_many_partitions_and_waits_for_merges)
+TEST(splits_a_batch_of_too_many_partitions_and_waits_for_merges)
 {
 	ck_assert_int_eq(class_of(252, "Too many partitions for single INSERT "
 	                               "block (more than 100)."),
@@ -167,9 +160,8 @@ START_TEST(splits_a_batch_of_too_many_partitions_and_waits_for_merges)
 	                               "processing significantly slower"),
 	                 SINK_UNREACHABLE);
 }
-END_TEST
 
-START_TEST(does_not_blame_events_for_changed_columns)
+TEST(does_not_blame_events_for_changed_columns)
 {
 	ck_assert_int_eq(class_of(117, "Type of 'id' must be UUID, not String: "
 	                               "While executing BinaryRowInputFormat"),
@@ -179,10 +171,9 @@ START_TEST(does_not_blame_events_for_changed_columns)
 	ck_assert_int_eq(class_of(117, "Type of"), SINK_REJECT);
 	ck_assert_int_eq(class_of(117, ""), SINK_REJECT);
 }
-END_TEST
 
 /* Or any sender could stop the sink. */
-START_TEST(blames_an_event_that_speaks_of_types)
+TEST(blames_an_event_that_speaks_of_types)
 {
 	struct ch_exception e;
 
@@ -197,10 +188,9 @@ START_TEST(blames_an_event_that_speaks_of_types)
 	    117, &e));
 	ck_assert_int_eq(ch_exception_class(&e), SINK_REJECT);
 }
-END_TEST
 
 /* What expressions of a table say of the values of an event. */
-START_TEST(blames_an_event_that_an_expression_fails_at)
+TEST(blames_an_event_that_an_expression_fails_at)
 {
 	ck_assert_int_eq(class_of(32, "Attempt to read after eof: Cannot parse "
 	                              "UInt8 from String, because value is "
@@ -219,7 +209,6 @@ START_TEST(blames_an_event_that_an_expression_fails_at)
 	                              "element 'zz'"),
 	                 SINK_UNREACHABLE);
 }
-END_TEST
 
 static bool
 view_is(const char *message, const char *view)
@@ -231,7 +220,7 @@ view_is(const char *message, const char *view)
 	       (s.bytes == 0 || memcmp(s.data, view, s.bytes) == 0);
 }
 
-START_TEST(names_the_view_that_threw)
+TEST(names_the_view_that_threw)
 {
 	ck_assert(view_is("Cannot parse string 'ab' as UInt64: while executing "
 	                  "'FUNCTION toUInt64(id)': while pushing to view "
@@ -251,10 +240,9 @@ START_TEST(names_the_view_that_threw)
 	ck_assert(view_is("no view here", ""));
 	ck_assert(view_is("", ""));
 }
-END_TEST
 
 /* Or any sender could stop the sink. */
-START_TEST(no_event_can_name_a_view)
+TEST(no_event_can_name_a_view)
 {
 	ck_assert(view_is("Cannot parse string ': while pushing to view a.b. "
 	                  "(X)' as UInt64. (CANNOT_PARSE_TEXT)",
@@ -269,9 +257,8 @@ START_TEST(no_event_can_name_a_view)
 	                  "type = 't'. (VIOLATED_CONSTRAINT)",
 	                  ""));
 }
-END_TEST
 
-START_TEST(classes_answers_that_only_proxies_give)
+TEST(classes_answers_that_only_proxies_give)
 {
 	ck_assert_int_eq(ch_exception_status_class(413), SINK_REJECT);
 	ck_assert_int_eq(ch_exception_status_class(403), SINK_MISCONFIGURED);
@@ -279,9 +266,8 @@ START_TEST(classes_answers_that_only_proxies_give)
 	ck_assert_int_eq(ch_exception_status_class(429), SINK_UNREACHABLE);
 	ck_assert_int_eq(ch_exception_status_class(503), SINK_UNREACHABLE);
 }
-END_TEST
 
-START_TEST(trusts_a_row_only_within_the_batch)
+TEST(trusts_a_row_only_within_the_batch)
 {
 	static const struct {
 		const char *message;
@@ -303,9 +289,8 @@ START_TEST(trusts_a_row_only_within_the_batch)
 		ck_assert_uint_eq(ch_exception_row(&e, 5), cases[i].row);
 	}
 }
-END_TEST
 
-START_TEST(keeps_content_out_of_the_text)
+TEST(keeps_content_out_of_the_text)
 {
 	ck_assert_str_eq(
 	    exception_text_of("Constraint `c` is violated at row 1. "
@@ -338,37 +323,4 @@ START_TEST(keeps_content_out_of_the_text)
 	                             "789012345678901234567890123456789012"
 	                             "34567890")),
 	    79);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("clickhouse exceptions");
-	TCase *tc = tcase_create("exceptions");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, reads_the_code_in_the_words_of_old_and_new_servers);
-	tcase_add_test(tc, a_message_begins_after_what_names_its_kind);
-	tcase_add_test(tc, sees_an_exception_behind_other_output);
-	tcase_add_test(tc, believes_the_header_when_the_body_says_nothing);
-	tcase_add_test(tc, takes_nothing_else_for_an_exception);
-	tcase_add_test(tc, classes_codes);
-	tcase_add_test(tc, knows_limits_and_what_may_be_stored_all_the_same);
-	tcase_add_test(
-	    tc, splits_a_batch_of_too_many_partitions_and_waits_for_merges);
-	tcase_add_test(tc, does_not_blame_events_for_changed_columns);
-	tcase_add_test(tc, blames_an_event_that_an_expression_fails_at);
-	tcase_add_test(tc, blames_an_event_that_speaks_of_types);
-	tcase_add_test(tc, names_the_view_that_threw);
-	tcase_add_test(tc, no_event_can_name_a_view);
-	tcase_add_test(tc, classes_answers_that_only_proxies_give);
-	tcase_add_test(tc, trusts_a_row_only_within_the_batch);
-	tcase_add_test(tc, keeps_content_out_of_the_text);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * script and keeps what it was asked.
  */
 #include <arpa/inet.h>
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "libbase/conf_source.h"
 #include "sinkd-clickhouse/clickhouse.h"
+#include "tests/support/test.h"
 
 #define REQUESTS_MAX 16
 #define REQUEST_BYTES (64 * KIB)
@@ -160,6 +160,8 @@ teardown(void)
 	(void)close(server.listener);
 }
 
+TEST_CASE(inserts, .setup = setup, .teardown = teardown);
+
 #define OK(text) "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" text
 #define KEPT                                                                   \
 	"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: "                 \
@@ -229,7 +231,7 @@ static const char row[] = "\x77\x66\x55\x44\x33\x22\x11\0"
 			  "\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0";
 #define ROW_BYTES (sizeof row - 1)
 
-START_TEST(sends_rows_under_a_token_of_their_offsets)
+TEST(sends_rows_under_a_token_of_their_offsets)
 {
 	static const struct answer script[] = {
 	    OPENS(new_server, window_engine), {KEPT, false}, {KEPT, false}};
@@ -257,9 +259,8 @@ START_TEST(sends_rows_under_a_token_of_their_offsets)
 	/* The second on the same connection as the first. */
 	ck_assert_uint_eq(server.connections, 4);
 }
-END_TEST
 
-START_TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
+TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
 {
 	static const char with[] =
 	    OK("version\t\t26.1.1\n"
@@ -284,9 +285,8 @@ START_TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
 	ck_assert_ptr_null(strstr(server.request[4].bytes,
 	                          "system.replicated_merge_tree_settings"));
 }
-END_TEST
 
-START_TEST(sends_an_old_server_no_setting_that_it_does_not_know)
+TEST(sends_an_old_server_no_setting_that_it_does_not_know)
 {
 	static const struct answer script[] = {OPENS(old_server, plain_engine),
 	                                       {KEPT, true}};
@@ -302,9 +302,8 @@ START_TEST(sends_an_old_server_no_setting_that_it_does_not_know)
 	ck_assert_ptr_null(strstr(r->bytes, "token"));
 	ck_assert_ptr_null(strstr(r->bytes, "async_insert"));
 }
-END_TEST
 
-START_TEST(writes_nothing_for_an_empty_batch)
+TEST(writes_nothing_for_an_empty_batch)
 {
 	static const struct answer script[] = {OPENS(new_server, plain_engine)};
 
@@ -313,9 +312,8 @@ START_TEST(writes_nothing_for_an_empty_batch)
 	ck_assert_int_eq(write_events(0), SINK_DONE);
 	finish_sink(false);
 }
-END_TEST
 
-START_TEST(packs_the_rows_when_asked)
+TEST(packs_the_rows_when_asked)
 {
 	static const struct answer script[] = {OPENS(new_server, plain_engine),
 	                                       {KEPT, true}};
@@ -337,9 +335,8 @@ START_TEST(packs_the_rows_when_asked)
 	ck_assert_uint_eq(z.total_out, 2 * ROW_BYTES);
 	ck_assert_mem_eq(out + ROW_BYTES, row, ROW_BYTES);
 }
-END_TEST
 
-START_TEST(classes_the_exception_of_an_insert)
+TEST(classes_the_exception_of_an_insert)
 {
 	static const struct {
 		const char *text;
@@ -387,9 +384,8 @@ START_TEST(classes_the_exception_of_an_insert)
 		ck_assert_uint_eq(error.bad_event, 0);
 	}
 }
-END_TEST
 
-START_TEST(takes_no_answer_of_a_proxy_for_the_servers)
+TEST(takes_no_answer_of_a_proxy_for_the_servers)
 {
 	static const char named[] =
 	    "HTTP/1.1 200 OK\r\nX-ClickHouse-Server-Display-Name: a\r\n"
@@ -412,10 +408,9 @@ START_TEST(takes_no_answer_of_a_proxy_for_the_servers)
 	finish_sink(false);
 	ck_assert_ptr_nonnull(strstr(error.text, "proxy"));
 }
-END_TEST
 
 /* Whatever a statement is refused for, no event is at fault. */
-START_TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
+TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
 {
 	static const char *const refusals[] = {
 	    FAIL("Code: 27. DB::Exception: Cannot parse input"),
@@ -433,9 +428,8 @@ START_TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
 		finish_sink(false);
 	}
 }
-END_TEST
 
-START_TEST(passes_on_the_row_that_the_server_names)
+TEST(passes_on_the_row_that_the_server_names)
 {
 	static const struct answer script[] = {
 	    OPENS(new_server, window_engine),
@@ -449,9 +443,8 @@ START_TEST(passes_on_the_row_that_the_server_names)
 	ck_assert_uint_eq(error.bad_event, 2);
 	ck_assert_str_eq(error.text, "violated at row 2.");
 }
-END_TEST
 
-START_TEST(blames_no_event_when_the_columns_have_changed)
+TEST(blames_no_event_when_the_columns_have_changed)
 {
 	static const char changed[] =
 	    OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
@@ -470,9 +463,8 @@ START_TEST(blames_no_event_when_the_columns_have_changed)
 	finish_sink(false);
 	ck_assert_uint_eq(error.bad_event, 0);
 }
-END_TEST
 
-START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
+TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
 {
 	static const struct answer script[] = {OPENS(new_server, plain_engine)};
 	struct event e[2] = {
@@ -491,7 +483,6 @@ START_TEST(refuses_an_event_that_a_column_cannot_hold_by_itself)
 	ck_assert_uint_eq(error.bad_event, 2);
 	ck_assert_str_eq(error.text, "id is not a UUID (column type UUID)");
 }
-END_TEST
 
 static size_t unfit[8], unfit_count;
 
@@ -506,7 +497,7 @@ on_refused(void *arg, size_t event, const struct sink_error *why)
 }
 
 /* One question to the server for all of them; columns may have changed. */
-START_TEST(finds_all_events_that_a_column_cannot_hold)
+TEST(finds_all_events_that_a_column_cannot_hold)
 {
 	static const struct answer script[] = {
 	    OPENS(new_server, plain_engine), {columns, true}, {NULL, true}};
@@ -547,9 +538,8 @@ START_TEST(finds_all_events_that_a_column_cannot_hold)
 	ck_assert_uint_eq(looked, 0);
 	finish_sink(true);
 }
-END_TEST
 
-START_TEST(asks_the_table_before_an_event_is_set_aside)
+TEST(asks_the_table_before_an_event_is_set_aside)
 {
 	static const char mended[] =
 	    OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
@@ -572,9 +562,8 @@ START_TEST(asks_the_table_before_an_event_is_set_aside)
 	finish_sink(true);
 	ck_assert_uint_eq(server.requests, 5);
 }
-END_TEST
 
-START_TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
+TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
 {
 	/* 262,144 bytes a row and a little more. */
 	static const char wide[] =
@@ -591,9 +580,8 @@ START_TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
 	ck_assert_str_eq(error.text, "the rows take more than 16777216 bytes");
 	finish_sink(false);
 }
-END_TEST
 
-START_TEST(names_what_is_wrong_with_the_table)
+TEST(names_what_is_wrong_with_the_table)
 {
 	static const struct {
 		const char *columns, *words;
@@ -621,9 +609,8 @@ START_TEST(names_what_is_wrong_with_the_table)
 		              "%s: %s", cases[i].words, error.text);
 	}
 }
-END_TEST
 
-START_TEST(says_when_there_is_no_table_and_makes_one_when_told)
+TEST(says_when_there_is_no_table_and_makes_one_when_told)
 {
 	static const struct answer without[] = {{new_server, true},
 	                                        {no_engine, true}};
@@ -649,9 +636,8 @@ START_TEST(says_when_there_is_no_table_and_makes_one_when_told)
 	    strstr(create, "non_replicated_deduplication_window = 10000"));
 	ck_assert_ptr_null(strstr(create, "fsync")); /* it knows none */
 }
-END_TEST
 
-START_TEST(tries_the_next_server_and_stays_with_it)
+TEST(tries_the_next_server_and_stays_with_it)
 {
 	static const struct answer script[] = {OPENS(new_server, window_engine),
 	                                       {KEPT, true}};
@@ -666,9 +652,8 @@ START_TEST(tries_the_next_server_and_stays_with_it)
 	finish_sink(false);
 	ck_assert_uint_eq(state.url_index, 1);
 }
-END_TEST
 
-START_TEST(tries_the_next_server_when_ones_set_up_is_wrong)
+TEST(tries_the_next_server_when_ones_set_up_is_wrong)
 {
 	/* Two replicas in one script: the first has no table, then no user. */
 	static const struct answer script[] = {
@@ -692,9 +677,8 @@ START_TEST(tries_the_next_server_when_ones_set_up_is_wrong)
 	finish_sink(false);
 	ck_assert_uint_eq(state.url_index % 2, 1);
 }
-END_TEST
 
-START_TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
+TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
 {
 	static const struct answer script[] = {
 	    {FAIL("Code: 516. DB::Exception: no such user"), true},
@@ -710,9 +694,8 @@ START_TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
 	ck_assert_str_eq(error.code, "516");
 	ck_assert_str_eq(error.text, "no such user");
 }
-END_TEST
 
-START_TEST(says_away_when_no_server_answers)
+TEST(says_away_when_no_server_answers)
 {
 	conf.url = (char[]){"http://127.0.0.1:1 http://127.0.0.1:1"};
 	ck_assert_int_eq(open_sink(), SINK_UNREACHABLE);
@@ -720,9 +703,8 @@ START_TEST(says_away_when_no_server_answers)
 	clickhouse_sink.close(&state);
 	clickhouse_sink.close(&state); /* twice is safe */
 }
-END_TEST
 
-START_TEST(keeps_the_environments_password_over_a_reopening)
+TEST(keeps_the_environments_password_over_a_reopening)
 {
 	static const struct answer script[] = {OPENS(new_server, plain_engine),
 	                                       OPENS(new_server, plain_engine)};
@@ -737,9 +719,8 @@ START_TEST(keeps_the_environments_password_over_a_reopening)
 	ck_assert_ptr_nonnull(
 	    strstr(server.request[5].bytes, "X-ClickHouse-Key: s3cret\r\n"));
 }
-END_TEST
 
-START_TEST(remembers_no_position)
+TEST(remembers_no_position)
 {
 	bool found = true;
 	uint64_t next = 7;
@@ -749,9 +730,8 @@ START_TEST(remembers_no_position)
 	    SINK_DONE);
 	ck_assert(!found);
 }
-END_TEST
 
-START_TEST(checks_its_urls)
+TEST(checks_its_urls)
 {
 	static const struct {
 		const char *url;
@@ -779,48 +759,4 @@ START_TEST(checks_its_urls)
 	conf.url = url;
 	conf.table = (char[]){"a.b"};
 	ck_assert_int_eq(clickhouse_sink.check(&source, &conf), -22);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("clickhouse inserts");
-	TCase *tc = tcase_create("inserts");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, sends_rows_under_a_token_of_their_offsets);
-	tcase_add_test(tc,
-	               sends_an_old_server_no_setting_that_it_does_not_know);
-	tcase_add_test(
-	    tc, asks_for_the_settings_of_replicated_engines_where_they_are);
-	tcase_add_test(tc, writes_nothing_for_an_empty_batch);
-	tcase_add_test(tc, packs_the_rows_when_asked);
-	tcase_add_test(tc, classes_the_exception_of_an_insert);
-	tcase_add_test(tc, takes_no_answer_of_a_proxy_for_the_servers);
-	tcase_add_test(tc, sets_nothing_aside_when_the_table_cannot_be_asked);
-	tcase_add_test(tc, passes_on_the_row_that_the_server_names);
-	tcase_add_test(tc, blames_no_event_when_the_columns_have_changed);
-	tcase_add_test(tc,
-	               refuses_an_event_that_a_column_cannot_hold_by_itself);
-	tcase_add_test(tc, finds_all_events_that_a_column_cannot_hold);
-	tcase_add_test(tc, asks_the_table_before_an_event_is_set_aside);
-	tcase_add_test(tc, asks_to_split_rows_of_more_than_a_batch_may_have);
-	tcase_add_test(tc, names_what_is_wrong_with_the_table);
-	tcase_add_test(tc, says_when_there_is_no_table_and_makes_one_when_told);
-	tcase_add_test(tc, tries_the_next_server_and_stays_with_it);
-	tcase_add_test(tc, tries_the_next_server_when_ones_set_up_is_wrong);
-	tcase_add_test(tc,
-	               names_the_first_wrong_set_up_when_no_server_is_ready);
-	tcase_add_test(tc, says_away_when_no_server_answers);
-	tcase_add_test(tc, keeps_the_environments_password_over_a_reopening);
-	tcase_add_test(tc, remembers_no_position);
-	tcase_add_test(tc, checks_its_urls);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,10 +1,10 @@
 /* test_clickhouse_rowbinary - the bytes of a row, and what is refused. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sinkd-clickhouse/rowbinary.h"
+#include "tests/support/test.h"
 
 static struct buf out;
 static struct column_type types[FIELD_COUNT];
@@ -47,6 +47,8 @@ teardown(void)
 	buf_fini(&out);
 }
 
+TEST_CASE(rows, .setup = setup, .teardown = teardown);
+
 static int
 add_event(void)
 {
@@ -60,13 +62,12 @@ add_event(void)
 		ck_assert_mem_eq(out.data, text, sizeof(text) - 1);            \
 	} while (0)
 
-START_TEST(writes_strings_and_milliseconds)
+TEST(writes_strings_and_milliseconds)
 {
 	ck_assert_row("\1i\1t\1u\2{}\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0");
 }
-END_TEST
 
-START_TEST(writes_long_lengths_in_seven_bits_a_byte)
+TEST(writes_long_lengths_in_seven_bits_a_byte)
 {
 	static char text[300];
 
@@ -76,9 +77,8 @@ START_TEST(writes_long_lengths_in_seven_bits_a_byte)
 	ck_assert_mem_eq(out.data + 6, "\xac\x02xx", 4);
 	ck_assert_uint_eq(out.len, 6 + 2 + 300 + 16);
 }
-END_TEST
 
-START_TEST(marks_nulls_where_the_column_can_hold_them)
+TEST(marks_nulls_where_the_column_can_hold_them)
 {
 	set_type(FIELD_USER_ID, "LowCardinality(Nullable(String))");
 	set_type(FIELD_TYPE, "Nullable(String)");
@@ -86,9 +86,8 @@ START_TEST(marks_nulls_where_the_column_can_hold_them)
 	ck_assert_row("\1i\0\1t\1\2{}"
 	              "\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0");
 }
-END_TEST
 
-START_TEST(writes_a_null_as_the_default_elsewhere)
+TEST(writes_a_null_as_the_default_elsewhere)
 {
 	event.user_id = (struct slice){NULL, 0};
 	ck_assert_row("\1i\1t\0\2{}\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0");
@@ -100,9 +99,8 @@ START_TEST(writes_a_null_as_the_default_elsewhere)
 	ck_assert_int_eq(add_event(), 0);
 	ck_assert_mem_eq(out.data + 4, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 }
-END_TEST
 
-START_TEST(writes_a_uuid_as_two_little_endian_halves)
+TEST(writes_a_uuid_as_two_little_endian_halves)
 {
 	static const char *const texts[] = {
 	    "00112233-4455-6677-8899-aabbccddeeff",
@@ -121,9 +119,8 @@ START_TEST(writes_a_uuid_as_two_little_endian_halves)
 		                 16);
 	}
 }
-END_TEST
 
-START_TEST(refuses_what_is_no_uuid)
+TEST(refuses_what_is_no_uuid)
 {
 	static const char *const texts[] = {
 	    "x",
@@ -145,9 +142,8 @@ START_TEST(refuses_what_is_no_uuid)
 		ck_assert_uint_eq(out.len, 0);
 	}
 }
-END_TEST
 
-START_TEST(pads_fixed_strings_and_refuses_longer_ones)
+TEST(pads_fixed_strings_and_refuses_longer_ones)
 {
 	set_type(FIELD_TYPE, "FixedString(3)");
 	ck_assert_row("\1it\0\0\1u\2{}\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0");
@@ -157,7 +153,6 @@ START_TEST(pads_fixed_strings_and_refuses_longer_ones)
 	ck_assert_int_eq(field, FIELD_TYPE);
 	ck_assert_uint_eq(out.len, 0);
 }
-END_TEST
 
 static uint64_t
 created_at(const char *type, int64_t us, size_t bytes)
@@ -173,7 +168,7 @@ created_at(const char *type, int64_t us, size_t bytes)
 	return v;
 }
 
-START_TEST(writes_times_to_the_precision_of_the_column)
+TEST(writes_times_to_the_precision_of_the_column)
 {
 	const int64_t us = INT64_C(1767225599123456);
 
@@ -187,9 +182,8 @@ START_TEST(writes_times_to_the_precision_of_the_column)
 	ck_assert_uint_eq(created_at("Int64", EVENT_TIME_MAX_US, 8),
 	                  UINT64_C(253402300799999));
 }
-END_TEST
 
-START_TEST(refuses_times_that_the_column_cannot_hold)
+TEST(refuses_times_that_the_column_cannot_hold)
 {
 	static const struct {
 		const char *type;
@@ -210,9 +204,8 @@ START_TEST(refuses_times_that_the_column_cannot_hold)
 		ck_assert_uint_eq(out.len, 0);
 	}
 }
-END_TEST
 
-START_TEST(says_when_the_body_is_full_and_keeps_it_whole)
+TEST(says_when_the_body_is_full_and_keeps_it_whole)
 {
 	size_t rows = 0, len = 0;
 	int rc;
@@ -224,31 +217,4 @@ START_TEST(says_when_the_body_is_full_and_keeps_it_whole)
 	ck_assert_int_eq(rc, -EMSGSIZE);
 	ck_assert_uint_gt(rows, 1);
 	ck_assert_uint_eq(out.len, len);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("clickhouse rows");
-	TCase *tc = tcase_create("rows");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, writes_strings_and_milliseconds);
-	tcase_add_test(tc, writes_long_lengths_in_seven_bits_a_byte);
-	tcase_add_test(tc, marks_nulls_where_the_column_can_hold_them);
-	tcase_add_test(tc, writes_a_null_as_the_default_elsewhere);
-	tcase_add_test(tc, writes_a_uuid_as_two_little_endian_halves);
-	tcase_add_test(tc, refuses_what_is_no_uuid);
-	tcase_add_test(tc, pads_fixed_strings_and_refuses_longer_ones);
-	tcase_add_test(tc, writes_times_to_the_precision_of_the_column);
-	tcase_add_test(tc, refuses_times_that_the_column_cannot_hold);
-	tcase_add_test(tc, says_when_the_body_is_full_and_keeps_it_whole);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,10 +1,10 @@
 /* test_clickhouse_types - column types from a server's own words. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sinkd-clickhouse/column_type.h"
+#include "tests/support/test.h"
 
 static struct column_type
 parsed(const char *text)
@@ -16,7 +16,7 @@ parsed(const char *text)
 	return t;
 }
 
-START_TEST(reads_every_type_that_is_taken)
+TEST(reads_every_type_that_is_taken)
 {
 	struct column_type t;
 
@@ -40,9 +40,8 @@ START_TEST(reads_every_type_that_is_taken)
 	    parsed("JSON(max_dynamic_paths=8, `a)` Enum8('(' = 1))").kind,
 	    COLUMN_JSON);
 }
-END_TEST
 
-START_TEST(reads_wrappers)
+TEST(reads_wrappers)
 {
 	struct column_type t = parsed("LowCardinality(String)");
 
@@ -57,9 +56,8 @@ START_TEST(reads_wrappers)
 	ck_assert(t.nullable);
 	ck_assert(parsed("Nullable(DateTime64(6, 'UTC'))").nullable);
 }
-END_TEST
 
-START_TEST(refuses_everything_else)
+TEST(refuses_everything_else)
 {
 	static const char *const bad[] = {
 	    "",
@@ -107,9 +105,8 @@ START_TEST(refuses_everything_else)
 		                  -EINVAL,
 		              "taken: %s", bad[i]);
 }
-END_TEST
 
-START_TEST(never_reads_behind_the_text)
+TEST(never_reads_behind_the_text)
 {
 	static const char *const texts[] = {
 	    "LowCardinality(Nullable(FixedString(36)))",
@@ -132,9 +129,8 @@ START_TEST(never_reads_behind_the_text)
 		(void)parsed(texts[i]);
 	}
 }
-END_TEST
 
-START_TEST(knows_which_field_goes_where)
+TEST(knows_which_field_goes_where)
 {
 	struct column_type text = parsed("LowCardinality(String)");
 	struct column_type uuid = parsed("UUID"), json = parsed("JSON");
@@ -150,25 +146,4 @@ START_TEST(knows_which_field_goes_where)
 	ck_assert(column_type_holds(&time, FIELD_RECEIVED_AT));
 	ck_assert(column_type_holds(&ms, FIELD_CREATED_AT));
 	ck_assert(!column_type_holds(&ms, FIELD_ID));
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("clickhouse types");
-	TCase *tc = tcase_create("types");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, reads_every_type_that_is_taken);
-	tcase_add_test(tc, reads_wrappers);
-	tcase_add_test(tc, refuses_everything_else);
-	tcase_add_test(tc, never_reads_behind_the_text);
-	tcase_add_test(tc, knows_which_field_goes_where);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

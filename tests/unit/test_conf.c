@@ -1,5 +1,4 @@
 /* test_conf - settings: defaults, limits, messages. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "libbase/conf.h"
 #include "libbase/ini.h"
 #include "libbase/secret.h"
+#include "tests/support/test.h"
 
 static const char *const colours[] = {"red", "green", NULL};
 
@@ -70,7 +70,9 @@ teardown(void)
 	conf_free(tables, ARRAY_LEN(tables));
 }
 
-START_TEST(an_empty_file_gives_the_defaults)
+TEST_CASE(conf, .teardown = teardown);
+
+TEST(an_empty_file_gives_the_defaults)
 {
 	ck_assert_int_eq(parse(""), 0);
 	ck_assert(sample.flag);
@@ -79,9 +81,8 @@ START_TEST(an_empty_file_gives_the_defaults)
 	ck_assert_int_eq(sample.colour, 1);
 	ck_assert_str_eq(sample.text, "hello");
 }
-END_TEST
 
-START_TEST(values_are_read_and_other_daemons_passed_over)
+TEST(values_are_read_and_other_daemons_passed_over)
 {
 	ck_assert_int_eq(parse("; comment\n[ingestd]\nwhatever = 1\n"
 	                       "[batchd]\nflag = no\nnumber = -1\nsize = 3K\n"
@@ -95,7 +96,6 @@ START_TEST(values_are_read_and_other_daemons_passed_over)
 	ck_assert_str_eq(sample.text, "a b");
 	ck_assert_str_eq(pairs, "linger.ms=5");
 }
-END_TEST
 
 /* A line of [batchd], and the text that it sets. */
 static const struct {
@@ -118,7 +118,7 @@ static const struct {
     {"text = abc # text = b", "abc"},
 };
 
-START_TEST(a_comment_begins_behind_a_blank)
+TEST_LOOP(a_comment_begins_behind_a_blank, ARRAY_LEN(taken))
 {
 	char text[256];
 
@@ -133,18 +133,16 @@ START_TEST(a_comment_begins_behind_a_blank)
 	ck_assert_str_eq(sample.text, taken[_i].text);
 	ck_assert_int_eq(sample.number, 7);
 }
-END_TEST
 
-START_TEST(a_free_pair_is_whole)
+TEST(a_free_pair_is_whole)
 {
 	ck_assert_int_eq(parse("[batchd.free]\npassword = a#b;c\\#\n"), 0);
 	ck_assert_str_eq(pairs, "password=a#b;c\\#");
 	ck_assert_int_eq(parse("[batchd.free]\npassword = a \\# b\n"), 0);
 	ck_assert_str_eq(pairs, "password=a # b");
 }
-END_TEST
 
-START_TEST(a_size_is_written_as_it_may_stand_in_the_file)
+TEST(a_size_is_written_as_it_may_stand_in_the_file)
 {
 	char text[CONF_SIZE_TEXT];
 
@@ -157,9 +155,8 @@ START_TEST(a_size_is_written_as_it_may_stand_in_the_file)
 	ck_assert_int_eq(parse("[batchd]\nsize = 65537K\n"), 0);
 	ck_assert_int_eq(sample.size, (64 << 20) + 1024);
 }
-END_TEST
 
-START_TEST(a_port_is_a_number)
+TEST(a_port_is_a_number)
 {
 	ck_assert(conf_is_port("1", 1));
 	ck_assert(conf_is_port("65535", 5));
@@ -172,7 +169,6 @@ START_TEST(a_port_is_a_number)
 	ck_assert(!conf_is_port("54 2", 4));
 	ck_assert(!conf_is_port("000001", 6));
 }
-END_TEST
 
 /* Each refused text, and the words that its message must hold. */
 static const struct {
@@ -209,15 +205,14 @@ static const struct {
     {"[batchd.free]\npassword = a ;b\n", "write \\# and \\; for what belongs"},
 };
 
-START_TEST(what_is_wrong_is_named_with_its_line)
+TEST_LOOP(what_is_wrong_is_named_with_its_line, ARRAY_LEN(refused))
 {
 	ck_assert_int_eq(parse(refused[_i].text), -EINVAL);
 	ck_assert_msg(strstr(errors, refused[_i].words), "'%s' not in '%s'",
 	              refused[_i].words, errors);
 }
-END_TEST
 
-START_TEST(a_line_too_long_is_refused_not_split)
+TEST(a_line_too_long_is_refused_not_split)
 {
 	static char text[INI_LINE_BYTES + 100];
 	size_t n = INI_LINE_BYTES + 1;
@@ -228,9 +223,8 @@ START_TEST(a_line_too_long_is_refused_not_split)
 	ck_assert_msg(strstr(errors, "leat.conf:1: the line is longer than"),
 	              "'%s'", errors);
 }
-END_TEST
 
-START_TEST(a_secret_comes_from_its_file_or_the_environment)
+TEST(a_secret_comes_from_its_file_or_the_environment)
 {
 	char path[] = "/tmp/leat-secret-XXXXXX", out[8];
 	int fd = mkstemp(path);
@@ -249,32 +243,4 @@ START_TEST(a_secret_comes_from_its_file_or_the_environment)
 	ck_assert_str_eq(out, "abc");
 	ck_assert_ptr_null(getenv("LEAT_TEST")); /* children must not see it */
 	ck_assert_int_eq(secret_read("", "LEAT_TEST", out, sizeof out), 0);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("conf");
-	TCase *tc = tcase_create("conf");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, NULL, teardown);
-	tcase_add_test(tc, an_empty_file_gives_the_defaults);
-	tcase_add_test(tc, values_are_read_and_other_daemons_passed_over);
-	tcase_add_loop_test(tc, a_comment_begins_behind_a_blank, 0,
-	                    ARRAY_LEN(taken));
-	tcase_add_test(tc, a_free_pair_is_whole);
-	tcase_add_test(tc, a_size_is_written_as_it_may_stand_in_the_file);
-	tcase_add_test(tc, a_port_is_a_number);
-	tcase_add_loop_test(tc, what_is_wrong_is_named_with_its_line, 0,
-	                    ARRAY_LEN(refused));
-	tcase_add_test(tc, a_line_too_long_is_refused_not_split);
-	tcase_add_test(tc, a_secret_comes_from_its_file_or_the_environment);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

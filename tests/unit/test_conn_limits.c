@@ -1,12 +1,12 @@
 /* test_conn_limits - how long a connection may stay, and which one is evicted.
  */
 #include <arpa/inet.h>
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libhttp/conn_limits.h"
+#include "tests/support/test.h"
 
 #define MANY 400
 
@@ -55,6 +55,8 @@ teardown(void)
 	conn_limits_fini(&limits);
 }
 
+TEST_CASE(conn_limits, .setup = setup, .teardown = teardown);
+
 static void
 add_from(size_t i, const char *address)
 {
@@ -95,7 +97,7 @@ overdue(void)
 	return index_of(conn_limits_overdue(&limits));
 }
 
-START_TEST(a_state_has_a_deadline_from_when_it_was_entered)
+TEST(a_state_has_a_deadline_from_when_it_was_entered)
 {
 	start(100, 100);
 	for (size_t i = 0; i < 3; i++)
@@ -114,9 +116,8 @@ START_TEST(a_state_has_a_deadline_from_when_it_was_entered)
 	limits.now_ms += 1;
 	ck_assert_int_eq(overdue(), 1);
 }
-END_TEST
 
-START_TEST(a_state_without_a_limit_lasts)
+TEST(a_state_without_a_limit_lasts)
 {
 	start(100, 100);
 	add(0);
@@ -128,9 +129,8 @@ START_TEST(a_state_without_a_limit_lasts)
 	limits.now_ms += BUSY_MS;
 	ck_assert_int_eq(overdue(), 0);
 }
-END_TEST
 
-START_TEST(the_one_that_has_completed_no_request_for_longest_goes)
+TEST(the_one_that_has_completed_no_request_for_longest_goes)
 {
 	start(8, 100); /* a room of 2 */
 	for (size_t i = 0; i < 5; i++)
@@ -149,9 +149,8 @@ START_TEST(the_one_that_has_completed_no_request_for_longest_goes)
 	add(1);
 	ck_assert_int_eq(victim(), 2);
 }
-END_TEST
 
-START_TEST(one_that_waits_for_the_program_never_goes)
+TEST(one_that_waits_for_the_program_never_goes)
 {
 	start(4, 100);
 	for (size_t i = 0; i < 4; i++)
@@ -165,9 +164,8 @@ START_TEST(one_that_waits_for_the_program_never_goes)
 	conn_limits_refresh(&limits, &slots[2]);
 	ck_assert_int_eq(victim(), 2);
 }
-END_TEST
 
-START_TEST(an_address_beyond_its_share_pays_first)
+TEST(an_address_beyond_its_share_pays_first)
 {
 	start(100, 20);
 	for (size_t i = 0; i < 25; i++)
@@ -198,9 +196,8 @@ START_TEST(an_address_beyond_its_share_pays_first)
 		add_from(i, "192.0.2.7");
 	ck_assert_int_eq(victim(), 60);
 }
-END_TEST
 
-START_TEST(an_ipv6_network_is_one_address)
+TEST(an_ipv6_network_is_one_address)
 {
 	char text[64];
 
@@ -225,9 +222,8 @@ START_TEST(an_ipv6_network_is_one_address)
 	}
 	ck_assert_int_eq(victim(), 0); /* 11 of one address */
 }
-END_TEST
 
-START_TEST(a_single_place_is_given_to_the_newest)
+TEST(a_single_place_is_given_to_the_newest)
 {
 	start(1, 100);
 	ck_assert_int_eq(victim(), -1);
@@ -235,9 +231,8 @@ START_TEST(a_single_place_is_given_to_the_newest)
 	ck_assert(conn_limits_full(&limits));
 	ck_assert_int_eq(victim(), 0);
 }
-END_TEST
 
-START_TEST(the_oldest_of_a_state_is_known)
+TEST(the_oldest_of_a_state_is_known)
 {
 	start(100, 100);
 	ck_assert_ptr_null(conn_limits_oldest(&limits, BUSY));
@@ -249,31 +244,4 @@ START_TEST(the_oldest_of_a_state_is_known)
 	ck_assert_int_eq(index_of(conn_limits_oldest(&limits, IDLE)), 1);
 	drop(2);
 	ck_assert_int_eq(index_of(conn_limits_oldest(&limits, BUSY)), 0);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("conn_limits");
-	TCase *tc = tcase_create("conn_limits");
-	SRunner *sr;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_state_has_a_deadline_from_when_it_was_entered);
-	tcase_add_test(tc, a_state_without_a_limit_lasts);
-	tcase_add_test(tc,
-	               the_one_that_has_completed_no_request_for_longest_goes);
-	tcase_add_test(tc, one_that_waits_for_the_program_never_goes);
-	tcase_add_test(tc, an_address_beyond_its_share_pays_first);
-	tcase_add_test(tc, an_ipv6_network_is_one_address);
-	tcase_add_test(tc, a_single_place_is_given_to_the_newest);
-	tcase_add_test(tc, the_oldest_of_a_state_is_known);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * test_consumer - how batches are cut for a sink: by events, bytes, time and
  * flush; at the same offsets again for a sink that asks for it.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "batchd/consumer.h"
 #include "libbase/log.h"
 #include "tests/support/sim/simdisk.h"
+#include "tests/support/test.h"
 
 static struct simdisk sim;
 static struct store store;
@@ -68,6 +68,8 @@ teardown(void)
 	chan_close(&theirs);
 	sim_fini(&sim);
 }
+
+TEST_CASE(consumer, .setup = setup, .teardown = teardown);
 
 /* One record of `count` events with payloads of so many bytes, durable. */
 static void
@@ -193,7 +195,7 @@ damage(int n)
 	sim.disk.close(&sim.disk, file);
 }
 
-START_TEST(a_batch_is_cut_at_so_many_events)
+TEST(a_batch_is_cut_at_so_many_events)
 {
 	uint64_t offset, wake;
 
@@ -210,9 +212,8 @@ START_TEST(a_batch_is_cut_at_so_many_events)
 	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
 	ck_assert_uint_eq(consumer_lag_events(&consumer), 9);
 }
-END_TEST
 
-START_TEST(an_event_after_a_pause_is_sent_at_once)
+TEST_LOOP(an_event_after_a_pause_is_sent_at_once, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -230,9 +231,8 @@ START_TEST(an_event_after_a_pause_is_sent_at_once)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, UINT64_MAX);
 }
-END_TEST
 
-START_TEST(batches_start_so_many_ms_after_each_other)
+TEST_LOOP(batches_start_so_many_ms_after_each_other, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -257,9 +257,8 @@ START_TEST(batches_start_so_many_ms_after_each_other)
 	ck_assert_int_eq(consumer_commit(&consumer, 6), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
 }
-END_TEST
 
-START_TEST(a_full_batch_does_not_wait)
+TEST(a_full_batch_does_not_wait)
 {
 	uint64_t offset, wake;
 
@@ -276,10 +275,9 @@ START_TEST(a_full_batch_does_not_wait)
 	put(5, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 }
-END_TEST
 
 /* A gap ends a batch before it is full, as do bytes. */
-START_TEST(what_a_batch_left_in_the_log_does_not_wait)
+TEST_LOOP(what_a_batch_left_in_the_log_does_not_wait, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -294,9 +292,8 @@ START_TEST(what_a_batch_left_in_the_log_does_not_wait)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
 }
-END_TEST
 
-START_TEST(a_sink_that_comes_back_does_not_wait)
+TEST_LOOP(a_sink_that_comes_back_does_not_wait, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -309,9 +306,8 @@ START_TEST(a_sink_that_comes_back_does_not_wait)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
 	ck_assert_uint_eq(offset, 0);
 }
-END_TEST
 
-START_TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
+TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
 {
 	uint64_t offset, wake, at = 0, n;
 
@@ -328,9 +324,8 @@ START_TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
 	}
 	ck_assert_uint_eq(at, 80);
 }
-END_TEST
 
-START_TEST(flush_gives_what_is_there_and_then_an_empty_batch)
+TEST(flush_gives_what_is_there_and_then_an_empty_batch)
 {
 	uint64_t offset, wake;
 
@@ -349,9 +344,8 @@ START_TEST(flush_gives_what_is_there_and_then_an_empty_batch)
 	ck_assert_uint_eq(offset, 4); /* an empty frame came */
 	ck_assert(!consumer.flush_requested);
 }
-END_TEST
 
-START_TEST(only_what_is_in_flight_can_be_committed)
+TEST(only_what_is_in_flight_can_be_committed)
 {
 	uint64_t offset, wake;
 
@@ -366,9 +360,8 @@ START_TEST(only_what_is_in_flight_can_be_committed)
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), -EPROTO);
 }
-END_TEST
 
-START_TEST(the_stores_position_wins_within_the_log)
+TEST(the_stores_position_wins_within_the_log)
 {
 	uint64_t offset, wake;
 
@@ -388,9 +381,8 @@ START_TEST(the_stores_position_wins_within_the_log)
 	ck_assert_int_eq(subscribe_at(true, 11, 10, 1 * MIB, 0, false),
 	                 ERROR_AHEAD);
 }
-END_TEST
 
-START_TEST(an_unfinished_batch_comes_again_after_a_reconnect)
+TEST(an_unfinished_batch_comes_again_after_a_reconnect)
 {
 	uint64_t offset, wake;
 
@@ -402,10 +394,9 @@ START_TEST(an_unfinished_batch_comes_again_after_a_reconnect)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 4);
 	ck_assert_uint_eq(offset, 0);
 }
-END_TEST
 
 /* The batch of 7 stays one of 7, whatever comes and whoever restarts. */
-START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
+TEST(a_stable_batch_has_the_same_end_after_any_restart)
 {
 	uint64_t offset, wake;
 
@@ -434,9 +425,8 @@ START_TEST(a_stable_batch_has_the_same_end_after_any_restart)
 	ck_assert_uint_eq(offset, 7);
 	ck_assert(!sent_again);
 }
-END_TEST
 
-START_TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
+TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 {
 	static uint8_t bytes[FRAME_MAX];
 	uint64_t wake;
@@ -457,10 +447,9 @@ START_TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 	ck_assert_int_ge(consumer_step(&consumer, now_ms, &wake), 0);
 	ck_assert_int_gt(chan_recv(&theirs, bytes, sizeof bytes), 0);
 }
-END_TEST
 
 /* Lost events are passed over, counted, and stop nothing. */
-START_TEST(a_batch_ends_before_lost_events_and_the_next_begins_behind)
+TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_behind, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -481,9 +470,8 @@ START_TEST(a_batch_ends_before_lost_events_and_the_next_begins_behind)
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 20);
 	ck_assert_uint_eq(consumer_lag_events(&consumer), 0);
 }
-END_TEST
 
-START_TEST(lost_events_at_the_end_are_passed_over)
+TEST_LOOP(lost_events_at_the_end_are_passed_over, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -499,9 +487,8 @@ START_TEST(lost_events_at_the_end_are_passed_over)
 	ck_assert_uint_eq(consumer.cursor.now.skipped, 5);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 10);
 }
-END_TEST
 
-START_TEST(letters_count_with_the_batch_that_they_are_of)
+TEST(letters_count_with_the_batch_that_they_are_of)
 {
 	uint64_t offset, wake;
 
@@ -523,10 +510,9 @@ START_TEST(letters_count_with_the_batch_that_they_are_of)
 	ck_assert_uint_eq(consumer.cursor.now.dropped, 1);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 9);
 }
-END_TEST
 
 /* What is told beside a batch under way, or without the sink. */
-START_TEST(letters_that_were_retried_count_at_once)
+TEST_LOOP(letters_that_were_retried_count_at_once, 2)
 {
 	bool away = _i == 1;
 	uint64_t offset, wake;
@@ -557,9 +543,8 @@ START_TEST(letters_that_were_retried_count_at_once)
 	consumer_report_dead_letters(&consumer, INT64_MAX, INT64_MAX);
 	ck_assert_uint_eq(consumer_stored_events(&consumer), 0);
 }
-END_TEST
 
-START_TEST(a_full_socket_is_waited_for)
+TEST(a_full_socket_is_waited_for)
 {
 	uint64_t offset, wake, at = 0;
 
@@ -573,13 +558,12 @@ START_TEST(a_full_socket_is_waited_for)
 	ck_assert_uint_eq(at, 60);
 	ck_assert_uint_eq(offset, 0);
 }
-END_TEST
 
 /*
  * The log has lost its end, and grows again past the store's position with
  * other events: taking that for true would pass over them.
  */
-START_TEST(a_position_once_ahead_is_believed_only_when_set_back)
+TEST(a_position_once_ahead_is_believed_only_when_set_back)
 {
 	put(5, 10);
 	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false),
@@ -596,10 +580,9 @@ START_TEST(a_position_once_ahead_is_believed_only_when_set_back)
 	consumer_unsubscribe(&consumer);
 	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false), 0);
 }
-END_TEST
 
 /* The same, when it grows before the sink comes. */
-START_TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
+TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
 {
 	uint64_t offset, wake;
 
@@ -618,9 +601,8 @@ START_TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
 	ck_assert_int_eq(subscribe_at(true, 0, 8, 1 * MIB, 10, false), 0);
 	ck_assert_int_eq(subscribe_at(true, 8, 8, 1 * MIB, 10, false), 0);
 }
-END_TEST
 
-START_TEST(a_position_once_ahead_is_taken_with_accept_gap)
+TEST(a_position_once_ahead_is_taken_with_accept_gap)
 {
 	struct frame f = {.type = FRAME_SUBSCRIBE,
 	                  .subscribe = {.has_position = true,
@@ -637,10 +619,9 @@ START_TEST(a_position_once_ahead_is_taken_with_accept_gap)
 	ck_assert_uint_eq(consumer.cursor.now.skipped, 6);
 	ck_assert_uint_eq(consumer_lag_events(&consumer), 4);
 }
-END_TEST
 
 /* What is being deleted is gone for who comes now: the cursor stays. */
-START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
+TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 {
 	uint64_t first;
 
@@ -662,13 +643,12 @@ START_TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 	ck_assert_uint_ge(consumer.cursor.now.committed, first);
 	ck_assert_int_eq(subscribe_at(true, first, 100, 1 * MIB, 10, false), 0);
 }
-END_TEST
 
 /*
  * The first segment is gone.  The cursor passes over it at the start, then the
  * sink with a position before that one's end, and again until it has moved.
  */
-START_TEST(a_gap_is_counted_once_however_often_the_sink_comes)
+TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 {
 	struct frame f = {.type = FRAME_SUBSCRIBE,
 	                  .subscribe = {.has_position = true,
@@ -705,10 +685,9 @@ START_TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 		consumer_unsubscribe(&consumer);
 	}
 }
-END_TEST
 
 /* Of whatever is known: who waits for a sink that is away must see how long. */
-START_TEST(lag_is_the_age_of_the_oldest_event)
+TEST(lag_is_the_age_of_the_oldest_event)
 {
 	put(3, 10); /* at 1 us of the wall clock, 1,000 ms of the other */
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms + 500, 9000001),
@@ -721,9 +700,8 @@ START_TEST(lag_is_the_age_of_the_oldest_event)
 	consumer_unsubscribe(&consumer);
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms, 9000001), 9000);
 }
-END_TEST
 
-START_TEST(lag_is_gone_with_the_last_event)
+TEST(lag_is_gone_with_the_last_event)
 {
 	put(3, 10);
 	close_all();
@@ -732,54 +710,4 @@ START_TEST(lag_is_gone_with_the_last_event)
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms, 9000001), 0);
 	put(1, 10);
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms + 7, 9000001), 7);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *suite = suite_create("consumer");
-	TCase *tc = tcase_create("consumer");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_batch_is_cut_at_so_many_events);
-	tcase_add_loop_test(tc, an_event_after_a_pause_is_sent_at_once, 0, 2);
-	tcase_add_loop_test(tc, batches_start_so_many_ms_after_each_other, 0,
-	                    2);
-	tcase_add_test(tc, a_full_batch_does_not_wait);
-	tcase_add_loop_test(tc, what_a_batch_left_in_the_log_does_not_wait, 0,
-	                    2);
-	tcase_add_loop_test(tc, a_sink_that_comes_back_does_not_wait, 0, 2);
-	tcase_add_test(tc, a_batch_keeps_to_its_bytes_and_is_never_empty);
-	tcase_add_test(tc, flush_gives_what_is_there_and_then_an_empty_batch);
-	tcase_add_test(tc, only_what_is_in_flight_can_be_committed);
-	tcase_add_test(tc, the_stores_position_wins_within_the_log);
-	tcase_add_test(tc, an_unfinished_batch_comes_again_after_a_reconnect);
-	tcase_add_test(tc, a_stable_batch_has_the_same_end_after_any_restart);
-	tcase_add_test(tc, a_stable_batch_is_sent_only_when_its_end_is_durable);
-	tcase_add_loop_test(
-	    tc, a_batch_ends_before_lost_events_and_the_next_begins_behind, 0,
-	    2);
-	tcase_add_loop_test(tc, lost_events_at_the_end_are_passed_over, 0, 2);
-	tcase_add_test(tc, letters_count_with_the_batch_that_they_are_of);
-	tcase_add_loop_test(tc, letters_that_were_retried_count_at_once, 0, 2);
-	tcase_add_test(tc, a_full_socket_is_waited_for);
-	tcase_add_test(tc,
-	               a_position_once_ahead_is_believed_only_when_set_back);
-	tcase_add_test(tc,
-	               a_position_that_was_ahead_at_the_start_is_not_believed);
-	tcase_add_test(tc, a_position_once_ahead_is_taken_with_accept_gap);
-	tcase_add_test(
-	    tc, a_store_that_goes_back_into_what_is_being_deleted_is_behind);
-	tcase_add_test(tc, a_gap_is_counted_once_however_often_the_sink_comes);
-	tcase_add_test(tc, lag_is_the_age_of_the_oldest_event);
-	tcase_add_test(tc, lag_is_gone_with_the_last_event);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

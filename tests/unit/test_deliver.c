@@ -2,7 +2,6 @@
  * test_deliver - retries, bisection and positions, against a store that
  * answers as it is told.
  */
-#include <check.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libsink/deliver.h"
+#include "tests/support/test.h"
 
 #define EVENTS_MAX 10000
 #define STREAM "11111111-2222-3333-4444-555555555555"
@@ -295,6 +295,8 @@ teardown(void)
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
+TEST_CASE(store, .setup = setup, .teardown = teardown);
+
 static int
 deliver_at(uint64_t position, uint64_t offset, size_t count)
 {
@@ -343,7 +345,7 @@ assert_exact(size_t low, size_t high)
 	ck_assert_uint_eq(fake.position, high);
 }
 
-START_TEST(stores_a_good_batch_in_one_write)
+TEST(stores_a_good_batch_in_one_write)
 {
 	ck_assert_int_eq(deliver(0, 0, 500), 0);
 	assert_exact(0, 500);
@@ -351,9 +353,8 @@ START_TEST(stores_a_good_batch_in_one_write)
 	ck_assert_uint_eq(stats.events, 500);
 	ck_assert_uint_eq(stats.batches, 1);
 }
-END_TEST
 
-START_TEST(moves_over_a_gap_in_the_log)
+TEST(moves_over_a_gap_in_the_log)
 {
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	ck_assert_int_eq(deliver(10, 20, 10), 0);
@@ -361,9 +362,8 @@ START_TEST(moves_over_a_gap_in_the_log)
 	ck_assert(!fake.stored[10]);
 	ck_assert(fake.stored[20]);
 }
-END_TEST
 
-START_TEST(sets_bad_events_aside_wherever_they_are)
+TEST(sets_bad_events_aside_wherever_they_are)
 {
 	static const size_t where[][3] = {
 	    {0, 0, 0},    {99, 99, 99}, {0, 99, 50},
@@ -385,9 +385,8 @@ START_TEST(sets_bad_events_aside_wherever_they_are)
 		}
 	}
 }
-END_TEST
 
-START_TEST(sets_a_whole_batch_aside)
+TEST(sets_a_whole_batch_aside)
 {
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = true;
@@ -396,9 +395,8 @@ START_TEST(sets_a_whole_batch_aside)
 	assert_exact(0, 100);
 	ck_assert_uint_eq(stats.dead_letters, 100);
 }
-END_TEST
 
-START_TEST(a_lying_hint_costs_no_more_than_halving_does)
+TEST(a_lying_hint_costs_no_more_than_halving_does)
 {
 	fake.lying_hints = true;
 	fake.bad[0] = true;
@@ -406,9 +404,8 @@ START_TEST(a_lying_hint_costs_no_more_than_halving_does)
 	assert_exact(0, 1000);
 	ck_assert_uint_le(fake.writes, 40);
 }
-END_TEST
 
-START_TEST(a_hint_that_is_wrong_once_is_not_followed_again)
+TEST(a_hint_that_is_wrong_once_is_not_followed_again)
 {
 	fake.first_hints = true;
 	fake.bad[EVENTS_MAX - 1] = true;
@@ -416,9 +413,8 @@ START_TEST(a_hint_that_is_wrong_once_is_not_followed_again)
 	assert_exact(0, EVENTS_MAX);
 	ck_assert_uint_le(fake.writes, 40);
 }
-END_TEST
 
-START_TEST(writes_again_what_was_not_stored)
+TEST(writes_again_what_was_not_stored)
 {
 	fake.away_before = 3;
 	fake.open_fails = 2;
@@ -428,18 +424,16 @@ START_TEST(writes_again_what_was_not_stored)
 	ck_assert_uint_eq(stats.retries, 5);
 	ck_assert_str_eq(stats.error, "");
 }
-END_TEST
 
-START_TEST(does_not_write_again_what_was_stored_before_the_answer_was_lost)
+TEST(does_not_write_again_what_was_stored_before_the_answer_was_lost)
 {
 	fake.away_after = 1;
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	assert_exact(0, 100);
 	ck_assert_uint_eq(fake.writes, 1);
 }
-END_TEST
 
-START_TEST(goes_on_in_mid_bisection_when_answers_are_lost)
+TEST(goes_on_in_mid_bisection_when_answers_are_lost)
 {
 	/* Whichever write it is whose answer is lost. */
 	for (unsigned n = 1; n < 12; n++) {
@@ -453,9 +447,8 @@ START_TEST(goes_on_in_mid_bisection_when_answers_are_lost)
 		assert_exact(0, 100);
 	}
 }
-END_TEST
 
-START_TEST(writes_the_same_piece_again_where_no_position_is_remembered)
+TEST(writes_the_same_piece_again_where_no_position_is_remembered)
 {
 	fake.remembers = false;
 	fake.away_before = 2;
@@ -463,9 +456,8 @@ START_TEST(writes_the_same_piece_again_where_no_position_is_remembered)
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	assert_exact(0, 100);
 }
-END_TEST
 
-START_TEST(gives_up_when_another_writer_has_moved_the_position)
+TEST(gives_up_when_another_writer_has_moved_the_position)
 {
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	fake.position = 15;
@@ -473,9 +465,8 @@ START_TEST(gives_up_when_another_writer_has_moved_the_position)
 	ck_assert(!fake.stored[10]);
 	ck_assert_uint_eq(fake.position, 15);
 }
-END_TEST
 
-START_TEST(gives_up_when_the_store_has_gone_back)
+TEST(gives_up_when_the_store_has_gone_back)
 {
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	fake.away_before = 1;
@@ -483,9 +474,8 @@ START_TEST(gives_up_when_the_store_has_gone_back)
 	ck_assert_int_eq(deliver(10, 10, 10), -ESTALE);
 	ck_assert_uint_eq(fake.position, 5);
 }
-END_TEST
 
-START_TEST(stops_waiting_when_told_and_loses_nothing)
+TEST(stops_waiting_when_told_and_loses_nothing)
 {
 	fake.away_before = 1000;
 	waits_allowed = 3;
@@ -496,10 +486,9 @@ START_TEST(stops_waiting_when_told_and_loses_nothing)
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	assert_exact(0, 10);
 }
-END_TEST
 
 /* A crash: the whole batch comes again from the position in the store. */
-START_TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
+TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
 {
 	for (unsigned n = 0; n < 14; n++) {
 		teardown();
@@ -523,7 +512,6 @@ START_TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
 		assert_exact(0, 100);
 	}
 }
-END_TEST
 
 /* The sink's process ends and comes back. */
 static void
@@ -545,7 +533,7 @@ restart(void)
  * where batchd's cursor is, with _i & 1: from where it is on disk; and with
  * _i & 2 the store takes by then what it refused.
  */
-START_TEST(a_piece_in_flight_comes_again_as_it_was)
+TEST_LOOP(a_piece_in_flight_comes_again_as_it_was, 8)
 {
 	for (unsigned n = 1; n < 20; n++) {
 		uint64_t from = 0;
@@ -575,13 +563,12 @@ START_TEST(a_piece_in_flight_comes_again_as_it_was)
 		ck_assert_uint_eq(dlq.records, bad);
 	}
 }
-END_TEST
 
 /*
  * Letters are on disk, the position has not passed their events, and now the
  * store would take them: they are stored once, by a --retry-dead.
  */
-START_TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
+TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 {
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = i >= 20 && i != 40 && i != 41;
@@ -605,9 +592,8 @@ START_TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 	/* One piece is left, behind the letters. */
 	ck_assert_uint_gt(fake.writes, 0);
 }
-END_TEST
 
-START_TEST(letters_are_known_wherever_they_are_in_a_batch)
+TEST(letters_are_known_wherever_they_are_in_a_batch)
 {
 	static const size_t where[][3] = {
 	    {0, 0, 0},    {99, 99, 99}, {0, 99, 50},
@@ -653,9 +639,8 @@ START_TEST(letters_are_known_wherever_they_are_in_a_batch)
 		}
 	}
 }
-END_TEST
 
-START_TEST(a_batch_of_letters_alone_moves_the_position)
+TEST(a_batch_of_letters_alone_moves_the_position)
 {
 	fake.has_position = true;
 	for (size_t i = 0; i < 100; i++)
@@ -676,9 +661,8 @@ START_TEST(a_batch_of_letters_alone_moves_the_position)
 	assert_exact(0, 100);
 	ck_assert_uint_eq(fake.writes, 1);
 }
-END_TEST
 
-START_TEST(a_stop_ends_a_batch_between_two_pieces)
+TEST(a_stop_ends_a_batch_between_two_pieces)
 {
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = true;
@@ -693,10 +677,9 @@ START_TEST(a_stop_ends_a_batch_between_two_pieces)
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	assert_exact(0, 100);
 }
-END_TEST
 
 /* As many steps as there are pieces, each with what it has dealt with. */
-START_TEST(says_after_each_piece_how_far_it_has_come)
+TEST(says_after_each_piece_how_far_it_has_come)
 {
 	fake.remembers = false;
 	fake.bad[50] = true;
@@ -710,9 +693,8 @@ START_TEST(says_after_each_piece_how_far_it_has_come)
 	ck_assert_uint_eq(fake.twice, 0);
 	ck_assert_uint_eq(fake.position, 100);
 }
-END_TEST
 
-START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
+TEST(waits_rather_than_drops_when_dead_letters_are_full)
 {
 	common.dead_full = DEAD_FULL_WAIT;
 	dlq.max_bytes = 300; /* one letter without payload, not two */
@@ -725,10 +707,9 @@ START_TEST(waits_rather_than_drops_when_dead_letters_are_full)
 	ck_assert_int_eq(deliver(3, 3, 7), 0);
 	assert_exact(0, 10);
 }
-END_TEST
 
 /* Every second one, or all of them: what a sender of bad events can do. */
-START_TEST(a_probe_finds_many_bad_events_in_few_writes)
+TEST(a_probe_finds_many_bad_events_in_few_writes)
 {
 	for (size_t step = 1; step <= 2; step++) {
 		teardown();
@@ -745,9 +726,8 @@ START_TEST(a_probe_finds_many_bad_events_in_few_writes)
 		ck_assert_uint_eq(stats.events, step == 1 ? 0 : 500);
 	}
 }
-END_TEST
 
-START_TEST(a_few_bad_events_need_no_probe)
+TEST(a_few_bad_events_need_no_probe)
 {
 	fake_sink.probe = on_probe;
 	fake.probe_looks = SIZE_MAX;
@@ -757,10 +737,9 @@ START_TEST(a_few_bad_events_need_no_probe)
 	assert_exact(0, 1000);
 	ck_assert_uint_eq(fake.probes, 0);
 }
-END_TEST
 
 /* What a probe has not looked at, or cannot tell, is found all the same. */
-START_TEST(a_probe_that_looks_at_some_or_none_or_fails_loses_nothing)
+TEST(a_probe_that_looks_at_some_or_none_or_fails_loses_nothing)
 {
 	static const size_t looks[] = {0, 1, 7, 100, 999};
 
@@ -780,10 +759,9 @@ START_TEST(a_probe_that_looks_at_some_or_none_or_fails_loses_nothing)
 		}
 	}
 }
-END_TEST
 
 /* The letters are on disk and the write after them is not answered. */
-START_TEST(after_a_crash_behind_a_probe_its_letters_count)
+TEST_LOOP(after_a_crash_behind_a_probe_its_letters_count, 4)
 {
 	for (unsigned n = 1; n < 12; n++) {
 		size_t bad = 0;
@@ -815,9 +793,8 @@ START_TEST(after_a_crash_behind_a_probe_its_letters_count)
 		ck_assert_uint_eq(dlq.records, bad);
 	}
 }
-END_TEST
 
-START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
+TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 {
 	common.dead_full = DEAD_FULL_WAIT;
 	fake_sink.probe = on_probe;
@@ -836,10 +813,9 @@ START_TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 	    deliver(fake.position, fake.position, 100 - fake.position), 0);
 	assert_exact(0, 100);
 }
-END_TEST
 
 /* Each refused event is a dead letter or counted, through restarts. */
-START_TEST(goes_on_and_counts_when_dead_letters_are_full)
+TEST(goes_on_and_counts_when_dead_letters_are_full)
 {
 	char path[PATH_MAX];
 
@@ -871,10 +847,9 @@ START_TEST(goes_on_and_counts_when_dead_letters_are_full)
 		ck_assert_int_eq(unlink(path), 0);
 	}
 }
-END_TEST
 
 /* A user who may write to dead_dir must not have us change another file. */
-START_TEST(split_points_are_not_kept_through_a_link)
+TEST(split_points_are_not_kept_through_a_link)
 {
 	struct split_journal cuts = {0};
 	uint64_t at = 5;
@@ -891,9 +866,8 @@ START_TEST(split_points_are_not_kept_through_a_link)
 	ck_assert_int_eq(unlink(path), 0);
 	split_journal_fini(&cuts);
 }
-END_TEST
 
-START_TEST(waits_double_up_to_the_longest)
+TEST(waits_double_up_to_the_longest)
 {
 	common.retry_min_ms = 100;
 	common.retry_max_ms = 30000;
@@ -906,9 +880,8 @@ START_TEST(waits_double_up_to_the_longest)
 		ck_assert_uint_le(deliver_delay_ms(&common, 4000), 30000);
 	}
 }
-END_TEST
 
-START_TEST(halves_what_is_too_much_for_the_store)
+TEST(halves_what_is_too_much_for_the_store)
 {
 	unsigned tried;
 
@@ -933,9 +906,8 @@ START_TEST(halves_what_is_too_much_for_the_store)
 	assert_exact(0, EVENTS_MAX);
 	ck_assert_uint_gt(d.most, 30);
 }
-END_TEST
 
-START_TEST(what_passes_by_itself_is_not_halved)
+TEST(what_passes_by_itself_is_not_halved)
 {
 	waits_allowed = 50;
 	/* Another failure each time: not one that a half would help. */
@@ -956,10 +928,9 @@ START_TEST(what_passes_by_itself_is_not_halved)
 	ck_assert_uint_eq(fake.writes, 1);
 	assert_exact(0, 100);
 }
-END_TEST
 
 /* The half of what may be stored would be stored again, under its own name. */
-START_TEST(what_may_be_stored_is_not_halved)
+TEST(what_may_be_stored_is_not_halved)
 {
 	fake.remembers = false;
 	fake.tokens = true;
@@ -977,10 +948,9 @@ START_TEST(what_may_be_stored_is_not_halved)
 	ck_assert_uint_eq(fake.twice, 0);
 	assert_exact(0, 100);
 }
-END_TEST
 
 /* The same when the process that has written it is another, or linked anew. */
-START_TEST(what_may_be_stored_is_not_halved_after_a_crash)
+TEST_LOOP(what_may_be_stored_is_not_halved_after_a_crash, 2)
 {
 	fake.remembers = false;
 	fake.tokens = true;
@@ -1010,9 +980,8 @@ START_TEST(what_may_be_stored_is_not_halved_after_a_crash)
 	ck_assert_int_eq(deliver_next(100, 100), 0);
 	assert_exact(0, 200);
 }
-END_TEST
 
-START_TEST(a_limit_that_is_noticed_too_late_is_waited_for)
+TEST(a_limit_that_is_noticed_too_late_is_waited_for)
 {
 	fake.remembers = false;
 	fake.tokens = true;
@@ -1028,10 +997,9 @@ START_TEST(a_limit_that_is_noticed_too_late_is_waited_for)
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	assert_exact(0, 100);
 }
-END_TEST
 
 /* Halves are no worse than the whole, and better than to wait for ever. */
-START_TEST(a_store_that_forgets_writes_is_given_less_all_the_same)
+TEST(a_store_that_forgets_writes_is_given_less_all_the_same)
 {
 	fake.remembers = false;
 	fake_sink.stable = true;
@@ -1046,10 +1014,9 @@ START_TEST(a_store_that_forgets_writes_is_given_less_all_the_same)
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	ck_assert_uint_eq(fake.twice, 100);
 }
-END_TEST
 
 /* A crash, or a stop, while it waits: nothing is in doubt, so nothing waits. */
-START_TEST(halving_goes_on_after_a_crash)
+TEST_LOOP(halving_goes_on_after_a_crash, 2)
 {
 	for (unsigned n = 0; n < 12; n++) {
 		teardown();
@@ -1071,7 +1038,6 @@ START_TEST(halving_goes_on_after_a_crash)
 		assert_exact(0, 100);
 	}
 }
-END_TEST
 
 static bool armed; /* the next answer is lost */
 
@@ -1091,7 +1057,7 @@ on_wait_at_random(void *arg, uint64_t ms)
 	return rand() % (lost ? 2 : 12) == 0 ? -EINTR : 0;
 }
 
-START_TEST(whatever_fails_nothing_is_stored_twice)
+TEST(whatever_fails_nothing_is_stored_twice)
 {
 	for (int seed = 0; seed < 20; seed++) {
 		size_t from = 0;
@@ -1118,9 +1084,8 @@ START_TEST(whatever_fails_nothing_is_stored_twice)
 		assert_exact(0, 100);
 	}
 }
-END_TEST
 
-START_TEST(an_event_that_is_too_much_alone_is_named)
+TEST(an_event_that_is_too_much_alone_is_named)
 {
 	fake.limit = 1;
 	fake.too_large = 41;
@@ -1137,10 +1102,9 @@ START_TEST(an_event_that_is_too_much_alone_is_named)
 	ck_assert_int_eq(deliver(41, 41, 59), 0);
 	assert_exact(0, 100);
 }
-END_TEST
 
 /* Whichever piece is stored and never answered, it comes again as it was. */
-START_TEST(halves_come_again_as_they_were_after_a_crash)
+TEST_LOOP(halves_come_again_as_they_were_after_a_crash, 2)
 {
 	for (unsigned n = 1; n < 12; n++) {
 		teardown();
@@ -1160,71 +1124,4 @@ START_TEST(halves_come_again_as_they_were_after_a_crash)
 		}
 		assert_exact(0, 100);
 	}
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("deliver");
-	TCase *tc = tcase_create("store");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, stores_a_good_batch_in_one_write);
-	tcase_add_test(tc, moves_over_a_gap_in_the_log);
-	tcase_add_test(tc, sets_bad_events_aside_wherever_they_are);
-	tcase_add_test(tc, sets_a_whole_batch_aside);
-	tcase_add_test(tc, a_lying_hint_costs_no_more_than_halving_does);
-	tcase_add_test(tc, a_hint_that_is_wrong_once_is_not_followed_again);
-	tcase_add_test(tc, writes_again_what_was_not_stored);
-	tcase_add_test(
-	    tc,
-	    does_not_write_again_what_was_stored_before_the_answer_was_lost);
-	tcase_add_test(tc, goes_on_in_mid_bisection_when_answers_are_lost);
-	tcase_add_test(
-	    tc, writes_the_same_piece_again_where_no_position_is_remembered);
-	tcase_add_test(tc, gives_up_when_another_writer_has_moved_the_position);
-	tcase_add_test(tc, gives_up_when_the_store_has_gone_back);
-	tcase_add_test(tc, stops_waiting_when_told_and_loses_nothing);
-	tcase_add_test(
-	    tc,
-	    after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice);
-	tcase_add_loop_test(tc, a_piece_in_flight_comes_again_as_it_was, 0, 8);
-	tcase_add_test(tc,
-	               an_event_with_a_letter_is_left_to_it_after_a_restart);
-	tcase_add_test(tc, letters_are_known_wherever_they_are_in_a_batch);
-	tcase_add_test(tc, a_batch_of_letters_alone_moves_the_position);
-	tcase_add_test(tc, a_stop_ends_a_batch_between_two_pieces);
-	tcase_add_test(tc, says_after_each_piece_how_far_it_has_come);
-	tcase_add_test(tc, halves_what_is_too_much_for_the_store);
-	tcase_add_test(tc, what_passes_by_itself_is_not_halved);
-	tcase_add_test(tc, what_may_be_stored_is_not_halved);
-	tcase_add_loop_test(tc, what_may_be_stored_is_not_halved_after_a_crash,
-	                    0, 2);
-	tcase_add_test(tc, a_limit_that_is_noticed_too_late_is_waited_for);
-	tcase_add_test(tc,
-	               a_store_that_forgets_writes_is_given_less_all_the_same);
-	tcase_add_loop_test(tc, halving_goes_on_after_a_crash, 0, 2);
-	tcase_add_test(tc, whatever_fails_nothing_is_stored_twice);
-	tcase_add_test(tc, an_event_that_is_too_much_alone_is_named);
-	tcase_add_loop_test(tc, halves_come_again_as_they_were_after_a_crash, 0,
-	                    2);
-	tcase_add_test(tc, waits_rather_than_drops_when_dead_letters_are_full);
-	tcase_add_test(tc, a_probe_finds_many_bad_events_in_few_writes);
-	tcase_add_test(tc, a_few_bad_events_need_no_probe);
-	tcase_add_test(
-	    tc, a_probe_that_looks_at_some_or_none_or_fails_loses_nothing);
-	tcase_add_loop_test(tc, after_a_crash_behind_a_probe_its_letters_count,
-	                    0, 4);
-	tcase_add_test(tc, a_probe_keeps_the_letters_that_have_room_and_waits);
-	tcase_add_test(tc, goes_on_and_counts_when_dead_letters_are_full);
-	tcase_add_test(tc, split_points_are_not_kept_through_a_link);
-	tcase_add_test(tc, waits_double_up_to_the_longest);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

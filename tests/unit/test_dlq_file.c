@@ -1,5 +1,4 @@
 /* test_dlq_file - the dead letters' lines and their file. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 #include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libsink/dlq_file.h"
+#include "tests/support/test.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
 
@@ -65,6 +65,8 @@ teardown(void)
 	dlq_file_fini(&dlq);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
+
+TEST_CASE(letters, .setup = setup, .teardown = teardown);
 
 static void
 append(uint64_t offset)
@@ -125,7 +127,7 @@ round_trip(const struct dlq_record *l)
 	buf_fini(&line);
 }
 
-START_TEST(a_line_gives_back_what_was_written)
+TEST(a_line_gives_back_what_was_written)
 {
 	struct dlq_record l = record_of(STREAM, UINT64_C(1) << 60);
 	static const char all[] =
@@ -138,9 +140,8 @@ START_TEST(a_line_gives_back_what_was_written)
 	l.reason = slice_of(all);
 	round_trip(&l);
 }
-END_TEST
 
-START_TEST(a_letter_without_payload_keeps_id_type_and_size)
+TEST(a_letter_without_payload_keeps_id_type_and_size)
 {
 	struct dlq_record l = record_of(STREAM, 7), got = l;
 	static const char all[] = "\x01 \"quoted\" back\\slash";
@@ -152,7 +153,6 @@ START_TEST(a_letter_without_payload_keeps_id_type_and_size)
 	got.event.created_at_us = got.event.received_at_us = 0;
 	round_trip(&got);
 }
-END_TEST
 
 static struct dlq_record
 record_of_type(uint64_t offset, const char *type, const struct slice *payload)
@@ -165,7 +165,7 @@ record_of_type(uint64_t offset, const char *type, const struct slice *payload)
 }
 
 /* 1 MiB: a half for letters with payload, an eighth for those of one type. */
-START_TEST(letters_of_one_type_take_no_room_from_those_of_another)
+TEST(letters_of_one_type_take_no_room_from_those_of_another)
 {
 	static char text[50000] = "{\"a\":\"";
 	struct slice payload = {text, sizeof text};
@@ -205,9 +205,8 @@ START_TEST(letters_of_one_type_take_no_room_from_those_of_another)
 		ck_assert_uint_eq(dlq.full_bytes, full);
 	}
 }
-END_TEST
 
-START_TEST(a_payload_is_kept_byte_for_byte_also_with_line_breaks)
+TEST(a_payload_is_kept_byte_for_byte_also_with_line_breaks)
 {
 	static const char *const payloads[] = {
 	    "{}",
@@ -233,9 +232,8 @@ START_TEST(a_payload_is_kept_byte_for_byte_also_with_line_breaks)
 		round_trip(&l);
 	}
 }
-END_TEST
 
-START_TEST(the_largest_event_fits)
+TEST(the_largest_event_fits)
 {
 	struct dlq_record l = record_of(STREAM, 1);
 	char *big = malloc(EVENT_PACKED_MAX);
@@ -250,9 +248,8 @@ START_TEST(the_largest_event_fits)
 	round_trip(&l);
 	free(big);
 }
-END_TEST
 
-START_TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
+TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
 {
 	struct dlq_record l = record_of(STREAM, 12345), got;
 	struct buf line;
@@ -285,9 +282,8 @@ START_TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
 	free(copy);
 	buf_fini(&line);
 }
-END_TEST
 
-START_TEST(letters_survive_a_restart_and_are_counted)
+TEST(letters_survive_a_restart_and_are_counted)
 {
 	struct stat st;
 
@@ -301,9 +297,8 @@ START_TEST(letters_survive_a_restart_and_are_counted)
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	ck_assert_uint_eq(dlq.records, 2);
 }
-END_TEST
 
-START_TEST(the_same_event_is_set_aside_once)
+TEST(the_same_event_is_set_aside_once)
 {
 	struct dlq_record other = record_of("another-stream", 5);
 	off_t size;
@@ -329,9 +324,8 @@ START_TEST(the_same_event_is_set_aside_once)
 	ck_assert_int_eq(dlq_file_append(&dlq, &other), 0);
 	ck_assert_uint_eq(dlq.records, 5);
 }
-END_TEST
 
-START_TEST(a_torn_last_line_is_cut_wherever_it_was_torn)
+TEST(a_torn_last_line_is_cut_wherever_it_was_torn)
 {
 	off_t one, two;
 
@@ -349,9 +343,8 @@ START_TEST(a_torn_last_line_is_cut_wherever_it_was_torn)
 		ck_assert_int_eq(file_size(), two);
 	}
 }
-END_TEST
 
-START_TEST(another_writer_of_the_file_is_seen)
+TEST(another_writer_of_the_file_is_seen)
 {
 	struct dlq_file twin;
 	struct dlq_record l = record_of(STREAM, 2);
@@ -363,10 +356,9 @@ START_TEST(another_writer_of_the_file_is_seen)
 	ck_assert_uint_eq(dlq.records, 2);
 	dlq_file_fini(&twin);
 }
-END_TEST
 
 /* As --retry-dead puts letters back beside a sink at work. */
-START_TEST(what_another_process_adds_is_counted)
+TEST(what_another_process_adds_is_counted)
 {
 	struct dlq_record l = record_of(STREAM, 9);
 	struct dlq_file other;
@@ -379,9 +371,8 @@ START_TEST(what_another_process_adds_is_counted)
 	ck_assert_uint_eq(dlq.records, 2);
 	ck_assert_uint_eq(dlq.own, 2);
 }
-END_TEST
 
-START_TEST(a_full_file_takes_no_more_and_loses_nothing)
+TEST(a_full_file_takes_no_more_and_loses_nothing)
 {
 	struct dlq_record l = record_of(STREAM, 2);
 
@@ -393,10 +384,9 @@ START_TEST(a_full_file_takes_no_more_and_loses_nothing)
 	append(2);
 	ck_assert_uint_eq(dlq.records, 2);
 }
-END_TEST
 
 /* The count of what was dropped survives a disk that was full meanwhile. */
-START_TEST(a_group_that_failed_is_counted_when_it_comes_again)
+TEST(a_group_that_failed_is_counted_when_it_comes_again)
 {
 	struct dlq_record fits = record_of(STREAM, 2),
 			  drops = record_of(STREAM, 3);
@@ -427,9 +417,8 @@ START_TEST(a_group_that_failed_is_counted_when_it_comes_again)
 	ck_assert_uint_eq(dlq.records, 2);
 	ck_assert_uint_eq(dlq.dropped, 1);
 }
-END_TEST
 
-START_TEST(taken_letters_make_room_for_new_ones)
+TEST(taken_letters_make_room_for_new_ones)
 {
 	struct dlq_file taker;
 	char path[200];
@@ -450,46 +439,10 @@ START_TEST(taken_letters_make_room_for_new_ones)
 	ck_assert_int_eq(dlq_file_take(&taker, path, sizeof path), -ENOENT);
 	dlq_file_fini(&taker);
 }
-END_TEST
 
-START_TEST(a_missing_folder_is_made)
+TEST(a_missing_folder_is_made)
 {
 	ck_assert_int_eq(rmdir(dir), 0);
 	append(1);
 	ck_assert_uint_eq(dlq.records, 1);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("dlq_file");
-	TCase *tc = tcase_create("letters");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_line_gives_back_what_was_written);
-	tcase_add_test(tc, a_letter_without_payload_keeps_id_type_and_size);
-	tcase_add_test(tc,
-	               letters_of_one_type_take_no_room_from_those_of_another);
-	tcase_add_test(tc,
-	               a_payload_is_kept_byte_for_byte_also_with_line_breaks);
-	tcase_add_test(tc, the_largest_event_fits);
-	tcase_add_test(tc,
-	               a_line_with_any_byte_missing_or_changed_never_crashes);
-	tcase_add_test(tc, letters_survive_a_restart_and_are_counted);
-	tcase_add_test(tc, the_same_event_is_set_aside_once);
-	tcase_add_test(tc, a_torn_last_line_is_cut_wherever_it_was_torn);
-	tcase_add_test(tc, another_writer_of_the_file_is_seen);
-	tcase_add_test(tc, what_another_process_adds_is_counted);
-	tcase_add_test(tc, a_full_file_takes_no_more_and_loses_nothing);
-	tcase_add_test(tc, a_group_that_failed_is_counted_when_it_comes_again);
-	tcase_add_test(tc, taken_letters_make_room_for_new_ones);
-	tcase_add_test(tc, a_missing_folder_is_made);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * test_dlq_retry - dead letters go to the store again: once each, whatever
  * happens in between.
  */
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +21,7 @@
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libsink/dlq_retry.h"
+#include "tests/support/test.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
 #define LETTERS 20
@@ -375,6 +375,8 @@ teardown(void)
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
+TEST_CASE(letters, .setup = setup, .teardown = teardown);
+
 static void
 assert_stored_once(void)
 {
@@ -382,7 +384,7 @@ assert_stored_once(void)
 		ck_assert_uint_eq(store.stored[i], !store.bad[i]);
 }
 
-START_TEST(stores_each_letter_and_forgets_it)
+TEST(stores_each_letter_and_forgets_it)
 {
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
@@ -390,9 +392,8 @@ START_TEST(stores_each_letter_and_forgets_it)
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
-END_TEST
 
-START_TEST(keeps_what_is_rejected_again_as_it_was)
+TEST(keeps_what_is_rejected_again_as_it_was)
 {
 	char path[400], line[1000];
 	FILE *f;
@@ -414,9 +415,8 @@ START_TEST(keeps_what_is_rejected_again_as_it_was)
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
-END_TEST
 
-START_TEST(goes_on_where_it_was_when_the_store_was_lost)
+TEST(goes_on_where_it_was_when_the_store_was_lost)
 {
 	store.bad[4] = true;
 	/* The store takes n writes and is away; what it took counts. */
@@ -435,9 +435,8 @@ START_TEST(goes_on_where_it_was_when_the_store_was_lost)
 	ck_assert_uint_eq(dlq.records, 1);
 	ck_assert_int_eq(files(NULL), 1);
 }
-END_TEST
 
-START_TEST(leaves_letters_that_the_sink_has_not_moved_past)
+TEST(leaves_letters_that_the_sink_has_not_moved_past)
 {
 	set_position(STREAM, 50); /* 8 letters are below */
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
@@ -449,13 +448,12 @@ START_TEST(leaves_letters_that_the_sink_has_not_moved_past)
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
-END_TEST
 
 /*
  * Where the store has no position, and where asking would disturb the sink,
  * batchd says where the sink is.
  */
-START_TEST(batchd_says_how_far_a_sink_is_whose_store_does_not)
+TEST_LOOP(batchd_says_how_far_a_sink_is_whose_store_does_not, 2)
 {
 	store.forgets = _i == 0;
 	fake_sink.position_fences = _i == 1;
@@ -478,9 +476,8 @@ START_TEST(batchd_says_how_far_a_sink_is_whose_store_does_not)
 	assert_stored_once();
 	ck_assert_int_eq(files(NULL), 0);
 }
-END_TEST
 
-START_TEST(a_store_without_positions_gets_each_letter_once)
+TEST_LOOP(a_store_without_positions_gets_each_letter_once, 2)
 {
 	bool mended = _i == 1;
 	unsigned runs = 0;
@@ -506,10 +503,9 @@ START_TEST(a_store_without_positions_gets_each_letter_once)
 	ck_assert_uint_eq(dlq.records, mended ? 0 : 3);
 	ck_assert_int_eq(files(NULL), mended ? 0 : 1);
 }
-END_TEST
 
 /* Cut short at any write, and the next run's store takes all. */
-START_TEST(what_was_set_aside_again_is_stored_once)
+TEST(what_was_set_aside_again_is_stored_once)
 {
 	for (unsigned n = 1; n < 30; n += 2) {
 		teardown();
@@ -527,10 +523,9 @@ START_TEST(what_was_set_aside_again_is_stored_once)
 		ck_assert_int_eq(files(NULL), 0);
 	}
 }
-END_TEST
 
 /* The same when the store finds at once what it refuses. */
-START_TEST(what_was_set_aside_together_is_stored_once)
+TEST_LOOP(what_was_set_aside_together_is_stored_once, 2)
 {
 	bool ended = false;
 
@@ -553,10 +548,9 @@ START_TEST(what_was_set_aside_together_is_stored_once)
 		ck_assert_int_eq(files(NULL), 0);
 	}
 }
-END_TEST
 
 /* A sync for each would be hours for a million. */
-START_TEST(letters_that_are_kept_are_synced_together)
+TEST(letters_that_are_kept_are_synced_together)
 {
 	common.batch_events = LETTERS;
 	set_position(STREAM, 0);
@@ -576,14 +570,13 @@ START_TEST(letters_that_are_kept_are_synced_together)
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
-END_TEST
 
 /*
  * A store that knows a repeated write by its offsets: cut short behind any
  * write that is stored and not answered, a run that the store then takes all
  * from, or that finds the sink further on, writes the same piece first.
  */
-START_TEST(a_piece_in_flight_is_written_again_as_it_was)
+TEST_LOOP(a_piece_in_flight_is_written_again_as_it_was, 2)
 {
 	for (unsigned n = 1; n < 30; n++) {
 		teardown();
@@ -606,10 +599,9 @@ START_TEST(a_piece_in_flight_is_written_again_as_it_was)
 		ck_assert_int_eq(files(NULL), 0);
 	}
 }
-END_TEST
 
 /* A crash between the two: the letter is back, and its place not noted. */
-START_TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
+TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
 {
 	struct dlq_record l = {.stream = slice_of(STREAM),
 	                       .sink = slice_of("fake"),
@@ -626,9 +618,8 @@ START_TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
-END_TEST
 
-START_TEST(writes_nothing_when_a_line_is_damaged)
+TEST(writes_nothing_when_a_line_is_damaged)
 {
 	FILE *f = fopen(dlq.path, "a");
 
@@ -640,13 +631,12 @@ START_TEST(writes_nothing_when_a_line_is_damaged)
 		ck_assert_uint_eq(store.stored[i], 0);
 	ck_assert_int_eq(files(NULL), 1);
 }
-END_TEST
 
 /*
  * The other run ends between our opening of its file and the lock: what it has
  * worked off is not delivered once more.
  */
-START_TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
+TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
 {
 	store.forgets = true;
 	start_batchd("fake", 1000);
@@ -657,9 +647,8 @@ START_TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
 		ck_assert_uint_eq(store.stored[i], 0);
 	ck_assert_int_eq(files(NULL), 0);
 }
-END_TEST
 
-START_TEST(refuses_to_work_beside_another_retry)
+TEST(refuses_to_work_beside_another_retry)
 {
 	char path[400];
 	int fd;
@@ -676,42 +665,4 @@ START_TEST(refuses_to_work_beside_another_retry)
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("dlq_retry");
-	TCase *tc = tcase_create("letters");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, stores_each_letter_and_forgets_it);
-	tcase_add_test(tc, keeps_what_is_rejected_again_as_it_was);
-	tcase_add_test(tc, goes_on_where_it_was_when_the_store_was_lost);
-	tcase_add_test(tc, leaves_letters_that_the_sink_has_not_moved_past);
-	tcase_add_loop_test(
-	    tc, batchd_says_how_far_a_sink_is_whose_store_does_not, 0, 2);
-	tcase_add_loop_test(tc, a_store_without_positions_gets_each_letter_once,
-	                    0, 2);
-	tcase_add_test(tc, what_was_set_aside_again_is_stored_once);
-	tcase_add_loop_test(tc, what_was_set_aside_together_is_stored_once, 0,
-	                    2);
-	tcase_add_test(tc, letters_that_are_kept_are_synced_together);
-	tcase_add_loop_test(tc, a_piece_in_flight_is_written_again_as_it_was, 0,
-	                    2);
-	tcase_add_test(
-	    tc, a_letter_that_was_just_set_aside_again_is_not_delivered_twice);
-	tcase_add_test(tc, writes_nothing_when_a_line_is_damaged);
-	tcase_add_test(tc,
-	               a_file_that_another_retry_has_just_ended_is_passed_over);
-	tcase_add_test(tc, refuses_to_work_beside_another_retry);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,10 +1,10 @@
 /* test_marks - how old events are by the marks, and rates. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "batchd/durable_times.h"
 #include "batchd/rate.h"
+#include "tests/support/test.h"
 
 static struct durable_times m;
 static struct histogram h;
@@ -16,6 +16,8 @@ setup(void)
 	memset(&h, 0, sizeof h);
 }
 
+TEST_CASE(marks, .setup = setup);
+
 static uint64_t
 counted(void)
 {
@@ -26,7 +28,7 @@ counted(void)
 	return n;
 }
 
-START_TEST(each_event_counts_by_its_own_mark)
+TEST(each_event_counts_by_its_own_mark)
 {
 	durable_times_add(&m, 100, 110, 1000000);
 	durable_times_add(&m, 110, 110, 1500000); /* nothing new */
@@ -43,9 +45,8 @@ START_TEST(each_event_counts_by_its_own_mark)
 	ck_assert_uint_eq(counted(), 4);
 	ck_assert_uint_eq(h.counts[HISTOGRAM_BUCKETS - 2], 4);
 }
-END_TEST
 
-START_TEST(marks_that_are_close_are_one)
+TEST(marks_that_are_close_are_one)
 {
 	for (uint64_t i = 0; i < 100; i++)
 		durable_times_add(&m, i, i + 1, 1000 + i * 10);
@@ -53,9 +54,8 @@ START_TEST(marks_that_are_close_are_one)
 	durable_times_count(&m, 0, 100, 2000, 0, &h);
 	ck_assert_uint_eq(counted(), 100);
 }
-END_TEST
 
-START_TEST(the_oldest_marks_make_room)
+TEST(the_oldest_marks_make_room)
 {
 	uint64_t n = 2 * DURABLE_TIMES_MAX + 17;
 
@@ -67,9 +67,8 @@ START_TEST(the_oldest_marks_make_room)
 	ck_assert_uint_eq(h.counts[HISTOGRAM_BUCKETS - 1],
 	                  3 * (n - DURABLE_TIMES_MAX));
 }
-END_TEST
 
-START_TEST(a_rate_is_of_the_last_seconds)
+TEST(a_rate_is_of_the_last_seconds)
 {
 	struct rate r = {0};
 
@@ -84,25 +83,4 @@ START_TEST(a_rate_is_of_the_last_seconds)
 	for (uint64_t i = 0; i < RATE_SAMPLES; i++)
 		rate_sample(&r, 20000 + 1000 * i, 2000);
 	ck_assert_uint_eq(rate_per_s(&r), 0);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("marks");
-	TCase *tc = tcase_create("marks");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_test(tc, each_event_counts_by_its_own_mark);
-	tcase_add_test(tc, marks_that_are_close_are_one);
-	tcase_add_test(tc, the_oldest_marks_make_room);
-	tcase_add_test(tc, a_rate_is_of_the_last_seconds);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,4 @@
 /* test_file - which files are opened, and which are refused. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "libbase/error.h"
 #include "libbase/file.h"
+#include "tests/support/test.h"
 
 #define ANOTHER_USER 65534
 
@@ -35,6 +35,8 @@ teardown(void)
 	(void)close(dir);
 	ck_assert_int_eq(rmdir(path), 0);
 }
+
+TEST_CASE(open, .setup = setup, .teardown = teardown);
 
 static int
 open_as(const char *name, int flags, enum file_owner owner)
@@ -60,7 +62,7 @@ assert_refused(int rc)
 	}
 }
 
-START_TEST(makes_and_opens_a_regular_file)
+TEST(makes_and_opens_a_regular_file)
 {
 	struct stat st;
 
@@ -70,9 +72,8 @@ START_TEST(makes_and_opens_a_regular_file)
 	ck_assert_int_eq(fstatat(dir, "file", &st, 0), 0);
 	ck_assert_uint_eq(st.st_mode & 0137, 0);
 }
-END_TEST
 
-START_TEST(follows_no_link)
+TEST(follows_no_link)
 {
 	ck_assert_int_eq(open_as("file", O_RDWR | O_CREAT, FILE_OWN), 0);
 	ck_assert_int_eq(symlinkat("file", dir, "name"), 0);
@@ -82,16 +83,14 @@ START_TEST(follows_no_link)
 	/* Nothing was made where the link leads. */
 	ck_assert_int_eq(faccessat(dir, "file", F_OK, 0), -1);
 }
-END_TEST
 
-START_TEST(does_not_wait_at_a_fifo)
+TEST(does_not_wait_at_a_fifo)
 {
 	ck_assert_int_eq(mkfifoat(dir, "name", 0600), 0);
 	assert_refused(ERR_NOT_REGULAR_FILE);
 }
-END_TEST
 
-START_TEST(refuses_a_socket_and_a_directory)
+TEST(refuses_a_socket_and_a_directory)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -108,9 +107,8 @@ START_TEST(refuses_a_socket_and_a_directory)
 	assert_refused(ERR_NOT_REGULAR_FILE);
 	ck_assert_int_eq(unlinkat(dir, "name", AT_REMOVEDIR), 0);
 }
-END_TEST
 
-START_TEST(refuses_the_file_of_another_user_unless_it_is_only_read)
+TEST(refuses_the_file_of_another_user_unless_it_is_only_read)
 {
 	if (geteuid() != 0)
 		return; /* only root can give a file away */
@@ -121,33 +119,8 @@ START_TEST(refuses_the_file_of_another_user_unless_it_is_only_read)
 	                 ERR_FOREIGN_OWNER);
 	ck_assert_int_eq(open_as("name", O_RDONLY, FILE_ANY), 0);
 }
-END_TEST
 
-START_TEST(truncates_nothing_before_it_is_checked)
+TEST(truncates_nothing_before_it_is_checked)
 {
 	ck_assert_int_eq(open_as("file", O_RDWR | O_TRUNC, FILE_OWN), -EINVAL);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("file");
-	TCase *tc = tcase_create("open");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, makes_and_opens_a_regular_file);
-	tcase_add_test(tc, follows_no_link);
-	tcase_add_test(tc, does_not_wait_at_a_fifo);
-	tcase_add_test(tc, refuses_a_socket_and_a_directory);
-	tcase_add_test(tc,
-	               refuses_the_file_of_another_user_unless_it_is_only_read);
-	tcase_add_test(tc, truncates_nothing_before_it_is_checked);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,10 +1,10 @@
 /* test_frame - frames and events, there and back, and from garbage. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libproto/frame.h"
+#include "tests/support/test.h"
 
 static struct event
 an_event(void)
@@ -34,7 +34,7 @@ reader_of(const struct buf *b)
 	return (struct wire_reader){b->data, b->data + b->len};
 }
 
-START_TEST(an_event_comes_back_as_it_went)
+TEST(an_event_comes_back_as_it_went)
 {
 	struct event e = an_event(), got;
 	struct wire_reader r;
@@ -58,10 +58,9 @@ START_TEST(an_event_comes_back_as_it_went)
 	}
 	buf_fini(&b);
 }
-END_TEST
 
 /* String headers change at 32, 256 and 65536 bytes. */
-START_TEST(every_width_of_string_comes_back)
+TEST(every_width_of_string_comes_back)
 {
 	static const uint32_t sizes[] = {2, 31, 32, 255, 256, 65535, 65536};
 	struct event e = an_event(), got;
@@ -83,9 +82,8 @@ START_TEST(every_width_of_string_comes_back)
 	free(text);
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(an_event_cut_anywhere_is_refused)
+TEST(an_event_cut_anywhere_is_refused)
 {
 	struct event e = an_event(), got;
 	struct buf b;
@@ -104,9 +102,8 @@ START_TEST(an_event_cut_anywhere_is_refused)
 	}
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(an_event_beyond_its_limits_is_refused)
+TEST(an_event_beyond_its_limits_is_refused)
 {
 	static char long_text[EVENT_USER_ID_MAX + 1];
 	struct slice too_long[] = {{long_text, EVENT_ID_MAX + 1},
@@ -133,9 +130,8 @@ START_TEST(an_event_beyond_its_limits_is_refused)
 	}
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(skip_finds_the_boundaries)
+TEST(skip_finds_the_boundaries)
 {
 	struct event e = an_event();
 	struct wire_reader r;
@@ -152,7 +148,6 @@ START_TEST(skip_finds_the_boundaries)
 	ck_assert_int_eq(event_skip(&r, 2), -EBADMSG);
 	buf_fini(&b);
 }
-END_TEST
 
 static const uint8_t body[] = "body";
 
@@ -203,7 +198,7 @@ put_sample(size_t i, uint8_t *bytes)
 	return (size_t)n + samples[i].body_bytes;
 }
 
-START_TEST(every_frame_comes_back_as_it_went)
+TEST(every_frame_comes_back_as_it_went)
 {
 	uint8_t bytes[FRAME_HEADER_MAX + 4], again[FRAME_HEADER_MAX];
 	struct frame got;
@@ -220,9 +215,8 @@ START_TEST(every_frame_comes_back_as_it_went)
 		ck_assert_mem_eq(again, bytes, n - got.body_bytes);
 	}
 }
-END_TEST
 
-START_TEST(a_header_cut_anywhere_is_refused)
+TEST(a_header_cut_anywhere_is_refused)
 {
 	uint8_t bytes[FRAME_HEADER_MAX + 4];
 	struct frame got;
@@ -235,9 +229,8 @@ START_TEST(a_header_cut_anywhere_is_refused)
 			                 -EBADMSG);
 	}
 }
-END_TEST
 
-START_TEST(bytes_behind_a_frame_without_body_are_refused)
+TEST(bytes_behind_a_frame_without_body_are_refused)
 {
 	uint8_t bytes[FRAME_HEADER_MAX + 4];
 	struct frame got;
@@ -246,9 +239,8 @@ START_TEST(bytes_behind_a_frame_without_body_are_refused)
 	bytes[n] = 0xc0;
 	ck_assert_int_eq(frame_read(bytes, n + 1, &got), -EBADMSG);
 }
-END_TEST
 
-START_TEST(the_append_header_has_one_length)
+TEST(the_append_header_has_one_length)
 {
 	uint8_t bytes[FRAME_HEADER_MAX];
 	struct frame f = {.type = FRAME_APPEND, .append = {1, 1}};
@@ -258,9 +250,8 @@ START_TEST(the_append_header_has_one_length)
 	f.append.count = FRAME_BODY_MAX;
 	ck_assert_int_eq(frame_put_header(&f, bytes), FRAME_APPEND_HEADER);
 }
-END_TEST
 
-START_TEST(a_name_that_could_leave_its_folder_is_refused)
+TEST(a_name_that_could_leave_its_folder_is_refused)
 {
 	static const char *const bad[] = {"../x", "a/b", "A", "a b", "a\n"};
 	uint8_t bytes[FRAME_HEADER_MAX];
@@ -274,9 +265,8 @@ START_TEST(a_name_that_could_leave_its_folder_is_refused)
 		ck_assert_int_eq(frame_read(bytes, (size_t)n, &got), -EBADMSG);
 	}
 }
-END_TEST
 
-START_TEST(random_bytes_and_flipped_bits_never_crash)
+TEST(random_bytes_and_flipped_bits_never_crash)
 {
 	uint8_t bytes[FRAME_HEADER_MAX + 4];
 	struct frame got;
@@ -296,31 +286,4 @@ START_TEST(random_bytes_and_flipped_bits_never_crash)
 		refused += event_read(&r, &e) < 0;
 	}
 	ck_assert_int_gt(refused, 200000); /* and most are told apart */
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("frame");
-	TCase *tc = tcase_create("frame");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, an_event_comes_back_as_it_went);
-	tcase_add_test(tc, every_width_of_string_comes_back);
-	tcase_add_test(tc, an_event_cut_anywhere_is_refused);
-	tcase_add_test(tc, an_event_beyond_its_limits_is_refused);
-	tcase_add_test(tc, skip_finds_the_boundaries);
-	tcase_add_test(tc, every_frame_comes_back_as_it_went);
-	tcase_add_test(tc, a_header_cut_anywhere_is_refused);
-	tcase_add_test(tc, bytes_behind_a_frame_without_body_are_refused);
-	tcase_add_test(tc, the_append_header_has_one_length);
-	tcase_add_test(tc, a_name_that_could_leave_its_folder_is_refused);
-	tcase_add_test(tc, random_bytes_and_flipped_bits_never_crash);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,11 +1,11 @@
 /* test_head - request heads: what is accepted, and what each rule refuses. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libhttp/head.h"
+#include "tests/support/test.h"
 
 #define TOKEN_BYTES                                                            \
 	"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"                  \
@@ -112,7 +112,9 @@ accepts_byte(const char *text, unsigned c)
 
 /* What is accepted. */
 
-START_TEST(a_request_is_taken_apart)
+TEST_CASE(accepted, .teardown = teardown);
+
+TEST(a_request_is_taken_apart)
 {
 	accepts("POST /v1/events?partial=1&x=%20 HTTP/1.1\r\n"
 	        "Host: a.example:8080\r\n"
@@ -136,9 +138,8 @@ START_TEST(a_request_is_taken_apart)
 	is_text(head.fields[2].name, "X-Empty");
 	is_text(head.fields[2].value, "");
 }
-END_TEST
 
-START_TEST(a_request_without_body_says_so)
+TEST(a_request_without_body_says_so)
 {
 	accepts(WITH(""));
 	is_text(head.method, "GET");
@@ -150,9 +151,8 @@ START_TEST(a_request_without_body_says_so)
 	ck_assert_uint_eq(head.content_length, 0);
 	ck_assert(!head.expect_continue);
 }
-END_TEST
 
-START_TEST(an_empty_query_is_a_query)
+TEST(an_empty_query_is_a_query)
 {
 	accepts("GET /? HTTP/1.1\r\nHost: x\r\n\r\n");
 	is_text(head.path, "/");
@@ -162,9 +162,8 @@ START_TEST(an_empty_query_is_a_query)
 	is_text(head.path, "/a");
 	is_text(head.query, "b?c");
 }
-END_TEST
 
-START_TEST(the_absolute_form_is_the_origin_form)
+TEST(the_absolute_form_is_the_origin_form)
 {
 	static const struct {
 		const char *target, *path, *query;
@@ -191,9 +190,8 @@ START_TEST(the_absolute_form_is_the_origin_form)
 			ck_assert_ptr_null(head.query.data);
 	}
 }
-END_TEST
 
-START_TEST(only_options_may_ask_for_the_server)
+TEST(only_options_may_ask_for_the_server)
 {
 	accepts("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
 	is_text(head.path, "*");
@@ -205,9 +203,8 @@ START_TEST(only_options_may_ask_for_the_server)
 	refuses("OPTIONS *?a HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 	refuses("options * HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(the_client_says_whether_the_connection_goes_on)
+TEST(the_client_says_whether_the_connection_goes_on)
 {
 	static const struct {
 		const char *version, *headers;
@@ -248,9 +245,8 @@ START_TEST(the_client_says_whether_the_connection_goes_on)
 		              text);
 	}
 }
-END_TEST
 
-START_TEST(connection_is_a_list_of_tokens)
+TEST(connection_is_a_list_of_tokens)
 {
 	static const char *const good[] = {"",          ",",       "close",
 	                                   "a , close", "a,,b,",   "X-Hop",
@@ -275,17 +271,15 @@ START_TEST(connection_is_a_list_of_tokens)
 		refuses(text, 400);
 	}
 }
-END_TEST
 
-START_TEST(we_are_no_proxy)
+TEST(we_are_no_proxy)
 {
 	refuses("CONNECT a.example:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("CONNECT http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(white_space_around_a_value_is_not_part_of_it)
+TEST(white_space_around_a_value_is_not_part_of_it)
 {
 	static const char *const values[] = {
 	    "a b", " a b", "\ta b", " \t a b", "a b ", "a b\t", "  a b \t ",
@@ -305,9 +299,8 @@ START_TEST(white_space_around_a_value_is_not_part_of_it)
 	is_text(head.fields[1].name, "X");
 	is_text(head.fields[1].value, "a:b: c");
 }
-END_TEST
 
-START_TEST(a_value_may_hold_all_but_control_characters)
+TEST(a_value_may_hold_all_but_control_characters)
 {
 	for (unsigned c = 0; c < 256; c++) {
 		bool want = c == '\t' || (c >= 0x20 && c != 0x7f);
@@ -320,9 +313,8 @@ START_TEST(a_value_may_hold_all_but_control_characters)
 	accepts(WITH("X: \xc3\xa4\xff\x80\r\n"));
 	is_text(head.fields[1].value, "\xc3\xa4\xff\x80");
 }
-END_TEST
 
-START_TEST(names_and_methods_are_tokens)
+TEST(names_and_methods_are_tokens)
 {
 	for (unsigned c = 0; c < 256; c++) {
 		bool token = in_set(c, TOKEN_BYTES);
@@ -337,9 +329,8 @@ START_TEST(names_and_methods_are_tokens)
 		              "byte 0x%02x in a method", c);
 	}
 }
-END_TEST
 
-START_TEST(targets_are_printable_ascii_without_fragment)
+TEST(targets_are_printable_ascii_without_fragment)
 {
 	for (unsigned c = 0; c < 256; c++) {
 		bool want = in_set(c, TARGET_BYTES);
@@ -354,9 +345,8 @@ START_TEST(targets_are_printable_ascii_without_fragment)
 		    "byte 0x%02x in a query", c);
 	}
 }
-END_TEST
 
-START_TEST(the_first_header_of_a_name_is_found)
+TEST(the_first_header_of_a_name_is_found)
 {
 	const struct slice *value;
 
@@ -373,9 +363,8 @@ START_TEST(the_first_header_of_a_name_is_found)
 	accepts("GET / HTTP/1.0\r\n\r\n");
 	ck_assert_ptr_null(http_header(&head, "Host"));
 }
-END_TEST
 
-START_TEST(parameters_of_the_query_are_unescaped)
+TEST(parameters_of_the_query_are_unescaped)
 {
 	static const struct {
 		const char *name, *value;
@@ -404,9 +393,8 @@ START_TEST(parameters_of_the_query_are_unescaped)
 	accepts("GET /? HTTP/1.1\r\nHost: x\r\n\r\n");
 	ck_assert_int_eq(http_query(&head, "a", out, sizeof out), -ENOENT);
 }
-END_TEST
 
-START_TEST(a_parameter_that_does_not_fit_is_told)
+TEST(a_parameter_that_does_not_fit_is_told)
 {
 	char out[8] = "#######";
 
@@ -424,11 +412,12 @@ START_TEST(a_parameter_that_does_not_fit_is_told)
 	ck_assert_int_eq(http_query(&head, "b", out, 0), -EMSGSIZE);
 	ck_assert_mem_eq(out, "########", 8);
 }
-END_TEST
 
 /* What is refused. */
 
-START_TEST(lines_end_with_crlf_and_nothing_else)
+TEST_CASE(refused, .teardown = teardown);
+
+TEST(lines_end_with_crlf_and_nothing_else)
 {
 	static const char *const cases[] = {
 	    "GET / HTTP/1.1\nHost: x\r\n\r\n",
@@ -451,9 +440,8 @@ START_TEST(lines_end_with_crlf_and_nothing_else)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		refuses(cases[i], 400);
 }
-END_TEST
 
-START_TEST(nothing_comes_before_the_request_line)
+TEST(nothing_comes_before_the_request_line)
 {
 	refuses("\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 	refuses("\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400);
@@ -462,9 +450,8 @@ START_TEST(nothing_comes_before_the_request_line)
 	refuses("\tGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 	refuses("\xef\xbb\xbfGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(lines_are_not_folded)
+TEST(lines_are_not_folded)
 {
 	refuses(WITH("A: b\r\n c\r\n"), 400);
 	refuses(WITH("A: b\r\n\tc\r\n"), 400);
@@ -474,9 +461,8 @@ START_TEST(lines_are_not_folded)
 	refuses("GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400);
 	refuses("GET / HTTP/1.1\r\n\tHost: x\r\nHost: x\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(no_white_space_is_taken_before_a_colon)
+TEST(no_white_space_is_taken_before_a_colon)
 {
 	refuses(WITH("A : b\r\n"), 400);
 	refuses(WITH("A\t: b\r\n"), 400);
@@ -484,9 +470,8 @@ START_TEST(no_white_space_is_taken_before_a_colon)
 	refuses("GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400);
 	refuses("GET / HTTP/1.1\r\nHost: x\r\nHost : x\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(headers_have_a_name_and_a_colon)
+TEST(headers_have_a_name_and_a_colon)
 {
 	refuses(WITH("A\r\n"), 400);
 	refuses(WITH("A b\r\n"), 400);
@@ -495,9 +480,8 @@ START_TEST(headers_have_a_name_and_a_colon)
 	refuses(WITH("\"A\": b\r\n"), 400);
 	refuses(WITH("\xc3\xa4: b\r\n"), 400);
 }
-END_TEST
 
-START_TEST(no_byte_is_nul)
+TEST(no_byte_is_nul)
 {
 	static const char good[] =
 	    "GET /a?b HTTP/1.1\r\nHost: x\r\nA: b c\r\n\r\n";
@@ -509,9 +493,8 @@ START_TEST(no_byte_is_nul)
 		ck_assert_int_eq(parse_bytes(text, sizeof good - 1), 400);
 	}
 }
-END_TEST
 
-START_TEST(the_request_line_has_three_parts)
+TEST(the_request_line_has_three_parts)
 {
 	static const char *const cases[] = {
 	    "GET",
@@ -558,9 +541,8 @@ START_TEST(the_request_line_has_three_parts)
 	refuses("GET /\r\n\r\n", 400);
 	refuses("Host: x\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(other_versions_are_named)
+TEST(other_versions_are_named)
 {
 	static const char *const versions[] = {"0.9", "1.2", "1.9", "2.0",
 	                                       "2.1", "3.0", "9.9", "0.0"};
@@ -573,9 +555,8 @@ START_TEST(other_versions_are_named)
 	}
 	refuses("PRI * HTTP/2.0\r\n\r\n", 505);
 }
-END_TEST
 
-START_TEST(targets_are_paths_or_urls)
+TEST(targets_are_paths_or_urls)
 {
 	static const char *const cases[] = {
 	    "a",
@@ -613,9 +594,8 @@ START_TEST(targets_are_paths_or_urls)
 	}
 	refuses("CONNECT a.example:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(percent_escapes_are_two_hexadecimal_digits)
+TEST(percent_escapes_are_two_hexadecimal_digits)
 {
 	static const struct {
 		const char *target;
@@ -660,9 +640,8 @@ START_TEST(percent_escapes_are_two_hexadecimal_digits)
 			refuses(text, 400);
 	}
 }
-END_TEST
 
-START_TEST(there_is_one_host)
+TEST(there_is_one_host)
 {
 	refuses("GET / HTTP/1.1\r\n\r\n", 400);
 	refuses("GET / HTTP/1.1\r\nA: b\r\n\r\n", 400);
@@ -676,9 +655,8 @@ START_TEST(there_is_one_host)
 	accepts("GET / HTTP/1.0\r\nHost: x\r\n\r\n");
 	accepts("GET / HTTP/1.1\r\nhOST:x\r\n\r\n");
 }
-END_TEST
 
-START_TEST(a_host_is_a_name_or_an_address)
+TEST(a_host_is_a_name_or_an_address)
 {
 	static const char *const good[] = {
 	    "x",
@@ -738,9 +716,8 @@ START_TEST(a_host_is_a_name_or_an_address)
 		refuses(text, 400);
 	}
 }
-END_TEST
 
-START_TEST(a_length_is_one_decimal_number)
+TEST(a_length_is_one_decimal_number)
 {
 	static const struct {
 		const char *headers;
@@ -789,9 +766,8 @@ START_TEST(a_length_is_one_decimal_number)
 		}
 	}
 }
-END_TEST
 
-START_TEST(the_only_coding_is_chunked)
+TEST(the_only_coding_is_chunked)
 {
 	static const char *const refused[] = {
 	    "gzip",          "chunked, chunked",
@@ -822,9 +798,8 @@ START_TEST(the_only_coding_is_chunked)
 	        400);
 	refuses("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
 }
-END_TEST
 
-START_TEST(a_length_and_a_coding_exclude_each_other)
+TEST(a_length_and_a_coding_exclude_each_other)
 {
 	refuses(WITH("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
 	        400);
@@ -836,9 +811,8 @@ START_TEST(a_length_and_a_coding_exclude_each_other)
 	             "TRANSFER-encoding: CHUNKED\r\n"),
 	        400);
 }
-END_TEST
 
-START_TEST(the_only_expectation_is_100_continue)
+TEST(the_only_expectation_is_100_continue)
 {
 	accepts(WITH("Expect: 100-continue\r\nContent-Length: 1\r\n"));
 	ck_assert(head.expect_continue);
@@ -854,7 +828,6 @@ START_TEST(the_only_expectation_is_100_continue)
 	        "Content-Length: 1\r\n\r\n");
 	ck_assert(!head.expect_continue);
 }
-END_TEST
 
 /* A head with this many headers, of which the first is its Host. */
 static int
@@ -870,7 +843,7 @@ parse_fields(unsigned count)
 	return parse(text);
 }
 
-START_TEST(headers_are_counted)
+TEST(headers_are_counted)
 {
 	ck_assert_int_eq(parse_fields(HEAD_FIELDS_MAX), 0);
 	ck_assert_uint_eq(head.field_count, HEAD_FIELDS_MAX);
@@ -879,9 +852,8 @@ START_TEST(headers_are_counted)
 	ck_assert_int_eq(parse_fields(HEAD_FIELDS_MAX + 1), 431);
 	ck_assert_int_eq(parse_fields(HEAD_FIELDS_MAX * 3), 431);
 }
-END_TEST
 
-START_TEST(one_line_is_read_as_a_header)
+TEST(one_line_is_read_as_a_header)
 {
 	static const char good[] = "Name:\tvalue ";
 	static const char *const refused[] = {
@@ -907,7 +879,6 @@ START_TEST(one_line_is_read_as_a_header)
 		              "%s", refused[i]);
 	free(line);
 }
-END_TEST
 
 /* The search for the end. */
 
@@ -952,7 +923,9 @@ scan_in_bytes(const char *text, size_t n, size_t *used)
 	return length;
 }
 
-START_TEST(the_end_is_found_wherever_the_head_is_cut)
+TEST_CASE(scan);
+
+TEST(the_end_is_found_wherever_the_head_is_cut)
 {
 	static const struct {
 		const char *text;
@@ -988,9 +961,8 @@ START_TEST(the_end_is_found_wherever_the_head_is_cut)
 			              "cut at %zu: %s", cut, text);
 	}
 }
-END_TEST
 
-START_TEST(a_bad_byte_is_noticed_when_it_arrives)
+TEST(a_bad_byte_is_noticed_when_it_arrives)
 {
 	static const struct {
 		const char *text;
@@ -1020,60 +992,4 @@ START_TEST(a_bad_byte_is_noticed_when_it_arrives)
 		              text);
 	}
 	ck_assert_int_eq(scan_on(&scan, "GET \0 ", 6), HEAD_SCAN_BAD);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("head");
-	TCase *good = tcase_create("accepted"), *bad = tcase_create("refused");
-	TCase *scan = tcase_create("scan");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_unchecked_fixture(good, NULL, teardown);
-	tcase_add_test(good, connection_is_a_list_of_tokens);
-	tcase_add_test(good, we_are_no_proxy);
-	tcase_add_test(good, a_request_is_taken_apart);
-	tcase_add_test(good, a_request_without_body_says_so);
-	tcase_add_test(good, an_empty_query_is_a_query);
-	tcase_add_test(good, the_absolute_form_is_the_origin_form);
-	tcase_add_test(good, only_options_may_ask_for_the_server);
-	tcase_add_test(good, the_client_says_whether_the_connection_goes_on);
-	tcase_add_test(good, white_space_around_a_value_is_not_part_of_it);
-	tcase_add_test(good, a_value_may_hold_all_but_control_characters);
-	tcase_add_test(good, names_and_methods_are_tokens);
-	tcase_add_test(good, targets_are_printable_ascii_without_fragment);
-	tcase_add_test(good, the_first_header_of_a_name_is_found);
-	tcase_add_test(good, parameters_of_the_query_are_unescaped);
-	tcase_add_test(good, a_parameter_that_does_not_fit_is_told);
-	suite_add_tcase(s, good);
-	tcase_add_unchecked_fixture(bad, NULL, teardown);
-	tcase_add_test(bad, lines_end_with_crlf_and_nothing_else);
-	tcase_add_test(bad, nothing_comes_before_the_request_line);
-	tcase_add_test(bad, lines_are_not_folded);
-	tcase_add_test(bad, no_white_space_is_taken_before_a_colon);
-	tcase_add_test(bad, headers_have_a_name_and_a_colon);
-	tcase_add_test(bad, no_byte_is_nul);
-	tcase_add_test(bad, the_request_line_has_three_parts);
-	tcase_add_test(bad, other_versions_are_named);
-	tcase_add_test(bad, targets_are_paths_or_urls);
-	tcase_add_test(bad, percent_escapes_are_two_hexadecimal_digits);
-	tcase_add_test(bad, there_is_one_host);
-	tcase_add_test(bad, a_host_is_a_name_or_an_address);
-	tcase_add_test(bad, a_length_is_one_decimal_number);
-	tcase_add_test(bad, the_only_coding_is_chunked);
-	tcase_add_test(bad, a_length_and_a_coding_exclude_each_other);
-	tcase_add_test(bad, the_only_expectation_is_100_continue);
-	tcase_add_test(bad, headers_are_counted);
-	tcase_add_test(bad, one_line_is_read_as_a_header);
-	suite_add_tcase(s, bad);
-	tcase_add_test(scan, the_end_is_found_wherever_the_head_is_cut);
-	tcase_add_test(scan, a_bad_byte_is_noticed_when_it_arrives);
-	suite_add_tcase(s, scan);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,8 +1,8 @@
 /* test_hist - quantiles stay within the promised error. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "bench/hist.h"
+#include "tests/support/test.h"
 
 static struct hist h;
 
@@ -12,13 +12,14 @@ setup(void)
 	h = (struct hist){0};
 }
 
-START_TEST(an_empty_one_says_zero)
+TEST_CASE(quantiles, .setup = setup);
+
+TEST(an_empty_one_says_zero)
 {
 	ck_assert_uint_eq(hist_quantile(&h, 0.99), 0);
 }
-END_TEST
 
-START_TEST(small_values_are_exact)
+TEST(small_values_are_exact)
 {
 	for (uint64_t us = 1; us <= 100; us++)
 		hist_add(&h, us);
@@ -27,9 +28,8 @@ START_TEST(small_values_are_exact)
 	ck_assert_uint_eq(hist_quantile(&h, 0.99), 99);
 	ck_assert_uint_eq(hist_quantile(&h, 1), 100);
 }
-END_TEST
 
-START_TEST(every_value_is_at_most_two_percent_too_high)
+TEST(every_value_is_at_most_two_percent_too_high)
 {
 	for (uint64_t us = 1; us < UINT64_C(1) << 39; us += us / 7 + 1) {
 		uint64_t said;
@@ -42,9 +42,8 @@ START_TEST(every_value_is_at_most_two_percent_too_high)
 		ck_assert_uint_le(said, us + us / 50);
 	}
 }
-END_TEST
 
-START_TEST(a_value_beyond_all_buckets_counts_as_the_largest)
+TEST(a_value_beyond_all_buckets_counts_as_the_largest)
 {
 	hist_add(&h, 5);
 	hist_add(&h, UINT64_MAX);
@@ -52,25 +51,4 @@ START_TEST(a_value_beyond_all_buckets_counts_as_the_largest)
 	ck_assert_uint_eq(h.max_us, UINT64_MAX);
 	ck_assert_uint_eq(hist_quantile(&h, 0.5), 5);
 	ck_assert_uint_ge(hist_quantile(&h, 1), UINT64_C(1) << 39);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("hist");
-	TCase *tc = tcase_create("quantiles");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_test(tc, an_empty_one_says_zero);
-	tcase_add_test(tc, small_values_are_exact);
-	tcase_add_test(tc, every_value_is_at_most_two_percent_too_high);
-	tcase_add_test(tc, a_value_beyond_all_buckets_counts_as_the_largest);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,4 @@
 /* test_inflate - packed bodies: whole, cut, glued, too large. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <zstd.h>
 
 #include "ingestd/inflate.h"
+#include "tests/support/test.h"
 
 #define PADDING 64
 #define TEXT_BYTES 300000
@@ -77,7 +77,9 @@ teardown(void)
 	buf_fini(&out);
 }
 
-START_TEST(unpacks_up_to_the_limit)
+TEST_CASE(bodies, .setup = setup, .teardown = teardown);
+
+TEST_LOOP(unpacks_up_to_the_limit, 2)
 {
 	size_t n = pack(_i, text, TEXT_BYTES, packed);
 
@@ -87,9 +89,8 @@ START_TEST(unpacks_up_to_the_limit)
 		ck_assert_mem_eq(out.data, text, TEXT_BYTES);
 	}
 }
-END_TEST
 
-START_TEST(refuses_one_byte_beyond_the_limit)
+TEST_LOOP(refuses_one_byte_beyond_the_limit, 2)
 {
 	size_t n = pack(_i, text, TEXT_BYTES, packed);
 
@@ -100,9 +101,8 @@ START_TEST(refuses_one_byte_beyond_the_limit)
 	ck_assert_int_eq(unpack(_i, n), 0);
 	ck_assert_uint_eq(out.len, 1000);
 }
-END_TEST
 
-START_TEST(takes_members_one_behind_the_other)
+TEST_LOOP(takes_members_one_behind_the_other, 2)
 {
 	size_t n = pack(_i, text, 1000, packed);
 
@@ -111,25 +111,22 @@ START_TEST(takes_members_one_behind_the_other)
 	ck_assert_uint_eq(out.len, 1500);
 	ck_assert_mem_eq(out.data, text, 1500);
 }
-END_TEST
 
-START_TEST(unpacks_an_empty_text)
+TEST_LOOP(unpacks_an_empty_text, 2)
 {
 	ck_assert_int_eq(unpack(_i, pack(_i, text, 0, packed)), 0);
 	ck_assert_uint_eq(out.len, 0);
 }
-END_TEST
 
-START_TEST(refuses_a_body_cut_at_any_byte)
+TEST_LOOP(refuses_a_body_cut_at_any_byte, 2)
 {
 	size_t n = pack(_i, text, 2000, packed);
 
 	for (size_t cut = 0; cut < n; cut++)
 		ck_assert_int_eq(unpack(_i, cut), -EBADMSG);
 }
-END_TEST
 
-START_TEST(refuses_what_stands_behind_the_end)
+TEST_LOOP(refuses_what_stands_behind_the_end, 2)
 {
 	size_t n = pack(_i, text, 2000, packed);
 
@@ -137,18 +134,16 @@ START_TEST(refuses_what_stands_behind_the_end)
 	ck_assert_int_eq(unpack(_i, n + 7), -EBADMSG);
 	ck_assert_int_eq(unpack(_i, n + 1), -EBADMSG);
 }
-END_TEST
 
-START_TEST(refuses_garbage_and_the_other_encoding)
+TEST_LOOP(refuses_garbage_and_the_other_encoding, 2)
 {
 	memcpy(packed, "not packed at all", 17);
 	ck_assert_int_eq(unpack(_i, 17), -EBADMSG);
 	ck_assert_int_eq(unpack(_i, pack(1 - _i, text, 2000, packed)),
 	                 -EBADMSG);
 }
-END_TEST
 
-START_TEST(survives_any_flipped_byte)
+TEST_LOOP(survives_any_flipped_byte, 2)
 {
 	size_t n = pack(_i, text, 2000, packed);
 
@@ -159,9 +154,8 @@ START_TEST(survives_any_flipped_byte)
 		packed[at] ^= 0x55;
 	}
 }
-END_TEST
 
-START_TEST(refuses_a_bomb_early)
+TEST_LOOP(refuses_a_bomb_early, 2)
 {
 	static uint8_t zeros[8 << 20];
 	size_t n = pack(_i, zeros, sizeof zeros, packed);
@@ -169,7 +163,6 @@ START_TEST(refuses_a_bomb_early)
 	ck_assert_int_eq(unpack(_i, n), -EMSGSIZE);
 	ck_assert_uint_le(out.cap, TEXT_BYTES + PADDING);
 }
-END_TEST
 
 static enum encoding
 named(const char *value)
@@ -179,7 +172,7 @@ named(const char *value)
 	return encoding_of(&header);
 }
 
-START_TEST(names_encodings)
+TEST(names_encodings)
 {
 	ck_assert_int_eq(encoding_of(NULL), ENCODING_IDENTITY);
 	ck_assert_int_eq(named("identity"), ENCODING_IDENTITY);
@@ -188,32 +181,4 @@ START_TEST(names_encodings)
 	ck_assert_int_eq(named("zstd"), ENCODING_ZSTD);
 	ck_assert_int_eq(named("br"), ENCODING_OTHER);
 	ck_assert_int_eq(named("gzip, zstd"), ENCODING_OTHER);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("inflate");
-	TCase *tc = tcase_create("bodies");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, unpacks_up_to_the_limit, 0, 2);
-	tcase_add_loop_test(tc, refuses_one_byte_beyond_the_limit, 0, 2);
-	tcase_add_loop_test(tc, takes_members_one_behind_the_other, 0, 2);
-	tcase_add_loop_test(tc, unpacks_an_empty_text, 0, 2);
-	tcase_add_loop_test(tc, refuses_a_body_cut_at_any_byte, 0, 2);
-	tcase_add_loop_test(tc, refuses_what_stands_behind_the_end, 0, 2);
-	tcase_add_loop_test(tc, refuses_garbage_and_the_other_encoding, 0, 2);
-	tcase_add_loop_test(tc, survives_any_flipped_byte, 0, 2);
-	tcase_add_loop_test(tc, refuses_a_bomb_early, 0, 2);
-	tcase_add_test(tc, names_encodings);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,4 @@
 /* test_json - bodies to events: what is taken, what is refused and why. */
-#include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "ingestd/json.h"
 #include "libbase/buf.h"
+#include "tests/support/test.h"
 
 #define NOW_US INT64_C(1700000000123456)
 
@@ -56,6 +56,8 @@ teardown(void)
 	buf_fini(&got);
 }
 
+TEST_CASE(bodies, .setup = setup, .teardown = teardown);
+
 /* An exact copy, so that a sanitizer sees any read beyond the padding. */
 static int
 read_bytes(const char *text, size_t n)
@@ -79,7 +81,7 @@ read_text(const char *text)
 	return read_bytes(text, strlen(text));
 }
 
-START_TEST(takes_all_fields)
+TEST(takes_all_fields)
 {
 	ck_assert_int_eq(
 	    read_text(" [ {\"id\":\"a\", \"type\" : \"t\",\"user_id\":\"u\","
@@ -92,7 +94,6 @@ START_TEST(takes_all_fields)
 	ck_assert_uint_eq(report.accepted, 2);
 	ck_assert_uint_eq(report.rejected, 0);
 }
-END_TEST
 
 /* Whole bodies that are read to their end, and the events they give. */
 static const struct {
@@ -128,13 +129,12 @@ static const struct {
      "|t||{\"a\":[],\"b\":{},\"c\":[[],{}],\"\":\"\"}|1700000000123456\n"},
 };
 
-START_TEST(takes)
+TEST_LOOP(takes, ARRAY_LEN(taken))
 {
 	ck_assert_int_eq(read_text(taken[_i].text), 0);
 	ck_assert_uint_eq(report.rejected, 0);
 	ck_assert_str_eq((char *)got.data, taken[_i].events);
 }
-END_TEST
 
 /* One event that is refused: its field and why. */
 static const struct {
@@ -199,7 +199,7 @@ static const struct {
      "must be within the years 1970 to 9999"},
 };
 
-START_TEST(refuses)
+TEST_LOOP(refuses, ARRAY_LEN(refused))
 {
 	const struct json_error *e = &report.errors[0];
 
@@ -212,7 +212,6 @@ START_TEST(refuses)
 	ck_assert_uint_eq(e->field_bytes, strlen(refused[_i].field));
 	ck_assert_mem_eq(e->field, refused[_i].field, e->field_bytes);
 }
-END_TEST
 
 #define T "{\"type\":\"t\"}"
 
@@ -267,7 +266,7 @@ static const struct {
     {"[{\"type\":\"\\u0000\",\"x\":tru}]", 0, "not a JSON value"},
 };
 
-START_TEST(breaks)
+TEST_LOOP(breaks, ARRAY_LEN(broken))
 {
 	const char *reason = broken[_i].reason;
 
@@ -281,7 +280,6 @@ START_TEST(breaks)
 		reason = "text ends too early";
 	ck_assert_str_eq(report.errors[0].reason, reason);
 }
-END_TEST
 
 /* Values inside a payload: good, refused (r) or broken (b). */
 static const struct {
@@ -359,7 +357,7 @@ static const struct {
     {"\"x\\u0000\"", 'r'},
 };
 
-START_TEST(checks_every_value_of_a_payload)
+TEST_LOOP(checks_every_value_of_a_payload, ARRAY_LEN(values))
 {
 	char text[256], payload[128];
 	int rc;
@@ -379,7 +377,6 @@ START_TEST(checks_every_value_of_a_payload)
 	if (values[_i].kind == 'g')
 		ck_assert_ptr_nonnull(strstr((char *)got.data, payload));
 }
-END_TEST
 
 static void
 nest(struct buf *b, const char *open, const char *close, int depth)
@@ -394,7 +391,7 @@ nest(struct buf *b, const char *open, const char *close, int depth)
 	ck_assert_int_eq(buf_addf(b, "}}"), 0);
 }
 
-START_TEST(bounds_the_depth)
+TEST(bounds_the_depth)
 {
 	struct buf b;
 
@@ -415,9 +412,8 @@ START_TEST(bounds_the_depth)
 	ck_assert_int_eq(read_bytes((char *)b.data, b.len), -EBADMSG);
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(bounds_the_strings)
+TEST(bounds_the_strings)
 {
 	char text[2048], name[300];
 
@@ -434,9 +430,8 @@ START_TEST(bounds_the_strings)
 	ck_assert_str_eq(report.errors[0].reason,
 	                 "must be of at most 256 bytes");
 }
-END_TEST
 
-START_TEST(ignores_unknown_fields_when_told_but_checks_them)
+TEST(ignores_unknown_fields_when_told_but_checks_them)
 {
 	rules.ignore_unknown = true;
 	ck_assert_int_eq(
@@ -449,9 +444,8 @@ START_TEST(ignores_unknown_fields_when_told_but_checks_them)
 	ck_assert_int_eq(read_text("{\"type\":\"t\",\"received_at\":1}"), 0);
 	ck_assert_uint_eq(report.rejected, 1);
 }
-END_TEST
 
-START_TEST(goes_on_behind_a_refused_event_and_keeps_ten_errors)
+TEST(goes_on_behind_a_refused_event_and_keeps_ten_errors)
 {
 	struct buf b;
 
@@ -469,9 +463,8 @@ START_TEST(goes_on_behind_a_refused_event_and_keeps_ten_errors)
 	ck_assert_ptr_nonnull(strstr((char *)got.data, "|last|"));
 	buf_fini(&b);
 }
-END_TEST
 
-START_TEST(cuts_a_long_field_name_between_characters)
+TEST(cuts_a_long_field_name_between_characters)
 {
 	char text[256];
 
@@ -482,9 +475,8 @@ START_TEST(cuts_a_long_field_name_between_characters)
 	ck_assert_uint_eq(report.rejected, 1);
 	ck_assert_uint_eq(report.errors[0].field_bytes, 63);
 }
-END_TEST
 
-START_TEST(each_line_counts_once_and_has_its_number)
+TEST(each_line_counts_once_and_has_its_number)
 {
 	static const char *const bad[] = {
 	    "no json", "{",  "{\"type\":5}x", "5",
@@ -507,9 +499,8 @@ START_TEST(each_line_counts_once_and_has_its_number)
 	rules.max_events--;
 	ck_assert_int_eq(read_text(text), -E2BIG);
 }
-END_TEST
 
-START_TEST(counts_the_fields_that_it_ignores)
+TEST(counts_the_fields_that_it_ignores)
 {
 	rules.ignore_unknown = true;
 	ck_assert_int_eq(
@@ -523,9 +514,8 @@ START_TEST(counts_the_fields_that_it_ignores)
 	ck_assert_uint_eq(report.ignored_fields, 0);
 	ck_assert_str_eq(report.ignored_name, "");
 }
-END_TEST
 
-START_TEST(reads_ndjson_line_by_line)
+TEST(reads_ndjson_line_by_line)
 {
 	rules.ndjson = true;
 	ck_assert_int_eq(
@@ -537,9 +527,8 @@ START_TEST(reads_ndjson_line_by_line)
 	ck_assert_int_eq(read_text(""), 0);
 	ck_assert_uint_eq(report.accepted, 0);
 }
-END_TEST
 
-START_TEST(a_broken_line_is_one_refused_event)
+TEST(a_broken_line_is_one_refused_event)
 {
 	rules.ndjson = true;
 	ck_assert_int_eq(read_text("{\"type\":\"a\"}\n"
@@ -560,9 +549,8 @@ START_TEST(a_broken_line_is_one_refused_event)
 	ck_assert_str_eq(report.errors[3].reason, "must be an object");
 	ck_assert_ptr_null(strstr((char *)got.data, "|b|"));
 }
-END_TEST
 
-START_TEST(refuses_too_many_and_too_large_events)
+TEST(refuses_too_many_and_too_large_events)
 {
 	rules.max_events = 2;
 	ck_assert_int_eq(read_text("[" T "," T "]"), 0);
@@ -573,7 +561,6 @@ START_TEST(refuses_too_many_and_too_large_events)
 	on_event_answer = -ENOBUFS;
 	ck_assert_int_eq(read_text("[" T "]"), -ENOBUFS);
 }
-END_TEST
 
 /*
  * The oracle: RFC 8259 by recursive descent, byte by byte, sharing nothing
@@ -709,7 +696,7 @@ random_below(uint32_t n)
 	return (uint32_t)(random_state >> 33) % n;
 }
 
-START_TEST(agrees_with_a_plain_parser_on_mutated_payloads)
+TEST(agrees_with_a_plain_parser_on_mutated_payloads)
 {
 	static const char seed[] =
 	    "{\"a\":[1,-2.5e+3,true,false,null,{\"b\":\"c\\\"\\\\d\\u00e9\"}],"
@@ -768,13 +755,12 @@ START_TEST(agrees_with_a_plain_parser_on_mutated_payloads)
 	ck_assert_int_gt(accepted, 10000);
 	ck_assert_int_gt(rejected, 10000);
 }
-END_TEST
 
 /*
  * Each event costs its own bytes, not those of the whole body.  If it did,
  * these would be terabytes to look at, and out of time.
  */
-START_TEST(many_refused_events_cost_what_they_weigh)
+TEST(many_refused_events_cost_what_they_weigh)
 {
 	const size_t count = 1000000, blanks = 7 * MIB;
 	char *text = malloc(count * 8 + blanks + 8), *at = text;
@@ -791,40 +777,4 @@ START_TEST(many_refused_events_cost_what_they_weigh)
 	ck_assert_int_eq(read_bytes(text, (size_t)(at - text)), 0);
 	ck_assert_uint_eq(report.rejected, count);
 	free(text);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("json");
-	TCase *tc = tcase_create("bodies");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	tcase_add_test(tc, takes_all_fields);
-	tcase_add_loop_test(tc, takes, 0, (int)ARRAY_LEN(taken));
-	tcase_add_loop_test(tc, refuses, 0, (int)ARRAY_LEN(refused));
-	tcase_add_loop_test(tc, breaks, 0, (int)ARRAY_LEN(broken));
-	tcase_add_loop_test(tc, checks_every_value_of_a_payload, 0,
-	                    (int)ARRAY_LEN(values));
-	tcase_add_test(tc, bounds_the_depth);
-	tcase_add_test(tc, bounds_the_strings);
-	tcase_add_test(tc, ignores_unknown_fields_when_told_but_checks_them);
-	tcase_add_test(tc, goes_on_behind_a_refused_event_and_keeps_ten_errors);
-	tcase_add_test(tc, cuts_a_long_field_name_between_characters);
-	tcase_add_test(tc, each_line_counts_once_and_has_its_number);
-	tcase_add_test(tc, counts_the_fields_that_it_ignores);
-	tcase_add_test(tc, reads_ndjson_line_by_line);
-	tcase_add_test(tc, a_broken_line_is_one_refused_event);
-	tcase_add_test(tc, refuses_too_many_and_too_large_events);
-	tcase_add_test(tc, agrees_with_a_plain_parser_on_mutated_payloads);
-	tcase_add_test(tc, many_refused_events_cost_what_they_weigh);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

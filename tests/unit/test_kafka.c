@@ -1,9 +1,9 @@
 /*
  * test_kafka - the Kafka sink against librdkafka's mock cluster, which plays
- * a broker's errors.  With LEAT_KAFKA_BROKERS set, case "broker" runs too,
- * against a real one: the mock knows neither fencing nor aborted messages.
+ * a broker's errors.  With LEAT_KAFKA_BROKERS set, the tests use these brokers
+ * instead; case "broker" runs only then, because the mock implements neither
+ * fencing nor aborted transactions.
  */
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "libbase/conf.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/kafka.h"
+#include "tests/support/test.h"
 
 #define STREAM "0190a0a0-0000-7000-8000-000000000001"
 #define GROUP "leat-kafka-" STREAM
@@ -86,16 +87,7 @@ make_events(void)
 }
 
 static void
-setup_common(void)
-{
-	make_events();
-	memset(&error, 0, sizeof error);
-	configure("", "");
-	open_sink(&state);
-}
-
-static void
-setup(void)
+use_mock(void)
 {
 	char text[200];
 	rd_kafka_conf_t *c = rd_kafka_conf_new();
@@ -111,7 +103,30 @@ setup(void)
 	               rd_kafka_mock_cluster_bootstraps(mock));
 	(void)snprintf(topic, sizeof topic, "events");
 	ck_assert_int_eq(rd_kafka_mock_topic_create(mock, topic, 2, 1), 0);
-	setup_common();
+}
+
+/* Use the real brokers that the environment names. */
+static void
+use_brokers(void)
+{
+	(void)snprintf(brokers, sizeof brokers, "%s",
+	               getenv("LEAT_KAFKA_BROKERS"));
+	(void)snprintf(topic, sizeof topic, "test-%d-%" PRIu64, (int)getpid(),
+	               clock_mono_ms());
+	common.timeout_ms = 20000;
+}
+
+static void
+setup(void)
+{
+	if (getenv("LEAT_KAFKA_BROKERS"))
+		use_brokers();
+	else
+		use_mock();
+	make_events();
+	memset(&error, 0, sizeof error);
+	configure("", "");
+	open_sink(&state);
 }
 
 static void
@@ -268,7 +283,9 @@ check_message(rd_kafka_message_t *m)
 	ck_assert_int_eq(rd_kafka_message_timestamp(m, NULL), 1700000000123);
 }
 
-START_TEST(stores_events_with_their_position)
+TEST_CASE(mock, .setup = setup, .teardown = teardown);
+
+TEST(stores_events_with_their_position)
 {
 	check_position(&state, false, 0);
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
@@ -279,10 +296,9 @@ START_TEST(stores_events_with_their_position)
 	for (int i = 0; i < EVENTS; i++)
 		ck_assert_int_eq(seen[i], 1);
 }
-END_TEST
 
 /* The headers say where an event came from, also when it was set aside. */
-START_TEST(a_retried_dead_letter_keeps_its_headers)
+TEST(a_retried_dead_letter_keeps_its_headers)
 {
 	struct origin origins[EVENTS];
 	struct batch b = {.stream = "dead-0123456789abcdef",
@@ -310,9 +326,8 @@ START_TEST(a_retried_dead_letter_keeps_its_headers)
 	for (int i = 0; i < EVENTS; i++)
 		ck_assert_int_eq(seen[i], 1);
 }
-END_TEST
 
-START_TEST(moves_the_position_without_events)
+TEST(moves_the_position_without_events)
 {
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	struct batch b = {
@@ -320,17 +335,15 @@ START_TEST(moves_the_position_without_events)
 	ck_assert_int_eq(kafka_sink.write(&state, &b, &error), SINK_DONE);
 	check_kept(9);
 }
-END_TEST
 
-START_TEST(refuses_a_position_that_is_not_its_own)
+TEST(refuses_a_position_that_is_not_its_own)
 {
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	ck_assert_int_eq(write_range(&state, 6, 8), SINK_FENCED);
 	ck_assert_int_eq(write_range(&state, 5, 8), SINK_DONE);
 }
-END_TEST
 
-START_TEST(keeps_a_position_for_each_stream)
+TEST(keeps_a_position_for_each_stream)
 {
 	bool found = false;
 	uint64_t next = 0;
@@ -342,10 +355,9 @@ START_TEST(keeps_a_position_for_each_stream)
 	ck_assert(!found);
 	check_position(&state, !mock, mock ? 0 : 5);
 }
-END_TEST
 
 /* Errors of which librdkafka says: call again. */
-START_TEST(repeats_what_is_retriable)
+TEST(repeats_what_is_retriable)
 {
 	check_position(&state, false, 0);
 	rd_kafka_mock_push_request_errors(
@@ -360,9 +372,8 @@ START_TEST(repeats_what_is_retriable)
 	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_DONE);
 	check_kept(EVENTS);
 }
-END_TEST
 
-START_TEST(waits_for_a_coordinator_at_the_start)
+TEST(waits_for_a_coordinator_at_the_start)
 {
 	rd_kafka_mock_push_request_errors(
 	    mock, INIT_PRODUCER_ID, 1,
@@ -373,7 +384,6 @@ START_TEST(waits_for_a_coordinator_at_the_start)
 	    RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
 	check_position(&state, false, 0);
 }
-END_TEST
 
 /*
  * An error in one request: the outcome, and that the sink goes on from where
@@ -410,7 +420,7 @@ static const struct {
     {END_TXN, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, SINK_UNREACHABLE},
 };
 
-START_TEST(tells_faults_apart_and_goes_on)
+TEST_LOOP(tells_faults_apart_and_goes_on, ARRAY_LEN(faults))
 {
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	rd_kafka_mock_push_request_errors(mock, faults[_i].request, 1,
@@ -423,9 +433,8 @@ START_TEST(tells_faults_apart_and_goes_on)
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_DONE);
 	check_position(&state, true, 10);
 }
-END_TEST
 
-START_TEST(names_the_event_that_is_too_large)
+TEST(names_the_event_that_is_too_large)
 {
 	static char big[3000];
 	rd_kafka_t *before;
@@ -453,9 +462,8 @@ START_TEST(names_the_event_that_is_too_large)
 	ck_assert_int_eq(kafka_sink.write(&state, &rest, &error), SINK_DONE);
 	check_kept(EVENTS);
 }
-END_TEST
 
-START_TEST(names_no_event_when_a_broker_refuses_them_together)
+TEST(names_no_event_when_a_broker_refuses_them_together)
 {
 	configure("", "linger.ms = 200\n");
 	for (int i = 0; i < EVENTS; i++)
@@ -470,9 +478,8 @@ START_TEST(names_no_event_when_a_broker_refuses_them_together)
 	ck_assert_int_eq(write_range(&state, 0, 1), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 1);
 }
-END_TEST
 
-START_TEST(blames_no_event_for_having_no_key)
+TEST(blames_no_event_for_having_no_key)
 {
 	static const char *const ways[] = {"key = none\n",
 	                                   "key = none\ndelivery = "
@@ -489,9 +496,8 @@ START_TEST(blames_no_event_for_having_no_key)
 		ck_assert_uint_eq(error.bad_event, 0);
 	}
 }
-END_TEST
 
-START_TEST(is_away_while_no_broker_answers)
+TEST(is_away_while_no_broker_answers)
 {
 	uint64_t before;
 
@@ -510,10 +516,9 @@ START_TEST(is_away_while_no_broker_answers)
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_DONE);
 	check_position(&state, true, 10);
 }
-END_TEST
 
 /* librdkafka alone would ask it again for ever. */
-START_TEST(is_away_while_the_coordinator_does_not_answer)
+TEST(is_away_while_the_coordinator_does_not_answer)
 {
 	const int never_ms = 60000;
 	uint64_t before;
@@ -533,9 +538,8 @@ START_TEST(is_away_while_the_coordinator_does_not_answer)
 	                  2 * (uint64_t)common.timeout_ms + 1000);
 	common.timeout_ms = 5000;
 }
-END_TEST
 
-START_TEST(says_at_once_that_nothing_listens)
+TEST(says_at_once_that_nothing_listens)
 {
 	uint64_t before = clock_mono_ms();
 
@@ -546,9 +550,8 @@ START_TEST(says_at_once_that_nothing_listens)
 	                  (uint64_t)common.timeout_ms / 2);
 	ck_assert_ptr_nonnull(strstr(error.text, "refused"));
 }
-END_TEST
 
-START_TEST(says_that_a_topic_is_not_there)
+TEST(says_that_a_topic_is_not_there)
 {
 	rd_kafka_mock_topic_set_error(mock, "nothing",
 	                              RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
@@ -557,9 +560,8 @@ START_TEST(says_that_a_topic_is_not_there)
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_MISCONFIGURED);
 	ck_assert_ptr_nonnull(strstr(error.text, "create_topic"));
 }
-END_TEST
 
-START_TEST(delivers_at_least_once_with_a_position_behind)
+TEST(delivers_at_least_once_with_a_position_behind)
 {
 	configure("delivery = at_least_once\nkey = none\n", "");
 	check_position(&state, false, 0);
@@ -573,9 +575,8 @@ START_TEST(delivers_at_least_once_with_a_position_behind)
 	reopen(&state);
 	check_position(&state, true, EVENTS);
 }
-END_TEST
 
-START_TEST(names_the_event_without_transactions_too)
+TEST(names_the_event_without_transactions_too)
 {
 	configure("delivery = at_least_once\n", "");
 	rd_kafka_mock_push_request_errors(mock, PRODUCE, 1,
@@ -584,7 +585,6 @@ START_TEST(names_the_event_without_transactions_too)
 	ck_assert_uint_eq(error.bad_event, 1);
 	ck_assert_int_eq(write_range(&state, 0, 1), SINK_DONE);
 }
-END_TEST
 
 static void
 check_msgpack(rd_kafka_message_t *m)
@@ -601,14 +601,13 @@ check_msgpack(rd_kafka_message_t *m)
 	ck_assert_mem_eq(m->key, id.data, id.bytes);
 }
 
-START_TEST(writes_msgpack_too)
+TEST(writes_msgpack_too)
 {
 	configure("format = msgpack\nkey = id\n", "");
 	events[0].user_id = (struct slice){0};
 	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_DONE);
 	ck_assert_int_eq(read_all(2, check_msgpack), EVENTS);
 }
-END_TEST
 
 /* A Java client's murmur2 of "ann" and "bob", over 2 partitions. */
 static int32_t partition_of[2];
@@ -650,7 +649,7 @@ murmur2(const char *text)
 	return h ^ h >> 15;
 }
 
-START_TEST(puts_a_key_where_java_clients_look_for_it)
+TEST(puts_a_key_where_java_clients_look_for_it)
 {
 	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_DONE);
 	ck_assert_int_eq(read_all(2, note_partition), EVENTS);
@@ -659,9 +658,8 @@ START_TEST(puts_a_key_where_java_clients_look_for_it)
 	ck_assert_int_eq(partition_of[1],
 	                 (int)((murmur2("bob") & 0x7fffffff) % 2));
 }
-END_TEST
 
-START_TEST(refuses_options_that_break_the_promise)
+TEST(refuses_options_that_break_the_promise)
 {
 	static const char *const names[] = {"acks",
 	                                    "enable.idempotence",
@@ -686,21 +684,11 @@ START_TEST(refuses_options_that_break_the_promise)
 	ck_assert_ptr_null(options_add(&o, "max.in.flight", "5"));
 	ck_assert_ptr_null(options_add(&o, "compression.codec", "none"));
 }
-END_TEST
 
-/* A real broker, told by the environment. */
-static void
-setup_broker(void)
-{
-	(void)snprintf(brokers, sizeof brokers, "%s",
-	               getenv("LEAT_KAFKA_BROKERS"));
-	(void)snprintf(topic, sizeof topic, "test-%d-%" PRIu64, (int)getpid(),
-	               clock_mono_ms());
-	common.timeout_ms = 20000;
-	setup_common();
-}
+TEST_CASE(broker, .setup = setup, .teardown = teardown,
+          .only_with = "LEAT_KAFKA_BROKERS");
 
-START_TEST(a_stale_twin_is_fenced_and_never_doubles)
+TEST(a_stale_twin_is_fenced_and_never_doubles)
 {
 	static struct kafka twin;
 
@@ -722,57 +710,4 @@ START_TEST(a_stale_twin_is_fenced_and_never_doubles)
 	ck_assert_int_eq(read_all(2, check_message), EVENTS);
 	for (int i = 0; i < EVENTS; i++)
 		ck_assert_int_eq(seen[i], 1);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("kafka");
-	TCase *tc = tcase_create("mock");
-	SRunner *sr;
-	int failed;
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, stores_events_with_their_position);
-	tcase_add_test(tc, a_retried_dead_letter_keeps_its_headers);
-	tcase_add_test(tc, moves_the_position_without_events);
-	tcase_add_test(tc, refuses_a_position_that_is_not_its_own);
-	tcase_add_test(tc, keeps_a_position_for_each_stream);
-	tcase_add_test(tc, repeats_what_is_retriable);
-	tcase_add_test(tc, waits_for_a_coordinator_at_the_start);
-	tcase_add_loop_test(tc, tells_faults_apart_and_goes_on, 0,
-	                    ARRAY_LEN(faults));
-	tcase_add_test(tc, names_the_event_that_is_too_large);
-	tcase_add_test(tc, names_no_event_when_a_broker_refuses_them_together);
-	tcase_add_test(tc, blames_no_event_for_having_no_key);
-	tcase_add_test(tc, is_away_while_no_broker_answers);
-	tcase_add_test(tc, is_away_while_the_coordinator_does_not_answer);
-	tcase_add_test(tc, says_at_once_that_nothing_listens);
-	tcase_add_test(tc, says_that_a_topic_is_not_there);
-	tcase_add_test(tc, delivers_at_least_once_with_a_position_behind);
-	tcase_add_test(tc, names_the_event_without_transactions_too);
-	tcase_add_test(tc, writes_msgpack_too);
-	tcase_add_test(tc, puts_a_key_where_java_clients_look_for_it);
-	tcase_add_test(tc, refuses_options_that_break_the_promise);
-	suite_add_tcase(s, tc);
-	if (getenv("LEAT_KAFKA_BROKERS")) {
-		tc = tcase_create("broker");
-		tcase_set_timeout(tc, 60);
-		tcase_add_checked_fixture(tc, setup_broker, teardown);
-		tcase_add_test(tc, stores_events_with_their_position);
-		tcase_add_test(tc, moves_the_position_without_events);
-		tcase_add_test(tc, keeps_a_position_for_each_stream);
-		tcase_add_test(tc, names_the_event_that_is_too_large);
-		tcase_add_test(tc,
-		               delivers_at_least_once_with_a_position_behind);
-		tcase_add_test(tc, a_stale_twin_is_fenced_and_never_doubles);
-		suite_add_tcase(s, tc);
-	}
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,6 +1,5 @@
 /* test_permissions - whose directories a process may work in, and who is named.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "libbase/error.h"
 #include "libbase/permissions.h"
+#include "tests/support/test.h"
 
 /* A user and a group that no machine has. */
 #define SOMEBODY 48123
@@ -33,6 +33,8 @@ teardown(void)
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
+TEST_CASE(owner, .setup = setup, .teardown = teardown);
+
 /* Only root can give a directory away. */
 static bool
 give_away(const char *path)
@@ -40,7 +42,7 @@ give_away(const char *path)
 	return geteuid() == 0 && chown(path, SOMEBODY, SOMEBODY) == 0;
 }
 
-START_TEST(a_directory_of_our_own_or_of_root_will_do)
+TEST(a_directory_of_our_own_or_of_root_will_do)
 {
 	ck_assert_int_eq(permissions_check_owner(dir, why), 0);
 	ck_assert_int_eq(permissions_check_owner(below, why), 0);
@@ -56,9 +58,8 @@ START_TEST(a_directory_of_our_own_or_of_root_will_do)
 	ck_assert_int_eq(seteuid(0), 0);
 	ck_assert_str_eq(why, "");
 }
-END_TEST
 
-START_TEST(a_directory_of_another_user_is_refused)
+TEST(a_directory_of_another_user_is_refused)
 {
 	if (!give_away(dir))
 		return;
@@ -74,9 +75,8 @@ START_TEST(a_directory_of_another_user_is_refused)
 	ck_assert_int_eq(mkdir(below, 0700), 0);
 	ck_assert_int_eq(permissions_check_owner(below, why), 0);
 }
-END_TEST
 
-START_TEST(names_who_may_use_a_path)
+TEST(names_who_may_use_a_path)
 {
 	char want[PERMISSIONS_TEXT_BYTES];
 
@@ -97,24 +97,4 @@ START_TEST(names_who_may_use_a_path)
 	permissions_describe(below, why);
 	ck_assert_str_eq(why, want);
 	ck_assert_int_eq(seteuid(0), 0);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("owner");
-	TCase *tc = tcase_create("owner");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_directory_of_our_own_or_of_root_will_do);
-	tcase_add_test(tc, a_directory_of_another_user_is_refused);
-	tcase_add_test(tc, names_who_may_use_a_path);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

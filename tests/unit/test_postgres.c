@@ -1,5 +1,4 @@
 /* test_postgres - rows in binary, and what a SQLSTATE means. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "sinkd-postgres/connection.h"
 #include "sinkd-postgres/copy.h"
 #include "sinkd-postgres/jsonb_number.h"
+#include "tests/support/test.h"
 
 static const uint8_t uuid[16] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
                                  0xcd, 0xef, 0x01, 0x23, 0x45, 0x67,
@@ -25,7 +25,7 @@ parse(const char *text)
 	return rc;
 }
 
-START_TEST(reads_a_uuid_as_postgres_does)
+TEST(reads_a_uuid_as_postgres_does)
 {
 	ck_assert_int_eq(parse("01234567-89ab-cdef-0123-456789abcdef"), 0);
 	ck_assert_int_eq(parse("01234567-89AB-CDEF-0123-456789ABCDEF"), 0);
@@ -34,9 +34,8 @@ START_TEST(reads_a_uuid_as_postgres_does)
 	ck_assert_int_eq(parse("0123-4567-89ab-cdef-0123-4567-89ab-cdef"), 0);
 	ck_assert_int_eq(parse("{0123456789abcdef-0123456789abcdef}"), 0);
 }
-END_TEST
 
-START_TEST(refuses_a_uuid_as_postgres_does)
+TEST(refuses_a_uuid_as_postgres_does)
 {
 	static const char *const bad[] = {
 	    "",
@@ -59,7 +58,6 @@ START_TEST(refuses_a_uuid_as_postgres_does)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		ck_assert_int_eq(parse(bad[i]), -EINVAL);
 }
-END_TEST
 
 static struct event
 sample(void)
@@ -72,7 +70,7 @@ sample(void)
 	    .received_at_us = INT64_C(946684800123999)};
 }
 
-START_TEST(writes_a_row_of_text_jsonb_and_timestamps)
+TEST(writes_a_row_of_text_jsonb_and_timestamps)
 {
 	static const char want[] = "\0\6"
 				   "\0\0\0\x24"
@@ -94,9 +92,8 @@ START_TEST(writes_a_row_of_text_jsonb_and_timestamps)
 	ck_assert_mem_eq(out.data, want, sizeof want - 1);
 	buf_fini(&out);
 }
-END_TEST
 
-START_TEST(writes_a_row_of_uuids_and_milliseconds)
+TEST(writes_a_row_of_uuids_and_milliseconds)
 {
 	static const char tail[] = "\0\0\0\2{}"
 				   "\0\0\0\x08\0\0\0\xdc\x6a\xcf\xac\0"
@@ -118,9 +115,8 @@ START_TEST(writes_a_row_of_uuids_and_milliseconds)
 	ck_assert_mem_eq(out.data + 2 + 20 + 9 + 20, tail, sizeof tail - 1);
 	buf_fini(&out);
 }
-END_TEST
 
-START_TEST(tells_an_empty_user_id_from_none)
+TEST(tells_an_empty_user_id_from_none)
 {
 	struct copy_columns c = {{0}};
 	struct event e = sample();
@@ -138,9 +134,8 @@ START_TEST(tells_an_empty_user_id_from_none)
 	buf_fini(&none);
 	buf_fini(&empty);
 }
-END_TEST
 
-START_TEST(finds_the_first_event_that_a_uuid_column_cannot_hold)
+TEST(finds_the_first_event_that_a_uuid_column_cannot_hold)
 {
 	struct copy_columns c = {{[FIELD_USER_ID] = COPY_UUID}};
 	struct event e[3] = {sample(), sample(), sample()};
@@ -155,9 +150,8 @@ START_TEST(finds_the_first_event_that_a_uuid_column_cannot_hold)
 	ck_assert_uint_eq(copy_check(&c, e, 3, &field), 0);
 	ck_assert_int_eq(field, FIELD_ID);
 }
-END_TEST
 
-START_TEST(knows_which_numbers_jsonb_holds)
+TEST(knows_which_numbers_jsonb_holds)
 {
 	static const char *const fit[] = {"{}",
 	                                  "{\"a\":0}",
@@ -191,10 +185,9 @@ START_TEST(knows_which_numbers_jsonb_holds)
 		ck_assert_msg(!jsonb_numbers_fit(slice_of(not_fit[i])), "%s",
 		              not_fit[i]);
 }
-END_TEST
 
 /* Without an exponent only a long text can hold one. */
-START_TEST(knows_which_long_numbers_jsonb_holds)
+TEST(knows_which_long_numbers_jsonb_holds)
 {
 	static char text[140000];
 
@@ -208,9 +201,8 @@ START_TEST(knows_which_long_numbers_jsonb_holds)
 		                 i == 131072);
 	}
 }
-END_TEST
 
-START_TEST(frames_the_rows_as_the_format_wants)
+TEST(frames_the_rows_as_the_format_wants)
 {
 	struct buf out;
 
@@ -222,9 +214,8 @@ START_TEST(frames_the_rows_as_the_format_wants)
 	                 21);
 	buf_fini(&out);
 }
-END_TEST
 
-START_TEST(classes_what_the_server_says)
+TEST(classes_what_the_server_says)
 {
 	static const struct {
 		const char *state;
@@ -248,7 +239,6 @@ START_TEST(classes_what_the_server_says)
 		ck_assert_int_eq(pg_classify_sqlstate(cases[i].state),
 		                 cases[i].result);
 }
-END_TEST
 
 static const char *
 text_of(const char *state, const char *text, const char *context)
@@ -264,7 +254,7 @@ text_of(const char *state, const char *text, const char *context)
 }
 
 /* What only a trigger can mean is about the row; all else stays as it is. */
-START_TEST(a_code_that_a_trigger_made_up_is_about_the_row)
+TEST(a_code_that_a_trigger_made_up_is_about_the_row)
 {
 	static const struct {
 		const char *state;
@@ -296,9 +286,8 @@ START_TEST(a_code_that_a_trigger_made_up_is_about_the_row)
 		                 cases[i].otherwise);
 	}
 }
-END_TEST
 
-START_TEST(keeps_values_out_of_the_text)
+TEST(keeps_values_out_of_the_text)
 {
 	ck_assert_str_eq(text_of("22P02",
 	                         "invalid input syntax for type uuid: "
@@ -324,9 +313,8 @@ START_TEST(keeps_values_out_of_the_text)
 	                 "null value in column \"x\" violates not-null "
 	                 "constraint");
 }
-END_TEST
 
-START_TEST(says_where_a_trigger_refused_and_not_its_words)
+TEST(says_where_a_trigger_refused_and_not_its_words)
 {
 	static const char context[] =
 	    "PL/pgSQL function f() line 3 at RAISE\nCOPY events, line 51";
@@ -350,7 +338,6 @@ START_TEST(says_where_a_trigger_refused_and_not_its_words)
 	(void)pg_classify_diagnostics(&w, &error);
 	ck_assert_str_eq(error.dead_letter, "");
 }
-END_TEST
 
 static size_t
 line_of(const char *context)
@@ -363,7 +350,7 @@ line_of(const char *context)
 	return error.bad_event;
 }
 
-START_TEST(takes_the_line_that_copy_names)
+TEST(takes_the_line_that_copy_names)
 {
 	ck_assert_uint_eq(line_of(NULL), 0);
 	ck_assert_uint_eq(line_of("COPY events, line 51"), 51);
@@ -377,9 +364,8 @@ START_TEST(takes_the_line_that_copy_names)
 	                  51);
 	ck_assert_uint_eq(line_of("PL/Python function \"f\", line 3"), 0);
 }
-END_TEST
 
-START_TEST(tells_a_missing_partition_from_what_a_check_refuses)
+TEST(tells_a_missing_partition_from_what_a_check_refuses)
 {
 	static const char detail[] =
 	    "Partition key of the failing row contains (created_at) = (1970).";
@@ -402,36 +388,4 @@ START_TEST(tells_a_missing_partition_from_what_a_check_refuses)
 	ck_assert(!pg_no_partition(&w, column));
 	w.detail = NULL;
 	ck_assert(!pg_no_partition(&w, column));
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("postgres");
-	TCase *tc = tcase_create("rows");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_test(tc, reads_a_uuid_as_postgres_does);
-	tcase_add_test(tc, refuses_a_uuid_as_postgres_does);
-	tcase_add_test(tc, writes_a_row_of_text_jsonb_and_timestamps);
-	tcase_add_test(tc, writes_a_row_of_uuids_and_milliseconds);
-	tcase_add_test(tc, tells_an_empty_user_id_from_none);
-	tcase_add_test(tc,
-	               finds_the_first_event_that_a_uuid_column_cannot_hold);
-	tcase_add_test(tc, frames_the_rows_as_the_format_wants);
-	tcase_add_test(tc, classes_what_the_server_says);
-	tcase_add_test(tc, a_code_that_a_trigger_made_up_is_about_the_row);
-	tcase_add_test(tc, keeps_values_out_of_the_text);
-	tcase_add_test(tc, says_where_a_trigger_refused_and_not_its_words);
-	tcase_add_test(tc, takes_the_line_that_copy_names);
-	tcase_add_test(tc, knows_which_numbers_jsonb_holds);
-	tcase_add_test(tc, knows_which_long_numbers_jsonb_holds);
-	tcase_add_test(tc, tells_a_missing_partition_from_what_a_check_refuses);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

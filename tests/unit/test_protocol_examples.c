@@ -7,7 +7,6 @@
  * person; the first two must find what the page says to the third.  Run from
  * the root of the source tree.
  */
-#include <check.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,6 +18,7 @@
 
 #include "libproto/frame.h"
 #include "libproto/report.h"
+#include "tests/support/test.h"
 
 #define PAGE "docs/protocol.md"
 #define HEADER "libproto/frame.h"
@@ -462,7 +462,7 @@ check_section(const char *section, int type)
 	return found;
 }
 
-START_TEST(each_type_of_frame_has_an_example_that_is_right)
+TEST(each_type_of_frame_has_an_example_that_is_right)
 {
 	char *page = read_file(PAGE), *header = read_file(HEADER);
 	const char *at = strstr(header, "enum frame_type {");
@@ -494,9 +494,8 @@ START_TEST(each_type_of_frame_has_an_example_that_is_right)
 	free(page);
 	free(header);
 }
-END_TEST
 
-START_TEST(the_page_is_of_this_version)
+TEST(the_page_is_of_this_version)
 {
 	char *page = read_file(PAGE), claim[64];
 
@@ -506,10 +505,9 @@ START_TEST(the_page_is_of_this_version)
 	              claim);
 	free(page);
 }
-END_TEST
 
 /* The figures that batchd knows, and no others, are listed. */
-START_TEST(each_figure_of_a_report_is_listed)
+TEST(each_figure_of_a_report_is_listed)
 {
 	char *page = read_file(PAGE);
 	const char *list = strstr(page, "\n## Statistics\n");
@@ -535,24 +533,4 @@ START_TEST(each_figure_of_a_report_is_listed)
 		}
 	}
 	free(page);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *suite = suite_create("protocol_examples");
-	TCase *c = tcase_create("page");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(c, each_type_of_frame_has_an_example_that_is_right);
-	tcase_add_test(c, the_page_is_of_this_version);
-	tcase_add_test(c, each_figure_of_a_report_is_listed);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

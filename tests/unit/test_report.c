@@ -1,11 +1,11 @@
 /* test_report - statistics maps, as daemons send them and as none should. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libproto/report.h"
 #include "libproto/wire.h"
+#include "tests/support/test.h"
 
 static struct report r;
 
@@ -16,7 +16,7 @@ read_map(enum frame_role role, const char *bytes, size_t n)
 }
 #define READ(role, literal) read_map(role, literal, sizeof(literal) - 1)
 
-START_TEST(reads_what_it_writes)
+TEST_LOOP(reads_what_it_writes, 2)
 {
 	uint8_t map[REPORT_PACKED_MAX];
 	enum frame_role role = _i == 0 ? ROLE_INGEST : ROLE_SINK;
@@ -44,9 +44,8 @@ START_TEST(reads_what_it_writes)
 	ck_assert_str_eq(r.texts[0], full.texts[0]);
 	ck_assert_str_eq(r.texts[1], full.texts[1]);
 }
-END_TEST
 
-START_TEST(keeps_what_it_knows_and_skips_the_rest)
+TEST(keeps_what_it_knows_and_skips_the_rest)
 {
 	ck_assert_int_eq(READ(ROLE_SINK, "\x84\xa6"
 	                                 "events\x05\xa5state\xa4idle"
@@ -65,7 +64,6 @@ START_TEST(keeps_what_it_knows_and_skips_the_rest)
 	ck_assert_int_eq(READ(ROLE_CONTROL, "\x81\xa1x\x01"), 0);
 	ck_assert_int_eq(READ(ROLE_INGEST, "\x80"), 0);
 }
-END_TEST
 
 static const struct {
 	const char *bytes;
@@ -96,14 +94,13 @@ static const struct {
         "events\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
 };
 
-START_TEST(refuses_what_is_no_flat_map_of_numbers_and_texts)
+TEST_LOOP(refuses_what_is_no_flat_map_of_numbers_and_texts, ARRAY_LEN(bad))
 {
 	ck_assert_int_eq(read_map(ROLE_SINK, bad[_i].bytes, bad[_i].n),
 	                 -EBADMSG);
 }
-END_TEST
 
-START_TEST(refuses_more_than_4_kib)
+TEST(refuses_more_than_4_kib)
 {
 	static char map[REPORT_READ_MAX + 1];
 
@@ -116,9 +113,8 @@ START_TEST(refuses_more_than_4_kib)
 	ck_assert_int_eq(read_map(ROLE_SINK, map, REPORT_READ_MAX + 1),
 	                 -EBADMSG);
 }
-END_TEST
 
-START_TEST(a_text_is_one_line_of_utf8_without_control_bytes)
+TEST(a_text_is_one_line_of_utf8_without_control_bytes)
 {
 	static const struct {
 		const char *in, *out;
@@ -152,10 +148,9 @@ START_TEST(a_text_is_one_line_of_utf8_without_control_bytes)
 	report_set_text(&r, SINK_ERROR, slice_of(longest));
 	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), REPORT_TEXT_MAX - 1);
 }
-END_TEST
 
 /* A process that lives through two batchd, and is followed by another one. */
-START_TEST(counts_each_event_once_whoever_hears_of_it)
+TEST(counts_each_event_once_whoever_hears_of_it)
 {
 	struct report_sums sums = {0};
 	struct report sent = {0}, now = {0}, base, last;
@@ -185,10 +180,9 @@ START_TEST(counts_each_event_once_whoever_hears_of_it)
 	report_count(ROLE_INGEST, &sums, &last, &now);
 	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], 15);
 }
-END_TEST
 
 /* No lie keeps what others report from being counted. */
-START_TEST(a_sum_never_stands_still)
+TEST(a_sum_never_stands_still)
 {
 	const uint64_t step = UINT64_C(1) << 48;
 	struct report_sums sums = {0};
@@ -218,9 +212,8 @@ START_TEST(a_sum_never_stands_still)
 	report_count(ROLE_INGEST, &sums, &base, &now);
 	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], step + 3);
 }
-END_TEST
 
-START_TEST(keeps_what_a_partial_report_does_not_have)
+TEST(keeps_what_a_partial_report_does_not_have)
 {
 	struct report all = {0}, part = {0};
 
@@ -240,7 +233,6 @@ START_TEST(keeps_what_a_partial_report_does_not_have)
 	report_merge(&all, &part);
 	ck_assert_str_eq(all.texts[SINK_STATE], "writing");
 }
-END_TEST
 
 static int
 skip(const char *bytes, size_t n, size_t *left)
@@ -253,7 +245,7 @@ skip(const char *bytes, size_t n, size_t *left)
 	return rc;
 }
 
-START_TEST(skips_one_value_of_any_kind)
+TEST(skips_one_value_of_any_kind)
 {
 	static const char *const one[] = {"\xc0",
 	                                  "\x7f",
@@ -298,31 +290,4 @@ START_TEST(skips_one_value_of_any_kind)
 	deep[WIRE_DEPTH_MAX] = '\x91';
 	deep[WIRE_DEPTH_MAX + 1] = '\x01';
 	ck_assert_int_eq(skip(deep, WIRE_DEPTH_MAX + 2, &left), -EBADMSG);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("report");
-	TCase *tc = tcase_create("maps");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_loop_test(tc, reads_what_it_writes, 0, 2);
-	tcase_add_test(tc, keeps_what_it_knows_and_skips_the_rest);
-	tcase_add_loop_test(tc,
-	                    refuses_what_is_no_flat_map_of_numbers_and_texts, 0,
-	                    (int)ARRAY_LEN(bad));
-	tcase_add_test(tc, refuses_more_than_4_kib);
-	tcase_add_test(tc, a_text_is_one_line_of_utf8_without_control_bytes);
-	tcase_add_test(tc, keeps_what_a_partial_report_does_not_have);
-	tcase_add_test(tc, counts_each_event_once_whoever_hears_of_it);
-	tcase_add_test(tc, a_sum_never_stands_still);
-	tcase_add_test(tc, skips_one_value_of_any_kind);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

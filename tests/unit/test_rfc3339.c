@@ -1,5 +1,4 @@
 /* test_rfc3339 - timestamps as text. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "ingestd/rfc3339.h"
 #include "libbase/clock.h"
+#include "tests/support/test.h"
 
 static const struct {
 	const char *text;
@@ -62,7 +62,7 @@ static const struct {
     {"+023-11-14T22:13:20Z", -EINVAL, 0},
 };
 
-START_TEST(reads)
+TEST_LOOP(reads, (sizeof cases / sizeof cases[0]))
 {
 	/* Exactly its bytes: no NUL may be leant on. */
 	size_t n = strlen(cases[_i].text);
@@ -76,9 +76,8 @@ START_TEST(reads)
 	ck_assert_int_eq(us, cases[_i].us);
 	free(copy);
 }
-END_TEST
 
-START_TEST(reads_back_what_clock_writes)
+TEST(reads_back_what_clock_writes)
 {
 	char text[CLOCK_TEXT_BYTES + 1];
 	int64_t back;
@@ -90,23 +89,4 @@ START_TEST(reads_back_what_clock_writes)
 		                 0);
 		ck_assert_int_eq(back, us);
 	}
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("rfc3339");
-	TCase *tc = tcase_create("times");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_loop_test(tc, reads, 0,
-	                    (int)(sizeof cases / sizeof cases[0]));
-	tcase_add_test(tc, reads_back_what_clock_writes);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,6 +1,5 @@
 /* test_socket_access - the socket's owner and mode, in a directory of another
  * user. */
-#include <check.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "batchd/socket_access.h"
+#include "tests/support/test.h"
 
 static char folder[] = "/tmp/leat-access-XXXXXX", victim[64];
 static struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -54,6 +54,8 @@ teardown(void)
 	memcpy(strrchr(folder, '-'), "-XXXXXX", 8);
 }
 
+TEST_CASE(bind, .setup = setup, .teardown = teardown);
+
 static struct stat
 apply(const struct socket_access *a, int want)
 {
@@ -67,7 +69,7 @@ apply(const struct socket_access *a, int want)
 	return st;
 }
 
-START_TEST(the_mode_is_right_whatever_the_umask)
+TEST_LOOP(the_mode_is_right_whatever_the_umask, 2)
 {
 	const struct socket_access a = {geteuid(), getegid()};
 	mode_t before = umask(_i == 0 ? 0 : 077);
@@ -80,9 +82,8 @@ START_TEST(the_mode_is_right_whatever_the_umask)
 	ck_assert_uint_eq(st.st_mode & 07777, SOCKET_ACCESS_MODE);
 	ck_assert_uint_eq(st.st_uid, a.uid);
 }
-END_TEST
 
-START_TEST(a_link_in_place_of_the_socket_changes_no_file)
+TEST(a_link_in_place_of_the_socket_changes_no_file)
 {
 	/* Only root can give a file away. */
 	const struct socket_access a = {geteuid() == 0 ? 65534 : geteuid(),
@@ -96,23 +97,4 @@ START_TEST(a_link_in_place_of_the_socket_changes_no_file)
 	ck_assert_uint_eq(st.st_mode & 07777, 0600);
 	ck_assert_uint_eq(st.st_uid, geteuid());
 	ck_assert_uint_eq(st.st_gid, getegid());
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("socket_access");
-	TCase *tc = tcase_create("bind");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, the_mode_is_right_whatever_the_umask, 0, 2);
-	tcase_add_test(tc, a_link_in_place_of_the_socket_changes_no_file);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

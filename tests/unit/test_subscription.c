@@ -1,6 +1,5 @@
 /* test_subscription - batches from frames, over a socketpair; the test is
  * batchd. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "libsink/subscription.h"
+#include "tests/support/test.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
 #define EVENTS 100
@@ -40,6 +40,8 @@ teardown(void)
 	chan_close(&batchd);
 	buf_fini(&body);
 }
+
+TEST_CASE(frames, .setup = setup, .teardown = teardown);
 
 static void
 send_frame(const struct frame *f)
@@ -121,7 +123,7 @@ assert_batch(uint64_t offset, size_t count)
 	}
 }
 
-START_TEST(joins_frames_to_a_batch)
+TEST(joins_frames_to_a_batch)
 {
 	struct frame f;
 
@@ -142,9 +144,8 @@ START_TEST(joins_frames_to_a_batch)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
 	assert_batch(29, 1);
 }
-END_TEST
 
-START_TEST(takes_as_many_frames_as_events)
+TEST(takes_as_many_frames_as_events)
 {
 	subscribe(false, 0);
 	for (uint32_t i = 0; i < EVENTS; i++) {
@@ -155,9 +156,8 @@ START_TEST(takes_as_many_frames_as_events)
 	}
 	assert_batch(1000, EVENTS);
 }
-END_TEST
 
-START_TEST(refuses_more_events_than_it_asked_for)
+TEST(refuses_more_events_than_it_asked_for)
 {
 	subscribe(false, 0);
 	send_batch(0, EVENTS, false);
@@ -165,10 +165,9 @@ START_TEST(refuses_more_events_than_it_asked_for)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_PART);
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
-END_TEST
 
 /* Cut before batch_events and batch_bytes were lowered. */
-START_TEST(a_stable_sink_takes_a_batch_larger_than_its_limits)
+TEST(a_stable_sink_takes_a_batch_larger_than_its_limits)
 {
 	int fd = subscription.chan.fd;
 	struct subscription_limits limits = {.events = EVENTS,
@@ -191,9 +190,8 @@ START_TEST(a_stable_sink_takes_a_batch_larger_than_its_limits)
 	assert_batch(0, 30000);
 	ck_assert_uint_gt(subscription.body_bytes, FRAME_BODY_MAX);
 }
-END_TEST
 
-START_TEST(refuses_offsets_that_do_not_adjoin)
+TEST(refuses_offsets_that_do_not_adjoin)
 {
 	subscribe(true, 5);
 	send_batch(5, 3, false);
@@ -201,26 +199,23 @@ START_TEST(refuses_offsets_that_do_not_adjoin)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_PART);
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
-END_TEST
 
-START_TEST(refuses_what_is_stored_already)
+TEST(refuses_what_is_stored_already)
 {
 	subscribe(true, 5);
 	send_batch(4, 3, true);
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
-END_TEST
 
-START_TEST(takes_a_batch_behind_a_gap)
+TEST(takes_a_batch_behind_a_gap)
 {
 	subscribe(true, 5);
 	send_batch(50, 3, true);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
 	assert_batch(50, 3);
 }
-END_TEST
 
-START_TEST(refuses_a_batch_while_one_is_in_hand)
+TEST(refuses_a_batch_while_one_is_in_hand)
 {
 	subscribe(true, 0);
 	send_batch(0, 3, true);
@@ -229,9 +224,8 @@ START_TEST(refuses_a_batch_while_one_is_in_hand)
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 	assert_batch(0, 3);
 }
-END_TEST
 
-START_TEST(refuses_a_batch_before_it_has_subscribed)
+TEST(refuses_a_batch_before_it_has_subscribed)
 {
 	send_welcome();
 	send_batch(0, 3, true);
@@ -239,9 +233,8 @@ START_TEST(refuses_a_batch_before_it_has_subscribed)
 	                 SUBSCRIPTION_WELCOME);
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
-END_TEST
 
-START_TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
+TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
 {
 	struct frame f = {.type = FRAME_BATCH,
 	                  .batch = {.count = 1, .last = true}};
@@ -262,9 +255,8 @@ START_TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
 	send_frame(&f);
 	ck_assert_int_eq(subscription_step(&subscription), -EBADMSG);
 }
-END_TEST
 
-START_TEST(tells_the_answer_to_a_flush_from_a_batch)
+TEST(tells_the_answer_to_a_flush_from_a_batch)
 {
 	subscribe(false, 0);
 	ck_assert_int_eq(subscription_flush(&subscription), 0);
@@ -275,9 +267,8 @@ START_TEST(tells_the_answer_to_a_flush_from_a_batch)
 	send_batch(2, 0, true);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_EMPTY);
 }
-END_TEST
 
-START_TEST(keeps_the_words_of_a_refusal)
+TEST(keeps_the_words_of_a_refusal)
 {
 	struct frame f = {.type = FRAME_ERROR,
 	                  .error = {.code = ERROR_BUSY,
@@ -288,10 +279,9 @@ START_TEST(keeps_the_words_of_a_refusal)
 	ck_assert_int_eq(subscription.error_code, ERROR_BUSY);
 	ck_assert_str_eq(subscription.error_text, "connected already");
 }
-END_TEST
 
 /* batchd refuses, and closes; what it has not read resets the link. */
-START_TEST(hears_a_refusal_behind_a_send_that_fails)
+TEST(hears_a_refusal_behind_a_send_that_fails)
 {
 	struct frame f = {
 	    .type = FRAME_ERROR,
@@ -313,9 +303,8 @@ START_TEST(hears_a_refusal_behind_a_send_that_fails)
 		setup();
 	}
 }
-END_TEST
 
-START_TEST(says_when_batchd_is_gone_or_speaks_rubbish)
+TEST(says_when_batchd_is_gone_or_speaks_rubbish)
 {
 	ck_assert_int_eq(send(batchd.fd, "rubbish", 7, 0), 7);
 	ck_assert_int_eq(subscription_step(&subscription), -EBADMSG);
@@ -323,36 +312,4 @@ START_TEST(says_when_batchd_is_gone_or_speaks_rubbish)
 	ck_assert_int_eq(subscription_step(&subscription), -EPIPE);
 	subscription_close(&subscription);
 	subscription_close(&subscription);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("subscription");
-	TCase *tc = tcase_create("frames");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, joins_frames_to_a_batch);
-	tcase_add_test(tc, takes_as_many_frames_as_events);
-	tcase_add_test(tc, refuses_more_events_than_it_asked_for);
-	tcase_add_test(tc, a_stable_sink_takes_a_batch_larger_than_its_limits);
-	tcase_add_test(tc, refuses_offsets_that_do_not_adjoin);
-	tcase_add_test(tc, refuses_what_is_stored_already);
-	tcase_add_test(tc, takes_a_batch_behind_a_gap);
-	tcase_add_test(tc, refuses_a_batch_while_one_is_in_hand);
-	tcase_add_test(tc, refuses_a_batch_before_it_has_subscribed);
-	tcase_add_test(tc,
-	               refuses_events_that_are_cut_or_too_many_for_their_count);
-	tcase_add_test(tc, tells_the_answer_to_a_flush_from_a_batch);
-	tcase_add_test(tc, keeps_the_words_of_a_refusal);
-	tcase_add_test(tc, hears_a_refusal_behind_a_send_that_fails);
-	tcase_add_test(tc, says_when_batchd_is_gone_or_speaks_rubbish);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,4 @@
 /* test_tokens - the tokens' file, the search, the rate; and the headers. */
-#include <check.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "libhttp/auth.h"
 #include "libhttp/cors.h"
 #include "libhttp/tokens.h"
+#include "tests/support/test.h"
 
 static char path[32];
 static char error[TOKENS_ERROR_TEXT];
@@ -35,6 +35,8 @@ teardown(void)
 	tokens_free(&tokens);
 	ck_assert_int_eq(unlink(path), 0);
 }
+
+TEST_CASE(tokens, .setup = setup, .teardown = teardown);
 
 /* The hash of a token, as it stands in a file; valid until the fourth call. */
 static const char *
@@ -76,7 +78,7 @@ find(const char *secret)
 	return tokens_find(&tokens, secret, strlen(secret));
 }
 
-START_TEST(finds_each_by_its_text_and_nothing_else)
+TEST(finds_each_by_its_text_and_nothing_else)
 {
 	ck_assert_int_eq(load("# comment\n\n a %s\n b\t%s public\n"
 	                      "c %s metrics rate=5 burst=9",
@@ -92,9 +94,8 @@ START_TEST(finds_each_by_its_text_and_nothing_else)
 	/* The hash is no token. */
 	ck_assert_ptr_null(find(hash_of("one") + strlen("sha256:")));
 }
-END_TEST
 
-START_TEST(says_where_a_file_is_bad_and_keeps_the_old)
+TEST(says_where_a_file_is_bad_and_keeps_the_old)
 {
 	const struct {
 		const char *text, *word;
@@ -133,9 +134,8 @@ START_TEST(says_where_a_file_is_bad_and_keeps_the_old)
 	ck_assert_str_eq(find("one")->name, "a");
 	ck_assert_uint_eq(tokens.count, 1);
 }
-END_TEST
 
-START_TEST(takes_a_thousand_and_no_more)
+TEST(takes_a_thousand_and_no_more)
 {
 	for (int n = TOKENS_MAX; n <= TOKENS_MAX + 1; n++) {
 		FILE *f = fopen(path, "w");
@@ -152,9 +152,8 @@ START_TEST(takes_a_thousand_and_no_more)
 		ck_assert_str_eq(find("t999")->name, "t999");
 	}
 }
-END_TEST
 
-START_TEST(a_reload_keeps_counters_and_those_under_way)
+TEST(a_reload_keeps_counters_and_those_under_way)
 {
 	struct token *a, *b;
 
@@ -176,9 +175,8 @@ START_TEST(a_reload_keeps_counters_and_those_under_way)
 	b->events++;
 	token_unref(b);
 }
-END_TEST
 
-START_TEST(the_rate_holds_and_no_size_is_refused_for_ever)
+TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 {
 	struct token *t;
 	uint64_t now_ms = 1000000, taken = 0;
@@ -210,7 +208,6 @@ START_TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 	/* Years pass without overflow. */
 	ck_assert(token_take(t, 50, UINT64_MAX / 2));
 }
-END_TEST
 
 /* The token of a request with this Authorization header. */
 static struct token *
@@ -235,7 +232,7 @@ auth_by_url(const char *query)
 	return token;
 }
 
-START_TEST(reads_bearer_and_basic)
+TEST(reads_bearer_and_basic)
 {
 	static const char *const bad[] = {
 	    "",           "Bearer",       "Bearer ",    "Bearer two",
@@ -261,9 +258,8 @@ START_TEST(reads_bearer_and_basic)
 		ck_assert_ptr_null(auth(header));
 	}
 }
-END_TEST
 
-START_TEST(only_a_public_token_may_be_in_a_url)
+TEST(only_a_public_token_may_be_in_a_url)
 {
 	char text[700] = "token=";
 
@@ -279,9 +275,8 @@ START_TEST(only_a_public_token_may_be_in_a_url)
 	memset(text + 6, 'a', 600);
 	ck_assert_ptr_null(auth_by_url(text));
 }
-END_TEST
 
-START_TEST(what_is_charged_is_a_debt)
+TEST(what_is_charged_is_a_debt)
 {
 	struct token *t;
 	uint64_t now_ms = 1000000;
@@ -303,9 +298,8 @@ START_TEST(what_is_charged_is_a_debt)
 	token_charge(find("two"), UINT64_MAX, now_ms); /* has no rate */
 	ck_assert(token_allows(find("two"), now_ms));
 }
-END_TEST
 
-START_TEST(origins_are_compared_whole)
+TEST(origins_are_compared_whole)
 {
 	const char *list = "https://a.example  http://b.example:8080";
 
@@ -326,31 +320,4 @@ START_TEST(origins_are_compared_whole)
 	ck_assert(!cors_find(list, slice_of("null")).data);
 	ck_assert(!cors_find(list, slice_of("")).data);
 	ck_assert(cors_find("*", slice_of("https://any.example")).data);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("tokens");
-	TCase *tc = tcase_create("tokens");
-	SRunner *sr;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, finds_each_by_its_text_and_nothing_else);
-	tcase_add_test(tc, says_where_a_file_is_bad_and_keeps_the_old);
-	tcase_add_test(tc, takes_a_thousand_and_no_more);
-	tcase_add_test(tc, a_reload_keeps_counters_and_those_under_way);
-	tcase_add_test(tc, the_rate_holds_and_no_size_is_refused_for_ever);
-	tcase_add_test(tc, what_is_charged_is_a_debt);
-	tcase_add_test(tc, reads_bearer_and_basic);
-	tcase_add_test(tc, only_a_public_token_may_be_in_a_url);
-	tcase_add_test(tc, origins_are_compared_whole);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,9 +1,9 @@
 /* test_uuid7 - identifiers of RFC 9562 version 7. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ingestd/uuid7.h"
+#include "tests/support/test.h"
 
 #define WALL_US INT64_C(1645557742000123) /* the example of RFC 9562, A.6 */
 
@@ -17,7 +17,9 @@ setup(void)
 	memset(text, 0, sizeof text);
 }
 
-START_TEST(has_the_form_of_version_7)
+TEST_CASE(identifiers, .setup = setup);
+
+TEST(has_the_form_of_version_7)
 {
 	uuid7_next(&u, WALL_US, text);
 	ck_assert_uint_eq(strlen(text), UUID7_TEXT_BYTES);
@@ -27,9 +29,8 @@ START_TEST(has_the_form_of_version_7)
 	ck_assert_int_eq(text[23], '-');
 	ck_assert_ptr_nonnull(strchr("89ab", text[19]));
 }
-END_TEST
 
-START_TEST(sorts_in_the_order_made_also_when_the_clock_goes_back)
+TEST(sorts_in_the_order_made_also_when_the_clock_goes_back)
 {
 	char before[UUID7_TEXT_BYTES + 1] = "";
 
@@ -39,9 +40,8 @@ START_TEST(sorts_in_the_order_made_also_when_the_clock_goes_back)
 		memcpy(before, text, sizeof text);
 	}
 }
-END_TEST
 
-START_TEST(borrows_from_the_next_millisecond_when_one_is_used_up)
+TEST(borrows_from_the_next_millisecond_when_one_is_used_up)
 {
 	char before[UUID7_TEXT_BYTES + 1] = "";
 
@@ -52,9 +52,8 @@ START_TEST(borrows_from_the_next_millisecond_when_one_is_used_up)
 	ck_assert_int_lt(strcmp(before, text), 0);
 	ck_assert_mem_eq(text, "017f22e2-79b1-7000-8", 20);
 }
-END_TEST
 
-START_TEST(two_generators_differ)
+TEST(two_generators_differ)
 {
 	struct uuid7 other;
 	char text2[UUID7_TEXT_BYTES];
@@ -63,27 +62,4 @@ START_TEST(two_generators_differ)
 	uuid7_next(&u, WALL_US, text);
 	uuid7_next(&other, WALL_US, text2);
 	ck_assert_mem_ne(text, text2, UUID7_TEXT_BYTES);
-}
-END_TEST
-
-int
-main(void)
-{
-	Suite *s = suite_create("uuid7");
-	TCase *tc = tcase_create("identifiers");
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_test(tc, has_the_form_of_version_7);
-	tcase_add_test(tc,
-	               sorts_in_the_order_made_also_when_the_clock_goes_back);
-	tcase_add_test(tc,
-	               borrows_from_the_next_millisecond_when_one_is_used_up);
-	tcase_add_test(tc, two_generators_differ);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,0 +1,241 @@
+/*
+ * The main function of every unit test program, and the checks after each
+ * test.  See test.h.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/test.h"
+
+#define FDS_MAX 1024
+#define TEST_TIMEOUT_S 300
+
+/* The linker makes these two: the section holds one pointer for each entry. */
+extern const struct test_entry *const __start_leat_tests[];
+extern const struct test_entry *const __stop_leat_tests[];
+
+/* Defined by LeakSanitizer, and NULL in a build without it. */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static const char *current = "";
+static bool completed; /* the body of the test has returned */
+static bool open_before[FDS_MAX];
+
+/*
+ * A failed test leaves behind what it would have freed, and a leak is reported
+ * again by every later check.  After either, the heap is not checked any more:
+ * the report would blame a test that is right.
+ */
+static bool heap_is_unknown;
+
+static void
+list_open_fds(bool is_open[FDS_MAX])
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	ck_assert_ptr_nonnull(d);
+	memset(is_open, 0, FDS_MAX * sizeof *is_open);
+	while ((e = readdir(d))) {
+		unsigned long fd = strtoul(e->d_name, NULL, 10);
+
+		if (e->d_name[0] != '.' && fd != (unsigned long)dirfd(d) &&
+		    fd < FDS_MAX)
+			is_open[fd] = true;
+	}
+	(void)closedir(d); /* read only */
+}
+
+static void
+check_fds(void)
+{
+	bool is_open[FDS_MAX];
+
+	list_open_fds(is_open);
+	for (int fd = 0; fd < FDS_MAX; fd++) {
+		char link[64], target[256] = "";
+
+		if (is_open[fd] == open_before[fd])
+			continue;
+		(void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+		if (readlink(link, target, sizeof target - 1) < 0)
+			target[0] = '\0';
+		ck_abort_msg("%s %s descriptor %d %s", current,
+		             is_open[fd] ? "leaves open" : "has closed", fd,
+		             target);
+	}
+}
+
+static void
+before_test(void)
+{
+	completed = false;
+	list_open_fds(open_before);
+}
+
+static void
+after_test(void)
+{
+	(void)alarm(0);
+	if (!completed) {
+		heap_is_unknown = true;
+		return;
+	}
+	check_fds();
+	if (!heap_is_unknown && __lsan_do_recoverable_leak_check &&
+	    __lsan_do_recoverable_leak_check()) {
+		heap_is_unknown = true;
+		ck_abort_msg("%s leaks memory; LeakSanitizer's report is above",
+		             current);
+	}
+}
+
+static void
+on_alarm(int signal_number)
+{
+	static const char text[] = " has reached its time limit\n";
+
+	(void)signal_number;
+	(void)!write(STDERR_FILENO, current, strlen(current));
+	(void)!write(STDERR_FILENO, text, sizeof text - 1);
+	abort();
+}
+
+/* The registered tests and cases in the order of their lines. */
+static const struct test_entry **entries;
+static size_t n_entries;
+
+static int
+by_line(const void *a, const void *b)
+{
+	const struct test_entry *const *x = a, *const *y = b;
+
+	return ((*x)->test.line > (*y)->test.line) -
+	       ((*x)->test.line < (*y)->test.line);
+}
+
+/* The linker puts the entries in any order. */
+static void
+sort_entries(void)
+{
+	n_entries = (size_t)(__stop_leat_tests - __start_leat_tests);
+	entries = malloc(n_entries * sizeof *entries);
+	if (!entries)
+		abort();
+	memcpy(entries, __start_leat_tests, n_entries * sizeof *entries);
+	qsort(entries, n_entries, sizeof *entries, by_line);
+}
+
+/* The case that a test belongs to, or NULL. */
+static const struct test_entry *
+case_of(const struct test_entry *test)
+{
+	const struct test_entry *found = NULL;
+
+	for (size_t i = 0; i < n_entries && entries[i] != test; i++)
+		if (!entries[i]->test.fn)
+			found = entries[i];
+	return found;
+}
+
+/* The time limit is longer where everything is slower, as in tests/run. */
+static unsigned
+timeout_of(const struct test_entry *test)
+{
+	const struct test_entry *c = case_of(test);
+	const char *factor = getenv("LEAT_TIME_FACTOR");
+	int limit_s = c && c->timeout_s ? c->timeout_s : TEST_TIMEOUT_S;
+
+	if (limit_s < 0)
+		return 0;
+	return (unsigned)(limit_s * (factor ? strtod(factor, NULL) : 1));
+}
+
+void
+test_run(const struct test_entry *test, void (*body)(int), int i)
+{
+	current = test->test.name;
+	/* In place of check's handler, which kills the process group. */
+	(void)signal(SIGALRM, on_alarm);
+	(void)alarm(timeout_of(test));
+	body(i);
+	completed = true;
+}
+
+static bool
+is_selected(const struct test_entry *test, char **names)
+{
+	const struct test_entry *c = case_of(test);
+	bool selected = !*names;
+
+	if (c && c->only_with && !getenv(c->only_with))
+		return false;
+	for (; *names; names++)
+		selected = selected || strcmp(*names, test->test.name) == 0 ||
+		           (c && strcmp(*names, c->test.name) == 0);
+	return selected;
+}
+
+static TCase *
+begin_case(Suite *suite, const struct test_entry *c)
+{
+	TCase *tcase = tcase_create(c ? c->test.name : "tests");
+
+	/* Its first fixture is set up first, and torn down last. */
+	tcase_add_checked_fixture(tcase, before_test, after_test);
+	if (c && c->before_all)
+		tcase_add_unchecked_fixture(tcase, c->before_all, NULL);
+	if (c && (c->setup || c->teardown))
+		tcase_add_checked_fixture(tcase, c->setup, c->teardown);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
+/* Returns how many tests the suite has got. */
+static unsigned
+add_tests(Suite *suite, char **names)
+{
+	TCase *tcase = NULL;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < n_entries; i++) {
+		const struct test_entry *e = entries[i];
+
+		if (!tcase || !e->test.fn)
+			tcase = begin_case(suite, e->test.fn ? NULL : e);
+		if (!e->test.fn || !is_selected(e, names))
+			continue;
+		tcase_add_loop_test(tcase, &e->test, 0, e->loops);
+		n++;
+	}
+	return n;
+}
+
+int
+main(int argc, char **argv)
+{
+	Suite *suite = suite_create(program_invocation_short_name);
+	SRunner *runner = srunner_create(suite);
+	int failed = 1;
+
+	(void)argc;
+	sort_entries();
+	if (add_tests(suite, argv + 1) > 0) {
+		/* A debugger follows one process; a forked child's check
+		 * library leaks. */
+		srunner_set_fork_status(runner, CK_NOFORK);
+		srunner_run_all(runner, CK_ENV);
+		failed = srunner_ntests_failed(runner);
+	} else {
+		(void)fprintf(stderr, "%s has no test of that name\n", *argv);
+	}
+	srunner_free(runner);
+	free(entries);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
