@@ -1,10 +1,10 @@
-"""Links, fifos and files of other users, where the daemons keep theirs."""
+"""Links, fifos and files of other users in place of the daemons' own files."""
 import contextlib
 import os
 import subprocess
 
 from events import small
-from leat import Leat, Skip, limit, wait_until
+from leat import Leat, limit, need_root, wait_until
 
 UUID_TABLE = """create table events (id uuid not null, type text not null,
   user_id text, payload jsonb, created_at timestamptz,
@@ -27,11 +27,12 @@ def replace(path, kind, victim):
         os.chown(path, NOBODY, NOBODY)
 
 
-WORDS = {"link": "symbolic link", "fifo": "not a regular file",
-         "owner": "belongs to another user"}
+# The kinds that any user can make, and the text that names them.
+LINK_OR_FIFO = {"link": "symbolic link", "fifo": "not a regular file"}
+FOREIGN = {"owner": "belongs to another user"}
 
 
-def test_a_retry_of_dead_letters_opens_only_its_own_files():
+def retry_opens_only_its_own_files(kinds):
     with Leat(table=UUID_TABLE) as leat:
         leat.accept([{"type": "t", "id": "no uuid"}])
         leat.caught_up()
@@ -40,7 +41,7 @@ def test_a_retry_of_dead_letters_opens_only_its_own_files():
         main = dead / "postgres.ndjson"
         letter = main.read_text()
         victim = leat.folder / "victim"
-        for kind, words in WORDS.items():
+        for kind, text in kinds.items():
             for name in (main.name, RETRY, RETRY + ".place"):
                 victim.write_text(VICTIM)
                 if name != main.name:
@@ -50,7 +51,7 @@ def test_a_retry_of_dead_letters_opens_only_its_own_files():
                 done = leat.run("sinkd-postgres", "--retry-dead",
                                 timeout_s=20)
                 assert done.returncode == 1, (name, kind, done)
-                assert words in done.stderr, (name, kind, done.stderr)
+                assert text in done.stderr, (name, kind, done.stderr)
                 # The file that the operator has to look at is named.
                 shown = RETRY if name != main.name else name
                 assert f'path="{dead / shown}"' in done.stderr, done.stderr
@@ -60,24 +61,42 @@ def test_a_retry_of_dead_letters_opens_only_its_own_files():
                 main.write_text(letter)
 
 
-def test_a_sink_says_which_file_is_in_its_way_and_goes_on_without_it():
+def test_a_retry_of_dead_letters_opens_no_link_or_fifo():
+    retry_opens_only_its_own_files(LINK_OR_FIFO)
+
+
+def test_a_retry_of_dead_letters_opens_no_file_of_another_user():
+    need_root()
+    retry_opens_only_its_own_files(FOREIGN)
+
+
+def sink_names_the_file_and_recovers(kinds):
     with Leat(table=UUID_TABLE,
               settings={"sinkd-postgres": {"retry_max_ms": 200}}) as leat:
         leat.accept(small("a", 10))
         leat.caught_up()
         main = leat.folder / "dead/postgres.ndjson"
         victim = leat.folder / "victim"
-        for n, (kind, words) in enumerate(WORDS.items()):
+        for n, (kind, text) in enumerate(kinds.items()):
             victim.write_text(VICTIM)
             replace(main, kind, victim)
             leat.accept([{"type": "t", "id": f"bad {n}"}])
-            wait_until(lambda: words in leat.sink_status()["stats"]["error"],
-                       f"the status says: {words}")
+            wait_until(lambda: text in leat.sink_status()["stats"]["error"],
+                       f"the status contains: {text}")
             assert victim.read_text() == VICTIM
             main.unlink()
             leat.caught_up()
             wait_until(lambda: [d["event"]["id"] for d in leat.dead_letters()]
                        == [f"bad {n}"], "the dead letter")
+
+
+def test_a_sink_names_a_link_or_fifo_and_recovers():
+    sink_names_the_file_and_recovers(LINK_OR_FIFO)
+
+
+def test_a_sink_names_a_file_of_another_user_and_recovers():
+    need_root()
+    sink_names_the_file_and_recovers(FOREIGN)
 
 
 # Locks those of the files that it can, until its input ends.
@@ -114,8 +133,7 @@ def locks(*paths):
 @limit(60)
 def test_nobody_else_can_lock_what_is_locked():
     """Neither the sink nor batchd nor a retry waits for a lock of others."""
-    if os.geteuid() != 0:
-        raise Skip("needs root, to be somebody else")
+    need_root()
     with Leat(table=UUID_TABLE) as leat:
         main = leat.folder / "dead/postgres.ndjson"
         lock = leat.folder / "log/lock"
@@ -147,7 +165,7 @@ def test_nobody_else_can_lock_what_is_locked():
             leat.intake_open()
 
 
-def test_batchd_opens_only_its_own_files():
+def batchd_opens_only_its_own_files(kinds):
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         leat.accept(small("a", 10))
         leat.stop()
@@ -157,17 +175,26 @@ def test_batchd_opens_only_its_own_files():
         for path in (segment, cursor, log / "lock"):
             kept = path.read_bytes()
             victim = leat.folder / "victim"
-            for kind, words in WORDS.items():
+            for kind, text in kinds.items():
                 victim.write_text(VICTIM)
                 replace(path, kind, victim)
                 done = leat.run("batchd", timeout_s=20)
                 assert done.returncode != 0, (path, kind)
-                assert words in done.stderr, (path, kind, done.stderr)
+                assert text in done.stderr, (path, kind, done.stderr)
                 if path == segment and kind != "owner":
                     done = leat.run("leat", "log", "verify", timeout_s=20)
                     assert done.returncode == 1, (kind, done)
-                    assert words in done.stderr and path.name in done.stderr
+                    assert text in done.stderr and path.name in done.stderr
                 assert victim.read_text() == VICTIM, (path, kind)
                 path.unlink()
             path.write_bytes(kept)
         leat.batchd.start()
+
+
+def test_batchd_opens_no_link_or_fifo():
+    batchd_opens_only_its_own_files(LINK_OR_FIFO)
+
+
+def test_batchd_opens_no_file_of_another_user():
+    need_root()
+    batchd_opens_only_its_own_files(FOREIGN)

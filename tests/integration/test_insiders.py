@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from events import small
-from leat import Leat, Skip, fact, limit, wait_until
+from leat import Leat, fact, limit, need_root, wait_until
 from wire import (BATCH, COMMITTED, CONTROL, CONTROLLER, HELLO, INGEST, INTAKE,
                   SINK, STATS, SUBSCRIBE, VERSION, Peer, append, event, pack)
 
@@ -76,8 +76,7 @@ def stranger(leat, code, **values):
 
 
 def guarded(**batchd):
-    if os.geteuid() != 0:
-        raise Skip("needs root, to be somebody else")
+    need_root()
     return Leat(postgres=False, sinks=(), also=["none"],
                 settings={"batchd": {"socket_group": GROUP, **batchd}})
 

@@ -22,7 +22,7 @@ import time
 
 from certificate import certificate
 from events import small
-from leat import Leat, fact, limit, program, wait_until
+from leat import Leat, fact, limit, need_root, program, wait_until
 from wire import CONTROLLER, Peer
 
 EVENT = b'[{"type":"t"}]'
@@ -435,9 +435,7 @@ def as_another(path, groups, uid=65534):
 
 
 def test_who_may_connect_to_batchd():
-    if os.geteuid() != 0:
-        from leat import Skip
-        raise Skip("needs root, to be somebody else")
+    need_root()
     with Leat(sinks=(), also=("postgres",), postgres=False,
               settings={"batchd": {"socket_group": "12345",
                                    "socket_owner": "23456"}}) as leat:
@@ -458,9 +456,7 @@ def test_who_may_connect_to_batchd():
 
 
 def test_only_root_gives_the_socket_away():
-    if os.geteuid() != 0:
-        from leat import Skip
-        raise Skip("needs root, to be somebody else")
+    need_root()
     with tempfile.TemporaryDirectory() as d:
         conf = pathlib.Path(d) / "leat.conf"
         batchd = shutil.copy(program("batchd"), d)  # where nobody may go

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from events import small
-from leat import Leat, Skip, limit, program, wait_until
+from leat import Leat, limit, need_root, program, wait_until
 
 
 def priorities(path):
@@ -85,8 +85,7 @@ def as_nobody(leat, name, *args):
 
 
 def needs_root():
-    if os.geteuid() != 0:
-        raise Skip("needs root, to be somebody else")
+    need_root()
 
 
 def tree(path):

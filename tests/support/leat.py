@@ -342,6 +342,12 @@ def fetched(store, script):
 CLONE_NEWNS = 0x00020000
 
 
+def need_root():
+    """Skip the test unless it can act as another user."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to act as another user")
+
+
 def own_mounts():
     """What this process and its children mount goes away with it."""
     libc = ctypes.CDLL(None, use_errno=True)
