@@ -1,7 +1,6 @@
 /* startup - how batchd starts and ends: the folder, the cursors, the socket. */
 #include <errno.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "batchd/server.h"
 #include "libbase/clock.h"
+#include "libbase/directory.h"
 #include "libbase/error.h"
 #include "libbase/fd_limit.h"
 #include "libbase/file.h"
@@ -124,7 +124,8 @@ check_owners(const struct batchd_settings *settings)
 		copy = strdup(settings->socket);
 		if (!copy)
 			return -ENOMEM;
-		rc = permissions_check_owner(dirname(copy), why);
+		(void)directory_parent(copy);
+		rc = permissions_check_owner(copy, why);
 		free(copy);
 	}
 	if (rc == ERR_FOREIGN_OWNER)

@@ -13,6 +13,7 @@
 
 #include "libbase/conf.h"
 #include "libbase/error.h"
+#include "libbase/file.h"
 #include "libbase/ini.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
@@ -240,7 +241,7 @@ check_print(const char *path)
 	struct check c = {.path = path};
 	char *text = NULL;
 	size_t bytes;
-	int rc = conf_read(path, &text, &bytes);
+	int rc = file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes);
 
 	if (rc < 0) {
 		log_error("cannot read the settings path=%s err=%s "

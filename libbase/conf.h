@@ -97,11 +97,8 @@ struct conf_program {
 MUST_USE int conf_start(const struct conf_program *program, int argc,
                         char **argv);
 
-/*
- * Read a whole file as text, with a NUL behind its last byte.  Returns 0 or
- * -errno, -EFBIG above 256 KiB.  The caller frees *out.
- */
-MUST_USE int conf_read(const char *path, char **out, size_t *bytes);
+/* The largest settings file, in bytes. */
+#define CONF_FILE_BYTES_MAX (256 * KIB)
 
 /*
  * Read the text of an INI file; what conf_start does after the command line.

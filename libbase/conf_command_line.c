@@ -7,6 +7,7 @@
 
 #include "libbase/conf.h"
 #include "libbase/conf_source.h"
+#include "libbase/file.h"
 #include "libbase/log.h"
 
 #define DEFAULT_PATH "/etc/leat/leat.conf"
@@ -247,7 +248,7 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 		*program->path = arguments.path;
 	if (rc != CONF_RUN || arguments.no_file || program->path)
 		return rc;
-	rc = conf_read(arguments.path, &text, &bytes);
+	rc = file_read(arguments.path, CONF_FILE_BYTES_MAX, &text, &bytes);
 	if (rc < 0) {
 		log_error("cannot read the settings path=%s err=%s "
 		          "(--config names another file)",

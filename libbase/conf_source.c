@@ -13,55 +13,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libbase/directory.h"
 #include "libbase/ini.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
 
-#define FILE_MAX_BYTES (256 * KIB)
 #define WHY_BYTES 1024
 #define NOBODY 65534 /* a user without any right */
 
 /* A child's exit statuses beside 0 and errno values, which are below. */
 #define CANNOT_TELL 255
-
-/* Reading. */
-
-int
-conf_read(const char *path, char **out, size_t *bytes)
-{
-	char *text = NULL;
-	size_t used = 0;
-	int fd, rc = 0;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	text = malloc(FILE_MAX_BYTES + 1);
-	if (!text)
-		rc = -ENOMEM;
-	while (rc == 0) {
-		ssize_t n = read(fd, text + used, FILE_MAX_BYTES + 1 - used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			rc = -errno;
-		if (n <= 0)
-			break;
-		used += (size_t)n;
-		if (used > FILE_MAX_BYTES)
-			rc = -EFBIG;
-	}
-	(void)close(fd); /* read only: nothing to lose */
-	if (rc < 0) {
-		free(text);
-		return rc;
-	}
-	text[used] = '\0';
-	*out = text;
-	*bytes = used;
-	return 0;
-}
 
 /* Messages. */
 
@@ -195,10 +156,7 @@ socket_directory(const struct conf_source *s, char *out, size_t size)
 			    strcmp(k->name, "socket") != 0)
 				continue;
 			(void)snprintf(out, size, "%s", *(char *const *)field);
-			if (!strrchr(out, '/'))
-				return false;
-			*strrchr(out, '/') = '\0';
-			return true;
+			return strchr(out, '/') && directory_parent(out);
 		}
 	}
 	return false;

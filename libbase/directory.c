@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,7 +32,26 @@ directory_make(const char *path)
 	copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
-	rc = directory_sync(dirname(copy));
+	(void)directory_parent(copy);
+	rc = directory_sync(copy);
 	free(copy);
 	return rc;
+}
+
+bool
+directory_parent(char *path)
+{
+	size_t n = strlen(path);
+	char *slash;
+
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
+	if (strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
+		return false;
+	slash = strrchr(path, '/');
+	if (!slash)
+		memcpy(path, ".", 2);
+	else
+		slash[slash == path] = '\0';
+	return true;
 }

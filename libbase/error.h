@@ -129,7 +129,8 @@ enum error {
 	 */
 	ERR_STOPPED = -5050,
 
-	/* Returned when a child process crashed or gave an unexpected status. */
+	/* Returned when a child process crashed or gave an unexpected status.
+	 */
 	ERR_CHILD_FAILED = -5051,
 };
 

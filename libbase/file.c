@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,6 +76,38 @@ file_error(int rc)
 	default:
 		return error_text(rc);
 	}
+}
+
+int
+file_read(const char *path, size_t max_bytes, char **out, size_t *bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : malloc(max_bytes + 1);
+	int rc = fd < 0 ? -errno : text ? 0 : -ENOMEM;
+	size_t used = 0;
+
+	while (rc == 0) {
+		ssize_t n = read(fd, text + used, max_bytes + 1 - used);
+
+		if (n == 0)
+			break;
+		if (n < 0)
+			rc = errno == EINTR ? 0 : -errno;
+		else
+			used += (size_t)n;
+		if (used > max_bytes)
+			rc = -EFBIG;
+	}
+	if (fd >= 0)
+		(void)close(fd); /* read only: nothing to lose */
+	if (rc < 0) {
+		free(text);
+		return rc;
+	}
+	text[used] = '\0';
+	*out = text;
+	*bytes = used;
+	return 0;
 }
 
 int

@@ -34,6 +34,14 @@ MUST_USE int file_open(int dir, const char *name, int flags,
 const char *file_error(int rc);
 
 /*
+ * Read the whole file at path, which the caller trusts: links are followed.
+ * Returns 0 with *bytes bytes and a NUL after them in *out, which the caller
+ * frees; or -errno, which is -EFBIG if the file has more than max_bytes.
+ */
+MUST_USE int file_read(const char *path, size_t max_bytes, char **out,
+                       size_t *bytes);
+
+/*
  * Write all of data at the byte `at` (a file opened to append: at its end) and
  * sync it.  Returns 0, or -errno with any part of it written.
  */

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/directory.h"
+
 #define SINK_PREFIX "sinkd-"
 
 int
@@ -18,10 +20,7 @@ installed_directory(char out[PATH_MAX])
 	if (n < 0)
 		return -errno;
 	out[n] = '\0';
-	if (!strrchr(out, '/'))
-		return -ENOENT;
-	*strrchr(out, '/') = '\0';
-	return 0;
+	return directory_parent(out) ? 0 : -ENOENT;
 }
 
 bool

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/directory.h"
 #include "libbase/error.h"
 
 #define NAME_BYTES 33
@@ -37,25 +38,6 @@ put_group(gid_t gid, char out[NAME_BYTES])
 		(void)snprintf(out, NAME_BYTES, "%u", (unsigned)gid);
 }
 
-/* Make path the directory that it lies in.  Returns -1 when there is none. */
-static int
-go_up(char *path)
-{
-	size_t n = strlen(path);
-	char *slash;
-
-	while (n > 1 && path[n - 1] == '/')
-		path[--n] = '\0';
-	if (strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
-		return -1;
-	slash = strrchr(path, '/');
-	if (!slash)
-		memcpy(path, ".", 2);
-	else
-		slash[slash == path] = '\0';
-	return 0;
-}
-
 int
 permissions_check_owner(const char *dir, char why[PERMISSIONS_TEXT_BYTES])
 {
@@ -66,7 +48,7 @@ permissions_check_owner(const char *dir, char why[PERMISSIONS_TEXT_BYTES])
 	if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
 		return 0;
 	rc = stat(path, &st);
-	if (rc < 0 && errno == ENOENT && go_up(path) == 0)
+	if (rc < 0 && errno == ENOENT && directory_parent(path))
 		rc = stat(path, &st);
 	if (rc < 0 || st.st_uid == geteuid() || st.st_uid == 0)
 		return 0;
@@ -91,7 +73,7 @@ permissions_describe(const char *path, char out[PERMISSIONS_TEXT_BYTES])
 	(void)snprintf(at, sizeof at, "%s", path);
 	/* The last one that can be looked at is the one that is closed. */
 	while (stat(at, &st) < 0) {
-		if (go_up(at) < 0) {
+		if (!directory_parent(at)) {
 			(void)snprintf(out, PERMISSIONS_TEXT_BYTES,
 			               "see its mode");
 			return;

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/file.h"
+
 int
 secret_read(const char *path, const char *env, char *out, size_t size)
 {
@@ -17,7 +19,7 @@ secret_read(const char *path, const char *env, char *out, size_t size)
 
 	out[0] = '\0';
 	if (path && path[0]) {
-		rc = conf_read(path, &text, &bytes);
+		rc = file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes);
 		if (rc < 0 || !text)
 			return rc;
 		n = strcspn(text, "\r\n");

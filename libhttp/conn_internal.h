@@ -37,11 +37,15 @@ void conn_handle_held(struct conn *c);
 /* conn_respond.c */
 
 MUST_USE int conn_flush(struct conn *c);
-MUST_USE int conn_send_or_hold(struct conn *c, const void *body, size_t body_bytes);
+MUST_USE int conn_send_or_hold(struct conn *c, const void *body,
+                               size_t body_bytes);
 void conn_after_send(struct conn *c, int rc);
-MUST_USE bool conn_begin_response(struct conn *c, const struct http_response *a, bool streams);
-void conn_reject(struct conn *c, unsigned status, bool no_body, const char *why);
-void conn_refuse_head(struct conn *c, unsigned status, bool no_body, const char *why);
+MUST_USE bool conn_begin_response(struct conn *c, const struct http_response *a,
+                                  bool streams);
+void conn_reject(struct conn *c, unsigned status, bool no_body,
+                 const char *why);
+void conn_refuse_head(struct conn *c, unsigned status, bool no_body,
+                      const char *why);
 void conn_refuse_body(struct conn *c, unsigned status, const char *why);
 
 /* conn_stream.c */

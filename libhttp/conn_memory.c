@@ -47,8 +47,7 @@ find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
 		     slot = conn_limits_next(l, slot)) {
 			struct conn *c = CONTAINER_OF(slot, struct conn, slot);
 
-			if (c == for_whom || c->running ||
-			    bytes_held(c) == 0)
+			if (c == for_whom || c->running || bytes_held(c) == 0)
 				continue;
 			slow[found++] = c;
 			bytes += bytes_held(c);

@@ -3,16 +3,16 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gnutls/gnutls.h>
+
+#include "libbase/file.h"
 
 #define FILE_BYTES_MAX MIB
 
@@ -102,37 +102,19 @@ http_tls_is_loaded(const struct http_tls *tls)
 }
 
 /*
- * Read a whole file.  GnuTLS's own function says only that it could not.
+ * GnuTLS has a function that reads a file, but it does not tell why it failed.
  * Returns 0 with *out to be freed by free_file, or -errno.
  */
 static int
-read_file(const char *path, gnutls_datum_t *out)
+load_file(const char *path, gnutls_datum_t *out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned char *bytes = fd < 0 ? NULL : malloc(FILE_BYTES_MAX);
-	size_t n = 0;
-	ssize_t got;
-	int rc = fd < 0 ? -errno : bytes ? 0 : -ENOMEM;
+	char *text;
+	size_t bytes;
+	int rc = file_read(path, FILE_BYTES_MAX, &text, &bytes);
 
-	while (rc == 0) {
-		got = read(fd, bytes + n, FILE_BYTES_MAX - n);
-		if (got == 0)
-			break;
-		if (got < 0)
-			rc = errno == EINTR ? 0 : -errno;
-		else
-			n += (size_t)got;
-		if (n == FILE_BYTES_MAX)
-			rc = -EFBIG;
-	}
-	if (fd >= 0)
-		(void)close(fd); /* read only: nothing to lose */
-	if (rc < 0) {
-		free(bytes);
-		return rc;
-	}
-	*out = (gnutls_datum_t){bytes, (unsigned)n};
-	return 0;
+	if (rc == 0)
+		*out = (gnutls_datum_t){(unsigned char *)text, (unsigned)bytes};
+	return rc;
 }
 
 static void
@@ -150,11 +132,11 @@ load_pair(struct tls_generation *g, const char *certificate_path,
 {
 	gnutls_datum_t certificate = {NULL, 0}, key = {NULL, 0};
 	const char *path = certificate_path, *reason = NULL;
-	int rc = read_file(path, &certificate);
+	int rc = load_file(path, &certificate);
 
 	if (rc == 0) {
 		path = key_path;
-		rc = read_file(path, &key);
+		rc = load_file(path, &key);
 	}
 	if (rc < 0) {
 		reason = strerror(-rc);

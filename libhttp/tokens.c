@@ -11,6 +11,8 @@
 
 #include <nettle/sha2.h>
 
+#include "libbase/hex.h"
+
 #define HASH_PREFIX "sha256:"
 #define LINE_BYTES 512
 #define RATE_MAX 1000000000 /* events a second; also the largest burst */
@@ -21,14 +23,6 @@ _Static_assert(TOKEN_HASH_WORDS * sizeof(uint64_t) == SHA256_DIGEST_SIZE,
 
 /* The file. */
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static const char *
 read_hash(const char *text, uint64_t hash[TOKEN_HASH_WORDS])
 {
@@ -37,16 +31,12 @@ read_hash(const char *text, uint64_t hash[TOKEN_HASH_WORDS])
 	if (!text || strncmp(text, HASH_PREFIX, strlen(HASH_PREFIX)) != 0)
 		return "the hash must begin with " HASH_PREFIX;
 	text += strlen(HASH_PREFIX);
-	if (strlen(text) != (size_t)2 * sizeof bytes)
+	if (strlen(text) != (size_t)2 * sizeof bytes ||
+	    strspn(text, "0123456789abcdef") != (size_t)2 * sizeof bytes)
 		return "the hash must have 64 digits of 0-9 and a-f";
-	for (size_t i = 0; i < sizeof bytes; i++) {
-		int high = hex_digit(text[2 * i]);
-		int low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return "the hash must have 64 digits of 0-9 and a-f";
-		bytes[i] = (uint8_t)(high << 4 | low);
-	}
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (uint8_t)(hex_digit(text[2 * i]) << 4 |
+		                     hex_digit(text[2 * i + 1]));
 	memcpy(hash, bytes, sizeof bytes);
 	return NULL;
 }
