@@ -229,7 +229,7 @@ take_text(const struct conf_source *source)
 			log_error("settings refused: %s", line);
 		return EXIT_CONFIG;
 	}
-	conf_source_warn(source);
+	conf_access_warn(source);
 	if (program->validate && program->validate(source, program->arg) < 0)
 		return EXIT_CONFIG;
 	return CONF_RUN;

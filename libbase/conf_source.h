@@ -17,7 +17,7 @@ struct conf_source {
 };
 
 /* With --check as root: warn if the daemons' user cannot read the file. */
-void conf_source_warn(const struct conf_source *source);
+void conf_access_warn(const struct conf_source *source);
 
 /* What a key takes, for messages and --help. */
 void conf_describe(const struct conf_key *key, char *out, size_t size);
