@@ -13,8 +13,8 @@
 #include "libproto/status_map.h"
 
 static int
-find_sink(struct batchd_cursor *s, const msgpack_object *sinks,
-          const char *sink)
+batchd_cursor_find_sink(struct batchd_cursor *s, const msgpack_object *sinks,
+                        const char *sink)
 {
 	for (uint32_t i = 0; i < sinks->via.array.size; i++) {
 		const msgpack_object *o = &sinks->via.array.ptr[i], *name, *at;
@@ -33,8 +33,8 @@ find_sink(struct batchd_cursor *s, const msgpack_object *sinks,
 }
 
 static int
-read_status(struct batchd_cursor *s, const msgpack_object *status,
-            const char *sink)
+batchd_cursor_read_status(struct batchd_cursor *s, const msgpack_object *status,
+                          const char *sink)
 {
 	const msgpack_object *log, *stream, *sinks;
 
@@ -45,7 +45,7 @@ read_status(struct batchd_cursor *s, const msgpack_object *status,
 		return -EBADMSG;
 	memcpy(s->stream, stream->via.str.ptr, stream->via.str.size);
 	s->stream[stream->via.str.size] = '\0';
-	return find_sink(s, sinks, sink);
+	return batchd_cursor_find_sink(s, sinks, sink);
 }
 
 int
@@ -64,7 +64,7 @@ batchd_cursor_ask(struct batchd_cursor *s, const char *socket, const char *sink)
 		rc =
 		    msgpack_unpack_next(&status, (const char *)body, (size_t)rc,
 		                        NULL) == MSGPACK_UNPACK_SUCCESS
-			? read_status(s, &status.data, sink)
+			? batchd_cursor_read_status(s, &status.data, sink)
 			: -EBADMSG;
 		msgpack_unpacked_destroy(&status);
 	}

@@ -59,7 +59,7 @@ count_none(struct dlq_file *d)
 }
 
 static void
-close_file(struct dlq_file *d)
+dlq_file_close(struct dlq_file *d)
 {
 	if (d->fd >= 0)
 		(void)close(d->fd); /* all of it is synced */
@@ -71,7 +71,7 @@ close_file(struct dlq_file *d)
 void
 dlq_file_fini(struct dlq_file *d)
 {
-	close_file(d);
+	dlq_file_close(d);
 	buf_fini(&d->lines);
 	free(d->path);
 	free(d->dir);
@@ -105,7 +105,8 @@ typedef bool (*on_line)(struct dlq_file *d, const char *line, size_t bytes,
  * or where on_line said stop.  Returns 1 when it did, else 0 or -errno.
  */
 static int
-scan(struct dlq_file *d, uint64_t from, on_line f, void *arg, uint64_t *end)
+dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, void *arg,
+              uint64_t *end)
 {
 	char *bytes = malloc(SCAN_BYTES);
 	size_t used = 0;
@@ -174,7 +175,7 @@ count_bytes(struct dlq_file *d, const char *line, size_t bytes)
 }
 
 static bool
-on_counted(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
+count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
            void *arg)
 {
 	struct slice stream;
@@ -196,13 +197,13 @@ on_counted(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 
 /* Count what is there and cut what a crash tore.  Locked. */
 static int
-read_file(struct dlq_file *d)
+dlq_file_count(struct dlq_file *d)
 {
 	struct stat st;
 	int rc;
 
 	count_none(d);
-	rc = scan(d, 0, on_counted, NULL, &d->bytes);
+	rc = dlq_file_scan(d, 0, count_line, NULL, &d->bytes);
 	if (rc < 0)
 		return rc;
 	if (fstat(d->fd, &st) < 0)
@@ -218,7 +219,7 @@ read_file(struct dlq_file *d)
 }
 
 static int
-lock_file(struct dlq_file *d)
+dlq_file_lock(struct dlq_file *d)
 {
 	while (flock(d->fd, LOCK_EX) < 0) {
 		if (errno != EINTR)
@@ -229,7 +230,7 @@ lock_file(struct dlq_file *d)
 
 /* Open and lock the file at the path; with `create`, make it. */
 static int
-open_locked(struct dlq_file *d, bool create)
+dlq_file_open_locked(struct dlq_file *d, bool create)
 {
 	int flags = O_RDWR | O_APPEND | (create ? O_CREAT : 0);
 	struct stat st = {0};
@@ -240,12 +241,12 @@ open_locked(struct dlq_file *d, bool create)
 		return rc;
 	/* Again when --retry-dead renamed it between open and lock. */
 	do {
-		close_file(d);
+		dlq_file_close(d);
 		rc = file_open(AT_FDCWD, d->path, flags, FILE_LOCK);
 		if (rc < 0)
 			return rc;
 		d->fd = rc;
-		rc = lock_file(d);
+		rc = dlq_file_lock(d);
 		if (rc == 0 && fstat(d->fd, &st) < 0)
 			rc = -errno;
 		if (rc < 0)
@@ -254,44 +255,44 @@ open_locked(struct dlq_file *d, bool create)
 		d->ino = st.st_ino;
 	} while (!is_current(d));
 	rc = directory_sync(d->dir);
-	return rc < 0 ? rc : read_file(d);
+	return rc < 0 ? rc : dlq_file_count(d);
 }
 
 /* Lock the current file.  Other writers may have added to it. */
 static int
-lock_current(struct dlq_file *d, bool create)
+dlq_file_lock_current(struct dlq_file *d, bool create)
 {
 	struct stat st;
 	int rc;
 
 	if (!is_current(d))
-		return open_locked(d, create);
-	rc = lock_file(d);
+		return dlq_file_open_locked(d, create);
+	rc = dlq_file_lock(d);
 	if (rc < 0)
 		return rc;
 	if (!is_current(d))
-		return open_locked(d, create);
+		return dlq_file_open_locked(d, create);
 	if (fstat(d->fd, &st) < 0)
 		return -errno;
-	return (uint64_t)st.st_size == d->bytes ? 0 : read_file(d);
+	return (uint64_t)st.st_size == d->bytes ? 0 : dlq_file_count(d);
 }
 
 static void
-unlock(struct dlq_file *d)
+dlq_file_unlock(struct dlq_file *d)
 {
 	if (d->fd >= 0)
 		(void)flock(d->fd, LOCK_UN); /* cannot fail on an open file */
 }
 
-struct sought {
+struct dlq_file_search {
 	const struct dlq_record *record;
 };
 
 static bool
-on_sought(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
-          void *arg)
+is_sought_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
+               void *arg)
 {
-	const struct sought *s = arg;
+	const struct dlq_file_search *s = arg;
 	struct slice stream;
 	uint64_t offset;
 
@@ -306,17 +307,17 @@ on_sought(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
  * and from the start only when that finds nothing.
  */
 static int
-find(struct dlq_file *d, const struct dlq_record *record)
+dlq_file_find(struct dlq_file *d, const struct dlq_record *record)
 {
-	struct sought s = {record};
+	struct dlq_file_search s = {record};
 	uint64_t from = d->search_at, end;
 	int rc;
 
 	if (d->records == 0 || record->offset > d->top_offset)
 		return 0;
-	rc = scan(d, from, on_sought, &s, &end);
+	rc = dlq_file_scan(d, from, is_sought_line, &s, &end);
 	if (rc == 0 && from > 0)
-		rc = scan(d, 0, on_sought, &s, &end);
+		rc = dlq_file_scan(d, 0, is_sought_line, &s, &end);
 	if (rc > 0)
 		d->search_at = end;
 	return rc;
@@ -335,7 +336,7 @@ set_stream(struct dlq_file *d, const struct slice *stream)
 	d->has_stream = true;
 	d->dropped = d->dropped_end = 0;
 	d->dropped_known = false;
-	return read_file(d);
+	return dlq_file_count(d);
 }
 
 /* Write what the group has so far, without a sync. */
@@ -355,7 +356,7 @@ flush_lines(struct dlq_file *d)
 int
 dlq_file_begin(struct dlq_file *d)
 {
-	int rc = lock_current(d, true);
+	int rc = dlq_file_lock_current(d, true);
 
 	if (rc < 0)
 		return rc;
@@ -373,7 +374,7 @@ dlq_file_begin(struct dlq_file *d)
  * have room for that.
  */
 static int
-add_line(struct dlq_file *d, const struct dlq_record *record)
+dlq_file_add_line(struct dlq_file *d, const struct dlq_record *record)
 {
 	struct dlq_record without = *record;
 	size_t before = d->lines.len, n;
@@ -407,11 +408,11 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	if (rc == 0)
 		rc = set_stream(d, &record->stream);
 	if (rc == 0)
-		rc = find(d, record);
+		rc = dlq_file_find(d, record);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	before = d->lines.len;
-	rc = add_line(d, record);
+	rc = dlq_file_add_line(d, record);
 	if (rc == 0 && (d->lines.len > d->max_bytes ||
 	                d->bytes > d->max_bytes - d->lines.len))
 		rc = -EDQUOT;
@@ -502,7 +503,7 @@ dlq_file_drop(struct dlq_file *d, const struct dlq_record *record)
 
 /* Say in time that the letters' room comes to its end. */
 static void
-say_room(struct dlq_file *d)
+warn_of_room(struct dlq_file *d)
 {
 	static const unsigned steps[] = {25, 50, 75, 90};
 	uint64_t percent = d->bytes / (d->max_bytes / 100 + 1);
@@ -531,8 +532,8 @@ say_room(struct dlq_file *d)
 static void
 undo_group(struct dlq_file *d)
 {
-	if (ftruncate(d->fd, (off_t)d->group_at) < 0 || read_file(d) < 0)
-		close_file(d);
+	if (ftruncate(d->fd, (off_t)d->group_at) < 0 || dlq_file_count(d) < 0)
+		dlq_file_close(d);
 }
 
 int
@@ -548,7 +549,7 @@ dlq_file_end(struct dlq_file *d)
 		if (rc < 0)
 			undo_group(d);
 		else
-			say_room(d);
+			warn_of_room(d);
 	}
 	if (d->in_group && d->group_dropped > 0) {
 		if (rc == 0)
@@ -558,7 +559,7 @@ dlq_file_end(struct dlq_file *d)
 	}
 	buf_clear(&d->lines);
 	d->in_group = false;
-	unlock(d);
+	dlq_file_unlock(d);
 	return rc;
 }
 
@@ -574,13 +575,13 @@ dlq_file_refresh(struct dlq_file *d)
 	if (is_current(d) && fstat(d->fd, &st) == 0 &&
 	    (uint64_t)st.st_size == d->bytes)
 		return 0;
-	rc = lock_current(d, false);
-	unlock(d);
+	rc = dlq_file_lock_current(d, false);
+	dlq_file_unlock(d);
 	if (rc < 0)
-		close_file(d);
+		dlq_file_close(d);
 	if (rc == -ENOENT)
 		d->counted = true; /* there is none */
-	say_room(d);
+	warn_of_room(d);
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -595,7 +596,7 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 	d->has_stream = true;
 	d->dropped = d->dropped_end = 0;
 	d->dropped_known = false;
-	close_file(d); /* to be counted anew */
+	dlq_file_close(d); /* to be counted anew */
 }
 
 int
@@ -615,7 +616,7 @@ dlq_file_take(struct dlq_file *d, char *out, size_t size)
 	char when[CLOCK_TEXT_BYTES + 1];
 	int rc, n;
 
-	rc = lock_current(d, false);
+	rc = dlq_file_lock_current(d, false);
 	if (rc == 0 && d->records == 0)
 		rc = -ENOENT;
 	if (rc == 0) {
@@ -630,7 +631,7 @@ dlq_file_take(struct dlq_file *d, char *out, size_t size)
 		rc = -errno;
 	if (rc == 0)
 		rc = directory_sync(d->dir);
-	unlock(d);
-	close_file(d);
+	dlq_file_unlock(d);
+	dlq_file_close(d);
 	return rc;
 }

@@ -16,14 +16,14 @@
 
 #define FIRST_OFFSETS 256
 
-struct sought {
+struct dlq_index_search {
 	struct dlq_index k; /* the caller's, meanwhile */
 	const char *stream;
 	uint64_t from, to;
 };
 
 static int
-grow(struct dlq_index *k)
+dlq_index_grow(struct dlq_index *k)
 {
 	size_t cap = k->cap ? 2 * k->cap : FIRST_OFFSETS;
 	uint64_t *offsets = reallocarray(k->offsets, cap, sizeof *offsets);
@@ -36,9 +36,9 @@ grow(struct dlq_index *k)
 }
 
 static int
-add(struct dlq_index *k, uint64_t offset)
+dlq_index_add(struct dlq_index *k, uint64_t offset)
 {
-	int rc = k->count < k->cap ? 0 : grow(k);
+	int rc = k->count < k->cap ? 0 : dlq_index_grow(k);
 
 	if (rc == 0)
 		k->offsets[k->count++] = offset;
@@ -46,21 +46,24 @@ add(struct dlq_index *k, uint64_t offset)
 }
 
 static int
-on_key(void *arg, const struct slice *stream, uint64_t offset)
+dlq_index_on_key(void *arg, const struct slice *stream, uint64_t offset)
 {
-	struct sought *s = arg;
+	struct dlq_index_search *s = arg;
 
 	if (!stream || stream->bytes != strlen(s->stream) ||
 	    memcmp(stream->data, s->stream, stream->bytes) != 0)
 		return 0;
 	if (offset > s->k.top)
 		s->k.top = offset;
-	return offset < s->from || offset >= s->to ? 0 : add(&s->k, offset);
+	return offset < s->from || offset >= s->to
+	           ? 0
+	           : dlq_index_add(&s->k, offset);
 }
 
 /* A file that is not there holds none. */
 static int
-read_file(struct sought *s, const char *path, const char *skip)
+dlq_index_read_file(struct dlq_index_search *s, const char *path,
+                    const char *skip)
 {
 	int fd, rc;
 
@@ -69,13 +72,13 @@ read_file(struct sought *s, const char *path, const char *skip)
 	fd = file_open(AT_FDCWD, path, O_RDONLY, FILE_OWN);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	rc = dlq_scan(fd, on_key, s);
+	rc = dlq_scan(fd, dlq_index_on_key, s);
 	(void)close(fd); /* read only */
 	return rc;
 }
 
 static int
-index_retry_files(struct sought *s, const char *dir, const char *sink,
+index_retry_files(struct dlq_index_search *s, const char *dir, const char *sink,
                   const char *skip)
 {
 	DIR *open_dir = opendir(dir);
@@ -93,14 +96,14 @@ index_retry_files(struct sought *s, const char *dir, const char *sink,
 		                     e->d_name) >= sizeof path)
 			rc = -ENAMETOOLONG;
 		else
-			rc = read_file(s, path, skip);
+			rc = dlq_index_read_file(s, path, skip);
 	}
 	(void)closedir(open_dir); /* read only */
 	return rc;
 }
 
 static int
-compare(const void *a, const void *b)
+dlq_index_compare(const void *a, const void *b)
 {
 	const uint64_t *x = a, *y = b;
 
@@ -111,7 +114,7 @@ int
 dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
                const char *skip, const char *stream, uint64_t from, uint64_t to)
 {
-	struct sought s = {.stream = stream, .from = from, .to = to};
+	struct dlq_index_search s = {.stream = stream, .from = from, .to = to};
 	char path[PATH_MAX];
 	int rc;
 
@@ -126,16 +129,17 @@ dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
 	 * missed.
 	 */
 	s.k = *k;
-	rc = read_file(&s, path, skip);
+	rc = dlq_index_read_file(&s, path, skip);
 	if (rc == 0)
 		rc = index_retry_files(&s, dir, sink, skip);
 	if (rc == 0)
-		rc = read_file(&s, path, skip);
+		rc = dlq_index_read_file(&s, path, skip);
 	*k = s.k;
 	if (rc < 0)
 		dlq_index_clear(k);
 	else if (k->count > 0)
-		qsort(k->offsets, k->count, sizeof *k->offsets, compare);
+		qsort(k->offsets, k->count, sizeof *k->offsets,
+		      dlq_index_compare);
 	return rc;
 }
 
@@ -150,8 +154,9 @@ dlq_index_next(struct dlq_index *k, uint64_t offset)
 bool
 dlq_index_has(const struct dlq_index *k, uint64_t offset)
 {
-	return k->count > 0 && bsearch(&offset, k->offsets, k->count,
-	                               sizeof offset, compare) != NULL;
+	return k->count > 0 &&
+	       bsearch(&offset, k->offsets, k->count, sizeof offset,
+	               dlq_index_compare) != NULL;
 }
 
 void

@@ -9,7 +9,7 @@
 #include "libbase/clock.h"
 
 static int
-add_text(struct buf *out, const char *key, const struct slice *value)
+put_string(struct buf *out, const char *key, const struct slice *value)
 {
 	int rc = buf_add(out, key, strlen(key));
 
@@ -18,7 +18,7 @@ add_text(struct buf *out, const char *key, const struct slice *value)
 }
 
 static int
-add_time(struct buf *out, const char *key, int64_t us)
+put_time(struct buf *out, const char *key, int64_t us)
 {
 	char text[CLOCK_TEXT_BYTES + 1];
 
@@ -42,38 +42,38 @@ fits_line(const struct slice *payload)
 }
 
 static int
-add_payload(struct buf *out, const struct slice *payload)
+put_payload(struct buf *out, const struct slice *payload)
 {
 	static const char key[] = ",\"payload\":";
 	int rc;
 
 	if (!fits_line(payload))
-		return add_text(out, ",\"payload_text\":", payload);
+		return put_string(out, ",\"payload_text\":", payload);
 	rc = buf_add(out, key, sizeof key - 1);
 	return rc < 0 ? rc : buf_add(out, payload->data, payload->bytes);
 }
 
 static int
-add_event(struct buf *out, const struct dlq_record *record)
+put_event(struct buf *out, const struct dlq_record *record)
 {
 	const struct event *event = &record->event;
-	int rc = add_text(out, ",\"event\":{\"id\":", &event->id);
+	int rc = put_string(out, ",\"event\":{\"id\":", &event->id);
 
 	if (rc == 0)
-		rc = add_text(out, ",\"type\":", &event->type);
+		rc = put_string(out, ",\"type\":", &event->type);
 	if (rc == 0 && record->without_payload)
 		return buf_addf(out, ",\"payload_bytes\":%" PRIu64 "}}\n",
 		                record->payload_bytes);
 	if (rc == 0 && event->user_id.data)
-		rc = add_text(out, ",\"user_id\":", &event->user_id);
+		rc = put_string(out, ",\"user_id\":", &event->user_id);
 	else if (rc == 0)
 		rc = buf_addf(out, ",\"user_id\":null");
 	if (rc == 0)
-		rc = add_payload(out, &event->payload);
+		rc = put_payload(out, &event->payload);
 	if (rc == 0)
-		rc = add_time(out, ",\"created_at\":", event->created_at_us);
+		rc = put_time(out, ",\"created_at\":", event->created_at_us);
 	if (rc == 0)
-		rc = add_time(out, ",\"received_at\":", event->received_at_us);
+		rc = put_time(out, ",\"received_at\":", event->received_at_us);
 	return rc < 0 ? rc : buf_add(out, "}}\n", 3);
 }
 
@@ -81,40 +81,40 @@ int
 dlq_record_add(struct buf *out, const struct dlq_record *record)
 {
 	size_t before = out->len;
-	int rc = add_text(out, "{\"stream\":", &record->stream);
+	int rc = put_string(out, "{\"stream\":", &record->stream);
 
 	if (rc == 0)
 		rc = buf_addf(out, ",\"offset\":%" PRIu64, record->offset);
 	if (rc == 0)
-		rc = add_text(out, ",\"sink\":", &record->sink);
+		rc = put_string(out, ",\"sink\":", &record->sink);
 	if (rc == 0)
-		rc = add_time(out, ",\"at\":", record->at_us);
+		rc = put_time(out, ",\"at\":", record->at_us);
 	if (rc == 0)
-		rc = add_text(out, ",\"code\":", &record->code);
+		rc = put_string(out, ",\"code\":", &record->code);
 	if (rc == 0)
-		rc = add_text(out, ",\"reason\":", &record->reason);
+		rc = put_string(out, ",\"reason\":", &record->reason);
 	if (rc == 0)
-		rc = add_event(out, record);
+		rc = put_event(out, record);
 	if (rc < 0)
 		out->len = before;
 	return rc;
 }
 
 /* Reading: a failed step makes all later ones do nothing. */
-struct reader {
+struct dlq_record_reader {
 	char *start, *at, *end;
 	const char *why; /* NULL while all is well */
 };
 
 static void
-fail(struct reader *r, const char *why)
+reader_fail(struct dlq_record_reader *r, const char *why)
 {
 	if (!r->why)
 		r->why = why;
 }
 
 static bool
-skip(struct reader *r, const char *text)
+reader_skip(struct dlq_record_reader *r, const char *text)
 {
 	size_t n = strlen(text);
 
@@ -126,10 +126,10 @@ skip(struct reader *r, const char *text)
 }
 
 static void
-expect(struct reader *r, const char *text, const char *why)
+reader_expect(struct dlq_record_reader *r, const char *text, const char *why)
 {
-	if (!skip(r, text))
-		fail(r, why);
+	if (!reader_skip(r, text))
+		reader_fail(r, why);
 }
 
 static int
@@ -142,17 +142,17 @@ hex_digit(char c)
 
 /* What stands behind a backslash, as buf_add_json_string writes it. */
 static char
-take_escape(struct reader *r)
+take_escape(struct dlq_record_reader *r)
 {
 	int high, low;
 
-	if (skip(r, "n"))
+	if (reader_skip(r, "n"))
 		return '\n';
-	if (skip(r, "\""))
+	if (reader_skip(r, "\""))
 		return '"';
-	if (skip(r, "\\"))
+	if (reader_skip(r, "\\"))
 		return '\\';
-	if (skip(r, "u00") && r->end - r->at >= 2) {
+	if (reader_skip(r, "u00") && r->end - r->at >= 2) {
 		high = hex_digit(r->at[0]);
 		low = hex_digit(r->at[1]);
 		if (high == 0 || high == 1) {
@@ -162,16 +162,17 @@ take_escape(struct reader *r)
 			}
 		}
 	}
-	fail(r, "bad escape in a string");
+	reader_fail(r, "bad escape in a string");
 	return 0;
 }
 
 static void
-take_string(struct reader *r, struct slice *s, size_t min, size_t max)
+take_string(struct dlq_record_reader *r, struct slice *s, size_t min,
+            size_t max)
 {
 	char *out;
 
-	expect(r, "\"", "a string must follow");
+	reader_expect(r, "\"", "a string must follow");
 	out = r->at;
 	*s = (struct slice){out, 0};
 	while (!r->why && r->at < r->end && *r->at != '"') {
@@ -181,16 +182,16 @@ take_string(struct reader *r, struct slice *s, size_t min, size_t max)
 			c = take_escape(r);
 		*out++ = c;
 	}
-	expect(r, "\"", "the string has no end");
+	reader_expect(r, "\"", "the string has no end");
 	if (r->why)
 		return;
 	s->bytes = (uint32_t)(out - s->data);
 	if (s->bytes < min || s->bytes > max)
-		fail(r, "the string is too short or too long");
+		reader_fail(r, "the string is too short or too long");
 }
 
 static void
-take_number(struct reader *r, uint64_t *value)
+take_number(struct dlq_record_reader *r, uint64_t *value)
 {
 	char *first = r->at;
 	uint64_t v = 0;
@@ -199,7 +200,7 @@ take_number(struct reader *r, uint64_t *value)
 	       v <= (INT64_MAX - 9) / 10)
 		v = v * 10 + (uint64_t)(*r->at++ - '0');
 	if (r->at == first)
-		fail(r, "a number must follow");
+		reader_fail(r, "a number must follow");
 	*value = v;
 }
 
@@ -215,15 +216,15 @@ digits(const char *at, int count)
 
 /* As clock_format_us writes it; what it would write otherwise is refused. */
 static void
-take_time(struct reader *r, int64_t *us)
+take_time(struct dlq_record_reader *r, int64_t *us)
 {
 	char again[CLOCK_TEXT_BYTES + 1];
 	struct tm tm = {0};
 	const char *t;
 
-	expect(r, "\"", "a time must follow");
+	reader_expect(r, "\"", "a time must follow");
 	if (r->why || r->end - r->at < CLOCK_TEXT_BYTES) {
-		fail(r, "a time must follow");
+		reader_fail(r, "a time must follow");
 		return;
 	}
 	t = r->at;
@@ -236,46 +237,48 @@ take_time(struct reader *r, int64_t *us)
 	*us = (int64_t)timegm(&tm) * 1000000 + digits(t + 20, 6);
 	clock_format_us(*us, again);
 	if (memcmp(t, again, CLOCK_TEXT_BYTES) != 0) {
-		fail(r, "not a time of the form 2026-01-31T23:59:59.123456Z");
+		reader_fail(
+		    r, "not a time of the form 2026-01-31T23:59:59.123456Z");
 		return;
 	}
 	r->at += CLOCK_TEXT_BYTES;
-	expect(r, "\"", "the time has no end");
+	reader_expect(r, "\"", "the time has no end");
 }
 
 /* ,"created_at":"..","received_at":".."}} has one length, from the end. */
 #define TAIL_BYTES (2 * (CLOCK_TEXT_BYTES + 2) + 14 + 15 + 2)
 
 static void
-take_payload(struct reader *r, struct slice *payload)
+take_payload(struct dlq_record_reader *r, struct slice *payload)
 {
-	if (skip(r, ",\"payload_text\":")) {
+	if (reader_skip(r, ",\"payload_text\":")) {
 		take_string(r, payload, 2, EVENT_PACKED_MAX);
 		return;
 	}
-	expect(r, ",\"payload\":", "payload must follow");
+	reader_expect(r, ",\"payload\":", "payload must follow");
 	if (r->why || r->end - r->at < TAIL_BYTES + 2 ||
 	    r->end - r->at > TAIL_BYTES + EVENT_PACKED_MAX || *r->at != '{') {
-		fail(r, "payload must be an object, and the two times follow");
+		reader_fail(
+		    r, "payload must be an object, and the two times follow");
 		return;
 	}
 	*payload =
 	    (struct slice){r->at, (uint32_t)(r->end - r->at - TAIL_BYTES)};
 	r->at += payload->bytes;
 	if (r->at[-1] != '}')
-		fail(r, "payload must be an object");
+		reader_fail(r, "payload must be an object");
 }
 
 static void
-take_event(struct reader *r, struct dlq_record *record)
+take_event(struct dlq_record_reader *r, struct dlq_record *record)
 {
 	struct event *event = &record->event;
 
-	expect(r, ",\"event\":{\"id\":", "event must follow");
+	reader_expect(r, ",\"event\":{\"id\":", "event must follow");
 	take_string(r, &event->id, 1, EVENT_ID_MAX);
-	expect(r, ",\"type\":", "type must follow");
+	reader_expect(r, ",\"type\":", "type must follow");
 	take_string(r, &event->type, 1, EVENT_TYPE_MAX);
-	record->without_payload = skip(r, ",\"payload_bytes\":");
+	record->without_payload = reader_skip(r, ",\"payload_bytes\":");
 	if (record->without_payload) {
 		take_number(r, &record->payload_bytes);
 		event->user_id = event->payload = (struct slice){0};
@@ -283,39 +286,40 @@ take_event(struct reader *r, struct dlq_record *record)
 		goto end;
 	}
 	record->payload_bytes = 0;
-	expect(r, ",\"user_id\":", "user_id must follow");
-	if (skip(r, "null"))
+	reader_expect(r, ",\"user_id\":", "user_id must follow");
+	if (reader_skip(r, "null"))
 		event->user_id = (struct slice){0};
 	else
 		take_string(r, &event->user_id, 0, EVENT_USER_ID_MAX);
 	take_payload(r, &event->payload);
-	expect(r, ",\"created_at\":", "created_at must follow");
+	reader_expect(r, ",\"created_at\":", "created_at must follow");
 	take_time(r, &event->created_at_us);
-	expect(r, ",\"received_at\":", "received_at must follow");
+	reader_expect(r, ",\"received_at\":", "received_at must follow");
 	take_time(r, &event->received_at_us);
 end:
-	expect(r, "}}", "the line has no end");
+	reader_expect(r, "}}", "the line has no end");
 	if (r->at != r->end)
-		fail(r, "something follows the end");
+		reader_fail(r, "something follows the end");
 }
 
 int
 dlq_record_read(char *line, size_t bytes, struct dlq_record *record,
                 const char **why, size_t *at)
 {
-	struct reader r = {.start = line, .at = line, .end = line + bytes};
+	struct dlq_record_reader r = {
+	    .start = line, .at = line, .end = line + bytes};
 
-	expect(&r, "{\"stream\":", "not a dead letter");
+	reader_expect(&r, "{\"stream\":", "not a dead letter");
 	take_string(&r, &record->stream, 1, 64);
-	expect(&r, ",\"offset\":", "offset must follow");
+	reader_expect(&r, ",\"offset\":", "offset must follow");
 	take_number(&r, &record->offset);
-	expect(&r, ",\"sink\":", "sink must follow");
+	reader_expect(&r, ",\"sink\":", "sink must follow");
 	take_string(&r, &record->sink, 1, 64);
-	expect(&r, ",\"at\":", "at must follow");
+	reader_expect(&r, ",\"at\":", "at must follow");
 	take_time(&r, &record->at_us);
-	expect(&r, ",\"code\":", "code must follow");
+	reader_expect(&r, ",\"code\":", "code must follow");
 	take_string(&r, &record->code, 0, 64);
-	expect(&r, ",\"reason\":", "reason must follow");
+	reader_expect(&r, ",\"reason\":", "reason must follow");
 	take_string(&r, &record->reason, 0, 4096);
 	take_event(&r, record);
 	if (!r.why)
@@ -330,12 +334,12 @@ dlq_record_peek(const char *line, size_t bytes, struct slice *stream,
                 uint64_t *offset)
 {
 	/* Only skips and a string without escapes: nothing is written. */
-	struct reader r = {.start = (char *)(uintptr_t)line,
-	                   .at = (char *)(uintptr_t)line,
-	                   .end = (char *)(uintptr_t)line + bytes};
+	struct dlq_record_reader r = {.start = (char *)(uintptr_t)line,
+	                              .at = (char *)(uintptr_t)line,
+	                              .end = (char *)(uintptr_t)line + bytes};
 	const char *close;
 
-	expect(&r, "{\"stream\":\"", "");
+	reader_expect(&r, "{\"stream\":\"", "");
 	if (r.why)
 		return -EBADMSG;
 	close = memchr(r.at, '"', (size_t)(r.end - r.at));
@@ -343,7 +347,7 @@ dlq_record_peek(const char *line, size_t bytes, struct slice *stream,
 		return -EBADMSG;
 	*stream = (struct slice){r.at, (uint32_t)(close - r.at)};
 	r.at += stream->bytes;
-	expect(&r, "\",\"offset\":", "");
+	reader_expect(&r, "\",\"offset\":", "");
 	if (!r.why)
 		take_number(&r, offset);
 	return r.why ? -EBADMSG : 0;
@@ -351,16 +355,16 @@ dlq_record_peek(const char *line, size_t bytes, struct slice *stream,
 
 /* Go to the end of a string; it is not unescaped. */
 static struct slice
-peek_string(struct reader *r)
+peek_string(struct dlq_record_reader *r)
 {
 	struct slice s;
 
-	expect(r, "\"", "");
+	reader_expect(r, "\"", "");
 	s.data = r->at;
 	while (!r->why && r->at < r->end && *r->at != '"')
 		r->at += *r->at == '\\' && r->end - r->at > 1 ? 2 : 1;
 	s.bytes = (uint32_t)(r->at - s.data);
-	expect(r, "\"", "");
+	reader_expect(r, "\"", "");
 	return s;
 }
 
@@ -373,20 +377,20 @@ dlq_record_peek_type(const char *line, size_t bytes, struct slice *type,
 	    ",\"event\":{\"id\":", ",\"type\":",
 	};
 	/* Nothing is written. */
-	struct reader r = {.start = (char *)(uintptr_t)line,
-	                   .at = (char *)(uintptr_t)line,
-	                   .end = (char *)(uintptr_t)line + bytes};
+	struct dlq_record_reader r = {.start = (char *)(uintptr_t)line,
+	                              .at = (char *)(uintptr_t)line,
+	                              .end = (char *)(uintptr_t)line + bytes};
 	uint64_t offset;
 
-	expect(&r, "{\"stream\":", "");
+	reader_expect(&r, "{\"stream\":", "");
 	(void)peek_string(&r);
-	expect(&r, ",\"offset\":", "");
+	reader_expect(&r, ",\"offset\":", "");
 	if (!r.why)
 		take_number(&r, &offset);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		expect(&r, keys[i], "");
+		reader_expect(&r, keys[i], "");
 		*type = peek_string(&r);
 	}
-	*without_payload = skip(&r, ",\"payload_bytes\":");
+	*without_payload = reader_skip(&r, ",\"payload_bytes\":");
 	return r.why ? -EBADMSG : 0;
 }

@@ -24,7 +24,7 @@
 #include "libsink/dlq_retry_progress.h"
 #include "libsink/stop.h"
 
-struct retry {
+struct dlq_retry_run {
 	struct deliver *d;
 	char path[PATH_MAX]; /* of the file at work */
 	int fd;
@@ -56,9 +56,9 @@ struct retry {
 
 /* deliver's wait: an operator waits for us, so not for ever. */
 static int
-on_wait(void *arg, uint64_t ms)
+dlq_retry_on_wait(void *arg, uint64_t ms)
 {
-	struct retry *r = arg;
+	struct dlq_retry_run *r = arg;
 	uint64_t away_ms = clock_mono_ms() - r->d->away_since_ms;
 	int rc;
 
@@ -73,9 +73,9 @@ on_wait(void *arg, uint64_t ms)
  * not wait for the end of a batch.
  */
 static int
-on_step(void *arg, uint64_t next, uint64_t position)
+dlq_retry_on_step(void *arg, uint64_t next, uint64_t position)
 {
-	struct retry *r = arg;
+	struct dlq_retry_run *r = arg;
 	int rc = dlq_retry_progress_save(&r->progress, next, position);
 
 	return rc == 0 && stop_asked() ? -EINTR : rc;
@@ -83,7 +83,7 @@ on_step(void *arg, uint64_t next, uint64_t position)
 
 /* Read on until the buffer is full or the file ends.  Returns 0 or -errno. */
 static int
-fill(struct retry *r)
+dlq_retry_fill(struct dlq_retry_run *r)
 {
 	memmove(r->bytes, r->bytes + r->parsed, r->used - r->parsed);
 	r->used -= r->parsed;
@@ -105,7 +105,7 @@ fill(struct retry *r)
 
 /* Parse lines for one batch. */
 static int
-parse(struct retry *r, uint64_t first_line)
+dlq_retry_parse(struct dlq_retry_run *r, uint64_t first_line)
 {
 	size_t most = (size_t)r->d->common->batch_events;
 
@@ -136,7 +136,7 @@ parse(struct retry *r, uint64_t first_line)
 }
 
 static int
-rewind_file(struct retry *r)
+dlq_retry_rewind(struct dlq_retry_run *r)
 {
 	r->used = r->parsed = r->count = 0;
 	return lseek(r->fd, 0, SEEK_SET) < 0 ? -errno : 0;
@@ -147,13 +147,13 @@ rewind_file(struct retry *r)
  * begun is not to be edited, since its lines are counted.
  */
 static int
-check_file(struct retry *r)
+dlq_retry_check_file(struct dlq_retry_run *r)
 {
 	uint64_t line = 0;
 	int rc = 0;
 
 	while (rc == 0) {
-		rc = fill(r);
+		rc = dlq_retry_fill(r);
 		if (rc == 0 && line == 0) {
 			const char *name = strrchr(r->path, '/') + 1;
 			char *end = memchr(r->bytes, '\n', r->used);
@@ -167,10 +167,10 @@ check_file(struct retry *r)
 		if (rc == 0 && r->used == 0)
 			break;
 		if (rc == 0)
-			rc = parse(r, line);
+			rc = dlq_retry_parse(r, line);
 		line += r->count;
 	}
-	return rc < 0 ? rc : rewind_file(r);
+	return rc < 0 ? rc : dlq_retry_rewind(r);
 }
 
 /*
@@ -178,7 +178,7 @@ check_file(struct retry *r)
  * position, batchd, whose cursor the sink then goes by.
  */
 static int
-find_origin(struct retry *r, const char *stream)
+find_origin(struct dlq_retry_run *r, const char *stream)
 {
 	bool found = false;
 	int rc = 0;
@@ -205,7 +205,8 @@ find_origin(struct retry *r, const char *stream)
  * still looks for its letter, and passes over the event only when it is there.
  */
 static int
-is_sink_past(struct retry *r, const struct dlq_record *record, bool *settled)
+is_sink_past(struct dlq_retry_run *r, const struct dlq_record *record,
+             bool *settled)
 {
 	const struct slice *stream = &record->stream;
 
@@ -227,7 +228,7 @@ is_sink_past(struct retry *r, const struct dlq_record *record, bool *settled)
 
 /* Put letters from..to back as they are, synced together. */
 static int
-keep_some(struct retry *r, size_t from, size_t to)
+keep_range(struct dlq_retry_run *r, size_t from, size_t to)
 {
 	struct dlq_file *dlq = r->d->dlq;
 	int rc = dlq_file_begin(dlq), ended;
@@ -244,7 +245,7 @@ keep_some(struct retry *r, size_t from, size_t to)
 }
 
 /* What is to become of a letter. */
-enum fate {
+enum dlq_fate {
 	FATE_DELIVER,
 	FATE_KEEP, /* it is put back as it is */
 	FATE_DONE, /* an earlier run has put it back, or set it aside again */
@@ -252,7 +253,7 @@ enum fate {
 
 /* Letters from..to, all of one fate. */
 static int
-deliver_some(struct retry *r, size_t from, size_t to, enum fate fate)
+retry_range(struct dlq_retry_run *r, size_t from, size_t to, enum dlq_fate fate)
 {
 	struct batch batch = {.stream = r->stream,
 	                      .position = r->position,
@@ -268,7 +269,7 @@ deliver_some(struct retry *r, size_t from, size_t to, enum fate fate)
 	if (from == to)
 		return 0;
 	if (fate == FATE_KEEP)
-		rc = keep_some(r, from, to);
+		rc = keep_range(r, from, to);
 	if (rc == 0)
 		rc = deliver_batch(r->d, &batch);
 	if (rc < 0)
@@ -288,7 +289,7 @@ deliver_some(struct retry *r, size_t from, size_t to, enum fate fate)
  * retried in its place.  Those that this run sets aside are not looked for.
  */
 static int
-look_for_others(struct retry *r, const struct slice *stream)
+find_other_records(struct dlq_retry_run *r, const struct slice *stream)
 {
 	char name[sizeof r->others_stream];
 	int rc;
@@ -305,10 +306,11 @@ look_for_others(struct retry *r, const struct slice *stream)
 }
 
 static int
-find_fate(struct retry *r, const struct dlq_record *record, enum fate *fate)
+find_fate(struct dlq_retry_run *r, const struct dlq_record *record,
+          enum dlq_fate *fate)
 {
 	bool settled = false;
-	int rc = look_for_others(r, &record->stream);
+	int rc = find_other_records(r, &record->stream);
 
 	if (rc < 0)
 		return rc;
@@ -323,25 +325,25 @@ find_fate(struct retry *r, const struct dlq_record *record, enum fate *fate)
 }
 
 static int
-retry_records(struct retry *r, size_t from)
+retry_records(struct dlq_retry_run *r, size_t from)
 {
-	enum fate run_fate = FATE_DELIVER, fate = FATE_DELIVER;
+	enum dlq_fate run_fate = FATE_DELIVER, fate = FATE_DELIVER;
 	size_t start = from;
 	int rc = 0;
 
 	for (size_t i = from; rc == 0 && i < r->count; i++) {
 		rc = find_fate(r, &r->records[i], &fate);
 		if (rc == 0 && fate != run_fate) {
-			rc = deliver_some(r, start, i, run_fate);
+			rc = retry_range(r, start, i, run_fate);
 			start = i;
 			run_fate = fate;
 		}
 	}
-	return rc < 0 ? rc : deliver_some(r, start, r->count, run_fate);
+	return rc < 0 ? rc : retry_range(r, start, r->count, run_fate);
 }
 
 static int
-deliver_file(struct retry *r)
+retry_file_from_position(struct dlq_retry_run *r)
 {
 	uint64_t position = 0, line = 0;
 	bool found = false;
@@ -364,11 +366,11 @@ deliver_file(struct retry *r)
 	while (rc == 0) {
 		uint64_t skip;
 
-		rc = fill(r);
+		rc = dlq_retry_fill(r);
 		if (rc == 0 && r->used == 0)
 			return 0;
 		if (rc == 0)
-			rc = parse(r, line);
+			rc = dlq_retry_parse(r, line);
 		if (rc < 0)
 			return rc;
 		/* What an earlier run has stored already. */
@@ -382,7 +384,7 @@ deliver_file(struct retry *r)
 
 /* One file, to its end; then it is not needed any more. */
 static int
-work_off(struct retry *r)
+retry_file(struct dlq_retry_run *r)
 {
 	struct stat st = {0};
 	int rc = 0;
@@ -398,11 +400,11 @@ work_off(struct retry *r)
 		return 0;
 	}
 	if (rc == 0)
-		rc = rewind_file(r);
+		rc = dlq_retry_rewind(r);
 	if (rc == 0)
-		rc = check_file(r);
+		rc = dlq_retry_check_file(r);
 	if (rc == 0)
-		rc = deliver_file(r);
+		rc = retry_file_from_position(r);
 	dlq_retry_progress_close(&r->progress);
 	if (rc == 0 && unlink(r->path) < 0)
 		rc = -errno;
@@ -419,7 +421,7 @@ work_off(struct retry *r)
 
 /* The oldest file that a run, this or an earlier one, has to work off. */
 static int
-find_file(struct retry *r)
+find_oldest_file(struct dlq_retry_run *r)
 {
 	char best[NAME_MAX + 1] = "";
 	struct dirent *e;
@@ -446,7 +448,7 @@ find_file(struct retry *r)
 }
 
 static int
-work_off_all(struct retry *r)
+retry_all_files(struct dlq_retry_run *r)
 {
 	int rc = dlq_file_take(r->d->dlq, r->path, sizeof r->path);
 
@@ -454,13 +456,13 @@ work_off_all(struct retry *r)
 		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dlq->path);
 	if (rc == -ENOENT)
 		rc = 0;
-	while (rc == 0 && (rc = find_file(r)) > 0)
-		rc = work_off(r);
+	while (rc == 0 && (rc = find_oldest_file(r)) > 0)
+		rc = retry_file(r);
 	return rc;
 }
 
 static int
-allocate(struct retry *r)
+dlq_retry_alloc(struct dlq_retry_run *r)
 {
 	size_t most = (size_t)r->d->common->batch_events;
 
@@ -473,7 +475,7 @@ allocate(struct retry *r)
 }
 
 static const char *
-reason(int rc)
+dlq_retry_reason(int rc)
 {
 	switch (rc) {
 	case -EWOULDBLOCK:
@@ -501,18 +503,18 @@ reason(int rc)
 int
 dlq_retry(struct deliver *d)
 {
-	struct retry r = {.d = d, .fd = -1, .progress = {.fd = -1}};
-	int rc = allocate(&r);
+	struct dlq_retry_run r = {.d = d, .fd = -1, .progress = {.fd = -1}};
+	int rc = dlq_retry_alloc(&r);
 
 	d->dlq->keeps_payloads = true;
-	d->wait = on_wait;
-	d->step = on_step;
+	d->wait = dlq_retry_on_wait;
+	d->step = dlq_retry_on_step;
 	d->arg = &r;
 	if (rc == 0)
-		rc = work_off_all(&r);
+		rc = retry_all_files(&r);
 	if (rc < 0)
 		log_error("dead letters: not all retried path=%s err=%s",
-		          log_quote(r.path), log_quote(reason(rc)));
+		          log_quote(r.path), log_quote(dlq_retry_reason(rc)));
 	printf("retried %" PRIu64 ", stored %" PRIu64 ", kept %" PRIu64 "\n",
 	       r.retried, r.retried - r.kept, r.kept);
 	free(r.bytes);

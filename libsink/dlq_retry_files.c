@@ -15,15 +15,15 @@
 #include "libbase/file.h"
 #include "libsink/dlq_scan.h"
 
-struct count {
+struct dlq_retry_files_count {
 	struct dlq_retry_files *t;
 	const char *stream;
 };
 
 static int
-on_key(void *arg, const struct slice *stream, uint64_t offset)
+dlq_retry_files_on_key(void *arg, const struct slice *stream, uint64_t offset)
 {
-	struct count *c = arg;
+	struct dlq_retry_files_count *c = arg;
 
 	(void)offset;
 	c->t->records++;
@@ -47,7 +47,8 @@ dlq_retry_files_match(const char *name, const char *sink)
 
 /* Add one file to the hash, or, with count, its letters. */
 static int
-visit(int dir, const char *name, uint64_t *seen, struct count *count)
+visit(int dir, const char *name, uint64_t *seen,
+      struct dlq_retry_files_count *count)
 {
 	struct stat st;
 	int rc = 0, fd;
@@ -58,7 +59,7 @@ visit(int dir, const char *name, uint64_t *seen, struct count *count)
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
 	if (rc == 0 && count)
-		rc = dlq_scan(fd, on_key, count);
+		rc = dlq_scan(fd, dlq_retry_files_on_key, count);
 	if (rc == 0) {
 		uint64_t facts[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
 		                    (uint64_t)st.st_mtim.tv_sec,
@@ -73,7 +74,7 @@ visit(int dir, const char *name, uint64_t *seen, struct count *count)
 
 static int
 visit_all(const char *path, const char *sink, uint64_t *seen,
-          struct count *count)
+          struct dlq_retry_files_count *count)
 {
 	DIR *dir = opendir(path);
 	struct dirent *e;
@@ -95,7 +96,7 @@ dlq_retry_files_refresh(struct dlq_retry_files *t, const char *dir,
                         const char *sink, const char *stream)
 {
 	struct dlq_retry_files now = {0};
-	struct count count = {.t = &now, .stream = stream};
+	struct dlq_retry_files_count count = {.t = &now, .stream = stream};
 	uint64_t seen;
 	int rc;
 

@@ -21,7 +21,7 @@ struct dlq_scan {
 };
 
 static int
-end_line(struct dlq_scan *h)
+dlq_scan_end_line(struct dlq_scan *h)
 {
 	struct slice stream;
 	uint64_t offset = 0;
@@ -32,7 +32,7 @@ end_line(struct dlq_scan *h)
 }
 
 static int
-add_bytes(struct dlq_scan *h, const char *at, size_t n)
+dlq_scan_add_bytes(struct dlq_scan *h, const char *at, size_t n)
 {
 	while (n > 0) {
 		const char *newline = memchr(at, '\n', n);
@@ -45,7 +45,7 @@ add_bytes(struct dlq_scan *h, const char *at, size_t n)
 		h->bytes += take;
 		if (!newline)
 			return 0;
-		rc = end_line(h);
+		rc = dlq_scan_end_line(h);
 		if (rc < 0)
 			return rc;
 		at += line + 1;
@@ -65,7 +65,7 @@ dlq_scan(int fd, dlq_on_key f, void *arg)
 		ssize_t n = read(fd, bytes, READ_BYTES);
 
 		if (n > 0)
-			rc = add_bytes(&h, bytes, (size_t)n);
+			rc = dlq_scan_add_bytes(&h, bytes, (size_t)n);
 		else if (n == 0)
 			break;
 		else if (errno != EINTR)

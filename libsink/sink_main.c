@@ -15,7 +15,7 @@
 #include "libsink/stop.h"
 
 static int
-run(struct sink_conf *settings)
+sink_run(struct sink_conf *settings)
 {
 	struct session session;
 	char why[PERMISSIONS_TEXT_BYTES];
@@ -61,7 +61,7 @@ sink_main(int argc, char **argv, const struct sink *sink)
 	core_dump_disable();
 	status = sink_conf_start(&settings, sink, program, argc, argv);
 	if (status == CONF_RUN)
-		status = run(&settings);
+		status = sink_run(&settings);
 	sink_conf_free(&settings);
 	return status;
 }

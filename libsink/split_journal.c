@@ -22,7 +22,7 @@
 #define ADD_MAX 3
 
 static char *
-path_of(const char *dir, const char *sink, const char *stream)
+split_journal_path(const char *dir, const char *sink, const char *stream)
 {
 	char *path;
 
@@ -31,7 +31,7 @@ path_of(const char *dir, const char *sink, const char *stream)
 }
 
 static int
-compare(const void *a, const void *b)
+split_journal_compare(const void *a, const void *b)
 {
 	const uint64_t *x = a, *y = b;
 
@@ -40,7 +40,7 @@ compare(const void *a, const void *b)
 
 /* Returns whether the line is whole: what is not was never synced. */
 static bool
-read_line(const char *line, uint64_t *value)
+split_journal_read_line(const char *line, uint64_t *value)
 {
 	if (strspn(line, "0123456789") != LINE_BYTES - 1 ||
 	    line[LINE_BYTES - 1] != '\n')
@@ -59,12 +59,12 @@ read_unwritten(struct split_journal *c, FILE *f)
 	if (fseek(f, (long)c->bytes, SEEK_SET) < 0 ||
 	    fread(text, UNWRITTEN_BYTES, 1, f) != 1 ||
 	    memcmp(text, UNWRITTEN, at) != 0 ||
-	    !read_line(text + at, &c->unwritten))
+	    !split_journal_read_line(text + at, &c->unwritten))
 		c->unwritten = SPLIT_JOURNAL_UNKNOWN;
 }
 
 static int
-read_lines(struct split_journal *c, FILE *f, size_t room)
+split_journal_read_lines(struct split_journal *c, FILE *f, size_t room)
 {
 	char line[LINE_BYTES + 1] = "";
 	uint64_t value;
@@ -73,7 +73,7 @@ read_lines(struct split_journal *c, FILE *f, size_t room)
 	if (!c->at)
 		return -ENOMEM;
 	while (c->count < room && fread(line, LINE_BYTES, 1, f) == 1 &&
-	       read_line(line, &value)) {
+	       split_journal_read_line(line, &value)) {
 		if (c->found)
 			c->at[c->count++] = value;
 		else
@@ -85,7 +85,7 @@ read_lines(struct split_journal *c, FILE *f, size_t room)
 		read_unwritten(c, f);
 	if (ferror(f))
 		return -EIO;
-	qsort(c->at, c->count, sizeof *c->at, compare);
+	qsort(c->at, c->count, sizeof *c->at, split_journal_compare);
 	return 0;
 }
 
@@ -100,7 +100,7 @@ split_journal_read(struct split_journal *c, const char *dir, const char *sink,
 	split_journal_fini(c);
 	c->stream = strdup(stream);
 	c->dir = dir;
-	c->path = path_of(dir, sink, stream);
+	c->path = split_journal_path(dir, sink, stream);
 	if (!c->stream || !c->path) {
 		split_journal_fini(c);
 		return -ENOMEM;
@@ -117,7 +117,8 @@ split_journal_read(struct split_journal *c, const char *dir, const char *sink,
 	if (f && fstat(fileno(f), &st) < 0)
 		rc = -errno;
 	if (f && rc == 0)
-		rc = read_lines(c, f, (size_t)st.st_size / LINE_BYTES);
+		rc = split_journal_read_lines(c, f,
+		                              (size_t)st.st_size / LINE_BYTES);
 	if (f)
 		(void)fclose(f); /* read only */
 	if (rc < 0)
@@ -197,7 +198,7 @@ split_journal_add(struct split_journal *c, uint64_t end, const uint64_t *at,
 int
 split_journal_remove(const char *dir, const char *sink, const char *stream)
 {
-	char *path = path_of(dir, sink, stream);
+	char *path = split_journal_path(dir, sink, stream);
 	int rc = path ? 0 : -ENOMEM;
 
 	if (path && unlink(path) < 0 && errno != ENOENT)

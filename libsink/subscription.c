@@ -68,7 +68,7 @@ subscription_close(struct subscription *s)
 }
 
 static int
-send_frame(struct subscription *s, const struct frame *frame)
+subscription_send(struct subscription *s, const struct frame *frame)
 {
 	int rc;
 
@@ -92,7 +92,7 @@ subscription_connect(struct subscription *s, const char *socket)
 
 	subscription_close(s);
 	rc = chan_connect(&s->chan, socket, 0);
-	return rc < 0 ? rc : send_frame(s, &hello);
+	return rc < 0 ? rc : subscription_send(s, &hello);
 }
 
 int
@@ -109,7 +109,7 @@ subscription_start(struct subscription *s, bool has_position, uint64_t position)
 	assert(s->welcomed && !s->subscribed);
 	s->subscribed = true;
 	s->wanted = has_position ? position : 0;
-	return send_frame(s, &subscribe);
+	return subscription_send(s, &subscribe);
 }
 
 int
@@ -119,7 +119,7 @@ subscription_committed_part(struct subscription *s, uint64_t next_offset)
 	                          .committed = {.next_offset = next_offset}};
 
 	assert(s->whole);
-	return send_frame(s, &committed);
+	return subscription_send(s, &committed);
 }
 
 int
@@ -137,7 +137,7 @@ subscription_flush(struct subscription *s)
 {
 	struct frame flush = {.type = FRAME_FLUSH};
 
-	return send_frame(s, &flush);
+	return subscription_send(s, &flush);
 }
 
 int
@@ -153,7 +153,7 @@ subscription_stats(struct subscription *s, const uint8_t *map, size_t bytes)
 }
 
 static int
-on_welcome(struct subscription *s, const struct frame *frame)
+subscription_on_welcome(struct subscription *s, const struct frame *frame)
 {
 	if (s->welcomed || frame->welcome.version != FRAME_VERSION)
 		return -EPROTO;
@@ -184,7 +184,7 @@ grow_events(struct subscription *s, size_t need)
 
 /* Take the frame's events, which lie at the end of what is used. */
 static int
-on_events(struct subscription *s, const struct frame *frame)
+subscription_on_events(struct subscription *s, const struct frame *frame)
 {
 	struct wire_reader r = {frame->body, frame->body + frame->body_bytes};
 	size_t count = frame->batch.count;
@@ -205,7 +205,8 @@ on_events(struct subscription *s, const struct frame *frame)
 }
 
 static int
-on_batch(struct subscription *s, const struct frame *frame, size_t frame_bytes)
+subscription_on_batch(struct subscription *s, const struct frame *frame,
+                      size_t frame_bytes)
 {
 	bool first = s->used == 0;
 	int rc;
@@ -224,7 +225,7 @@ on_batch(struct subscription *s, const struct frame *frame, size_t frame_bytes)
 		s->offset = frame->batch.offset;
 		s->again = frame->batch.again;
 	}
-	rc = on_events(s, frame);
+	rc = subscription_on_events(s, frame);
 	if (rc < 0)
 		return rc;
 	s->used += frame_bytes;
@@ -233,7 +234,7 @@ on_batch(struct subscription *s, const struct frame *frame, size_t frame_bytes)
 }
 
 static int
-on_error(struct subscription *s, const struct frame *frame)
+subscription_on_error(struct subscription *s, const struct frame *frame)
 {
 	s->error_code = frame->error.code;
 	frame_copy_text(s->error_text, &frame->error.text);
@@ -256,11 +257,11 @@ subscription_step(struct subscription *s)
 	if (rc < 0)
 		return rc;
 	if (frame.type == FRAME_ERROR)
-		return on_error(s, &frame);
+		return subscription_on_error(s, &frame);
 	if (frame.type == FRAME_WELCOME)
-		return on_welcome(s, &frame);
+		return subscription_on_welcome(s, &frame);
 	if (frame.type == FRAME_BATCH)
-		return on_batch(s, &frame, (size_t)n);
+		return subscription_on_batch(s, &frame, (size_t)n);
 	/* A reply to nothing we asked, or another role's frame. */
 	return frame.type == FRAME_REPLY ? SUBSCRIPTION_OTHER : -EPROTO;
 }
