@@ -92,20 +92,19 @@ is_current(const struct dlq_file *d)
 static bool
 same_stream(const struct dlq_file *d, const struct slice *stream)
 {
-	return d->has_stream && strlen(d->stream) == stream->bytes &&
-	       memcmp(d->stream, stream->data, stream->bytes) == 0;
+	return d->has_stream && slice_is(*stream, d->stream);
 }
 
 /* What to do with each line that scan finds; true ends the scan. */
 typedef bool (*on_line)(struct dlq_file *d, const char *line, size_t bytes,
-                        uint64_t at, void *arg);
+                        uint64_t at, const void *arg);
 
 /*
  * Walk over the whole lines from `from`.  *end is where the last one ends,
  * or where on_line said stop.  Returns 1 when it did, else 0 or -errno.
  */
 static int
-dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, void *arg,
+dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, const void *arg,
               uint64_t *end)
 {
 	char *bytes = malloc(SCAN_BYTES);
@@ -176,7 +175,7 @@ count_bytes(struct dlq_file *d, const char *line, size_t bytes)
 
 static bool
 count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
-           void *arg)
+           const void *arg)
 {
 	struct slice stream;
 	uint64_t offset;
@@ -284,21 +283,17 @@ dlq_file_unlock(struct dlq_file *d)
 		(void)flock(d->fd, LOCK_UN); /* cannot fail on an open file */
 }
 
-struct dlq_file_search {
-	const struct dlq_record *record;
-};
-
 static bool
 is_sought_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
-               void *arg)
+               const void *arg)
 {
-	const struct dlq_file_search *s = arg;
+	const struct dlq_record *sought = arg;
 	struct slice stream;
 	uint64_t offset;
 
 	(void)at;
 	return dlq_record_peek(line, bytes, &stream, &offset) == 0 &&
-	       same_stream(d, &stream) && offset == s->record->offset;
+	       same_stream(d, &stream) && offset == sought->offset;
 }
 
 /*
@@ -309,15 +304,14 @@ is_sought_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 static int
 dlq_file_find(struct dlq_file *d, const struct dlq_record *record)
 {
-	struct dlq_file_search s = {record};
 	uint64_t from = d->search_at, end;
 	int rc;
 
 	if (d->records == 0 || record->offset > d->top_offset)
 		return 0;
-	rc = dlq_file_scan(d, from, is_sought_line, &s, &end);
+	rc = dlq_file_scan(d, from, is_sought_line, record, &end);
 	if (rc == 0 && from > 0)
-		rc = dlq_file_scan(d, 0, is_sought_line, &s, &end);
+		rc = dlq_file_scan(d, 0, is_sought_line, record, &end);
 	if (rc > 0)
 		d->search_at = end;
 	return rc;

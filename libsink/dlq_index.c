@@ -1,7 +1,6 @@
 /* dlq_index - see dlq_index.h. */
 #include "libsink/dlq_index.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +17,7 @@
 
 struct dlq_index_search {
 	struct dlq_index k; /* the caller's, meanwhile */
+	const char *skip;   /* the name of a file, or NULL */
 	const char *stream;
 	uint64_t from, to;
 };
@@ -50,8 +50,7 @@ dlq_index_on_key(void *arg, const struct slice *stream, uint64_t offset)
 {
 	struct dlq_index_search *s = arg;
 
-	if (!stream || stream->bytes != strlen(s->stream) ||
-	    memcmp(stream->data, s->stream, stream->bytes) != 0)
+	if (!stream || !slice_is(*stream, s->stream))
 		return 0;
 	if (offset > s->k.top)
 		s->k.top = offset;
@@ -62,43 +61,18 @@ dlq_index_on_key(void *arg, const struct slice *stream, uint64_t offset)
 
 /* A file that is not there holds none. */
 static int
-dlq_index_read_file(struct dlq_index_search *s, const char *path,
-                    const char *skip)
+dlq_index_read_file(void *arg, int dir, const char *name)
 {
+	struct dlq_index_search *s = arg;
 	int fd, rc;
 
-	if (skip && strcmp(path, skip) == 0)
+	if (s->skip && strcmp(name, s->skip) == 0)
 		return 0;
-	fd = file_open(AT_FDCWD, path, O_RDONLY, FILE_OWN);
+	fd = file_open(dir, name, O_RDONLY, FILE_OWN);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	rc = dlq_scan(fd, dlq_index_on_key, s);
 	(void)close(fd); /* read only */
-	return rc;
-}
-
-static int
-index_retry_files(struct dlq_index_search *s, const char *dir, const char *sink,
-                  const char *skip)
-{
-	DIR *open_dir = opendir(dir);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!open_dir)
-		return errno == ENOENT ? 0 : -errno;
-	while (rc == 0 && (e = readdir(open_dir))) {
-		char path[PATH_MAX];
-
-		if (!dlq_retry_files_match(e->d_name, sink))
-			continue;
-		if ((size_t)snprintf(path, sizeof path, "%s/%s", dir,
-		                     e->d_name) >= sizeof path)
-			rc = -ENAMETOOLONG;
-		else
-			rc = dlq_index_read_file(s, path, skip);
-	}
-	(void)closedir(open_dir); /* read only */
 	return rc;
 }
 
@@ -115,6 +89,7 @@ dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
                const char *skip, const char *stream, uint64_t from, uint64_t to)
 {
 	struct dlq_index_search s = {.stream = stream, .from = from, .to = to};
+	const char *slash = skip ? strrchr(skip, '/') : NULL;
 	char path[PATH_MAX];
 	int rc;
 
@@ -129,11 +104,12 @@ dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
 	 * missed.
 	 */
 	s.k = *k;
-	rc = dlq_index_read_file(&s, path, skip);
+	s.skip = slash ? slash + 1 : skip;
+	rc = dlq_index_read_file(&s, AT_FDCWD, path);
 	if (rc == 0)
-		rc = index_retry_files(&s, dir, sink, skip);
+		rc = dlq_retry_files_each(dir, sink, dlq_index_read_file, &s);
 	if (rc == 0)
-		rc = dlq_index_read_file(&s, path, skip);
+		rc = dlq_index_read_file(&s, AT_FDCWD, path);
 	*k = s.k;
 	if (rc < 0)
 		dlq_index_clear(k);

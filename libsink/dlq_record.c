@@ -1,12 +1,14 @@
 /* dlq_record - see dlq_record.h. */
 #include "libsink/dlq_record.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
 #include "libbase/clock.h"
+#include "libbase/hex.h"
 
 static int
 put_string(struct buf *out, const char *key, const struct slice *value)
@@ -132,14 +134,6 @@ reader_expect(struct dlq_record_reader *r, const char *text, const char *why)
 		reader_fail(r, why);
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* What stands behind a backslash, as buf_add_json_string writes it. */
 static char
 take_escape(struct dlq_record_reader *r)
@@ -155,11 +149,11 @@ take_escape(struct dlq_record_reader *r)
 	if (reader_skip(r, "u00") && r->end - r->at >= 2) {
 		high = hex_digit(r->at[0]);
 		low = hex_digit(r->at[1]);
-		if (high == 0 || high == 1) {
-			if (low >= 0) {
-				r->at += 2;
-				return (char)(high << 4 | low);
-			}
+		/* The writer uses lower case only, and nothing above 1f. */
+		if ((high == 0 || high == 1) && low >= 0 &&
+		    !isupper((unsigned char)r->at[1])) {
+			r->at += 2;
+			return (char)(high << 4 | low);
 		}
 	}
 	reader_fail(r, "bad escape in a string");

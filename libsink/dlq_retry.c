@@ -1,7 +1,6 @@
 /* dlq_retry - see dlq_retry.h. */
 #include "libsink/dlq_retry.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -210,8 +209,7 @@ is_sink_past(struct dlq_retry_run *r, const struct dlq_record *record,
 {
 	const struct slice *stream = &record->stream;
 
-	if (strlen(r->origin) != stream->bytes ||
-	    memcmp(r->origin, stream->data, stream->bytes) != 0) {
+	if (!slice_is(*stream, r->origin)) {
 		char name[sizeof r->origin];
 		int rc;
 
@@ -419,30 +417,35 @@ retry_file(struct dlq_retry_run *r)
 	return rc;
 }
 
-/* The oldest file that a run, this or an earlier one, has to work off. */
+static int
+note_oldest(void *arg, int dir, const char *name)
+{
+	char *oldest = arg; /* NAME_MAX + 1 bytes */
+
+	(void)dir;
+	if (!oldest[0] || strcmp(name, oldest) < 0)
+		(void)snprintf(oldest, NAME_MAX + 1, "%s", name);
+	return 0;
+}
+
+/*
+ * Find the oldest file of dead letters being retried, of this run or an earlier
+ * one.  Names sort by time.  Returns 1, 0 if there is none, or -errno.
+ */
 static int
 find_oldest_file(struct dlq_retry_run *r)
 {
-	char best[NAME_MAX + 1] = "";
-	struct dirent *e;
-	DIR *dir = opendir(r->d->dlq->dir);
-	int rc = dir || errno == ENOENT ? 0 : -errno;
+	const char *dir = r->d->dlq->dir;
+	char oldest[NAME_MAX + 1] = "";
+	int rc =
+	    dlq_retry_files_each(dir, r->d->sink->name, note_oldest, oldest);
 
 	if (rc < 0)
-		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dlq->dir);
-	if (!dir)
+		(void)snprintf(r->path, sizeof r->path, "%s", dir);
+	if (rc < 0 || !oldest[0])
 		return rc;
-	while ((e = readdir(dir))) {
-		if (!dlq_retry_files_match(e->d_name, r->d->sink->name))
-			continue;
-		if (!best[0] || strcmp(e->d_name, best) < 0)
-			(void)snprintf(best, sizeof best, "%s", e->d_name);
-	}
-	(void)closedir(dir); /* read only */
-	if (!best[0])
-		return 0;
-	if ((size_t)snprintf(r->path, sizeof r->path, "%s/%s", r->d->dlq->dir,
-	                     best) >= sizeof r->path)
+	if ((size_t)snprintf(r->path, sizeof r->path, "%s/%s", dir, oldest) >=
+	    sizeof r->path)
 		return -ENAMETOOLONG;
 	return 1;
 }

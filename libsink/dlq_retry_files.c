@@ -18,6 +18,7 @@
 struct dlq_retry_files_count {
 	struct dlq_retry_files *t;
 	const char *stream;
+	bool reads; /* else only t->seen is computed */
 };
 
 static int
@@ -27,13 +28,11 @@ dlq_retry_files_on_key(void *arg, const struct slice *stream, uint64_t offset)
 
 	(void)offset;
 	c->t->records++;
-	if (stream && stream->bytes == strlen(c->stream) &&
-	    memcmp(stream->data, c->stream, stream->bytes) == 0)
-		c->t->own++;
+	c->t->own += stream && slice_is(*stream, c->stream);
 	return 0;
 }
 
-bool
+static bool
 dlq_retry_files_match(const char *name, const char *sink)
 {
 	static const char mark[] = ".retry-", end[] = ".ndjson";
@@ -45,49 +44,48 @@ dlq_retry_files_match(const char *name, const char *sink)
 	       strcmp(name + bytes - strlen(end), end) == 0;
 }
 
-/* Add one file to the hash, or, with count, its letters. */
+/* Add one file to the hash and, if asked to, its records to the count. */
 static int
-visit(int dir, const char *name, uint64_t *seen,
-      struct dlq_retry_files_count *count)
+dlq_retry_files_add(void *arg, int dir, const char *name)
 {
+	struct dlq_retry_files_count *c = arg;
 	struct stat st;
 	int rc = 0, fd;
 
 	fd = file_open(dir, name, O_RDONLY, FILE_OWN);
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd; /* settled just now */
+		return fd == -ENOENT ? 0 : fd; /* it was removed just now */
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
-	if (rc == 0 && count)
-		rc = dlq_scan(fd, dlq_retry_files_on_key, count);
+	if (rc == 0 && c->reads)
+		rc = dlq_scan(fd, dlq_retry_files_on_key, c);
 	if (rc == 0) {
 		uint64_t facts[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
 		                    (uint64_t)st.st_mtim.tv_sec,
 		                    (uint64_t)st.st_mtim.tv_nsec};
 
 		/* Added, so that their order does not matter. */
-		*seen += XXH3_64bits(facts, sizeof facts);
+		c->t->seen += XXH3_64bits(facts, sizeof facts);
 	}
 	(void)close(fd); /* read only */
 	return rc;
 }
 
-static int
-visit_all(const char *path, const char *sink, uint64_t *seen,
-          struct dlq_retry_files_count *count)
+int
+dlq_retry_files_each(const char *dir, const char *sink,
+                     dlq_retry_files_on_file f, void *arg)
 {
-	DIR *dir = opendir(path);
+	DIR *open_dir = opendir(dir);
 	struct dirent *e;
 	int rc = 0;
 
-	*seen = 0;
-	if (!dir)
+	if (!open_dir)
 		return errno == ENOENT ? 0 : -errno;
-	while (rc == 0 && (e = readdir(dir))) {
+	while (rc == 0 && (e = readdir(open_dir))) {
 		if (dlq_retry_files_match(e->d_name, sink))
-			rc = visit(dirfd(dir), e->d_name, seen, count);
+			rc = f(arg, dirfd(open_dir), e->d_name);
 	}
-	(void)closedir(dir); /* read only */
+	(void)closedir(open_dir); /* read only */
 	return rc;
 }
 
@@ -95,21 +93,18 @@ int
 dlq_retry_files_refresh(struct dlq_retry_files *t, const char *dir,
                         const char *sink, const char *stream)
 {
-	struct dlq_retry_files now = {0};
-	struct dlq_retry_files_count count = {.t = &now, .stream = stream};
-	uint64_t seen;
-	int rc;
-
 	/* The stream belongs to what was counted. */
-	rc = visit_all(dir, sink, &seen, NULL);
+	const uint64_t hash = XXH3_64bits(stream, strlen(stream));
+	struct dlq_retry_files now = {.seen = hash};
+	struct dlq_retry_files_count count = {.t = &now, .stream = stream};
+	int rc = dlq_retry_files_each(dir, sink, dlq_retry_files_add, &count);
+
+	if (rc < 0 || now.seen == t->seen)
+		return rc;
+	now = (struct dlq_retry_files){.seen = hash};
+	count.reads = true;
+	rc = dlq_retry_files_each(dir, sink, dlq_retry_files_add, &count);
 	if (rc == 0)
-		seen += XXH3_64bits(stream, strlen(stream));
-	if (rc < 0 || seen == t->seen)
-		return rc;
-	rc = visit_all(dir, sink, &now.seen, &count);
-	if (rc < 0)
-		return rc;
-	now.seen += XXH3_64bits(stream, strlen(stream));
-	*t = now;
-	return 0;
+		*t = now;
+	return rc;
 }

@@ -18,8 +18,16 @@ struct dlq_retry_files {
 	uint64_t seen;    /* hash of names, sizes and times when counted */
 };
 
-/* Whether `name` is one of the sink's files of taken letters. */
-MUST_USE bool dlq_retry_files_match(const char *name, const char *sink);
+/* Called with an open directory and the name of a file in it. */
+typedef int (*dlq_retry_files_on_file)(void *arg, int dir_fd, const char *name);
+
+/*
+ * Call f for each of the sink's files of dead letters being retried, in no
+ * order, until it returns something else than 0.  A missing directory has none.
+ * Returns 0, -errno, or what f returned.
+ */
+MUST_USE int dlq_retry_files_each(const char *dir, const char *sink,
+                                  dlq_retry_files_on_file f, void *arg);
 
 /*
  * Bring t in line with the files now; they are read only when they are not

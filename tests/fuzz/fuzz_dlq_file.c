@@ -116,8 +116,7 @@ is_of(const char *line, size_t n, char own[64])
 	if (!own[0] && stream.bytes < 64 &&
 	    !memchr(stream.data, '\0', stream.bytes))
 		memcpy(own, stream.data, stream.bytes);
-	return stream.bytes == strlen(own) &&
-	       memcmp(stream.data, own, stream.bytes) == 0;
+	return slice_is(stream, own);
 }
 
 /* What is taken out is counted by its lines, and by those of one stream. */
