@@ -2,7 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "batchd/server.h"
+#include "batchd/startup.h"
 #include "libbase/conf.h"
 #include "libbase/core_dump.h"
 #include "libbase/log.h"
@@ -21,10 +21,10 @@ main(int argc, char **argv)
 	(void)signal(SIGHUP, SIG_IGN);
 	rc = batchd_settings_load(&settings, argc, argv);
 	if (rc == CONF_RUN) {
-		rc = server_open(&server, &settings);
+		rc = startup_open(&server, &settings);
 		if (rc == 0)
 			rc = server_run(&server);
-		closed = server_close(&server);
+		closed = startup_close(&server);
 		if (rc == 0)
 			rc = closed;
 		if (rc == 0)

@@ -317,6 +317,12 @@ consumer_commit(struct consumer *c, uint64_t next_offset)
 }
 
 void
+consumer_flush(struct consumer *c)
+{
+	c->flush_requested = true;
+}
+
+void
 consumer_log_grew(struct consumer *c, uint64_t now_ms)
 {
 	uint64_t from = c->state == CONSUMER_SENDING ||

@@ -114,6 +114,9 @@ void consumer_unsubscribe(struct consumer *c);
 /* Returns 0 or -EPROTO: nothing such was in flight. */
 MUST_USE int consumer_commit(struct consumer *c, uint64_t next_offset);
 
+/* The sink wants the events that are there now, and not wait for more. */
+void consumer_flush(struct consumer *c);
+
 /* The log's durable end has moved. */
 void consumer_log_grew(struct consumer *c, uint64_t now_ms);
 

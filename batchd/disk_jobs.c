@@ -4,62 +4,75 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "batchd/peer.h"
 #include "libbase/clock.h"
 #include "libbase/error.h"
 
-/* The log cannot be trusted to have what was written: stop (I2). */
+void
+disk_jobs_init(struct disk_jobs *j, struct broker *b, uv_loop_t *loop)
+{
+	*j = (struct disk_jobs){.broker = b, .loop = loop};
+	j->append.work.data = j->retention.work.data = j;
+	j->cursors.work.data = j;
+}
+
+/* The log may not have what was written.  Nothing is tried again (I2). */
 static void
-log_failed(struct server *s, const char *what, int rc)
+log_failed(struct disk_jobs *j, const char *what, int rc)
 {
 	log_error("%s failed, stopping: what is on disk decides at the next "
 	          "start dir=%s err=%s",
-	          what, log_quote(s->settings->dir), log_quote(error_text(rc)));
-	s->rc = EXIT_FAILURE;
-	server_stop(s);
+	          what, log_quote(j->broker->settings->dir),
+	          log_quote(error_text(rc)));
+	j->failed = true;
 }
 
 static void
 on_append_work(uv_work_t *work)
 {
-	struct server *s = work->data;
+	struct disk_jobs *j = work->data;
+	struct broker *b = j->broker;
 
-	s->append.rc = store_append_run(&s->store);
+	j->append.rc = store_append_run(&b->store);
 }
 
 static void
 on_append_done(uv_work_t *work, int status)
 {
-	struct server *s = work->data;
+	struct disk_jobs *j = work->data;
+	struct broker *b = j->broker;
 	uint64_t now_ms = clock_mono_ms();
-	int rc = status < 0 ? status : s->append.rc;
+	int rc = status < 0 ? status : j->append.rc;
 
-	s->append.busy = false;
+	j->append.busy = false;
 	if (rc == 0)
-		rc = store_append_end(&s->store, clock_wall_us());
+		rc = store_append_end(&b->store, clock_wall_us());
 	if (rc < 0) {
-		log_failed(s, "writing the log", rc);
+		log_failed(j, "writing the log", rc);
 		return;
 	}
-	for (size_t i = 0; i < s->peer_count; i++)
-		ack_queue_write_ends(&s->peers[i]->acks);
-	for (size_t i = 0; i < s->consumer_count; i++)
-		consumer_log_grew(&s->consumers[i], now_ms);
-	if (!s->store.spare_ready)
-		s->retention_wanted = true;
+	for (size_t i = 0; i < b->peer_count; i++)
+		ack_queue_write_ends(&b->peers[i]->acks);
+	for (size_t i = 0; i < b->sink_count; i++)
+		consumer_log_grew(&b->sinks[i].consumer, now_ms);
+	if (!b->store.spare_ready)
+		j->retention_wanted = true;
 }
 
 void
-disk_jobs_start_append(struct server *s)
+disk_jobs_start_append(struct disk_jobs *j)
 {
+	struct broker *b = j->broker;
 	int rc;
 
-	if (s->append.busy || !store_append_begin(&s->store, clock_wall_us()))
+	if (j->append.busy || !store_append_begin(&b->store, clock_wall_us()))
 		return;
-	for (size_t i = 0; i < s->peer_count; i++)
-		ack_queue_write_begins(&s->peers[i]->acks);
-	s->append.busy = true;
-	rc = uv_queue_work(&s->loop, &s->append.work, on_append_work,
+	for (size_t i = 0; i < b->peer_count; i++)
+		ack_queue_write_begins(&b->peers[i]->acks);
+	j->append.busy = true;
+	rc = uv_queue_work(j->loop, &j->append.work, on_append_work,
 	                   on_append_done);
 	assert(rc == 0); /* fails only without a callback */
 }
@@ -67,29 +80,31 @@ disk_jobs_start_append(struct server *s)
 static void
 on_retention_work(uv_work_t *work)
 {
-	struct server *s = work->data;
+	struct disk_jobs *j = work->data;
+	struct broker *b = j->broker;
 
-	retention_run(&s->store);
+	retention_run(&b->store);
 }
 
 static void
 on_retention_done(uv_work_t *work, int status)
 {
-	struct server *s = work->data;
+	struct disk_jobs *j = work->data;
+	struct broker *b = j->broker;
 
 	(void)status; /* never cancelled */
-	s->retention.busy = false;
-	retention_end(&s->store);
+	j->retention.busy = false;
+	retention_end(&b->store);
 }
 
 /* Lowest offset that some sink still wants, now or after a crash. */
 static uint64_t
-lowest_cursor(const struct server *s)
+lowest_cursor(const struct broker *b)
 {
-	uint64_t lowest = s->store.durable_offset;
+	uint64_t lowest = b->store.durable_offset;
 
-	for (size_t i = 0; i < s->consumer_count; i++) {
-		const struct cursor *c = &s->consumers[i].cursor;
+	for (size_t i = 0; i < b->sink_count; i++) {
+		const struct cursor *c = &b->sinks[i].consumer.cursor;
 
 		if (c->durable.committed < lowest)
 			lowest = c->durable.committed;
@@ -101,17 +116,18 @@ lowest_cursor(const struct server *s)
 }
 
 void
-disk_jobs_start_tidy(struct server *s)
+disk_jobs_start_retention(struct disk_jobs *j)
 {
+	struct broker *b = j->broker;
 	int rc;
 
-	if (s->retention.busy || !s->retention_wanted)
+	if (j->retention.busy || !j->retention_wanted)
 		return;
-	s->retention_wanted = false;
-	if (!retention_begin(&s->store, lowest_cursor(s), clock_wall_us()))
+	j->retention_wanted = false;
+	if (!retention_begin(&b->store, lowest_cursor(b), clock_wall_us()))
 		return;
-	s->retention.busy = true;
-	rc = uv_queue_work(&s->loop, &s->retention.work, on_retention_work,
+	j->retention.busy = true;
+	rc = uv_queue_work(j->loop, &j->retention.work, on_retention_work,
 	                   on_retention_done);
 	assert(rc == 0); /* fails only without a callback */
 }
@@ -119,59 +135,62 @@ disk_jobs_start_tidy(struct server *s)
 static void
 on_cursors_work(uv_work_t *work)
 {
-	struct server *s = work->data;
+	struct disk_jobs *j = work->data;
+	struct broker *b = j->broker;
 
-	s->cursors.rc = 0;
-	for (size_t i = 0; i < s->consumer_count && s->cursors.rc == 0; i++) {
-		const struct cursor *c = &s->consumers[i].cursor;
+	j->cursors.rc = 0;
+	for (size_t i = 0; i < b->sink_count && j->cursors.rc == 0; i++) {
+		const struct cursor *c = &b->sinks[i].consumer.cursor;
 
 		if (c->busy)
-			s->cursors.rc = cursor_write(c, &s->disk.disk);
+			j->cursors.rc = cursor_write(c, b->store.disk);
 	}
 }
 
 static void
 on_cursors_done(uv_work_t *work, int status)
 {
-	struct server *s = work->data;
+	struct disk_jobs *j = work->data;
+	struct broker *b = j->broker;
 
 	(void)status; /* never cancelled */
-	s->cursors.busy = false;
-	if (s->cursors.rc < 0) {
-		log_failed(s, "writing a cursor", s->cursors.rc);
+	j->cursors.busy = false;
+	if (j->cursors.rc < 0) {
+		log_failed(j, "writing a cursor", j->cursors.rc);
 		return;
 	}
-	for (size_t i = 0; i < s->consumer_count; i++) {
-		if (!s->consumers[i].cursor.busy)
+	for (size_t i = 0; i < b->sink_count; i++) {
+		if (!b->sinks[i].consumer.cursor.busy)
 			continue;
-		cursor_end(&s->consumers[i].cursor);
-		consumer_cursor_written(&s->consumers[i]);
+		cursor_end(&b->sinks[i].consumer.cursor);
+		consumer_cursor_written(&b->sinks[i].consumer);
 	}
-	s->retention_wanted = true;
+	j->retention_wanted = true;
 }
 
 void
-disk_jobs_start_cursors(struct server *s)
+disk_jobs_start_cursors(struct disk_jobs *j)
 {
+	struct broker *b = j->broker;
 	bool any = false;
 	int rc;
 
-	for (size_t i = 0; i < s->consumer_count; i++) {
-		if (consumer_awaits_cursor(&s->consumers[i]))
-			s->cursors_wanted = true;
+	for (size_t i = 0; i < b->sink_count; i++) {
+		if (consumer_awaits_cursor(&b->sinks[i].consumer))
+			j->cursors_wanted = true;
 	}
 	/* Without room, what is committed must become deletable now. */
-	if (!store_accepts_requests(&s->store))
-		s->cursors_wanted = true;
-	if (s->cursors.busy || !s->cursors_wanted)
+	if (!store_accepts_requests(&b->store))
+		j->cursors_wanted = true;
+	if (j->cursors.busy || !j->cursors_wanted)
 		return;
-	s->cursors_wanted = false;
-	for (size_t i = 0; i < s->consumer_count; i++)
-		any |= cursor_begin(&s->consumers[i].cursor);
+	j->cursors_wanted = false;
+	for (size_t i = 0; i < b->sink_count; i++)
+		any |= cursor_begin(&b->sinks[i].consumer.cursor);
 	if (!any)
 		return;
-	s->cursors.busy = true;
-	rc = uv_queue_work(&s->loop, &s->cursors.work, on_cursors_work,
+	j->cursors.busy = true;
+	rc = uv_queue_work(j->loop, &j->cursors.work, on_cursors_work,
 	                   on_cursors_done);
 	assert(rc == 0); /* fails only without a callback */
 }

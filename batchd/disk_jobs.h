@@ -1,22 +1,45 @@
 /*
- * disk_jobs - batchd's disk work, on libuv's threads: appending a group,
- * deleting and preparing segments, writing cursors.
+ * disk_jobs - batchd's disk work on libuv's threads: writing a group of
+ * records, deleting and preparing segments, writing cursors.
  *
- * Of each kind one at most is under way.  A thread touches only what store.h
- * and cursor.h give to it; before and after, all is the loop's.  Each of these
- * starts its job where there is something to do and none is under way; the
- * loop calls them once a turn, and a job that ends makes a turn.
+ * At most one job of each kind runs at a time.  While it runs, its thread
+ * touches only what store.h and cursor.h give to it.  All functions are called
+ * from the main thread.  Each disk_jobs_start_* starts its job if there is
+ * something to do and none of that kind is running; the server calls them once
+ * in each turn of the loop, and a job that ends causes a turn.
  */
 #ifndef BATCHD_DISK_JOBS_H
 #define BATCHD_DISK_JOBS_H
 
-#include "batchd/server.h"
+#include <uv.h>
 
-/* A failure ends batchd: see I2 in docs/architecture.md. */
-void disk_jobs_start_append(struct server *s);
-void disk_jobs_start_cursors(struct server *s);
+#include "batchd/broker.h"
 
-/* A failure is a full log: store_is_full says why. */
-void disk_jobs_start_tidy(struct server *s);
+struct disk_job {
+	uv_work_t work; /* data: the disk_jobs */
+	bool busy;
+	int rc;
+};
+
+struct disk_jobs {
+	struct broker *broker; /* borrowed */
+	uv_loop_t *loop;       /* borrowed */
+	struct disk_job append, retention, cursors;
+	bool retention_wanted, cursors_wanted;
+	/*
+	 * A write or a sync failed, and that was logged.  batchd must exit
+	 * without acknowledging anything more: see I2 in docs/architecture.md.
+	 */
+	bool failed;
+};
+
+void disk_jobs_init(struct disk_jobs *j, struct broker *b, uv_loop_t *loop);
+
+/* A failure of these two sets `failed`. */
+void disk_jobs_start_append(struct disk_jobs *j);
+void disk_jobs_start_cursors(struct disk_jobs *j);
+
+/* After a failure the log fills up, and store_is_full says why. */
+void disk_jobs_start_retention(struct disk_jobs *j);
 
 #endif

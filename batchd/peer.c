@@ -1,19 +1,136 @@
 /* peer - see peer.h. */
 #include "batchd/peer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "batchd/server.h"
 #include "libbase/clock.h"
+#include "libbase/error.h"
 
-/* Frames that may wait for their answer; beyond, the peer is not read. */
-#define UNANSWERED_MAX 16384
+/*
+ * The most append frames of one peer that may wait for their acknowledgement.
+ * A peer that has that many is not read.
+ */
+#define UNACKNOWLEDGED_MAX 16384
 
-/* Say why on the wire, as far as that is possible, and close. */
-static int
+/* --- states --- */
+
+bool
+peer_is_daemon(const struct peer *p)
+{
+	switch (p->state) {
+	case PEER_INGEST:
+	case PEER_SINK:
+	case PEER_SUBSCRIBED:
+		return true;
+	case PEER_HELLO:
+	case PEER_CONTROL:
+	case PEER_CLOSING:
+		break;
+	}
+	return false;
+}
+
+/* A daemon has said hello, and batchd has accepted it. */
+static void
+enter_daemon(struct peer *p)
+{
+	unsigned suppressed = 0;
+
+	p->broker->daemon_count++;
+	if (log_allow(&p->broker->arrivals, &suppressed))
+		log_info("peer connected role=%s name=%s pid=%" PRIu64
+		         " suppressed=%u",
+		         frame_role_name(p->role), p->name, p->pid, suppressed);
+}
+
+/* Undo what entering the state that the peer leaves has done. */
+static void
+leave_for_closing(struct peer *p)
+{
+	if (p->state == PEER_SUBSCRIBED)
+		consumer_unsubscribe(&p->sink->consumer);
+	if (p->state == PEER_SUBSCRIBED || p->state == PEER_SINK)
+		p->sink->peer = NULL;
+	if (peer_is_daemon(p))
+		p->broker->daemon_count--;
+}
+
+void
+peer_change_state(struct peer *p, enum peer_state state)
+{
+	enum peer_state from = p->state;
+
+	log_debug("peer state name=%s pid=%" PRIu64 " from=%s to=%s",
+	          p->name[0] ? p->name : "?", p->pid, peer_state_name(from),
+	          peer_state_name(state));
+	if (state == PEER_CLOSING)
+		leave_for_closing(p);
+	p->state = state;
+	switch (state) {
+	case PEER_INGEST:
+		assert(from == PEER_HELLO);
+		p->status_due = true;
+		enter_daemon(p);
+		break;
+	case PEER_SINK:
+		assert(from == PEER_HELLO && !p->sink->peer);
+		p->sink->peer = p;
+		enter_daemon(p);
+		break;
+	case PEER_SUBSCRIBED:
+		assert(from == PEER_SINK);
+		break;
+	case PEER_CONTROL:
+		assert(from == PEER_HELLO);
+		break;
+	case PEER_CLOSING:
+		assert(from != PEER_CLOSING);
+		break;
+	case PEER_HELLO:
+		assert(false); /* a peer starts there and never returns */
+	}
+}
+
+void
+peer_init(struct peer *p, struct broker *b, int fd, uid_t uid)
+{
+	*p = (struct peer){.broker = b, .chan.fd = fd, .uid = uid};
+	p->state = PEER_HELLO;
+	p->role = ROLE_CONTROL;
+	p->connected_ms = clock_mono_ms();
+	ack_queue_init(&p->acks);
+}
+
+void
+peer_close(struct peer *p, int why)
+{
+	unsigned suppressed = 0;
+
+	if (p->state == PEER_CLOSING)
+		return;
+	if (p->role != ROLE_CONTROL && why != -ECONNABORTED &&
+	    log_allow(&p->broker->refusals, &suppressed))
+		log_info("peer closed role=%s name=%s pid=%" PRIu64
+		         " why=%s suppressed=%u",
+		         p->name[0] ? frame_role_name(p->role) : "?",
+		         p->name[0] ? p->name : "?", p->pid,
+		         why == -EPIPE ? "gone" : log_quote(error_text(why)),
+		         suppressed);
+	peer_change_state(p, PEER_CLOSING);
+}
+
+void
+peer_fini(struct peer *p)
+{
+	assert(p->state == PEER_CLOSING);
+	ack_queue_fini(&p->acks);
+}
+
+int
 peer_refuse(struct peer *p, enum frame_error code, const char *text)
 {
 	struct frame f = {.type = FRAME_ERROR};
@@ -23,7 +140,7 @@ peer_refuse(struct peer *p, enum frame_error code, const char *text)
 	f.error.text = slice_of(text);
 	/* A peer that cannot take it learns from the close. */
 	if (chan_send(&p->chan, &f) == 0 &&
-	    log_allow(&p->server->refusals, &suppressed))
+	    log_allow(&p->broker->refusals, &suppressed))
 		log_warn("peer refused name=%s pid=%" PRIu64
 		         " code=%s why=%s suppressed=%u",
 		         p->name[0] ? p->name : "?", p->pid,
@@ -31,93 +148,48 @@ peer_refuse(struct peer *p, enum frame_error code, const char *text)
 	return -ECONNABORTED;
 }
 
-static int
-peer_send_welcome(struct peer *p)
+bool
+peer_has_sent(const struct peer *p)
 {
-	struct store *store = &p->server->store;
-	struct frame f = {.type = FRAME_WELCOME};
+	char byte;
 
-	f.welcome.version = FRAME_VERSION;
-	f.welcome.stream = slice_of(store->stream_text);
-	f.welcome.first_offset = store_first_offset(store);
-	f.welcome.next_offset = store->durable_offset;
-	f.welcome.frame_max_bytes = FRAME_MAX;
-	return chan_send(&p->chan, &f);
+	return recv(p->chan.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-static int
-on_hello(struct peer *p, const struct frame *f)
+bool
+peer_may_read(const struct peer *p)
 {
-	struct server *s = p->server;
-	unsigned suppressed = 0;
-
-	if (f->hello.version != FRAME_VERSION)
-		return peer_refuse(
-		    p, ERROR_VERSION,
-		    "another protocol version: install one release");
-	memcpy(p->name, f->hello.name.data, f->hello.name.bytes);
-	p->name[f->hello.name.bytes] = '\0';
-	p->pid = f->hello.pid;
-	p->role = f->hello.role;
-	if (s->stopping)
-		return peer_refuse(p, ERROR_STOPPING, "batchd is stopping");
-	if (p->role != ROLE_CONTROL && server_is_full(s))
-		return peer_refuse(
-		    p, ERROR_FULL,
-		    "[batchd] max_connections daemons are connected");
-	switch (p->role) {
-	case ROLE_INGEST:
-		p->state = PEER_INGEST;
-		p->status_due = true;
-		break;
-	case ROLE_CONTROL:
-		p->state = PEER_CONTROL;
-		return peer_send_welcome(p);
-	case ROLE_SINK:
-		p->consumer = server_consumer(s, &f->hello.name);
-		if (!p->consumer)
-			return peer_refuse(
-			    p, ERROR_UNKNOWN,
-			    "[batchd] sinks does not name this sink");
-		for (size_t i = 0; i < s->peer_count; i++) {
-			if (s->peers[i] == p ||
-			    s->peers[i]->consumer != p->consumer)
-				continue;
-			p->consumer = NULL;
-			return peer_refuse(p, ERROR_BUSY,
-			                   "a sink of this name is connected");
-		}
-		p->state = PEER_SINK;
-		break;
-	}
-	if (log_allow(&s->arrivals, &suppressed))
-		log_info("peer connected role=%s name=%s pid=%" PRIu64
-		         " suppressed=%u",
-		         frame_role_name(p->role), p->name, p->pid, suppressed);
-	return peer_send_welcome(p);
+	return p->state != PEER_CLOSING && p->reply == PEER_REPLY_NONE &&
+	       !p->done_this_turn &&
+	       ack_queue_count(&p->acks) < UNACKNOWLEDGED_MAX;
 }
 
-/* --- ingest --- */
+/* --- what batchd sends --- */
 
 static int
-peer_append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
-            const uint8_t *body)
+flush_reply(struct peer *p)
 {
-	struct store *store = &p->server->store;
-	struct wire_reader events = {.at = body, .end = body + body_bytes};
+	const struct buf *status = &p->broker->status;
+	struct frame f = {.type = FRAME_REPLY};
 	int rc;
 
-	if (seq != ack_queue_next_seq(&p->acks))
-		return peer_refuse(p, ERROR_PROTOCOL, "append out of sequence");
-	if (body_bytes > FRAME_BODY_MAX || event_skip(&events, count) < 0 ||
-	    events.at != events.end)
-		return peer_refuse(p, ERROR_PROTOCOL, "malformed events");
-	rc = ack_queue_reserve(&p->acks);
-	if (rc < 0)
-		return rc;
-	ack_queue_add(&p->acks, store_append(store, (uint32_t)body_bytes, count,
-	                                     clock_wall_us()));
-	return 0;
+	if (p->reply == PEER_REPLY_NONE)
+		return 0;
+	f.reply.id = p->reply_id;
+	f.reply.text = slice_of("");
+	if (p->reply == PEER_REPLY_UNKNOWN_VERB) {
+		f.reply.text = slice_of("unknown verb");
+	} else if (status->len == 0) {
+		f.reply.text = slice_of("out of memory");
+	} else {
+		f.reply.ok = true;
+		f.body = status->data;
+		f.body_bytes = status->len;
+	}
+	rc = chan_send(&p->chan, &f);
+	if (rc == 0)
+		p->reply = PEER_REPLY_NONE;
+	return rc;
 }
 
 static int
@@ -142,10 +214,10 @@ flush_intake(struct peer *p)
 	struct frame f = {.type = FRAME_INTAKE};
 	int rc;
 
-	if (p->intake_sent && p->intake_open == p->server->intake_open)
+	if (p->intake_sent && p->intake_open == p->broker->intake_open)
 		return 0;
-	f.intake.open = p->server->intake_open;
-	f.intake.reason = slice_of(server_closed_reason(p->server));
+	f.intake.open = p->broker->intake_open;
+	f.intake.reason = slice_of(broker_closed_reason(p->broker));
 	rc = chan_send(&p->chan, &f);
 	if (rc < 0)
 		return rc;
@@ -154,244 +226,26 @@ flush_intake(struct peer *p)
 	return 0;
 }
 
-/* Not owed: a peer whose socket is full does without, until the next second. */
+/*
+ * Send the status that an ingestd gets once a second.  A peer whose socket is
+ * full does without until the next second.
+ */
 static int
 flush_status(struct peer *p)
 {
-	struct server *s = p->server;
+	const struct buf *status = &p->broker->status;
 	struct frame f = {.type = FRAME_STATUS};
 	int rc;
 
 	if (!p->status_due)
 		return 0;
 	p->status_due = false;
-	if (server_recent_status(s) < 0)
-		return 0; /* out of memory */
-	f.body = s->status.data;
-	f.body_bytes = s->status.len;
+	if (status->len == 0)
+		return 0; /* there was no memory for it */
+	f.body = status->data;
+	f.body_bytes = status->len;
 	rc = chan_send(&p->chan, &f);
 	return rc == -EAGAIN ? 0 : rc;
-}
-
-/* --- any role --- */
-
-static int
-peer_on_stats(struct peer *p, const struct frame *f)
-{
-	struct report now;
-
-	p->done_this_turn = true;
-	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "malformed statistics");
-	server_reported(p->server, p, &now);
-	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
-		consumer_report_dead_letters(
-		    p->consumer, now.values[SINK_PENDING_DEAD_LETTERS],
-		    now.values[SINK_DEAD_DROPPED]);
-	p->report = now;
-	p->has_report = true;
-	return 0;
-}
-
-static int
-on_control(struct peer *p, const struct frame *f)
-{
-	struct frame reply = {.type = FRAME_REPLY};
-	uint8_t header[FRAME_HEADER_MAX];
-	struct server *s = p->server;
-	int rc;
-
-	p->done_this_turn = true;
-	reply.reply.id = f->control.id;
-	reply.reply.text = slice_of("");
-	if (slice_is(f->control.verb, "status")) {
-		reply.reply.ok = server_status(s) == 0;
-		if (reply.reply.ok) {
-			reply.body = s->status.data;
-			reply.body_bytes = s->status.len;
-		} else {
-			reply.reply.text = slice_of("out of memory");
-		}
-	} else {
-		reply.reply.text = slice_of("unknown verb");
-	}
-	rc = chan_send(&p->chan, &reply);
-	if (rc != -EAGAIN)
-		return rc;
-	if (p->reply.len > 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "replies are not read");
-	rc = frame_put_header(&reply, header);
-	if (rc >= 0)
-		rc = buf_add(&p->reply, header, (size_t)rc);
-	if (rc >= 0)
-		rc = buf_add(&p->reply, reply.body, reply.body_bytes);
-	return rc;
-}
-
-static int
-flush_reply(struct peer *p)
-{
-	struct frame f;
-	int rc;
-
-	if (p->reply.len == 0)
-		return 0;
-	rc = frame_read(p->reply.data, p->reply.len, &f);
-	if (rc == 0)
-		rc = chan_send(&p->chan, &f);
-	if (rc == 0)
-		buf_clear(&p->reply);
-	return rc;
-}
-
-static int
-on_subscribe(struct peer *p, const struct frame *f)
-{
-	const char *text = "";
-	enum frame_error code;
-
-	if (f->subscribe.stream_no != 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
-	code = consumer_subscribe(p->consumer, &p->chan, f,
-	                          p->server->settings->accept_gap, &text);
-	if (code != ERROR_NONE)
-		return peer_refuse(p, code, text);
-	p->state = PEER_SUBSCRIBED;
-	return 0;
-}
-
-/* One frame in, one transition. */
-static int
-peer_on_frame(struct peer *p, const struct frame *f)
-{
-	if (p->state != PEER_HELLO && f->type == FRAME_STATS)
-		return peer_on_stats(p, f);
-	if (p->state != PEER_HELLO && f->type == FRAME_CONTROL)
-		return on_control(p, f);
-	switch (p->state) {
-	case PEER_HELLO:
-		if (f->type == FRAME_HELLO)
-			return on_hello(p, f);
-		break;
-	case PEER_INGEST: /* append is handled before */
-	case PEER_CONTROL:
-		break;
-	case PEER_SINK:
-		if (f->type == FRAME_SUBSCRIBE)
-			return on_subscribe(p, f);
-		break;
-	case PEER_SUBSCRIBED:
-		if (f->type == FRAME_COMMITTED && f->committed.stream_no == 0 &&
-		    consumer_commit(p->consumer, f->committed.next_offset) == 0)
-			return 0;
-		if (f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
-			p->consumer->flush_requested = true;
-			return 0;
-		}
-		break;
-	case PEER_CLOSING:
-		return -EPIPE;
-	}
-	return peer_refuse(p, ERROR_PROTOCOL, "a frame out of turn");
-}
-
-/* An ingestd's frame is received where its events must lie on disk. */
-static int
-read_ingest(struct peer *p)
-{
-	uint8_t *place = store_append_buffer(&p->server->store), *at;
-	struct frame f;
-	int n, rc;
-
-	if (!place)
-		return -EAGAIN;
-	at = place - FRAME_APPEND_HEADER;
-	n = chan_recv(&p->chan, at, FRAME_MAX);
-	if (n == -EMSGSIZE)
-		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
-	if (n < 0)
-		return n;
-	rc = frame_read(at, (size_t)n, &f);
-	if (rc < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
-	if (f.type != FRAME_APPEND)
-		return peer_on_frame(p, &f);
-	if (f.body != place && f.body_bytes <= FRAME_BODY_MAX)
-		memmove(place, f.body, f.body_bytes);
-	return peer_append(p, f.append.seq, f.append.count, f.body_bytes,
-	                   place);
-}
-
-/* The type of the frame that would be received next. */
-static int
-peek_type(const struct peer *p, uint64_t *type)
-{
-	uint8_t head[FRAME_APPEND_HEADER];
-	ssize_t n =
-	    recv(p->chan.fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
-	struct wire_reader r = {head, head + (n > 0 ? n : 0)};
-	uint32_t fields;
-
-	if (n < 0)
-		return -errno;
-	return n == 0 || wire_array(&r, &fields) < 0 || wire_uint(&r, type) < 0
-	           ? -EBADMSG
-	           : 0;
-}
-
-/* Receive a frame that is no append, nor any that is read in place. */
-static int
-read_other(struct peer *p)
-{
-	struct frame f;
-	int n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
-
-	if (n == -EMSGSIZE)
-		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
-	if (n < 0)
-		return n;
-	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
-	return peer_on_frame(p, &f);
-}
-
-int
-peer_read_stats(struct peer *p)
-{
-	uint64_t type = 0;
-	int rc = peek_type(p, &type);
-
-	/* What is malformed, or the end, is met when events are read again. */
-	if (rc < 0 || type != FRAME_STATS)
-		return -EAGAIN;
-	return read_other(p);
-}
-
-int
-peer_read_last(struct peer *p)
-{
-	struct frame f;
-	int n = chan_recv(&p->chan, p->server->scratch, FRAME_MAX);
-
-	if (n < 0)
-		return n;
-	if (frame_read(p->server->scratch, (size_t)n, &f) < 0)
-		return -EBADMSG;
-	return f.type == FRAME_STATS ? peer_on_stats(p, &f) : 0;
-}
-
-bool
-peer_has_sent(const struct peer *p)
-{
-	char byte;
-
-	return recv(p->chan.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-int
-peer_read(struct peer *p)
-{
-	return p->state == PEER_INGEST ? read_ingest(p) : read_other(p);
 }
 
 int
@@ -407,14 +261,6 @@ peer_flush(struct peer *p)
 			rc = flush_status(p);
 	}
 	return rc;
-}
-
-bool
-peer_may_read(const struct peer *p)
-{
-	if (p->state == PEER_CLOSING || p->reply.len > 0 || p->done_this_turn)
-		return false;
-	return ack_queue_count(&p->acks) < UNANSWERED_MAX;
 }
 
 const char *

@@ -1,95 +1,138 @@
 /*
- * peer - one connection to batchd: what it may say when, and what it is
- * owed.
+ * peer - one connection to batchd: which frames it may send when, and what
+ * batchd owes it.
  *
- * The server owns the peers and their polling.  A peer's frame comes in
- * through peer_read; what is owed goes out through peer_flush, which the
- * server calls when the socket can be written and when something new is
- * owed.  Main thread only.
+ * A peer is in one of these states.  Only peer_change_state moves it.
+ *
+ *	                     (connected)
+ *	                          |
+ *	                          v
+ *	     +----------------- HELLO ----------------+
+ *	     | hello,             | hello,            | hello,
+ *	     | role ingest        | role sink         | role control
+ *	     v                    v                   v
+ *	  INGEST                SINK               CONTROL
+ *	     |                    | subscribe         |
+ *	     |                    v                   |
+ *	     |                SUBSCRIBED              |
+ *	     |                    |                   |
+ *	     +---------+----------+---------+---------+
+ *	               |                    |
+ *	               | disconnects,       | breaks the protocol,
+ *	               | or the call fails  | is refused or evicted
+ *	               v                    v
+ *	                       CLOSING
+ *
+ * A peer in HELLO can go to CLOSING too.  What a peer may send:
+ *
+ *	HELLO       hello
+ *	INGEST      append
+ *	SINK        subscribe
+ *	SUBSCRIBED  committed, flush
+ *	all but HELLO and CLOSING also: stats, control
+ *
+ * Any other frame is answered with an error frame, and the connection closes.
+ *
+ * A peer knows nothing of the event loop.  connections.c owns the peers and
+ * waits for their sockets.  It calls peer_read (peer_input.h) when a socket can
+ * be read, and the server calls peer_flush once in each turn of the loop.  All
+ * functions are called from the main thread.
  */
 #ifndef BATCHD_PEER_H
 #define BATCHD_PEER_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <uv.h>
+#include <sys/types.h>
 
 #include "batchd/ack_queue.h"
-#include "batchd/consumer.h"
-#include "libbase/buf.h"
+#include "batchd/broker.h"
 #include "libproto/chan.h"
 #include "libproto/report.h"
 
-struct server;
-
 enum peer_state {
-	PEER_HELLO,      /* nothing said yet */
-	PEER_INGEST,     /* appends */
-	PEER_SINK,       /* has not subscribed */
-	PEER_SUBSCRIBED, /* takes batches */
-	PEER_CONTROL,    /* asks */
-	PEER_CLOSING,
+	PEER_HELLO,      /* it has sent no hello yet */
+	PEER_INGEST,     /* an ingestd: it sends events */
+	PEER_SINK,       /* a sink that has not subscribed yet */
+	PEER_SUBSCRIBED, /* a sink that takes batches */
+	PEER_CONTROL,    /* a command, such as leat status */
+	PEER_CLOSING,    /* its socket is closed; peer_fini must follow */
+};
+
+/* The reply to a control frame, which peer_flush sends. */
+enum peer_reply {
+	PEER_REPLY_NONE,
+	PEER_REPLY_STATUS,
+	PEER_REPLY_UNKNOWN_VERB,
 };
 
 struct peer {
-	uv_poll_t poll; /* data: this peer */
-	struct server *server;
+	struct broker *broker; /* borrowed */
 	struct chan chan;
 	enum peer_state state;
-	enum frame_role role;
-	char name[FRAME_NAME_MAX + 1];
-	uint64_t pid;          /* as hello said */
-	uid_t uid;             /* as the kernel says */
-	uint64_t connected_ms; /* monotonic */
-	int poll_events;       /* events that poll waits for now */
-	bool blocked;          /* the socket is full: wait until writable */
-	bool done_this_turn;   /* no more of its frames in this turn */
-	bool has_report;       /* statistics have come */
-	struct report report;  /* the last of them */
-	struct buf reply;      /* a reply that did not fit the socket */
+	enum frame_role role; /* from hello; before that ROLE_CONTROL */
+	char name[FRAME_NAME_MAX + 1]; /* from hello; before that empty */
+	uint64_t pid;                  /* from hello: not verified */
+	uid_t uid;                     /* from the kernel */
+	uint64_t connected_ms;         /* on the monotonic clock */
+	bool blocked; /* the socket is full: send nothing until it is not */
+	bool done_this_turn;  /* read no more of it in this turn of the loop */
+	bool has_report;      /* it has sent statistics */
+	struct report report; /* the latest of them */
+	enum peer_reply reply;
+	uint64_t reply_id; /* of the control frame */
 
-	/* ingest */
-	struct ack_queue acks; /* frames that are not acknowledged */
-	bool intake_sent, intake_open;
-	bool status_due; /* once a second */
+	/* For an ingestd. */
+	struct ack_queue acks;         /* appends not acknowledged yet */
+	bool intake_sent, intake_open; /* the latest intake frame */
+	bool status_due;               /* the server sets it once a second */
 
-	/* sink */
-	struct consumer *consumer; /* borrowed; NULL before hello */
+	/* For a sink. */
+	struct broker_sink *sink; /* borrowed; NULL before hello */
 };
 
 /*
- * Receive and handle one frame.  Returns 0; -EAGAIN when there is none, or
- * no room for one; or -errno: the peer must be closed, and knows why.
- *
- * A question or a report costs more than its bytes say.  After one of them the
- * peer is `done_this_turn`, and not read until the next turn, so that peers
- * that send as many as they can do not hold up the others.
+ * Move the peer to another state, do what belongs to entering it, and log it.
+ * Nothing else changes a peer's state.
  */
-MUST_USE int peer_read(struct peer *p);
+void peer_change_state(struct peer *p, enum peer_state state);
 
-/* Send what is owed.  Returns 0, -EAGAIN (socket full), or -errno. */
+/* A connection that was accepted: fd, which the peer owns now, is of `uid`. */
+void peer_init(struct peer *p, struct broker *b, int fd, uid_t uid);
+
+/*
+ * Enter PEER_CLOSING and log why: -errno of a call, -EPIPE when the peer has
+ * disconnected, -ECONNABORTED when that was logged already.  The socket stays
+ * open, so that the event loop can forget it first.  Does nothing in
+ * PEER_CLOSING.
+ */
+void peer_close(struct peer *p, int why);
+
+/*
+ * Send an error frame with the reason, if the socket takes it, and log the
+ * reason.  Returns -ECONNABORTED, for the caller to return.
+ */
+int peer_refuse(struct peer *p, enum frame_error code, const char *text);
+
+/* Free the memory.  The peer must be in PEER_CLOSING. */
+void peer_fini(struct peer *p);
+
+/*
+ * Send what batchd owes the peer.  If the reply is PEER_REPLY_STATUS, or
+ * status_due is set, the caller must have updated broker->status.  Returns 0,
+ * -EAGAIN when the socket is full, or another -errno, with which the caller
+ * must peer_close.
+ */
 MUST_USE int peer_flush(struct peer *p);
 
-/*
- * While the log has no place, an ingestd's events are not read; but read its
- * statistics, as far as no events are before them in the socket.  Returns as
- * peer_read.
- */
-MUST_USE int peer_read_stats(struct peer *p);
-
-/*
- * Read one frame of a peer that has disconnected.  A report is counted; any
- * other frame is skipped, since its answer could not be sent.  Returns 0, or
- * -errno when there are no more frames.
- */
-MUST_USE int peer_read_last(struct peer *p);
-
-/* Whether something waits to be read. */
+/* Return true if the socket holds something that has not been read. */
 bool peer_has_sent(const struct peer *p);
 
-/* Whether frames should be read from it now. */
+/* Return true if frames of the peer should be read now. */
 bool peer_may_read(const struct peer *p);
+
+/* Return true if batchd has accepted its hello as an ingestd or a sink. */
+bool peer_is_daemon(const struct peer *p);
 
 const char *peer_state_name(enum peer_state state);
 

@@ -1,4 +1,6 @@
-/* startup - how batchd starts and ends: the folder, the cursors, the socket. */
+/* startup - see startup.h. */
+#include "batchd/startup.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +11,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "batchd/server.h"
 #include "libbase/clock.h"
 #include "libbase/directory.h"
 #include "libbase/error.h"
@@ -38,13 +39,13 @@ on_cursor_file(void *arg, const char *name)
 	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
 		return 0;
 	sink = (struct slice){name, (uint32_t)(dot - name)};
-	if (server_consumer(s, &sink))
+	if (broker_find_sink(&s->broker, &sink))
 		return 0;
 	(void)snprintf(path, sizeof path, "cursors/%s", name);
 	char sink_name[FRAME_NAME_MAX + 1];
 	(void)snprintf(sink_name, sizeof sink_name, "%.*s", (int)sink.bytes,
 	               sink.data);
-	rc = cursor_open(&c, &s->disk.disk, sink_name, s->store.stream);
+	rc = cursor_open(&c, &s->disk.disk, sink_name, s->broker.store.stream);
 	if (rc == 0)
 		cursor_close(&c, &s->disk.disk);
 	rc = s->disk.disk.unlink(&s->disk.disk, path);
@@ -59,14 +60,16 @@ on_cursor_file(void *arg, const char *name)
 static int
 open_sinks(struct server *s)
 {
-	const struct batchd_settings *settings = s->settings;
+	const struct batchd_settings *settings = s->broker.settings;
 	uint64_t lowest = UINT64_MAX, highest = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < settings->sink_count; i++) {
-		struct consumer *c = &s->consumers[s->consumer_count++];
+		struct consumer *c =
+		    &s->broker.sinks[s->broker.sink_count++].consumer;
 
-		rc = consumer_open(c, &s->store, settings->sink_names[i]);
+		rc =
+		    consumer_open(c, &s->broker.store, settings->sink_names[i]);
 		if (rc < 0)
 			return rc == ERR_OTHER_LOG ? ERR_OPERATOR_NEEDED : rc;
 		if (c->cursor.file < 0)
@@ -82,28 +85,28 @@ open_sinks(struct server *s)
 	rc = s->disk.disk.list(&s->disk.disk, "cursors", on_cursor_file, s);
 	if (rc < 0)
 		return rc;
-	if (highest > s->store.next_offset && !settings->accept_gap) {
+	if (highest > s->broker.store.next_offset && !settings->accept_gap) {
 		log_error("a sink was sent events up to offset %" PRIu64
 		          ", beyond the log's end at %" PRIu64
 		          ": the newest segment is missing; restore it, or "
 		          "start once with --accept-gap",
-		          highest, s->store.next_offset);
+		          highest, s->broker.store.next_offset);
 		return ERR_OPERATOR_NEEDED;
 	}
-	if (!store_complete(&s->store, lowest)) {
+	if (!store_complete(&s->broker.store, lowest)) {
 		if (!settings->accept_gap) {
 			log_error("restore the missing segment, or start once "
 			          "with --accept-gap to go on without its "
 			          "events");
 			return ERR_OPERATOR_NEEDED;
 		}
-		rc = store_accept_gaps(&s->store);
+		rc = store_accept_gaps(&s->broker.store);
 		if (rc < 0)
 			return rc;
 	}
-	rc = store_start(&s->store, highest);
-	for (size_t i = 0; rc == 0 && i < s->consumer_count; i++)
-		rc = consumer_start(&s->consumers[i],
+	rc = store_start(&s->broker.store, highest);
+	for (size_t i = 0; rc == 0 && i < s->broker.sink_count; i++)
+		rc = consumer_start(&s->broker.sinks[i].consumer,
 		                    settings->start == START_NEWEST);
 	return rc;
 }
@@ -136,7 +139,7 @@ check_owners(const struct batchd_settings *settings)
 static int
 open_log(struct server *s)
 {
-	const struct batchd_settings *settings = s->settings;
+	const struct batchd_settings *settings = s->broker.settings;
 	struct store_conf conf = batchd_settings_store_conf(settings);
 	int rc = disk_real_open(&s->disk, settings->dir);
 
@@ -154,7 +157,7 @@ open_log(struct server *s)
 	if (conf.fsync != FSYNC_ALWAYS)
 		log_warn("fsync is not always: events that were acknowledged "
 		         "can be lost in a power cut");
-	rc = store_open(&s->store, &s->disk.disk, &conf);
+	rc = store_open(&s->broker.store, &s->disk.disk, &conf);
 	if (rc == 0)
 		rc = open_sinks(s);
 	if (rc == 0)
@@ -179,9 +182,10 @@ remove_old(const char *path)
 
 /* Take the path, unless a batchd answers there, or is too busy to. */
 static int
-startup_listen(struct server *s, const char *path)
+startup_listen(const struct batchd_settings *settings, int *listener)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const char *path = settings->socket;
 	struct chan probe;
 	int rc = chan_connect(&probe, path, 0);
 
@@ -196,34 +200,29 @@ startup_listen(struct server *s, const char *path)
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path) + 1);
-	s->listener =
+	*listener =
 	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->listener < 0)
+	if (*listener < 0)
 		return -errno;
-	rc = socket_access_bind(&s->settings->access, s->listener, &addr);
+	rc = socket_access_bind(&settings->access, *listener, &addr);
 	/* Nobody can connect before this. */
-	if (rc == 0 && listen(s->listener, 64) < 0)
+	if (rc == 0 && listen(*listener, 64) < 0)
 		rc = -errno;
 	return rc;
 }
 
 int
-server_open(struct server *s, const struct batchd_settings *settings)
+startup_open(struct server *s, const struct batchd_settings *settings)
 {
-	uint64_t need = server_max_peers(settings) + OTHER_FDS;
+	uint64_t need = broker_max_peers(settings) + OTHER_FDS;
 	uint64_t got = fd_limit_raise(need);
 	int rc;
 
-	*s = (struct server){.settings = settings, .listener = -1};
-	s->store.file = s->disk.dir = s->disk.lock = -1;
-	s->started_ms = clock_mono_ms();
-	s->refusals = (struct log_limit){.interval_ms = 10000, .burst = 20};
-	s->evictions = (struct log_limit){.interval_ms = 10000, .burst = 5};
-	s->arrivals = (struct log_limit){.interval_ms = 10000, .burst = 100};
-	buf_init(&s->status, FRAME_BODY_MAX);
-	s->scratch = malloc(FRAME_MAX);
-	s->peers = calloc(server_max_peers(settings), sizeof *s->peers);
-	if (!s->scratch || !s->peers) {
+	*s = (struct server){.disk = {.dir = -1, .lock = -1}};
+	rc = broker_init(&s->broker, settings);
+	s->broker.store.file = -1;
+	connections_init(&s->connections, &s->broker, -1);
+	if (rc < 0) {
 		log_error("out of memory");
 		return EXIT_FAILURE;
 	}
@@ -240,7 +239,7 @@ server_open(struct server *s, const struct batchd_settings *settings)
 	rc = open_log(s);
 	if (rc != 0)
 		return rc;
-	rc = startup_listen(s, settings->socket);
+	rc = startup_listen(settings, &s->connections.listener);
 	if (rc < 0) {
 		log_error("cannot listen socket=%s err=%s%s",
 		          log_quote(settings->socket),
@@ -257,8 +256,8 @@ server_open(struct server *s, const struct batchd_settings *settings)
 static void
 write_cursors(struct server *s)
 {
-	for (size_t i = 0; i < s->consumer_count; i++) {
-		struct cursor *c = &s->consumers[i].cursor;
+	for (size_t i = 0; i < s->broker.sink_count; i++) {
+		struct cursor *c = &s->broker.sinks[i].consumer.cursor;
 		int rc;
 
 		if (c->file < 0 || !cursor_begin(c))
@@ -271,38 +270,38 @@ write_cursors(struct server *s)
 	}
 }
 
-/* A clean stop says where the log ends. */
-static void
+/* A clean stop records where the log ends.  Returns an exit status. */
+static int
 finish_log(struct server *s)
 {
-	int rc = s->rc == EXIT_SUCCESS ? store_finish(&s->store) : 0;
+	int rc = s->jobs.failed ? 0 : store_finish(&s->broker.store);
 
-	if (rc < 0 && s->store.unsynced) {
+	if (rc < 0 && s->broker.store.unsynced) {
 		log_error("the last sync failed: events acknowledged since "
 		          "the one before may not be on disk dir=%s err=%s",
-		          log_quote(s->settings->dir),
+		          log_quote(s->broker.settings->dir),
 		          log_quote(error_text(rc)));
-		s->rc = EXIT_FAILURE;
-	} else if (rc < 0) {
-		log_warn("cannot mark the end of the log dir=%s err=%s",
-		         log_quote(s->settings->dir),
-		         log_quote(error_text(rc)));
+		return EXIT_FAILURE;
 	}
+	if (rc < 0)
+		log_warn("cannot mark the end of the log dir=%s err=%s",
+		         log_quote(s->broker.settings->dir),
+		         log_quote(error_text(rc)));
+	return EXIT_SUCCESS;
 }
 
 int
-server_close(struct server *s)
+startup_close(struct server *s)
 {
-	finish_log(s);
+	int rc = finish_log(s);
+
 	write_cursors(s);
-	for (size_t i = 0; i < s->consumer_count; i++)
-		consumer_close(&s->consumers[i]);
-	store_close(&s->store);
+	for (size_t i = 0; i < s->broker.sink_count; i++)
+		consumer_close(&s->broker.sinks[i].consumer);
+	store_close(&s->broker.store);
 	disk_real_close(&s->disk);
-	if (s->listener >= 0)
-		(void)close(s->listener); /* a socket: nothing to lose */
-	free(s->scratch);
-	free(s->peers);
-	buf_fini(&s->status);
-	return s->rc;
+	if (s->connections.listener >= 0)
+		(void)close(s->connections.listener); /* nothing is buffered */
+	broker_fini(&s->broker);
+	return rc;
 }

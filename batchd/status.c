@@ -1,4 +1,6 @@
-/* status - the map of `leat status`; its keys are in docs/protocol.md. */
+/* status - see status.h. */
+#include "batchd/status.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +9,7 @@
 
 #include <msgpack.h>
 
-#include "batchd/server.h"
+#include "batchd/peer.h"
 #include "libbase/clock.h"
 
 /*
@@ -81,22 +83,22 @@ put_report(msgpack_packer *pk, enum frame_role role, const struct report *r,
 }
 
 static void
-put_batchd(msgpack_packer *pk, const struct server *s, uint64_t now_ms)
+put_batchd(msgpack_packer *pk, const struct broker *b, uint64_t now_ms)
 {
 	put_key(pk, "batchd");
 	(void)msgpack_pack_map(pk, 4);
 	put_uint(pk, "pid", (uint64_t)getpid());
-	put_uint(pk, "uptime_ms", now_ms - s->started_ms);
-	put_uint(pk, "connections", s->peer_count);
-	status_put_text(pk, "state", s->stopping ? "stopping" : "running");
+	put_uint(pk, "uptime_ms", now_ms - b->started_ms);
+	put_uint(pk, "connections", b->peer_count);
+	status_put_text(pk, "state", b->stopping ? "stopping" : "running");
 }
 
 static void
-put_log(msgpack_packer *pk, const struct server *s)
+put_log(msgpack_packer *pk, const struct broker *b)
 {
 	static const char *const fsync_names[] = {"always", "interval",
 	                                          "never"};
-	const struct store *store = &s->store;
+	const struct store *store = &b->store;
 
 	put_key(pk, "log");
 	(void)msgpack_pack_map(pk, 15);
@@ -107,8 +109,8 @@ put_log(msgpack_packer *pk, const struct server *s)
 	put_uint(pk, "bytes", store->bytes);
 	put_uint(pk, "max_bytes", store->conf.max_bytes);
 	put_uint(pk, "segments", store->segment_count);
-	put_bool(pk, "open", s->intake_open);
-	status_put_text(pk, "reason", server_closed_reason(s));
+	put_bool(pk, "open", b->intake_open);
+	status_put_text(pk, "reason", broker_closed_reason(b));
 	put_uint(pk, "lost_events", store->lost_events);
 	status_put_text(pk, "fsync", fsync_names[store->conf.fsync]);
 	put_uint(pk, "appended_events", store->appended_events);
@@ -120,12 +122,12 @@ put_log(msgpack_packer *pk, const struct server *s)
 /* --- ingestd --- */
 
 static uint64_t
-sum_of_gauge(const struct server *s, size_t figure)
+sum_of_gauge(const struct broker *b, size_t figure)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < s->peer_count; i++) {
-		const struct peer *p = s->peers[i];
+	for (size_t i = 0; i < b->peer_count; i++) {
+		const struct peer *p = b->peers[i];
 
 		if (p->state == PEER_INGEST &&
 		    p->report.values[figure] <= (uint64_t)INT64_MAX - sum)
@@ -135,42 +137,32 @@ sum_of_gauge(const struct server *s, size_t figure)
 }
 
 static size_t
-ingest_count(const struct server *s)
+ingest_count(const struct broker *b)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->peer_count; i++)
-		n += s->peers[i]->state == PEER_INGEST;
+	for (size_t i = 0; i < b->peer_count; i++)
+		n += b->peers[i]->state == PEER_INGEST;
 	return n;
 }
 
 /* Counters since batchd's start; gauges of those that are connected. */
 static void
-put_ingest(msgpack_packer *pk, const struct server *s)
+put_ingest(msgpack_packer *pk, const struct broker *b)
 {
 	size_t count;
 	const struct figure *figures = report_figures(ROLE_INGEST, &count);
 
 	put_key(pk, "ingest");
 	(void)msgpack_pack_map(pk, count + 1);
-	put_uint(pk, "processes", ingest_count(s));
+	put_uint(pk, "processes", ingest_count(b));
 	for (size_t i = 0; i < count; i++)
 		put_uint(pk, figures[i].key,
-		         figures[i].kind == FIGURE_GAUGE ? sum_of_gauge(s, i)
-		                                         : s->ingest.values[i]);
+		         figures[i].kind == FIGURE_GAUGE ? sum_of_gauge(b, i)
+		                                         : b->ingest.values[i]);
 }
 
 /* --- sinks --- */
-
-static const struct peer *
-peer_of(const struct server *s, const struct consumer *c)
-{
-	for (size_t i = 0; i < s->peer_count; i++) {
-		if (s->peers[i]->consumer == c)
-			return s->peers[i];
-	}
-	return NULL;
-}
 
 /* The state that keeps a connected sink from storing events, or NULL. */
 static const char *
@@ -187,10 +179,10 @@ hindrance(const struct consumer *c, const struct peer *p)
 
 /* What was reported last; of a sink that is gone, without how it was. */
 static void
-put_sink_report(msgpack_packer *pk, const struct sink_account *a,
-                const struct peer *p)
+put_sink_report(msgpack_packer *pk, const struct broker_sink *sink)
 {
-	struct report r = a->report;
+	const struct peer *p = sink->peer;
+	struct report r = sink->report;
 	unsigned kinds = REPORT_NO_BUCKETS;
 
 	if (!p)
@@ -219,15 +211,15 @@ put_totals(msgpack_packer *pk, const struct report_sums *sums)
 }
 
 static void
-put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
+put_sinks(msgpack_packer *pk, const struct broker *b, uint64_t now_ms,
           int64_t now_us)
 {
 	put_key(pk, "sinks");
-	(void)msgpack_pack_array(pk, s->consumer_count);
-	for (size_t i = 0; i < s->consumer_count; i++) {
-		const struct consumer *c = &s->consumers[i];
-		const struct sink_account *a = &s->sinks[i];
-		const struct peer *p = peer_of(s, c);
+	(void)msgpack_pack_array(pk, b->sink_count);
+	for (size_t i = 0; i < b->sink_count; i++) {
+		const struct broker_sink *sink = &b->sinks[i];
+		const struct consumer *c = &sink->consumer;
+		const struct peer *p = sink->peer;
 		bool in_flight = c->state == CONSUMER_IN_FLIGHT;
 
 		(void)msgpack_pack_map(pk, 17);
@@ -245,12 +237,12 @@ put_sinks(msgpack_packer *pk, const struct server *s, uint64_t now_ms,
 		put_uint(pk, "skipped_events", c->cursor.now.skipped);
 		put_uint(pk, "lag_events", consumer_lag_events(c));
 		put_uint(pk, "lag_bytes",
-		         store_bytes_from(&s->store, c->cursor.now.committed));
+		         store_bytes_from(&b->store, c->cursor.now.committed));
 		put_uint(pk, "lag_ms", consumer_lag_ms(c, now_ms, now_us));
-		put_uint(pk, "events_per_s", rate_per_s(&a->rate));
+		put_uint(pk, "events_per_s", rate_per_s(&sink->rate));
 		put_histogram(pk, "commit_times", &c->commit_times);
-		put_totals(pk, &a->totals);
-		put_sink_report(pk, a, p);
+		put_totals(pk, &sink->totals);
+		put_sink_report(pk, sink);
 	}
 }
 
@@ -271,19 +263,19 @@ put_problem(msgpack_packer *pk, uint32_t *count, const char *before,
 
 /* Returns how many there are; pk may be NULL. */
 static uint32_t
-list_problems(msgpack_packer *pk, const struct server *s)
+list_problems(msgpack_packer *pk, const struct broker *b)
 {
 	uint32_t n = 0;
 	char lost[32];
 
-	if (!s->intake_open)
+	if (!b->intake_open)
 		put_problem(pk, &n, "the log takes no events: ",
-		            server_closed_reason(s), "");
-	if (ingest_count(s) == 0)
+		            broker_closed_reason(b), "");
+	if (ingest_count(b) == 0)
 		put_problem(pk, &n, "no ingestd is connected", "", "");
-	for (size_t i = 0; i < s->consumer_count; i++) {
-		const struct consumer *c = &s->consumers[i];
-		const struct peer *p = peer_of(s, c);
+	for (size_t i = 0; i < b->sink_count; i++) {
+		const struct consumer *c = &b->sinks[i].consumer;
+		const struct peer *p = b->sinks[i].peer;
 		const char *state = p ? hindrance(c, p) : "not connected";
 		char subject[FRAME_NAME_MAX + 16];
 
@@ -292,18 +284,18 @@ list_problems(msgpack_packer *pk, const struct server *s)
 		if (state)
 			put_problem(pk, &n, "sink ", subject, state);
 	}
-	(void)snprintf(lost, sizeof lost, "%" PRIu64, s->store.lost_events);
-	if (s->store.lost_events > 0)
+	(void)snprintf(lost, sizeof lost, "%" PRIu64, b->store.lost_events);
+	if (b->store.lost_events > 0)
 		put_problem(pk, &n, "events lost to damage: ", lost, "");
 	return n;
 }
 
 static void
-put_problems(msgpack_packer *pk, const struct server *s)
+put_problems(msgpack_packer *pk, const struct broker *b)
 {
 	put_key(pk, "problems");
-	(void)msgpack_pack_array(pk, list_problems(NULL, s));
-	(void)list_problems(pk, s);
+	(void)msgpack_pack_array(pk, list_problems(NULL, b));
+	(void)list_problems(pk, b);
 }
 
 /* --- daemons --- */
@@ -324,7 +316,7 @@ put_daemon(msgpack_packer *pk, const struct peer *p, uint64_t now_ms)
  * number of these hides them.  The list's length is written once it is known.
  */
 static void
-put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
+put_daemons(msgpack_packer *pk, const struct broker *b, struct writer *w,
             uint64_t now_ms)
 {
 	static const enum frame_role order[] = {ROLE_INGEST, ROLE_SINK,
@@ -337,8 +329,8 @@ put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
 	at = w->out->len;
 	(void)status_on_write(w, header, sizeof header);
 	for (size_t r = 0; r < ARRAY_LEN(order); r++) {
-		for (size_t i = 0; i < s->peer_count; i++) {
-			const struct peer *p = s->peers[i];
+		for (size_t i = 0; i < b->peer_count; i++) {
+			const struct peer *p = b->peers[i];
 			size_t before = w->out->len;
 
 			if (p->state == PEER_HELLO || p->role != order[r])
@@ -364,10 +356,10 @@ put_daemons(msgpack_packer *pk, const struct server *s, struct writer *w,
 	put_uint(pk, "daemons_omitted", omitted);
 }
 
-static int
-status_make(struct server *s)
+static void
+status_make(struct broker *b)
 {
-	struct buf *out = &s->status;
+	struct buf *out = &b->status;
 	uint64_t now_ms = clock_mono_ms();
 	int64_t now_us = clock_wall_us();
 	struct writer w = {.out = out};
@@ -378,40 +370,27 @@ status_make(struct server *s)
 	(void)msgpack_pack_map(&pk, 9);
 	status_put_text(&pk, "version", LEAT_VERSION);
 	put_uint(&pk, "now_us", (uint64_t)now_us);
-	put_problems(&pk, s);
-	put_batchd(&pk, s, now_ms);
-	put_log(&pk, s);
-	put_ingest(&pk, s);
-	put_sinks(&pk, s, now_ms, now_us);
-	put_daemons(&pk, s, &w, now_ms);
-	s->status_is_new = s->status_is_recent = w.rc == 0;
-	return w.rc;
-}
-
-int
-server_status(struct server *s)
-{
-	return s->status_is_new ? 0 : status_make(s);
-}
-
-int
-server_recent_status(struct server *s)
-{
-	return s->status_is_recent ? 0 : status_make(s);
+	put_problems(&pk, b);
+	put_batchd(&pk, b, now_ms);
+	put_log(&pk, b);
+	put_ingest(&pk, b);
+	put_sinks(&pk, b, now_ms, now_us);
+	put_daemons(&pk, b, &w, now_ms);
+	if (w.rc < 0)
+		buf_clear(out);
+	b->status_is_new = b->status_is_recent = w.rc == 0;
 }
 
 void
-server_reported(struct server *s, const struct peer *p,
-                const struct report *now)
+status_update(struct broker *b)
 {
-	struct report_sums *sums = &s->ingest;
+	if (!b->status_is_new)
+		status_make(b);
+}
 
-	if (p->role == ROLE_SINK) {
-		struct sink_account *a = &s->sinks[p->consumer - s->consumers];
-
-		report_merge(&a->report, now);
-		sums = &a->totals;
-	}
-	if (p->has_report)
-		report_count(p->role, sums, &p->report, now);
+void
+status_update_recent(struct broker *b)
+{
+	if (!b->status_is_recent)
+		status_make(b);
 }

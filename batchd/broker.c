@@ -1,0 +1,66 @@
+/* broker - see broker.h. */
+#include "batchd/broker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libbase/clock.h"
+
+int
+broker_init(struct broker *b, const struct batchd_settings *settings)
+{
+	*b = (struct broker){.settings = settings};
+	b->started_ms = clock_mono_ms();
+	b->refusals = (struct log_limit){.interval_ms = 10000, .burst = 20};
+	b->arrivals = (struct log_limit){.interval_ms = 10000, .burst = 100};
+	buf_init(&b->status, FRAME_BODY_MAX);
+	b->scratch = malloc(FRAME_MAX);
+	b->peers = calloc(broker_max_peers(settings), sizeof(struct peer *));
+	return b->scratch && b->peers ? 0 : -ENOMEM;
+}
+
+void
+broker_fini(struct broker *b)
+{
+	free(b->scratch);
+	free(b->peers);
+	buf_fini(&b->status);
+}
+
+bool
+broker_is_full(const struct broker *b)
+{
+	return (int64_t)b->daemon_count >= b->settings->max_connections;
+}
+
+struct broker_sink *
+broker_find_sink(struct broker *b, const struct slice *name)
+{
+	for (size_t i = 0; i < b->sink_count; i++) {
+		if (slice_is(*name, b->sinks[i].consumer.cursor.name))
+			return &b->sinks[i];
+	}
+	return NULL;
+}
+
+const char *
+broker_closed_reason(const struct broker *b)
+{
+	if (b->stopping)
+		return "batchd is stopping";
+	return store_accepts_requests(&b->store) ? "" : b->store.full_reason;
+}
+
+void
+broker_count_report(struct broker *b, struct broker_sink *sink,
+                    const struct report *before, const struct report *now)
+{
+	enum frame_role role = sink ? ROLE_SINK : ROLE_INGEST;
+
+	if (sink)
+		report_merge(&sink->report, now);
+	if (before)
+		report_count(role, sink ? &sink->totals : &b->ingest, before,
+		             now);
+}

@@ -1,0 +1,95 @@
+/*
+ * broker - what all parts of batchd share: the log, the sinks with what is
+ * known of them, the list of connections, and whether events are accepted.
+ *
+ * A peer needs no more than this, so neither it nor the status knows of the
+ * event loop, which is above both.  All fields belong to the main thread;
+ * store.h and cursor.h say what a thread of disk_jobs may touch.
+ */
+#ifndef BATCHD_BROKER_H
+#define BATCHD_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batchd/consumer.h"
+#include "batchd/rate.h"
+#include "batchd/settings.h"
+#include "batchd/store.h"
+#include "libbase/buf.h"
+#include "libbase/log.h"
+#include "libproto/report.h"
+
+struct peer;
+
+/* One sink of [batchd] sinks.  It outlasts the sink's connections. */
+struct broker_sink {
+	struct consumer consumer;
+	struct peer *peer;         /* the sink's connection; NULL: none */
+	struct report report;      /* the latest value of each figure */
+	struct report_sums totals; /* counters of all its processes */
+	struct rate rate;          /* of events committed */
+};
+
+struct broker {
+	const struct batchd_settings *settings; /* borrowed */
+	struct store store;
+	struct broker_sink sinks[SINKS_MAX];
+	size_t sink_count;
+	struct report_sums ingest; /* counters of all ingestd since the start */
+
+	struct peer **peers; /* connections.h owns the list and the peers */
+	size_t peer_count;
+	size_t daemon_count; /* of these: ingestd and sinks after their hello */
+	uint8_t *scratch;    /* FRAME_MAX bytes: a frame that is no append */
+
+	struct buf status;     /* see status.h */
+	bool status_is_new;    /* made in this turn of the loop */
+	bool status_is_recent; /* made in this second */
+
+	uint64_t started_ms; /* on the monotonic clock */
+	bool stopping;       /* SIGTERM has come */
+	bool intake_open;    /* ingestd may begin more requests */
+
+	/* Limits of the log lines that a peer can cause. */
+	struct log_limit refusals; /* peers that are refused or closed */
+	struct log_limit arrivals; /* daemons that connect */
+};
+
+/*
+ * Allocate what peers need.  Returns 0 or -ENOMEM; broker_fini must follow
+ * either way.
+ */
+MUST_USE int broker_init(struct broker *b,
+                         const struct batchd_settings *settings);
+void broker_fini(struct broker *b);
+
+/* The most connections at once: daemons, and two that commands always find. */
+static inline size_t
+broker_max_peers(const struct batchd_settings *settings)
+{
+	return (size_t)settings->max_connections + 2;
+}
+
+/* Return true if max_connections daemons are connected. */
+bool broker_is_full(const struct broker *b);
+
+/* The sink of that name, or NULL. */
+struct broker_sink *broker_find_sink(struct broker *b,
+                                     const struct slice *name);
+
+/*
+ * Why no more requests are accepted, as a text for people; "" when they are.
+ * Valid until the store changes.
+ */
+const char *broker_closed_reason(const struct broker *b);
+
+/*
+ * Add to the counters what a process has counted between its reports `before`
+ * (NULL: this is the first of its connection) and `now`.  `sink` is NULL for
+ * an ingestd.
+ */
+void broker_count_report(struct broker *b, struct broker_sink *sink,
+                         const struct report *before, const struct report *now);
+
+#endif

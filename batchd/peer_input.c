@@ -1,0 +1,274 @@
+/* peer_input - see peer_input.h. */
+#include "batchd/peer_input.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "libbase/clock.h"
+
+/* --- what each frame does --- */
+
+static int
+peer_send_welcome(struct peer *p)
+{
+	struct store *store = &p->broker->store;
+	struct frame f = {.type = FRAME_WELCOME};
+
+	f.welcome.version = FRAME_VERSION;
+	f.welcome.stream = slice_of(store->stream_text);
+	f.welcome.first_offset = store_first_offset(store);
+	f.welcome.next_offset = store->durable_offset;
+	f.welcome.frame_max_bytes = FRAME_MAX;
+	return chan_send(&p->chan, &f);
+}
+
+static int
+on_hello(struct peer *p, const struct frame *f)
+{
+	struct broker *b = p->broker;
+	struct broker_sink *sink;
+
+	if (f->hello.version != FRAME_VERSION)
+		return peer_refuse(
+		    p, ERROR_VERSION,
+		    "another protocol version: install one release");
+	memcpy(p->name, f->hello.name.data, f->hello.name.bytes);
+	p->name[f->hello.name.bytes] = '\0';
+	p->pid = f->hello.pid;
+	p->role = f->hello.role;
+	if (b->stopping)
+		return peer_refuse(p, ERROR_STOPPING, "batchd is stopping");
+	if (p->role != ROLE_CONTROL && broker_is_full(b))
+		return peer_refuse(
+		    p, ERROR_FULL,
+		    "[batchd] max_connections daemons are connected");
+	switch (p->role) {
+	case ROLE_INGEST:
+		peer_change_state(p, PEER_INGEST);
+		break;
+	case ROLE_CONTROL:
+		peer_change_state(p, PEER_CONTROL);
+		break;
+	case ROLE_SINK:
+		sink = broker_find_sink(b, &f->hello.name);
+		if (!sink)
+			return peer_refuse(
+			    p, ERROR_UNKNOWN,
+			    "[batchd] sinks does not name this sink");
+		if (sink->peer)
+			return peer_refuse(p, ERROR_BUSY,
+			                   "a sink of this name is connected");
+		p->sink = sink;
+		peer_change_state(p, PEER_SINK);
+		break;
+	}
+	return peer_send_welcome(p);
+}
+
+static int
+on_subscribe(struct peer *p, const struct frame *f)
+{
+	const char *text = "";
+	enum frame_error code;
+
+	if (f->subscribe.stream_no != 0)
+		return peer_refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
+	code = consumer_subscribe(&p->sink->consumer, &p->chan, f,
+	                          p->broker->settings->accept_gap, &text);
+	if (code != ERROR_NONE)
+		return peer_refuse(p, code, text);
+	peer_change_state(p, PEER_SUBSCRIBED);
+	return 0;
+}
+
+static int
+peer_on_stats(struct peer *p, const struct frame *f)
+{
+	struct report now;
+
+	p->done_this_turn = true;
+	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed statistics");
+	if (p->role != ROLE_CONTROL)
+		broker_count_report(p->broker, p->sink,
+		                    p->has_report ? &p->report : NULL, &now);
+	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
+		consumer_report_dead_letters(
+		    &p->sink->consumer, now.values[SINK_PENDING_DEAD_LETTERS],
+		    now.values[SINK_DEAD_DROPPED]);
+	p->report = now;
+	p->has_report = true;
+	return 0;
+}
+
+/*
+ * The reply is sent by peer_flush at the end of the turn.  Until then the peer
+ * is not read, so it has one request at most.
+ */
+static int
+on_control(struct peer *p, const struct frame *f)
+{
+	p->done_this_turn = true;
+	p->reply = slice_is(f->control.verb, "status")
+	               ? PEER_REPLY_STATUS
+	               : PEER_REPLY_UNKNOWN_VERB;
+	p->reply_id = f->control.id;
+	return 0;
+}
+
+/* Handle a frame that is no append. */
+static int
+peer_on_frame(struct peer *p, const struct frame *f)
+{
+	if (p->state != PEER_HELLO && f->type == FRAME_STATS)
+		return peer_on_stats(p, f);
+	if (p->state != PEER_HELLO && f->type == FRAME_CONTROL)
+		return on_control(p, f);
+	switch (p->state) {
+	case PEER_HELLO:
+		if (f->type == FRAME_HELLO)
+			return on_hello(p, f);
+		break;
+	case PEER_INGEST: /* read_ingest handles append */
+	case PEER_CONTROL:
+		break;
+	case PEER_SINK:
+		if (f->type == FRAME_SUBSCRIBE)
+			return on_subscribe(p, f);
+		break;
+	case PEER_SUBSCRIBED:
+		if (f->type == FRAME_COMMITTED && f->committed.stream_no == 0 &&
+		    consumer_commit(&p->sink->consumer,
+		                    f->committed.next_offset) == 0)
+			return 0;
+		if (f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
+			consumer_flush(&p->sink->consumer);
+			return 0;
+		}
+		break;
+	case PEER_CLOSING:
+		return -EPIPE;
+	}
+	return peer_refuse(p, ERROR_PROTOCOL, "a frame out of turn");
+}
+
+static int
+peer_append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
+            const uint8_t *body)
+{
+	struct store *store = &p->broker->store;
+	struct wire_reader events = {.at = body, .end = body + body_bytes};
+	int rc;
+
+	if (seq != ack_queue_next_seq(&p->acks))
+		return peer_refuse(p, ERROR_PROTOCOL, "append out of sequence");
+	if (body_bytes > FRAME_BODY_MAX || event_skip(&events, count) < 0 ||
+	    events.at != events.end)
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed events");
+	rc = ack_queue_reserve(&p->acks);
+	if (rc < 0)
+		return rc;
+	ack_queue_add(&p->acks, store_append(store, (uint32_t)body_bytes, count,
+	                                     clock_wall_us()));
+	return 0;
+}
+
+/* --- reading --- */
+
+/*
+ * Receive an ingestd's frame.  It is received so that the events of an append
+ * lie where the log wants them, and need not be copied.
+ */
+static int
+read_ingest(struct peer *p)
+{
+	uint8_t *place = store_append_buffer(&p->broker->store), *at;
+	struct frame f;
+	int n, rc;
+
+	if (!place)
+		return -EAGAIN;
+	at = place - FRAME_APPEND_HEADER;
+	n = chan_recv(&p->chan, at, FRAME_MAX);
+	if (n == -EMSGSIZE)
+		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
+	if (n < 0)
+		return n;
+	rc = frame_read(at, (size_t)n, &f);
+	if (rc < 0)
+		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
+	if (f.type != FRAME_APPEND)
+		return peer_on_frame(p, &f);
+	/* A header of another length than leat's ingestd sends. */
+	if (f.body != place && f.body_bytes <= FRAME_BODY_MAX)
+		memmove(place, f.body, f.body_bytes);
+	return peer_append(p, f.append.seq, f.append.count, f.body_bytes,
+	                   place);
+}
+
+/* The type of the frame that would be received next. */
+static int
+peek_type(const struct peer *p, uint64_t *type)
+{
+	uint8_t head[FRAME_APPEND_HEADER];
+	ssize_t n =
+	    recv(p->chan.fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+	struct wire_reader r = {head, head + (n > 0 ? n : 0)};
+	uint32_t fields;
+
+	if (n < 0)
+		return -errno;
+	return n == 0 || wire_array(&r, &fields) < 0 || wire_uint(&r, type) < 0
+	           ? -EBADMSG
+	           : 0;
+}
+
+/* Receive a frame of a peer that is no ingestd, or one that is no append. */
+static int
+read_other(struct peer *p)
+{
+	uint8_t *scratch = p->broker->scratch;
+	struct frame f;
+	int n = chan_recv(&p->chan, scratch, FRAME_MAX);
+
+	if (n == -EMSGSIZE)
+		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
+	if (n < 0)
+		return n;
+	if (frame_read(scratch, (size_t)n, &f) < 0)
+		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
+	return peer_on_frame(p, &f);
+}
+
+int
+peer_read_stats(struct peer *p)
+{
+	uint64_t type = 0;
+	int rc = peek_type(p, &type);
+
+	/* A malformed frame, or the end, is met when events are read again. */
+	if (rc < 0 || type != FRAME_STATS)
+		return -EAGAIN;
+	return read_other(p);
+}
+
+int
+peer_read_last(struct peer *p)
+{
+	uint8_t *scratch = p->broker->scratch;
+	struct frame f;
+	int n = chan_recv(&p->chan, scratch, FRAME_MAX);
+
+	if (n < 0)
+		return n;
+	if (frame_read(scratch, (size_t)n, &f) < 0)
+		return -EBADMSG;
+	return f.type == FRAME_STATS ? peer_on_stats(p, &f) : 0;
+}
+
+int
+peer_read(struct peer *p)
+{
+	return p->state == PEER_INGEST ? read_ingest(p) : read_other(p);
+}
