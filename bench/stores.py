@@ -82,7 +82,7 @@ track_commit_timestamp = on
         self.pg = leat.pg
 
     def address(self):
-        return f"host={self.pg.folder} user={USER} dbname=postgres"
+        return f"host={self.pg.directory} user={USER} dbname=postgres"
 
     def clear(self):
         """Empty the table and leave the server nothing to do behind us."""

@@ -1,4 +1,4 @@
-"""The books of each sink: what was accepted is stored, set aside, dropped,
+"""The books of each sink: what was accepted is stored, dead-lettered, dropped,
 skipped or waiting.
 
 tests/torture holds the same figures against the stores under faults.
@@ -15,7 +15,7 @@ UUID_TABLE = """create table events (id uuid not null, type text not null,
 
 
 def books(leat, name="postgres"):
-    """(accepted, stored, set aside, skipped, waiting); the sum must hold."""
+    """(accepted, stored, dead-lettered, skipped, pending): the sum must hold."""
     status = leat.status()
     s = next(s for s in status["sinks"] if s["name"] == name)
     figures = (s["stored_events"], s["pending_dead_letters"],
@@ -34,7 +34,7 @@ def rows(leat):
     return leat.pg.number("select count(*) from events")
 
 
-def test_set_aside_and_retried():
+def test_dead_lettered_and_retried():
     with Leat(table=UUID_TABLE) as leat:
         events = small("b", 100)
         events[7]["id"] = events[50]["id"] = "no uuid"
@@ -52,7 +52,7 @@ def test_set_aside_and_retried():
         leat.sink["postgres"].start()
         come_to(leat, (110, 108, 2, 0, 0))
         # A --retry-dead that was cut short leaves its letters here.
-        dead = leat.folder / "dead"
+        dead = leat.directory / "dead"
         (dead / "postgres.ndjson").rename(
             dead / "postgres.retry-2026-01-01T00:00:00.000000Z.ndjson")
         leat.accept(small("b", 5, 110))
@@ -131,8 +131,8 @@ def test_letters_that_cannot_be_counted_are_still_shown():
         leat.accept([{"type": "t", "id": "no uuid"}] + small("u", 5))
         leat.caught_up()
         wait_until(lambda: gauges(leat) == (1, 1, 1), "it is shown")
-        letters = leat.folder / "dead/postgres.ndjson"
-        letters.rename(leat.folder / "kept")
+        letters = leat.directory / "dead/postgres.ndjson"
+        letters.rename(leat.directory / "kept")
         letters.mkdir()
         leat.sink["postgres"].wait_line("cannot count the dead letters")
         leat.accept(small("u", 5, 5))
@@ -140,7 +140,7 @@ def test_letters_that_cannot_be_counted_are_still_shown():
         come_to(leat, (11, 10, 1, 0, 0))
         assert gauges(leat) == (1, 1, 1)
         letters.rmdir()
-        (leat.folder / "kept").rename(letters)
+        (leat.directory / "kept").rename(letters)
 
 
 def test_what_a_new_sink_does_not_get():
@@ -166,7 +166,7 @@ def test_events_lost_to_damage():
         for i in range(0, 30, 10):
             leat.accept(small("d", 10, i))
         leat.batchd.kill()
-        segment, = (leat.folder / "log").glob("*.seg")
+        segment, = (leat.directory / "log").glob("*.seg")
         data = bytearray(segment.read_bytes())
         data[data.index(event_id("d", 15).encode())] ^= 1
         segment.write_bytes(data)
@@ -188,7 +188,7 @@ def test_a_lost_cursor_of_a_sink_whose_store_remembers():
         leat.accept(small("c", 100))
         leat.caught_up()
         leat.batchd.stop()
-        for cursor in (leat.folder / "log/cursors").glob("*"):
+        for cursor in (leat.directory / "log/cursors").glob("*"):
             cursor.unlink()
         leat.batchd.start()
         leat.intake_open()

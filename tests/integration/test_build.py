@@ -18,9 +18,9 @@ exec {real} "$@"
 """
 
 
-def tools(folder, *names):
+def tools(directory, *names):
     """A directory for PATH with these alone."""
-    path = pathlib.Path(folder) / "tools"
+    path = pathlib.Path(directory) / "tools"
     path.mkdir()
     for name in names:
         real = shutil.which(name)
@@ -37,9 +37,9 @@ def make(path, *args):
 
 
 def test_missing_tools_and_libraries_are_named():
-    with tempfile.TemporaryDirectory(prefix="leat-build-") as folder:
-        path = tools(folder, *USED)
-        done = make(path, "-j2", f"BUILD={folder}/build")
+    with tempfile.TemporaryDirectory(prefix="leat-build-") as directory:
+        path = tools(directory, *USED)
+        done = make(path, "-j2", f"BUILD={directory}/build")
         lines = done.stderr.splitlines()
         assert done.returncode == 2, done
         assert lines[0].startswith(
@@ -53,7 +53,7 @@ def test_missing_tools_and_libraries_are_named():
         fake.write_text(PKG_CONFIG.format(
             calls="/dev/null", real=shutil.which("pkg-config")))
         fake.chmod(0o755)
-        done = make(path, "-j2", f"BUILD={folder}/build")
+        done = make(path, "-j2", f"BUILD={directory}/build")
         lines = done.stderr.splitlines()
         assert lines[0].startswith(
             "make: missing: libuv rdkafka; run `make deps`"), lines
@@ -62,9 +62,9 @@ def test_missing_tools_and_libraries_are_named():
 
 def test_a_warm_make_asks_for_nothing():
     """What is built is not looked for again."""
-    with tempfile.TemporaryDirectory(prefix="leat-build-") as folder:
-        path = tools(folder, *USED, "cc", "g++", "gcc", "as", "ld")
-        calls = pathlib.Path(folder) / "calls"
+    with tempfile.TemporaryDirectory(prefix="leat-build-") as directory:
+        path = tools(directory, *USED, "cc", "g++", "gcc", "as", "ld")
+        calls = pathlib.Path(directory) / "calls"
         fake = path / "pkg-config"
         fake.write_text(PKG_CONFIG.format(
             calls=calls, real=shutil.which("pkg-config")))

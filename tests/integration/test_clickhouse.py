@@ -164,7 +164,7 @@ def test_packed_rows_and_a_password():
                 "stats", {}).get("state") == "misconfigured",
                 "the state is misconfigured")
             leat.accept(small("p", 5000))
-            path = leat.folder / "password"
+            path = leat.directory / "password"
             path.write_text(PASSWORD + "\n")
             leat.settings["sinkd-clickhouse"]["password_file"] = path
             leat.write_conf()
@@ -178,7 +178,7 @@ def test_packed_rows_and_a_password():
 # What is refused.
 
 
-def test_bad_events_are_set_aside():
+def test_bad_events_are_dead_lettered():
     columns = ("id UUID, type FixedString(4), user_id Nullable(String), "
                "payload String, created_at DateTime, received_at Int64")
     with stack(table_of(columns, is_current())) as (ch, leat):
@@ -253,7 +253,7 @@ def test_what_the_server_alone_can_refuse():
 
 
 def test_an_event_that_an_expression_of_the_table_fails_at():
-    """It is set aside, whatever the function calls its error."""
+    """It is dead-lettered, whatever the function calls its error."""
     columns = ("id String, type String, user_id String, payload String, "
                "created_at DateTime, received_at DateTime")
     expressions = {
@@ -326,7 +326,7 @@ def test_a_wrong_table_is_named_and_waited_for():
 
 
 def test_a_view_that_throws_doubles_nothing():
-    """The table has the block by then: it is not split, nor set aside."""
+    """The table has the block by then: it is not split, nor dead-lettered."""
     if not is_current():
         raise Skip("Debian's server knows no repeated inserts")
     columns = ("id String, type String, user_id String, payload String, "
@@ -618,7 +618,7 @@ def test_halving_goes_on_after_a_restart():
         proxy.shutdown()
 
 
-def test_a_kill_in_the_middle_of_setting_aside():
+def test_a_kill_in_the_middle_of_dead_lettering():
     """Tokens of a split batch come from its own offsets (I8, I10)."""
     columns = ("id UUID, type String, user_id String, payload String, "
                "created_at Int64, received_at Int64")
@@ -647,7 +647,7 @@ def test_a_kill_in_the_middle_of_setting_aside():
 
 
 def test_a_verdict_that_changes_after_a_kill_in_mid_batch():
-    """What is stored or set aside of a batch is not written once more."""
+    """What is stored or dead-lettered of a batch is not written once more."""
     columns = ("id UUID, type String, user_id String, payload String, "
                "created_at Int64, received_at Int64")
     with stack(table_of(columns, is_current()), batch_events=2000) \
@@ -729,7 +729,7 @@ def test_a_lone_event_goes_at_once():
 
 
 def test_a_mended_column_takes_what_it_refused_before():
-    """The types as they are now decide, before a single event is set aside."""
+    """The types as they are now decide, before any event is dead-lettered."""
     columns = ("id {id}, type String, user_id String, payload String, "
                "created_at Int64, received_at Int64")
     with stack(table_of(columns.format(id="UUID"), is_current())) \
@@ -745,7 +745,7 @@ def test_a_mended_column_takes_what_it_refused_before():
         assert len(leat.dead_letters("clickhouse")) == 1
 
 
-def test_an_event_that_speaks_of_types_is_set_aside():
+def test_an_event_that_speaks_of_types_is_dead_lettered():
     """The server's message quotes it; that must not stop the sink."""
     if not is_current():
         raise Skip("Debian's server has no JSON column")

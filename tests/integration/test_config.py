@@ -186,7 +186,7 @@ def test_files_that_cannot_be_read_are_refused():
                           ("/etc/passwd/x", "Not a directory"),
                           ("/etc", "Is a directory")):
             if path == "/etc" and key == "ssl.ca.location":
-                continue  # it may be a folder
+                continue  # it may be a directory
             done = run(name, "--check", text=with_file(section, key, path))
             assert done.returncode == 2, (key, path, done)
             assert f"leat.conf:2: [{section}] {key} = {path}: cannot read " \
@@ -212,13 +212,13 @@ def test_files_that_root_alone_can_read_are_warned_of():
     """Root reads what the daemons' user does not."""
     if os.geteuid() != 0:
         raise Skip("only root reads what others cannot")
-    with tempfile.TemporaryDirectory() as folder:
-        home = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        home = pathlib.Path(directory)
         home.chmod(0o755)
-        run_folder, secret = home / "run", home / "secret"
+        run_directory, secret = home / "run", home / "secret"
         conf = home / "leat.conf"
         secret.write_text("hunter2\n")
-        conf.write_text(f"[leat]\nsocket = {run_folder}/batchd.sock\n"
+        conf.write_text(f"[leat]\nsocket = {run_directory}/batchd.sock\n"
                         f"[sinkd-postgres]\npassword_file = {secret}\n")
 
         def warnings():
@@ -226,7 +226,7 @@ def test_files_that_root_alone_can_read_are_warned_of():
             assert done.returncode == 0, done
             return [l for l in done.stderr.splitlines() if " warn " in l]
 
-        # Nobody knows yet whose the socket's folder will be.
+        # Nobody knows yet whose the socket's directory will be.
         secret.chmod(0o600)
         (line,) = warnings()
         assert f"leat.conf:4: [sinkd-postgres] password_file = {secret}: " \
@@ -234,10 +234,10 @@ def test_files_that_root_alone_can_read_are_warned_of():
         os.chown(secret, 0, 65534)
         secret.chmod(0o640)
         assert warnings() == []
-        run_folder.mkdir()
+        run_directory.mkdir()
         secret.chmod(0o600)
         assert warnings() == []  # leat runs as root
-        os.chown(run_folder, 65534, 65534)
+        os.chown(run_directory, 65534, 65534)
         (line,) = warnings()
         assert "who owns" in line and "cannot read it: Permission denied" in \
             line and "leat.conf:4:" in line, line
@@ -247,7 +247,7 @@ def test_files_that_root_alone_can_read_are_warned_of():
         (line,) = warnings()
         assert "leat.conf: user" in line, line
         conf.chmod(0o644)
-        home.chmod(0o700)  # and the folders above
+        home.chmod(0o700)  # and the directories above
         assert len(warnings()) == 2
 
 
@@ -314,16 +314,16 @@ password_file = /nonexistent
 
 
 def test_leat_check_says_which_program_it_lacks():
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for name in ("leat", "batchd"):
-            shutil.copy(program(name), folder)
-        conf = pathlib.Path(folder) / "leat.conf"
+            shutil.copy(program(name), directory)
+        conf = pathlib.Path(directory) / "leat.conf"
         conf.write_text("[batchd]\nsinks = postgres\n")
-        done = subprocess.run([f"{folder}/leat", "check", "--config",
+        done = subprocess.run([f"{directory}/leat", "check", "--config",
                                str(conf)], capture_output=True, text=True,
                               timeout=20)
     assert done.returncode == 1, done
-    assert f"ingestd is not in {folder}" in done.stderr, done
+    assert f"ingestd is not in {directory}" in done.stderr, done
     assert "sinkd-postgres is not installed here" in done.stderr, done
     assert done.stdout.endswith("; checked by batchd\n"), done
 
@@ -497,14 +497,14 @@ CAREFUL = [
 
 
 def test_careless_settings_are_warned_of():
-    with tempfile.TemporaryDirectory() as folder:
-        secret = pathlib.Path(folder) / "secret"
+    with tempfile.TemporaryDirectory() as directory:
+        secret = pathlib.Path(directory) / "secret"
         secret.write_text("S3CRET\n")
         secret.chmod(0o640)
 
         def warnings(name, text):
             done = run(name, "--check",
-                       text=f"[leat]\nsocket = {folder}/batchd.sock\n"
+                       text=f"[leat]\nsocket = {directory}/batchd.sock\n"
                        f"[{name}]\n{text.format(f=secret)}\n")
             assert done.returncode == 0, done.stderr
             assert "S3CRET" not in done.stdout + done.stderr
@@ -627,10 +627,10 @@ def test_the_units_in_the_docs():
     units = documented_units()
     assert {f"leat-{name}.service" for name in ["batchd", *SINKS]} | \
         {"leat-ingestd@.service"} == set(units), set(units)
-    with tempfile.TemporaryDirectory(prefix="leat-units-") as folder:
+    with tempfile.TemporaryDirectory(prefix="leat-units-") as directory:
         paths = []
         for name, unit in units.items():
-            path = pathlib.Path(folder, name)
+            path = pathlib.Path(directory, name)
             path.write_text("".join(
                 f"[{section}]\n" + "".join(f"{k}={v}\n" for k, v in pairs)
                 for section, pairs in unit.items()).replace(
@@ -642,7 +642,7 @@ def test_the_units_in_the_docs():
         of = [pair for pairs in unit.values() for pair in pairs]
         assert ("StartLimitIntervalSec", "0") in of, name
         assert ("Restart", "always") in of and ("RestartSec", "1") in of, name
-        # A folder above another's would be taken over by the last to start.
+        # A directory above another's would be taken over by the last to start.
         states = [v for k, v in of if k == "StateDirectory"]
         assert set(states) <= {"leat/log", "leat/dead"}, (name, states)
         calls = calls_of(v for k, v in of if k == "SystemCallFilter")

@@ -39,9 +39,9 @@ def stores():
 @limit(240)
 def test_demo_shows_everything_and_stops():
     with tempfile.TemporaryDirectory(
-            dir=os.environ.get("LEAT_TEST_TMP")) as folder:
-        os.chmod(folder, 0o755)
-        home = pathlib.Path(folder) / "demo"
+            dir=os.environ.get("LEAT_TEST_TMP")) as directory:
+        os.chmod(directory, 0o755)
+        home = pathlib.Path(directory) / "demo"
         program("evload", "release")
         done = run_demo(home)
         out = done.stdout
@@ -64,9 +64,9 @@ def test_demo_shows_everything_and_stops():
 @limit(120)
 def test_demo_of_one_store_starts_anew_and_quickly():
     with tempfile.TemporaryDirectory(
-            dir=os.environ.get("LEAT_TEST_TMP")) as folder:
-        os.chmod(folder, 0o755)
-        home = pathlib.Path(folder) / "demo"
+            dir=os.environ.get("LEAT_TEST_TMP")) as directory:
+        os.chmod(directory, 0o755)
+        home = pathlib.Path(directory) / "demo"
         for name in ("first", "second"):
             started = time.monotonic()
             done = run_demo(home, SINKS="postgres")

@@ -257,7 +257,7 @@ def test_senders_are_served_through_proxies():
         with Leat(sinks=(), postgres=False,
                   settings={"batchd": {"sinks": ""}}) as leat:
             before = leat.status()["log"]["next_offset"]
-            proxy, errors = make(leat.folder, leat.port), []
+            proxy, errors = make(leat.directory, leat.port), []
             with servers.Running([proxy]):
                 threads = [threading.Thread(target=send_events, args=(
                     proxy.port, POSTS, errors)) for _ in range(SENDERS)]

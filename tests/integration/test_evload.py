@@ -81,24 +81,24 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(reply[30:])
 
 
-def start(stub, folder, *args):
+def start(stub, directory, *args):
     return subprocess.Popen(
         [program("evload"), "--json", "--port", str(stub.server_address[1]),
-         "--acked", str(pathlib.Path(folder) / "acked"), *args],
+         "--acked", str(pathlib.Path(directory) / "acked"), *args],
         stdout=subprocess.PIPE, text=True)
 
 
-def finish(child, folder):
+def finish(child, directory):
     out, _ = child.communicate(timeout=60)
-    ids = (pathlib.Path(folder) / "acked").read_text().split()
+    ids = (pathlib.Path(directory) / "acked").read_text().split()
     return child.returncode, json.loads(out), ids
 
 
 def load(decide, *args):
     """Run evload; returns its exit status, counts, ids, and the stub."""
-    with tempfile.TemporaryDirectory(prefix="leat-") as folder, \
+    with tempfile.TemporaryDirectory(prefix="leat-") as directory, \
             Stub(decide) as stub:
-        return *finish(start(stub, folder, *args), folder), stub
+        return *finish(start(stub, directory, *args), directory), stub
 
 
 def test_every_acknowledged_id_is_written_once():
@@ -193,13 +193,13 @@ def test_a_rate_is_kept_and_a_stall_is_charged_to_latency():
 
 
 def test_sigterm_ends_it_with_everything_written():
-    with tempfile.TemporaryDirectory(prefix="leat-") as folder, \
+    with tempfile.TemporaryDirectory(prefix="leat-") as directory, \
             Stub(lambda nth, events: accepted(events)) as stub:
-        child = start(stub, folder, "--seconds", "60", "--events",
+        child = start(stub, directory, "--seconds", "60", "--events",
                       "1000000000")
         assert stub.first_acked.wait(20)
         child.send_signal(signal.SIGTERM)
-        status, counts, ids = finish(child, folder)
+        status, counts, ids = finish(child, directory)
         assert status == 0 and counts["interrupted"]
         assert counts["acked_events"] == len(ids) == len(set(ids))
         assert sorted(ids) == sorted(stub.acked)

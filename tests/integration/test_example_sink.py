@@ -1,4 +1,4 @@
-"""A fourth sink is one folder: docs/adding-a-sink.md, built and run."""
+"""A fourth sink is one directory: docs/adding-a-sink.md, built and run."""
 import json
 import os
 import pathlib
@@ -17,7 +17,7 @@ ROUNDS = int(os.environ.get("LEAT_ROUNDS", "20"))
 
 
 def build(tree):
-    """Copy the folder beside the others, and make it: nothing else."""
+    """Copy the directory beside the others, and make it: nothing else."""
     tree.mkdir()
     for name in ("Makefile", "libbase", "libproto", "libsink"):
         (tree / name).symlink_to(ROOT / name)
@@ -40,15 +40,15 @@ def stored(path):
 def test_exactly_once_through_kills():
     with Leat(sinks=(), also=("file",), postgres=False,
               settings={"ingestd": {"port": free_port()}}) as leat:
-        program = build(leat.folder / "tree")
-        path = leat.folder / "events.ndjson"
+        program = build(leat.directory / "tree")
+        path = leat.directory / "events.ndjson"
         leat.settings["sinkd-file"] = {"path": path, "batch_wait_ms": 10,
                                        "retry_max_ms": 200,
-                                       "dead_dir": leat.folder / "dead"}
+                                       "dead_dir": leat.directory / "dead"}
         leat.write_conf()
         sink = Daemon("sinkd-file", [str(program), "--config",
                                      str(leat.conf)],
-                      leat.folder / "sinkd-file.log", ready=r" ready\b")
+                      leat.directory / "sinkd-file.log", ready=r" ready\b")
         leat.sinks, leat.sink = ["file"], {"file": sink}
         sink.start()
         moment = random.Random()

@@ -37,10 +37,10 @@ def retry_opens_only_its_own_files(kinds):
         leat.accept([{"type": "t", "id": "no uuid"}])
         leat.caught_up()
         leat.sink["postgres"].stop()
-        dead = leat.folder / "dead"
+        dead = leat.directory / "dead"
         main = dead / "postgres.ndjson"
         letter = main.read_text()
-        victim = leat.folder / "victim"
+        victim = leat.directory / "victim"
         for kind, text in kinds.items():
             for name in (main.name, RETRY, RETRY + ".place"):
                 victim.write_text(VICTIM)
@@ -75,8 +75,8 @@ def sink_names_the_file_and_recovers(kinds):
               settings={"sinkd-postgres": {"retry_max_ms": 200}}) as leat:
         leat.accept(small("a", 10))
         leat.caught_up()
-        main = leat.folder / "dead/postgres.ndjson"
-        victim = leat.folder / "victim"
+        main = leat.directory / "dead/postgres.ndjson"
+        victim = leat.directory / "victim"
         for n, (kind, text) in enumerate(kinds.items()):
             victim.write_text(VICTIM)
             replace(main, kind, victim)
@@ -135,8 +135,8 @@ def test_nobody_else_can_lock_what_is_locked():
     """Neither the sink nor batchd nor a retry waits for a lock of others."""
     need_root()
     with Leat(table=UUID_TABLE) as leat:
-        main = leat.folder / "dead/postgres.ndjson"
-        lock = leat.folder / "log/lock"
+        main = leat.directory / "dead/postgres.ndjson"
+        lock = leat.directory / "log/lock"
         for n in range(2):
             leat.accept([{"type": "t", "id": f"bad {n}"}])
             leat.caught_up()
@@ -169,12 +169,12 @@ def batchd_opens_only_its_own_files(kinds):
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         leat.accept(small("a", 10))
         leat.stop()
-        log = leat.folder / "log"
+        log = leat.directory / "log"
         segment = sorted(log.glob("*.seg"))[0]
         cursor, = (p for p in (log / "cursors").iterdir() if p.is_file())
         for path in (segment, cursor, log / "lock"):
             kept = path.read_bytes()
-            victim = leat.folder / "victim"
+            victim = leat.directory / "victim"
             for kind, text in kinds.items():
                 victim.write_text(VICTIM)
                 replace(path, kind, victim)

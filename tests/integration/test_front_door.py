@@ -140,7 +140,7 @@ def statuses(data):
 
 
 def log_bytes(leat):
-    return b"".join(p.read_bytes() for p in (leat.folder / "log")
+    return b"".join(p.read_bytes() for p in (leat.directory / "log")
                     .glob("*.seg"))
 
 

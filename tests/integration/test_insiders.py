@@ -224,7 +224,7 @@ def test_a_batchd_that_does_not_answer_is_left_after_a_while():
 def test_what_is_no_socket_is_not_removed():
     with Leat(postgres=False, sinks=(), also=["none"], start=False) as leat:
         path = leat.settings["leat"]["socket"]
-        victim = leat.folder / "victim"
+        victim = leat.directory / "victim"
         for make in (lambda: path.write_text("not to be lost"),
                      lambda: os.mkfifo(path), lambda: os.mkdir(path),
                      lambda: path.symlink_to(victim)):

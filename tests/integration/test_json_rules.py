@@ -232,7 +232,7 @@ def test_documents():
 
 
 @limit(60)
-def test_numbers_that_jsonb_cannot_hold_are_set_aside():
+def test_numbers_that_jsonb_cannot_hold_are_dead_lettered():
     """JSON sets no limit, PostgreSQL's numeric does: 131,072 digits."""
     with Leat() as leat:
         c = leat.connect()

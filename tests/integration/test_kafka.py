@@ -192,7 +192,7 @@ def test_a_second_sink_of_the_name_is_refused():
 
 
 @limit(120)
-def test_an_event_that_is_too_large_is_set_aside():
+def test_an_event_that_is_too_large_is_dead_lettered():
     limits = {"message.max.bytes": 20000}
     with stack(options=limits) as (broker, leat):
         events = small("p", 500)

@@ -58,7 +58,7 @@ def test_a_budget_of_16_mib():
         log = fill_then_drain(leat)
         assert log["bytes"] <= 16 << 20, log
         used = sum(f.stat().st_blocks * 512
-                   for f in (leat.folder / "log").glob("*.seg"))
+                   for f in (leat.directory / "log").glob("*.seg"))
         assert used <= 17 << 20, used
 
 
@@ -97,11 +97,11 @@ def test_the_first_request_that_meets_a_full_log_is_refused_whole():
     fact(f"{len(kept)} kept, the next refused after {took_s:.3f} s")
 
 
-def private_tmpfs(folder, size):
+def private_tmpfs(directory, size):
     """A small file system that goes away with this process."""
     own_mounts()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}",
-                           "leat-test", str(folder)],
+                           "leat-test", str(directory)],
                           capture_output=True, text=True)
     if done.returncode != 0:
         raise Skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
@@ -113,13 +113,13 @@ def test_a_full_file_system():
     settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
                            "min_free_bytes": "2M", "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
-        private_tmpfs(leat.folder / "log", "24M")
+        private_tmpfs(leat.directory / "log", "24M")
         leat.batchd.start()
         leat.ingestd.start()
         leat.intake_open()
         fill_then_drain(leat)
         leat.stop()
-        subprocess.run(["umount", str(leat.folder / "log")], check=True)
+        subprocess.run(["umount", str(leat.directory / "log")], check=True)
 
 
 @limit(150)
@@ -128,10 +128,10 @@ def test_somebody_else_fills_the_file_system():
     settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
                            "min_free_bytes": "2M", "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
-        private_tmpfs(leat.folder / "log", "24M")
+        private_tmpfs(leat.directory / "log", "24M")
         leat.start()
         leat.accept([{"type": "before"}])
-        filler = leat.folder / "log" / "somebody-else"
+        filler = leat.directory / "log" / "somebody-else"
         with open(filler, "wb", buffering=0) as f:
             try:
                 while True:
@@ -151,4 +151,4 @@ def test_somebody_else_fills_the_file_system():
             assert set(load.acked) <= stored
         wait_until(leat.ready, "ready again")
         leat.stop()
-        subprocess.run(["umount", str(leat.folder / "log")], check=True)
+        subprocess.run(["umount", str(leat.directory / "log")], check=True)

@@ -25,7 +25,7 @@ def fill(leat, requests, name="v"):
 
 
 def segments(leat):
-    return sorted((leat.folder / "log").glob("*.seg"))
+    return sorted((leat.directory / "log").glob("*.seg"))
 
 
 def flip(path, at):
@@ -102,18 +102,18 @@ def test_verify_without_a_log():
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         leat.accept(small("v", 3))
         leat.stop()
-        leat.settings["batchd"]["dir"] = leat.folder / "nothing"
+        leat.settings["batchd"]["dir"] = leat.directory / "nothing"
         leat.write_conf()
         code, text = verify(leat)
         assert code == 1 and text == "", text
         done = subprocess.run(
             [program("leat"), "log", "verify", "--dir",
-             str(leat.folder / "log")], capture_output=True, text=True,
+             str(leat.directory / "log")], capture_output=True, text=True,
             timeout=30)
         assert done.returncode == 0 and "events=3" in done.stdout, done
-        (leat.folder / "log/cursors/none.cursor").write_bytes(b"x" * 4096)
+        (leat.directory / "log/cursors/none.cursor").write_bytes(b"x" * 4096)
         done = subprocess.run(
             [program("leat"), "log", "verify", "--dir",
-             str(leat.folder / "log")], capture_output=True, text=True,
+             str(leat.directory / "log")], capture_output=True, text=True,
             timeout=30)
         assert done.returncode == 1 and "cursor of none" in done.stdout, done

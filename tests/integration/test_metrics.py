@@ -28,7 +28,7 @@ def test_names_pass_promtool():
         raise Skip("no promtool: scripts/install-deps --peers installs "
                    "Debian's package prometheus")
     with Leat(also=["away"], start=False) as leat:
-        tokens = leat.folder / "tokens"
+        tokens = leat.directory / "tokens"
         tokens.write_text(f"shop sha256:{'0' * 64}\n")
         leat.settings["ingestd"].update(tokens_file=tokens,
                                         metrics_open="yes")
@@ -86,7 +86,7 @@ class TwoIngestd(Leat):
     def __init__(self):
         super().__init__(settings={"ingestd": {"port": free_port()}})
         self.others = [Daemon(f"ingestd-{n}", self.ingestd.argv,
-                              self.folder / f"ingestd-{n}.log",
+                              self.directory / f"ingestd-{n}.log",
                               ready=self.ingestd.ready) for n in (2, 3)]
 
     def daemons(self):

@@ -18,7 +18,7 @@ def test_a_second_batchd_is_kept_off_the_log():
     with Leat() as leat:
         done = leat.run("batchd", timeout_s=20)
         assert done.returncode not in (0, None), done
-        assert str(leat.folder / "log") in done.stderr, done.stderr
+        assert str(leat.directory / "log") in done.stderr, done.stderr
         leat.accept(small("l", 10))
         leat.caught_up()
         assert count(leat) == 10
@@ -115,7 +115,7 @@ def test_a_lost_cursor_means_from_the_oldest():
         leat.accept(small("c", 100))
         leat.caught_up()
         leat.batchd.stop()
-        for cursor in (leat.folder / "log/cursors").glob("*"):
+        for cursor in (leat.directory / "log/cursors").glob("*"):
             cursor.unlink()
         leat.batchd.start()
         leat.intake_open()
@@ -165,7 +165,7 @@ def test_status_for_people():
 
 def start_accepting_gaps(leat):
     return Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
-                  leat.folder / "gap.log", ready=" ready socket=").start()
+                  leat.directory / "gap.log", ready=" ready socket=").start()
 
 
 def accept_the_gap_that_stops_batchd(leat):
@@ -188,7 +188,7 @@ def test_an_end_lost_below_a_batch_in_flight_is_missed():
             peer.send(subscribe)
             assert peer.receive_type() == BATCH  # 0..10, and no commit
             leat.batchd.kill()
-        segment, = (leat.folder / "log").glob("*.seg")
+        segment, = (leat.directory / "log").glob("*.seg")
         data = bytearray(segment.read_bytes())
         data[data.index(event_id("a", 7).encode())] ^= 1
         segment.write_bytes(data)
@@ -208,7 +208,7 @@ def test_an_end_lost_below_a_batch_in_flight_is_missed():
 def test_a_gap_is_counted_once():
     """Though the cursor passes over it, and then the sink does."""
     with Leat(settings={"batchd": {"segment_bytes": "1M"}}) as leat:
-        log, sink = leat.folder / "log", leat.sink["postgres"]
+        log, sink = leat.directory / "log", leat.sink["postgres"]
         leat.accept(small("s", 100))
         leat.caught_up()
         sink.stop()
@@ -240,7 +240,7 @@ def test_a_gap_is_accepted_for_good():
         leat.batchd.start()
         leat.ingestd.start()
         leat.intake_open()
-        log = leat.folder / "log"
+        log = leat.directory / "log"
 
         def segments():
             return sorted(log.glob("*.seg"))

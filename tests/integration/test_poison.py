@@ -1,4 +1,4 @@
-"""An event that the store refuses is set aside; the flow goes on."""
+"""An event that the store refuses is dead-lettered; the flow goes on."""
 import gzip
 import json
 import os
@@ -102,7 +102,7 @@ def test_what_the_server_alone_can_refuse():
 
 
 def test_dead_letters_survive_kill():
-    """kill -9 in the middle of setting aside: each bad event once."""
+    """kill -9 in the middle of dead-lettering: each bad event once."""
     with Leat(table=UUID_TABLE,
               settings={"sinkd-postgres": {"batch_events": 50}}) as leat:
         events = small("k", 2000)

@@ -23,7 +23,7 @@ def pooled(dedup, pool_size=2, pg_settings="", table=None):
     with Leat(start=False, table=table, pg_settings=pg_settings, settings={
             "sinkd-postgres": {"retry_max_ms": 200, "dedup_by_id": dedup,
                                "host": "127.0.0.1"}}) as leat:
-        bouncer = Pgbouncer(leat.folder / "bouncer", leat.pg.folder, pool_size)
+        bouncer = Pgbouncer(leat.directory / "bouncer", leat.pg.directory, pool_size)
         try:
             bouncer.start()
             leat.settings["sinkd-postgres"]["port"] = bouncer.port

@@ -296,12 +296,12 @@ def test_wrong_database_and_password():
     with Leat(settings={"sinkd-postgres": {
             "retry_max_ms": 200, "dbname": "nowhere", "user": "writer",
             "password_file": "secret"}}, start=False) as leat:
-        secret = leat.folder / "secret"
+        secret = leat.directory / "secret"
         secret.write_text("wrong\n")
         leat.settings["sinkd-postgres"]["password_file"] = secret
         leat.write_conf()
         leat.pg.query("create role writer login superuser password 'right'")
-        hba = leat.folder / "pg/data/pg_hba.conf"
+        hba = leat.directory / "pg/data/pg_hba.conf"
         hba.write_text("local all writer scram-sha-256\nlocal all all trust\n")
         leat.pg.query("select pg_reload_conf()")
         leat.batchd.start()
@@ -322,11 +322,11 @@ def test_of_several_hosts_the_primary_is_found():
     """One says nothing, one is a standby, one is not there."""
     with Leat(start=False, settings={"sinkd-postgres": {
             "timeout_ms": 1000, "retry_max_ms": 200}}) as leat:
-        hung = leat.folder / "hung"
+        hung = leat.directory / "hung"
         # As many as initdb noted: a standby may not allow fewer.
-        standby = Postgres(leat.folder / "standby", "max_connections = 100\n")
+        standby = Postgres(leat.directory / "standby", "max_connections = 100\n")
         hung.mkdir()
-        (standby.folder / "data/standby.signal").touch()
+        (standby.directory / "data/standby.signal").touch()
         standby.ready = "ready to accept read-only connections"
         silent = socket.socket(socket.AF_UNIX)
         silent.bind(str(hung / ".s.PGSQL.5432"))
@@ -338,13 +338,13 @@ def test_of_several_hosts_the_primary_is_found():
             leat.ingestd.start()
             leat.intake_open()
             settings = leat.settings["sinkd-postgres"]
-            sink, primary = leat.sink["postgres"], leat.pg.folder
+            sink, primary = leat.sink["postgres"], leat.pg.directory
             for i, pairs in enumerate((
-                    {"host": f"{standby.folder},{primary}"},
-                    {"host": f"{hung},{standby.folder},{leat.folder},"
+                    {"host": f"{standby.directory},{primary}"},
+                    {"host": f"{hung},{standby.directory},{leat.directory},"
                              f"{primary}", "port": "5432,5432,5432,5432"},
                     {"host": "", "port": "", "conninfo":
-                     f"host={hung},{standby.folder},{primary}"})):
+                     f"host={hung},{standby.directory},{primary}"})):
                 settings.update(pairs)
                 leat.write_conf()
                 leat.accept(small(f"h{i}", 10))
@@ -353,7 +353,7 @@ def test_of_several_hosts_the_primary_is_found():
                 sink.stop()
             assert leat.pg.number("select count(*) from events") == 30
             # What an operator has set counts.
-            settings["conninfo"] = (f"host={standby.folder},{primary} "
+            settings["conninfo"] = (f"host={standby.directory},{primary} "
                                     "target_session_attrs=any")
             leat.write_conf()
             sink.start(wait=False)
@@ -475,7 +475,7 @@ def test_a_batch_that_takes_too_long_is_halved():
 
 
 def test_an_event_that_takes_too_long_alone_is_named():
-    """Nothing tells whether it is its fault: it is not set aside."""
+    """Nothing tells whether it is its fault: it is not dead-lettered."""
     slow = """create function slow() returns trigger language plpgsql as $$
       begin if new.type = 'slow' then perform pg_sleep(2); end if;
       return new; end $$;
@@ -505,7 +505,7 @@ def test_a_lock_is_waited_for_and_named():
             leat.accept(small("a", 10))
             leat.caught_up()
             holder = subprocess.Popen(
-                ["psql", "-qAt", "-h", leat.pg.folder, "-U", USER,
+                ["psql", "-qAt", "-h", leat.pg.directory, "-U", USER,
                  "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 text=True)
             mode = "access exclusive" if name == "events" else "exclusive"
@@ -601,7 +601,7 @@ class Held:
 
     def __init__(self, leat, sql):
         self.child = subprocess.Popen(
-            ["psql", "-XAtq", "-h", str(leat.pg.folder), "-U", USER,
+            ["psql", "-XAtq", "-h", str(leat.pg.directory), "-U", USER,
              "-d", "postgres"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
         self.child.stdin.write(f"begin; {sql}; select 'held';\n")
@@ -772,7 +772,7 @@ def test_kill_in_the_middle_of_retry_dead():
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert leat.pg.number(count) == 1500
         assert leat.pg.number("select count(distinct id) from events") == 1500
-        left = [p.name for p in pathlib.Path(leat.folder / "dead").iterdir()]
+        left = [p.name for p in pathlib.Path(leat.directory / "dead").iterdir()]
         assert left == [], left
 
 

@@ -62,39 +62,39 @@ def need(tool):
         raise Skip(f"there is no {tool}")
 
 
-def python(folder, url):
-    path = folder / "send.py"
+def python(directory, url):
+    path = directory / "send.py"
     text = block("python")
     assert URL in text
     path.write_text(text.replace(URL, url))
     return ["python3", str(path)]
 
 
-def go(folder, url):
+def go(directory, url):
     need("go")
     # The cache is kept from one run to the next: it holds all of net/http.
     cache = build_tree("release").parent.resolve() / "go-cache"
-    path = folder / "send.go"
+    path = directory / "send.go"
     path.write_text(GO % block("go"))
-    binary = folder / "send-go"
+    binary = directory / "send-go"
     done = subprocess.run(
         ["go", "build", "-o", str(binary), str(path)], capture_output=True,
-        text=True, cwd=folder,
+        text=True, cwd=directory,
         env=dict(os.environ, GO111MODULE="off", GOFLAGS="", CGO_ENABLED="0",
                  GOTOOLCHAIN="local", GOTELEMETRY="off", GOCACHE=str(cache),
-                 GOPATH=str(folder / "gopath")))
+                 GOPATH=str(directory / "gopath")))
     assert done.returncode == 0, done.stderr
     return [str(binary), url]
 
 
-def js(folder, url):
+def js(directory, url):
     need("node")
-    path = folder / "send.js"
+    path = directory / "send.js"
     path.write_text(JS % (block("js"), json.dumps(EVENTS)))
     return ["node", str(path), url]
 
 
-def curl(folder, url):
+def curl(directory, url):
     """The command is followed by what it prints."""
     text = block("")
     assert URL in text and text.rstrip().endswith('{"accepted":1,"offset":0}')
@@ -148,9 +148,9 @@ def run(argv):
 
 def sends_the_same_again(sender):
     script = [None, 503, 429, 504, 202]
-    with tempfile.TemporaryDirectory(prefix="leat-readme-") as folder, \
+    with tempfile.TemporaryDirectory(prefix="leat-readme-") as directory, \
             Failing(*script) as server:
-        done = run(sender(pathlib.Path(folder), server.url))
+        done = run(sender(pathlib.Path(directory), server.url))
         assert done.returncode == 0, done.stderr
         assert len(server.requests) == len(script), server.requests
         bodies = {body for _, body in server.requests}
@@ -163,7 +163,7 @@ def sends_the_same_again(sender):
             assert waited >= (RETRY_AFTER_S if status else 0), (i, waited)
         # What would be refused again is not sent again.
         server.script, server.requests = [400], []
-        done = run(sender(pathlib.Path(folder), server.url))
+        done = run(sender(pathlib.Path(directory), server.url))
         assert len(server.requests) == 1, server.requests
         assert "invalid payload" in done.stdout + done.stderr, done
         server.shutdown()
@@ -191,7 +191,7 @@ def test_each_sends_to_leat_while_it_starts():
     """Begun when nothing listens: each event is stored once all the same."""
     with Leat(start=False, settings={
             "sinkd-postgres": {"dedup_by_id": "yes"}}) as leat, \
-            tempfile.TemporaryDirectory(prefix="leat-readme-") as folder:
+            tempfile.TemporaryDirectory(prefix="leat-readme-") as directory:
         leat.batchd.start()
         leat.ingestd.start()
         url = f"http://127.0.0.1:{leat.port}/v1/events"
@@ -200,7 +200,7 @@ def test_each_sends_to_leat_while_it_starts():
         commands = []
         for sender in SENDERS:
             try:
-                commands.append(sender(pathlib.Path(folder), url))
+                commands.append(sender(pathlib.Path(directory), url))
             except Skip:
                 pass
         leat.ingestd.stop()

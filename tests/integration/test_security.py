@@ -274,16 +274,16 @@ def s_client(port, *args):
 
 
 def test_tls():
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="leat-tls-"))
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="leat-tls-"))
     try:
-        check_tls(folder)
+        check_tls(directory)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
-def check_tls(folder):
-    first, second = certificate(folder, "first"), certificate(folder, "second")
-    cert, key = folder / "cert.pem", folder / "key.pem"
+def check_tls(directory):
+    first, second = certificate(directory, "first"), certificate(directory, "second")
+    cert, key = directory / "cert.pem", directory / "key.pem"
 
     def install(pair):
         shutil.copy(pair[0], cert)
@@ -302,7 +302,7 @@ def check_tls(folder):
         # What is suspended until it is durable, small and large.
         done = curl("--json", EVENT.decode())
         assert json.loads(done.stdout) == {"accepted": 1, "offset": 0}, done
-        big = folder / "big.json"
+        big = directory / "big.json"
         big.write_text(json.dumps(small("big", 40_000)))
         assert big.stat().st_size > 2_000_000
         assert json.loads(curl("--json", f"@{big}").stdout)["accepted"] \
@@ -439,7 +439,7 @@ def test_who_may_connect_to_batchd():
     with Leat(sinks=(), also=("postgres",), postgres=False,
               settings={"batchd": {"socket_group": "12345",
                                    "socket_owner": "23456"}}) as leat:
-        path = leat.folder / "batchd.sock"
+        path = leat.directory / "batchd.sock"
         about = path.stat()
         assert stat.S_IMODE(about.st_mode) == 0o660
         assert (about.st_uid, about.st_gid) == (23456, 12345)
@@ -485,8 +485,8 @@ def test_files_are_nobody_elses():
             # jsonb cannot hold such a number: a dead letter.
             leat.accept('[{"type":"t","payload":{"a":1e200000}}]')
             leat.caught_up()
-            found = [p for p in leat.folder.rglob("*")
-                     if p.parts[len(leat.folder.parts)] in ("log", "dead")]
+            found = [p for p in leat.directory.rglob("*")
+                     if p.parts[len(leat.directory.parts)] in ("log", "dead")]
             assert any(p.suffix == ".seg" for p in found)
             assert any(p.suffix == ".cursor" for p in found)
             assert any(p.suffix == ".ndjson" for p in found)
@@ -595,7 +595,7 @@ def check_refused(by_file):
         env = {}
         for name, secret in secrets.items():
             if by_file:
-                path = leat.folder / f"{name}.password"
+                path = leat.directory / f"{name}.password"
                 path.write_text(secret + "\n")
                 leat.settings[f"sinkd-{name}"]["password_file"] = path
             else:
@@ -665,7 +665,7 @@ def test_secrets_stay_in():
     token, line = make_token("shop")
     with Leat(mode="release", start=False) as leat:
         keys = pathlib.Path(tempfile.mkdtemp(prefix="keys-",
-                                             dir=leat.folder))
+                                             dir=leat.directory))
         keys.chmod(0o755)
         (keys / "tokens").write_text(line + "\n")
         (keys / "password").write_text(secret + "\n")

@@ -21,11 +21,11 @@ def priorities(path):
 def test_lines_have_a_priority_in_the_journal():
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         leat.batchd.stop()
-        # A warning, and an error: the socket's folder does not exist.
+        # A warning, and an error: the socket's directory does not exist.
         leat.settings["batchd"]["fsync"] = "never"
         leat.settings["leat"]["socket"] = "/nonexistent/leat.sock"
         leat.write_conf()
-        path = leat.folder / "stderr"
+        path = leat.directory / "stderr"
 
         def run(stream):
             with open(path, "wb") as f:
@@ -77,7 +77,7 @@ NOBODY = 65534
 
 def as_nobody(leat, name, *args):
     """Run one of the programs as another user, who may read our settings."""
-    copy = shutil.copy(program(name), leat.folder)  # where nobody may go
+    copy = shutil.copy(program(name), leat.directory)  # where nobody may go
     return subprocess.run(
         ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
          "--clear-groups", "--", copy, *args, "--config", str(leat.conf)],
@@ -98,25 +98,25 @@ def test_what_root_would_leave_in_the_directories_of_another_user():
     with Leat(postgres=False, sinks=(), also=["postgres"],
               start=False) as leat:
         words = "belongs to user nobody"
-        log, dead, run = (leat.folder / d for d in ("log", "dead", "run"))
+        log, dead, run = (leat.directory / d for d in ("log", "dead", "run"))
         run.mkdir()
         leat.settings["leat"]["socket"] = run / "batchd.sock"
         leat.settings["sinkd-postgres"] = {"dead_dir": dead}
         leat.write_conf()
 
         def refused(name, *args):
-            before = tree(leat.folder)
+            before = tree(leat.directory)
             done = leat.run(name, *args, timeout_s=20)
             assert done.returncode == 2 and words in done.stderr, done
             assert "runuser -u nobody" in done.stderr, done
-            assert tree(leat.folder) == before
+            assert tree(leat.directory) == before
         # The log's directory, the one that it would be made in, the socket's.
         os.chown(log, NOBODY, NOBODY)
         refused("batchd")
         leat.settings["batchd"]["dir"] = log / "below"
         leat.write_conf()
         refused("batchd", "--accept-gap")
-        leat.settings["batchd"]["dir"] = leat.folder / "other"
+        leat.settings["batchd"]["dir"] = leat.directory / "other"
         leat.write_conf()
         os.chown(run, NOBODY, NOBODY)
         refused("batchd")
@@ -146,12 +146,12 @@ def test_who_may_ask_batchd_is_said_to_those_who_may_not():
         done = as_nobody(leat, "leat", "status")
         assert done.returncode == 1, done
         assert "Permission denied: only root, user root and group 12345 " \
-            f"may use {leat.folder}/batchd.sock" in done.stderr, done
+            f"may use {leat.directory}/batchd.sock" in done.stderr, done
         assert "running" not in done.stderr, done
         done = as_nobody(leat, "batchd")
         assert done.returncode == 2 and "belongs to" not in done.stderr, done
         # The directory is closed: then that is what is named.
-        inner = leat.folder / "inner"
+        inner = leat.directory / "inner"
         inner.mkdir(mode=0o700)
         leat.settings["leat"]["socket"] = inner / "batchd.sock"
         leat.write_conf()

@@ -26,15 +26,15 @@ N = 100  # events at a time
 
 @contextlib.contextmanager
 def keys():
-    """A folder, an authority, and another one, which signs nothing."""
-    folder = pathlib.Path(tempfile.mkdtemp(
+    """A directory, an authority, and another one, which signs nothing."""
+    directory = pathlib.Path(tempfile.mkdtemp(
         prefix="leat-keys-", dir=os.environ.get("LEAT_TEST_TMP")))
-    folder.chmod(0o755)  # the user postgres passes through
+    directory.chmod(0o755)  # the user postgres passes through
     try:
-        yield (folder, certificate(folder, "authority"),
-               certificate(folder, "stranger"))
+        yield (directory, certificate(directory, "authority"),
+               certificate(directory, "stranger"))
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
 class Backlog(Leat):
@@ -70,7 +70,7 @@ class Backlog(Leat):
         sink.start(wait=False)
 
     def refused(self, words):
-        """Says so, in status and log, and sets nothing aside."""
+        """Says so, in status and log, and dead-letters nothing."""
         self.set_up_wrong(words, self.name)
         self.under_test.wait_line("set-up needs attention .*"
                                   + re.escape(words))
@@ -115,9 +115,9 @@ def scram_works():
 
 @limit(180)
 def test_kafka_passwords():
-    with keys() as (folder, ca, _):
-        broker_pair = certificate(folder, "broker", signer=ca)
-        password = folder / "password"
+    with keys() as (directory, ca, _):
+        broker_pair = certificate(directory, "broker", signer=ca)
+        password = directory / "password"
         password.write_text(WRONG + "\n")
         logins = {"PLAIN": "plain.PlainLoginModule required "
                            f'user_leat="{SECRET}"',
@@ -158,9 +158,9 @@ def test_kafka_passwords():
 
 @limit(180)
 def test_kafka_certificates():
-    with keys() as (folder, ca, stranger):
-        broker_pair = certificate(folder, "broker", "DNS:localhost", ca)
-        client = certificate(folder, "client", signer=ca)
+    with keys() as (directory, ca, stranger):
+        broker_pair = certificate(directory, "broker", "DNS:localhost", ca)
+        client = certificate(directory, "client", signer=ca)
         options = {"security.protocol": "ssl",
                    "ssl.ca.location": stranger[0]}
         with kafka(tls_listener(broker_pair, ca)) as broker, \
@@ -181,9 +181,9 @@ def test_kafka_certificates():
 @limit(180)
 def test_kafka_rights():
     """Each right that docs/kafka.md names is missed by name, if it is."""
-    with keys() as (folder, ca, _):
-        broker_pair = certificate(folder, "broker", signer=ca)
-        client = certificate(folder, "client", signer=ca)
+    with keys() as (directory, ca, _):
+        broker_pair = certificate(directory, "broker", signer=ca)
+        client = certificate(directory, "client", signer=ca)
         properties = tls_listener(broker_pair, ca) | {
             "authorizer.class.name":
             "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -224,9 +224,9 @@ def https(ch, host="localhost"):
 
 
 def test_clickhouse_certificates_and_passwords():
-    with keys() as (folder, ca, stranger):
-        pair = certificate(folder, "server", "DNS:localhost", ca)
-        password = folder / "password"
+    with keys() as (directory, ca, stranger):
+        pair = certificate(directory, "server", "DNS:localhost", ca)
+        password = directory / "password"
         password.write_text(WRONG + "\n")
         with clickhouse(pair) as ch, Backlog("clickhouse", {
                 "sinkd-clickhouse": {
@@ -235,7 +235,7 @@ def test_clickhouse_certificates_and_passwords():
                     "batch_wait_ms": 20, "retry_max_ms": 200}}) as leat:
             leat.again()
             leat.refused("SSL certificate problem")
-            nothing = folder / "nothing"
+            nothing = directory / "nothing"
             leat.again(ca_file=nothing)
             leat.refused(f"error setting certificate file: {nothing}")
             leat.again(url=https(ch, "127.0.0.1"), ca_file=ca[0])
@@ -256,9 +256,9 @@ def test_clickhouse_certificates_and_passwords():
 
 def test_clickhouse_urls_in_turn():
     """One that is dead, or shows a bad certificate, is passed over."""
-    with keys() as (folder, ca, _):
-        good = certificate(folder, "good", signer=ca)
-        with clickhouse(certificate(folder, "bad")) as bad, \
+    with keys() as (directory, ca, _):
+        good = certificate(directory, "good", signer=ca)
+        with clickhouse(certificate(directory, "bad")) as bad, \
                 clickhouse(good) as one, clickhouse(good) as two, \
                 Backlog("clickhouse", {"sinkd-clickhouse": {
                     "url": " ".join(map(https, (bad, one, two))),
@@ -291,14 +291,14 @@ def test_postgres_at_the_last_of_several_addresses():
     """Its words are not cut off by those on the addresses before it."""
     own_mounts()
     with tempfile.NamedTemporaryFile("w") as hosts, tempfile.TemporaryDirectory(
-            dir=os.environ.get("LEAT_TEST_TMP")) as folder:
+            dir=os.environ.get("LEAT_TEST_TMP")) as directory:
         for n in (*range(2, 12), 128):  # the order in which they are tried
             hosts.write(f"127.0.0.{n} store\n")
         hosts.flush()
         subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"],
                        check=True)
-        os.chmod(folder, 0o755)
-        hba = pathlib.Path(folder) / "hba"
+        os.chmod(directory, 0o755)
+        hba = pathlib.Path(directory) / "hba"
         hba.write_text("local all all trust\n"
                        "host all all 127.0.0.1/32 reject\n")
         port = free_port()
@@ -312,12 +312,12 @@ def test_postgres_at_the_last_of_several_addresses():
 
 
 def test_postgres_certificates():
-    with keys() as (folder, ca, stranger):
-        pair = certificate(folder, "server", "DNS:localhost", ca)
+    with keys() as (directory, ca, stranger):
+        pair = certificate(directory, "server", "DNS:localhost", ca)
         if system_user():
             shutil.chown(pair[1], system_user())
-        client = certificate(folder, "leat", signer=ca)
-        (folder / "hba").write_text("local all all trust\n"
+        client = certificate(directory, "leat", signer=ca)
+        (directory / "hba").write_text("local all all trust\n"
                                     "hostssl all all 127.0.0.1/32 cert\n")
         port = free_port()
         os.environ["PGPORT"] = str(port)  # of the server and of psql
@@ -327,7 +327,7 @@ def test_postgres_certificates():
                 pg_settings="listen_addresses = '127.0.0.1'\n"
                 f"ssl = on\nssl_cert_file = '{pair[0]}'\n"
                 f"ssl_key_file = '{pair[1]}'\nssl_ca_file = '{ca[0]}'\n"
-                f"hba_file = '{folder / 'hba'}'\n") as leat:
+                f"hba_file = '{directory / 'hba'}'\n") as leat:
             def stored():
                 return leat.pg.query("select id from events").split()
 
@@ -339,7 +339,7 @@ def test_postgres_certificates():
 
             leat.again()
             leat.refused("certificate verify failed")
-            leat.again(sslrootcert=folder / "nothing")
+            leat.again(sslrootcert=directory / "nothing")
             leat.refused("does not exist")
             leat.again(sslrootcert=ca[0], host="127.0.0.1")
             leat.refused("does not match host name")

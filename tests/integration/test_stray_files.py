@@ -20,12 +20,12 @@ def stopped(n=5):
 
 
 def segment(leat, offset):
-    return leat.folder / "log" / f"{offset:020}.seg"
+    return leat.directory / "log" / f"{offset:020}.seg"
 
 
 def verify(leat):
     return subprocess.run(
-        [program("leat"), "log", "verify", "--dir", str(leat.folder / "log")],
+        [program("leat"), "log", "verify", "--dir", str(leat.directory / "log")],
         capture_output=True, text=True, timeout=20)
 
 
@@ -61,7 +61,7 @@ def test_verify_meets_no_regular_file():
         for name, make in (("fifo", os.mkfifo), ("directory", os.mkdir),
                            ("link", lambda p: os.symlink("/dev/zero", p))):
             for path in (segment(leat, 5 + 1), segment(leat, 0),
-                         leat.folder / "log/cursors/none.cursor"):
+                         leat.directory / "log/cursors/none.cursor"):
                 kept = path.rename(path.with_suffix(".kept")) \
                     if path.exists() else None
                 make(path)
@@ -76,44 +76,44 @@ def test_verify_meets_no_regular_file():
 
 
 @limit(60)
-def test_a_folder_of_the_log_that_is_a_link():
+def test_a_directory_of_the_log_that_is_a_link():
     """What lies behind it is neither written to nor removed."""
     with stopped() as leat:
-        outside = leat.folder / "outside"
+        outside = leat.directory / "outside"
         outside.mkdir()
         victim = outside / "victim.cursor"
         victim.write_bytes(b"x" * 4096)
         for name in ("cursors", "quarantine"):
-            folder = leat.folder / "log" / name
-            kept = folder.rename(folder.with_suffix(".kept")) \
-                if folder.exists() else None
-            folder.symlink_to(outside)
+            directory = leat.directory / "log" / name
+            kept = directory.rename(directory.with_suffix(".kept")) \
+                if directory.exists() else None
+            directory.symlink_to(outside)
             done = leat.run("batchd", timeout_s=20)
             assert done.returncode not in (0, -15), done
             assert f"is a link or another file name={name}" in done.stderr, done.stderr
             assert [p.name for p in outside.iterdir()] == [victim.name]
-            folder.unlink()
+            directory.unlink()
             if kept:
-                kept.rename(folder)
+                kept.rename(directory)
         leat.start()
         leat.accept(small("t", 1))
         assert leat.status()["log"]["next_offset"] == 6
 
 
 @limit(60)
-def test_a_folder_of_the_log_that_becomes_a_link():
+def test_a_directory_of_the_log_that_becomes_a_link():
     """While batchd runs; nothing is written where it leads to."""
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         for n in range(0, 30, 10):
             leat.accept(small("q", 10, n))
-        stretch, = (leat.folder / "log").glob("*.seg")
+        stretch, = (leat.directory / "log").glob("*.seg")
         at = stretch.read_bytes().index(event_id("q", 15).encode())
         with open(stretch, "r+b") as f:
             f.seek(at)
             f.write(b"#")
-        outside = leat.folder / "outside"
+        outside = leat.directory / "outside"
         outside.mkdir()
-        quarantine = leat.folder / "log/quarantine"
+        quarantine = leat.directory / "log/quarantine"
         quarantine.rename(quarantine.with_suffix(".kept"))
         quarantine.symlink_to(outside)
         with Peer(leat, SINK, "none") as sink:
@@ -136,7 +136,7 @@ def has_no_controls(text):
 @limit(60)
 def test_names_cannot_write_to_the_terminal():
     with stopped() as leat:
-        stray = leat.folder / "log/cursors" / f"{NASTY}.cursor"
+        stray = leat.directory / "log/cursors" / f"{NASTY}.cursor"
         stray.write_bytes(b"x" * 4096)
         done = verify(leat)
         assert done.returncode == 1 and SHOWN in done.stdout, done

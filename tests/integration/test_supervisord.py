@@ -76,14 +76,14 @@ def supervised():
     port = free_port()
     with Leat(start=False, settings={"ingestd": {"port": port}}) as leat:
         env = {"LEAT_BIN": str(build_tree("release") / "bin"),
-               "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.folder),
-               "LEAT_LOGS": str(leat.folder)}
+               "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.directory),
+               "LEAT_LOGS": str(leat.directory)}
         program("batchd", "release")
         conf = ROOT / "supervisord.conf"
         daemon = Daemon("supervisord", ["supervisord", "-n", "-c", str(conf)],
-                        leat.folder / "sup.out", ready="", env=env)
+                        leat.directory / "sup.out", ready="", env=env)
         daemon.start(wait=False)
-        s = Supervised(leat, conf, env, leat.folder)
+        s = Supervised(leat, conf, env, leat.directory)
         try:
             s.wait_ready("ingestd-0", "ingestd-1", "batchd", "sinkd-postgres")
             s.daemon = daemon
@@ -190,7 +190,7 @@ def test_sinks_that_are_not_named_end_by_themselves():
             s.ctl("restart", "all")
             wait_until(lambda: len(lines()) == 2 * times + 2 and settled(),
                        "the same after a restart of all")
-        log = (s.leat.folder / "supervisord.log").read_text()
+        log = (s.leat.directory / "supervisord.log").read_text()
         assert "not expected" not in log and "FATAL" not in log, log
         # Named, it works; not named any more, it ends.
         good = s.leat.conf.read_text()
@@ -220,7 +220,7 @@ def make_install(**variables):
 @limit(240)
 def test_what_make_install_writes():
     with Leat(start=False, postgres=False, sinks=()) as leat:
-        root = leat.folder / "root"
+        root = leat.directory / "root"
         make_install(DESTDIR=root)
         conf = (root / "etc/leat/supervisord.conf").read_text()
         assert "%(ENV" not in conf and "demo" not in conf, conf
@@ -250,7 +250,7 @@ def test_an_installation_at_work():
         raise Skip("no supervisord")
     port = free_port()
     with Leat(start=False, settings={"ingestd": {"port": port}}) as leat:
-        places = {n: leat.folder / n for n in ("prefix", "etc", "run", "logs")}
+        places = {n: leat.directory / n for n in ("prefix", "etc", "run", "logs")}
         for place in places.values():
             place.mkdir()
         shutil.copy(leat.conf, places["etc"] / "leat.conf")

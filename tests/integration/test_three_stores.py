@@ -104,11 +104,11 @@ def test_supervisorctl_restart_of_each_sink():
     with three(settings={"ingestd": {"port": port}}, start=False) as s:
         leat = s.leat
         env = {"LEAT_BIN": str(build_tree("release") / "bin"),
-               "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.folder),
-               "LEAT_LOGS": str(leat.folder)}
+               "LEAT_CONF": str(leat.conf), "LEAT_RUN": str(leat.directory),
+               "LEAT_LOGS": str(leat.directory)}
         conf = str(ROOT / "supervisord.conf")
         supervisord = Daemon("supervisord", ["supervisord", "-n", "-c", conf],
-                             leat.folder / "sup.out", ready="", env=env)
+                             leat.directory / "sup.out", ready="", env=env)
         supervisord.start(wait=False)
         try:
             wait_until(lambda: answers(port), "ingestd is ready")

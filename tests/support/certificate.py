@@ -4,12 +4,12 @@ import subprocess
 LOCAL = "DNS:localhost,IP:127.0.0.1"
 
 
-def certificate(folder, name, names=LOCAL, signer=None):
+def certificate(directory, name, names=LOCAL, signer=None):
     """Two PEM files, certificate and key; signer is what made another one.
 
     Without a signer it signs itself, and can sign others.
     """
-    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
+    key, cert = directory / f"{name}.key", directory / f"{name}.pem"
     by = ["-CA", signer[0], "-CAkey", signer[1]] if signer else []
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",

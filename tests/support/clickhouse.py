@@ -44,14 +44,14 @@ class Server(Daemon):
     at `tls_port`; of Debian's server only.
     """
 
-    def __init__(self, folder, tls=None):
+    def __init__(self, directory, tls=None):
         self.current = is_current()
         self.port, self.tls_port = free_port(), free_port()
         if tls and self.current:
             raise Skip("the current engine is run without TLS")
         if tls:
-            (folder / "config.d").mkdir()
-            (folder / "config.d/tls.xml").write_text(
+            (directory / "config.d").mkdir()
+            (directory / "config.d/tls.xml").write_text(
                 f"<yandex><https_port>{self.tls_port}</https_port>"
                 "<openSSL><server>"
                 f"<certificateFile>{tls[0]}</certificateFile>"
@@ -59,9 +59,9 @@ class Server(Daemon):
                 "<verificationMode>none</verificationMode>"
                 "</server></openSSL></yandex>")
         super().__init__("clickhouse",
-                         [SCRIPT, "run", str(software()), str(folder),
+                         [SCRIPT, "run", str(software()), str(directory),
                           str(self.port)],
-                         folder / "server.log", ready="")
+                         directory / "server.log", ready="")
 
     @property
     def url(self):
@@ -103,18 +103,18 @@ class Server(Daemon):
 
 @contextlib.contextmanager
 def clickhouse(tls=None):
-    """A running server; its folder is gone afterwards."""
-    folder = pathlib.Path(tempfile.mkdtemp(
+    """A running server; its directory is gone afterwards."""
+    directory = pathlib.Path(tempfile.mkdtemp(
         prefix="leat-clickhouse-", dir=os.environ.get("LEAT_TEST_TMP")))
     server = None
     try:
-        server = Server(folder, tls)
+        server = Server(directory, tls)
         yield server.start()
     finally:
         if server and server.running:
             server.kill()
         if not os.environ.get("LEAT_KEEP"):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":  # try it: a server that answers

@@ -21,7 +21,7 @@ SCRIPT = str(ROOT / "scripts" / "kafka-server")
 
 
 def software():
-    """The folder with Kafka in it, downloaded when it is not there yet."""
+    """The directory with Kafka in it, downloaded when it is not there yet."""
     for tool in ("java", "kcat"):
         if not shutil.which(tool):
             raise Skip(f"no {tool}")
@@ -84,9 +84,9 @@ class Kafka(Daemon):
     are its ports.  users: name -> password, for SCRAM-SHA-512.
     """
 
-    def __init__(self, folder, home, properties=None, users=None):
+    def __init__(self, directory, home, properties=None, users=None):
         self.port, self.tls_port = free_port(), free_port()
-        data = folder / "data"
+        data = directory / "data"
         ready_made = None if users else template(home)
         if ready_made:
             shutil.copytree(ready_made, data)
@@ -104,7 +104,7 @@ class Kafka(Daemon):
                            check=True)
         super().__init__("kafka", [SCRIPT, "run", str(home), str(data),
                                    str(self.port)],
-                         folder / "log", ready="Kafka Server started")
+                         directory / "log", ready="Kafka Server started")
 
     def wait_ready(self, timeout_s=60):
         return super().wait_ready(timeout_s)
@@ -160,11 +160,11 @@ class Kafka(Daemon):
 
 @contextlib.contextmanager
 def kafka(properties=None, users=None):
-    """A running broker; its folder is gone afterwards."""
+    """A running broker; its directory is gone afterwards."""
     home = software()
-    folder = pathlib.Path(tempfile.mkdtemp(
+    directory = pathlib.Path(tempfile.mkdtemp(
         prefix="leat-kafka-", dir=os.environ.get("LEAT_TEST_TMP")))
-    broker = Kafka(folder, home, properties, users)
+    broker = Kafka(directory, home, properties, users)
     try:
         yield broker.start()
     except BaseException:
@@ -176,7 +176,7 @@ def kafka(properties=None, users=None):
         if broker.running:
             broker.kill()
         if not os.environ.get("LEAT_KEEP"):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":  # try it: a broker that answers

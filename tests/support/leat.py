@@ -1,4 +1,4 @@
-"""A whole leat for a test: private folder, settings, PostgreSQL, daemons.
+"""A whole leat for a test: private directory, settings, PostgreSQL, daemons.
 
     with Leat() as leat:
         status, answer = leat.post([{"type": "click"}])
@@ -86,14 +86,14 @@ class Leat:
         self.mode, self.sinks, self.table = mode, list(sinks), table
         self.also = list(also)
         self.start_all = start
-        self.folder = pathlib.Path(tempfile.mkdtemp(
+        self.directory = pathlib.Path(tempfile.mkdtemp(
             prefix="leat-", dir=os.environ.get("LEAT_TEST_TMP")))
-        self.folder.chmod(0o755)
+        self.directory.chmod(0o755)
         self.pg = None
         if postgres:
-            self.pg = Postgres(self.folder / "pg", pg_settings)
+            self.pg = Postgres(self.directory / "pg", pg_settings)
         self.settings = self._settings(settings or {})
-        self.conf = self.folder / "leat.conf"
+        self.conf = self.directory / "leat.conf"
         self.write_conf()
         self.batchd = self.daemon("batchd", r" ready socket=")
         self.ingestd = self.daemon("ingestd", r" ready address=")
@@ -103,16 +103,16 @@ class Leat:
     # Settings and processes.
 
     def _settings(self, extra):
-        s = {"leat": {"socket": self.folder / "batchd.sock"},
-             "batchd": {"dir": self.folder / "log",
+        s = {"leat": {"socket": self.directory / "batchd.sock"},
+             "batchd": {"dir": self.directory / "log",
                         "sinks": " ".join(self.sinks + self.also)},
              "ingestd": {"listen": "127.0.0.1", "port": 0}}
         for sink in self.sinks:
-            s[f"sinkd-{sink}"] = {"dead_dir": self.folder / "dead",
+            s[f"sinkd-{sink}"] = {"dead_dir": self.directory / "dead",
                                   "retry_max_ms": 1000}
         if "postgres" in self.sinks and self.pg:
             s["sinkd-postgres"].update(
-                host=self.pg.folder, user=USER, dbname="postgres",
+                host=self.pg.directory, user=USER, dbname="postgres",
                 create_table="yes")
         for section, pairs in extra.items():
             s.setdefault(section, {}).update(pairs)
@@ -127,11 +127,11 @@ class Leat:
                         f.write(f"{key} = {value}\n")
 
     def daemon(self, name, ready, mode=None):
-        (self.folder / "dead").mkdir(exist_ok=True)
-        (self.folder / "log").mkdir(exist_ok=True)
+        (self.directory / "dead").mkdir(exist_ok=True)
+        (self.directory / "log").mkdir(exist_ok=True)
         return Daemon(name, [program(name, mode or self.mode), "--config",
                              str(self.conf)],
-                      self.folder / f"{name}.log", ready=ready)
+                      self.directory / f"{name}.log", ready=ready)
 
     def daemons(self):
         """In the order of stopping: nothing is cut off from below."""
@@ -182,9 +182,9 @@ class Leat:
             self._tails()
         if not error or isinstance(error, Skip):
             self._check_reports()
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.directory)
         elif not os.environ.get("LEAT_KEEP"):
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def stop(self):
         for d in self.daemons():
@@ -249,7 +249,7 @@ class Leat:
         return wait_until(done, "all sinks have caught up", timeout_s, 0.03)
 
     def set_up_wrong(self, words, name="postgres", timeout_s=30):
-        """The sink waits, says why in these words, sets nothing aside."""
+        """The sink waits, says why in these words, dead-letters nothing."""
         def says():
             stats = (self.sink_status(name) or {}).get("stats", {})
             return stats.get("state") == "misconfigured" and words in stats["error"]
@@ -261,7 +261,7 @@ class Leat:
         return {d.name: d.private_bytes() for d in self.daemons() if d.running}
 
     def dead_letters_text(self, name="postgres"):
-        path = self.folder / "dead" / f"{name}.ndjson"
+        path = self.directory / "dead" / f"{name}.ndjson"
         return path.read_text() if path.exists() else ""
 
     def dead_letters(self, name="postgres"):

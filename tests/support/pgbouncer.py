@@ -22,22 +22,22 @@ def keeps_session_after_copy():
 
 
 class Pgbouncer(Daemon):
-    """Made in `folder`; clients connect to `port` of the loopback address."""
+    """Made in `directory`; clients connect to `port` of the loopback address."""
 
-    def __init__(self, folder, pg_folder, pool_size=1):
+    def __init__(self, directory, pg_directory, pool_size=1):
         path = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
         if not path:
             raise Skip("pgbouncer is not installed")
-        self.folder, self.port = pathlib.Path(folder), free_port()
-        own(self.folder)
-        conf = self.folder / "pgbouncer.ini"
+        self.directory, self.port = pathlib.Path(directory), free_port()
+        own(self.directory)
+        conf = self.directory / "pgbouncer.ini"
         conf.write_text(
-            f"[databases]\npostgres = host={pg_folder} dbname=postgres "
+            f"[databases]\npostgres = host={pg_directory} dbname=postgres "
             f"user={USER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {self.port}\nunix_socket_dir =\n"
             "auth_type = any\npool_mode = transaction\n"
             f"default_pool_size = {pool_size}\n")
-        super().__init__("pgbouncer", [path, str(conf)], self.folder / "log",
+        super().__init__("pgbouncer", [path, str(conf)], self.directory / "log",
                          user=system_user(), ready="process up")
 
     def query(self, sql):

@@ -1,4 +1,4 @@
-"""A private PostgreSQL cluster for a test: no port, a socket in its folder."""
+"""A private PostgreSQL cluster for a test: no port, a socket in its directory."""
 import fcntl
 import glob
 import os
@@ -21,7 +21,7 @@ huge_pages = off
 timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 log_checkpoints = off
-# In the data folder: a server that is killed leaves nothing elsewhere.
+# In the data directory: a server that is killed leaves nothing elsewhere.
 dynamic_shared_memory_type = mmap
 """
 
@@ -46,7 +46,7 @@ def as_user(argv):
 
 
 def make_cluster(data):
-    """initdb; the folder above `data` must belong to system_user()."""
+    """initdb; the directory above `data` must belong to system_user()."""
     subprocess.run(as_user([str(bin_dir() / "initdb"), "--no-sync", "-U", USER,
                             "--auth=trust", "--encoding=UTF8", "--locale=C",
                             "-D", str(data)]),
@@ -55,10 +55,10 @@ def make_cluster(data):
         f.write(SETTINGS)
 
 
-def own(folder):
-    folder.mkdir(parents=True, exist_ok=True)
+def own(directory):
+    directory.mkdir(parents=True, exist_ok=True)
     if system_user():
-        shutil.chown(folder, system_user())
+        shutil.chown(directory, system_user())
 
 
 def template():
@@ -77,12 +77,12 @@ def template():
 
 
 class Postgres(Daemon):
-    """Made in `folder` (which others may enter), started by start()."""
+    """Made in `directory` (which others may enter), started by start()."""
 
-    def __init__(self, folder, settings=""):
-        self.folder = pathlib.Path(folder)
-        own(self.folder)
-        data = self.folder / "data"
+    def __init__(self, directory, settings=""):
+        self.directory = pathlib.Path(directory)
+        own(self.directory)
+        data = self.directory / "data"
         ready_made = template()
         if ready_made:
             subprocess.run(["cp", "-a", str(ready_made), str(data)],
@@ -93,8 +93,8 @@ class Postgres(Daemon):
             f.write(settings)
         super().__init__(
             "postgres", [str(bin_dir() / "postgres"), "-D", str(data),
-                         "-k", str(self.folder)],
-            self.folder / "log", user=system_user(),
+                         "-k", str(self.directory)],
+            self.directory / "log", user=system_user(),
             ready="ready to accept connections")
 
     def stop(self, timeout_s=30, mode="fast"):
@@ -131,7 +131,7 @@ class Postgres(Daemon):
     def query(self, sql, dbname="postgres"):
         """The answer as psql -At prints it."""
         done = subprocess.run(
-            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder),
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory),
              "-U", USER, "-d", dbname, "-c", sql],
             capture_output=True, text=True, timeout=110)
         if done.returncode != 0:

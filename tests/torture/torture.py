@@ -182,7 +182,7 @@ class Torture:
             world.senders.resume()
         acked = world.ledger.state.count(ACKED)
         self.log(f"      checked: {acked} accepted, " + ", ".join(
-            f"{name} {rows} + {letters} set aside"
+            f"{name} {rows} + {letters} dead-lettered"
             + (f" + {doubled} doubled" if doubled else "")
             for name, (rows, letters, doubled) in self.counts.items()))
 
@@ -212,7 +212,7 @@ class Torture:
         twice = sum(n > 1 for n in rows)
         both = sum(a and r for a, r in zip(aside, rows))
         assert not any(n > 1 for n in aside), f"{store.name}: a letter twice"
-        assert not both, f"{store.name}: {both} both stored and set aside"
+        assert not both, f"{store.name}: {both} both stored and dead-lettered"
         assert not (twice and store.once), f"{store.name}: {twice} twice"
         missing = [i for i, s in enumerate(ledger.state)
                    if s == ACKED and not rows[i] and not aside[i]]
@@ -221,7 +221,7 @@ class Torture:
             f"first is {ledger.id(missing[0])}")
         odd = ledger.poisoned | ledger.far
         wrong = [i for i, n in enumerate(aside) if n and i not in odd]
-        assert not wrong, f"{store.name}: set aside for nothing: {wrong[:5]}"
+        assert not wrong, f"{store.name}: dead-lettered for nothing: {wrong[:5]}"
         distinct = len(rows) - rows.count(0)
         self.check_books(store.sink, distinct, len(letters))
         self.counts[store.sink] = (distinct, len(letters),
@@ -265,7 +265,7 @@ class Torture:
              f"{time.monotonic() - self.started:.0f} s, seed {self.seed}; "
              f"{ledger.state.count(ACKED)} events accepted, "
              f"{len(ledger.state) - ledger.state.count(ACKED)} not; "
-             + ", ".join(f"{n}: {r} stored, {l} set aside, {d} doubled"
+             + ", ".join(f"{n}: {r} stored, {l} dead-lettered, {d} doubled"
                          for n, (r, l, d) in self.counts.items())
              + f"; fresh event after {took[len(took) // 2]:.2f} s, "
                f"{took[-1]:.2f} s at most; most memory "

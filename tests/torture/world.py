@@ -169,7 +169,7 @@ class Pipeline(Leat):
         assert not bad, "reports:\n" + "\n".join(bad)
 
     def retry_files(self, sink):
-        return list((self.folder / "dead").glob(f"{sink}.retry-*"))
+        return list((self.directory / "dead").glob(f"{sink}.retry-*"))
 
 
 def clock_library(mode):
@@ -205,9 +205,9 @@ class Disks:
             self.can = False
         self.mounted = []
 
-    def mount(self, folder):
+    def mount(self, directory):
         for name, size in self.SIZES.items() if self.can else ():
-            path = folder / name
+            path = directory / name
             if not run(["mount", "-t", "tmpfs", "-o", f"size={size}",
                         "leat-torture", str(path)]):
                 self.can = False
@@ -261,7 +261,7 @@ class World:
         self.leat = Pipeline(clock_file if clocked else None, mode=mode,
                              sinks=sinks, postgres="postgres" in names,
                              table=UUID_TABLE, start=False, settings=settings)
-        self.disks.mount(self.leat.folder)
+        self.disks.mount(self.leat.directory)
         if self.leat.pg:
             self.stores.insert(0, PostgresStore("postgres", self.leat.pg))
         self.port = settings["ingestd"]["port"]
@@ -346,11 +346,11 @@ class World:
 
 def keep_logs(world):
     """The log of batchd is worth more than its daemons' words."""
-    folder = os.environ.get("LEAT_TORTURE_KEEP")
-    if not folder:
+    directory = os.environ.get("LEAT_TORTURE_KEEP")
+    if not directory:
         return
-    target = pathlib.Path(folder) / time.strftime("%H%M%S")
+    target = pathlib.Path(directory) / time.strftime("%H%M%S")
     target.mkdir(parents=True, exist_ok=True)
-    run(["sh", "-c", f"cp -a '{world.leat.folder}'/*.log "
-         f"'{world.leat.folder}'/log '{world.leat.folder}'/dead "
-         f"'{world.leat.folder}'/leat.conf '{target}'"])
+    run(["sh", "-c", f"cp -a '{world.leat.directory}'/*.log "
+         f"'{world.leat.directory}'/log '{world.leat.directory}'/dead "
+         f"'{world.leat.directory}'/leat.conf '{target}'"])
