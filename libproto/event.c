@@ -22,27 +22,6 @@ event_field_name(enum event_field field)
 	return names[field];
 }
 
-static uint8_t *
-put_str(uint8_t *out, const struct slice *s)
-{
-	if (s->bytes < 32) {
-		*out++ = (uint8_t)(0xa0 | s->bytes);
-	} else if (s->bytes < 256) {
-		*out++ = 0xd9;
-		*out++ = (uint8_t)s->bytes;
-	} else if (s->bytes < 65536) {
-		*out++ = 0xda;
-		*out++ = (uint8_t)(s->bytes >> 8);
-		*out++ = (uint8_t)s->bytes;
-	} else {
-		*out++ = 0xdb;
-		for (int shift = 24; shift >= 0; shift -= 8)
-			*out++ = (uint8_t)(s->bytes >> shift);
-	}
-	memcpy(out, s->data, s->bytes);
-	return out + s->bytes;
-}
-
 int
 event_pack(struct buf *out, const struct event *event)
 {
@@ -56,13 +35,13 @@ event_pack(struct buf *out, const struct event *event)
 		return rc;
 	p = out->data + out->len;
 	*p++ = 0x90 | FIELD_COUNT;
-	p = put_str(p, &event->id);
-	p = put_str(p, &event->type);
+	p = wire_put_str(p, &event->id);
+	p = wire_put_str(p, &event->type);
 	if (event->user_id.data)
-		p = put_str(p, &event->user_id);
+		p = wire_put_str(p, &event->user_id);
 	else
-		*p++ = 0xc0;
-	p = put_str(p, &event->payload);
+		p = wire_put_nil(p);
+	p = wire_put_str(p, &event->payload);
 	p = wire_put_u64(p, (uint64_t)event->created_at_us);
 	p = wire_put_u64(p, (uint64_t)event->received_at_us);
 	out->len = (size_t)(p - out->data);

@@ -4,338 +4,231 @@
 #include <errno.h>
 #include <string.h>
 
-#include <msgpack.h>
-
-/* Fields of each type, the type itself included: the array's length. */
-static const uint8_t field_count[] = {
-    [FRAME_HELLO] = 5,     [FRAME_WELCOME] = 6,   [FRAME_APPEND] = 3,
-    [FRAME_APPENDED] = 3,  [FRAME_SUBSCRIBE] = 7, [FRAME_BATCH] = 6,
-    [FRAME_COMMITTED] = 3, [FRAME_STATS] = 1,     [FRAME_ERROR] = 3,
-    [FRAME_CONTROL] = 3,   [FRAME_REPLY] = 4,     [FRAME_INTAKE] = 3,
-    [FRAME_FLUSH] = 2,     [FRAME_STATUS] = 1,
+enum field_kind {
+	KIND_UINT,       /* uint64_t, at most INT64_MAX */
+	KIND_UINT_FIXED, /* the same, always written in 9 bytes */
+	KIND_U32,        /* uint32_t or an enum, min to max */
+	KIND_U32_FIXED,  /* the same, always written in 5 bytes */
+	KIND_BOOL,
+	KIND_TEXT,     /* struct slice, min to max bytes */
+	KIND_NAME,     /* the same, of a-z, 0-9 and - */
+	KIND_POSITION, /* subscribe.position, nil if there is none */
 };
 
-/* A header being written; full is set instead of writing past the end. */
-struct header {
-	uint8_t *out;
-	size_t used;
-	bool full;
+struct field {
+	uint16_t kind; /* enum field_kind */
+	uint16_t at;   /* offset in struct frame */
+	uint32_t min, max;
 };
 
-static int
-on_write(void *data, const char *bytes, size_t len)
+#define AT(member) offsetof(struct frame, member)
+#define UINT(member) KIND_UINT, AT(member), 0, 0
+#define UINT_FIXED(member) KIND_UINT_FIXED, AT(member), 0, 0
+#define U32(member, min, max) KIND_U32, AT(member), min, max
+#define U32_FIXED(member, min, max) KIND_U32_FIXED, AT(member), min, max
+#define BOOL(member) KIND_BOOL, AT(member), 0, 0
+#define TEXT(member, min, max) KIND_TEXT, AT(member), min, max
+#define NAME(member) KIND_NAME, AT(member), 1, FRAME_NAME_MAX
+#define POSITION(member) KIND_POSITION, AT(member), 0, 0
+
+/*
+ * The fields of each type in the order in which they are sent.  These lists
+ * are the only description of them: both writing and reading follow them.
+ */
+static const struct field hello[] = {
+    {UINT(hello.version)},
+    {U32(hello.role, ROLE_INGEST, ROLE_CONTROL)},
+    {NAME(hello.name)},
+    {UINT(hello.pid)},
+};
+static const struct field welcome[] = {
+    {UINT(welcome.version)},
+    {TEXT(welcome.stream, 1, FRAME_STREAM_MAX)},
+    {UINT(welcome.first_offset)},
+    {UINT(welcome.next_offset)},
+    {UINT(welcome.frame_max_bytes)},
+};
+/* FRAME_APPEND_HEADER bytes, whatever the values. */
+static const struct field append[] = {
+    {UINT_FIXED(append.seq)},
+    {U32_FIXED(append.count, 1, FRAME_BODY_MAX)},
+};
+static const struct field appended[] = {
+    {UINT(appended.seq)},
+    {U32(appended.count, 1, FRAME_APPENDED_MAX)},
+};
+static const struct field subscribe[] = {
+    {UINT(subscribe.stream_no)},  {POSITION(subscribe.position)},
+    {UINT(subscribe.max_events)}, {UINT(subscribe.max_bytes)},
+    {UINT(subscribe.wait_ms)},    {BOOL(subscribe.stable)},
+};
+static const struct field batch[] = {
+    {UINT(batch.stream_no)},
+    {UINT(batch.offset)},
+    {U32(batch.count, 0, FRAME_BODY_MAX)},
+    {BOOL(batch.last)},
+    {BOOL(batch.again)},
+};
+static const struct field committed[] = {
+    {UINT(committed.stream_no)},
+    {UINT(committed.next_offset)},
+};
+static const struct field error[] = {
+    {U32(error.code, ERROR_VERSION, ERROR_STOPPING)},
+    {TEXT(error.text, 0, FRAME_TEXT_MAX)},
+};
+static const struct field control[] = {
+    {UINT(control.id)},
+    {NAME(control.verb)},
+};
+static const struct field reply[] = {
+    {UINT(reply.id)},
+    {BOOL(reply.ok)},
+    {TEXT(reply.text, 0, FRAME_TEXT_MAX)},
+};
+static const struct field intake[] = {
+    {BOOL(intake.open)},
+    {TEXT(intake.reason, 0, FRAME_TEXT_MAX)},
+};
+static const struct field flush[] = {
+    {UINT(flush.stream_no)},
+};
+
+#define FIELDS(list) list, ARRAY_LEN(list)
+
+/*
+ * A header has at most six fields, of 9 bytes each, and one of them may be a
+ * text of FRAME_TEXT_MAX bytes: that fits FRAME_HEADER_MAX, so the writer need
+ * not look for the end of its buffer.
+ */
+static const struct layout {
+	const struct field *fields;
+	uint32_t count;
+	bool has_body;
+} layouts[] = {
+    [FRAME_HELLO] = {FIELDS(hello), false},
+    [FRAME_WELCOME] = {FIELDS(welcome), false},
+    [FRAME_APPEND] = {FIELDS(append), true},
+    [FRAME_APPENDED] = {FIELDS(appended), true},
+    [FRAME_SUBSCRIBE] = {FIELDS(subscribe), false},
+    [FRAME_BATCH] = {FIELDS(batch), true},
+    [FRAME_COMMITTED] = {FIELDS(committed), false},
+    [FRAME_STATS] = {NULL, 0, true},
+    [FRAME_ERROR] = {FIELDS(error), false},
+    [FRAME_CONTROL] = {FIELDS(control), false},
+    [FRAME_REPLY] = {FIELDS(reply), true},
+    [FRAME_INTAKE] = {FIELDS(intake), false},
+    [FRAME_FLUSH] = {FIELDS(flush), false},
+    [FRAME_STATUS] = {NULL, 0, true},
+};
+
+_Static_assert(sizeof(enum frame_role) == sizeof(uint32_t) &&
+                   sizeof(enum frame_error) == sizeof(uint32_t),
+               "KIND_U32 reads and writes these enums");
+
+/* Write one field at out.  Returns the end of it, or NULL. */
+static uint8_t *
+put_field(uint8_t *out, const struct field *field, const struct frame *frame)
 {
-	struct header *h = data;
+	const void *at = (const uint8_t *)frame + field->at;
+	const struct slice *text = at;
+	const uint64_t *u64 = at;
+	const uint32_t *u32 = at;
+	const bool *boolean = at;
 
-	if (len > FRAME_HEADER_MAX - h->used) {
-		h->full = true;
-		return -1;
+	switch ((enum field_kind)field->kind) {
+	case KIND_UINT:
+		return wire_put_uint(out, *u64);
+	case KIND_UINT_FIXED:
+		return wire_put_u64(out, *u64);
+	case KIND_U32:
+		return wire_put_uint(out, *u32);
+	case KIND_U32_FIXED:
+		return wire_put_u32(out, *u32);
+	case KIND_BOOL:
+		return wire_put_bool(out, *boolean);
+	case KIND_TEXT:
+	case KIND_NAME:
+		if (text->bytes < field->min || text->bytes > field->max)
+			return NULL;
+		return wire_put_str(out, text);
+	case KIND_POSITION:
+		return frame->subscribe.has_position
+		           ? wire_put_uint(out, frame->subscribe.position)
+		           : wire_put_nil(out);
 	}
-	memcpy(h->out + h->used, bytes, len);
-	h->used += len;
-	return 0;
-}
-
-/* A text of min..max bytes. */
-static void
-pack_text(msgpack_packer *pk, struct header *h, const struct slice *s,
-          size_t min, size_t max)
-{
-	if (s->bytes < min || s->bytes > max)
-		h->full = true;
-	else
-		(void)msgpack_pack_str_with_body(pk, s->data, s->bytes);
-}
-
-static void
-pack_bool(msgpack_packer *pk, bool value)
-{
-	(void)(value ? msgpack_pack_true(pk) : msgpack_pack_false(pk));
-}
-
-/* The append header, by hand: it has one length, whatever its values. */
-static int
-put_append(const struct frame *frame, uint8_t *out)
-{
-	out[0] = 0x90 | 3;
-	out[1] = FRAME_APPEND;
-	(void)wire_put_u32(wire_put_u64(out + 2, frame->append.seq),
-	                   frame->append.count);
-	return FRAME_APPEND_HEADER;
+	return NULL;
 }
 
 int
 frame_put_header(const struct frame *frame, uint8_t out[FRAME_HEADER_MAX])
 {
-	struct header h = {.out = out};
-	msgpack_packer pk;
+	const struct layout *layout = &layouts[frame->type];
+	uint8_t *p = out;
 
-	if (frame->type == FRAME_APPEND)
-		return put_append(frame, out);
-
-	/* on_write's failures are remembered in h, not in each return. */
-	msgpack_packer_init(&pk, &h, on_write);
-	(void)msgpack_pack_array(&pk, field_count[frame->type]);
-	(void)msgpack_pack_uint8(&pk, (uint8_t)frame->type);
-	switch (frame->type) {
-	case FRAME_HELLO:
-		(void)msgpack_pack_uint64(&pk, frame->hello.version);
-		(void)msgpack_pack_uint8(&pk, (uint8_t)frame->hello.role);
-		pack_text(&pk, &h, &frame->hello.name, 1, FRAME_NAME_MAX);
-		(void)msgpack_pack_uint64(&pk, frame->hello.pid);
-		break;
-	case FRAME_WELCOME:
-		(void)msgpack_pack_uint64(&pk, frame->welcome.version);
-		pack_text(&pk, &h, &frame->welcome.stream, 1, FRAME_STREAM_MAX);
-		(void)msgpack_pack_uint64(&pk, frame->welcome.first_offset);
-		(void)msgpack_pack_uint64(&pk, frame->welcome.next_offset);
-		(void)msgpack_pack_uint64(&pk, frame->welcome.frame_max_bytes);
-		break;
-	case FRAME_APPEND:
-		break; /* done above */
-	case FRAME_APPENDED:
-		(void)msgpack_pack_uint64(&pk, frame->appended.seq);
-		(void)msgpack_pack_uint32(&pk, frame->appended.count);
-		break;
-	case FRAME_SUBSCRIBE:
-		(void)msgpack_pack_uint64(&pk, frame->subscribe.stream_no);
-		if (frame->subscribe.has_position)
-			(void)msgpack_pack_uint64(&pk,
-			                          frame->subscribe.position);
-		else
-			(void)msgpack_pack_nil(&pk);
-		(void)msgpack_pack_uint64(&pk, frame->subscribe.max_events);
-		(void)msgpack_pack_uint64(&pk, frame->subscribe.max_bytes);
-		(void)msgpack_pack_uint64(&pk, frame->subscribe.wait_ms);
-		pack_bool(&pk, frame->subscribe.stable);
-		break;
-	case FRAME_BATCH:
-		(void)msgpack_pack_uint64(&pk, frame->batch.stream_no);
-		(void)msgpack_pack_uint64(&pk, frame->batch.offset);
-		(void)msgpack_pack_uint32(&pk, frame->batch.count);
-		pack_bool(&pk, frame->batch.last);
-		pack_bool(&pk, frame->batch.again);
-		break;
-	case FRAME_COMMITTED:
-		(void)msgpack_pack_uint64(&pk, frame->committed.stream_no);
-		(void)msgpack_pack_uint64(&pk, frame->committed.next_offset);
-		break;
-	case FRAME_STATS:
-	case FRAME_STATUS:
-		break;
-	case FRAME_ERROR:
-		(void)msgpack_pack_uint8(&pk, (uint8_t)frame->error.code);
-		pack_text(&pk, &h, &frame->error.text, 0, FRAME_TEXT_MAX);
-		break;
-	case FRAME_CONTROL:
-		(void)msgpack_pack_uint64(&pk, frame->control.id);
-		pack_text(&pk, &h, &frame->control.verb, 1, FRAME_NAME_MAX);
-		break;
-	case FRAME_REPLY:
-		(void)msgpack_pack_uint64(&pk, frame->reply.id);
-		pack_bool(&pk, frame->reply.ok);
-		pack_text(&pk, &h, &frame->reply.text, 0, FRAME_TEXT_MAX);
-		break;
-	case FRAME_INTAKE:
-		pack_bool(&pk, frame->intake.open);
-		pack_text(&pk, &h, &frame->intake.reason, 0, FRAME_TEXT_MAX);
-		break;
-	case FRAME_FLUSH:
-		(void)msgpack_pack_uint64(&pk, frame->flush.stream_no);
-		break;
+	*p++ = (uint8_t)(0x90 | (layout->count + 1)); /* array */
+	*p++ = (uint8_t)frame->type;
+	for (uint32_t i = 0; i < layout->count; i++) {
+		p = put_field(p, &layout->fields[i], frame);
+		if (!p)
+			return -EINVAL;
 	}
-	return h.full ? -EINVAL : (int)h.used;
+	return (int)(p - out);
 }
 
 static int
-read_text(struct wire_reader *r, struct slice *s, uint32_t min, uint32_t max)
-{
-	int rc = wire_str(r, s);
-
-	if (rc < 0)
-		return rc;
-	return s->bytes < min || s->bytes > max ? -EBADMSG : 0;
-}
-
-/* A number of min..max. */
-static int
-read_range(struct wire_reader *r, uint64_t min, uint64_t max, uint64_t *value)
-{
-	int rc = wire_uint(r, value);
-
-	if (rc < 0)
-		return rc;
-	return *value < min || *value > max ? -EBADMSG : 0;
-}
-
-static int
-read_u32(struct wire_reader *r, uint32_t min, uint32_t max, uint32_t *value)
+read_u32(struct wire_reader *r, const struct field *field, uint32_t *value)
 {
 	uint64_t v;
-	int rc = read_range(r, min, max, &v);
 
-	if (rc == 0)
-		*value = (uint32_t)v;
-	return rc;
+	if (wire_uint(r, &v) < 0 || v < field->min || v > field->max)
+		return -EBADMSG;
+	*value = (uint32_t)v;
+	return 0;
 }
 
-/* A name that is safe in file names, SQL and logs. */
 static int
-read_name(struct wire_reader *r, struct slice *s)
+frame_read_text(struct wire_reader *r, const struct field *field,
+                struct slice *text)
 {
-	int rc = read_text(r, s, 1, FRAME_NAME_MAX);
-
-	for (uint32_t i = 0; rc == 0 && i < s->bytes; i++) {
-		char c = s->data[i];
+	if (wire_str(r, text) < 0 || text->bytes < field->min ||
+	    text->bytes > field->max)
+		return -EBADMSG;
+	/* A name is safe in file names, SQL and logs. */
+	for (uint32_t i = 0; field->kind == KIND_NAME && i < text->bytes; i++) {
+		char c = text->data[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
 		      c == '-'))
-			rc = -EBADMSG;
+			return -EBADMSG;
 	}
-	return rc;
+	return 0;
 }
 
 static int
-read_hello(struct wire_reader *r, struct frame *f)
+read_field(struct wire_reader *r, const struct field *field,
+           struct frame *frame)
 {
-	uint64_t role;
-	int rc = wire_uint(r, &f->hello.version);
+	void *at = (uint8_t *)frame + field->at;
 
-	if (rc == 0)
-		rc = read_range(r, ROLE_INGEST, ROLE_CONTROL, &role);
-	if (rc == 0) {
-		f->hello.role = (enum frame_role)role;
-		rc = read_name(r, &f->hello.name);
-	}
-	if (rc == 0)
-		rc = wire_uint(r, &f->hello.pid);
-	return rc;
-}
-
-static int
-read_welcome(struct wire_reader *r, struct frame *f)
-{
-	int rc = wire_uint(r, &f->welcome.version);
-
-	if (rc == 0)
-		rc = read_text(r, &f->welcome.stream, 1, FRAME_STREAM_MAX);
-	if (rc == 0)
-		rc = wire_uint(r, &f->welcome.first_offset);
-	if (rc == 0)
-		rc = wire_uint(r, &f->welcome.next_offset);
-	if (rc == 0)
-		rc = wire_uint(r, &f->welcome.frame_max_bytes);
-	return rc;
-}
-
-static int
-read_subscribe(struct wire_reader *r, struct frame *f)
-{
-	int rc = wire_uint(r, &f->subscribe.stream_no);
-
-	if (rc == 0) {
-		f->subscribe.has_position = !wire_nil(r);
-		f->subscribe.position = 0;
-		if (f->subscribe.has_position)
-			rc = wire_uint(r, &f->subscribe.position);
-	}
-	if (rc == 0)
-		rc = wire_uint(r, &f->subscribe.max_events);
-	if (rc == 0)
-		rc = wire_uint(r, &f->subscribe.max_bytes);
-	if (rc == 0)
-		rc = wire_uint(r, &f->subscribe.wait_ms);
-	if (rc == 0)
-		rc = wire_bool(r, &f->subscribe.stable);
-	return rc;
-}
-
-static int
-read_batch(struct wire_reader *r, struct frame *f)
-{
-	int rc = wire_uint(r, &f->batch.stream_no);
-
-	if (rc == 0)
-		rc = wire_uint(r, &f->batch.offset);
-	if (rc == 0)
-		rc = read_u32(r, 0, FRAME_BODY_MAX, &f->batch.count);
-	if (rc == 0)
-		rc = wire_bool(r, &f->batch.last);
-	if (rc == 0)
-		rc = wire_bool(r, &f->batch.again);
-	return rc;
-}
-
-static int
-read_fields(struct wire_reader *r, struct frame *f)
-{
-	uint64_t code;
-	int rc;
-
-	switch (f->type) {
-	case FRAME_HELLO:
-		return read_hello(r, f);
-	case FRAME_WELCOME:
-		return read_welcome(r, f);
-	case FRAME_APPEND:
-		rc = wire_uint(r, &f->append.seq);
-		if (rc == 0)
-			rc = read_u32(r, 1, FRAME_BODY_MAX, &f->append.count);
-		return rc;
-	case FRAME_APPENDED:
-		rc = wire_uint(r, &f->appended.seq);
-		if (rc == 0)
-			rc = read_u32(r, 1, FRAME_APPENDED_MAX,
-			              &f->appended.count);
-		return rc;
-	case FRAME_SUBSCRIBE:
-		return read_subscribe(r, f);
-	case FRAME_BATCH:
-		return read_batch(r, f);
-	case FRAME_COMMITTED:
-		rc = wire_uint(r, &f->committed.stream_no);
-		if (rc == 0)
-			rc = wire_uint(r, &f->committed.next_offset);
-		return rc;
-	case FRAME_STATS:
-	case FRAME_STATUS:
-		return 0;
-	case FRAME_ERROR:
-		rc = read_range(r, ERROR_VERSION, ERROR_STOPPING, &code);
-		if (rc == 0) {
-			f->error.code = (enum frame_error)code;
-			rc = read_text(r, &f->error.text, 0, FRAME_TEXT_MAX);
-		}
-		return rc;
-	case FRAME_CONTROL:
-		rc = wire_uint(r, &f->control.id);
-		if (rc == 0)
-			rc = read_name(r, &f->control.verb);
-		return rc;
-	case FRAME_REPLY:
-		rc = wire_uint(r, &f->reply.id);
-		if (rc == 0)
-			rc = wire_bool(r, &f->reply.ok);
-		if (rc == 0)
-			rc = read_text(r, &f->reply.text, 0, FRAME_TEXT_MAX);
-		return rc;
-	case FRAME_INTAKE:
-		rc = wire_bool(r, &f->intake.open);
-		if (rc == 0)
-			rc = read_text(r, &f->intake.reason, 0, FRAME_TEXT_MAX);
-		return rc;
-	case FRAME_FLUSH:
-		return wire_uint(r, &f->flush.stream_no);
+	switch ((enum field_kind)field->kind) {
+	case KIND_UINT:
+	case KIND_UINT_FIXED:
+		return wire_uint(r, at);
+	case KIND_U32:
+	case KIND_U32_FIXED:
+		return read_u32(r, field, at);
+	case KIND_BOOL:
+		return wire_bool(r, at);
+	case KIND_TEXT:
+	case KIND_NAME:
+		return frame_read_text(r, field, at);
+	case KIND_POSITION:
+		frame->subscribe.has_position = !wire_nil(r);
+		frame->subscribe.position = 0;
+		return frame->subscribe.has_position ? wire_uint(r, at) : 0;
 	}
 	return -EBADMSG;
-}
-
-static bool
-has_body(enum frame_type type)
-{
-	return type == FRAME_APPEND || type == FRAME_APPENDED ||
-	       type == FRAME_BATCH || type == FRAME_STATS ||
-	       type == FRAME_REPLY || type == FRAME_STATUS;
 }
 
 int
@@ -343,24 +236,25 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 {
 	struct wire_reader r = {.at = bytes,
 	                        .end = (const uint8_t *)bytes + len};
-	uint32_t fields;
-	uint64_t type = 0;
-	int rc;
+	const struct layout *layout;
+	uint32_t items;
+	uint64_t type;
+	int rc = 0;
 
-	rc = wire_array(&r, &fields);
-	if (rc == 0)
-		rc = read_range(&r, FRAME_HELLO, FRAME_STATUS, &type);
-	if (rc < 0 || fields != field_count[type])
+	if (wire_array(&r, &items) < 0 || wire_uint(&r, &type) < 0 ||
+	    type < FRAME_HELLO || type > FRAME_STATUS)
+		return -EBADMSG;
+	layout = &layouts[type];
+	if (items != layout->count + 1)
 		return -EBADMSG;
 	frame->type = (enum frame_type)type;
-	rc = read_fields(&r, frame);
+	for (uint32_t i = 0; rc == 0 && i < layout->count; i++)
+		rc = read_field(&r, &layout->fields[i], frame);
 	if (rc < 0)
 		return rc;
 	frame->body = r.at;
 	frame->body_bytes = (size_t)(r.end - r.at);
-	if (frame->body_bytes > 0 && !has_body(frame->type))
-		return -EBADMSG;
-	return 0;
+	return frame->body_bytes > 0 && !layout->has_body ? -EBADMSG : 0;
 }
 
 void

@@ -1,23 +1,31 @@
 /* wire - see wire.h. */
 #include "libproto/wire.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 /* The next `bytes` bytes as a big-endian number. */
-static int
+static inline int
 wire_take(struct wire_reader *r, unsigned bytes, uint64_t *value)
 {
 	uint64_t v = 0;
 
 	if ((size_t)(r->end - r->at) < bytes)
 		return -EBADMSG;
-	for (unsigned i = 0; i < bytes; i++)
-		v = v << 8 | *r->at++;
+	if ((size_t)(r->end - r->at) >= sizeof v) {
+		memcpy(&v, r->at, sizeof v);
+		v = be64toh(v) >> (64 - 8 * bytes);
+		r->at += bytes;
+	} else {
+		for (unsigned i = 0; i < bytes; i++)
+			v = v << 8 | *r->at++;
+	}
 	*value = v;
 	return 0;
 }
 
-static int
+static inline int
 take_tag(struct wire_reader *r, uint8_t *tag)
 {
 	if (r->at == r->end)
@@ -63,8 +71,9 @@ wire_map(struct wire_reader *r, uint32_t *pairs)
 	return take_count(r, 0x80, 0xde, pairs);
 }
 
-int
-wire_int(struct wire_reader *r, int64_t *value)
+/* Inline: frames and events are full of integers. */
+static inline int
+take_int(struct wire_reader *r, int64_t *value)
 {
 	uint64_t v;
 	uint8_t tag;
@@ -100,28 +109,22 @@ wire_int(struct wire_reader *r, int64_t *value)
 }
 
 int
-wire_uint(struct wire_reader *r, uint64_t *value)
+wire_int(struct wire_reader *r, int64_t *value)
+{
+	return take_int(r, value);
+}
+
+int
+wire_uint_wide(struct wire_reader *r, uint64_t *value)
 {
 	int64_t v;
 	int rc;
 
 	/* Values above INT64_MAX have no use here; wire_int refuses them. */
-	rc = wire_int(r, &v);
+	rc = take_int(r, &v);
 	if (rc < 0 || v < 0)
 		return -EBADMSG;
 	*value = (uint64_t)v;
-	return 0;
-}
-
-int
-wire_bool(struct wire_reader *r, bool *value)
-{
-	uint8_t tag;
-	int rc = take_tag(r, &tag);
-
-	if (rc < 0 || (tag != 0xc2 && tag != 0xc3))
-		return -EBADMSG;
-	*value = tag == 0xc3;
 	return 0;
 }
 
@@ -241,23 +244,34 @@ wire_skip(struct wire_reader *r)
 	}
 }
 
-static uint8_t *
-put(uint8_t *out, uint8_t tag, uint64_t value, unsigned bytes)
-{
-	*out++ = tag;
-	while (bytes-- > 0)
-		*out++ = (uint8_t)(value >> (8 * bytes));
-	return out;
-}
-
 uint8_t *
 wire_put_u64(uint8_t *out, uint64_t value)
 {
-	return put(out, 0xcf, value, 8);
+	*out++ = 0xcf;
+	value = htobe64(value);
+	memcpy(out, &value, sizeof value);
+	return out + sizeof value;
 }
 
 uint8_t *
 wire_put_u32(uint8_t *out, uint32_t value)
 {
-	return put(out, 0xce, value, 4);
+	*out++ = 0xce;
+	value = htobe32(value);
+	memcpy(out, &value, sizeof value);
+	return out + sizeof value;
+}
+
+uint8_t *
+wire_put_uint_wide(uint8_t *out, uint64_t value)
+{
+	if (value > UINT32_MAX)
+		return wire_put_u64(out, value);
+	if (value > UINT16_MAX)
+		return wire_put_u32(out, (uint32_t)value);
+	*out++ = value > UINT8_MAX ? 0xcd : 0xcc;
+	if (value > UINT8_MAX)
+		*out++ = (uint8_t)(value >> 8);
+	*out++ = (uint8_t)value;
+	return out;
 }

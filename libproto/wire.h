@@ -13,8 +13,10 @@
 #ifndef LIBPROTO_WIRE_H
 #define LIBPROTO_WIRE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "libbase/base.h"
 #include "libbase/slice.h"
@@ -25,10 +27,30 @@ struct wire_reader {
 
 MUST_USE int wire_array(struct wire_reader *r, uint32_t *items);
 MUST_USE int wire_map(struct wire_reader *r, uint32_t *pairs);
-MUST_USE int wire_uint(struct wire_reader *r, uint64_t *value);
 MUST_USE int wire_int(struct wire_reader *r, int64_t *value);
-MUST_USE int wire_bool(struct wire_reader *r, bool *value);
 MUST_USE int wire_str(struct wire_reader *r, struct slice *text);
+
+/* For wire_uint alone: an integer of more than one byte. */
+MUST_USE int wire_uint_wide(struct wire_reader *r, uint64_t *value);
+
+/* Most integers in a header are small: those take no call. */
+MUST_USE static inline int
+wire_uint(struct wire_reader *r, uint64_t *value)
+{
+	if (r->at == r->end || *r->at >= 0x80)
+		return wire_uint_wide(r, value);
+	*value = *r->at++;
+	return 0;
+}
+
+MUST_USE static inline int
+wire_bool(struct wire_reader *r, bool *value)
+{
+	if (r->at == r->end || (*r->at != 0xc2 && *r->at != 0xc3))
+		return -EBADMSG;
+	*value = *r->at++ == 0xc3;
+	return 0;
+}
 
 /* Move past a nil and say true; or say false and stay. */
 bool wire_nil(struct wire_reader *r);
@@ -42,10 +64,57 @@ bool wire_nil(struct wire_reader *r);
 MUST_USE int wire_skip(struct wire_reader *r);
 
 /*
- * Write helpers of a fixed width, so that a header has one length whatever
- * its values.  Return the place after what was written.
+ * Each of these writes one value and returns the end of it.  The first two
+ * have a fixed width, so that a header has one length whatever its values;
+ * the third takes the shortest form, at most 9 bytes.
  */
 uint8_t *wire_put_u64(uint8_t *out, uint64_t value); /* 9 bytes */
 uint8_t *wire_put_u32(uint8_t *out, uint32_t value); /* 5 bytes */
+uint8_t *wire_put_uint_wide(uint8_t *out, uint64_t value);
+
+static inline uint8_t *
+wire_put_uint(uint8_t *out, uint64_t value)
+{
+	if (value >= 0x80)
+		return wire_put_uint_wide(out, value);
+	*out++ = (uint8_t)value;
+	return out;
+}
+
+static inline uint8_t *
+wire_put_nil(uint8_t *out)
+{
+	*out++ = 0xc0;
+	return out;
+}
+
+static inline uint8_t *
+wire_put_bool(uint8_t *out, bool value)
+{
+	*out++ = value ? 0xc3 : 0xc2;
+	return out;
+}
+
+/* At most 5 bytes more than the text. */
+static inline uint8_t *
+wire_put_str(uint8_t *out, const struct slice *s)
+{
+	if (s->bytes < 32) {
+		*out++ = (uint8_t)(0xa0 | s->bytes);
+	} else if (s->bytes < 256) {
+		*out++ = 0xd9;
+		*out++ = (uint8_t)s->bytes;
+	} else if (s->bytes < 65536) {
+		*out++ = 0xda;
+		*out++ = (uint8_t)(s->bytes >> 8);
+		*out++ = (uint8_t)s->bytes;
+	} else {
+		*out++ = 0xdb;
+		for (int shift = 24; shift >= 0; shift -= 8)
+			*out++ = (uint8_t)(s->bytes >> shift);
+	}
+	memcpy(out, s->data, s->bytes);
+	return out + s->bytes;
+}
 
 #endif
