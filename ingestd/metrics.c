@@ -543,7 +543,7 @@ report_now(const struct metrics *m)
 	    {INGEST_ACCEPTED_EVENTS, c->accepted_events},
 	    {INGEST_REJECTED_EVENTS, c->rejected_events},
 	    {INGEST_PENDING_BYTES, m->budget->used_bytes},
-	    {INGEST_PENDING_REQUESTS, m->batchd_client->pending_count},
+	    {INGEST_PENDING_REQUESTS, m->batchd_client->queue.pending_count},
 	    {INGEST_CONNECTIONS, c->connections},
 	    {INGEST_CONNECTIONS_OVERDUE, c->connections_overdue},
 	    {INGEST_CONNECTIONS_EVICTED, c->connections_evicted},

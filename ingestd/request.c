@@ -597,29 +597,33 @@ request_on_end(struct http_request *http)
 	buf_fini(&rq->details);
 }
 
-/* What was committed is durable, or will not be known to be. */
 void
-request_on_done(void *owner, int rc, uint64_t offset)
+request_on_done(void *owner, enum append_result result, uint64_t offset)
 {
 	struct request *rq = owner;
+	struct counters *counters = rq->all->counters;
 
-	if (rc == 0) {
-		rq->all->counters->accepted_events += rq->accepted;
-		histogram_add(&rq->all->counters->durable,
+	switch (result) {
+	case APPEND_DURABLE:
+		counters->accepted_events += rq->accepted;
+		histogram_add(&counters->durable,
 		              clock_mono_us() - rq->since_us, 1);
 		if (rq->token)
 			rq->token->events += rq->accepted;
 		answer_accepted(rq, &offset);
 		return;
-	}
-	if (rc == -EAGAIN) {
+	case APPEND_NOT_SENT:
 		answer_with(rq, RESPONSE_UNAVAILABLE);
 		return;
+	case APPEND_TIMED_OUT:
+		counters->unknown_events += rq->accepted;
+		answer_with(rq, RESPONSE_TIMED_OUT);
+		return;
+	case APPEND_CONNECTION_LOST:
+		counters->unknown_events += rq->accepted;
+		answer_with(rq, RESPONSE_DISCONNECTED);
+		return;
 	}
-	/* The events were handed over: whether they are kept is not known. */
-	rq->all->counters->unknown_events += rq->accepted;
-	answer_with(rq, rc == -ETIMEDOUT ? RESPONSE_TIMED_OUT
-	                                 : RESPONSE_DISCONNECTED);
 }
 
 static void

@@ -37,7 +37,7 @@ void requests_close(struct requests *rs);
 /* What the HTTP server calls, with rs as its arg. */
 struct http_handler requests_handler(struct requests *rs);
 
-/* batchd_client_conf.on_done. */
-void request_on_done(void *owner, int rc, uint64_t offset);
+/* For batchd_client_conf.on_done; owner is a struct request. */
+void request_on_done(void *owner, enum append_result result, uint64_t offset);
 
 #endif

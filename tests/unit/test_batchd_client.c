@@ -27,17 +27,17 @@ static uint8_t in[FRAME_MAX];
 static struct frame got; /* the last frame that batchd received */
 
 static struct answer {
-	int rc;
+	enum append_result result;
 	uint64_t offset;
 	int count;
 } answers[4];
 
 static void
-on_done(void *owner, int rc, uint64_t offset)
+on_done(void *owner, enum append_result result, uint64_t offset)
 {
 	struct answer *a = owner;
 
-	a->rc = rc;
+	a->result = result;
 	a->offset = offset;
 	a->count++;
 }
@@ -56,7 +56,7 @@ start_listening(void)
 }
 
 static void
-open_upstream(void)
+open_client(void)
 {
 	struct batchd_client_conf conf = {.socket = path,
 	                                  .max_event_bytes = 64 * KIB,
@@ -77,7 +77,7 @@ setup(void)
 	memset(answers, 0, sizeof answers);
 	log_set_level(LOG_ERROR);
 	start_listening();
-	open_upstream();
+	open_client();
 }
 
 static void
@@ -236,7 +236,7 @@ TEST(requests_of_one_turn_share_a_frame)
 	ck_assert_uint_gt(budget.used_bytes, 0);
 	peer_appended(1, &offset, 1);
 	ck_assert_int_eq(answers[0].count, 1);
-	ck_assert_int_eq(answers[0].rc, 0);
+	ck_assert_int_eq(answers[0].result, APPEND_DURABLE);
 	ck_assert_uint_eq(answers[0].offset, 1000);
 	ck_assert_uint_eq(answers[1].offset, 1002);
 	ck_assert_uint_eq(budget.used_bytes, 0);
@@ -362,13 +362,13 @@ TEST(what_was_not_sent_is_refused_when_the_intake_closes)
 	commit(1, 2, 60 * KIB); /* a frame of its own */
 	commit(2, 1, 10);
 	batchd_client_flush(&client);
-	ck_assert_uint_lt(client.sent_seq, 3);
+	ck_assert_uint_lt(client.queue.sent_seq, 3);
 	peer_send(&intake);
 	ck_assert_int_eq(answers[0].count, 0);
 	ck_assert_int_eq(answers[1].count, 1);
-	ck_assert_int_eq(answers[1].rc, -EAGAIN);
+	ck_assert_int_eq(answers[1].result, APPEND_NOT_SENT);
 	ck_assert_int_eq(answers[2].count, 1);
-	ck_assert_int_eq(answers[2].rc, -EAGAIN);
+	ck_assert_int_eq(answers[2].result, APPEND_NOT_SENT);
 	ck_assert_uint_eq(budget.used_bytes, held);
 	/* What was begun goes on to its end, and nothing follows it. */
 	for (int i = 0; i < 1000 && seq < 3; i++) {
@@ -382,7 +382,7 @@ TEST(what_was_not_sent_is_refused_when_the_intake_closes)
 	ck_assert_int_eq(chan_recv(&peer, in, sizeof in), -EAGAIN);
 	peer_appended(3, offsets, 3);
 	ck_assert_int_eq(answers[0].count, 1);
-	ck_assert_int_eq(answers[0].rc, 0);
+	ck_assert_int_eq(answers[0].result, APPEND_DURABLE);
 	ck_assert_uint_eq(budget.used_bytes, 0);
 	intake.intake.open = true;
 	peer_send(&intake);
@@ -403,8 +403,9 @@ TEST(a_lost_connection_answers_all_and_is_made_again)
 	chan_close(&peer);
 	run_until(&answers[1].count);
 	ck_assert_int_eq(answers[0].count, 1);
-	ck_assert_int_eq(answers[0].rc, -EPIPE);
-	ck_assert_int_eq(answers[1].rc, -EAGAIN); /* surely not kept */
+	ck_assert_int_eq(answers[0].result, APPEND_CONNECTION_LOST);
+	ck_assert_int_eq(answers[1].result,
+	                 APPEND_NOT_SENT); /* surely not kept */
 	ck_assert_uint_eq(budget.used_bytes, 0);
 	ck_assert(!batchd_client_takes(&client, &why));
 	while (client.state != BATCHD_CLIENT_HELLO)
@@ -425,7 +426,7 @@ TEST(a_request_that_waits_too_long_is_answered_once)
 	commit(0, 1, 10);
 	batchd_client_flush(&client);
 	run_until(&answers[0].count);
-	ck_assert_int_eq(answers[0].rc, -ETIMEDOUT);
+	ck_assert_int_eq(answers[0].result, APPEND_TIMED_OUT);
 	ck_assert_uint_gt(budget.used_bytes, 0);
 	peer_appended(1, &offset, 1);
 	ck_assert_int_eq(answers[0].count, 1);
@@ -446,8 +447,8 @@ TEST(a_full_log_keeps_no_request_that_was_answered)
 	peer_send(&closed);
 	run_until(&answers[0].count);
 	run_until(&answers[1].count);
-	ck_assert_int_eq(answers[0].rc, -ETIMEDOUT);
-	ck_assert_int_eq(answers[1].rc, -ETIMEDOUT);
+	ck_assert_int_eq(answers[0].result, APPEND_TIMED_OUT);
+	ck_assert_int_eq(answers[1].result, APPEND_TIMED_OUT);
 	while (client.state != BATCHD_CLIENT_HELLO)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	ck_assert_uint_eq(budget.used_bytes, 0);
@@ -507,7 +508,8 @@ TEST_LOOP(nonsense_closes_the_connection, 5)
 		break;
 	case 3: /* twice */
 		peer_appended(1, &offset, 1);
-		answers[0] = (struct answer){.rc = -EPIPE, .count = 1};
+		answers[0] = (struct answer){.result = APPEND_CONNECTION_LOST,
+		                             .count = 1};
 		peer_appended(1, &offset, 1);
 		break;
 	default:
@@ -516,5 +518,5 @@ TEST_LOOP(nonsense_closes_the_connection, 5)
 	}
 	ck_assert_int_eq(client.state, BATCHD_CLIENT_DISCONNECTED);
 	ck_assert_int_eq(answers[0].count, 1);
-	ck_assert_int_eq(answers[0].rc, -EPIPE);
+	ck_assert_int_eq(answers[0].result, APPEND_CONNECTION_LOST);
 }
