@@ -1,5 +1,5 @@
-"""HTTP as nobody should speak it.  Each time: a bound, an answer or a clean
-close, flat memory, and an honest sender who is served all the while.
+"""Abuse of HTTP by clients.  Each time ingestd keeps to its limits, answers or
+closes cleanly, its memory stays flat, and an honest sender is served.
 
 LEAT_CONNECTIONS=10000 and LEAT_REQUESTS=1000000 are the long forms.
 """
@@ -31,7 +31,7 @@ PATIENCE_S = 20  # for an honest request, on a busy machine
 
 
 class Honest(threading.Thread):
-    """Sends one event after the other; each must be kept."""
+    """Sends one event after another; each must be kept."""
 
     def __init__(self, leat):
         super().__init__(daemon=True)
@@ -47,7 +47,7 @@ class Honest(threading.Thread):
             while not self.over.is_set():
                 c = self.one(c)
                 self.over.wait(0.005)
-        except Exception as e:  # told by the test's own thread
+        except Exception as e:  # reported by the test's main thread
             self.error = e
 
     def one(self, c):
@@ -121,7 +121,7 @@ def connect(leat, timeout_s=PATIENCE_S):
 
 
 def is_closed(s):
-    """Whether the other end has ended it; reads away what it says."""
+    """Whether the other end has closed it; discards what it has sent."""
     try:
         while select.select([s], [], [], 0)[0]:
             if not s.recv(65536):
@@ -132,7 +132,7 @@ def is_closed(s):
 
 
 def drip(sockets, byte, timeout_s):
-    """One byte each, again and again, until all are closed; how long it took."""
+    """Send one byte to each until all are closed; return how long it took."""
     started, left = time.monotonic(), list(sockets)
     while left:
         assert time.monotonic() < started + timeout_s, \
@@ -148,7 +148,7 @@ def drip(sockets, byte, timeout_s):
 
 
 def converse(leat, data, end=False):
-    """Send bytes; all that comes back until it is closed."""
+    """Send bytes; return all that comes back until it is closed."""
     out = b""
     with connect(leat) as s:
         try:

@@ -1,5 +1,5 @@
-"""The books of each sink: what was accepted is stored, dead-lettered, dropped,
-skipped or waiting.
+"""The counters of each sink: each accepted event is stored, dead-lettered,
+dropped, skipped or pending.
 
 tests/torture holds the same figures against the stores under faults.
 """
@@ -14,20 +14,20 @@ UUID_TABLE = """create table events (id uuid not null, type text not null,
   received_at timestamptz)"""
 
 
-def books(leat, name="postgres"):
-    """(accepted, stored, dead-lettered, skipped, pending): the sum must hold."""
+def counters(leat, name="postgres"):
+    """(accepted, stored, dead-lettered, skipped, pending); checks the sum."""
     status = leat.status()
     s = next(s for s in status["sinks"] if s["name"] == name)
     figures = (s["stored_events"], s["pending_dead_letters"],
-               s["skipped_events"],
-               s["lag_events"])
+               s["skipped_events"], s["lag_events"])
     accepted, dropped = status["log"]["durable_offset"], s["dropped_events"]
     assert accepted == sum(figures) + dropped, (accepted, figures, dropped)
     return (accepted,) + figures
 
 
 def come_to(leat, want, name="postgres"):
-    wait_until(lambda: books(leat, name) == want, f"the books say {want}", 10)
+    wait_until(lambda: counters(leat, name) == want,
+               f"the counters are {want}", 10)
 
 
 def rows(leat):
@@ -51,14 +51,14 @@ def test_dead_lettered_and_retried():
         come_to(leat, (110, 98, 2, 0, 10))
         leat.sink["postgres"].start()
         come_to(leat, (110, 108, 2, 0, 0))
-        # A --retry-dead that was cut short leaves its letters here.
+        # A --retry-dead that was interrupted leaves its dead letters here.
         dead = leat.directory / "dead"
         (dead / "postgres.ndjson").rename(
             dead / "postgres.retry-2026-01-01T00:00:00.000000Z.ndjson")
         leat.accept(small("b", 5, 110))
         come_to(leat, (115, 113, 2, 0, 0))
         wait_until(lambda: leat.sink_status()["stats"]["dead_letters"] == 2,
-                   "the letters are still counted")
+                   "the dead letters are still counted")
         leat.pg.query("alter table events alter column id type text")
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ def test_dead_lettered_and_retried():
 
 
 def gauges(leat):
-    """What is shown of letters that wait: DEAD, and in /metrics."""
+    """What status (DEAD) and /metrics show of the dead letters that wait."""
     page = leat.request("GET", "/metrics")[1]
 
     def gauge(name):
@@ -80,8 +80,8 @@ def gauges(leat):
             gauge("leat_sink_pending_dead_letters"))
 
 
-def test_letters_that_are_retried_while_the_sink_is_stopped():
-    """Nobody else tells batchd; and events wait, so that none is committed."""
+def test_dead_letters_that_are_retried_while_the_sink_is_stopped():
+    """Only the retry reports to batchd; events wait, so none is committed."""
     with Leat(table=UUID_TABLE) as leat:
         events = small("s", 10)
         for i in (2, 5, 7):
@@ -107,8 +107,8 @@ def test_letters_that_are_retried_while_the_sink_is_stopped():
         # What is known of the sink otherwise stays.
         stats = leat.sink_status()["stats"]
         assert stats["batches"] > 0 and stats["events"] == 7, stats
-        # The rest, beside a batchd that is away and then beside one that is
-        # there but knows no more than its cursor.
+        # Retry the rest while batchd is stopped, and then with a batchd that
+        # knows no more than its cursor.
         leat.pg.query("alter table events drop constraint events_id_check")
         leat.batchd.stop()
         done = leat.run("sinkd-postgres", "--retry-dead")
@@ -116,7 +116,7 @@ def test_letters_that_are_retried_while_the_sink_is_stopped():
         assert "batchd is not told" in done.stderr, done.stderr
         leat.batchd.start()
         leat.intake_open()
-        assert books(leat) == (14, 8, 2, 0, 4)
+        assert counters(leat) == (14, 8, 2, 0, 4)
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 0 and "not told" not in done.stderr, done
         come_to(leat, (14, 10, 0, 0, 4))
@@ -126,21 +126,21 @@ def test_letters_that_are_retried_while_the_sink_is_stopped():
         assert rows(leat) == 14
 
 
-def test_letters_that_cannot_be_counted_are_still_shown():
+def test_dead_letters_that_cannot_be_counted_are_still_shown():
     with Leat(table=UUID_TABLE) as leat:
         leat.accept([{"type": "t", "id": "no uuid"}] + small("u", 5))
         leat.caught_up()
         wait_until(lambda: gauges(leat) == (1, 1, 1), "it is shown")
-        letters = leat.directory / "dead/postgres.ndjson"
-        letters.rename(leat.directory / "kept")
-        letters.mkdir()
+        dead_letters = leat.directory / "dead/postgres.ndjson"
+        dead_letters.rename(leat.directory / "kept")
+        dead_letters.mkdir()
         leat.sink["postgres"].wait_line("cannot count the dead letters")
         leat.accept(small("u", 5, 5))
         leat.caught_up()
         come_to(leat, (11, 10, 1, 0, 0))
         assert gauges(leat) == (1, 1, 1)
-        letters.rmdir()
-        (leat.directory / "kept").rename(letters)
+        dead_letters.rmdir()
+        (leat.directory / "kept").rename(dead_letters)
 
 
 def test_what_a_new_sink_does_not_get():
@@ -155,7 +155,7 @@ def test_what_a_new_sink_does_not_get():
         with Peer(leat, SINK, "new") as peer:
             peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False]))
             wait_until(lambda: leat.sink_status("new")["connected"], "there")
-            assert books(leat, "new") == (100, 0, 0, 100, 0)
+            assert counters(leat, "new") == (100, 0, 0, 100, 0)
         leat.accept(small("n", 5, 100))
         come_to(leat, (105, 0, 0, 100, 5), "new")
 

@@ -85,7 +85,7 @@ def release():
 
 
 def packages_in_the_readme(version):
-    """Those that README says the programs need at run time."""
+    """The packages that README lists as needed at run time."""
     text = (ROOT / "README.md").read_text()
     found = re.search(rf"^# Debian {version}\napt-get install "
                       r"((?:.*\\\n)*.*)\n", text, re.M)

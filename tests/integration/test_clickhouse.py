@@ -119,7 +119,7 @@ def test_every_type():
 
 
 def test_low_cardinality():
-    """Debian's server has the type, behind a setting."""
+    """Debian's server has the type, if a setting allows it."""
     with clickhouse() as ch:
         ch.query("CREATE TABLE events (id String, "
                  "type LowCardinality(String), user_id LowCardinality("
@@ -230,7 +230,7 @@ def test_a_flood_of_events_that_a_column_cannot_hold():
 
 
 def test_what_the_server_alone_can_refuse():
-    """Its words, and nothing of what the event held but in the event."""
+    """The server's message, without what the event held."""
     if not is_current():
         raise Skip("Debian's server checks no constraints")
     columns = ("id String, type String, user_id String, payload JSON, "
@@ -297,7 +297,7 @@ def test_a_batch_of_more_partitions_than_the_server_takes():
         assert leat.dead_letters("clickhouse") == []
 
 
-# What is wrong with the set-up.
+# What is wrong with the configuration.
 
 
 def test_a_wrong_table_is_named_and_waited_for():
@@ -371,7 +371,7 @@ def test_columns_that_change_under_a_running_sink():
         assert leat.dead_letters("clickhouse") == []
 
 
-def test_the_guarantee_is_said_at_start():
+def test_the_guarantee_is_logged_at_start():
     with stack() as (ch, leat):
         line = leat.sink["clickhouse"].wait_line("table ready")
         if ch.current:
@@ -382,7 +382,7 @@ def test_the_guarantee_is_said_at_start():
             assert "only after a failure in mid-insert" in line, line
 
 
-def test_a_table_that_remembers_no_inserts_is_said_to():
+def test_a_table_that_remembers_no_inserts_is_reported():
     columns = ("id String, type String, user_id String, payload String, "
                "created_at Int64, received_at Int64")
     with stack(table_of(columns, False)) as (ch, leat):
@@ -501,7 +501,7 @@ def test_answers_that_are_lost():
         assert set(stored) == {e["id"] for e in small("l", 1000)}
         if ch.current:
             assert len(stored) == 1000, len(stored)
-        else:  # as the sink says at start
+        else:  # as the sink logs at start
             assert len(stored) == 2000, len(stored)
         fact(f"{proxy.lost} answers lost, {len(stored)} rows of 1000 events")
         proxy.shutdown()
@@ -646,7 +646,7 @@ def test_a_kill_in_the_middle_of_dead_lettering():
         assert [d["offset"] for d in leat.dead_letters("clickhouse")] == bad
 
 
-def test_a_verdict_that_changes_after_a_kill_in_mid_batch():
+def test_a_verdict_that_changes_after_a_kill_during_a_batch():
     """What is stored or dead-lettered of a batch is not written once more."""
     columns = ("id UUID, type String, user_id String, payload String, "
                "created_at Int64, received_at Int64")
@@ -664,17 +664,17 @@ def test_a_verdict_that_changes_after_a_kill_in_mid_batch():
                    "a dead letter", pause_s=0.001)
         sink.kill()
         assert len(ids(ch)) == 1500
-        letters = len(leat.dead_letters("clickhouse"))
+        dead_letters = len(leat.dead_letters("clickhouse"))
         # batchd's cursor has followed, though the batch has not ended: but
         # for a kill that came late.
-        if letters < 500:
+        if dead_letters < 500:
             wait_until(lambda: 1500 <= leat.sink_status("clickhouse")[
-                "committed"] < 2000, "the cursor is in mid-batch")
+                "committed"] < 2000, "the cursor is inside the batch")
         ch.query("ALTER TABLE events MODIFY COLUMN id String")
         sink.start()
         leat.caught_up()
-        assert len(leat.dead_letters("clickhouse")) == letters
-        assert len(ids(ch)) == 2000 - letters
+        assert len(leat.dead_letters("clickhouse")) == dead_letters
+        assert len(ids(ch)) == 2000 - dead_letters
         done = leat.run("sinkd-clickhouse", "--retry-dead")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert sorted(ids(ch)) == sorted(e["id"] for e in events)
@@ -692,7 +692,7 @@ def test_the_next_url_is_tried():
             ch.kill()
             leat.accept(small("u", 100, 100))
             wait_until(lambda: leat.sink_status("clickhouse")["stats"].get(
-                "error"), "the status says why")
+                "error"), "the status shows why")
             ch.start()
             leat.caught_up()
             assert set(ids(ch)) == {e["id"] for e in small("u", 200)}
@@ -728,7 +728,7 @@ def test_a_lone_event_goes_at_once():
         assert ch.number("SELECT count() FROM events") == 201
 
 
-def test_a_mended_column_takes_what_it_refused_before():
+def test_a_corrected_column_takes_what_it_refused_before():
     """The types as they are now decide, before any event is dead-lettered."""
     columns = ("id {id}, type String, user_id String, payload String, "
                "created_at Int64, received_at Int64")

@@ -55,14 +55,14 @@ def test_out_of_range():
 
 
 SINK_NAMES = "with commas"
-# Program, its settings, the line that is refused, words of the reason.
+# Program, its settings, the line that is refused, text of the reason.
 REFUSED = [
     ("batchd", "[batchd]\nsinks = sinkd-postgres", 2, "write postgres"),
     ("batchd", "[batchd]\nsinks = postgres,kafka", 2,
      "spaces stand between names"),
     ("batchd", "[batchd]\nsinks = kafka kafka", 2, "kafka stands twice"),
-    ("batchd", "[batchd]\n\nsocket_owner = nobody-here", 3, "no such user"),
-    ("batchd", "[batchd]\nsocket_group = nobody-here", 2, "no such group"),
+    ("batchd", "[batchd]\n\nsocket_owner = no-such-name", 3, "no such user"),
+    ("batchd", "[batchd]\nsocket_group = no-such-name", 2, "no such group"),
     ("batchd", "[batchd]\nmax_bytes = 2000T", 2, "from 4M to 1024T"),
     ("ingestd", "[ingestd]\nlisten = localhost", 2,
      "must be an IP address, not a name: 127.0.0.1 or ::1"),
@@ -138,7 +138,7 @@ def test_what_looks_alike_is_taken():
 
 
 def test_what_may_be_misspelt_is_warned_of():
-    """Sinks can be somebody else's, so names that nobody knows are taken."""
+    """A sink can be of another author, so unknown names are accepted."""
     for name, text, line, words in [
             ("batchd", "[batchd]\nsinks = postgres kafaka", 2,
              "sinkd-kafaka is not installed here"),
@@ -191,7 +191,7 @@ def test_files_that_cannot_be_read_are_refused():
             assert done.returncode == 2, (key, path, done)
             assert f"leat.conf:2: [{section}] {key} = {path}: cannot read " \
                 f"this file: {why}" in done.stderr, done.stderr
-    # A running ingestd says the same when it reads its files again.
+    # A running ingestd logs the same when it reads its files again.
     for key in ("tls_certificate", "tls_key"):
         done = run("ingestd", text=with_file("ingestd", key, "/nonexistent"))
         assert done.returncode == 2, done
@@ -226,7 +226,7 @@ def test_files_that_root_alone_can_read_are_warned_of():
             assert done.returncode == 0, done
             return [l for l in done.stderr.splitlines() if " warn " in l]
 
-        # Nobody knows yet whose the socket's directory will be.
+        # The owner of the socket's directory is not known yet.
         secret.chmod(0o600)
         (line,) = warnings()
         assert f"leat.conf:4: [sinkd-postgres] password_file = {secret}: " \
@@ -313,7 +313,7 @@ password_file = /nonexistent
     assert run("leat", "check", "--config", "/nonexistent").returncode == 2
 
 
-def test_leat_check_says_which_program_it_lacks():
+def test_leat_check_names_the_program_it_lacks():
     with tempfile.TemporaryDirectory() as directory:
         for name in ("leat", "batchd"):
             shutil.copy(program(name), directory)
@@ -328,7 +328,7 @@ def test_leat_check_says_which_program_it_lacks():
     assert done.stdout.endswith("; checked by batchd\n"), done
 
 
-def test_the_example_is_in_force_as_it_says():
+def test_the_example_has_the_defaults():
     """leat.conf shows every key of every daemon with its default."""
     for name in DAEMONS:
         path = str(ROOT / "leat.conf")
@@ -397,7 +397,7 @@ def test_every_key_is_documented_with_its_default():
     missing = {k: v for k, v in programs.items() if docs.get(k) != v}
     assert not missing, f"docs/operations.md lacks {missing}"
     extra = set(docs) - set(programs)
-    assert not extra, f"docs/operations.md has {extra}, which nobody reads"
+    assert not extra, f"docs/operations.md has {extra}, which no program reads"
 
 
 def test_version_and_help():
@@ -569,7 +569,7 @@ def parse_unit(text):
 
 
 def documented_units():
-    """name -> unit: batchd's is whole, the others say what differs."""
+    """name -> unit: batchd's is whole, the others hold what differs."""
     text = (ROOT / "docs/operations.md").read_text()
     blocks = re.findall(r"^```ini\n(.*?)^```", text, re.M | re.S)
     units = {"leat-batchd.service": parse_unit(blocks[0])}

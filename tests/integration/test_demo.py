@@ -1,4 +1,4 @@
-"""make demo: what a newcomer sees, and that nothing stays behind."""
+"""make demo: what a newcomer sees, and that nothing is left running."""
 import os
 import pathlib
 import re
@@ -62,7 +62,7 @@ def test_demo_shows_everything_and_stops():
 
 
 @limit(120)
-def test_demo_of_one_store_starts_anew_and_quickly():
+def test_demo_of_one_store_starts_again_and_quickly():
     with tempfile.TemporaryDirectory(
             dir=os.environ.get("LEAT_TEST_TMP")) as directory:
         os.chmod(directory, 0o755)

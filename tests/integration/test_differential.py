@@ -247,7 +247,7 @@ def send_events(port, count, errors):
             assert answer.status == 202, (answer.status, text)
             assert not answer.will_close, answer.headers
         c.close()
-    except Exception as e:  # told by the test's own thread
+    except Exception as e:  # reported by the test's main thread
         errors.append(e)
 
 

@@ -1,6 +1,6 @@
 """The load generator tells the truth about what a server answered.
 
-A stub server answers as each test says; what it acknowledged is compared
+A stub server answers as each test decides; what it acknowledged is compared
 with what evload counted and wrote down.
 """
 import json
@@ -26,7 +26,7 @@ def accepted(events):
 
 
 class Stub(socketserver.ThreadingTCPServer):
-    """decide(nth request, events) says what to answer."""
+    """decide(nth request, events) returns what to answer."""
     daemon_threads = True
     allow_reuse_address = True
 
@@ -206,8 +206,8 @@ def test_sigterm_ends_it_with_everything_written():
 
 
 def test_it_waits_for_a_server_that_is_not_there_yet():
-    with Stub(lambda nth, events: accepted(events)) as away:
-        port = str(away.server_address[1])
+    with Stub(lambda nth, events: accepted(events)) as other:
+        port = str(other.server_address[1])
     done = subprocess.run(
         [program("evload"), "--json", "--port", port, "--seconds", "1",
          "--drain-ms", "0"], capture_output=True, text=True, timeout=30)

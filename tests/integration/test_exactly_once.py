@@ -27,8 +27,8 @@ def send_part(port, part, events):
             answer = response.read()
             if response.status == 202:
                 break
-            # 503 says that nothing of it was kept: the same again.  A 504
-            # would leave that unknown, and these rows have no ids.
+            # 503 means that nothing of it was kept, so it is sent again.  A
+            # 504 would leave that unknown, and these rows have no ids.
             assert response.status == 503, (response.status, answer[:500])
             time.sleep(0.1)
         count += len(rows)

@@ -70,7 +70,7 @@ def test_exactly_once_through_kills():
         assert offsets[-1] == len(ids)
         assert len({p["stream"] for p in positions}) == 1
 
-        # What a crash left behind the last position is not there.
+        # What a crash left after the last position is not there.
         sink.stop()
         with open(path, "a") as f:
             f.write('{"id":"half a batch"}\n{"id":"torn')

@@ -10,9 +10,9 @@ UUID_TABLE = """create table events (id uuid not null, type text not null,
   user_id text, payload jsonb, created_at timestamptz,
   received_at timestamptz)"""
 # No newline at the end: a sink that took it for its own would cut it.
-VICTIM = "root's own file, which nobody else may change"
+VICTIM = "root's own file, which no other user may change"
 RETRY = "postgres.retry-2026-01-01T00:00:00.000000Z.ndjson"
-NOBODY = 65534
+OTHER_UID = 65534
 
 
 def replace(path, kind, victim):
@@ -24,7 +24,7 @@ def replace(path, kind, victim):
         os.mkfifo(path)
     else:
         path.write_text("")
-        os.chown(path, NOBODY, NOBODY)
+        os.chown(path, OTHER_UID, OTHER_UID)
 
 
 # The kinds that any user can make, and the text that names them.
@@ -39,14 +39,14 @@ def retry_opens_only_its_own_files(kinds):
         leat.sink["postgres"].stop()
         dead = leat.directory / "dead"
         main = dead / "postgres.ndjson"
-        letter = main.read_text()
+        dead_letter = main.read_text()
         victim = leat.directory / "victim"
         for kind, text in kinds.items():
             for name in (main.name, RETRY, RETRY + ".place"):
                 victim.write_text(VICTIM)
                 if name != main.name:
                     main.unlink(missing_ok=True)
-                    (dead / RETRY).write_text(letter)
+                    (dead / RETRY).write_text(dead_letter)
                 replace(dead / name, kind, victim)
                 done = leat.run("sinkd-postgres", "--retry-dead",
                                 timeout_s=20)
@@ -58,7 +58,7 @@ def retry_opens_only_its_own_files(kinds):
                 assert victim.read_text() == VICTIM, (name, kind)
                 for path in dead.iterdir():
                     path.unlink()
-                main.write_text(letter)
+                main.write_text(dead_letter)
 
 
 def test_a_retry_of_dead_letters_opens_no_link_or_fifo():
@@ -119,7 +119,7 @@ sys.stdin.read()
 def locks(*paths):
     """A process of another user, in the files' group; how many it has."""
     child = subprocess.Popen(
-        ["setpriv", "--reuid", str(NOBODY), "--regid", str(os.getegid()),
+        ["setpriv", "--reuid", str(OTHER_UID), "--regid", str(os.getegid()),
          "--clear-groups", "--pdeathsig", "KILL", "--", "/usr/bin/python3",
          "-c", LOCK, *map(str, paths)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -131,7 +131,7 @@ def locks(*paths):
 
 
 @limit(60)
-def test_nobody_else_can_lock_what_is_locked():
+def test_no_other_user_can_lock_what_is_locked():
     """Neither the sink nor batchd nor a retry waits for a lock of others."""
     need_root()
     with Leat(table=UUID_TABLE) as leat:

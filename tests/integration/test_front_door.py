@@ -729,7 +729,7 @@ def test_answers_that_are_not_read_do_not_keep_the_budget():
 
 @limit(90)
 def test_a_body_holds_the_memory_that_has_come():
-    """Also where others have used that memory before."""
+    """Even where others have used that memory before."""
     head = has(b"Content-Length: 8000000", rest=b"[")
     with front(request_timeout_ms=60000) as leat:
         before, sockets = leat.ingestd.private_bytes(), []

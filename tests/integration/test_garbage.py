@@ -1,4 +1,4 @@
-"""Malformed frames and malformed HTTP: refused, said once, nothing falls."""
+"""Malformed frames and malformed HTTP: refused and logged once."""
 import contextlib
 import os
 import random
@@ -20,7 +20,7 @@ BAD_HELLO = [
     pack([HELLO, VERSION, 9, "n", 1]), pack([HELLO, VERSION, INGEST, "", 1]),
     pack([HELLO, VERSION, INGEST, "UPPER", 1]),
     pack([HELLO, VERSION, INGEST, "n" * 65, 1]),
-    pack([HELLO, VERSION, SINK, "nobody-knows-me", 1]),
+    pack([HELLO, VERSION, SINK, "an-unknown-sink", 1]),
     pack([HELLO, VERSION, INGEST, "n", 1, 2]), append(1, [event()]),
     pack([SUBSCRIBE, 0, None, 1, 1, 1, False]), pack([CONTROL, 1, "status"]),
 ]
@@ -78,9 +78,9 @@ def test_frames_that_batchd_must_refuse():
         works(leat, 2)
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 3
-        said = len(leat.batchd.lines) - before
+        logged = len(leat.batchd.lines) - before
         tried = len(BAD_HELLO) + len(BAD_INGEST) + len(BAD_SINK)
-        assert 0 < said <= 3 * tried, f"{said} lines for {tried} refusals"
+        assert 0 < logged <= 3 * tried, f"{logged} lines for {tried} refusals"
 
 
 @limit(120)
@@ -142,7 +142,7 @@ BAD_HTTP = [
 
 
 def converse(leat, data):
-    """Send, say that no more comes, and read to the end."""
+    """Send, shut down the sending side, and read to the end."""
     with socket.create_connection(("127.0.0.1", leat.port), 10) as s:
         out = b""
         try:
@@ -174,12 +174,13 @@ def test_malformed_http():
         works(leat, 0)
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == accepted + 1
-        said = len(leat.ingestd.lines) - before
-        assert said < 200, f"{said} lines for {len(BAD_HTTP) + ROUNDS} tries"
+        logged = len(leat.ingestd.lines) - before
+        assert logged < 200, \
+            f"{logged} lines for {len(BAD_HTTP) + ROUNDS} tries"
 
 
 @limit(60)
-def test_peers_that_say_nothing_take_no_place():
+def test_silent_peers_take_no_connection():
     """Neither from daemons nor from commands, however many they are."""
     with Leat(also=["other"],
               settings={"batchd": {"max_connections": 4}}) as leat, \
@@ -213,7 +214,7 @@ def test_hello_has_a_deadline():
         assert 4 < time.monotonic() - started < 9
         leat.batchd.wait_line("no hello within 5 s")
         with Peer(leat, SINK, "other") as sink:
-            time.sleep(6)  # longer than hello may take: it has said it
+            time.sleep(6)  # longer than hello may take: it has been sent
             sink.send(pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]))
             works(leat, 0)
             assert sink.receive_type() == BATCH

@@ -20,13 +20,13 @@ from leat import Leat, fact, free_port, limit, wait_until
 SECONDS = float(os.environ.get("LEAT_HOSTILE_S", "4"))  # of each behaviour
 MEMORY_BYTES = 32 << 20  # beside what it was with an honest broker
 THREADS = 100
-# librdkafka starts a thread for each broker that it is told of.
+# librdkafka starts a thread for each broker that it learns of.
 BROKERS = 2_000
 BROKER_BYTES = 200 << 10  # librdkafka 2.8 takes 150 KiB
 
 PRODUCE, METADATA, OFFSET_FETCH, COORDINATOR = 0, 3, 9, 10
 VERSIONS, INIT_PRODUCER, ADD_PARTITIONS = 18, 22, 24
-# The versions that an honest broker would say it has, for a transaction.
+# The versions that an honest broker would report, for a transaction.
 APIS = {PRODUCE: (3, 7), METADATA: (0, 1), 9: (1, 1), 10: (0, 1),
         VERSIONS: (0, 0), 19: (0, 2), 22: (0, 1), 24: (0, 0), 25: (0, 0),
         26: (0, 1), 28: (0, 0)}
@@ -134,7 +134,7 @@ def noise(fake, api):
 
 @answers
 def counts(fake, api):
-    """Arrays that say that they have more than fits anywhere."""
+    """Arrays whose length is more than fits anywhere."""
     own = [broker(1, b"127.0.0.1", fake.port)]
     fake.turn += 1
     return (metadata(array(own, 2 ** 31 - 1), array([])),

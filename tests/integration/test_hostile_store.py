@@ -64,7 +64,7 @@ def notices():
 
 
 class HostilePostgres(Listener):
-    """Lets every client in; then says what `answer` yields, until it goes."""
+    """Lets every client in; then sends what `answer` yields, until it goes."""
 
     def __init__(self, answer, at_start=False):
         self.answer, self.at_start = answer, at_start

@@ -52,7 +52,7 @@ def test_accepted():
         leat.caught_up()
         assert leat.pg.query("select type from events order by ctid").split() \
             == ["a", "b", "one", "n1", "n2", "n3"]
-        # Defaults: an id, nobody, an empty payload, created when received.
+        # Defaults: an id, no user, an empty payload, created when received.
         assert leat.pg.number(
             "select count(*) from events where substr(id, 15, 1) = '7' and "
             "length(id) = 36 and user_id is null and payload::text = '{}' "
@@ -166,7 +166,7 @@ def test_values_that_senders_really_send():
             "'long'") == "2026-01-02 02:04:05.111111"
 
 
-def test_ignored_fields_are_told():
+def test_ignored_fields_are_reported():
     settings = {"ingestd": {"unknown_fields": "ignore"}}
     with Leat(sinks=(), postgres=False, settings=settings) as leat:
         body = b'[{"type":"a","usr":"x","ts":1},{"type":"b","usr":"y"}]'
@@ -184,7 +184,7 @@ def test_ignored_fields_are_told():
                     if "unknown fields ignored" in l]) <= 11
 
 
-def test_options_says_what_is_allowed():
+def test_options_lists_what_is_allowed():
     with Leat(sinks=(), postgres=False) as leat:
         c = leat.connect()
         for path, allow in (("/v1/events", "POST, OPTIONS"),
@@ -201,12 +201,12 @@ def test_options_says_what_is_allowed():
 
 
 def test_an_outcome_that_is_unknown_is_504():
-    """503 says that nothing was kept; these may have been."""
+    """503 means that nothing was kept; these may have been."""
     settings = {"ingestd": {"append_timeout_ms": 3000}}
     with Leat(sinks=(), postgres=False, settings=settings) as leat:
         c = leat.connect()
         leat.accept([{"type": "t"}], connection=c)
-        # batchd takes the events, and says nothing.
+        # batchd takes the events, and does not answer.
         leat.batchd.signal(signal.SIGSTOP)
         try:
             status, answer, fields = post(leat, b'[{"type":"late"}]',
@@ -217,7 +217,7 @@ def test_an_outcome_that_is_unknown_is_504():
         assert "append_timeout_ms" in answer["reason"]
         assert "same ids" in answer["reason"]
         assert int(fields["retry-after"]) >= 1
-        # It went away with them.
+        # batchd was killed with them.
         leat.intake_open()
         leat.batchd.signal(signal.SIGSTOP)
         c.request("POST", "/v1/events", b'[{"type":"lost"}]', JSON)
@@ -237,7 +237,7 @@ def test_an_outcome_that_is_unknown_is_504():
         assert post(leat, b'[{"type":"t"}]', connection=c)[0] == 503
         leat.batchd.start()
         leat.intake_open()
-        # Of this process: the sums begin anew with batchd.
+        # Of this process: the sums begin again with batchd.
         wait_until(lambda: Page(leat)["leat_ingestd_process_responses_total",
                                       "code=504", own] == 2
                    and Page(leat)["leat_ingestd_process_unknown_events_total",
@@ -376,7 +376,7 @@ def test_pipelined_requests_are_answered_in_order():
         assert offsets == list(range(20)), offsets
 
 
-def test_a_sender_that_goes_away_in_mid_request():
+def test_a_sender_that_closes_during_a_request():
     with Leat() as leat:
         for cut in (10, 60, 130):
             with socket.create_connection(("127.0.0.1", leat.port), 10) as s:

@@ -14,7 +14,7 @@ from wire import (BATCH, COMMITTED, CONTROL, CONTROLLER, HELLO, INGEST, INTAKE,
 
 GROUP, STRANGER = 12345, 65534
 
-# Connects as fast as it can, says hello, and keeps the last connections.
+# Connects as fast as it can, sends hello, and keeps the last connections.
 CONNECT = """
 import collections, os, socket, sys
 held = collections.deque(maxlen=500)
@@ -154,7 +154,7 @@ def test_lines_that_peers_cause_are_counted():
                 sink.send(pack([SUBSCRIBE, 0, 0, 10, 100_000, 0, False]))
                 assert sink.receive_type() == BATCH
                 sink.send(pack([COMMITTED, 0, 5]))
-                # Its answer says that the commit was read.
+                # Its answer shows that the commit was read.
                 sink.send(pack([CONTROL, 1, "status"]))
                 sink.receive()
         assert leat.batchd.count_lines("peer connected") <= 200
@@ -163,7 +163,7 @@ def test_lines_that_peers_cause_are_counted():
 
 
 @limit(90)
-def test_frames_that_nobody_will_read_do_not_hold_up_a_stop():
+def test_frames_that_will_not_be_read_do_not_hold_up_a_stop():
     settings = {"batchd": {"max_bytes": "4M", "segment_bytes": "1M",
                            "drain_ms": 60000}}
     with Leat(postgres=False, sinks=(), also=["none"],
@@ -238,7 +238,7 @@ def test_what_is_no_socket_is_not_removed():
                 (now := path.lstat()).st_ino, now.st_mode, now.st_mtime_ns)
             assert victim.read_text() == "nor this"
             path.rmdir() if path.is_dir() else path.unlink()
-        # What an ended batchd has left behind is.
+        # What an ended batchd has left is.
         leat.batchd.start()
         leat.batchd.signal(signal.SIGKILL)
         leat.batchd.wait()

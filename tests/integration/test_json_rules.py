@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 and the event's rules say it, against two other readers.
+"""JSON by RFC 8259 and the rules of events, against two other readers.
 
 What ingestd takes, Python's json takes with the same values, and PostgreSQL's
 jsonb holds them.  The cases are of three kinds: JSON (taken), not JSON
@@ -243,5 +243,6 @@ def test_numbers_that_jsonb_cannot_hold_are_dead_lettered():
         assert status == 202, answer
         leat.caught_up()
         assert leat.pg.query("select id from events") == "good"
-        letters = leat.dead_letters_text().splitlines()
-        assert len(letters) == 3 and '"code":"22' in letters[0], letters
+        dead_letters = leat.dead_letters_text().splitlines()
+        assert len(dead_letters) == 3 and '"code":"22' in dead_letters[0], \
+            dead_letters

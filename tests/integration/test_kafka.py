@@ -68,7 +68,7 @@ def test_every_field_of_100000_events():
             assert list(got) == ["id", "type", "user_id", "payload",
                                  "created_at", "received_at"]
             assert (got["type"], got["user_id"]) == (type_, user)
-            # The payload's own text stands in the middle, to the byte.
+            # The payload's own text is in the middle, to the byte.
             assert f',"payload":{text},"created_at":"'.encode() in m.value
             assert got["created_at"].endswith(
                 f".{created_ms % 1000:03d}000Z"), got["created_at"]
@@ -200,10 +200,10 @@ def test_an_event_that_is_too_large_is_dead_lettered():
         leat.accept(events)
         leat.caught_up()
         assert len(ids(broker)) == 499
-        letter, = leat.dead_letters("kafka")
-        assert letter["event"]["id"] == event_id("p", 321)
-        assert "Message size too large" in letter["reason"], letter["reason"]
-        # A mended limit, and it is stored; its own stream keeps its place.
+        dead_letter, = leat.dead_letters("kafka")
+        assert dead_letter["event"]["id"] == event_id("p", 321)
+        assert "Message size too large" in dead_letter["reason"], dead_letter
+        # With a higher limit it is stored; its own stream keeps its place.
         leat.settings["sinkd-kafka.rdkafka"] = {}
         leat.write_conf()
         done = leat.run("sinkd-kafka", "--retry-dead")
@@ -214,7 +214,7 @@ def test_an_event_that_is_too_large_is_dead_lettered():
 
 
 @limit(120)
-def test_a_missing_topic_is_said_and_waited_for():
+def test_a_missing_topic_is_reported_and_waited_for():
     with kafka() as broker:
         sink = {"brokers": broker.brokers, "retry_max_ms": 200}
         with Leat(sinks=("kafka",), postgres=False, start=False,
@@ -223,7 +223,7 @@ def test_a_missing_topic_is_said_and_waited_for():
             leat.sink["kafka"].start(wait=False)
             leat.sink["kafka"].wait_line("the topic does not exist")
             wait_until(lambda: leat.sink_status("kafka")["stats"]["state"] ==
-                       "misconfigured", "the status says so")
+                       "misconfigured", "the status shows it")
             leat.settings["sinkd-kafka"]["create_topic"] = "yes"
             leat.write_conf()
             leat.sink["kafka"].stop()
@@ -236,7 +236,7 @@ def test_a_missing_topic_is_said_and_waited_for():
 
 
 @limit(120)
-def test_the_broker_away_for_a_while():
+def test_the_broker_is_unreachable_for_a_while():
     with stack(timeout_ms=2000) as (broker, leat):
         leat.accept(small("w", 100))
         leat.caught_up()

@@ -123,15 +123,15 @@ def test_a_full_file_system():
 
 
 @limit(150)
-def test_somebody_else_fills_the_file_system():
-    """Felt only while a sink is behind: else segments are used again."""
+def test_another_program_fills_the_file_system():
+    """It matters only while a sink lags: otherwise segments are used again."""
     settings = {"batchd": {"max_bytes": "1G", "segment_bytes": "2M",
                            "min_free_bytes": "2M", "retain_seconds": 0}}
     with Leat(settings=settings, start=False) as leat:
         private_tmpfs(leat.directory / "log", "24M")
         leat.start()
         leat.accept([{"type": "before"}])
-        filler = leat.directory / "log" / "somebody-else"
+        filler = leat.directory / "log" / "of-another-program"
         with open(filler, "wb", buffering=0) as f:
             try:
                 while True:

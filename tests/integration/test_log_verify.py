@@ -68,14 +68,14 @@ def test_verify_tells_damage_with_its_offsets():
         first = segments(leat)[0]
         flip(first, 200_000)
         code, text = verify(leat)
-        told = re.search(r"DAMAGED +(\S+) bytes=(\d+)\.\.(\d+) "
+        damage = re.search(r"DAMAGED +(\S+) bytes=(\d+)\.\.(\d+) "
                          r"offsets=(\d+)\.\.(\d+) events=(\d+)", text)
-        assert code == 1 and told, text
-        assert told[1] == first.name
-        assert int(told[2]) <= 200_000 < int(told[3])
-        assert int(told[5]) - int(told[4]) == int(told[6]) > 0
-        # batchd says the same of it.
-        lost = int(told[6])
+        assert code == 1 and damage, text
+        assert damage[1] == first.name
+        assert int(damage[2]) <= 200_000 < int(damage[3])
+        assert int(damage[5]) - int(damage[4]) == int(damage[6]) > 0
+        # batchd reports the same.
+        lost = int(damage[6])
         second = segments(leat)[1]
         gone = int(segments(leat)[2].name[:20]) - int(second.name[:20])
         second.unlink()
@@ -85,7 +85,7 @@ def test_verify_tells_damage_with_its_offsets():
 
 
 @limit(60)
-def test_a_clean_stop_says_where_the_log_ends():
+def test_a_clean_stop_records_where_the_log_ends():
     """So damage in the very last record is no torn write."""
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         leat.accept(small("v", 3))

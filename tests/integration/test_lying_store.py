@@ -1,7 +1,7 @@
 """Servers that answer something else than they were asked.
 
 Each connection of the sink meets the next lie.  Its process lives through all
-of them, stops when it is told to, and stores every event once when it comes
+of them, stops on SIGTERM, and stores every event once when it comes
 to a real server.
 """
 import itertools
@@ -96,7 +96,7 @@ class Postgres(Listener):
 
     def __init__(self, lies):
         self.lies, self.turn = lies, itertools.count()
-        self.told = 0
+        self.lies_told = 0
         super().__init__()
 
     def serve(self, peer):
@@ -127,7 +127,7 @@ class Postgres(Listener):
             else:
                 continue
             peer.sendall(lie if step == at else answer)
-            self.told += step == at
+            self.lies_told += step == at
 
 
 def found(*events):
@@ -171,12 +171,12 @@ def test_postgres():
         sink, settings = leat.sink["postgres"], leat.settings["sinkd-postgres"]
         real, sent = dict(settings), 0
 
-        def all_told():
+        def all_sent():
             """With something to store: the fake refuses what it gets."""
             nonlocal sent
             leat.accept(small("l", 10, sent))
             sent += 10
-            return not sink.running or server.told >= len(LIES)
+            return not sink.running or server.lies_told >= len(LIES)
 
         leat.batchd.start()
         leat.ingestd.start()
@@ -185,14 +185,14 @@ def test_postgres():
         settings.update(host="127.0.0.1", port=server.port)
         leat.write_conf()
         sink.start(wait=False)
-        wait_until(all_told, "all lies are told", 120, 0.05)
+        wait_until(all_sent, "all lies are sent", 120, 0.05)
         assert sink.running, sink.wait()
-        fact(f"{server.told} lies, {sent} events")
+        fact(f"{server.lies_told} lies, {sent} events")
         stops(sink)
         # A stop in the middle of a lie that never ends.
-        server.lies, told = [("copy", COPY_OUT)], server.told
+        server.lies, before = [("copy", COPY_OUT)], server.lies_told
         sink.start(wait=False)
-        wait_until(lambda: server.told > told, "the next lie is told")
+        wait_until(lambda: server.lies_told > before, "the next lie is sent")
         stops(sink)
         server.close()
         settings.clear()
@@ -201,5 +201,5 @@ def test_postgres():
         sink.start()
         leat.caught_up()
         ids = leat.pg.query("select id from events").split()
-        ids += [letter["event"]["id"] for letter in leat.dead_letters()]
+        ids += [d["event"]["id"] for d in leat.dead_letters()]
         assert len(ids) == len(set(ids)) == sent, (len(ids), len(set(ids)))

@@ -27,7 +27,7 @@ def test_names_pass_promtool():
     if not shutil.which("promtool"):
         raise Skip("no promtool: scripts/install-deps --peers installs "
                    "Debian's package prometheus")
-    with Leat(also=["away"], start=False) as leat:
+    with Leat(also=["absent"], start=False) as leat:
         tokens = leat.directory / "tokens"
         tokens.write_text(f"shop sha256:{'0' * 64}\n")
         leat.settings["ingestd"].update(tokens_file=tokens,
@@ -51,8 +51,8 @@ def test_names_pass_promtool():
         assert page["leat_ingestd_token_requests_total",
                     f"process={leat.ingestd.pid}", "token=shop"] == 0
         # A sink that has never reported has no figures of its own.
-        assert page["leat_sink_lag_events", "sink=away"] == 0
-        assert page["leat_sink_dead_letters", "sink=away"] is None
+        assert page["leat_sink_lag_events", "sink=absent"] == 0
+        assert page["leat_sink_dead_letters", "sink=absent"] is None
         fact(f"{len(page.types)} names, {len(page.values)} series")
 
 
@@ -107,7 +107,7 @@ class TwoIngestd(Leat):
             self.accept([{"type": "t"}])
 
     def sums_to(self, accepted):
-        """Whoever answers, now and then."""
+        """Ask the process that answers, now and then."""
         wait_until(lambda: Page(self)["leat_ingestd_accepted_events_total"]
                    == accepted, f"{accepted} events are counted", 10)
         end = time.monotonic() + 1.5
@@ -149,7 +149,7 @@ def test_the_sum_of_all_ingestd_is_the_same_whichever_answers():
         assert pids == {str(leat.others[1].pid)}, pids
 
         # A batchd that starts counts from 0 what happens from then on, with
-        # what was refused meanwhile; it does not count anything anew.
+        # what was refused meanwhile; it does not count anything again.
         leat.batchd.stop()
         status = leat.post([{"type": "t"}])[0]
         assert status == 503
@@ -200,7 +200,7 @@ def test_the_figures_of_a_sink_outlast_its_connection():
         leat.accept(small("b", 30))
         leat.caught_up()
         becomes(events_total=80)
-        # The letter is stored: there is none now, and there was one.
+        # The dead letter is stored: there is none now, and there was one.
         leat.pg.query("alter table events alter payload type text")
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 0, done
@@ -216,7 +216,7 @@ def test_the_figures_of_a_sink_outlast_its_connection():
 
 
 @limit(90)
-def test_the_exit_status_of_leat_status_says_whether_all_is_well():
+def test_the_exit_status_of_leat_status_tells_whether_all_is_well():
     def status(want, *words):
         def is_so():
             done = leat.run("leat", "status")

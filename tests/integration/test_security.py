@@ -250,7 +250,7 @@ def test_unfinished_bodies_of_one_token_leave_room_for_others():
                 s.close()
         assert answers == [b"HTTP/1.1 202"] * 40, answers
         assert renewed > 0
-        fact(f"{renewed} bodies begun anew")
+        fact(f"{renewed} bodies begun again")
 
 
 def test_a_body_counts_as_large_as_it_came():
@@ -282,7 +282,8 @@ def test_tls():
 
 
 def check_tls(directory):
-    first, second = certificate(directory, "first"), certificate(directory, "second")
+    first = certificate(directory, "first")
+    second = certificate(directory, "second")
     cert, key = directory / "cert.pem", directory / "key.pem"
 
     def install(pair):
@@ -348,7 +349,7 @@ def check_tls(directory):
         text = s_client(leat.port, "-tls1_2", "-cipher",
                         "kRSA:@SECLEVEL=0")
         assert "Cipher is (NONE)" in text, text
-        # Neither silence nor plain HTTP harms anybody.
+        # Neither silence nor plain HTTP harms other clients.
         idle = [socket.create_connection(("127.0.0.1", leat.port), 20)
                 for _ in range(50)]
         for s in idle[::2]:
@@ -459,7 +460,7 @@ def test_only_root_gives_the_socket_away():
     need_root()
     with tempfile.TemporaryDirectory() as d:
         conf = pathlib.Path(d) / "leat.conf"
-        batchd = shutil.copy(program("batchd"), d)  # where nobody may go
+        batchd = shutil.copy(program("batchd"), d)  # others may not enter
         for key in ("socket_owner", "socket_group"):
             for who, code, words in (
                     ("no-such-one", 2, f"{key} = no-such-one: no such"),
@@ -477,7 +478,7 @@ def test_only_root_gives_the_socket_away():
                 assert words in done.stderr, done
 
 
-def test_files_are_nobody_elses():
+def test_files_are_readable_by_their_owner_only():
     before = os.umask(0)
     try:
         with Leat() as leat:
@@ -618,10 +619,10 @@ def check_refused(by_file):
                 capture_output=True, text=True, timeout=20)
             assert done.returncode == 0, done
             seen += [done.stdout, done.stderr]
-        # What went wrong is said of each, in its own words.
+        # The reason is reported for each, in the store's own text.
         wait_until(lambda: all(s["stats"].get("error")
                                for s in leat.status()["sinks"]),
-                   "all say why", 30)
+                   "all report why", 30)
         for args in (("status",), ("status", "--json")):
             done = leat.run("leat", *args, mode="release")
             assert done.returncode == 3 and "kafka" in done.stdout, done
@@ -681,7 +682,7 @@ def test_secrets_stay_in():
         assert leat.request("POST", f"/v1/events?token={token}", EVENT)[0] \
             == 401
         leat.caught_up()
-        leat.pg.stop()  # and what a sink says of a store that is away
+        leat.pg.stop()  # and what a sink logs of an unreachable store
         leat.request("POST", "/v1/events", EVENT, bearer(token))
         leat.sink["postgres"].wait_line(r"warn")
         seen = []

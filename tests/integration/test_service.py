@@ -60,7 +60,7 @@ def test_sighup_is_answered_by_a_line():
             assert daemon.running and daemon.pid == pid
         leat.accept(small("h", 10))
         leat.caught_up()
-        # Also while it waits for its store, and while that is asked.
+        # Even while it waits for its store, and while that is asked.
         leat.pg.stop()
         sink = leat.sink["postgres"]
         leat.accept(small("h", 1, 10))
@@ -72,14 +72,14 @@ def test_sighup_is_answered_by_a_line():
         leat.caught_up()
 
 
-NOBODY = 65534
+OTHER_UID = 65534
 
 
-def as_nobody(leat, name, *args):
+def as_other_user(leat, name, *args):
     """Run one of the programs as another user, who may read our settings."""
-    copy = shutil.copy(program(name), leat.directory)  # where nobody may go
+    copy = shutil.copy(program(name), leat.directory)  # others may not enter
     return subprocess.run(
-        ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
+        ["setpriv", "--reuid", str(OTHER_UID), "--regid", str(OTHER_UID),
          "--clear-groups", "--", copy, *args, "--config", str(leat.conf)],
         capture_output=True, text=True, timeout=20, check=False)
 
@@ -111,51 +111,51 @@ def test_what_root_would_leave_in_the_directories_of_another_user():
             assert "runuser -u nobody" in done.stderr, done
             assert tree(leat.directory) == before
         # The log's directory, the one that it would be made in, the socket's.
-        os.chown(log, NOBODY, NOBODY)
+        os.chown(log, OTHER_UID, OTHER_UID)
         refused("batchd")
         leat.settings["batchd"]["dir"] = log / "below"
         leat.write_conf()
         refused("batchd", "--accept-gap")
         leat.settings["batchd"]["dir"] = leat.directory / "other"
         leat.write_conf()
-        os.chown(run, NOBODY, NOBODY)
+        os.chown(run, OTHER_UID, OTHER_UID)
         refused("batchd")
         # Dead letters, by the sink and by an operator who retries them.
-        os.chown(dead, NOBODY, NOBODY)
+        os.chown(dead, OTHER_UID, OTHER_UID)
         refused("sinkd-postgres")
         refused("sinkd-postgres", "--retry-dead")
         # A socket that is given to a group may lie in another's directory.
-        leat.settings["batchd"]["socket_group"] = str(NOBODY)
+        leat.settings["batchd"]["socket_group"] = str(OTHER_UID)
         leat.write_conf()
         leat.batchd.start()
         leat.batchd.stop()
         # Nor may one user leave files in another's directory.
-        os.chown(dead, 12345, NOBODY)
+        os.chown(dead, 12345, OTHER_UID)
         dead.chmod(0o777)
-        done = as_nobody(leat, "sinkd-postgres")
+        done = as_other_user(leat, "sinkd-postgres")
         assert done.returncode == 2, done
         assert "belongs to user 12345" in done.stderr, done
         assert tree(dead) == []
 
 
 @limit(60)
-def test_who_may_ask_batchd_is_said_to_those_who_may_not():
+def test_a_user_who_may_not_ask_batchd_learns_who_may():
     needs_root()
     with Leat(postgres=False, sinks=(), also=["none"],
               settings={"batchd": {"socket_group": "12345"}}) as leat:
-        done = as_nobody(leat, "leat", "status")
+        done = as_other_user(leat, "leat", "status")
         assert done.returncode == 1, done
         assert "Permission denied: only root, user root and group 12345 " \
             f"may use {leat.directory}/batchd.sock" in done.stderr, done
         assert "running" not in done.stderr, done
-        done = as_nobody(leat, "batchd")
+        done = as_other_user(leat, "batchd")
         assert done.returncode == 2 and "belongs to" not in done.stderr, done
         # The directory is closed: then that is what is named.
         inner = leat.directory / "inner"
         inner.mkdir(mode=0o700)
         leat.settings["leat"]["socket"] = inner / "batchd.sock"
         leat.write_conf()
-        done = as_nobody(leat, "leat", "status")
+        done = as_other_user(leat, "leat", "status")
         assert f"only root and user root may use {inner}:" in done.stderr, done
         done = leat.run("leat", "status")
         assert "start batchd, or correct [leat] socket" in done.stderr, done
@@ -184,7 +184,7 @@ def test_a_sink_that_waits_for_its_store_shows_one_line_and_its_next_retry():
         assert since.endswith("Z: " + stats["error"]), (since, stats)
         left_s = stats["next_retry_us"] / 1e6 - time.time()
         assert 20 < left_s <= 60, left_s
-        # Without the sink nobody tries.
+        # Without the sink nothing retries.
         leat.sink["postgres"].kill()
         wait_until(lambda: "next_retry_us" not in leat.sink_status()["stats"],
                    "the time is not shown any more")
@@ -200,7 +200,7 @@ def test_a_sink_that_waits_for_its_store_shows_one_line_and_its_next_retry():
 def test_a_retry_under_way_is_shown():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        silent.listen(16)  # connections that nobody answers
+        silent.listen(16)  # connections that are not answered
         with Leat(postgres=False, start=False, settings={
                 "sinkd-postgres": {
                     "host": "127.0.0.1", "port": silent.getsockname()[1],

@@ -1,4 +1,4 @@
-"""PostgreSQL away, slow or refusing: the sink waits, nobody else notices."""
+"""PostgreSQL is unreachable, slow or refuses: only its sink waits."""
 import os
 import time
 
@@ -36,7 +36,7 @@ def test_postgres_down_under_load():
              f"{most / MIB:.1f} at most")
 
 
-def test_sink_says_why_it_waits():
+def test_sink_reports_why_it_waits():
     with Leat() as leat:
         leat.accept(small("w", 10))
         leat.caught_up()
@@ -46,7 +46,7 @@ def test_sink_says_why_it_waits():
         def waiting():
             s = leat.sink_status()
             return s if s and s["stats"].get("state") == "retrying" else None
-        s = wait_until(waiting, "the sink says that it retries")
+        s = wait_until(waiting, "the sink reports that it retries")
         assert s["stats"]["error"], s
         assert s["stats"]["error_since_us"] > 0, s
         assert s["lag_events"] == 10, s
@@ -58,7 +58,7 @@ def test_sink_says_why_it_waits():
 
 
 def test_sink_waits_for_a_table_and_sets_nothing_aside():
-    """A wrong set-up is not the events' fault."""
+    """A wrong configuration is not the events' fault."""
     settings = {"sinkd-postgres": {"create_table": "no"}}
     with Leat(settings=settings, start=False) as leat:
         leat.batchd.start()
@@ -70,7 +70,7 @@ def test_sink_waits_for_a_table_and_sets_nothing_aside():
         def waiting():
             s = leat.sink_status()
             return s and s["stats"].get("state") == "misconfigured"
-        wait_until(waiting, "the sink says that the set-up is wrong")
+        wait_until(waiting, "the sink reports that it is misconfigured")
         leat.pg.query("""
           create table events (id text, type text, user_id text,
             payload jsonb, created_at timestamptz, received_at timestamptz);
@@ -82,7 +82,7 @@ def test_sink_waits_for_a_table_and_sets_nothing_aside():
         assert leat.dead_letters() == []
 
 
-def test_sink_away_then_back():
+def test_sink_stopped_then_started():
     """A sink that stops grows only its own lag."""
     with Leat() as leat:
         leat.sink["postgres"].stop()
@@ -97,13 +97,13 @@ def test_sink_away_then_back():
         assert leat.pg.number("select count(distinct id) from events") == 2000
 
 
-def test_batchd_away():
+def test_batchd_stopped():
     """Without batchd: 503 with Retry-After at once, on the same connection."""
     with Leat() as leat:
         c = leat.connect()
         leat.accept(small("b", 1), connection=c)
         leat.batchd.stop()
-        wait_until(lambda: not leat.ready(), "ingestd says not ready")
+        wait_until(lambda: not leat.ready(), "ingestd is not ready")
         status, answer, headers = leat.request(
             "POST", "/v1/events", b'[{"type":"t"}]',
             {"Content-Type": "application/json"}, c)

@@ -1,7 +1,7 @@
 """TLS, passwords and rights between the sinks and the real stores.
 
-What an operator gets wrong is said by `leat status` and the log, costs no
-event, and when it is mended the backlog goes out.
+An operator's mistake is shown by `leat status` and the log and costs no event.
+When it is corrected the backlog goes out.
 """
 import contextlib
 import json
@@ -59,7 +59,7 @@ class Backlog(Leat):
         self.sent += N
 
     def again(self, env=None, options=None, **settings):
-        """Start the sink anew, with these settings changed."""
+        """Start the sink again, with these settings changed."""
         sink = self.under_test
         self.settings[f"sinkd-{self.name}"].update(settings)
         if options:
@@ -70,7 +70,7 @@ class Backlog(Leat):
         sink.start(wait=False)
 
     def refused(self, words):
-        """Says so, in status and log, and dead-letters nothing."""
+        """Shows it in status and log, and dead-letters nothing."""
         self.set_up_wrong(words, self.name)
         self.under_test.wait_line("set-up needs attention .*"
                                   + re.escape(words))
@@ -132,7 +132,7 @@ def test_kafka_passwords():
                     "sinkd-kafka.rdkafka": options}) as leat:
             leat.again()
             leat.refused("Invalid username or password")
-            password.write_text(SECRET + "\n")  # mended under the sink
+            password.write_text(SECRET + "\n")  # while the sink runs
             leat.stored(ids_in(broker))
 
             password.unlink()
@@ -243,7 +243,7 @@ def test_clickhouse_certificates_and_passwords():
                          "target host name '127.0.0.1'")
             leat.again(url=https(ch))
             leat.refused("Wrong password for user leat")
-            password.write_text(PASSWORD + "\n")  # mended under the sink
+            password.write_text(PASSWORD + "\n")  # while the sink runs
             leat.stored(ids_of(ch))
             leat.check_secrets(PASSWORD, WRONG)
 
@@ -255,7 +255,7 @@ def test_clickhouse_certificates_and_passwords():
 
 
 def test_clickhouse_urls_in_turn():
-    """One that is dead, or shows a bad certificate, is passed over."""
+    """One that is dead, or shows a bad certificate, is skipped."""
     with keys() as (directory, ca, _):
         good = certificate(directory, "good", signer=ca)
         with clickhouse(certificate(directory, "bad")) as bad, \
@@ -288,7 +288,7 @@ def test_clickhouse_urls_in_turn():
 
 
 def test_postgres_at_the_last_of_several_addresses():
-    """Its words are not cut off by those on the addresses before it."""
+    """Its message is not cut off by those on the addresses before it."""
     own_mounts()
     with tempfile.NamedTemporaryFile("w") as hosts, tempfile.TemporaryDirectory(
             dir=os.environ.get("LEAT_TEST_TMP")) as directory:

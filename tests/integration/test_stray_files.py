@@ -77,7 +77,7 @@ def test_verify_meets_no_regular_file():
 
 @limit(60)
 def test_a_directory_of_the_log_that_is_a_link():
-    """What lies behind it is neither written to nor removed."""
+    """What it leads to is neither written to nor removed."""
     with stopped() as leat:
         outside = leat.directory / "outside"
         outside.mkdir()
@@ -106,9 +106,9 @@ def test_a_directory_of_the_log_that_becomes_a_link():
     with Leat(postgres=False, sinks=(), also=["none"]) as leat:
         for n in range(0, 30, 10):
             leat.accept(small("q", 10, n))
-        stretch, = (leat.directory / "log").glob("*.seg")
-        at = stretch.read_bytes().index(event_id("q", 15).encode())
-        with open(stretch, "r+b") as f:
+        segment, = (leat.directory / "log").glob("*.seg")
+        at = segment.read_bytes().index(event_id("q", 15).encode())
+        with open(segment, "r+b") as f:
             f.seek(at)
             f.write(b"#")
         outside = leat.directory / "outside"

@@ -117,11 +117,11 @@ def frozen(s, name):
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_kill_is_mended_and_an_exit_of_2_left_alone():
+def test_a_killed_daemon_is_restarted_and_an_exit_of_2_is_final():
     with supervised() as s:
         os.kill(int(s.ctl("pid", "batchd")), signal.SIGKILL)
         s.wait_ready("batchd", times=2)
-        # A mended file and `start` are needed after an exit of 2.
+        # A corrected file and `start` are needed after an exit of 2.
         good = s.leat.conf.read_text()
         s.leat.conf.write_text(good + "[batchd]\nnonsense = 1\n")
         s.ctl("signal", "KILL", "batchd")
@@ -137,7 +137,7 @@ def test_stopping_supervisord_stops_in_order():
         s.accept(small("o", 100))
         with frozen(s, "ingestd:ingestd-0"):
             assert s.ctl("shutdown").strip() == "Shut down"
-            # It looks at them again and again, and says so.
+            # It looks at them again and again, and logs it.
             wait_until(lambda: " to die" in s.log("supervisord"), "it waits")
             assert ends(s) == ["ingestd-1"]
         s.daemon.wait(60)

@@ -35,7 +35,7 @@ DOWN_S = count_of("LEAT_DOWN_S", 5)
 
 # How much later than in the quiet run events may be.  make test runs other
 # tests beside this one, and only a sink that waits for the victim, which is
-# away for DOWN_S, must show; the long form runs alone and is strict.
+# stopped for DOWN_S, must show; the long form runs alone and is strict.
 SLACK_MS = 20 if "LEAT_DOWN_S" in os.environ else 1500
 RATE = 5000
 MIB = 1 << 20
@@ -211,7 +211,7 @@ def phase(s, seed, fault=None, victim=None):
 def others_keep_their_latency(s, faults):
     """faults: victim -> (begin, end).  A busy machine has further tries."""
     quiet, grown, total = phase(s, 1)
-    seed, told = 2, []
+    seed, facts = 2, []
     for victim, fault in faults.items():
         for attempt in range(3):
             p99_ms, grown, n = phase(s, seed, fault, victim)
@@ -227,8 +227,8 @@ def others_keep_their_latency(s, faults):
             total += n
             seed += 1
             quiet = {k: max(v, again[k]) for k, v in quiet.items()}
-        assert not late, f"{victim} away: P99 ms, and quiet: {late}"
-        told.append(f"{victim} away: " + ", ".join(
+        assert not late, f"{victim} stopped: P99 ms, and quiet: {late}"
+        facts.append(f"{victim} stopped: " + ", ".join(
             f"{k} {v:.0f}" for k, v in sorted(p99_ms.items())))
     for name in SINKS:
         ids = s.ids(name)
@@ -236,11 +236,11 @@ def others_keep_their_latency(s, faults):
         assert len(ids) == total or not s.once[name], (name, len(ids), total)
     fact("P99 ms, quiet: " + ", ".join(
         f"{k} {v:.0f}" for k, v in sorted(quiet.items())) + "; " +
-        "; ".join(told))
+        "; ".join(facts))
 
 
 @limit(240)
-def test_a_store_away_harms_only_itself():
+def test_a_stopped_store_harms_only_itself():
     def back(store):
         return lambda: store.start()
     with three("release", pg_settings="track_commit_timestamp = on") as s:
@@ -281,9 +281,10 @@ def test_a_poisoned_event_for_each_store():
             s.leat.accept(events[i:i + 250])
         s.leat.caught_up()
         for name, bad in poison.items():
-            letter, = s.leat.dead_letters(name)
-            assert letter["offset"] == bad, letter
-            assert letter["event"]["id"] == events[bad]["id"], letter
+            dead_letter, = s.leat.dead_letters(name)
+            assert dead_letter["offset"] == bad, dead_letter
+            assert dead_letter["event"]["id"] == events[bad]["id"], \
+                dead_letter
             assert sorted(s.ids(name)) == sorted(
                 e["id"] for i, e in enumerate(events)
                 if i != bad), name
@@ -329,7 +330,7 @@ def test_a_stale_twin_doubles_nothing():
 def test_a_store_that_never_answers_holds_up_no_stop():
     """SIGTERM while a connection hangs: drain_ms, not timeout_ms."""
     import socket
-    silent = socket.create_server(("127.0.0.1", 0))  # accepts, says nothing
+    silent = socket.create_server(("127.0.0.1", 0))  # accepts, never answers
     port = silent.getsockname()[1]
     with Leat(sinks=SINKS, postgres=False, start=False, settings={
             "sinkd-postgres": {"host": "127.0.0.1", "port": port,
