@@ -1,5 +1,5 @@
 """Servers that answer without end: a sink's memory has a bound, whatever its
-store says, and the sink goes on when the store is itself again."""
+store sends, and the sink goes on when the store is itself again."""
 import itertools
 import os
 import socket

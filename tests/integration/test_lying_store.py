@@ -96,7 +96,7 @@ class Postgres(Listener):
 
     def __init__(self, lies):
         self.lies, self.turn = lies, itertools.count()
-        self.lies_told = 0
+        self.lies_sent = 0
         super().__init__()
 
     def serve(self, peer):
@@ -127,7 +127,7 @@ class Postgres(Listener):
             else:
                 continue
             peer.sendall(lie if step == at else answer)
-            self.lies_told += step == at
+            self.lies_sent += step == at
 
 
 def found(*events):
@@ -176,7 +176,7 @@ def test_postgres():
             nonlocal sent
             leat.accept(small("l", 10, sent))
             sent += 10
-            return not sink.running or server.lies_told >= len(LIES)
+            return not sink.running or server.lies_sent >= len(LIES)
 
         leat.batchd.start()
         leat.ingestd.start()
@@ -187,12 +187,12 @@ def test_postgres():
         sink.start(wait=False)
         wait_until(all_sent, "all lies are sent", 120, 0.05)
         assert sink.running, sink.wait()
-        fact(f"{server.lies_told} lies, {sent} events")
+        fact(f"{server.lies_sent} lies, {sent} events")
         stops(sink)
         # A stop in the middle of a lie that never ends.
-        server.lies, before = [("copy", COPY_OUT)], server.lies_told
+        server.lies, before = [("copy", COPY_OUT)], server.lies_sent
         sink.start(wait=False)
-        wait_until(lambda: server.lies_told > before, "the next lie is sent")
+        wait_until(lambda: server.lies_sent > before, "the next lie is sent")
         stops(sink)
         server.close()
         settings.clear()

@@ -345,7 +345,7 @@ def test_statistics_that_are_none_are_refused():
         fact(f"{len(bad)} refused")
 
 
-def test_the_last_report_counts_also_behind_events():
+def test_the_last_report_counts_even_after_events():
     """As where the log is full, and batchd has left the events unread."""
     with batchd_alone() as leat:
         leat.batchd.start()
@@ -360,7 +360,7 @@ def test_the_last_report_counts_also_behind_events():
             peer.send(pack([STATS]) + pack(dict.fromkeys(keys, 5)))
         leat.batchd.signal(signal.SIGCONT)
         wait_until(lambda: status_answers(leat)["ingest"]["requests"] == 5,
-                   "what it said last is counted")
+                   "its last report is counted")
 
 
 @limit(120)
@@ -394,7 +394,7 @@ def test_status_works_whatever_peers_report():
                 by = {s["name"]: s["stats"] for s in status["sinks"]}
                 return by["one"].get("events") == 2**63 - 1 and \
                     by["two"].get("error") == "???(" and status
-            status = wait_until(all_heard, "the sinks' words are shown", 20)
+            status = wait_until(all_heard, "the sinks' reports are shown", 20)
             assert status["ingest"]["processes"] == 401
             listed = len(status["daemons"])
             # With the one that asks.
@@ -406,7 +406,7 @@ def test_status_works_whatever_peers_report():
                                           "sink=one"] == 2**60,
                        "/metrics shows it as well", 5)
             page = Page(leat)
-            # All of them say that they have pid 1.
+            # All of them report pid 1.
             assert len(page.series("leat_ingestd_process_requests_total")) \
                 <= 2
             # What they push was pushed to them as well.

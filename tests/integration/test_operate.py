@@ -51,7 +51,7 @@ def test_a_twin_sink_stores_nothing_twice():
 
 
 def test_a_batchd_that_stands_still():
-    """Frozen for a while: nobody is told what is not true."""
+    """While one is frozen, no answer is untrue."""
     with Leat() as leat, Load(leat, threads=2) as load:
         load.more(200)
         for _ in range(3):
@@ -90,7 +90,7 @@ def test_a_sink_that_was_never_there_holds_its_events():
                    "old segments are deleted")
 
 
-def test_a_new_sink_starts_where_it_is_told():
+def test_a_new_sink_starts_where_new_sink_at_says():
     """A second sink on the same store, oldest and newest."""
     with Leat() as leat:
         leat.accept(small("o", 100))
@@ -140,7 +140,7 @@ def test_a_position_that_went_back_is_followed():
         assert count(leat) == 101
 
 
-def test_settings_that_a_restart_cannot_mend_stop_the_daemon():
+def test_settings_that_a_restart_cannot_fix_stop_the_daemon():
     with Leat(start=False, postgres=False) as leat:
         leat.settings["batchd"]["fsync"] = "perhaps"
         leat.write_conf()
@@ -169,7 +169,7 @@ def start_accepting_gaps(leat):
 
 
 def accept_the_gap_that_stops_batchd(leat):
-    """It does not start, says what would let it, and is let."""
+    """It does not start, names the option that lets it, and starts with it."""
     leat.batchd.start(wait=False)
     assert leat.batchd.wait(30) == 2
     leat.batchd.wait_line("start once with --accept-gap")
@@ -206,7 +206,7 @@ def test_an_end_lost_below_a_batch_in_flight_is_missed():
 
 @limit(120)
 def test_a_gap_is_counted_once():
-    """Though the cursor passes over it, and then the sink does."""
+    """Though the cursor skips it, and then the sink does."""
     with Leat(settings={"batchd": {"segment_bytes": "1M"}}) as leat:
         log, sink = leat.directory / "log", leat.sink["postgres"]
         leat.accept(small("s", 100))
@@ -234,7 +234,7 @@ def test_a_gap_is_counted_once():
 
 @limit(120)
 def test_a_gap_is_accepted_for_good():
-    """Also by a sink that is away while --accept-gap is given."""
+    """Even by a sink that is stopped while --accept-gap is given."""
     with Leat(settings={"batchd": {"segment_bytes": "1M"}},
               start=False) as leat:
         leat.batchd.start()
@@ -257,7 +257,7 @@ def test_a_gap_is_accepted_for_good():
             kept[i].unlink()
         gone = offset[1] + offset[3] - offset[2]
         accept_the_gap_that_stops_batchd(leat)
-        # The sink was away then; nobody asks again.
+        # The sink was stopped then; batchd does not ask again.
         leat.start()
         leat.caught_up()
         stored = leat.pg.query("select count(*), min(id::int), max(id::int) "
@@ -272,7 +272,7 @@ def with_descriptors(daemon, n):
 
 
 def test_few_descriptors():
-    """ingestd has fewer places, and makes room; batchd says what it needs."""
+    """ingestd lowers its limit of connections; batchd logs what it needs."""
     # No connection is closed by a time limit here.
     with Leat(start=False, settings={
             "ingestd": {"idle_timeout_ms": 600000}}) as leat:

@@ -32,7 +32,7 @@ def test_one_among_five_thousand():
         wait_until(lambda: leat.sink_status()["stats"]["dead_letters"] == 1,
                    "status counts it")
 
-        # Not mended yet: it stays.
+        # Not corrected yet: it stays.
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 1, (done.stdout, done.stderr)
         assert len(leat.dead_letters()) == 1
@@ -124,7 +124,7 @@ def test_dead_letters_survive_kill():
         assert [d["offset"] for d in leat.dead_letters()] == bad
 
 
-def test_a_stop_in_a_flood_of_bad_events_then_a_mended_table():
+def test_a_stop_in_a_flood_of_bad_events_then_a_corrected_table():
     """It stops in time; what has a letter is stored by --retry-dead alone."""
     # A trigger for each statement: no probe, so each one is searched for.
     table = TEXT_TABLE[:-1] + """, constraint c check (id not like 'bad %'));
@@ -147,8 +147,8 @@ def test_a_stop_in_a_flood_of_bad_events_then_a_mended_table():
                    "20 dead letters", pause_s=0.001)
         sink.signal(signal.SIGTERM)
         assert sink.wait(8) == 0
-        letters = len(leat.dead_letters())
-        assert 20 <= letters < 10000, letters
+        dead_letters = len(leat.dead_letters())
+        assert 20 <= dead_letters < 10000, dead_letters
         leat.pg.query("alter table events drop constraint c")
         # The sink has not moved past them: --retry-dead leaves them.
         done = leat.run("sinkd-postgres", "--retry-dead")
@@ -157,7 +157,7 @@ def test_a_stop_in_a_flood_of_bad_events_then_a_mended_table():
         sink.start()
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == \
-            10000 - letters
+            10000 - dead_letters
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert leat.dead_letters() == []
@@ -174,7 +174,7 @@ def test_a_senders_own_retries_with_dedup_by_id():
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 150
         assert leat.dead_letters() == []
-        # What the table has is told from what was dropped for its id.
+        # Stored events are counted apart from those dropped for their id.
         wait_until(lambda: leat.sink_status()["stats"]["duplicates"] == 160,
                    "status counts the duplicates")
         assert leat.sink_status()["stats"]["events"] == 150
@@ -332,7 +332,7 @@ def trigger(body):
       execute function look()"""
 
 
-# What fails at "bad" with a code that mostly means a wrong set-up.
+# What fails at "bad" with a code that mostly means a wrong configuration.
 FAILS_AT_BAD = {
     "20000": "case new.type when 'good' then null; end case;",
     "P0002": "if new.type = 'bad' then select 1 into strict n from shops "
@@ -415,7 +415,7 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
         def stats():
             return leat.sink_status()["stats"]
 
-        # The share of one type is used up: another's letters keep theirs.
+        # The share of one type is used up: another's dead letters keep theirs.
         bad(["bad"], 500)
         bad(["bad other"], 1)
         dead = leat.dead_letters()
@@ -435,15 +435,15 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 10
         assert len(leat.dead_letters_text()) <= 1 << 20
-        letters = len(leat.dead_letters())
-        wait_until(lambda: stats()["dead_dropped"] == 10501 - letters,
+        dead_letters = len(leat.dead_letters())
+        wait_until(lambda: stats()["dead_dropped"] == 10501 - dead_letters,
                    "those without room are counted")
         def refused():
             """Those that wait, and those that never will."""
             sink = leat.sink_status()
             return sink["pending_dead_letters"], sink["dropped_events"]
-        wait_until(lambda: refused() == (letters, 10501 - letters),
-                   "the books hold all of them")
+        wait_until(lambda: refused() == (dead_letters, 10501 - dead_letters),
+                   "the counters hold all of them")
         assert leat.sink_status()["stored_events"] == 10
         assert stats()["state"] == "idle" and not stats()["error"], stats()
         assert any("use 25% of dead_max_bytes" in line or
@@ -457,23 +457,25 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
                      "dead_letters_without_payload", "dropped_events"):
             assert f"leat_sink_{name}{{" in metrics, name
 
-        # The same after a kill; letters without payload cannot be retried.
+        # The same after a kill; dead letters without payload cannot be retried.
         sink.kill()
         sink.start()
         wait_until(lambda: leat.sink_status()["connected"] and
-                   stats().get("dead_dropped") == 10501 - letters, "counted")
-        assert refused() == (letters, 10501 - letters)
+                   stats().get("dead_dropped") == 10501 - dead_letters,
+                   "counted")
+        assert refused() == (dead_letters, 10501 - dead_letters)
         leat.pg.query("alter table events drop constraint events_type_check")
         done = leat.run("sinkd-postgres", "--retry-dead")
         assert done.returncode == 1, (done.stdout, done.stderr)
         left = leat.dead_letters()
         assert left and all("payload" not in d["event"] for d in left)
         assert leat.pg.number("select count(*) from events") == \
-            10 + letters - len(left)
+            10 + dead_letters - len(left)
         # What waits goes down; what was dropped is never stored.
-        wait_until(lambda: refused() == (len(left), 10501 - letters),
-                   "the books hold those that are left")
-        assert leat.sink_status()["stored_events"] == 10 + letters - len(left)
+        wait_until(lambda: refused() == (len(left), 10501 - dead_letters),
+                   "the counters hold those that are left")
+        assert leat.sink_status()["stored_events"] == \
+            10 + dead_letters - len(left)
 
 
 @limit(200)

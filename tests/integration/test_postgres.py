@@ -1,4 +1,4 @@
-"""sinkd-postgres and the real server: what it says, and what it survives."""
+"""sinkd-postgres and the real server: what it reports, and what it survives."""
 import contextlib
 import json
 import os
@@ -42,7 +42,7 @@ def table(name="events", extra="", **columns):
 
 
 def test_a_wrong_set_up_is_named_and_waited_for():
-    """Each fault in turn, mended by an operator while the sink waits."""
+    """Each fault in turn, corrected by an operator while the sink waits."""
     with Leat(settings={"sinkd-postgres": BY_HAND}, start=False) as leat:
         leat.batchd.start()
         leat.ingestd.start()
@@ -165,7 +165,7 @@ RIGHTS = {
 
 
 @limit(240)
-def test_the_sql_that_is_printed_mends_what_is_missing():
+def test_the_sql_that_is_printed_creates_what_is_missing():
     """A user without rights: each statement is followed, and then it goes."""
     for what, (settings, sql, user, expected) in RIGHTS.items():
         with without_rights(settings, sql or "select", user) as leat:
@@ -215,7 +215,7 @@ def test_the_sql_in_the_docs():
         stores("byhand", create_table="no")
         for i, block in enumerate(others):
             q(f"create database more{i}")
-            # In place of the table that stands before, or beside it.
+            # In place of the table that is listed before, or beside it.
             run(by_hand, f"more{i}")
             if "CREATE TABLE events" in block:
                 q("drop table events", f"more{i}")
@@ -247,7 +247,7 @@ def test_rights_that_are_taken_away_are_waited_for():
         assert q("select count(*) from events", "app") == "20"
 
 
-def test_dedup_on_a_partitioned_table_says_what_can_be_done():
+def test_dedup_on_a_partitioned_table_names_the_remedy():
     sql = (table(extra=") partition by range (received_at", id="text") +
            "; create table now partition of events for values from "
            "('2020-01-01') to (maxvalue)")
@@ -319,7 +319,7 @@ def test_wrong_database_and_password():
 
 
 def test_of_several_hosts_the_primary_is_found():
-    """One says nothing, one is a standby, one is not there."""
+    """One is silent, one is a standby, one is not there."""
     with Leat(start=False, settings={"sinkd-postgres": {
             "timeout_ms": 1000, "retry_max_ms": 200}}) as leat:
         hung = leat.directory / "hung"
@@ -417,8 +417,9 @@ def test_a_trigger_that_refuses_and_one_that_breaks():
         leat.pg.query("create or replace function refuse() returns trigger "
                       "language plpgsql as $$ begin return x; end $$")
         leat.accept(small("u", 10))
-        wait_until(lambda: leat.sink_status()["stats"]["state"] == "misconfigured",
-                   "the broken trigger is a matter of set-up")
+        wait_until(lambda: leat.sink_status()["stats"]["state"] ==
+                   "misconfigured",
+                   "the broken trigger is a matter of configuration")
         leat.pg.query("drop trigger t on events")
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 109
@@ -784,7 +785,7 @@ def test_retry_dead_keeps_what_is_still_bad():
         events[4]["id"] = "01234567-89AB-cdef-0123-456789abcdeg"
         leat.accept(events)
         leat.caught_up()
-        # The sink goes on while the letters are retried.
+        # The sink goes on while the dead letters are retried.
         leat.pg.query("alter table events alter id type text, add check "
                       "(id <> 'bad 3')")
         done = leat.run("sinkd-postgres", "--retry-dead")
@@ -797,7 +798,7 @@ def test_retry_dead_keeps_what_is_still_bad():
         assert [d["offset"] for d in leat.dead_letters()] == [3, 30]
 
 
-def test_sigterm_while_the_store_is_away_is_immediate():
+def test_sigterm_while_the_store_is_unreachable_is_immediate():
     with Leat(start=False) as leat:
         leat.batchd.start()
         leat.ingestd.start()
@@ -841,7 +842,7 @@ def test_a_time_that_a_sender_made_up_does_not_stop_the_sink():
         assert (dead["offset"], dead["code"]) == (11, "23514"), dead
 
 
-def test_what_a_trigger_says_of_an_event_is_not_logged():
+def test_a_trigger_s_message_about_an_event_is_kept_out_of_the_log():
     sql = refusing("""
           if new.type = 'raise' then
             raise 'no % here', new.id using errcode = 'check_violation';

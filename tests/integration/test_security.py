@@ -91,7 +91,7 @@ def test_tokens():
     lines = [line, old_line, page_line + " public", prom_line + " metrics"]
     with Guarded(lines) as leat:
         c = leat.connect()
-        basic = base64.b64encode(b"anybody:" + shop.encode()).decode()
+        basic = base64.b64encode(b"user:" + shop.encode()).decode()
         as_user = base64.b64encode(old.encode() + b":").decode()
         for headers in (bearer(shop), {"Authorization": f"Basic {basic}"},
                         {"Authorization": f"Basic {as_user}"}, bearer(page)):
@@ -123,7 +123,7 @@ def test_tokens():
                    leat.request("GET", "/metrics", None, bearer(prom))[1],
                    "all 8 are counted")
 
-        # A bad file changes nothing and says why.
+        # A bad file changes nothing, and the reason is logged.
         leat.write_tokens(lines + ["broken"])
         assert ":6: the hash must begin" in leat.reload(r"cannot load")
         assert leat.send(bearer(old), connection=c)[0] == 202
@@ -140,7 +140,7 @@ def test_tokens():
         assert leat.status()["log"]["next_offset"] == 8
 
 
-def test_anonymous_only_where_it_was_said():
+def test_anonymous_only_where_it_is_configured():
     def check(text):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
             conf.write("[ingestd]\n" + text)
@@ -186,7 +186,7 @@ def test_rate_limit():
             assert answer["rate"] == 20 and answer["burst"] == 100
             wait_s = int(fields["retry-after"])
             assert 1 <= wait_s <= 3 and answer["retry_after_s"] == wait_s
-        # Nobody else is held up.
+        # Other clients are not held up.
         for _ in range(20):
             assert leat.send(bearer(free), json.dumps(small("f", 100)),
                              connection=c)[0] == 202
@@ -211,7 +211,7 @@ def begin_body(leat, token, n, sent):
 
 @limit(90)
 def test_unfinished_bodies_of_one_token_leave_room_for_others():
-    """They use up the memory for bodies, and begin anew when they are cut."""
+    """They use up the memory for bodies, and begin again once closed."""
     greedy, greedy_line = make_token("greedy")
     honest, honest_line = make_token("honest")
     with Guarded([greedy_line + " rate=1", honest_line], max_body_bytes="1M",

@@ -42,7 +42,7 @@ clock_gettime(clockid_t clock, struct timespec *ts)
 	int rc;
 
 	if (!real_clock_gettime)
-		find(); /* somebody's constructor came before ours */
+		find(); /* another constructor ran before ours */
 	rc = real_clock_gettime(clock, ts);
 	if (rc != 0 || !offset_us ||
 	    (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))

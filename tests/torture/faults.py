@@ -13,22 +13,22 @@ from leat import program
 EXIT_S = 30
 
 
-def kill(world, victim, away_s):
+def kill(world, victim, down_s):
     """kill -9, and back after a while."""
     victim.begin_kill()
     victim.end_kill()
-    yield away_s
+    yield down_s
     victim.start()
 
 
-def freeze(world, victim, away_s):
+def freeze(world, victim, down_s):
     """SIGSTOP, and SIGCONT after a while."""
     victim.freeze(signal.SIGSTOP)
-    yield away_s
+    yield down_s
     victim.freeze(signal.SIGCONT)
 
 
-def restart(world, victim, away_s):
+def restart(world, victim, down_s):
     """The way an operator does it.  A daemon must end with status 0."""
     was_ready = victim.ready()
     daemon = victim.daemon
@@ -40,29 +40,29 @@ def restart(world, victim, away_s):
     assert victim in world.stores or status == 0 or \
         (status == -signal.SIGTERM and not was_ready), \
         f"{victim.name}: exit status {status} at SIGTERM"
-    yield away_s
+    yield down_s
     victim.start()
 
 
-def kill_many(world, victims, away_s):
+def kill_many(world, victims, down_s):
     """All of these at one moment; back in another order."""
     for v in victims:
         v.begin_kill()
     for v in victims:
         v.end_kill()
-    yield away_s
+    yield down_s
     for v in reversed(victims):
         v.start()
 
 
-def full_disk(world, name, away_s):
+def full_disk(world, name, down_s):
     """The file system of the log, or of the dead letters, is full."""
     world.disks.fill(name)
-    yield away_s
+    yield down_s
     world.disks.free(name)
 
 
-def full_log(world, sink, away_s):
+def full_log(world, sink, down_s):
     """
     The file system of the log is full, and a sink is frozen: while all sinks
     keep up, batchd uses its segments again, and a full disk is not felt.
@@ -73,20 +73,20 @@ def full_log(world, sink, away_s):
     world.senders.padding = 20000  # until it is felt
     yield lambda: world.ledger.saw(503) > before
     world.senders.padding = 100
-    yield away_s
+    yield down_s
     world.disks.free("log")
     sink.freeze(signal.SIGCONT)
 
 
-def small_budget(world, victim, away_s):
-    """batchd is told to leave more of the disk free than there is."""
+def small_budget(world, victim, down_s):
+    """batchd is configured to leave more of the disk free than there is."""
     batchd = world.leat.settings["batchd"]
     had = batchd["min_free_bytes"]
     for value in (1 << 50, had):
         batchd["min_free_bytes"] = value
         world.leat.write_conf()
         yield from restart(world, victim, 0)
-        yield away_s
+        yield down_s
 
 
 def set_clock(world, seconds):
@@ -95,13 +95,13 @@ def set_clock(world, seconds):
     yield 0
 
 
-def twin(world, victim, away_s, end):
+def twin(world, victim, down_s, end):
     """A second process of a sink's name, for a while."""
     leat = world.leat
     d = leat.daemon(victim.name, r" ready\b")
     d.name, d.env = "twin of " + victim.name, victim.daemon.env
     d.start(wait=False)
-    yield away_s
+    yield down_s
     d.signal(end)
     yield lambda: not d.running
     status = d.wait()
@@ -109,15 +109,15 @@ def twin(world, victim, away_s, end):
     assert not d.reports(), d.reports()
 
 
-def retry_dead(world, victim, away_s):
+def retry_dead(world, victim, down_s):
     """--retry-dead beside the sink, killed in the midst of it or not."""
     p = subprocess.Popen([program(victim.name, world.leat.mode),
                           "--retry-dead", "--config", str(world.leat.conf)],
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    yield away_s
+    yield down_s
     p.kill()
-    words = p.communicate()[1].decode("utf-8", "replace")
-    assert p.returncode in (0, 1, -9), (p.returncode, words)
+    text = p.communicate()[1].decode("utf-8", "replace")
+    assert p.returncode in (0, 1, -9), (p.returncode, text)
 
 
 WEIGHTS = {"kill": 40, "freeze": 14, "restart": 14, "kill store": 8,
@@ -140,7 +140,7 @@ def plan(world, seed, i):
     if not world.clock:
         del weights["set clock"]
     kind = dice.choices(list(weights), weights.values())[0]
-    away_s = round(dice.choice([0, dice.uniform(0, 0.2),
+    down_s = round(dice.choice([0, dice.uniform(0, 0.2),
                                 dice.uniform(0.2, 1)]), 3)
     daemon = dice.choice(world.daemons)
     store = dice.choices(world.stores, [SLOW.get(s.sink, 1) for s in
@@ -149,29 +149,29 @@ def plan(world, seed, i):
 
     if kind in ("kill", "restart", "freeze"):
         does = {"kill": kill, "restart": restart, "freeze": freeze}[kind]
-        return Fault(f"{kind} {daemon.name}, {away_s} s", [daemon],
-                     lambda: does(world, daemon, away_s))
+        return Fault(f"{kind} {daemon.name}, {down_s} s", [daemon],
+                     lambda: does(world, daemon, down_s))
     if kind in ("kill store", "restart store", "freeze store"):
         does = {"k": kill, "r": restart, "f": freeze}[kind[0]]
-        away_s = round(away_s * 2, 3)
-        return Fault(f"{kind.split()[0]} {store.name}, {away_s} s", [store],
-                     lambda: does(world, store, away_s))
+        down_s = round(down_s * 2, 3)
+        return Fault(f"{kind.split()[0]} {store.name}, {down_s} s", [store],
+                     lambda: does(world, store, down_s))
     if kind in ("kill daemons", "kill all"):
         some = list(world.daemons if kind == "kill daemons" else
                     world.victims)
         dice.shuffle(some)
-        return Fault(f"{kind}, {away_s} s", some,
-                     lambda: kill_many(world, some, away_s))
+        return Fault(f"{kind}, {down_s} s", some,
+                     lambda: kill_many(world, some, down_s))
     if kind == "full disk":
         if not world.disks.can:
-            return Fault(f"small budget, {away_s} s", [world.batchd],
-                         lambda: small_budget(world, world.batchd, away_s))
+            return Fault(f"small budget, {down_s} s", [world.batchd],
+                         lambda: small_budget(world, world.batchd, down_s))
         name = dice.choice(["log", "log", "dead"])
         if name == "log":
-            return Fault(f"full disk of log, {sink.name} frozen, {away_s} s",
-                         [name, sink], lambda: full_log(world, sink, away_s))
-        return Fault(f"full disk of {name}, {away_s} s", [name],
-                     lambda: full_disk(world, name, away_s))
+            return Fault(f"full disk of log, {sink.name} frozen, {down_s} s",
+                         [name, sink], lambda: full_log(world, sink, down_s))
+        return Fault(f"full disk of {name}, {down_s} s", [name],
+                     lambda: full_disk(world, name, down_s))
     if kind == "set clock":
         by_s = dice.choice([1, 60, 3600, 86400, 20 * YEAR_S]) * \
             dice.uniform(-1, 1)
@@ -179,9 +179,9 @@ def plan(world, seed, i):
                      lambda: set_clock(world, by_s))
     if kind == "twin":
         end = dice.choice([signal.SIGTERM, signal.SIGKILL])
-        return Fault(f"twin of {sink.name}, {away_s} s, {end.name}",
+        return Fault(f"twin of {sink.name}, {down_s} s, {end.name}",
                      [f"twin of {sink.name}"],
-                     lambda: twin(world, sink, away_s, end))
-    return Fault(f"{sink.name} --retry-dead, {away_s} s",
+                     lambda: twin(world, sink, down_s, end))
+    return Fault(f"{sink.name} --retry-dead, {down_s} s",
                  [f"retry {sink.name}"],
-                 lambda: retry_dead(world, sink, away_s))
+                 lambda: retry_dead(world, sink, down_s))

@@ -1,6 +1,6 @@
 """What was sent, what a 202 promised, and senders that write it down.
 
-Every event has a number; its id says the number and the seed, so a stored id
+Every event has a number; its id holds the number and the seed, so a stored id
 proves that it was sent, and by whom.  What had no answer, or another one than
 202, is sent no second time: it may be stored or not, but not twice.
 """

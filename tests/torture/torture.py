@@ -9,8 +9,8 @@ from ledger import ACKED, Ledger, Senders, post
 from world import READY_S, World
 
 CAUGHT_UP_S = 120
-BOOKS = ("stored_events", "pending_dead_letters", "dropped_events",
-         "skipped_events", "lag_events")
+COUNTERS = ("stored_events", "pending_dead_letters", "dropped_events",
+            "skipped_events", "lag_events")
 
 
 def crowd():
@@ -55,10 +55,10 @@ class Torture:
     def __init__(self, seed, mode="release", stores=("postgres", "kafka",
                                                      "clickhouse"),
                  faults=None, seconds=None, rest=10, check=100, fresh_s=10,
-                 rate=1000, clocked=True, say=print):
+                 rate=1000, clocked=True, write=print):
         self.seed, self.faults, self.seconds = seed, faults, seconds
         self.rest, self.check_every, self.fresh_s = rest, check, fresh_s
-        self.rate, self.say = rate, say
+        self.rate, self.write = rate, write
         self.world = World(mode, stores, clocked)
         self.active = []
         self.fresh_took, self.memory = [], {}
@@ -68,11 +68,11 @@ class Torture:
     def run(self):
         world = self.world
         self.started = time.monotonic()
-        self.say(f"SEED={self.seed}")
+        self.write(f"SEED={self.seed}")
         for name, why in world.left_out.items():
-            self.say(f"LEFT OUT {name}: {why}")
+            self.write(f"LEFT OUT {name}: {why}")
         if not world.disks.can:
-            self.say("no tmpfs can be mounted: small budgets instead")
+            self.write("no tmpfs can be mounted: small budgets instead")
         try:
             world.open()
             world.ledger = Ledger(self.seed)
@@ -81,7 +81,7 @@ class Torture:
             self.oracle(last=True)
             world.senders.stop()
         except BaseException as e:
-            self.say(f"FAILED after {self.done} faults, SEED={self.seed}: "
+            self.write(f"FAILED after {self.done} faults, SEED={self.seed}: "
                      f"{e!r}")
             world.close(e)
             raise
@@ -111,7 +111,7 @@ class Torture:
             time.monotonic() - self.started > self.seconds
 
     def log(self, words):
-        self.say(f"{time.monotonic() - self.started:8.2f} {words}")
+        self.write(f"{time.monotonic() - self.started:8.2f} {words}")
 
     # Faults under way.
 
@@ -171,22 +171,22 @@ class Torture:
         world, leat = self.world, self.world.leat
         self.calm()
         world.senders.pause()
-        self.settle_letters()
+        self.finish_retries()
         leat.caught_up(CAUGHT_UP_S)
         world.ledger.check_offsets()
         assert not leat.batchd.count_lines("events are lost"), \
-            "no fault damages the log, but batchd says that it is"
+            "no fault damages the log, but batchd reports that it is"
         for store in world.stores:
             self.check_store(store)
         if not last:
             world.senders.resume()
         acked = world.ledger.state.count(ACKED)
         self.log(f"      checked: {acked} accepted, " + ", ".join(
-            f"{name} {rows} + {letters} dead-lettered"
+            f"{name} {rows} + {dead_letters} dead-lettered"
             + (f" + {doubled} doubled" if doubled else "")
-            for name, (rows, letters, doubled) in self.counts.items()))
+            for name, (rows, dead_letters, doubled) in self.counts.items()))
 
-    def settle_letters(self):
+    def finish_retries(self):
         """A --retry-dead that was killed is run again to its end."""
         for store in self.world.stores:
             def settled(sink=store.sink):
@@ -195,23 +195,24 @@ class Torture:
                 done = self.world.leat.run(f"sinkd-{sink}", "--retry-dead")
                 assert done.returncode in (0, 1), done.stderr
                 return not self.world.leat.retry_files(sink)
-            wait_until(settled, f"{store.sink}'s letters are settled", 60)
+            wait_until(settled, f"{store.sink}'s retries are finished", 60)
 
     def check_store(self, store):
         ledger = self.world.ledger
-        letters = [d["event"]["id"]
-                   for d in self.world.leat.dead_letters(store.sink)]
+        dead_letters = [d["event"]["id"]
+                        for d in self.world.leat.dead_letters(store.sink)]
         rows = bytearray(len(ledger.state))
         aside = bytearray(len(ledger.state))
         ids = store.ids()
-        for counts, some in ((rows, ids), (aside, letters)):
+        for counts, some in ((rows, ids), (aside, dead_letters)):
             for id_ in some:
                 number = ledger.number(id_)
                 assert number is not None, f"{store.name}: {id_} is not ours"
                 counts[number] = min(counts[number] + 1, 255)
         twice = sum(n > 1 for n in rows)
         both = sum(a and r for a, r in zip(aside, rows))
-        assert not any(n > 1 for n in aside), f"{store.name}: a letter twice"
+        assert not any(n > 1 for n in aside), \
+            f"{store.name}: a dead letter is repeated"
         assert not both, f"{store.name}: {both} both stored and dead-lettered"
         assert not (twice and store.once), f"{store.name}: {twice} twice"
         missing = [i for i, s in enumerate(ledger.state)
@@ -223,14 +224,14 @@ class Torture:
         wrong = [i for i, n in enumerate(aside) if n and i not in odd]
         assert not wrong, f"{store.name}: dead-lettered for nothing: {wrong[:5]}"
         distinct = len(rows) - rows.count(0)
-        self.check_books(store.sink, distinct, len(letters))
-        self.counts[store.sink] = (distinct, len(letters),
+        self.check_counters(store.sink, distinct, len(dead_letters))
+        self.counts[store.sink] = (distinct, len(dead_letters),
                                    len(ids) - distinct)
 
-    def check_books(self, sink, rows, letters):
-        """The books add up to what was accepted, and are true."""
+    def check_counters(self, sink, rows, dead_letters):
+        """The counters add up to what was accepted, and are true."""
         leat = self.world.leat
-        want = [rows, letters, 0, 0, 0]
+        want = [rows, dead_letters, 0, 0, 0]
         seen = {}
 
         def agree():
@@ -238,24 +239,24 @@ class Torture:
             for s in status["sinks"] if status else ():
                 if s["name"] == sink:
                     seen.update(s)
-                    return [s[k] for k in BOOKS] == want \
-                        and sum(s[k] for k in BOOKS) == \
+                    return [s[k] for k in COUNTERS] == want \
+                        and sum(s[k] for k in COUNTERS) == \
                         status["log"]["durable_offset"]
             return False
-        # A sink tells of its letters once a second.
+        # A sink reports its dead letters once a second.
         try:
             wait_until(agree, "", 5)
         except AssertionError:
             raise AssertionError(
-                f"{sink}: the books say {seen}; there are {rows} rows and "
-                f"{letters} letters") from None
+                f"{sink}: the counters are {seen}; there are {rows} rows and "
+                f"{dead_letters} dead letters") from None
         lines = [f'leat_sink_{key}{{sink="{sink}"}} {value}\n'
-                 for key, value in zip(BOOKS, want)]
+                 for key, value in zip(COUNTERS, want)]
 
         def shown():
             page = leat.request("GET", "/metrics")[1]
             return all(line in page for line in lines)
-        wait_until(shown, f"/metrics says {lines}", 5)
+        wait_until(shown, f"/metrics shows {lines}", 5)
 
     def report(self):
         took = sorted(self.fresh_took)

@@ -16,7 +16,7 @@ UUID_TABLE = """create table events (id uuid not null, type text not null,
   received_at timestamptz)"""
 READY_S = 90  # for a store on a busy machine
 # librdkafka 2.0.2 ends its process on some of its own mistakes; that is a kill
-# like any other, and supervisord starts the sink again.  Counted, and told.
+# like any other, and supervisord starts the sink again.  Counted, and reported.
 LIBRARY = re.compile(r"rdkafka_\w+\.c:\d+: .*Assertion")
 ID = re.compile(rb'"id":"([^"]+)"')
 
@@ -215,7 +215,7 @@ class Disks:
             self.mounted.append(path)
 
     def fill(self, name):
-        with open(self.mounted[0].parent / name / "somebody-else", "wb",
+        with open(self.mounted[0].parent / name / "of-another-program", "wb",
                   buffering=0) as f:
             try:
                 while f.write(bytes(65536)):
@@ -224,7 +224,7 @@ class Disks:
                 pass
 
     def free(self, name):
-        (self.mounted[0].parent / name / "somebody-else").unlink(
+        (self.mounted[0].parent / name / "of-another-program").unlink(
             missing_ok=True)
 
     def unmount(self):
@@ -345,7 +345,7 @@ class World:
 
 
 def keep_logs(world):
-    """The log of batchd is worth more than its daemons' words."""
+    """The log of batchd is worth more than its daemons' messages."""
     directory = os.environ.get("LEAT_TORTURE_KEEP")
     if not directory:
         return
