@@ -3,11 +3,11 @@
 The rule: what any of Node, Go and h11 refuses, libhttp refuses; what libhttp
 accepts means the same to all of them; and it never sees more requests than
 any of them.  Being stricter is always allowed.  Exceptions are in DIFFERENCES,
-with their reasons; differences.md says the same in words.
+with their reasons; differences.md explains them.
 
-libhttp is also held to its own word: a refusal is one answer and a closed
-connection, the cases that say which status they deserve get it, and every
-valid case is taken.
+libhttp also keeps its own rules: a refusal is one answer and a closed
+connection, a case that names the status it deserves gets it, and every valid
+case is accepted.
 """
 import collections
 import json
@@ -159,7 +159,7 @@ TAB_VALUE = re.compile(rb"^(?:content-length|transfer-encoding|connection):"
                        rb"[^\r\n]*\t", re.I | re.M)
 
 
-def says(request, name, word):
+def lists(request, name, word):
     """Whether a list header of the request has this word."""
     words = ",".join(request.fields.get(name, ())).lower().split(",")
     return word in [w.strip(" \t") for w in words]
@@ -179,13 +179,13 @@ DIFFERENCES = [
         "not recognize `keep-alive` before one."),
     Difference(
         "Node heeds Proxy-Connection", "node",
-        lambda f: f.last and says(f.last, "proxy-connection", "close"),
+        lambda f: f.last and lists(f.last, "proxy-connection", "close"),
         "Proxy-Connection is no header of HTTP.  Node reads it as Connection, "
         "and closes; all others ignore it."),
     Difference(
         "Node drops what follows an upgrade", "node",
         lambda f: f.parts is None and f.last and not f.theirs.refusal and
-        "upgrade" in f.last.fields and says(f.last, "connection", "upgrade"),
+        "upgrade" in f.last.fields and lists(f.last, "connection", "upgrade"),
         "A server may ignore Upgrade.  Node does, but loses the bytes that it "
         "has received after that request."),
     Difference(
@@ -302,7 +302,7 @@ class Report:
 
 
 def reason(view):
-    """Why libhttp refused, in its own words."""
+    """The reason that libhttp gave for its refusal."""
     if not view.refusal:
         return "no answer"
     text = view.refusal.content.decode("latin-1")

@@ -22,7 +22,7 @@ LOOK_S = 0.05  # between two looks at who is out of time
 
 class Talk:
     """
-    key: the caller's.  half_close: whether to say that nothing follows; else
+    key: the caller's.  half_close: whether to shut down the sending side; else
     the server is expected to close.  enough: a function of what has come,
     true when the client may close; quiet_s: how long nothing may come before
     the client closes.

@@ -14,7 +14,7 @@ from leat import free_port, wait_until
 from process import Daemon
 from servers import find
 
-# What Debian's /etc/nginx/nginx.conf says of HTTP, with its files elsewhere,
+# What Debian's /etc/nginx/nginx.conf sets for HTTP, with its files elsewhere,
 # and the upstream connections that nginx's documentation tells to use.
 NGINX = """
 {user}
@@ -73,7 +73,7 @@ backend leat
 
 
 class Proxy(Daemon):
-    """A proxy.  It does not say when it is ready: it is when it listens."""
+    """A proxy.  It does not report when it is ready: it is when it listens."""
 
     def __init__(self, name, argv, directory, port,
                  stop_signal=signal.SIGTERM):

@@ -339,7 +339,7 @@ def test_a_view_that_throws_doubles_nothing():
         for i, e in enumerate(events):
             e["id"] = "secret" if i == 20 else str(i)
         leat.accept(events)
-        leat.set_up_wrong("materialized view default.v refuses rows",
+        leat.misconfigured("materialized view default.v refuses rows",
                           "clickhouse")
         sink.wait_line("attempt=3")
         assert len(ids(ch)) == 64
@@ -575,7 +575,7 @@ def test_what_may_be_stored_is_not_halved_after_a_kill():
             if ch.current:
                 for _ in range(2):
                     sink.start()
-                    leat.set_up_wrong("events from offset 0 may be stored "
+                    leat.misconfigured("events from offset 0 may be stored "
                                       "already", "clickhouse")
                     sink.stop()
                 proxy.full = False

@@ -90,7 +90,7 @@ def test_a_sink_that_was_never_there_holds_its_events():
                    "old segments are deleted")
 
 
-def test_a_new_sink_starts_where_new_sink_at_says():
+def test_a_new_sink_starts_where_new_sink_at_points():
     """A second sink on the same store, oldest and newest."""
     with Leat() as leat:
         leat.accept(small("o", 100))

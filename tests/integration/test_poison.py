@@ -381,7 +381,7 @@ def test_a_trigger_that_fails_at_ordinary_events_is_waited_for():
             leat.caught_up()
             leat.pg.query("alter table events enable trigger t")
             leat.accept([{"type": "good"}] * 3)
-            leat.set_up_wrong("does not exist")
+            leat.misconfigured("does not exist")
             leat.pg.query("alter table events disable trigger t")
             leat.caught_up()
             assert leat.pg.number("select count(*) from events") == 4, name

@@ -50,25 +50,25 @@ def test_a_wrong_set_up_is_named_and_waited_for():
         leat.accept(small("w", 10))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
-        leat.set_up_wrong("run: CREATE TABLE public.leat_position (stream")
+        leat.misconfigured("run: CREATE TABLE public.leat_position (stream")
         q(POSITION.replace("create table", "create unlogged table"))
-        leat.set_up_wrong("table public.events does not exist")
+        leat.misconfigured("table public.events does not exist")
         q("create view events as select 1 as id")
-        leat.set_up_wrong("public.events is not a table")
+        leat.misconfigured("public.events is not a table")
         q("drop view events;" + table(payload=None))
-        leat.set_up_wrong("has no column payload: it must be jsonb")
+        leat.misconfigured("has no column payload: it must be jsonb")
         q("alter table events add payload bytea")
-        leat.set_up_wrong("column payload of public.events has type bytea: "
+        leat.misconfigured("column payload of public.events has type bytea: "
                           "must be jsonb, json, text or varchar")
         q("alter table events drop payload, add payload jsonb, "
           "add tenant int not null")
-        leat.set_up_wrong("column tenant of public.events is NOT NULL and "
+        leat.misconfigured("column tenant of public.events is NOT NULL and "
                           "has no default")
         q("alter table events alter tenant set default 7")
-        leat.set_up_wrong("public.leat_position is UNLOGGED")
+        leat.misconfigured("public.leat_position is UNLOGGED")
         q("alter table leat_position set logged, "
           "drop constraint leat_position_pkey")
-        leat.set_up_wrong("public.leat_position: there is no unique or "
+        leat.misconfigured("public.leat_position: there is no unique or "
                           "exclusion constraint")
         q("alter table leat_position add primary key (stream, sink)")
         leat.caught_up()
@@ -230,7 +230,7 @@ def test_row_level_security_is_named():
                         "events to writer; grant select, insert, update on "
                         "leat_position to writer; alter table events enable "
                         "row level security") as leat:
-        leat.set_up_wrong("row-level security")
+        leat.misconfigured("row-level security")
         leat.pg.query("alter role writer bypassrls")
         leat.caught_up()
 
@@ -259,13 +259,13 @@ def test_dedup_on_a_partitioned_table_names_the_remedy():
         leat.accept(small("p", 10) + small("p", 5))
         leat.sink["postgres"].start(wait=False)
         q = leat.pg.query
-        leat.set_up_wrong("Partition it by HASH (id), or use a table without")
+        leat.misconfigured("Partition it by HASH (id), or use a table without")
         # The advice is good.
         q("drop table events; " + table(extra=") partition by hash (id",
                                         id="text") +
           "; create table one partition of events for values with "
           "(modulus 1, remainder 0)")
-        leat.set_up_wrong("CREATE UNIQUE INDEX ON public.events (id)")
+        leat.misconfigured("CREATE UNIQUE INDEX ON public.events (id)")
         q("create unique index on public.events (id)")
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 10
@@ -287,7 +287,7 @@ def test_a_domain_over_a_domain_is_what_it_comes_down_to():
         leat.pg.query("truncate events; alter table events add tenant given")
         leat.accept(small("e", 10))
         leat.sink["postgres"].start(wait=False)
-        leat.set_up_wrong("column tenant of public.events is NOT NULL")
+        leat.misconfigured("column tenant of public.events is NOT NULL")
         leat.pg.query("alter table events drop tenant")
         leat.caught_up()
 
@@ -309,9 +309,9 @@ def test_wrong_database_and_password():
         leat.intake_open()
         leat.accept(small("w", 10))
         sink = leat.sink["postgres"].start(wait=False)
-        leat.set_up_wrong("password authentication failed")
+        leat.misconfigured("password authentication failed")
         secret.write_text("right\nsecond line\n")
-        leat.set_up_wrong('database "nowhere" does not exist')
+        leat.misconfigured('database "nowhere" does not exist')
         leat.pg.query("create database nowhere")
         leat.caught_up()
         assert not any("right" in line or "wrong" in line
@@ -488,8 +488,8 @@ def test_an_event_that_takes_too_long_alone_is_named():
         events = small("s", 8)
         events[5]["type"] = "slow"
         leat.accept(events)
-        leat.set_up_wrong("the event at offset 5 (")
-        leat.set_up_wrong("fails even alone: raise the store's limit or "
+        leat.misconfigured("the event at offset 5 (")
+        leat.misconfigured("fails even alone: raise the store's limit or "
                           "timeout_ms: ")
         assert leat.pg.number("select count(*) from events") == 5
         leat.pg.query("drop trigger slow on events")
@@ -819,7 +819,7 @@ def test_a_missing_partition_is_waited_for():
         with Leat(table=PARTITIONED.format(column=column), settings={
                 "sinkd-postgres": {"retry_max_ms": 200}}) as leat:
             leat.accept([{"id": str(i), "type": "t"} for i in range(20)])
-            leat.set_up_wrong("no partition of relation")
+            leat.misconfigured("no partition of relation")
             leat.pg.query("create table now partition of events for values "
                           "from ('2020-01-01') to (maxvalue)")
             leat.caught_up()
@@ -892,7 +892,7 @@ def test_a_column_that_wants_a_value_under_a_running_sink_is_waited_for():
                       "default 'none'")
         leat.pg.query("alter table events alter column tenant drop default")
         leat.accept(small("b", 10))
-        leat.set_up_wrong("column tenant of public.events is NOT NULL")
+        leat.misconfigured("column tenant of public.events is NOT NULL")
         leat.pg.query("alter table events alter column tenant set default ''")
         leat.caught_up()
         assert leat.dead_letters() == []

@@ -71,7 +71,7 @@ class Backlog(Leat):
 
     def refused(self, words):
         """Shows it in status and log, and dead-letters nothing."""
-        self.set_up_wrong(words, self.name)
+        self.misconfigured(words, self.name)
         self.under_test.wait_line("set-up needs attention .*"
                                   + re.escape(words))
 
@@ -206,7 +206,7 @@ def test_kafka_rights():
                     (group, name, read,
                      "needs Read on the group leat-kafka-*"),
                     (topic, "events", read, "needs Read and Write on the")):
-                leat.set_up_wrong(words, "kafka")
+                leat.misconfigured(words, "kafka")
                 broker.allow("User:CN=client", kind, what, operation)
             leat.stored(ids_in(broker))
 

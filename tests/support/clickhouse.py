@@ -35,7 +35,7 @@ def software():
 
 
 class QueryError(RuntimeError):
-    """The server's words."""
+    """The server's message."""
 
 
 class Server(Daemon):
@@ -68,7 +68,7 @@ class Server(Daemon):
         return f"http://127.0.0.1:{self.port}"
 
     def wait_ready(self, timeout_s=30):
-        """When it answers: its log says less than that."""
+        """Wait until it answers: its log does not show that."""
         def answers():
             assert self.running, "\n".join(["the server ended:"] + self.lines)
             try:

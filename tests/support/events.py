@@ -39,7 +39,7 @@ def event_id(seed, i):
 
 
 def payload(seed, i):
-    """An object's text that says which event it belongs to."""
+    """An object's text that names the event it belongs to."""
     base = PAYLOADS[i % len(PAYLOADS)]
     inner = base[1:].lstrip() if base in ("{ }",) else base[1:]
     comma = "" if inner.startswith("}") else ","

@@ -3,8 +3,8 @@
  *
  *	http_echo --port N [--unix PATH] [--log]
  *
- * Port 0 is any free one.  The line `ready port=N` on standard error says that
- * it listens, on 127.0.0.1.  Connections to the socket PATH are handed to
+ * Port 0 is any free one.  The line `ready port=N` on standard error means
+ * that it listens, on 127.0.0.1.  Connections to the socket PATH are handed to
  * http_server_adopt.  SIGTERM ends the program.
  *
  * An answer is 200 with a JSON object:
@@ -161,7 +161,7 @@ answer_head_request(struct http_request *rq, const struct buf *json)
 
 	if (asprintf(&line, "X-Seen: %.*s\r\n", (int)json->len,
 	             (const char *)json->data) < 0)
-		line = NULL; /* the answer says nothing then */
+		line = NULL; /* the answer is empty then */
 	answer.headers = line;
 	http_respond(rq, &answer);
 	free(line);

@@ -6,8 +6,8 @@
         assert leat.pg.number("select count(*) from events") == 1
 
 Leaving the block stops everything in the order of a real installation, and
-fails the test when a daemon did not exit 0 or a sanitizer had something to
-say.  On failure the end of every log is printed.
+fails the test when a daemon did not exit 0 or a sanitizer reported something.
+On failure the end of every log is printed.
 """
 import ctypes
 import fcntl
@@ -32,11 +32,11 @@ LOG_TAIL_LINES = 40
 
 
 class Skip(Exception):
-    """This test cannot run here; says why."""
+    """This test cannot run here; the text is the reason."""
 
 
 def build_tree(mode):
-    """Where the programs of a mode are; LEAT_MODE stands in for asan."""
+    """Where the programs of a mode are; LEAT_MODE replaces asan."""
     if mode == "asan":
         mode = os.environ.get("LEAT_MODE", mode)
     return pathlib.Path(os.environ.get("LEAT_BUILD", ROOT / "build")) / mode
@@ -77,7 +77,7 @@ class Leat:
     """
     settings: {"batchd": {"max_bytes": "16M"}, ...} beside the test's own.
     table: SQL run before the sink starts, else the sink makes its table.
-    also: names of sinks that batchd knows and nobody starts.
+    also: names of sinks that batchd knows and that are not started.
     """
 
     def __init__(self, mode="asan", *, sinks=("postgres",), also=(),
@@ -211,7 +211,7 @@ class Leat:
                 print("  " + line, file=sys.stderr)
         sys.stderr.flush()
 
-    # What batchd says.
+    # What batchd reports.
 
     def try_status(self):
         """The status map, or None while batchd is unreachable."""
@@ -248,12 +248,14 @@ class Leat:
             return status
         return wait_until(done, "all sinks have caught up", timeout_s, 0.03)
 
-    def set_up_wrong(self, words, name="postgres", timeout_s=30):
-        """The sink waits, says why in these words, dead-letters nothing."""
-        def says():
+    def misconfigured(self, text, name="postgres", timeout_s=30):
+        """Wait until the sink reports this text as the reason why it waits; it
+        must not have dead-lettered anything."""
+        def reported():
             stats = (self.sink_status(name) or {}).get("stats", {})
-            return stats.get("state") == "misconfigured" and words in stats["error"]
-        wait_until(says, words, timeout_s)
+            return stats.get("state") == "misconfigured" and \
+                text in stats["error"]
+        wait_until(reported, text, timeout_s)
         assert self.dead_letters(name) == []
 
     def memory(self):
@@ -317,7 +319,7 @@ class Leat:
             return False
 
     def intake_open(self, timeout_s=30):
-        wait_until(self.ready, "ingestd says it is ready", timeout_s)
+        wait_until(self.ready, "ingestd is ready", timeout_s)
 
 
 def fetched(store, script):

@@ -73,7 +73,7 @@ def event(id_="id", type_="t", user=None, payload="{}", created=1, received=2):
 
 
 def append(seq, events):
-    """The header in its fixed form, and the events behind it."""
+    """The header in its fixed form, and the events after it."""
     return struct.pack(">BBBQBI", 0x93, APPEND, 0xcf, seq, 0xce,
                        len(events)) + b"".join(events)
 

@@ -3,8 +3,8 @@
  *
  * librdkafka uses <threads.h>, whose functions the sanitizer does not know: a
  * thread that it has not seen start makes it crash, and locks that it does
- * not see taken make it see races.  These stand in their place in programs
- * built with MODE=tsan; the POSIX functions under them are known.
+ * not see taken make it see races.  Programs built with MODE=tsan use these
+ * functions instead; the POSIX functions that they call are known.
  */
 #include <assert.h>
 #include <errno.h>
