@@ -5,9 +5,8 @@
 MODE     ?= release
 BUILD    ?= build
 O        := $(BUILD)/$(MODE)
-FOLDERS  := ingestd batchd leat $(wildcard sinkd-*)
-PROGRAMS := $(foreach p,$(FOLDERS),$(if $(wildcard $(p)/$(p).c),$(p)))
-LIBS     := libhttp libsink libproto libbase
+DIRS     := leat ingestd batchd $(wildcard sinkd-*)
+PROGRAMS := $(foreach p,$(DIRS),$(if $(wildcard $(p)/$(p).c),$(p)))
 PREFIX   ?= /usr/local
 # What `make install` writes into supervisord.conf; the programs' own default
 # for their settings is /etc/leat/leat.conf.
@@ -44,7 +43,7 @@ PQ_CFLAGS = $(eval PQ_CFLAGS := $$(shell pkg-config --cflags libpq))$(PQ_CFLAGS)
 Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 
 # What building needs, looked for once in each build tree: a compiler's message
-# about a header says less.  msgpack-c has two names: see BASE_PC.
+# about a header says less.  msgpack-c has two names.
 TOOLS   = $(firstword $(CC)) $(firstword $(CXX)) $(AR) pkg-config
 MODULES = libuv gnutls nettle simdjson zlib libzstd libpq rdkafka libcurl \
           libxxhash
@@ -70,25 +69,45 @@ $(TEST_LIBS_OK): Makefile | $(TOOLS_OK)
 	@missing=; pkg-config --exists check || missing=" check"; \
 	$(call say_missing,make deps-test)
 
+# What a program is linked with.  LAYERS has each directory before those that
+# it may include (docs/architecture.md); USES-x lists all of these for x.
+LAYERS        := $(DIRS) bench libhttp libsink libproto libbase
+USES-leat     := batchd libproto libbase
+USES-ingestd  := libhttp libproto libbase
+USES-batchd   := libproto libbase
+USES-bench    := libbase
+USES-libhttp  := libbase
+USES-libsink  := libproto libbase
+USES-libproto := libbase
+$(foreach p,$(filter sinkd-%,$(DIRS)),$(eval USES-$p := libsink libproto libbase))
+
+# x-LIBS are the libraries of x itself.  msgpack-c has two names: Debian 13 has
+# the second.
 pc = $(shell pkg-config --libs $(1))
-# msgpack-c has two names: Debian 13 has the second.
-BASE_PC = $(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c) \
-          libxxhash
-ingestd-LIBS         = $(call pc,libuv gnutls nettle simdjson zlib libzstd) -lstdc++
-# The command reads the log with batchd's own code.
-leat-LIBS            = $(O)/batchd.a $(LIB_A) $(call pc,nettle)
-batchd-LIBS          = $(call pc,libuv)
-sinkd-postgres-LIBS  = $(call pc,libpq)
-sinkd-kafka-LIBS     = $(call pc,rdkafka)
-# librdkafka's threads, for a sanitizer that does not know C11's.
-TSAN_O              := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
+libproto-LIBS         = $(call pc,$(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c))
+libsink-LIBS          = $(call pc,libxxhash)
+libhttp-LIBS          = $(call pc,libuv gnutls nettle libxxhash)
+ingestd-LIBS          = $(call pc,libuv simdjson zlib libzstd) -lstdc++
+batchd-LIBS           = $(call pc,libuv libxxhash)
+leat-LIBS             = $(call pc,nettle)
+sinkd-postgres-LIBS   = $(call pc,libpq)
+sinkd-kafka-LIBS      = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
+# librdkafka's threads, for a sanitizer that does not know C11's.
+TSAN_O               := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
+
+# The directories x ... and all that they use, in the order of LAYERS; their
+# archives; and the command that links $@ with these and their libraries.
+layers   = $(filter $(1) $(foreach d,$(1),$(USES-$d)),$(LAYERS))
+archives = $(patsubst %,$(O)/%.a,$(call layers,$(1))) \
+           $(if $(filter sinkd-kafka,$(1)),$(TSAN_O))
+link     = $(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+           $(foreach d,$(call layers,$(1)),$($d-LIBS)) $(2) $(LDLIBS)
 
 # x/x.c holds main; every other x/*.c (and .cc) goes into x.a, so that tests
 # can link it.
-mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c,$(wildcard $(1)/*.c))) \
+mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c $(BENCH_MAINS),$(wildcard $(1)/*.c))) \
         $(patsubst %.cc,$(O)/%.o,$(wildcard $(1)/*.cc))
-LIB_A := $(LIBS:%=$(O)/%.a)
 
 .DEFAULT_GOAL := all
 .PHONY: all clean format format-check
@@ -121,21 +140,22 @@ $(O)/%.a: $$(call mods,$$*)
 	@mkdir -p $(@D) && rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(O)/bin/%: $(O)/$$*/$$*.o $(O)/%.a $(LIB_A)
+$(PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/$$*/$$*.o $$(call archives,$$*)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+	$(call link,$*)
 
-$(O)/bin/leat: $(O)/batchd.a
-$(O)/bin/sinkd-kafka: $(TSAN_O)
-
-# Unit tests: each tests/unit/test_X.c is a program that may use any module.
-UNIT_TESTS  := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
-UNIT_A      := $(O)/tests/support/sim.a $(FOLDERS:%=$(O)/%.a) $(LIB_A)
-UNIT_LIBS    = $(foreach p,$(FOLDERS),$($(p)-LIBS)) $(call pc,check)
-$(UNIT_TESTS): %: %.o $(O)/tests/support/test.o $(UNIT_A)
-	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
-$(UNIT_TESTS): $(TSAN_O)
-$(UNIT_TESTS:%=%.o) $(O)/tests/support/test.o: | $(TEST_LIBS_OK)
+# Unit tests: each tests/unit/test_X.c is a program.  It is linked with the
+# directories that it includes, and with what these use.
+UNIT_TESTS := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
+INCLUDED   := $(shell grep -Ho '^.include "[^"]*/' tests/unit/test_*.c \
+                tests/crash/test_*.c tests/fuzz/fuzz_*.c 2>/dev/null | \
+                sed 's|[.]c:.include "|:|; s|/$$||' | sort -u)
+included    = $(patsubst $(1):%,%,$(filter $(1):%,$(INCLUDED))) libbase
+SIM_A       = $(if $(filter $(1):tests/support/sim,$(INCLUDED)),$(O)/tests/support/sim.a)
+TEST_O     := $(O)/tests/support/test.o
+$(UNIT_TESTS): $(O)/%: $(O)/%.o $(TEST_O) $$(call SIM_A,$$*) $$(call archives,$$(call included,$$*))
+	$(call link,$(call included,$*),$(call pc,check))
+$(UNIT_TESTS:%=%.o) $(TEST_O): | $(TEST_LIBS_OK)
 # It switches checksums off, to show that it would notice.
 $(O)/tests/crash/test_power: private ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
@@ -147,16 +167,19 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_TESTS   := $(FUZZ_TARGETS:%=$(O)/tests/fuzz/test_fuzz_%)
 fuzz-tests: $(FUZZ_TESTS)
 fuzzers: $(FUZZ_TARGETS:%=$(O)/bin/fuzz_%)
-$(FUZZ_TESTS): $(O)/tests/fuzz/test_%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(UNIT_A)
-	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
-$(O)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(UNIT_A)
+fuzz_dirs     = $(call included,tests/fuzz/$(1))
+$(FUZZ_TESTS): $(O)/tests/fuzz/test_%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o \
+    $$(call SIM_A,tests/fuzz/$$*) $$(call archives,$$(call fuzz_dirs,$$*))
+	$(call link,$(call fuzz_dirs,$*))
+$(FUZZ_TARGETS:%=$(O)/bin/fuzz_%): $(O)/bin/%: $(O)/tests/fuzz/%.o \
+    $$(call SIM_A,tests/fuzz/$$*) $$(call archives,$$(call fuzz_dirs,$$*))
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(MODE_FLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS) $(call pc,$(BASE_PC)) $(LDLIBS)
+	$(call link,$(call fuzz_dirs,$*),-fsanitize=fuzzer -lstdc++)
 
 # What tests/differential compares with other HTTP servers.
 HTTP_ECHO := $(O)/tests/support/http_echo
-$(HTTP_ECHO): %: %.o $(O)/libhttp.a $(O)/libbase.a
-	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(call pc,libuv gnutls nettle libxxhash) $(LDLIBS)
+$(HTTP_ECHO): %: %.o $$(call archives,libhttp)
+	$(call link,libhttp)
 unit-tests: $(HTTP_ECHO)
 
 # Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
@@ -195,17 +218,14 @@ TESTS-torture-stores = test_three_stores
 
 # Bench programs: bench/X.c holds the main of X; they share the other files.
 BENCH_PROGRAMS := evload barecopy bareproduce bareinsert
-BENCH_MODS     := $(patsubst %.c,$(O)/%.o,$(filter-out \
-                  $(BENCH_PROGRAMS:%=bench/%.c),$(wildcard bench/*.c)))
+BENCH_MAINS    := $(BENCH_PROGRAMS:%=bench/%.c)
 barecopy-LIBS   = $(call pc,libpq)
 bareproduce-LIBS = $(call pc,rdkafka)
 bareinsert-LIBS = $(call pc,libcurl)
-$(O)/tests/unit/test_hist: $(O)/bench/hist.o
-$(O)/tests/unit/test_answer: $(O)/bench/answer.o
 all: $(BENCH_PROGRAMS:%=$(O)/bin/%)
-$(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $(BENCH_MODS) $(O)/libbase.a
+$(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $$(call archives,bench)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $($*-LIBS) $(LDLIBS)
+	$(call link,bench,$($*-LIBS))
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
