@@ -58,7 +58,7 @@ def test_demo_shows_everything_and_stops():
             else:
                 assert f"Left out: {name} (" in out, out
         assert "(3 rows)" in out and "Stopping" in out, out
-        assert "Go on by hand" in out and "psql" in out, out
+        assert "Commands to try" in out and "psql" in out, out
 
 
 @limit(120)
