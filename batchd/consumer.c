@@ -212,7 +212,7 @@ consumer_subscribe(struct consumer *c, struct chan *chan,
 		*text =
 		    "the store's position is before the oldest event kept; "
 		    "batchd --accept-gap goes on without the events between";
-		return ERROR_BEHIND;
+		return ERROR_TOO_OLD;
 	}
 	if (is_ahead(c, at, accept_gap, &gap)) {
 		*text =

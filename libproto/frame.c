@@ -278,8 +278,8 @@ frame_error_name(enum frame_error code)
 		return "unknown";
 	case ERROR_BUSY:
 		return "busy";
-	case ERROR_BEHIND:
-		return "behind";
+	case ERROR_TOO_OLD:
+		return "too_old";
 	case ERROR_AHEAD:
 		return "ahead";
 	case ERROR_FULL:

@@ -66,7 +66,7 @@ enum frame_error {
 	ERROR_PROTOCOL = 2, /* malformed, or out of turn */
 	ERROR_UNKNOWN = 3,  /* no such sink in batchd's settings */
 	ERROR_BUSY = 4,     /* a sink of this name is connected already */
-	ERROR_BEHIND = 5,   /* position is before the oldest event kept */
+	ERROR_TOO_OLD = 5,  /* position is before the oldest event kept */
 	ERROR_AHEAD = 6,    /* position is beyond the log's end */
 	ERROR_FULL = 7,     /* too many connections */
 	ERROR_STOPPING = 8, /* batchd is shutting down */

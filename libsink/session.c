@@ -334,7 +334,7 @@ advice(enum frame_error code)
 		return ""; /* session_run ends then */
 	case ERROR_BUSY:
 		return "stop the other process of this sink";
-	case ERROR_BEHIND:
+	case ERROR_TOO_OLD:
 		return "the store has gone back behind the log: restore it "
 		       "from a newer copy, or move its position forward";
 	case ERROR_AHEAD:

@@ -635,7 +635,7 @@ TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 	write_cursor();
 	ck_assert(retention_begin(&store, 300, 1));
 	ck_assert_int_eq(subscribe_at(true, 5, 100, 1 * MIB, 10, false),
-	                 ERROR_BEHIND);
+	                 ERROR_TOO_OLD);
 	retention_run(&store);
 	retention_end(&store);
 	first = store_first_offset(&store);
