@@ -2,10 +2,11 @@
  * test_protocol_examples - the examples of docs/protocol.md.
  *
  * The page has one section for each type of frame, and in it at least one
- * block of bytes with their meanings.  Each block is read three times: by
- * frame_read and the readers of bodies, by msgpack-c line by line, and by a
- * person; the first two must find what the page says to the third.  Run from
- * the root of the source tree.
+ * block of bytes with their meanings.  This test decodes each block twice: as
+ * a whole with frame_read and the readers of bodies, and line by line with
+ * msgpack-c.  Both results must be the meanings on the page, and the frame
+ * that is encoded again must have the same bytes.  Run it in the root of the
+ * source tree.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -246,9 +247,9 @@ add_body(struct text *t, const struct frame *f)
 	ck_assert_ptr_eq(r.at, r.end);
 }
 
-/* --- what the page says --- */
+/* --- what the page contains --- */
 
-/* A block: its bytes, and what its lines say of the fields. */
+/* A block: its bytes, and the meanings of its lines. */
 struct example {
 	uint8_t bytes[TEXT_MAX];
 	size_t len;
