@@ -119,14 +119,18 @@ all: $(PROGRAMS:%=$(O)/bin/%)
 # The compilers and their flags.  Objects depend on this file, which is only
 # written when one of these has changed, and not on the whole Makefile.  Its
 # first version is older than any object, so that objects of a tree that did
-# not have this file yet are kept.  -Werror makes no other objects.
-FLAGS    := $(O)/flags
-ALL_FLAGS = $(CC) $(ALL_CFLAGS) / $(CXX) $(ALL_CXXFLAGS) / $(ALL_LDFLAGS)
+# not have this file yet are kept.  -Werror makes no other objects, and what
+# pkg-config returns is the distribution's.
+FLAGS     := $(O)/compiler-flags
+ALL_FLAGS := $(CC) $(CFLAGS) / $(CXX) $(CXXFLAGS) / $(CPPFLAGS) $(WARN) \
+             $(CWARN) $(MODE_FLAGS) / $(link-$(MODE)) $(LDFLAGS) $(LDLIBS)
+ifneq ($(strip $(file <$(FLAGS))),$(strip $(ALL_FLAGS)))
 .PHONY: always
-$(FLAGS): always | $(TOOLS_OK)
+$(FLAGS): always
+endif
+$(FLAGS): | $(TOOLS_OK)
 	@mkdir -p $(@D); first=; [ -e $@ ] || first=1; \
-	echo '$(ALL_FLAGS)' | cmp -s - $@ || { echo '$(ALL_FLAGS)' >$@; \
-	  [ -z "$$first" ] || touch -d 1970-01-02 $@; }
+	echo '$(ALL_FLAGS)' >$@; [ -z "$$first" ] || touch -d 1970-01-02 $@
 
 $(O)/%.o: %.c $(FLAGS) | $(TOOLS_OK)
 	@mkdir -p $(@D)
@@ -149,8 +153,8 @@ $(PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/$$*/$$*.o $$(call archives,$$*)
 UNIT_TESTS := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c tests/crash/test_*.c))
 INCLUDED   := $(shell grep -Ho '^.include "[^"]*/' tests/unit/test_*.c \
                 tests/crash/test_*.c tests/fuzz/fuzz_*.c 2>/dev/null | \
-                sed 's|[.]c:.include "|:|; s|/$$||' | sort -u)
-included    = $(patsubst $(1):%,%,$(filter $(1):%,$(INCLUDED))) libbase
+                sed 's|[.]c:.include "|:|; s|/$$||')
+included    = $(sort $(patsubst $(1):%,%,$(filter $(1):%,$(INCLUDED))) libbase)
 SIM_A       = $(if $(filter $(1):tests/support/sim,$(INCLUDED)),$(O)/tests/support/sim.a)
 TEST_O     := $(O)/tests/support/test.o
 $(UNIT_TESTS): $(O)/%: $(O)/%.o $(TEST_O) $$(call SIM_A,$$*) $$(call archives,$$(call included,$$*))
