@@ -2,22 +2,24 @@
  * conn_limits - how long a connection may stay in a state, and which one is
  * closed when there are too many.
  *
- * Deadlines.  Each state has one time limit, counted from when a connection
- * entered it, so a client cannot extend it by sending a byte now and then.
+ * Deadlines.  Each state has one time limit, which counts from when the
+ * connection entered the state.  So a client cannot extend it by sending a
+ * byte now and then.
  *
- * Room.  When fewer than ROOM_MAX places are left (a quarter of them, if there
- * are few), each new connection evicts an older one.  A connection's age
- * counts from its last complete request, or else from its beginning; so one
- * that is in the middle of a request that never ends is as old as one that
- * never began any, and a sender at work is among the youngest.  The oldest
- * goes first, but if some addresses hold more than their share of the
- * connections, the oldest of the one that holds the most.  A connection whose
- * request waits for the program's answer is never evicted.
+ * Room.  Up to ROOM_MAX connections (conn_limits.c), or a quarter of the
+ * maximum if that is less, are kept free for new clients.  Once fewer are
+ * free, each new connection evicts an older one.  A connection's age counts
+ * from its last complete request, or else from its beginning.  So one that is
+ * in the middle of a request that never ends is as old as one that never began
+ * a request, and the connection of an active sender is among the youngest.
+ * The oldest connection is evicted first; but if some addresses hold more than
+ * their share of the connections, it is the oldest of the address that holds
+ * the most.  A connection whose request is being processed is never evicted.
  *
- * An address is an IPv4 address, or the first 64 bits of an IPv6 one, which
- * is what one customer of a provider has.
+ * An address is an IPv4 address, or the first 64 bits of an IPv6 address,
+ * because that is what a provider gives to one customer.
  *
- * This file knows no sockets.  It tells which connection should go; the
+ * This file knows no sockets.  It decides which connection is closed; the
  * caller closes it.
  */
 #ifndef LIBHTTP_CONN_LIMITS_H
@@ -33,13 +35,13 @@
 
 #define CONN_STATES_MAX 16
 
-/* What is known of one address. */
+/* An address with its connections; conn_limits.c defines it. */
 struct conn_address;
 
-/* What conn_limits keeps for one connection; in the caller's memory. */
+/* What conn_limits keeps of one connection; in the caller's memory. */
 struct conn_slot {
 	struct list_link by_deadline; /* in the list of its state */
-	struct list_link by_age;      /* of all; not linked while waiting */
+	struct list_link by_age;      /* of all; not linked while exempt */
 	struct list_link by_address;  /* the same, of its address */
 	struct conn_address *address;
 	uint64_t entered_ms; /* the state */
@@ -61,47 +63,54 @@ struct conn_limits {
 };
 
 /*
- * Begin with no connections.  timeout_ms is filled in by the caller.  Returns
- * 0 or -ENOMEM; fini even so.
+ * Begin with no connections.  The caller fills in timeout_ms.  Returns 0 or
+ * -ENOMEM; conn_limits_fini must be called in either case, when no connection
+ * is left.
  */
 MUST_USE int conn_limits_init(struct conn_limits *limits, uint64_t max,
                               unsigned address_share_percent);
 void conn_limits_fini(struct conn_limits *limits);
 
 /*
- * A connection begins, in a state.  Returns 0 or -ENOMEM, which leaves
- * everything as it was.
+ * Add a connection, which is in this state.  Returns 0, or -ENOMEM and changes
+ * nothing.
  */
 MUST_USE int conn_limits_add(struct conn_limits *limits, struct conn_slot *slot,
                              unsigned state, const struct sockaddr *from);
 
-/* It ends. */
+/* Remove a connection, which is closing. */
 void conn_limits_remove(struct conn_limits *limits, struct conn_slot *slot);
 
-/* It enters another state, or the same one again. */
+/*
+ * Note that a connection enters a state, which may be the present one again:
+ * its deadline counts from limits->now_ms.
+ */
 void conn_limits_change_state(struct conn_limits *limits,
                               struct conn_slot *slot, unsigned state);
 
-/* Its request now waits for the program: it cannot be evicted. */
+/*
+ * Exempt a connection from eviction until conn_limits_refresh, because its
+ * request is being processed.
+ */
 void conn_limits_exempt(struct conn_slot *slot);
 
-/* Its request is complete: it is the youngest of all. */
+/* Make a connection the youngest of all: it has completed a request. */
 void conn_limits_refresh(struct conn_limits *limits, struct conn_slot *slot);
 
 /*
- * The connection that must go before another one is added, or NULL if there
- * is room, or if all of them wait for the program.
+ * The connection to close before another one is added; or NULL if there is
+ * room, or if all connections are exempt.
  */
 struct conn_slot *conn_limits_victim(const struct conn_limits *limits);
 
-/* Return true if not even one more connection can be added. */
+/* Return true if the maximum of connections is reached. */
 bool conn_limits_full(const struct conn_limits *limits);
 
-/* The connection that has been in a state for longest, or NULL. */
+/* The connection that has been in this state for longest, or NULL. */
 struct conn_slot *conn_limits_oldest(const struct conn_limits *limits,
                                      unsigned state);
 
-/* The one that entered the same state next, or NULL. */
+/* The connection that entered the same state after this one, or NULL. */
 struct conn_slot *conn_limits_next(const struct conn_limits *limits,
                                    const struct conn_slot *slot);
 

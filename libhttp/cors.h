@@ -1,9 +1,11 @@
 /*
- * cors - which web pages may talk to a server: the origins of a setting.
+ * cors - cross-origin resource sharing: which web pages may use a server.  The
+ * allowed origins are a setting.
  *
- * Without origins a page's Origin header means nothing, and no CORS header is
- * sent.  With them, requests of any other origin are to be refused: a browser
- * would send them all the same, and only keep the answer from the page.
+ * If the setting is empty, a request's Origin header is ignored, and no CORS
+ * header is sent.  Otherwise the program should refuse requests of all other
+ * origins: a browser sends them nevertheless, and only withholds the response
+ * from the page.
  */
 #ifndef LIBHTTP_CORS_H
 #define LIBHTTP_CORS_H
@@ -14,24 +16,25 @@
 #include "libbase/buf.h"
 #include "libbase/slice.h"
 
-/* What a page may keep a preflight's answer for; browsers limit it too. */
+/* How long a browser may cache the response to a preflight request. */
 #define CORS_MAX_AGE_S "7200"
 
 /*
- * Check the setting: origins with blanks between them, or "*" alone.  Returns
- * NULL, or what is wrong with it.
+ * Check the setting, which must be origins separated by blanks, or "*" alone.
+ * Returns NULL, or what is wrong with it, a static text.
  */
 const char *cors_check(const char *origins);
 
 /*
- * Find the origin that a request's Origin header names in the setting.
- * Returns a slice of `origins`; its data is NULL if the origin is not listed.
+ * Find the origin of a request's Origin header in the setting.  Returns a
+ * slice of `origins`, whose data is NULL if the origin is not listed.
  */
 struct slice cors_find(const char *origins, struct slice origin);
 
 /*
- * Append the header lines of an answer to a page: `allowed` is what cors_find
- * found.  To a preflight they say what may follow it.  Returns 0 or -ENOMEM.
+ * Append the CORS headers of a response to a page; `allowed` is what cors_find
+ * returned.  In the response to a preflight request they also list the methods
+ * and headers that the page may use.  Returns as buf_addf.
  */
 MUST_USE int cors_add(struct buf *headers, const char *origins,
                       struct slice allowed, bool preflight);

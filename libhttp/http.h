@@ -1,39 +1,78 @@
 /*
  * http - an HTTP/1.1 server on a libuv loop.
  *
- * A program opens a server with a handler.  For each request the server calls
- * on_head once the request line and the headers are complete, on_body once
- * the body is complete, and on_end when it needs the request no more.  The
- * handler answers a request once, with http_respond or http_stream: inside
- * on_head (which refuses the body), inside on_body, or at any later time.
+ * This header is the whole interface for a program.  The other headers of
+ * this directory that a program may need are head.h (the request), tls.h
+ * (certificates), tokens.h and auth.h (who sends it), and cors.h (web pages).
  *
- * Connections carry one request at a time.  Requests that a client pipelines
- * wait, unparsed, until the one before them has been answered, so answers go
- * out in order.
+ * A program opens a server with a handler.  For each request the server calls
+ *
+ *	on_head     once the request line and the headers are complete,
+ *	on_body     once the body is complete (it may be empty),
+ *	on_refuse   instead of on_body, if the body cannot be accepted,
+ *	on_end      when the server no longer needs the request.
+ *
+ * on_head and on_end are called once for each request; a request whose head is
+ * malformed is refused by the server and never reaches the handler.  The
+ * program responds to each request exactly once, with http_respond,
+ * http_respond_error or http_stream: inside on_head (which refuses the body),
+ * inside on_body, or at any later time until on_end.  To on_refuse it responds
+ * at once, with one of the first two.
+ *
+ * A connection carries one request at a time.  Requests that a client
+ * pipelines wait, unparsed, until the one before them has been answered, so
+ * responses go out in order.
  *
  * The server reads HTTP/1.1 and 1.0 as RFC 9112 defines them, without the
- * tolerances that the RFC allows: two programs that read a sloppy request
- * differently are how requests are smuggled past a proxy.  Whatever is
- * malformed gets one answer, 400, and the connection closes.  head.h and
+ * tolerances that the RFC allows, because requests are smuggled past a proxy
+ * when two programs read a malformed request differently.  A malformed request
+ * gets one response, usually 400, and the connection closes.  head.h and
  * chunked.h list the rules.
+ *
+ * Threads.  Everything runs on the loop's thread: all functions must be called
+ * there, and all callbacks are made there.  The loop is the only type of
+ * another library in this interface.
+ *
+ * Lifetimes.  A request exists from on_head until on_end returns; its pointer
+ * and its http_data are invalid afterwards.  on_end can come whenever the loop
+ * runs, because a client may leave, a deadline may pass, or the connection may
+ * be evicted.  It also comes from inside the program's own calls:
+ *
+ * - http_respond and http_respond_error call on_end of the request that they
+ *   answer, always, before they return;
+ * - http_stream calls it when there will be no content to produce (a response
+ *   to HEAD) and when the connection fails;
+ * - http_server_close calls it for all requests;
+ * - http_respond, http_respond_error and http_stream may need memory to keep
+ *   what a socket does not take, may evict other connections for it, and then
+ *   call on_end of the requests of those.  So a program that walks a list of
+ *   requests and responds to each must expect that any other element leaves
+ *   the list meanwhile.  http_stream_wake never calls back, so a list can be
+ *   walked with it.
  *
  * Memory.  A request that arrives in one piece is parsed where it was
  * received, in a buffer that all connections share.  Only what is incomplete
- * is copied, and these copies are charged to a budget: max_received_bytes of
- * it at most.  When the budget is used up, the oldest bodies of a payer who
- * holds much (http_set_payer), or else the slowest ones, lose their
- * connections, and new bodies are refused with 503.
+ * is copied.  These copies, and responses that a socket does not take at once,
+ * are charged to a budget, of which a server may use max_received_bytes.  When
+ * that is used up, connections are closed to make room: first those with the
+ * oldest bodies of a payer that holds much (http_set_payer), then the slowest.
+ * If that is not enough, new bodies are refused with 503.
  *
- * Time.  Each state of a connection has a deadline (conn.h), except waiting
- * for the program's answer, which is the program's to limit.
+ * Back-pressure.  While a request is processed, the server stops to read from
+ * its connection, so that a client that pipelines is slowed down by TCP.  In
+ * the other direction, http_respond takes a whole body and holds what the
+ * socket does not take, whereas http_stream asks the program for content only
+ * when the socket can take it: a slow client makes nothing grow.
+ *
+ * Time.  Each state of a connection has a deadline (conn.h), except while the
+ * program processes a request and while a stream has nothing to send.  To
+ * limit these is up to the program.
  *
  * Connections.  When max_connections is nearly reached, each new connection
- * closes an older one: the one that has gone longest without completing a
- * request, be it idle or in the middle of one, and first among those of an
- * address that holds more than its share (conn_limits.h).
- *
- * Everything runs on the loop's thread.  The loop is the only type of another
- * library in this interface.
+ * evicts an older one: the one that has gone longest without completing a
+ * request, whether it is idle, in the middle of a request or streaming, and
+ * first among those of an address that holds more than its share
+ * (conn_limits.h).  A connection whose request is being processed stays.
  */
 #ifndef LIBHTTP_HTTP_H
 #define LIBHTTP_HTTP_H
@@ -52,7 +91,7 @@ struct http_server;
 struct http_request;
 struct http_tls; /* tls.h */
 
-/* Bytes after a body that on_body may overwrite (simdjson wants 64). */
+/* Bytes after a body that on_body may overwrite (simdjson needs 64). */
 #define HTTP_BODY_PADDING 64
 
 /* Room for an address as text, with its NUL. */
@@ -60,51 +99,59 @@ struct http_tls; /* tls.h */
 
 struct http_handler {
 	/*
-	 * The request line and headers have arrived.  `head` and all slices
-	 * in it are valid until on_head returns: copy what is needed later.
+	 * The request line and the headers are complete.  `head` and all
+	 * slices in it are valid until on_head returns; copy what is needed
+	 * later.  Unless the request is answered here, on_body or on_refuse
+	 * follows, if the connection lasts that long.
 	 */
 	void (*on_head)(struct http_request *rq, const struct http_head *head);
 
 	/*
-	 * The body has arrived: n bytes, possibly 0.  They may be changed, as
-	 * may HTTP_BODY_PADDING bytes after them, until on_body returns.
+	 * The body is complete: n bytes, possibly 0.  Until on_body returns,
+	 * the program may change them, and HTTP_BODY_PADDING bytes after them;
+	 * afterwards they are invalid.
 	 */
 	void (*on_body)(struct http_request *rq, char *body, size_t n);
 
 	/*
-	 * The server gives up on the rest of the request, for one of the
-	 * statuses 400, 408, 413 or 503 and for `why`, a sentence without a
-	 * full stop.  Answer with it, before this returns; the connection may
-	 * close afterwards.
+	 * The server does not accept the rest of the body, for one of the
+	 * statuses 400, 408, 413 and 503 and the reason `why`, a sentence
+	 * without a full stop.  The program must respond with that status,
+	 * from memory, before this returns; otherwise the connection closes
+	 * without a response.
 	 */
 	void (*on_refuse)(struct http_request *rq, unsigned status,
 	                  const char *why);
 
 	/*
-	 * The request is over, answered or not.  Release what http_data
-	 * refers to; rq is invalid from here on.
+	 * The request is over, whether it was answered or not: it is too late
+	 * to respond.  Release what http_data refers to.  rq is invalid once
+	 * this returns.
 	 */
 	void (*on_end)(struct http_request *rq);
 
 	/*
-	 * All that had arrived by this turn of the loop has been handled: the
-	 * place to send what several requests have gathered.  May be NULL.
+	 * Called at the end of each turn of the loop, after all that had
+	 * arrived by then was handled.  A program that gathers the events of
+	 * several requests sends them here.  May be NULL.
 	 */
 	void (*on_turn)(void *arg);
 
-	void *arg;         /* of on_turn, and http_arg returns it */
+	void *arg;         /* passed to on_turn, and returned by http_arg */
 	size_t data_bytes; /* of http_data */
 };
 
 struct http_settings {
 	const char *listen; /* numeric address; NULL: http_server_adopt only */
 	unsigned port;      /* 0: any free one */
-	struct http_tls *tls; /* NULL: plain HTTP; must outlive the server */
+
+	/* NULL for plain HTTP; else loaded, and it must outlive the server. */
+	struct http_tls *tls;
 
 	size_t max_header_bytes; /* request line and headers */
 	size_t max_body_bytes;
 	struct budget *budget;     /* of the program; must outlive the server */
-	size_t max_received_bytes; /* the part of it that requests may fill */
+	size_t max_received_bytes; /* the part of it that the server may use */
 
 	unsigned max_connections;
 	unsigned address_share_percent; /* of max_connections; 1 to 100 */
@@ -112,14 +159,14 @@ struct http_settings {
 	uint64_t idle_timeout_ms; /* between requests */
 	uint64_t
 	    header_timeout_ms; /* TLS handshake; first byte to last header */
-	uint64_t request_timeout_ms; /* the body; and taking the answer */
+	uint64_t request_timeout_ms; /* the body; and taking the response */
 };
 
 /* What a server has counted since it was opened. */
 struct http_stats {
 	uint64_t connections; /* open now */
 	uint64_t requests;    /* whose head was complete and well-formed */
-	uint64_t malformed;   /* answered with 400, 417, 431 or 505 by us */
+	uint64_t malformed;   /* refused by the server: 400, 417, 431 or 505 */
 	uint64_t overdue;     /* connections closed by a deadline */
 	uint64_t evicted;     /* connections closed to make room */
 };
@@ -127,10 +174,10 @@ struct http_stats {
 /* The server. */
 
 /*
- * Listen, and serve once the loop runs.  settings and handler are copied;
- * what they point to must outlive the server.  Returns 0 with *server to be
- * given to http_server_close; or -errno, after saying why in the log, with
- * *server NULL.
+ * Listen, and serve once the loop runs.  settings and handler are copied; what
+ * they point to must outlive the server.  Returns 0 with *server to be given
+ * to http_server_close; or -errno with *server NULL, after logging the reason
+ * if the address or port cannot be used.
  */
 MUST_USE int http_server_open(struct http_server **server,
                               struct uv_loop_s *loop,
@@ -144,18 +191,21 @@ MUST_USE int http_server_open(struct http_server **server,
 MUST_USE int http_server_adopt(struct http_server *server, int fd);
 
 /*
- * Stop to listen, and let each connection end with its next answer.
- * Connections that are idle close now.
+ * Stop listening, close idle connections, and close every other connection
+ * after its next response.  A stream goes on until its produce function
+ * returns HTTP_STREAM_END.
  */
 void http_server_quiesce(struct http_server *server);
 
-/* Requests whose answer is not wholly sent: those on_body has been given. */
+/*
+ * The number of requests that are being processed or whose response is partly
+ * sent.  Streams, and requests whose body has not arrived, are not counted.
+ */
 uint64_t http_server_pending(const struct http_server *server);
 
 /*
- * Close all connections and free the server once the loop has run the close
- * callbacks.  Requests that still wait for the program's answer are dropped:
- * on_end is called for each.
+ * Close all connections now, calling on_end for each request, answered or not.
+ * The server is freed once the loop has run the close callbacks.
  */
 void http_server_close(struct http_server *server);
 
@@ -165,7 +215,7 @@ const struct http_stats *http_server_stats(const struct http_server *server);
 const char *http_server_address(const struct http_server *server);
 unsigned http_server_port(const struct http_server *server);
 
-/* A request. */
+/* A request.  All of these may be called until on_end returns. */
 
 /* The handler's arg. */
 void *http_arg(const struct http_request *rq);
@@ -174,81 +224,109 @@ void *http_arg(const struct http_request *rq);
 void *http_data(struct http_request *rq);
 
 /*
- * Who sends a request, as far as memory goes: all requests of one token have
- * one payer, say.  In the program's memory, which must outlive the requests;
- * zeroed at first.
+ * The account to which the memory of requests is charged.  A program has one
+ * for each party that should get a fair share, such as one for each token.  It
+ * is in the program's memory, zeroed at first, and must outlive the requests
+ * that refer to it.
  */
 struct http_payer {
-	size_t held_bytes; /* of bodies that have not come to their end */
+	size_t held_bytes; /* of bodies that are not complete yet */
 };
 
 /*
- * From on_head: the memory that this request's body takes counts for the payer.
- * When memory is short, the oldest bodies of payers who hold more than twice as
- * much as the one that asks for more lose their connections.
+ * Call in on_head: the memory for this request's body is charged to the payer.
+ * When memory is short, the server closes connections with the oldest bodies
+ * whose payer holds more than twice as much as the payer that needs more.
  */
 void http_set_payer(struct http_request *request, struct http_payer *payer);
 
 /* The request that has this http_data. */
 struct http_request *http_request_of(void *data);
 
-/* The client's address as text. */
+/* The client's address as text, or "unknown". */
 void http_client_address(const struct http_request *rq,
                          char out[HTTP_ADDRESS_TEXT]);
 
-/* Answers. */
+/* Responses. */
 
 struct http_response {
 	unsigned status;
-	const char *type;    /* of the content; NULL: there is no content */
+	const char *type;    /* Content-Type; NULL if there is no content */
 	const char *headers; /* more lines, each with its CRLF; may be NULL */
-	const void *body;    /* copied where it cannot be sent at once */
+	const void *body;    /* copied if it cannot be sent at once */
 	size_t body_bytes;
 };
 
 /*
- * Answer a request, once.  The server adds Date, Content-Length and
- * Connection, and leaves the body out of the answer to HEAD.  on_end is called
- * before this returns.  When the answer cannot be sent, the connection closes.
+ * Respond to a request.  What `response` points to is needed only during the
+ * call.  The server adds Date, Content-Length and Connection, and omits the
+ * body if the request's method is HEAD.  on_end is called before this returns.
+ * If the response cannot be sent or held, the connection closes.
  *
- * An answer given before the body has arrived refuses it.  A short rest of
- * the body is read and dropped first, so that the connection stays usable; a
- * long one, or one that the client holds back (Expect: 100-continue), closes
- * the connection after the answer.
+ * A response that is given before the body has arrived refuses the body.  The
+ * server then reads and drops a short rest of the body before it sends the
+ * response, so that the connection stays usable.  If the rest is long, or the
+ * client holds it back (Expect: 100-continue), the server sends the response
+ * at once and closes the connection.
  */
-void http_respond(struct http_request *rq, const struct http_response *answer);
+void http_respond(struct http_request *rq,
+                  const struct http_response *response);
 
 /*
- * Answer with {"error":...,"reason":why} in JSON, the error being the name of
- * the status.  headers is as in struct http_response.
+ * Respond with {"error":...,"reason":why} in JSON, in which the error is the
+ * name of the status.  headers is as in struct http_response.
  */
 void http_respond_error(struct http_request *rq, unsigned status,
                         const char *why, const char *headers);
 
+/* Responses that are produced over time, such as server-sent events. */
+
 /*
- * Write up to `room` bytes of an answer to out.  Returns how many, or
- * HTTP_STREAM_WAIT: nothing now, http_stream_wake will say when; or
- * HTTP_STREAM_END: the answer is complete.
+ * Write up to `room` bytes of content to out; room is at least
+ * HTTP_STREAM_ROOM.  Returns their number; or HTTP_STREAM_WAIT if there is
+ * nothing to send now, after which it is not called until http_stream_wake;
+ * or HTTP_STREAM_END if the content is complete.
+ *
+ * It must not respond to any request, because `out` is the buffer in which the
+ * server writes responses.  It may call http_stream_wake for other requests.
  */
 typedef ssize_t (*http_produce)(struct http_request *rq, char *out,
                                 size_t room);
+#define HTTP_STREAM_ROOM ((size_t)16 * 1024)
 #define HTTP_STREAM_WAIT 0
 #define HTTP_STREAM_END (-1)
 
 /*
- * Answer with content that is produced over time.  `answer` has no body.
- * produce is called, never from inside this call, whenever the socket can
- * take more; so what it writes is as new as can be, and nothing is queued for
- * a slow client.  Its room is at least HTTP_STREAM_ROOM bytes.  on_end is
- * called when the answer is complete or the client has gone.  The connection
- * closes after the answer, which says so; requests that the client sends
- * meanwhile are dropped.
+ * Respond with content that `produce` writes piece by piece.  `response` has
+ * no body; it is needed only during the call.
+ *
+ * produce is called from the loop, never inside this call, whenever the socket
+ * can take more and the last call did not return HTTP_STREAM_WAIT.  So what it
+ * writes is as new as it can be, and nothing is queued for a slow client
+ * except the rest of one piece.  A slow client's program state should
+ * therefore be a position, not a queue: produce skips what is out of date.
+ *
+ * on_end is called when the content is complete or the client has gone.  The
+ * server notices a client that closes its connection at once, but one that
+ * vanishes without closing only when sending to it fails, or when it has taken
+ * nothing for request_timeout_ms.  A program with long silences should
+ * therefore produce something now and then, such as a comment line of
+ * server-sent events.
+ *
+ * The connection closes after the response, which announces it.  Whatever the
+ * client sends meanwhile is dropped; if the client ends its sending, the
+ * stream ends.  A stream can be evicted like an idle connection, counting from
+ * when it began.
  */
-#define HTTP_STREAM_ROOM ((size_t)16 * 1024)
-void http_stream(struct http_request *rq, const struct http_response *answer,
+void http_stream(struct http_request *rq, const struct http_response *response,
                  http_produce produce);
 
-/* produce has something again. */
+/*
+ * Have produce called again, because it has content.  May be called at any
+ * time from http_stream until on_end, from any callback; extra calls do no
+ * harm.  A call inside produce itself is lost if produce then returns
+ * HTTP_STREAM_WAIT.
+ */
 void http_stream_wake(struct http_request *rq);
 
 #endif
