@@ -6,7 +6,10 @@
 
 #include <nettle/base64.h>
 
-/* Move past the scheme and the spaces after it; false: another scheme. */
+/*
+ * Remove the scheme and the spaces after it from a value.  Returns false if
+ * the value has another scheme.
+ */
 static bool
 skip_scheme(struct slice *value, const char *scheme)
 {
@@ -21,6 +24,7 @@ skip_scheme(struct slice *value, const char *scheme)
 	return true;
 }
 
+/* Find the token in Basic credentials, which are base64 of USER:PASSWORD. */
 static struct token *
 find_basic(const struct tokens *tokens, struct slice packed)
 {

@@ -33,7 +33,10 @@ skip_token(const char *at, const char *end)
 	return at;
 }
 
-/* Move past quoted text that begins at `at`; NULL if it does not end. */
+/*
+ * Return the end of the quoted text that begins at `at`; or NULL if it is
+ * malformed or does not end.
+ */
 static const char *
 chunked_skip_quoted(const char *at, const char *end)
 {
@@ -51,7 +54,7 @@ chunked_skip_quoted(const char *at, const char *end)
 	return NULL;
 }
 
-/* RFC 9112, section 7.1.1, without its optional white space. */
+/* Check extensions (RFC 9112, section 7.1.1); no white space is allowed. */
 static bool
 are_extensions(const char *at, const char *end)
 {
@@ -77,7 +80,7 @@ are_extensions(const char *at, const char *end)
 	return at != NULL;
 }
 
-/* The line of a chunk, without its CRLF. */
+/* Parse the line that begins a chunk, without its CRLF. */
 static bool
 read_size_line(struct chunked *c)
 {
@@ -98,8 +101,9 @@ read_size_line(struct chunked *c)
 }
 
 /*
- * A trailer that names framing would change what the request means for
- * software that adds trailers to the headers (RFC 9110, section 6.5.1).
+ * Return true if the line is a header that may be a trailer.  One that frames
+ * the request, for example, would change its meaning for software that adds
+ * trailers to the headers (RFC 9110, section 6.5.1).
  */
 static bool
 chunked_is_trailer(const struct chunked *c)
@@ -132,7 +136,7 @@ chunked_is_trailer(const struct chunked *c)
 	return true;
 }
 
-/* A whole line has come, without its CRLF. */
+/* A line is complete; its CRLF is not in c->line. */
 static enum chunked_result
 chunked_end_line(struct chunked *c)
 {
@@ -151,8 +155,8 @@ chunked_end_line(struct chunked *c)
 }
 
 /*
- * One byte of a line.  The CR is kept in the line until its LF has come; a
- * CR or LF anywhere else is refused.
+ * Add one byte to the line.  A CR stays in the line until its LF arrives; a CR
+ * or LF anywhere else is refused.
  */
 static enum chunked_result
 add_to_line(struct chunked *c, char ch)

@@ -13,13 +13,14 @@
 
 #include "libhttp/conn_internal.h"
 
-/* An answer, or what is left of one. */
+/* The most of a response that is kept until the socket takes it. */
 #define OUT_BYTES_MAX (8 * MIB)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
 /* States. */
 
+/* Return true if http_server_pending counts a connection in this state. */
 static bool
 is_pending(enum conn_state state)
 {
@@ -86,7 +87,6 @@ conn_change_state(struct conn *c, enum conn_state state)
 	watch_for_state(c);
 }
 
-/* Have conn_resume called in this turn of the loop, or in the next. */
 void
 conn_make_ready(struct conn *c)
 {
@@ -95,7 +95,7 @@ conn_make_ready(struct conn *c)
 	if (!list_is_empty(&c->ready))
 		return;
 	list_append(&s->ready, &c->ready);
-	/* The loop may be about to wait for events: it must not. */
+	/* The loop may be about to wait for events, which it must not do. */
 	http_server_on_ready(s);
 }
 
@@ -118,7 +118,7 @@ conn_on_closed(uv_handle_t *handle)
 	struct conn *c = handle->data;
 	struct http_server *s = c->server;
 
-	/* Only now: handle_input may have been using them. */
+	/* Not before: handle_input was perhaps using them (see conn_close). */
 	buf_fini(&c->in);
 	buf_fini(&c->body);
 	buf_fini(&c->out);
@@ -148,11 +148,6 @@ conn_close(struct conn *c)
 	http_server_on_room(s);
 }
 
-/*
- * Nothing more will be sent.  A socket that is closed with unread bytes resets
- * the connection, and the client may never see the answer; so what still
- * comes is read and dropped for a while.
- */
 void
 conn_linger(struct conn *c)
 {
@@ -163,7 +158,7 @@ conn_linger(struct conn *c)
 		conn_close(c);
 		return;
 	}
-	if (!c->running) { /* else keep_input does it */
+	if (!c->running) { /* otherwise keep_input does it */
 		conn_release(c, &c->in);
 		c->in_done = 0;
 	}
@@ -179,14 +174,18 @@ read_lingering(struct conn *c)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	c->lingered += n > 0 ? (uint64_t)n : 0;
-	/* A client that goes on for long does not read the answer. */
+	/* A client that sends that much is not going to read the response. */
 	if (n <= 0 || c->lingered > 2 * c->server->settings.max_body_bytes)
 		conn_close(c);
 }
 
 /* Events. */
 
-/* TLS may have taken more out of the socket than was asked for. */
+/*
+ * GnuTLS may have taken more from the socket than it has returned, and the
+ * socket will not become readable for that.  Look at the connection again in
+ * the next turn, if its state reads.
+ */
 static void
 check_tls_pending(struct conn *c)
 {
@@ -226,7 +225,7 @@ static void
 on_readable(struct conn *c)
 {
 	if (!list_is_empty(&c->ready))
-		return; /* first what it has already sent */
+		return; /* what is held already comes first */
 	switch (c->state) {
 	case CONN_HANDSHAKE:
 		continue_handshake(c);
@@ -239,7 +238,10 @@ on_readable(struct conn *c)
 		break;
 	case CONN_PROCESSING:
 	case CONN_SENDING:
-		/* The next request, or the end; after this one's answer. */
+		/*
+		 * The client sends its next request, or ends its sending.
+		 * Either is read after the response to this one.
+		 */
 		conn_watch(c, c->watched & ~UV_READABLE);
 		break;
 	case CONN_STREAMING:
@@ -273,8 +275,8 @@ on_poll(uv_poll_t *poll, int status, int events)
 	c->server->limits.now_ms = uv_now(c->server->loop);
 	if (status < 0) {
 		/*
-		 * The socket has an error, and libuv has ceased to watch it.
-		 * Sending or receiving will return the error.
+		 * The socket has an error, and libuv has stopped polling it.
+		 * Sending or receiving below will return the error.
 		 */
 		events = c->watched;
 		c->watched = 0;
@@ -324,10 +326,11 @@ conn_expire(struct conn *c)
 	    c->state != CONN_IDLE && c->state != CONN_LINGER;
 	switch (c->state) {
 	case CONN_HEAD:
-		conn_reject(c, 408, false, "the headers did not come in time");
+		conn_reject(c, 408, false,
+		            "the headers did not arrive in time");
 		break;
 	case CONN_BODY:
-		conn_refuse_body(c, 408, "the body did not come in time");
+		conn_refuse_body(c, 408, "the body did not arrive in time");
 		break;
 	case CONN_DISCARD:
 		c->closes = true;
@@ -345,7 +348,7 @@ conn_expire(struct conn *c)
 	}
 }
 
-/* Its beginning. */
+/* Opening. */
 
 static int
 conn_start(struct conn *c, const struct sockaddr *from)
@@ -353,7 +356,10 @@ conn_start(struct conn *c, const struct sockaddr *from)
 	struct http_server *s = c->server;
 	int on = 1, rc = 0;
 
-	/* An answer is sent when it is written.  (Not all sockets are TCP.) */
+	/*
+	 * Send each response without waiting for more to send.  This fails,
+	 * harmlessly, for an adopted socket that is not TCP.
+	 */
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (s->settings.tls) {
 		rc = tls_session_new(&c->tls, s->settings.tls, c->fd);
@@ -401,7 +407,7 @@ conn_open(struct http_server *s, int fd, const struct sockaddr *from)
 	return 0;
 }
 
-/* What programs ask of a request. */
+/* What a program can ask of a request. */
 
 void *
 http_arg(const struct http_request *rq)

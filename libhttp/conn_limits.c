@@ -10,24 +10,26 @@
 
 #include <xxhash.h>
 
-/* Places that are kept free, so that a new connection can always be taken. */
+/* Connections that are kept free, so that a new one can always be accepted. */
 #define ROOM_MAX 64
 
 #define TABLE_MIN 16
 #define TABLE_MAX ((size_t)1 << 16)
 
-#define KEY_BYTES 9 /* family, and up to 64 bits of the address */
+#define KEY_BYTES 9 /* the family, and up to 64 bits of the address */
 
 struct conn_address {
 	struct conn_address *next; /* in its bucket of the table */
-	struct list_link over;     /* in over_share, or linked to itself */
-	struct list_link ages;     /* its connections, the oldest first */
+	struct list_link over;     /* in over_share, or in no list */
+	struct list_link
+	    ages; /* its connections that are not exempt, the oldest first */
 	uint64_t count;
 	uint8_t key[KEY_BYTES];
 };
 
 /* Addresses. */
 
+/* An IPv4 address that is mapped into IPv6 is the same address. */
 static void
 make_key(const struct sockaddr *from, uint8_t key[KEY_BYTES])
 {
@@ -47,7 +49,7 @@ make_key(const struct sockaddr *from, uint8_t key[KEY_BYTES])
 	}
 }
 
-/* The place in the table that refers to the address, or would. */
+/* The pointer in the table that refers to the address, or would. */
 static struct conn_address **
 find_address(const struct conn_limits *limits, const uint8_t key[KEY_BYTES])
 {
@@ -60,6 +62,7 @@ find_address(const struct conn_limits *limits, const uint8_t key[KEY_BYTES])
 	return at;
 }
 
+/* Find an address, or add it without connections.  NULL: out of memory. */
 static struct conn_address *
 take_address(const struct conn_limits *limits, const struct sockaddr *from)
 {
@@ -81,7 +84,7 @@ take_address(const struct conn_limits *limits, const struct sockaddr *from)
 	return a;
 }
 
-/* The number of its connections has changed by one. */
+/* Count one connection of the address more, or one less. */
 static void
 count_address(struct conn_limits *limits, struct conn_address *a, bool more)
 {
@@ -117,7 +120,11 @@ conn_limits_init(struct conn_limits *limits, uint64_t max,
 	list_init(&limits->over_share);
 	while (limits->table_size < max && limits->table_size < TABLE_MAX)
 		limits->table_size *= 2;
-	/* Without random bytes it works as well, but can be aimed at. */
+	/*
+	 * The seed keeps a client from choosing addresses that fall into one
+	 * bucket.  If there are no random bytes, the table works as well, but
+	 * a client may guess the seed.
+	 */
 	if (getrandom(&limits->seed, sizeof limits->seed, 0) < 0)
 		limits->seed = (uint64_t)(uintptr_t)limits;
 	limits->table = calloc(limits->table_size, sizeof(void *));
@@ -209,7 +216,7 @@ heaviest(const struct conn_limits *limits)
 	const struct conn_address *most = NULL;
 	const struct list_link *l = limits->over_share.next;
 
-	/* At most 100 / address_share_percent of them. */
+	/* The list has at most 100 / address_share_percent addresses. */
 	for (; l != &limits->over_share; l = l->next) {
 		const struct conn_address *a =
 		    CONTAINER_OF(l, struct conn_address, over);

@@ -3,10 +3,10 @@
 
 #include "libhttp/conn_internal.h"
 
-/* Connections of one state that may have to go for one other. */
+/* The most connections that are evicted for one other. */
 #define VICTIMS_MAX 64
 
-/* Bytes that can be taken now. */
+/* Return how many bytes can be charged now. */
 static size_t
 room_left(const struct http_server *s)
 {
@@ -23,10 +23,12 @@ bytes_held(const struct conn *c)
 }
 
 /*
- * Find connections that have been sending a request, or taking an answer, for
- * a tenth of its time limit, the oldest of each state first, until they and
- * what is left make up n bytes.  Returns how many, or 0 if that is not enough:
- * then none is closed.
+ * Find slow connections to evict so that n bytes can be charged.  A connection
+ * is slow if it has been sending a request, or taking a response, for a tenth
+ * of that state's time limit: an honest client on a bad line is given that
+ * long even under attack.  The oldest of each state come first.  Returns how
+ * many were found, or 0 if all together would not be enough, since it would be
+ * useless to close any then.
  */
 static size_t
 find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
@@ -58,7 +60,7 @@ find_slow(const struct conn *for_whom, size_t n, struct conn *slow[VICTIMS_MAX])
 	return 0;
 }
 
-/* What is held for whoever pays for this connection's body. */
+/* The bytes charged to the connection's payer; its own if it has none. */
 static size_t
 payer_bytes(const struct conn *c)
 {
@@ -66,9 +68,11 @@ payer_bytes(const struct conn *c)
 }
 
 /*
- * Of the oldest bodies, the first whose payer holds more than twice as much as
- * the one for whom room is looked for would hold, so that no two take turns at
- * evicting each other.  NULL: there is none.
+ * Find a connection to evict for `for_whom`, which needs n bytes: among the
+ * oldest bodies, the first whose payer holds more than twice as much as the
+ * payer of for_whom would hold then.  Without the factor, two payers that hold
+ * about the same would evict each other's bodies in turn, and neither would
+ * complete one.  Returns NULL if there is none.
  */
 static struct conn *
 find_greedy(const struct conn *for_whom, size_t n)
@@ -88,7 +92,11 @@ find_greedy(const struct conn *for_whom, size_t n)
 	return NULL;
 }
 
-/* Take n bytes; connections of others may have to go for them. */
+/*
+ * Charge n bytes, for which connections of other clients may be evicted: those
+ * of payers that hold much first, then slow ones.  Returns false if there is
+ * not enough memory nevertheless.
+ */
 static bool
 charge(struct conn *c, size_t n)
 {
@@ -124,8 +132,9 @@ uncharge(struct http_server *s, size_t n)
 }
 
 /*
- * Free one of the connection's buffers, for which `charged` bytes count.  That
- * is its size, but where memory for its growth was refused.
+ * Free one of the connection's buffers, for which `charged` bytes are charged.
+ * That is its capacity, except after it was grown and the growth could not be
+ * charged.
  */
 static void
 free_buffer(struct conn *c, struct buf *b, size_t charged)
@@ -136,19 +145,12 @@ free_buffer(struct conn *c, struct buf *b, size_t charged)
 	buf_fini(b);
 }
 
-/* Empty one of the connection's buffers, and free its memory. */
 void
 conn_release(struct conn *c, struct buf *b)
 {
 	free_buffer(c, b, b->cap);
 }
 
-/*
- * Append a copy to one of the connection's buffers.  The memory counts, not
- * only what is in it; and what has come counts, not what was announced, since
- * announcing costs a client nothing.  Returns false, with the buffer emptied,
- * if there is no memory for it.
- */
 bool
 conn_hold(struct conn *c, struct buf *b, const void *bytes, size_t n)
 {

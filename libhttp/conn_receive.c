@@ -6,22 +6,26 @@
 #include "libhttp/conn_internal.h"
 
 /*
- * Requests of one connection that are handled before others have a turn; and
- * of all connections, after which each has one more.
+ * How many requests of one connection are handled before other connections
+ * have a turn; and of all connections together in one turn of the loop, after
+ * which each connection has only one more, so that timers stay punctual.
  */
 #define REQUESTS_PER_TURN 64
 #define ALL_REQUESTS_PER_TURN 256
 
 /* Requests. */
 
-/* The body is complete: n bytes, with room for the padding after them. */
+/*
+ * The body is complete: n bytes, with room for the padding after them.  The
+ * program may overwrite the padding, which can be the client's next request in
+ * the receive buffer, so it is restored afterwards.
+ */
 static void
 deliver_body(struct conn *c, char *body, size_t n)
 {
 	char after[HTTP_BODY_PADDING];
 
 	c->rq.complete = true;
-	/* They may be the next request's. */
 	memcpy(after, body + n, sizeof after);
 	c->server->handler.on_body(&c->rq, body, n);
 	memcpy(body + n, after, sizeof after);
@@ -33,8 +37,9 @@ deliver_body(struct conn *c, char *body, size_t n)
 }
 
 /*
- * The program has accepted the head: make ready for the body, of which `more`
- * bytes have come.
+ * The program has accepted the head: prepare for the body.  `more` bytes have
+ * arrived after the head; if there are any, the client does not wait for 100
+ * (Continue).
  */
 static void
 begin_body(struct conn *c, const struct http_head *head, size_t more)
@@ -53,13 +58,13 @@ begin_body(struct conn *c, const struct http_head *head, size_t more)
 			return;
 		}
 	}
-	/* So a body takes no more memory than its length, once it is whole. */
+	/* A buffer doubles as it grows: limit it to the body's length. */
 	c->body.max_bytes = HTTP_BODY_PADDING +
 	                    (c->rq.chunked ? c->server->settings.max_body_bytes
 	                                   : (size_t)head->content_length);
 	if (c->rq.expects && more == 0 &&
 	    conn_send(c, go_on, sizeof go_on - 1) != sizeof go_on - 1) {
-		conn_close(c); /* the socket cannot be so full */
+		conn_close(c); /* this client has not read earlier responses */
 		return;
 	}
 	c->rq.expects = false;
@@ -81,7 +86,7 @@ begin_request(struct conn *c, const struct http_head *head, size_t more)
 	    .complete = !head->chunked && head->content_length == 0,
 	};
 	if (c->rq.complete)
-		c->rq.expects = false; /* there is nothing to hold back */
+		c->rq.expects = false; /* there is no body to hold back */
 	free(c->chunked);
 	c->chunked = NULL;
 	c->closes = !head->keep_alive;
@@ -89,17 +94,20 @@ begin_request(struct conn *c, const struct http_head *head, size_t more)
 	s->stats.requests++;
 	s->handler.on_head(&c->rq, head);
 	if (c->state == CONN_CLOSED || !c->rq.open || c->rq.produce)
-		return; /* answered already */
+		return; /* the program has responded */
 	if (c->rq.complete)
 		deliver_body(c, s->recv, 0);
 	else
 		begin_body(c, head, more);
 }
 
-/* Bytes that have been received and not been handled yet. */
+/*
+ * Bytes that were received and are not handled yet: in the server's receive
+ * buffer, or in the connection's own buffer `in`.
+ */
 struct input {
 	char *at;
-	size_t n; /* HTTP_BODY_PADDING bytes more can be overwritten */
+	size_t n; /* and HTTP_BODY_PADDING bytes after them can be changed */
 };
 
 static void
@@ -109,7 +117,11 @@ consume(struct input *in, size_t n)
 	in->n -= n;
 }
 
-/* Each of these returns true if it is worth to look at the input again. */
+/*
+ * Each of the functions below handles what it can of the input.  It returns
+ * true if the input should be looked at again, because the state has changed
+ * or there is more to handle; and false if more must be received first.
+ */
 
 static bool
 parse_head(struct conn *c, struct input *in)
@@ -170,8 +182,9 @@ read_length_body(struct conn *c, struct input *in)
 }
 
 /*
- * A body that arrives whole is put together where it was received; its pieces
- * only move towards its beginning.
+ * A chunked body that arrives as a whole is assembled in place, where it was
+ * received: the data of each chunk moves towards the beginning, over the
+ * chunks' lines.  Only a body that arrives in parts is copied to `body`.
  */
 static bool
 read_chunked_body(struct conn *c, struct input *in)
@@ -183,7 +196,7 @@ read_chunked_body(struct conn *c, struct input *in)
 
 	while ((result = chunked_read(c->chunked, &in->at, &in->n, &data,
 	                              &bytes)) == CHUNKED_DATA) {
-		/* The rest of the chunk is announced: no need to wait. */
+		/* The chunk's size is known: do not wait for the rest of it. */
 		if (bytes + c->chunked->left > max - c->body.len - n) {
 			conn_refuse_body(
 			    c, 413, "the body is larger than max_body_bytes");
@@ -192,7 +205,10 @@ read_chunked_body(struct conn *c, struct input *in)
 		memmove(body + n, data, bytes);
 		n += bytes;
 	}
-	/* Its lines and extensions may not be endless either. */
+	/*
+	 * The chunks' lines and extensions need a limit, too, or a client could
+	 * send them without end at the cost of no memory.
+	 */
 	c->rq.discarded += before - in->n - n;
 	if (c->rq.discarded > max) {
 		conn_refuse_body(
@@ -214,8 +230,8 @@ read_chunked_body(struct conn *c, struct input *in)
 }
 
 /*
- * Return true if a body that has been refused is through, or too long to wait
- * for its end.
+ * Drop what has arrived of a body that has been refused.  Returns true if
+ * there is no more of it, or if its end can no longer be found.
  */
 static bool
 discard_some(struct conn *c, struct input *in)
@@ -280,7 +296,7 @@ advance_request(struct conn *c, struct input *in)
 	return false;
 }
 
-/* Drop what is handled from the connection's own buffer. */
+/* Remove what is handled from the connection's own buffer. */
 static void
 compact_input(struct conn *c)
 {
@@ -290,7 +306,7 @@ compact_input(struct conn *c)
 	conn_trim(c, &c->in, HTTP_BODY_PADDING);
 }
 
-/* Keep what could not be handled, for later. */
+/* Keep in `in` what was not handled, for a later turn. */
 static void
 keep_input(struct conn *c, const struct input *in)
 {
@@ -303,12 +319,19 @@ keep_input(struct conn *c, const struct input *in)
 		c->in_done = 0;
 	} else if (kept_already) {
 		c->in_done = (size_t)((uint8_t *)in->at - c->in.data);
-		/* Half of it at a time, so each byte is moved once. */
+		/*
+		 * Move the rest only when at least half is handled: over all
+		 * turns each byte is then moved about once, where moving it
+		 * after each turn would take quadratic time.
+		 */
 		if (c->in_done > c->in.len / 2)
 			compact_input(c);
 	} else if (!conn_hold(c, &c->in, in->at, in->n)) {
-		/* A request that waits is still answered; what follows is
-		 * not, which the closed connection says. */
+		/*
+		 * The request that is being processed is still answered.  What
+		 * follows it is not; the client learns that from the closed
+		 * connection.
+		 */
 		c->closes = true;
 		if (c->state == CONN_HEAD || c->state == CONN_IDLE)
 			conn_reject(c, 503, false,
@@ -317,8 +340,8 @@ keep_input(struct conn *c, const struct input *in)
 }
 
 /*
- * Handle the input, which lies in the server's receive buffer or in the
- * connection's own, as far as it goes.
+ * Handle as much of the input as possible, up to the number of requests for
+ * which this connection has a turn, and keep the rest.
  */
 static void
 handle_input(struct conn *c, struct input in)
@@ -341,7 +364,10 @@ handle_input(struct conn *c, struct input in)
 	keep_input(c, &in);
 }
 
-/* n bytes have come into the server's receive buffer. */
+/*
+ * n bytes were received into the server's buffer.  They are handled there,
+ * unless they continue something that the connection holds already.
+ */
 static void
 handle_received(struct conn *c, size_t n)
 {
@@ -364,13 +390,17 @@ handle_received(struct conn *c, size_t n)
 
 /* Receiving. */
 
-/* The client sends no more. */
+/*
+ * The client has ended its sending.  That ends the connection, even within a
+ * request, except that a response which waited for the end of a refused body
+ * is still sent.
+ */
 static void
 end_input(struct conn *c)
 {
 	c->at_end = true;
 	if (c->state != CONN_DISCARD) {
-		conn_close(c); /* between requests, or inside one */
+		conn_close(c);
 		return;
 	}
 	c->closes = true;

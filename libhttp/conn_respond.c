@@ -5,13 +5,16 @@
 #include "libhttp/conn_internal.h"
 #include "libhttp/response.h"
 
-/* A body up to this is copied to the head of its answer. */
+/*
+ * A body up to this size is copied after the head, so that both go out with
+ * one system call.  A larger body is sent from where it is, with a second call.
+ */
 #define COPIED_BODY_BYTES (16 * KIB)
 
 /* Sending. */
 
 /*
- * Send the bytes from *done on, which is moved on.  Returns 0 when all n are
+ * Send the bytes from *done to n, and advance *done.  Returns 0 when all n are
  * sent, -EAGAIN when the socket takes no more, or another -errno.
  */
 static int
@@ -28,7 +31,6 @@ send_rest(struct conn *c, const void *bytes, size_t n, size_t *done)
 	return 0;
 }
 
-/* Send what `out` holds.  Returns 0 when it is empty, or -errno. */
 int
 conn_flush(struct conn *c)
 {
@@ -41,11 +43,6 @@ conn_flush(struct conn *c)
 	return 0;
 }
 
-/*
- * Send an answer, of which the server's scratch buffer has the beginning, and
- * keep in `out` what the socket does not take.  Returns 0 when all is sent,
- * -EAGAIN when some is kept, or another -errno.
- */
 int
 conn_send_or_hold(struct conn *c, const void *body, size_t body_bytes)
 {
@@ -54,7 +51,7 @@ conn_send_or_hold(struct conn *c, const void *body, size_t body_bytes)
 	int rc = 0;
 
 	assert(c->out.len == 0);
-	/* One packet, and one record of TLS, where they fit one. */
+	/* This also makes one packet and one TLS record if they fit. */
 	if (body_bytes <= COPIED_BODY_BYTES) {
 		rc = buf_add(begin, body, body_bytes);
 		body = "";
@@ -72,7 +69,11 @@ conn_send_or_hold(struct conn *c, const void *body, size_t body_bytes)
 	return rc;
 }
 
-/* The answer is sent. */
+/*
+ * The response is sent: close, or wait for the next request.  What has already
+ * arrived of it is handled by handle_input if that is further up the stack, or
+ * else in the next turn of the loop; the socket will not report it again.
+ */
 static void
 after_response(struct conn *c)
 {
@@ -86,14 +87,16 @@ after_response(struct conn *c)
 		conn_make_ready(c);
 }
 
-/* What follows from conn_flush and conn_send_or_hold for a response. */
 void
 conn_after_send(struct conn *c, int rc)
 {
 	if (rc == 0) {
 		after_response(c);
 	} else if (rc == -EAGAIN) {
-		/* Its deadline counts from the first time. */
+		/*
+		 * A client must take the whole response within one time limit,
+		 * so the deadline counts from the first -EAGAIN.
+		 */
 		if (c->state != CONN_SENDING)
 			conn_change_state(c, CONN_SENDING);
 	} else {
@@ -104,8 +107,10 @@ conn_after_send(struct conn *c, int rc)
 /* Responses. */
 
 /*
- * Return true if the rest of the body may be read and dropped before the
- * answer is sent, so that the connection can go on.
+ * Return true if the rest of the body can be read and dropped before the
+ * response is sent, so that the connection stays usable.  A client that
+ * expects 100-continue may or may not send the body, so that the beginning of
+ * its next request could not be found.
  */
 static bool
 may_discard(const struct conn *c)
@@ -114,12 +119,9 @@ may_discard(const struct conn *c)
 	       c->rq.left <= c->server->settings.max_body_bytes;
 }
 
-/*
- * Common to both kinds of answers: what they mean for the connection, and
- * the head, in the scratch buffer.  Returns false when the connection closed.
- */
 bool
-conn_begin_response(struct conn *c, const struct http_response *a, bool streams)
+conn_begin_response(struct conn *c, const struct http_response *response,
+                    bool streams)
 {
 	struct http_server *s = c->server;
 
@@ -130,35 +132,35 @@ conn_begin_response(struct conn *c, const struct http_response *a, bool streams)
 	if (s->stopping || c->rq.abandoned || streams)
 		c->closes = true;
 	conn_limits_refresh(&s->limits, &c->slot);
-	http_server_on_room(s); /* it can be evicted again */
-	if (response_head(s, a, &c->rq, c->closes, streams) == 0)
+	http_server_on_room(s); /* this connection can be evicted again */
+	if (response_head(s, response, &c->rq, c->closes, streams) == 0)
 		return true;
-	conn_close(c); /* an answer cut short would be worse than none */
+	conn_close(c); /* a part of a response would be worse than none */
 	return false;
 }
 
 void
-http_respond(struct http_request *rq, const struct http_response *answer)
+http_respond(struct http_request *rq, const struct http_response *response)
 {
 	struct conn *c = conn_of(rq);
 	struct http_server *s = c->server;
-	size_t body_bytes = rq->no_body ? 0 : answer->body_bytes;
+	size_t body_bytes = rq->no_body ? 0 : response->body_bytes;
 	int rc;
 
-	if (!conn_begin_response(c, answer, false))
+	if (!conn_begin_response(c, response, false))
 		return;
 	if (!rq->complete && !rq->abandoned) {
 		if (conn_hold(c, &c->out, s->scratch.data, s->scratch.len) &&
-		    conn_hold(c, &c->out, answer->body, body_bytes)) {
+		    conn_hold(c, &c->out, response->body, body_bytes)) {
 			conn_release(c, &c->body);
 			conn_end_request(c);
 			conn_change_state(c, CONN_DISCARD);
 			return;
 		}
-		/* There is no memory to keep the answer: send it now. */
+		/* There is no memory to keep the response: send it now. */
 		c->closes = true;
 	}
-	rc = conn_send_or_hold(c, answer->body, body_bytes);
+	rc = conn_send_or_hold(c, response->body, body_bytes);
 	conn_end_request(c);
 	conn_after_send(c, rc);
 }
@@ -168,28 +170,24 @@ http_respond_error(struct http_request *rq, unsigned status, const char *why,
                    const char *headers)
 {
 	char body[RESPONSE_ERROR_BYTES];
-	struct http_response answer = {
+	struct http_response response = {
 	    .status = status,
 	    .type = "application/json",
 	    .headers = headers,
 	    .body = body,
 	    .body_bytes = response_error_body(body, status, why)};
 
-	http_respond(rq, &answer);
+	http_respond(rq, &response);
 }
 
 /* Refusals. */
 
-/*
- * Answer what never became a request.  The connection closes: where the next
- * request begins is not known.
- */
 void
 conn_reject(struct conn *c, unsigned status, bool no_body, const char *why)
 {
 	struct http_server *s = c->server;
 	char body[RESPONSE_ERROR_BYTES];
-	struct http_response answer = {
+	struct http_response response = {
 	    .status = status,
 	    .type = "application/json",
 	    .headers = status == 503 ? "Retry-After: 1\r\n" : NULL,
@@ -197,15 +195,15 @@ conn_reject(struct conn *c, unsigned status, bool no_body, const char *why)
 
 	c->closes = true;
 	c->rq = (struct http_request){.minor = 1};
-	if (response_head(s, &answer, &c->rq, true, false) == 0)
+	if (response_head(s, &response, &c->rq, true, false) == 0)
 		conn_after_send(
 		    c, conn_send_or_hold(c, body,
-		                         no_body ? 0 : answer.body_bytes));
+		                         no_body ? 0 : response.body_bytes));
 	else
 		conn_close(c);
 }
 
-/* Count and log a request that is not HTTP as we read it. */
+/* Count and log a request that the parser refuses. */
 static void
 note_malformed(struct conn *c, unsigned status, const char *why)
 {
@@ -222,7 +220,6 @@ note_malformed(struct conn *c, unsigned status, const char *why)
 	         address, status, log_quote(why), suppressed);
 }
 
-/* No request can be made of what has come. */
 void
 conn_refuse_head(struct conn *c, unsigned status, bool no_body, const char *why)
 {
@@ -230,11 +227,15 @@ conn_refuse_head(struct conn *c, unsigned status, bool no_body, const char *why)
 	conn_reject(c, status, no_body, why);
 }
 
-/* The program answers for a request whose body is not going to be read. */
 void
 conn_refuse_body(struct conn *c, unsigned status, const char *why)
 {
-	/* 413 and 503 leave it clear where a body with a length ends. */
+	/*
+	 * After 413 and 503 the end of a body with Content-Length is still
+	 * known, so that http_respond may discard the rest and keep the
+	 * connection.  After 400 the body is malformed, after 408 it does not
+	 * arrive, and a chunked one may have no end.
+	 */
 	c->rq.abandoned |= status < 413 || c->rq.chunked;
 	if (status == 400)
 		note_malformed(c, status, why);
@@ -243,5 +244,5 @@ conn_refuse_body(struct conn *c, unsigned status, const char *why)
 		return;
 	conn_release(c, &c->body);
 	if (c->rq.open)
-		conn_close(c); /* the program did not answer */
+		conn_close(c); /* the program did not respond */
 }

@@ -14,13 +14,13 @@
 #define CHUNK_TAIL_BYTES 2
 
 void
-http_stream(struct http_request *rq, const struct http_response *answer,
+http_stream(struct http_request *rq, const struct http_response *response,
             http_produce produce)
 {
 	struct conn *c = conn_of(rq);
 	struct http_server *s = c->server;
 
-	if (!conn_begin_response(c, answer, true))
+	if (!conn_begin_response(c, response, true))
 		return;
 	if (!conn_hold(c, &c->out, s->scratch.data, s->scratch.len)) {
 		conn_close(c);
@@ -47,13 +47,16 @@ http_stream_wake(struct http_request *rq)
 		conn_make_ready(c);
 }
 
-/* Put the produced bytes, which lie in scratch, into a chunk of their own. */
+/*
+ * Make a chunk of the n bytes that were produced.  They are in the scratch
+ * buffer already, CHUNK_HEAD_BYTES after its beginning.
+ */
 static void
 make_chunk(struct buf *scratch, size_t n)
 {
 	char head[CHUNK_HEAD_BYTES + 1];
 
-	/* Leading zeros make the head of one length: 8 bytes. */
+	/* With leading zeros the head always has CHUNK_HEAD_BYTES. */
 	(void)snprintf(head, sizeof head, "%06zx\r\n", n);
 	memcpy(scratch->data, head, CHUNK_HEAD_BYTES);
 	memcpy(scratch->data + CHUNK_HEAD_BYTES + n, "\r\n", CHUNK_TAIL_BYTES);
@@ -61,9 +64,13 @@ make_chunk(struct buf *scratch, size_t n)
 }
 
 /*
- * Have a piece of a stream produced, and send it.  Returns 0, -EAGAIN when
- * the socket has not taken it all, or another -errno; *ended is set when
- * there will be no more.
+ * Have one piece of a stream produced, and send it.  Returns 0, -EAGAIN when
+ * the socket has not taken all of it, or another -errno; sets *ended if it was
+ * the last piece.
+ *
+ * The produced bytes go straight into the scratch buffer, where room is left
+ * for the chunk's head, so that they are not copied.  To HTTP/1.0 they are
+ * sent as they are; the end of the connection ends the content.
  */
 static int
 send_stream_piece(struct conn *c, bool *ended)
@@ -110,12 +117,16 @@ conn_stream_resume(struct conn *c)
 		}
 		rc = send_stream_piece(c, &ended);
 		if (c->state == CONN_CLOSED)
-			return; /* by the program, while it produced */
+			return; /* the program has closed it in produce */
 	}
 	if (ended) {
 		conn_end_request(c);
 		conn_after_send(c, rc);
 	} else if (rc == -EAGAIN) {
+		/*
+		 * Enter the state again if it was blocked before: the time
+		 * limit is for each piece, as the stream may have no end.
+		 */
 		conn_change_state(c, CONN_STREAM_BLOCKED);
 	} else if (rc < 0) {
 		conn_close(c);
@@ -125,15 +136,16 @@ conn_stream_resume(struct conn *c)
 }
 
 /*
- * The client of a stream has sent something.  The end of its sending ends the
- * stream as well: it is how browsers leave, and nothing else would tell.
+ * A browser that leaves a page closes its connection, which looks like the end
+ * of its sending.  Nothing else would report it while there is nothing to
+ * send, so the end of the client's sending ends the stream.
  */
 void
 conn_stream_read(struct conn *c)
 {
 	ssize_t n = conn_recv(c, c->server->recv, CONN_RECV_BYTES);
 
-	/* Bytes are dropped: the connection closes after the stream. */
+	/* What it sent is dropped: the connection closes after the stream. */
 	if (n <= 0 && n != -EAGAIN)
 		conn_close(c);
 }

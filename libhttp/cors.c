@@ -10,7 +10,7 @@ is_any(const char *origins)
 	return strcmp(origins, "*") == 0;
 }
 
-/* The next word; NULL at the end.  *n is its length. */
+/* The next origin of the setting, with its length in *n; NULL at the end. */
 static const char *
 next_origin(const char *at, size_t *n)
 {
@@ -71,13 +71,13 @@ cors_add(struct buf *headers, const char *origins, struct slice allowed,
 {
 	int rc = 0;
 
-	/* An answer that depends on the origin is no other origin's. */
+	/* A cache must not give this response to a page of another origin. */
 	if (!is_any(origins))
 		rc = buf_addf(headers, "Vary: Origin\r\n");
 	/*
-	 * A beacon is always sent with the page's credentials, and a browser
-	 * sends one with a JSON body only if they are allowed.  A page of any
-	 * origin may not have them.
+	 * A browser always sends a beacon with the page's credentials, and
+	 * sends one with a JSON body only if the server allows credentials.
+	 * They cannot be allowed for "*" (pages of any origin).
 	 */
 	if (rc == 0 && allowed.data && !is_any(origins))
 		rc = buf_addf(headers,

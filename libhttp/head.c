@@ -7,11 +7,11 @@
 
 #define METHOD_BYTES_MAX 32
 
-/* What a byte may be, as bits. */
+/* Where a byte may occur, as bits. */
 enum byte_class {
 	BYTE_VALUE = 1 << 0,  /* in a header's value: RFC 9110, section 5.5 */
 	BYTE_TOKEN = 1 << 1,  /* in a name or method: section 5.6.2 */
-	BYTE_TARGET = 1 << 2, /* in a request target, other than '%' */
+	BYTE_TARGET = 1 << 2, /* in a request target; '%' is not among them */
 	BYTE_HOST = 1 << 3,   /* in the name of a host */
 };
 
@@ -23,9 +23,9 @@ enum byte_class {
 #define VTGH (VTG | VGH)
 
 /*
- * A target may hold RFC 3986's characters, and those that browsers leave
- * unescaped in a query: ^ ` { | }.  '#' would begin a fragment, which no
- * client may send.
+ * A target may have the characters of RFC 3986, and those that browsers leave
+ * unescaped in a query: ^ ` { | }.  '#' is refused because it would begin a
+ * fragment, which no client may send.
  */
 static const uint8_t classes[256] = {
     ['\t'] = V,
@@ -145,7 +145,7 @@ head_scan(struct head_scan *scan, const char *bytes, size_t n)
 	return 0;
 }
 
-/* Text that the request line and the headers are made of. */
+/* Parts of the request line and of headers. */
 
 static bool
 all_of(const char *at, const char *end, enum byte_class class)
@@ -161,7 +161,7 @@ between(const char *at, const char *end)
 	return (struct slice){at, (uint32_t)(end - at)};
 }
 
-/* The byte that an escape at '%' means, or -1; end is at least at. */
+/* The value of the percent escape at `at`, or -1 if it is malformed. */
 static int
 unescape(const char *at, const char *end)
 {
@@ -175,8 +175,8 @@ unescape(const char *at, const char *end)
 }
 
 /*
- * Check bytes of a class, and percent escapes, which may stand for any byte
- * but NUL: there is software that ends the text there.
+ * Return true if the text has only bytes of the class and percent escapes.  An
+ * escape may mean any byte but NUL, at which some software would end the text.
  */
 static bool
 is_escaped_text(const char *at, const char *end, enum byte_class class)
@@ -193,7 +193,7 @@ is_escaped_text(const char *at, const char *end, enum byte_class class)
 	return true;
 }
 
-/* What may follow a host: a colon and a port, which may be empty. */
+/* Return true for nothing, or a colon and a port, which may be empty. */
 static bool
 is_port(const char *at, const char *end)
 {
@@ -213,7 +213,10 @@ is_port(const char *at, const char *end)
 	return true;
 }
 
-/* RFC 3986, section 3.2.2: a name or IPv4 address, or [IPv6]; and a port. */
+/*
+ * Return true for a host name, an IPv4 address or an IPv6 address in brackets
+ * (RFC 3986, section 3.2.2), with an optional port.
+ */
 static bool
 is_host(const char *at, const char *end)
 {
@@ -235,7 +238,7 @@ is_host(const char *at, const char *end)
 
 /* The request line. */
 
-/* The path and query of an origin form, or of the rest of an absolute one. */
+/* Set the path and the query from text that begins with '/'. */
 static void
 split_target(struct http_head *head, const char *at, const char *end)
 {
@@ -247,8 +250,9 @@ split_target(struct http_head *head, const char *at, const char *end)
 }
 
 /*
- * http://host/path means what /path means.  The request names its host
- * twice then; the one in the target counts, and we serve any host.
+ * Parse a target that is a URL: http://host/path means the same as /path.  Such
+ * a request names its host twice.  The one in the target takes precedence (RFC
+ * 9112, section 3.2.2), but this server does not distinguish hosts.
  */
 static const char *
 parse_absolute(struct http_head *head, const char *at, const char *end)
@@ -284,9 +288,9 @@ parse_absolute(struct http_head *head, const char *at, const char *end)
 static const char *
 parse_target(struct http_head *head, const char *at, const char *end)
 {
-	/* Its target would be host:port, for a proxy to connect to. */
+	/* The target of CONNECT is host:port, for a proxy to connect to. */
 	if (slice_is(head->method, "CONNECT"))
-		return "this server is no proxy";
+		return "this server is not a proxy";
 	if (at == end || !is_escaped_text(at, end, BYTE_TARGET))
 		return "the request target is malformed";
 	if (*at == '/') {
@@ -321,7 +325,7 @@ parse_version(struct http_head *head, struct slice version, const char **why)
 	return 505;
 }
 
-/* `end` is at the CRLF of the line. */
+/* Parse the request line from `at` to `end`, which is at its CRLF. */
 static int
 parse_request_line(struct http_head *head, const char *at, const char *end,
                    const char **why)
@@ -387,15 +391,16 @@ parse_length(struct slice value, uint64_t *length)
 	return true;
 }
 
-/* What the headers that concern HTTP itself have said so far. */
+/* What the headers that were parsed so far mean for HTTP itself. */
 struct framing {
 	unsigned hosts, lengths, codings;
 	bool close, keep_alive;
 };
 
 /*
- * A list of words, of which two mean something to us.  Returns false if one
- * is no token: another program may see `close` in it, where we do not.
+ * Parse the value of a Connection header: a list of tokens, of which only
+ * `close` and `keep-alive` have a meaning here.  Returns false if an element
+ * is not a token, because other software might find `close` in it.
  */
 static bool
 read_connection(struct framing *f, struct slice value)
@@ -422,6 +427,11 @@ read_connection(struct framing *f, struct slice value)
 	return true;
 }
 
+/*
+ * Look at a header that matters for HTTP itself.  Most headers do not, and the
+ * lengths of their names exclude them quickly.  Returns 0, or a status with the
+ * reason in *why.
+ */
 static int
 read_framing_field(struct http_head *head, struct framing *f,
                    const struct http_field *field, const char **why)
@@ -440,7 +450,7 @@ read_framing_field(struct http_head *head, struct framing *f,
 	case 6:
 		if (!slice_is_nocase(field->name, "Expect"))
 			return 0;
-		/* HTTP/1.0 does not know it: RFC 9110, section 10.1.1. */
+		/* It must be ignored in HTTP/1.0: RFC 9110, section 10.1.1. */
 		head->expect_continue = head->minor == 1;
 		*why = "the only expectation that is known is 100-continue";
 		return slice_is_nocase(value, "100-continue") ? 0 : 417;
@@ -472,7 +482,7 @@ read_framing_field(struct http_head *head, struct framing *f,
 	}
 }
 
-/* What can only be judged when all headers are known. */
+/* Check what can only be decided once all headers are parsed. */
 static int
 check_framing(struct http_head *head, const struct framing *f, const char **why)
 {
@@ -521,7 +531,7 @@ head_parse(const char *bytes, size_t n, struct http_head *head,
 	return status != 0 ? status : check_framing(head, &framing, why);
 }
 
-/* What a program asks of a head. */
+/* What a program can ask of a head. */
 
 const struct slice *
 http_header(const struct http_head *head, const char *name)

@@ -126,7 +126,9 @@ struct http_handler {
 	/*
 	 * The request is over, whether it was answered or not: it is too late
 	 * to respond.  Release what http_data refers to.  rq is invalid once
-	 * this returns.
+	 * this returns.  Do not respond to another request from here either:
+	 * the server may be in the middle of writing a response, and may have
+	 * ended this request to get memory for it.
 	 */
 	void (*on_end)(struct http_request *rq);
 

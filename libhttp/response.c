@@ -1,4 +1,4 @@
-/* response - the head of a response, and the text of an error. */
+/* response - see response.h. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +45,7 @@ phrase_of(unsigned status)
 	return "Unknown";
 }
 
+/* The value of the Date header, which is formatted once a second. */
 static const char *
 date_of(struct http_server *s)
 {
@@ -52,7 +53,7 @@ date_of(struct http_server *s)
 	struct tm tm;
 
 	if (now != s->date_s && gmtime_r(&now, &tm)) {
-		/* No locale is set, so the names are English. */
+		/* No daemon sets a locale, so the names are English. */
 		(void)strftime(s->date, sizeof s->date,
 		               "%a, %d %b %Y %H:%M:%S GMT", &tm);
 		s->date_s = now;
@@ -76,28 +77,31 @@ response_add_line(struct buf *out, const char *name, const char *value)
 	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
 }
 
-/* How the end of the content is found; nothing for 204 and 304. */
+/*
+ * Add the header by which the client finds the end of the content.  Responses
+ * 204 and 304 have no content and need none.
+ */
 static int
-add_length(struct buf *out, const struct http_response *a,
+add_length(struct buf *out, const struct http_response *response,
            const struct http_request *rq, bool streams)
 {
 	int rc;
 
-	if (a->status == 204 || a->status == 304)
+	if (response->status == 204 || response->status == 304)
 		return 0;
 	if (streams)
 		return rq->minor == 0
-		           ? 0 /* the end of the connection */
+		           ? 0 /* the end of the connection is the end */
 		           : response_add_line(
 				 out, "Transfer-Encoding: ", "chunked");
 	rc = response_add_text(out, "Content-Length: ");
 	if (rc == 0)
-		rc = buf_add_u64(out, a->body_bytes);
+		rc = buf_add_u64(out, response->body_bytes);
 	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
 }
 
 int
-response_head(struct http_server *s, const struct http_response *a,
+response_head(struct http_server *s, const struct http_response *response,
               const struct http_request *rq, bool closes, bool streams)
 {
 	struct buf *out = &s->scratch;
@@ -106,17 +110,17 @@ response_head(struct http_server *s, const struct http_response *a,
 	buf_clear(out);
 	rc = response_add_text(out, "HTTP/1.1 ");
 	if (rc == 0)
-		rc = buf_add_u64(out, a->status);
+		rc = buf_add_u64(out, response->status);
 	if (rc == 0)
-		rc = response_add_line(out, " ", phrase_of(a->status));
+		rc = response_add_line(out, " ", phrase_of(response->status));
 	if (rc == 0)
 		rc = response_add_line(out, "Date: ", date_of(s));
-	if (rc == 0 && a->type)
-		rc = response_add_line(out, "Content-Type: ", a->type);
+	if (rc == 0 && response->type)
+		rc = response_add_line(out, "Content-Type: ", response->type);
 	if (rc == 0)
-		rc = add_length(out, a, rq, streams);
-	if (rc == 0 && a->headers)
-		rc = response_add_text(out, a->headers);
+		rc = add_length(out, response, rq, streams);
+	if (rc == 0 && response->headers)
+		rc = response_add_text(out, response->headers);
 	if (rc == 0 && closes)
 		rc = response_add_line(out, "Connection: ", "close");
 	else if (rc == 0 && rq->minor == 0)
@@ -131,7 +135,7 @@ response_error_body(char out[RESPONSE_ERROR_BYTES], unsigned status,
 	char name[64], reason[512];
 	size_t n = 0;
 
-	/* The phrases are titles; errors are named in lower case. */
+	/* The name of an error is its phrase in lower case. */
 	(void)snprintf(name, sizeof name, "%s", phrase_of(status));
 	for (char *p = name; *p; p++)
 		*p = (char)tolower((unsigned char)*p);

@@ -1,4 +1,4 @@
-/* server - the listener, the timer and the turns of the loop; see http.h. */
+/* server - see http.h and server.h. */
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>
@@ -13,10 +13,13 @@
 
 #define BACKLOG 4096
 
-/* Connections that are accepted before others have a turn. */
+/* Connections that are accepted in one turn of the loop. */
 #define ACCEPTS_PER_TURN 64
 
-/* Deadlines are looked at so often: an eighth of the shortest time limit. */
+/*
+ * Deadlines are checked at an interval of an eighth of the shortest time limit,
+ * but within these bounds.
+ */
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 250
 
@@ -33,7 +36,8 @@ listen_at(const struct addrinfo *ai, int *fd)
 	           0);
 	if (s < 0)
 		return -errno;
-	/* Several processes share a port; the kernel deals connections out. */
+	/* Several processes share a port; the kernel distributes connections.
+	 */
 	if (setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
 	    setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
 	    (ai->ai_family == AF_INET6 &&
@@ -116,7 +120,7 @@ http_server_on_room(struct http_server *s)
 		watch_listener(s, true);
 }
 
-/* Close a connection if that is what another one needs. */
+/* Evict a connection if another one needs its room. */
 static bool
 evict_one(struct http_server *s)
 {
@@ -154,20 +158,23 @@ open_connection(struct http_server *s, int fd, const struct sockaddr *from)
 	return rc;
 }
 
-/* accept(2) has failed. */
+/*
+ * accept(2) has failed.  If this process or the system is out of descriptors
+ * or memory, stop accepting until a connection ends or for one tick, as the
+ * listener would stay readable and keep the loop busy.  Other errors concern
+ * one connection, which is gone (accept(2)).
+ */
 static void
 on_accept_error(struct http_server *s, int err)
 {
 	unsigned suppressed;
 
-	/* Others concern one connection, which is gone (accept(2)). */
 	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
 		return;
 	if (log_allow(&s->log, &suppressed))
 		log_warn("accept failed err=%s suppressed=%u; raise the limit "
 		         "of open files if it is reached",
 		         log_quote(strerror(err)), suppressed);
-	/* Until a connection ends, or the next tick. */
 	watch_listener(s, false);
 	start_ticking(s);
 }
@@ -177,7 +184,7 @@ on_listener(uv_poll_t *poll, int status, int events)
 {
 	struct http_server *s = poll->data;
 
-	(void)status; /* accept returns the error */
+	(void)status; /* accept4 returns the error */
 	(void)events;
 	s->limits.now_ms = uv_now(s->loop);
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -187,7 +194,10 @@ on_listener(uv_poll_t *poll, int status, int events)
 
 		if (conn_limits_full(&s->limits) &&
 		    !conn_limits_victim(&s->limits)) {
-			/* All wait for the program.  The kernel queues. */
+			/*
+			 * The requests of all connections are being
+			 * processed.  The kernel queues the new ones.
+			 */
 			watch_listener(s, false);
 			return;
 		}
@@ -207,7 +217,7 @@ http_server_adopt(struct http_server *s, int fd)
 	struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
 	socklen_t n = sizeof from;
 
-	/* Without a name it counts as one address with all such sockets. */
+	/* Sockets without a peer address count as of one address. */
 	(void)getpeername(fd, (struct sockaddr *)&from, &n);
 	s->limits.now_ms = uv_now(s->loop);
 	return open_connection(s, fd, (struct sockaddr *)&from);
@@ -224,7 +234,7 @@ on_deadlines(uv_timer_t *timer)
 	s->limits.now_ms = uv_now(s->loop);
 	while ((slot = conn_limits_overdue(&s->limits)))
 		conn_expire(CONTAINER_OF(slot, struct conn, slot));
-	http_server_on_room(s); /* accept may work again */
+	http_server_on_room(s); /* accept may succeed now */
 	if (s->limits.count == 0 && (s->accepting || s->listen_fd < 0))
 		(void)uv_timer_stop(timer);
 }
@@ -232,7 +242,7 @@ on_deadlines(uv_timer_t *timer)
 static void
 on_again(uv_idle_t *idle)
 {
-	(void)idle; /* being active keeps the loop from waiting */
+	(void)idle; /* while it is active, the loop does not wait */
 }
 
 void
@@ -241,7 +251,10 @@ http_server_on_ready(struct http_server *s)
 	(void)uv_idle_start(&s->again, on_again); /* cannot fail */
 }
 
-/* After all events of this turn. */
+/*
+ * All events of this turn of the loop are handled: resume the connections that
+ * are ready, and let the program send what it has gathered.
+ */
 static void
 http_server_on_turn(uv_check_t *check)
 {
@@ -249,7 +262,7 @@ http_server_on_turn(uv_check_t *check)
 	struct list_link now = {&now, &now};
 
 	s->limits.now_ms = uv_now(s->loop);
-	/* What becomes ready while these go on is for the next turn. */
+	/* What becomes ready meanwhile is for the next turn. */
 	while (!list_is_empty(&s->ready)) {
 		struct list_link *l = s->ready.next;
 
@@ -298,7 +311,7 @@ http_server_open_handles(struct http_server *s)
 {
 	int rc = 0;
 
-	/* Only the listener's can fail. */
+	/* Only uv_poll_init can fail. */
 	if (s->listen_fd >= 0)
 		rc = uv_poll_init(s->loop, &s->listener, s->listen_fd);
 	if (rc < 0)

@@ -29,14 +29,15 @@
 	"%SERVER_PRECEDENCE"
 
 /*
- * Messages of a handshake, and records without data, that are handled in one
- * turn: a client that sends them without end does not keep the loop.
+ * How many messages of a handshake, or records without data, are handled in
+ * one turn of the loop, so that a client that sends them without end does not
+ * occupy the loop.
  */
 #define STEPS_MAX 16
 
 /*
- * Most bytes that may come before they make up data for us: a record of the
- * largest size, or a handshake.
+ * The most bytes that a client may send before they complete a record with
+ * data, or the handshake: enough for a record of the largest size.
  */
 #define UNFINISHED_BYTES_MAX (20 * KIB)
 
@@ -53,7 +54,7 @@ struct http_tls {
 struct tls_session {
 	gnutls_session_t gnutls;
 	struct tls_generation *generation;
-	int fd;                  /* the caller's */
+	int fd;                  /* owned by the caller */
 	size_t unfinished_bytes; /* received since the last data */
 	bool send_again; /* GnuTLS holds a record that the socket refused */
 };
@@ -102,7 +103,8 @@ http_tls_is_loaded(const struct http_tls *tls)
 }
 
 /*
- * GnuTLS has a function that reads a file, but it does not tell why it failed.
+ * Read a file.  GnuTLS has a function for it, which does not return why it
+ * failed.
  * Returns 0 with *out to be freed by free_file, or -errno.
  */
 static int
@@ -189,7 +191,10 @@ http_tls_load(struct http_tls *tls, const char *certificate_path,
 
 /* Sessions. */
 
-/* What GnuTLS receives with. */
+/*
+ * The function with which GnuTLS receives.  It counts the bytes, so that a
+ * client cannot make GnuTLS hold a message of up to 16 MiB.
+ */
 static ssize_t
 pull(gnutls_transport_ptr_t arg, void *out, size_t size)
 {
@@ -267,8 +272,7 @@ tls_session_handshake(struct tls_session *session, bool *want_write,
 			session->unfinished_bytes = 0;
 			return 0;
 		}
-		/* Others that are not fatal are alerts, which change nothing.
-		 */
+		/* Other errors that are not fatal are harmless alerts. */
 		if (rc == GNUTLS_E_AGAIN || gnutls_error_is_fatal(rc))
 			break;
 	}
@@ -276,7 +280,7 @@ tls_session_handshake(struct tls_session *session, bool *want_write,
 		*want_write = gnutls_record_get_direction(session->gnutls) == 1;
 		return -EAGAIN;
 	}
-	/* Tell the client as well, if the socket takes it. */
+	/* Send the client an alert with the reason, if the socket takes it. */
 	(void)gnutls_alert_send_appropriate(session->gnutls, rc);
 	*why = gnutls_strerror(rc);
 	return -EPROTO;
@@ -296,8 +300,9 @@ tls_session_recv(struct tls_session *session, void *out, size_t size)
 		if (n == GNUTLS_E_AGAIN)
 			return -EAGAIN;
 		/*
-		 * A client may not ask for another handshake; and one that
-		 * ends the connection without close_notify has ended it.
+		 * A client that closes the connection without close_notify has
+		 * ended it like any other.  A client must not request another
+		 * handshake.
 		 */
 		if (n == GNUTLS_E_PREMATURE_TERMINATION)
 			return 0;
@@ -312,7 +317,7 @@ tls_session_send(struct tls_session *session, const void *bytes, size_t n)
 {
 	ssize_t sent;
 
-	/* GnuTLS has kept the record that was refused, and wants no bytes. */
+	/* GnuTLS holds the record that was refused, and takes no bytes. */
 	if (session->send_again)
 		sent = gnutls_record_send(session->gnutls, NULL, 0);
 	else
@@ -333,7 +338,7 @@ tls_session_has_pending(struct tls_session *session)
 void
 tls_session_close_notify(struct tls_session *session)
 {
-	/* A socket that is not ready closes without it. */
+	/* If the socket is not ready, the connection ends without it. */
 	if (!session->send_again)
 		(void)gnutls_bye(session->gnutls, GNUTLS_SHUT_WR);
 }

@@ -19,7 +19,7 @@
 #define MILLI 1000
 
 _Static_assert(TOKEN_HASH_WORDS * sizeof(uint64_t) == SHA256_DIGEST_SIZE,
-               "a hash fills its words");
+               "a hash has TOKEN_HASH_WORDS of 64 bits");
 
 /* The file. */
 
@@ -70,13 +70,13 @@ read_option(const char *word, struct token *token)
 		if (!read_number(word + 6, &token->burst))
 			return "burst must be from 1 to 1000000000 events";
 	} else {
-		return "behind the hash may stand: public, metrics, rate=N, "
-		       "burst=N";
+		return "only public, metrics, rate=N and burst=N can follow "
+		       "the hash";
 	}
 	return NULL;
 }
 
-/* One line that is no comment.  Returns NULL, or why it is refused. */
+/* Parse a line that is not a comment.  Returns NULL, or what is wrong. */
 static const char *
 tokens_read_line(char *line, struct token *token,
                  uint64_t hash[TOKEN_HASH_WORDS])
@@ -107,7 +107,7 @@ tokens_read_line(char *line, struct token *token,
 	return NULL;
 }
 
-/* Add a line's token.  Returns NULL, or why it is refused. */
+/* Add the token of a line, if it has one.  Returns NULL, or what is wrong. */
 static const char *
 tokens_add_line(struct tokens *t, char *line)
 {
@@ -125,10 +125,10 @@ tokens_add_line(struct tokens *t, char *line)
 	why = tokens_read_line(line, token, t->hashes[t->count]);
 	for (size_t i = 0; !why && i < t->count; i++) {
 		if (strcmp(t->list[i]->name, token->name) == 0)
-			why = "the name stands twice";
+			why = "duplicate name";
 		else if (memcmp(t->hashes[i], t->hashes[t->count],
 		                sizeof t->hashes[0]) == 0)
-			why = "the hash stands twice";
+			why = "duplicate hash";
 	}
 	if (why)
 		free(token);
@@ -137,7 +137,7 @@ tokens_add_line(struct tokens *t, char *line)
 	return why;
 }
 
-/* A line, from its first byte c on.  Returns NULL, or why it is refused. */
+/* Read the line that begins with c.  Returns NULL, or what is wrong. */
 static const char *
 tokens_next_line(FILE *f, int c, char line[LINE_BYTES])
 {
@@ -145,7 +145,7 @@ tokens_next_line(FILE *f, int c, char line[LINE_BYTES])
 
 	for (; c != EOF && c != '\n'; c = getc(f)) {
 		if (c == '\0')
-			return "holds a NUL"; /* would hide what follows */
+			return "contains a NUL"; /* which would hide the rest */
 		if (n == LINE_BYTES - 1)
 			return "the line is too long";
 		line[n++] = (char)c;
@@ -174,7 +174,7 @@ tokens_read(struct tokens *t, FILE *f, const char *path,
 		return -EIO;
 	}
 	if (!why && t->count == 0)
-		why = "holds no token";
+		why = "the file has no token";
 	if (!why)
 		return 0;
 	(void)snprintf(error, TOKENS_ERROR_TEXT, "%s:%d: %s", path, number,
@@ -182,7 +182,10 @@ tokens_read(struct tokens *t, FILE *f, const char *path,
 	return -EINVAL;
 }
 
-/* Under the same name, the one that was there goes on, by the new rules. */
+/*
+ * If there was a token of the same name before, keep that one, as requests
+ * refer to it, and give it the new limits.
+ */
 static void
 carry_over(struct token **slot, const struct tokens *before)
 {
@@ -263,7 +266,10 @@ tokens_find(const struct tokens *t, const char *secret, size_t n)
 
 		for (size_t w = 0; w < TOKEN_HASH_WORDS; w++)
 			differ |= hash[w] ^ t->hashes[i][w];
-		/* All ones when they are equal; no branch tells which. */
+		/*
+		 * The mask is all ones if they are equal, and else zero.  A
+		 * branch would make the time depend on the token.
+		 */
 		mask = (size_t)((differ | (0 - differ)) >> 63) - 1;
 		found = (found & ~mask) | (i & mask);
 	}
@@ -292,6 +298,7 @@ token_unref(struct token *token)
 
 /* The rate. */
 
+/* Fill the bucket for the time that has passed. */
 static void
 token_fill(struct token *token, uint64_t now_ms)
 {
@@ -308,7 +315,10 @@ token_fill(struct token *token, uint64_t now_ms)
 	token->level_ms = now_ms;
 }
 
-/* What the bucket must hold for n events, in thousandths. */
+/*
+ * How full the bucket must be for n events, in thousandths: full if they are
+ * more than fit.
+ */
 static int64_t
 needed(const struct token *token, uint64_t n)
 {
@@ -346,7 +356,7 @@ token_charge(struct token *token, uint64_t n, uint64_t now_ms)
 	if (token->rate == 0)
 		return;
 	token_fill(token, now_ms);
-	/* A debt has an end, or adding to it would overflow one day. */
+	/* Limit the debt, or adding to it would overflow some day. */
 	if (n > RATE_MAX || token->level_milli - (int64_t)n * MILLI < floor)
 		token->level_milli = floor;
 	else

@@ -104,8 +104,8 @@ TEST(says_where_a_file_is_bad_and_keeps_the_old)
 	    {"\nx\n", ":2: the hash must begin"},
 	    {"x sha256:12\n", "64 digits"},
 	    {"x/y z\n", "a name has"},
-	    {"", "holds no token"},
-	    {"# only a comment\n", "holds no token"},
+	    {"", "the file has no token"},
+	    {"# only a comment\n", "the file has no token"},
 	};
 	static const char *const options[] = {
 	    "rate=0", "rate=x",     "rate=-1",       "rate=1000000001",
@@ -122,14 +122,14 @@ TEST(says_where_a_file_is_bad_and_keeps_the_old)
 		                 -EINVAL);
 	ck_assert_int_eq(load("x %s\nx %s\n", hash_of("two"), hash_of("three")),
 	                 -EINVAL);
-	ck_assert_ptr_nonnull(strstr(error, "name stands twice"));
+	ck_assert_ptr_nonnull(strstr(error, "duplicate name"));
 	ck_assert_int_eq(load("x %s\ny %s\n", hash_of("two"), hash_of("two")),
 	                 -EINVAL);
-	ck_assert_ptr_nonnull(strstr(error, "hash stands twice"));
+	ck_assert_ptr_nonnull(strstr(error, "duplicate hash"));
 	ck_assert_int_eq(load("x %s %600s\n", hash_of("two"), ""), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(error, "too long"));
 	ck_assert_int_eq(load("\nx %s%c rate=5\n", hash_of("two"), 0), -EINVAL);
-	ck_assert_ptr_nonnull(strstr(error, ":2: holds a NUL"));
+	ck_assert_ptr_nonnull(strstr(error, ":2: contains a NUL"));
 	ck_assert_int_eq(tokens_load(&tokens, "/nonexistent", error), -ENOENT);
 	ck_assert_str_eq(find("one")->name, "a");
 	ck_assert_uint_eq(tokens.count, 1);
