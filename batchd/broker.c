@@ -38,7 +38,7 @@ struct broker_sink *
 broker_find_sink(struct broker *b, const struct slice *name)
 {
 	for (size_t i = 0; i < b->sink_count; i++) {
-		if (slice_is(*name, b->sinks[i].consumer.cursor.name))
+		if (slice_is(*name, b->sinks[i].consumer.position.cursor.name))
 			return &b->sinks[i];
 	}
 	return NULL;

@@ -1,10 +1,45 @@
 /*
- * consumer - cut batches from the log for one sink, and send them.
+ * consumer - send the log to one sink, in batches.
  *
- * A consumer exists for each sink in the settings, connected or not: its cursor
- * holds the sink's events in the log.  One batch is in flight at a time (I8).
- * consumer_step does one bounded piece of work; the server calls it from its
- * loop.  Consumers share nothing with each other (I11).  Main thread only.
+ * There is a consumer for each sink in the settings, whether the sink is
+ * connected or not, because its cursor keeps the sink's events in the log.  One
+ * batch at most is in flight (I8).  Consumers share nothing with each other, so
+ * that a slow sink delays no other (I11).
+ *
+ * A consumer is in one of these states.  Only consumer_change_state, in
+ * consumer.c, moves it.
+ *
+ *	         DISCONNECTED
+ *	              | the sink subscribes
+ *	              v
+ *	  +------> WAITING <---------------------------------+
+ *	  |           |                                      |
+ *	  |           | a batch is due                       |
+ *	  |           |                                      |
+ *	  |           +--> PLANNING   (1)                    |
+ *	  |           |        | the batch's end is found    |
+ *	  |           |        v                             |
+ *	  |           +--> SYNCING    (2)                    |
+ *	  |           |        | the end is on disk          |
+ *	  |           |        v                             |
+ *	  |           +--> SENDING    (3) -------------------+
+ *	  |                    |            all events of the batch are lost
+ *	  |                    | the last frame was sent
+ *	  |                    v
+ *	  +-------------- IN_FLIGHT
+ *	   the sink has committed the whole batch
+ *
+ * In every state the consumer goes to DISCONNECTED if the sink disconnects.
+ *
+ * From WAITING, a batch of a sink that wants stable batches starts at (1); or,
+ * if its end was decided before, at (2) if the end is not on disk yet and else
+ * at (3).  A batch of any other sink starts at (3).
+ *
+ * A stable batch has the same end whenever it is sent, even after a crash of
+ * batchd.  A store that recognizes a repeated batch by its offsets relies on
+ * that.  So its end is on disk, in the cursor, before its first frame is sent.
+ *
+ * All functions are called from the main thread.
  */
 #ifndef BATCHD_CONSUMER_H
 #define BATCHD_CONSUMER_H
@@ -12,18 +47,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "batchd/cursor.h"
+#include "batchd/position.h"
 #include "batchd/reader.h"
-#include "libbase/log.h"
 #include "libproto/chan.h"
 
 enum consumer_state {
-	CONSUMER_DISCONNECTED, /* no sink has subscribed */
+	CONSUMER_DISCONNECTED, /* the sink has not subscribed */
 	CONSUMER_WAITING,      /* for enough events, or for time */
-	CONSUMER_PLANNING,     /* stable: finding where the batch ends */
-	CONSUMER_SYNCING,      /* stable: that end is being made durable */
-	CONSUMER_SENDING,      /* frames go out */
-	CONSUMER_IN_FLIGHT,    /* the sink has the batch */
+	CONSUMER_PLANNING,     /* finding where a stable batch ends */
+	CONSUMER_SYNCING,      /* the end of a stable batch is being synced */
+	CONSUMER_SENDING,      /* frames of the batch are being sent */
+	CONSUMER_IN_FLIGHT,    /* the sink has the whole batch */
 };
 
 /* A value of pending_since_ms: events are pending, for an unknown time. */
@@ -31,76 +65,70 @@ enum consumer_state {
 
 struct consumer {
 	struct store *store; /* borrowed */
-	struct cursor cursor;
-	struct chan *chan; /* borrowed from the peer; NULL when away */
+	struct position position;
 	enum consumer_state state;
+
+	/* As the sink has subscribed: */
+	struct chan *chan; /* borrowed from the peer; NULL if DISCONNECTED */
 	uint64_t max_events, max_bytes, wait_ms;
 	bool stable;
 
 	struct reader reader;
-	struct reader_savepoint batch_start; /* where the batch begins */
-	uint8_t *body;                       /* FRAME_BODY_MAX bytes */
-	struct batch_chunk chunk; /* in body, not sent yet, if built */
+	struct reader_savepoint batch_start; /* where the reader began it */
+	uint8_t *body;            /* owned: FRAME_BODY_MAX bytes, for chunk */
+	struct batch_chunk chunk; /* the next one to send, if chunk_ready */
 	bool chunk_ready;
 
-	uint64_t batch_begin;      /* of the batch, or of the one to come */
-	uint64_t batch_limit;      /* the batch ends here at the latest */
+	uint64_t batch_begin; /* of the batch, or of the next one */
+	/*
+	 * The batch ends here at the latest.  In SYNCING and IN_FLIGHT, and
+	 * when a stable batch is in SENDING, it ends exactly here.
+	 */
+	uint64_t batch_end;
 	uint64_t batch_bytes_left; /* of max_bytes */
-	bool batch_resent;  /* stable: its end is of before this connection */
-	uint64_t batch_end; /* behind the batch in flight */
-	uint64_t
-	    max_sent_offset;  /* a store can be so far: there, or sent, by us */
-	bool flush_requested; /* the sink wants what is there, now */
+	uint64_t batch_lost;       /* lost events at the start of the batch */
+	bool batch_resent;    /* stable: its end was decided before it began */
+	bool flush_requested; /* the sink does not want to wait for more */
 
 	/*
-	 * A batch that is not full is sent wait_ms after the start of the one
-	 * before it.  So the first event after a pause goes at once, and under
-	 * load there is one batch in each wait_ms, as large as the load makes
-	 * it.
+	 * The time at which a batch that is not full may begin: wait_ms after
+	 * the one before it began; 0: at once.  So the first event after a
+	 * pause is sent at once, and under load there is one batch in each
+	 * wait_ms, which is as large as the load makes it.
 	 */
-	uint64_t next_batch_ms; /* start of the next one; 0: at once */
+	uint64_t next_batch_ms;
 
-	/* When the first event not in a batch became durable; 0: none is. */
+	/*
+	 * For consumer_lag_ms: the time on the monotonic clock at which the
+	 * first event after the batch became durable; 0: there is none.
+	 */
 	uint64_t pending_since_ms;
-	int64_t batch_appended_us; /* wall clock of the first event in flight */
-	int64_t
-	    oldest_pending_us; /* of the event at the cursor; 0: not known */
-	uint64_t batch_gap;    /* lost events before it, passed with it */
-	uint64_t accepted_gap_from; /* with accept_gap: skipped from here on, */
-	uint64_t accepted_gap_to; /* and accounted for; the same: nothing is */
-	/* Of this log's events, says the sink: */
-	uint64_t reported_dead;    /* those with a dead letter */
-	uint64_t reported_dropped; /* those that had no room for one */
-	bool has_report;
-	struct log_limit rewinds; /* lines of stores that have gone back */
-
-	/* Since the start of batchd. */
-	uint64_t committed_events;
-	struct histogram commit_times; /* of each, from durable to committed */
+	/*
+	 * On the wall clock: when batchd received the first event of the
+	 * batch, or 0 if none of it was sent; and when it received the event
+	 * at the cursor, or 0 if that is not known.
+	 */
+	int64_t batch_appended_us, oldest_pending_us;
 };
 
 /*
- * Open or create the cursor of sink `name`.  A missing or damaged cursor
- * starts at the oldest event (I6), or at the newest if `newest`.  Returns 0,
- * ERR_OTHER_LOG (cursor of another log) or -errno, after saying why.
+ * Open the consumer of the sink `name`, and its cursor if there is one.
+ * Returns 0, ERR_OTHER_LOG for a cursor of another log, or -errno; the error
+ * was logged.  consumer_close must follow either way.
  */
 MUST_USE int consumer_open(struct consumer *c, struct store *store,
                            const char *name);
 
 /*
- * Before consumer_start: the operator goes on without the events that the log
- * no longer has, and so does the cursor.
+ * Call once the log has started.  As position_start: makes a missing cursor.
  */
-void consumer_accept_gap(struct consumer *c);
-
-/* Once the log has started: create the cursor if there was none. */
 MUST_USE int consumer_start(struct consumer *c, bool newest);
 
 void consumer_close(struct consumer *c);
 
 /*
- * A sink has subscribed over chan.  Returns ERROR_NONE; or the error to send
- * to it, with the text for it in *text.
+ * The sink subscribes over chan.  Returns as position_subscribe.  After
+ * ERROR_NONE consumer_unsubscribe must be called before chan is closed.
  */
 MUST_USE enum frame_error consumer_subscribe(struct consumer *c,
                                              struct chan *chan,
@@ -108,55 +136,56 @@ MUST_USE enum frame_error consumer_subscribe(struct consumer *c,
                                              bool accept_gap,
                                              const char **text);
 
-/* The sink is gone; its cursor stays. */
+/* The sink has disconnected.  Its cursor remains. */
 void consumer_unsubscribe(struct consumer *c);
 
-/* Returns 0 or -EPROTO: nothing such was in flight. */
+/*
+ * The sink has committed all events before next_offset, which may be a part of
+ * the batch.  Returns 0, or -EPROTO if no such event is in flight.
+ */
 MUST_USE int consumer_commit(struct consumer *c, uint64_t next_offset);
 
 /* The sink wants the events that are there now, and not wait for more. */
 void consumer_flush(struct consumer *c);
 
-/* The log's durable end has moved. */
+/* See position_report_dead_letters. */
+void consumer_report_dead_letters(struct consumer *c, uint64_t dead,
+                                  uint64_t dropped);
+
+/* More events of the log have become durable. */
 void consumer_log_grew(struct consumer *c, uint64_t now_ms);
 
-/* The cursor has been written. */
-void consumer_cursor_written(struct consumer *c);
-
-/* Whether the sink waits for its cursor to be written. */
+/* Return true if the consumer cannot go on until its cursor is written. */
 static inline bool
 consumer_awaits_cursor(const struct consumer *c)
 {
 	return c->state == CONSUMER_SYNCING;
 }
 
+/* The cursor was written. */
+void consumer_cursor_written(struct consumer *c);
+
 /*
- * Do some work.  Returns 1 when there is more at once; 0 when an event, a
- * commit or *wake_ms (a time on the monotonic clock, UINT64_MAX for none)
- * must come first; -EAGAIN when the socket is full; or -errno: the peer must
- * be closed.
+ * Do one bounded piece of work.  Returns
+ *
+ *  - 1 when there is more to do at once;
+ *  - 0 when the consumer has to wait for an event, for a commit, or until
+ *    *wake_ms on the monotonic clock (UINT64_MAX: no time);
+ *  - -EAGAIN when the socket is full;
+ *  - another -errno, with which the peer must be closed.
  */
 MUST_USE int consumer_step(struct consumer *c, uint64_t now_ms,
                            uint64_t *wake_ms);
 
 /*
- * The sink, or its --retry-dead, says how many of this log's events its dead
- * letters hold, and how many had no room there.
+ * How long the oldest event that the sink has not committed has been pending,
+ * in ms; 0 if there is none or if it is not known.  now_ms is on the monotonic
+ * clock and now_us on the wall clock.
  */
-void consumer_report_dead_letters(struct consumer *c, uint64_t letters,
-                                  uint64_t dropped);
-
-/*
- * Of the events below the sink's cursor: those in its store.  The others are
- * cursor.now.skipped, pending_dead_letters and dropped.
- */
-uint64_t consumer_stored_events(const struct consumer *c);
-
-/* Events that the sink is behind, and the age of the oldest of them. */
-uint64_t consumer_lag_events(const struct consumer *c);
 uint64_t consumer_lag_ms(const struct consumer *c, uint64_t now_ms,
                          int64_t now_us);
 
+/* The state as `leat status` shows it: PLANNING and SYNCING are "sending". */
 const char *consumer_state_name(enum consumer_state state);
 
 #endif

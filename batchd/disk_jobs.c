@@ -104,7 +104,7 @@ lowest_cursor(const struct broker *b)
 	uint64_t lowest = b->store.durable_offset;
 
 	for (size_t i = 0; i < b->sink_count; i++) {
-		const struct cursor *c = &b->sinks[i].consumer.cursor;
+		const struct cursor *c = &b->sinks[i].consumer.position.cursor;
 
 		if (c->durable.committed < lowest)
 			lowest = c->durable.committed;
@@ -140,7 +140,7 @@ on_cursors_work(uv_work_t *work)
 
 	j->cursors.rc = 0;
 	for (size_t i = 0; i < b->sink_count && j->cursors.rc == 0; i++) {
-		const struct cursor *c = &b->sinks[i].consumer.cursor;
+		const struct cursor *c = &b->sinks[i].consumer.position.cursor;
 
 		if (c->busy)
 			j->cursors.rc = cursor_write(c, b->store.disk);
@@ -160,9 +160,9 @@ on_cursors_done(uv_work_t *work, int status)
 		return;
 	}
 	for (size_t i = 0; i < b->sink_count; i++) {
-		if (!b->sinks[i].consumer.cursor.busy)
+		if (!b->sinks[i].consumer.position.cursor.busy)
 			continue;
-		cursor_end(&b->sinks[i].consumer.cursor);
+		cursor_end(&b->sinks[i].consumer.position.cursor);
 		consumer_cursor_written(&b->sinks[i].consumer);
 	}
 	j->retention_wanted = true;
@@ -186,7 +186,7 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 		return;
 	j->cursors_wanted = false;
 	for (size_t i = 0; i < b->sink_count; i++)
-		any |= cursor_begin(&b->sinks[i].consumer.cursor);
+		any |= cursor_begin(&b->sinks[i].consumer.position.cursor);
 	if (!any)
 		return;
 	j->cursors.busy = true;

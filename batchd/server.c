@@ -38,7 +38,7 @@ on_tick(uv_timer_t *timer)
 	b->status_is_recent = false;
 	for (size_t i = 0; i < b->sink_count; i++)
 		rate_sample(&b->sinks[i].rate, now_ms,
-		            b->sinks[i].consumer.committed_events);
+		            b->sinks[i].consumer.position.committed_events);
 	connections_tick(&s->connections);
 }
 

@@ -72,15 +72,16 @@ open_sinks(struct server *s)
 		    consumer_open(c, &s->broker.store, settings->sink_names[i]);
 		if (rc < 0)
 			return rc == ERR_OTHER_LOG ? ERR_OPERATOR_NEEDED : rc;
-		if (c->cursor.file < 0)
+		if (c->position.cursor.file < 0)
 			continue;
 		/* Its sink has, or had, this much: no offset below is free. */
-		if (cursor_max_sent_offset(&c->cursor.now) > highest)
-			highest = cursor_max_sent_offset(&c->cursor.now);
+		if (cursor_max_sent_offset(&c->position.cursor.now) > highest)
+			highest =
+			    cursor_max_sent_offset(&c->position.cursor.now);
 		if (settings->accept_gap)
-			consumer_accept_gap(c);
-		if (c->cursor.now.committed < lowest)
-			lowest = c->cursor.now.committed;
+			position_accept_gap(&c->position);
+		if (c->position.cursor.now.committed < lowest)
+			lowest = c->position.cursor.now.committed;
 	}
 	rc = s->disk.disk.list(&s->disk.disk, "cursors", on_cursor_file, s);
 	if (rc < 0)
@@ -257,7 +258,7 @@ static void
 write_cursors(struct server *s)
 {
 	for (size_t i = 0; i < s->broker.sink_count; i++) {
-		struct cursor *c = &s->broker.sinks[i].consumer.cursor;
+		struct cursor *c = &s->broker.sinks[i].consumer.position.cursor;
 		int rc;
 
 		if (c->file < 0 || !cursor_begin(c))

@@ -223,24 +223,26 @@ put_sinks(msgpack_packer *pk, const struct broker *b, uint64_t now_ms,
 		bool in_flight = c->state == CONSUMER_IN_FLIGHT;
 
 		(void)msgpack_pack_map(pk, 17);
-		status_put_text(pk, "name", c->cursor.name);
+		status_put_text(pk, "name", c->position.cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
 		status_put_text(pk, "state", consumer_state_name(c->state));
-		put_uint(pk, "committed", c->cursor.now.committed);
+		put_uint(pk, "committed", c->position.cursor.now.committed);
 		put_uint(pk, "in_flight_events",
 		         in_flight ? c->batch_end - c->batch_begin : 0);
-		put_uint(pk, "stored_events", consumer_stored_events(c));
+		put_uint(pk, "stored_events",
+		         position_stored_events(&c->position));
 		put_uint(pk, "pending_dead_letters",
-		         c->cursor.now.pending_dead_letters);
-		put_uint(pk, "dropped_events", c->cursor.now.dropped);
-		put_uint(pk, "skipped_events", c->cursor.now.skipped);
-		put_uint(pk, "lag_events", consumer_lag_events(c));
+		         c->position.cursor.now.pending_dead_letters);
+		put_uint(pk, "dropped_events", c->position.cursor.now.dropped);
+		put_uint(pk, "skipped_events", c->position.cursor.now.skipped);
+		put_uint(pk, "lag_events", position_lag_events(&c->position));
 		put_uint(pk, "lag_bytes",
-		         store_bytes_from(&b->store, c->cursor.now.committed));
+		         store_bytes_from(&b->store,
+		                          c->position.cursor.now.committed));
 		put_uint(pk, "lag_ms", consumer_lag_ms(c, now_ms, now_us));
 		put_uint(pk, "events_per_s", rate_per_s(&sink->rate));
-		put_histogram(pk, "commit_times", &c->commit_times);
+		put_histogram(pk, "commit_times", &c->position.commit_times);
 		put_totals(pk, &sink->totals);
 		put_sink_report(pk, sink);
 	}
@@ -280,7 +282,7 @@ list_problems(msgpack_packer *pk, const struct broker *b)
 		char subject[FRAME_NAME_MAX + 16];
 
 		(void)snprintf(subject, sizeof subject, "%s is ",
-		               c->cursor.name);
+		               c->position.cursor.name);
 		if (state)
 			put_problem(pk, &n, "sink ", subject, state);
 	}

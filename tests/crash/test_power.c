@@ -162,7 +162,7 @@ power_check_events(struct model *m, uint64_t from)
 static void
 power_check_batch(struct model *m)
 {
-	const struct cursor_slot *c = &m->consumers[STABLE].cursor.now;
+	const struct cursor_slot *c = &m->consumers[STABLE].position.cursor.now;
 	bool planned = c->in_flight_end != CURSOR_NO_BATCH;
 
 	if (m->sent_end > c->committed && c->in_flight_end != m->sent_end)
@@ -196,7 +196,7 @@ check_start(struct model *m)
 		FAIL(m, "%" PRIu64 " events are called lost",
 		     m->store.lost_events);
 	for (int i = 0; i < SINKS; i++) {
-		uint64_t c = m->consumers[i].cursor.now.committed;
+		uint64_t c = m->consumers[i].position.cursor.now.committed;
 
 		if (c < lowest)
 			lowest = c;
@@ -231,10 +231,10 @@ power_start(struct model *m)
 		struct consumer *f = &m->consumers[i];
 
 		rc = consumer_open(f, &m->store, sink_names[i]);
-		if (rc == 0 && f->cursor.file >= 0 &&
-		    f->cursor.now.committed > highest)
-			highest = f->cursor.now.committed;
-		if (rc == 0 && f->cursor.file < 0 && m->known[i])
+		if (rc == 0 && f->position.cursor.file >= 0 &&
+		    f->position.cursor.now.committed > highest)
+			highest = f->position.cursor.now.committed;
+		if (rc == 0 && f->position.cursor.file < 0 && m->known[i])
 			FAIL(m, "cursor %s is gone", sink_names[i]);
 	}
 	if (rc == 0 && highest > m->store.next_offset)
@@ -245,7 +245,7 @@ power_start(struct model *m)
 		uint64_t c;
 
 		rc = consumer_start(&m->consumers[i], false);
-		c = m->consumers[i].cursor.now.committed;
+		c = m->consumers[i].position.cursor.now.committed;
 		if (rc == 0 && c <= OFFSETS_MAX)
 			m->was_set[i][c] = true;
 	}
@@ -325,7 +325,7 @@ step_commit(struct model *m)
 static void
 move_stable(struct model *m)
 {
-	struct cursor *c = &m->consumers[STABLE].cursor;
+	struct cursor *c = &m->consumers[STABLE].position.cursor;
 	uint64_t from = c->now.committed, end = c->now.in_flight_end;
 
 	if (end == CURSOR_NO_BATCH) {
@@ -349,7 +349,7 @@ static int
 step_cursor(struct model *m)
 {
 	int i = (int)power_random_below(m, SINKS), rc;
-	struct cursor *c = &m->consumers[i].cursor;
+	struct cursor *c = &m->consumers[i].position.cursor;
 	uint64_t at = c->now.committed;
 	uint64_t ahead = m->acked > at ? m->acked - at : 0;
 
@@ -382,7 +382,7 @@ step_tidy(struct model *m)
 	uint64_t lowest = m->store.durable_offset;
 
 	for (int i = 0; i < SINKS; i++) {
-		const struct cursor *c = &m->consumers[i].cursor;
+		const struct cursor *c = &m->consumers[i].position.cursor;
 		uint64_t one = m->broken == BREAK_DELETE_BEFORE_CURSOR
 		                   ? c->now.committed
 		                   : c->durable.committed;

@@ -752,11 +752,11 @@ TEST(a_missing_cursor_starts_at_the_oldest_event)
 	put_durable(10, 30);
 	ck_assert_int_eq(consumer_open(&f, &store, "one"), 0);
 	ck_assert_int_eq(consumer_start(&f, false), 0);
-	ck_assert_uint_eq(f.cursor.now.committed, 0);
+	ck_assert_uint_eq(f.position.cursor.now.committed, 0);
 	consumer_close(&f);
 	ck_assert_int_eq(consumer_open(&f, &store, "two"), 0);
 	ck_assert_int_eq(consumer_start(&f, true), 0);
-	ck_assert_uint_eq(f.cursor.now.committed, 10);
+	ck_assert_uint_eq(f.position.cursor.now.committed, 10);
 	consumer_close(&f);
 	close_store();
 }

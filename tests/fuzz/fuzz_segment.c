@@ -187,7 +187,8 @@ segment_read_all(struct store *store)
 static void
 segment_start(struct store *store, struct consumer *f)
 {
-	uint64_t least = f->cursor.file >= 0 ? f->cursor.now.committed : 0;
+	uint64_t least =
+	    f->position.cursor.file >= 0 ? f->position.cursor.now.committed : 0;
 
 	HOLDS(store_start(store, least) == 0);
 	HOLDS(consumer_start(f, false) == 0);

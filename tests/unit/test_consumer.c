@@ -127,10 +127,10 @@ subscribe_at(bool has_position, uint64_t position, uint64_t events,
 static void
 write_cursor(void)
 {
-	if (!cursor_begin(&consumer.cursor))
+	if (!cursor_begin(&consumer.position.cursor))
 		return;
-	ck_assert_int_eq(cursor_write(&consumer.cursor, &sim.disk), 0);
-	cursor_end(&consumer.cursor);
+	ck_assert_int_eq(cursor_write(&consumer.position.cursor, &sim.disk), 0);
+	cursor_end(&consumer.position.cursor);
 	consumer_cursor_written(&consumer);
 }
 
@@ -210,7 +210,7 @@ TEST(a_batch_is_cut_at_so_many_events)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 10);
 	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
-	ck_assert_uint_eq(consumer_lag_events(&consumer), 9);
+	ck_assert_uint_eq(position_lag_events(&consumer.position), 9);
 }
 
 TEST_LOOP(an_event_after_a_pause_is_sent_at_once, 2)
@@ -464,11 +464,11 @@ TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_behind, 2)
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
-	ck_assert_uint_eq(consumer.cursor.now.skipped, 0);
+	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 0);
 	ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
-	ck_assert_uint_eq(consumer.cursor.now.skipped, 5);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 20);
-	ck_assert_uint_eq(consumer_lag_events(&consumer), 0);
+	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 5);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 20);
+	ck_assert_uint_eq(position_lag_events(&consumer.position), 0);
 }
 
 TEST_LOOP(lost_events_at_the_end_are_passed_over, 2)
@@ -483,9 +483,9 @@ TEST_LOOP(lost_events_at_the_end_are_passed_over, 2)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_uint_eq(consumer.cursor.now.committed, 15);
-	ck_assert_uint_eq(consumer.cursor.now.skipped, 5);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 10);
+	ck_assert_uint_eq(consumer.position.cursor.now.committed, 15);
+	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 5);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 10);
 }
 
 TEST(letters_count_with_the_batch_that_they_are_of)
@@ -496,19 +496,19 @@ TEST(letters_count_with_the_batch_that_they_are_of)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	consumer_report_dead_letters(&consumer, 2, 1);
-	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 0);
-	ck_assert_uint_eq(consumer.cursor.now.dropped, 0);
+	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 0);
+	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 0);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
-	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 2);
-	ck_assert_uint_eq(consumer.cursor.now.dropped, 1);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 7);
+	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 2);
+	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 1);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 7);
 	consumer_report_dead_letters(&consumer, 0, 1); /* retried */
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 9);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
 	write_cursor();
 	close_all();
 	open_all();
-	ck_assert_uint_eq(consumer.cursor.now.dropped, 1);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 9);
+	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 1);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
 }
 
 /* What is told beside a batch under way, or without the sink. */
@@ -528,20 +528,20 @@ TEST_LOOP(letters_that_were_retried_count_at_once, 2)
 		consumer_unsubscribe(&consumer);
 	/* More than before may be of the batch that is not committed. */
 	consumer_report_dead_letters(&consumer, 6, 2);
-	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 5);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 5);
+	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 5);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 5);
 	consumer_report_dead_letters(&consumer, 1, 2);
-	ck_assert_uint_eq(consumer.cursor.now.pending_dead_letters, 1);
-	ck_assert_uint_eq(consumer.cursor.now.dropped, 0);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 9);
+	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 1);
+	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 0);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
 	if (away)
 		return;
 	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
-	ck_assert_uint_eq(consumer.cursor.now.dropped, 2);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 17);
+	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 2);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 17);
 	/* Whatever is said, nothing is below 0. */
 	consumer_report_dead_letters(&consumer, INT64_MAX, INT64_MAX);
-	ck_assert_uint_eq(consumer_stored_events(&consumer), 0);
+	ck_assert_uint_eq(position_stored_events(&consumer.position), 0);
 }
 
 TEST(a_full_socket_is_waited_for)
@@ -616,8 +616,8 @@ TEST(a_position_once_ahead_is_taken_with_accept_gap)
 	put(5, 10);
 	ck_assert_int_eq(consumer_subscribe(&consumer, &ours, &f, true, &text),
 	                 0);
-	ck_assert_uint_eq(consumer.cursor.now.skipped, 6);
-	ck_assert_uint_eq(consumer_lag_events(&consumer), 4);
+	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 6);
+	ck_assert_uint_eq(position_lag_events(&consumer.position), 4);
 }
 
 /* What is being deleted is gone for who comes now: the cursor stays. */
@@ -640,7 +640,7 @@ TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 	retention_end(&store);
 	first = store_first_offset(&store);
 	ck_assert_uint_gt(first, 5);
-	ck_assert_uint_ge(consumer.cursor.now.committed, first);
+	ck_assert_uint_ge(consumer.position.cursor.now.committed, first);
 	ck_assert_int_eq(subscribe_at(true, first, 100, 1 * MIB, 10, false), 0);
 }
 
@@ -672,16 +672,19 @@ TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 	ck_assert_int_eq(consumer_open(&consumer, &store, "one"), 0);
 	first = store_first_offset(&store);
 	ck_assert_uint_gt(first, 5);
-	consumer_accept_gap(&consumer);
+	position_accept_gap(&consumer.position);
 	ck_assert_int_eq(store_start(&store, 0), 0);
 	ck_assert_int_eq(consumer_start(&consumer, false), 0);
-	ck_assert_uint_eq(consumer.cursor.now.skipped, first - 2);
+	ck_assert_uint_eq(consumer.position.cursor.now.skipped, first - 2);
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(
 		    consumer_subscribe(&consumer, &ours, &f, true, &text), 0);
-		ck_assert_uint_eq(consumer.cursor.now.committed, first);
-		ck_assert_uint_eq(consumer.cursor.now.skipped, first - 3);
-		ck_assert_uint_eq(consumer_stored_events(&consumer), 3);
+		ck_assert_uint_eq(consumer.position.cursor.now.committed,
+		                  first);
+		ck_assert_uint_eq(consumer.position.cursor.now.skipped,
+		                  first - 3);
+		ck_assert_uint_eq(position_stored_events(&consumer.position),
+		                  3);
 		consumer_unsubscribe(&consumer);
 	}
 }

@@ -1,0 +1,130 @@
+/*
+ * position - how far one sink is in the log, and what has become of the events
+ * below that.
+ *
+ * A sink's position is the offset of the next event that it wants.  batchd
+ * keeps it on disk in a cursor.  A store with transactions keeps a position of
+ * its own, which its sink sends when it subscribes; if the two differ, that
+ * one counts, unless it must be rejected (position_subscribe).
+ *
+ * Each event below the position is in exactly one of four places.  It is
+ * stored; it was skipped, that is, never sent; it is a dead letter that is
+ * still to be retried; or it was dropped, because there was no room for its
+ * dead letter:
+ *
+ *	committed = stored + skipped + pending_dead_letters + dropped
+ *
+ * The cursor has all of these but `stored`, which follows from the others.
+ * Main thread only.
+ */
+#ifndef BATCHD_POSITION_H
+#define BATCHD_POSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batchd/cursor.h"
+#include "batchd/store.h"
+#include "libbase/log.h"
+#include "libproto/frame.h"
+
+struct position {
+	struct store *store; /* borrowed */
+	struct cursor cursor;
+
+	/*
+	 * No store can rightly be further than this: what was synced when
+	 * batchd started, or the end of a batch that it has sent since.
+	 */
+	uint64_t max_sent_offset;
+
+	/*
+	 * With --accept-gap: the offsets that were skipped because the log no
+	 * longer has them, and that `skipped` counts.  Empty if both are equal.
+	 */
+	uint64_t accepted_gap_from, accepted_gap_to;
+
+	/* Of this log's events, by the sink's latest report: */
+	uint64_t reported_dead;    /* those that are dead letters */
+	uint64_t reported_dropped; /* those that were dropped */
+	bool has_report;           /* since the sink subscribed */
+
+	struct log_limit rewinds; /* log lines of a store that goes back */
+
+	/* Since the start of batchd: */
+	uint64_t committed_events;
+	struct histogram commit_times; /* of each, from durable to committed */
+};
+
+/*
+ * Open the cursor of the sink `name`.  A missing or damaged cursor is no
+ * failure: position_start makes a new one.  Returns 0, ERR_OTHER_LOG for a
+ * cursor of another log, or -errno.  The error was logged.  position_close must
+ * follow either way.
+ */
+MUST_USE int position_open(struct position *p, struct store *store,
+                           const char *name);
+
+/*
+ * Call before position_start if --accept-gap was given.  A cursor that is
+ * before the oldest event of the log is moved there.
+ */
+void position_accept_gap(struct position *p);
+
+/*
+ * Call once the log has started.  Make the cursor if there is none: at the
+ * oldest event kept (I6), or at the newest if `newest`.  Returns 0 or -errno,
+ * which was logged.
+ */
+MUST_USE int position_start(struct position *p, bool newest);
+
+void position_close(struct position *p);
+
+/*
+ * A sink subscribes.  Decide whether its position, if it has one, is accepted,
+ * and move the cursor there.  Returns
+ *
+ *  - ERROR_NONE;
+ *  - ERROR_TOO_OLD when the log no longer has the events from the position on;
+ *  - ERROR_AHEAD when the log never had, or has lost, the events before the
+ *    position, so that they cannot be those that the store has.
+ *
+ * If accept_gap is set, missing events are skipped instead.  *text is the text
+ * for the error frame.
+ */
+MUST_USE enum frame_error position_subscribe(struct position *p,
+                                             const struct frame *subscribe,
+                                             bool accept_gap,
+                                             const char **text);
+
+/*
+ * The sink has committed the events up to next_offset.  `lost` of them were
+ * not in the log and were not sent.  in_flight_end is the end of the batch,
+ * part of which is still in flight, or CURSOR_NO_BATCH.  older_us is how
+ * long ago the events became durable, for those of which durable_times does
+ * not know it.
+ */
+void position_commit(struct position *p, uint64_t next_offset,
+                     uint64_t in_flight_end, uint64_t lost, int64_t older_us);
+
+/* The sink has committed all that it was sent: its report counts now. */
+void position_settle_dead_letters(struct position *p);
+
+/* All events up to next_offset are lost.  Skip them. */
+void position_skip(struct position *p, uint64_t next_offset);
+
+/*
+ * The sink, or its --retry-dead, has reported how many of this log's events
+ * are dead letters, and how many were dropped.  `connected` is whether the
+ * sink has subscribed.
+ */
+void position_report_dead_letters(struct position *p, bool connected,
+                                  uint64_t dead, uint64_t dropped);
+
+/* The number of events below the position that are in the store. */
+uint64_t position_stored_events(const struct position *p);
+
+/* The number of durable events that the sink has not committed. */
+uint64_t position_lag_events(const struct position *p);
+
+#endif
