@@ -23,10 +23,12 @@
 #define PROBE_EVENTS 10000
 
 /*
- * Ends of pieces that wait.  Halving 2^26 events and halving once more what
- * a wrong hint split off stays below this.
+ * Ends of pieces that wait.  A batch has at most 2^20 events, so pieces are
+ * halved at most 20 times one inside another.  Each of these pieces may have
+ * been split once more by a hint, which leaves two ends.  Two more come from
+ * the limit and from a split point on disk.
  */
-#define ENDS_MAX 64
+#define ENDS_MAX 66
 
 /* Failures in the same way before a batch is halved. */
 #define TOO_MUCH_FAILURES 4
@@ -45,15 +47,12 @@ struct work {
 	 */
 	struct {
 		size_t end;
-		/* Whether a hint about this piece may be followed. */
-		bool hints;
-		/* A hint said that this one event is bad. */
-		bool accused;
 		/* The sink's probe cannot tell what is bad in it. */
 		bool no_probe;
 	} ends[ENDS_MAX];
 	size_t depth;
 	size_t refused; /* events that the store has refused one by one */
+	size_t hints;   /* that were followed */
 	/*
 	 * Of a stable sink: a piece that begins below this offset may be
 	 * stored, since a write of it has ended and who knows how.  Such a
@@ -203,30 +202,14 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 }
 
 static void
-push(struct work *w, size_t end, bool hints)
+push(struct work *w, size_t end)
 {
 	bool no_probe = w->depth > 0 && w->ends[w->depth - 1].no_probe;
 
 	assert(w->depth < ENDS_MAX);
 	w->ends[w->depth].end = end;
-	w->ends[w->depth].hints = hints;
-	w->ends[w->depth].accused = false;
 	w->ends[w->depth].no_probe = no_probe;
 	w->depth++;
-}
-
-/*
- * The topmost piece is dealt with.  When a hint accused it and the store has
- * taken it, hints are wrong: the rest is only halved.
- */
-static void
-pop(struct work *w, bool taken)
-{
-	bool wrong = taken && w->ends[w->depth - 1].accused;
-
-	w->depth--;
-	if (wrong && w->depth > 0)
-		w->ends[w->depth - 1].hints = false;
 }
 
 static bool
@@ -358,7 +341,7 @@ stored(struct deliver *d, struct work *w, const struct batch *piece,
 	w->low = piece_end(w);
 	w->position = piece->next_offset;
 	if (w->depth > 0)
-		pop(w, true);
+		w->depth--;
 }
 
 /* Which cuts belong together: those of one batch, or of one file of letters. */
@@ -499,19 +482,22 @@ follow_splits(struct deliver *d, struct work *w)
 	next = split_journal_next(&d->splits, journal_end(w->whole),
 	                          offset + w->low);
 	if (next < offset + w->ends[w->depth - 1].end)
-		push(w, next - offset, w->ends[w->depth - 1].hints);
+		push(w, next - offset);
 }
 
 /*
- * Cut the topmost piece: around the event that the store named, or in
- * halves.  A piece that a hint declared good and that is rejected all the
- * same is only halved from then on: hints may cost time, never truth.
+ * Split the topmost piece: around the event that the store named, or in
+ * halves.
+ *
+ * A hint is followed only if each hint before it has led to an event that the
+ * store refused.  So a store that names the wrong events costs a few writes for
+ * each bad event, and halving finds that event as it does without hints.
  */
 static int
 split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 {
-	bool hints = w->ends[w->depth - 1].hints;
-	bool named = hints && bad_event >= 1 && bad_event <= count;
+	bool named =
+	    w->hints <= w->refused && bad_event >= 1 && bad_event <= count;
 	size_t bad = named ? index_of(w, bad_event - 1) : 0;
 	size_t middle = index_of(w, count / 2), end = piece_end(w);
 	uint64_t offset = w->whole->offset;
@@ -523,13 +509,13 @@ split(struct deliver *d, struct work *w, size_t count, size_t bad_event)
 	if (rc < 0)
 		return rc;
 	if (named) {
+		w->hints++;
 		if (bad + 1 < end)
-			push(w, bad + 1, true);
-		w->ends[w->depth - 1].accused = true;
+			push(w, bad + 1);
 		if (bad > w->low)
-			push(w, bad, false);
+			push(w, bad);
 	} else {
-		push(w, middle, hints);
+		push(w, middle);
 	}
 	return 0;
 }
@@ -547,7 +533,7 @@ limit_piece(struct deliver *d, struct work *w)
 	at = w->whole->offset + w->low + d->most;
 	rc = note(d, w->whole, &at, 1, at);
 	if (rc == 0)
-		push(w, w->low + d->most, w->ends[w->depth - 1].hints);
+		push(w, w->low + d->most);
 	return rc;
 }
 
@@ -682,7 +668,7 @@ set_aside(struct deliver *d, struct work *w, const struct batch *piece,
 	have_dead_letters(d, from, 1, why);
 	w->refused++;
 	w->low = piece_end(w);
-	pop(w, false);
+	w->depth--;
 	return 0;
 }
 
@@ -752,7 +738,7 @@ skip_dead_letters(struct work *w)
 	while (w->depth > 0 && is_left_out(w, w->low)) {
 		w->low++;
 		if (w->low == w->ends[w->depth - 1].end)
-			pop(w, false);
+			w->depth--;
 	}
 }
 
@@ -910,7 +896,7 @@ end_piece_at(struct deliver *d, struct work *w, size_t end)
 
 	if (end == piece_end(w))
 		return 0;
-	push(w, end, w->ends[w->depth - 1].hints);
+	push(w, end);
 	return note_splits(d, w->whole, &at, 1);
 }
 
@@ -996,7 +982,7 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 	if (rc == 0)
 		look_for_writes(d, &w);
 	if (batch->count > 0)
-		push(&w, batch->count, true);
+		push(&w, batch->count);
 	while (rc == 0) {
 		struct sink_error error = {0};
 		enum sink_result result;

@@ -414,6 +414,23 @@ TEST(a_hint_that_is_wrong_once_is_not_followed_again)
 	ck_assert_uint_le(fake.writes, 40);
 }
 
+/* A hint is followed again after each event that the store has refused. */
+TEST(wrong_hints_cost_a_few_writes_for_each_bad_event)
+{
+	for (int first = 0; first < 2; first++) {
+		teardown();
+		setup();
+		fake.first_hints = first;
+		fake.lying_hints = !first;
+		for (size_t i = 1; i <= 8; i++)
+			fake.bad[i * 1201] = true;
+		ck_assert_int_eq(deliver(0, 0, EVENTS_MAX), 0);
+		assert_exact(0, EVENTS_MAX);
+		/* Two writes for each halving of 10,000 events, and three. */
+		ck_assert_uint_le(fake.writes, 8 * (2 * 14 + 3));
+	}
+}
+
 TEST(writes_again_what_was_not_stored)
 {
 	fake.away_before = 3;
