@@ -72,7 +72,7 @@ class Backlog(Leat):
     def refused(self, words):
         """Shows it in status and log, and dead-letters nothing."""
         self.misconfigured(words, self.name)
-        self.under_test.wait_line("set-up needs attention .*"
+        self.under_test.wait_line("configuration needs attention .*"
                                   + re.escape(words))
 
     def stored(self, ids):

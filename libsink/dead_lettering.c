@@ -1,0 +1,314 @@
+/* dead_lettering - see dead_lettering.h. */
+#include "libsink/dead_lettering.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/clock.h"
+#include "libbase/file.h"
+#include "libsink/split_points.h"
+
+/*
+ * Refused events that bisection finds in a batch before the sink's probe is
+ * asked for all of them.  For a few events bisection with the store's hints
+ * costs less than a probe.
+ */
+#define PROBE_AFTER 4
+/* Most events that one probe looks at, which bounds what a failed one costs. */
+#define PROBE_EVENTS 10000
+
+static void
+explain_dlq_error(struct deliver *d, int rc, struct sink_error *error)
+{
+	if (rc == -EDQUOT)
+		(void)snprintf(error->text, sizeof error->text,
+		               "dead letters are at dead_max_bytes: run "
+		               "--retry-dead, move the file away, or raise it");
+	else
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot write the dead letters %s: %s",
+		               d->dlq->path, file_error(rc));
+}
+
+static struct dlq_record
+make_record(const struct deliver *d, struct origin from,
+            const struct event *event, const struct sink_error *why)
+{
+	return (struct dlq_record){
+	    .stream = from.stream,
+	    .offset = from.offset,
+	    .sink = slice_of(d->sink->name),
+	    .at_us = clock_wall_us(),
+	    .code = slice_of(why->code),
+	    .reason =
+		slice_of(why->dead_letter[0] ? why->dead_letter : why->text),
+	    .event = *event};
+}
+
+/*
+ * The dead letters of `events` events are on disk.  `first` and `why` belong to
+ * the first of them.
+ */
+static void
+on_dead_lettered(struct deliver *d, struct origin first, size_t events,
+                 const struct sink_error *why)
+{
+	unsigned suppressed;
+
+	if (log_allow(&d->aside_limit, &suppressed))
+		log_warn("event dead-lettered stream=%.*s offset=%" PRIu64
+		         " events=%zu code=%s err=%s suppressed=%u",
+		         (int)first.stream.bytes, first.stream.data,
+		         first.offset, events, log_quote(why->code),
+		         log_quote(why->text), suppressed);
+	deliver_recovered(d);
+	d->stats->dead_letters = d->dlq->records;
+	d->stats->dead_lettered += events;
+}
+
+/*
+ * Put the dead letter on disk.  If there is no room and dead_full is `count`,
+ * only count its event.  A dead letter that is being retried is never dropped.
+ */
+static int
+add_or_drop(struct deliver *d, const struct batch *piece,
+            const struct dlq_record *record)
+{
+	int rc = dlq_file_add(d->dlq, record);
+	bool drop = d->common->dead_full == DEAD_FULL_COUNT &&
+	            slice_is(record->stream, piece->stream);
+
+	return rc == -EDQUOT && drop ? dlq_file_drop(d->dlq, record) : rc;
+}
+
+static int
+add_one(struct deliver *d, const struct batch *piece,
+        const struct dlq_record *record)
+{
+	int rc = dlq_file_begin(d->dlq), ended;
+
+	if (rc == 0)
+		rc = add_or_drop(d, piece, record);
+	ended = dlq_file_end(d->dlq);
+	return rc < 0 ? rc : ended;
+}
+
+int
+dead_lettering_add(struct deliver *d, struct delivery *w,
+                   const struct batch *piece, const struct sink_error *why)
+{
+	struct origin from = batch_origin(piece, 0);
+	struct dlq_record record = make_record(d, from, &piece->events[0], why);
+	int rc;
+
+	while ((rc = add_one(d, piece, &record)) < 0) {
+		struct sink_error error = {0};
+
+		explain_dlq_error(d, rc, &error);
+		rc = deliver_back_off(d, SINK_MISCONFIGURED, &error);
+		if (rc < 0)
+			return rc;
+	}
+	on_dead_lettered(d, from, 1, why);
+	w->b.refused++;
+	bisection_pass(&w->b);
+	return 0;
+}
+
+/*
+ * Find the events of the batch that have a dead letter from before: the sink
+ * crashed after it had written the dead letter, and before the position had
+ * passed the event.  If such an event were stored now, --retry-dead would store
+ * it again.
+ *
+ * The index is read for the first batch after a start.  It remembers the
+ * highest offset that has a dead letter, so that batches past it need no look.
+ */
+static int
+find_dead_letters(struct deliver *d, const struct batch *batch)
+{
+	int rc;
+
+	dlq_index_clear(&d->dlq_index);
+	/* A batch of dead letters being retried is not from the log. */
+	if (batch->origins ||
+	    (d->has_looked && batch->offset > d->dlq_index.top))
+		return 0;
+	while ((rc = dlq_index_find(&d->dlq_index, d->dlq->dir, d->sink->name,
+	                            NULL, batch->stream, batch->offset,
+	                            batch->offset + batch->count)) < 0) {
+		struct sink_error error = {0};
+
+		(void)snprintf(error.text, sizeof error.text,
+		               "cannot read the dead letters in %s: %s",
+		               d->dlq->dir, file_error(rc));
+		rc = deliver_back_off(d, SINK_MISCONFIGURED, &error);
+		if (rc < 0)
+			return rc;
+	}
+	if (d->failures > 0)
+		deliver_recovered(d);
+	d->has_looked = true;
+	return 0;
+}
+
+int
+dead_lettering_begin(struct deliver *d, struct delivery *w)
+{
+	uint64_t offset = w->b.whole->offset, at;
+	size_t events = 0, first = 0;
+	int rc = find_dead_letters(d, w->b.whole);
+
+	if (rc < 0)
+		return rc;
+	if (d->dlq_index.count == 0 || w->b.whole->origins)
+		return 0;
+	if (bisection_leave_out_begin(&w->b) < 0)
+		return -ENOMEM;
+	for (at = dlq_index_next(&d->dlq_index, offset);
+	     at < offset + w->b.whole->count;
+	     at = dlq_index_next(&d->dlq_index, at + 1)) {
+		if (events++ == 0)
+			first = at - offset;
+		bisection_leave_out(&w->b, at - offset);
+	}
+	if (events > 0)
+		log_info("skipping events that have dead letters already "
+		         "offset=%" PRIu64 " events=%zu",
+		         offset + first, events);
+	return 0;
+}
+
+/* The dead letters that come of one probe, which are synced together. */
+struct probe_group {
+	struct deliver *d;
+	struct delivery *w;
+	const struct batch *piece;
+	size_t *indices; /* in the whole batch, of the events in the group */
+	size_t count;
+	size_t event, index; /* the last one: in the piece, in the batch */
+	bool begun;
+	int rc; /* the first error; dead letters before it are kept */
+	struct sink_error why; /* of the first event */
+};
+
+static void
+on_probe_refused(void *arg, size_t event, const struct sink_error *why)
+{
+	struct probe_group *g = arg;
+	struct dlq_record record;
+
+	assert(event < g->piece->count);
+	if (g->rc < 0)
+		return;
+	if (!g->begun) {
+		g->rc = dlq_file_begin(g->d->dlq);
+		g->begun = true;
+		g->why = *why;
+	}
+	while (g->event < event) {
+		g->index++;
+		g->event += !bisection_is_left_out(&g->w->b, g->index);
+	}
+	record = make_record(g->d, batch_origin(g->piece, event),
+	                     &g->piece->events[event], why);
+	if (g->rc == 0)
+		g->rc = add_or_drop(g->d, g->piece, &record);
+	if (g->rc == 0)
+		g->indices[g->count++] = g->index;
+}
+
+/* End the group.  Its dead letters are synced, or none of them is in the file.
+ */
+static int
+end_group(struct probe_group *g)
+{
+	int rc = g->begun ? dlq_file_end(g->d->dlq) : 0;
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < g->count; i++)
+		bisection_leave_out(&g->w->b, g->indices[i]);
+	if (g->count > 0)
+		on_dead_lettered(g->d,
+		                 batch_origin(g->w->b.whole, g->indices[0]),
+		                 g->count, &g->why);
+	return g->rc;
+}
+
+/* Cut the next piece down to the events before index `end`. */
+static int
+end_piece_at(struct deliver *d, struct delivery *w, size_t end)
+{
+	if (end == bisection_end(&w->b))
+		return 0;
+	bisection_push(&w->b, end);
+	return split_points_add(d, w, &end, 1);
+}
+
+/*
+ * A probe reports its events only when it has finished with the store.  So the
+ * dead-letter file is locked for the length of a write to it, and not while the
+ * store works.
+ */
+static int
+probe(struct deliver *d, struct delivery *w, const struct batch *piece,
+      struct probe_group *g)
+{
+	struct sink_refused refused = {on_probe_refused, g};
+	struct sink_error error = {0};
+	struct batch some = *piece;
+	enum sink_result result;
+	size_t looked = 0, end;
+	int rc;
+
+	if (some.count > PROBE_EVENTS)
+		some.count = PROBE_EVENTS;
+	result = d->sink->probe(d->state, &some, &refused, &looked, &error);
+	/* If a probe fails or finds nothing, do not ask again for this piece.
+	 */
+	if (result != SINK_DONE || looked == 0 ||
+	    (looked == piece->count && g->count == 0 && g->rc == 0))
+		w->b.pieces[w->b.depth - 1].no_probe = true;
+	end = looked < piece->count ? bisection_index(&w->b, looked)
+	                            : bisection_end(&w->b);
+	rc = end_group(g);
+	if (rc < 0) {
+		explain_dlq_error(d, rc, &error);
+		return deliver_back_off(d, SINK_MISCONFIGURED, &error);
+	}
+	if (result != SINK_DONE)
+		return deliver_interrupted(d, w, piece, result, &error);
+	return looked > 0 ? end_piece_at(d, w, end) : 0;
+}
+
+/*
+ * After a crash, retried dead letters that were dead-lettered again are left
+ * out of their batch, so the pieces that a probe makes of it would end
+ * elsewhere the next time.  A stable sink must write the same pieces again.
+ */
+bool
+dead_lettering_wants_probe(const struct deliver *d, const struct delivery *w)
+{
+	return d->sink->probe && !(w->b.whole->origins && d->sink->stable) &&
+	       w->b.refused >= PROBE_AFTER &&
+	       !w->b.pieces[w->b.depth - 1].no_probe;
+}
+
+int
+dead_lettering_probe(struct deliver *d, struct delivery *w,
+                     const struct batch *piece)
+{
+	struct probe_group g = {
+	    .d = d, .w = w, .piece = piece, .index = w->b.low};
+	int rc = bisection_leave_out_begin(&w->b);
+
+	g.indices = calloc(piece->count, sizeof *g.indices);
+	if (rc == 0)
+		rc = g.indices ? probe(d, w, piece, &g) : -ENOMEM;
+	free(g.indices);
+	return rc;
+}
