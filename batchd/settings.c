@@ -15,23 +15,24 @@ static const char *const fsync_choices[] = {"always", "interval", "never",
 
 static const struct conf_key leat_keys[] = {
     {"socket", CONF_TEXT, AT(socket), "/run/leat/batchd.sock", 1, 107, NULL,
-     "Path of batchd's socket, which all daemons share."},
+     "Unix socket on which batchd listens."},
     {0},
 };
 
 static const struct conf_key batchd_keys[] = {
     {"dir", CONF_TEXT, AT(dir), "/var/lib/leat/log", 1, 4000, NULL,
-     "Folder of the log; its last part is created."},
+     "Directory of the log; the last part of the path is created."},
     {"socket_owner", CONF_TEXT, AT(socket_owner), "", 0, 64, NULL,
-     "User who owns the socket and may connect, beside batchd's own and root; "
-     "empty: batchd's own. Only root can give it to another."},
+     "User that owns the socket and may connect, besides batchd's own user and "
+     "root; empty: batchd's own. Only root can give the socket to another "
+     "user."},
     {"socket_group", CONF_TEXT, AT(socket_group), "", 0, 64, NULL,
-     "Group whose processes may connect, beside batchd's own user and root; "
+     "Group whose processes may connect, besides batchd's own user and root; "
      "empty: the group that batchd runs with."},
     {"sinks", CONF_TEXT, AT(sinks), "postgres", 0, 1000, NULL,
-     "Names of the sinks that events are kept for, with spaces between; one "
-     "that has never connected holds its events back, one that is removed "
-     "here releases them."},
+     "Names of the sinks for which events are kept, separated by spaces. The "
+     "log keeps all events for a sink that has never connected; removing a "
+     "name here releases its events."},
     {"start", CONF_CHOICE, AT(start), "oldest", 0, 0, start_choices,
      "Where a sink without a cursor starts: at the oldest event kept, or at "
      "the newest."},
@@ -39,10 +40,10 @@ static const struct conf_key batchd_keys[] = {
      "When events are synced to disk: always, before they are acknowledged; "
      "interval and never acknowledge events that a power cut can lose."},
     {"fsync_interval_ms", CONF_INT, AT(fsync_interval_ms), "200", 10, 60000,
-     NULL, "With fsync = interval: time between syncs."},
+     NULL, "With fsync = interval, time between syncs."},
     {"max_bytes", CONF_SIZE, AT(max_bytes), "8G", INT64_C(4) << 20,
      INT64_C(1) << 50, NULL,
-     "Budget of the log on disk; when it is used up, senders get 503."},
+     "Most bytes of the log on disk; when they are used up, senders get 503."},
     {"segment_bytes", CONF_SIZE, AT(segment_bytes), "64M", INT64_C(1) << 20,
      INT64_C(4) << 30, NULL,
      "Size of a segment file; at most a quarter of max_bytes is used."},
@@ -50,14 +51,15 @@ static const struct conf_key batchd_keys[] = {
      INT64_C(1) << 50, NULL,
      "Bytes of the file system that the log leaves free."},
     {"retain_seconds", CONF_INT, AT(retain_seconds), "3600", 0, 31536000, NULL,
-     "How long events that every sink has are kept, if max_bytes allows: for "
-     "a store that goes back."},
+     "How long events are kept after every sink has them, if max_bytes allows: "
+     "for a store that goes back."},
     {"group_max_bytes", CONF_SIZE, AT(group_max_bytes), "2M", 262144, 67108864,
      NULL, "Most bytes of events that one sync makes durable."},
     {"max_connections", CONF_INT, AT(max_connections), "64", 4, 1000, NULL,
-     "Most daemons connected at once; two more places are kept for commands."},
+     "Most daemons connected at once; two more connections are reserved for "
+     "commands."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
-     "At SIGTERM: how long to wait for batches in flight."},
+     "At SIGTERM, longest wait for batches in flight."},
     {0},
 };
 

@@ -18,7 +18,7 @@ struct leat_settings {
 static const struct conf_key keys[] = {
     {"socket", CONF_TEXT, offsetof(struct leat_settings, socket),
      "/run/leat/batchd.sock", 1, 107, NULL,
-     "Path of batchd's socket, which all daemons share."},
+     "Unix socket on which batchd listens."},
     {0},
 };
 

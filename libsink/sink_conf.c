@@ -17,7 +17,7 @@ static const char *const dead_full_names[] = {"count", "wait", NULL};
 
 static const struct conf_key leat_keys[] = {
     {"socket", CONF_TEXT, AT(socket), "/run/leat/batchd.sock", 1, 107, NULL,
-     "Path of batchd's socket, which all daemons share."},
+     "Unix socket on which batchd listens."},
     {0},
 };
 
@@ -31,22 +31,24 @@ static const struct conf_key common_keys[] = {
     {"batch_bytes", CONF_SIZE, AT(batch_bytes), "16M", FRAME_BODY_MAX,
      SINK_BATCH_BYTES_MAX, NULL, "Most bytes in one batch."},
     {"timeout_ms", CONF_INT, AT(timeout_ms), "30000", 1000, 600000, NULL,
-     "How long one operation on the store may take."},
+     "Longest time for one operation on the store."},
     {"retry_min_ms", CONF_INT, AT(retry_min_ms), "100", 1, 60000, NULL,
-     "First wait before a retry; each further one is twice as long."},
+     "Wait before the first retry; each further wait is twice as long."},
     {"retry_max_ms", CONF_INT, AT(retry_max_ms), "30000", 1, 600000, NULL,
      "Longest wait before a retry."},
     {"dead_dir", CONF_TEXT, AT(dead_dir), "/var/lib/leat/dead", 1, 1000, NULL,
-     "Folder of the dead letters, events that the store rejects; its last "
-     "part is created."},
+     "Directory of the dead letters, events that the store refused; the last "
+     "part of the path is created."},
     {"dead_max_bytes", CONF_SIZE, AT(dead_max_bytes), "1G", 1 << 20,
      INT64_C(1) << 40, NULL,
-     "Most bytes of dead letters.  Half of it is for those with their payload, "
-     "an eighth for those of one type; others are kept without."},
+     "Most bytes of dead letters. Dead letters with their payload may use half "
+     "of it, and those of one type an eighth; the others are kept without "
+     "payload."},
     {"dead_full", CONF_CHOICE, AT(dead_full), "count", 0, 0, dead_full_names,
-     "When that is used up: count the events that the store rejects, or wait."},
+     "When dead_max_bytes are used up: count the events that the store "
+     "refuses, or wait until there is room."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
-     "At SIGTERM, how long to go on with what the log has."},
+     "At SIGTERM, longest time for storing what is in the log."},
     {0},
 };
 

@@ -17,8 +17,8 @@ static const char *const compressions[] = {"none", "gzip", NULL};
 #define KEY(field) offsetof(struct clickhouse_conf, field)
 const struct conf_key clickhouse_keys[] = {
     {"url", CONF_TEXT, KEY(url), "http://127.0.0.1:8123", 1, 4096, NULL,
-     "HTTP interface of the server; several, separated by spaces, are tried "
-     "in turn and must be replicas of one table."},
+     "HTTP interface of the server; several, separated by spaces, are tried in "
+     "turn and must be replicas of one table."},
     {"database", CONF_TEXT, KEY(database), "default", 1, 128, NULL,
      "Database of the table."},
     {"table", CONF_TEXT, KEY(table), "events", 1, 128, NULL,
@@ -29,12 +29,12 @@ const struct conf_key clickhouse_keys[] = {
      "File whose first line is the password; empty: environment variable "
      "LEAT_CLICKHOUSE_PASSWORD, or none."},
     {"ca_file", CONF_TEXT, KEY(ca_file), "", 0, 1024, NULL,
-     "Certificates that an https server is checked against; empty: the "
+     "Certificates with which an https server is checked; empty: the "
      "system's."},
     {"create_table", CONF_BOOL, KEY(create_table), "no", 0, 0, NULL,
-     "Create the table when there is none."},
+     "Create the table if it does not exist."},
     {"compression", CONF_CHOICE, KEY(compression), "none", 0, 0, compressions,
-     "How to pack the rows on their way."},
+     "How to compress the rows that are sent."},
     {"connect_timeout_ms", CONF_INT, KEY(connect_timeout_ms), "2000", 10, 60000,
      NULL, "Time to connect to one server before the next is tried."},
     {NULL, CONF_BOOL, 0, NULL, 0, 0, NULL, NULL},

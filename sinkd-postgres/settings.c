@@ -25,32 +25,33 @@ const char *const postgres_sslmodes[] = {
 
 const struct conf_key postgres_keys[] = {
     {"host", CONF_TEXT, AT(host), "", 0, 500, NULL,
-     "Server, or directory of its socket; of several, separated by commas, "
-     "the primary is used; empty: libpq's own."},
+     "Server, or directory of its socket; of several, separated by commas, the "
+     "primary is used; empty: libpq's default."},
     {"port", CONF_TEXT, AT(port), "", 0, 50, NULL,
-     "Port; empty: libpq's own, 5432."},
+     "Port; empty: libpq's default, 5432."},
     {"dbname", CONF_TEXT, AT(dbname), "", 0, 100, NULL,
-     "Database; empty: named like the user."},
+     "Database; empty: the one named like the user."},
     {"user", CONF_TEXT, AT(user), "", 0, 100, NULL,
-     "User; empty: the one the sink runs as."},
+     "User; empty: the one that the sink runs as."},
     {"password_file", CONF_TEXT, AT(password_file), "", 0, 1000, NULL,
      "File whose first line is the password; empty: LEAT_POSTGRES_PASSWORD "
-     "in the environment, or libpq's own ways."},
+     "in the environment, or libpq's default."},
     {"sslmode", CONF_CHOICE, AT(sslmode), "", 0, 0, postgres_sslmodes,
-     "As libpq has it; verify-full checks the server."},
+     "As in libpq; verify-full checks the server; empty: libpq's default."},
     {"sslrootcert", CONF_TEXT, AT(sslrootcert), "", 0, 1000, NULL,
      "File with the certificates to trust."},
     {"conninfo", CONF_TEXT, AT(conninfo), "", 0, 2000, NULL,
-     "Further libpq settings, 'key=value ...'; the postgres_keys above win."},
+     "Further libpq settings, 'key=value ...'; the keys above take "
+     "precedence."},
     {"table", CONF_TEXT, AT(table), "events", 1, 200, NULL,
-     "Table of the events, perhaps with its schema, as in SQL."},
+     "Table for the events, with its schema if needed, as in SQL."},
     {"position_table", CONF_TEXT, AT(position_table), "leat_position", 1, 200,
-     NULL, "Table of the positions, in the same database."},
+     NULL, "Table for the positions, in the same database."},
     {"create_table", CONF_BOOL, AT(create_table), "no", 0, 0, NULL,
-     "Create the two tables when they are missing."},
+     "Create the two tables if they do not exist."},
     {"dedup_by_id", CONF_BOOL, AT(dedup_by_id), "no", 0, 0, NULL,
-     "Store an id only once, also when it was sent twice; needs a unique "
-     "index on id."},
+     "Store each id only once, even if it was sent twice; needs a unique index "
+     "on id."},
     {0},
 };
 

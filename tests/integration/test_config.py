@@ -400,6 +400,66 @@ def test_every_key_is_documented_with_its_default():
     assert not extra, f"docs/operations.md has {extra}, which no program reads"
 
 
+def helps(name):
+    """(section, key) -> its description in --help."""
+    found, section, key = {}, None, None
+    for line in run(name, "--help").stdout.splitlines():
+        if m := re.fullmatch(r"\[(.+)\]", line):
+            section = m[1]
+        elif section and (m := re.fullmatch(r"  ([a-z_]+) =.*", line)):
+            key = m[1]
+        elif key:
+            found[section, key], key = line.strip(), None
+    return found
+
+
+def meanings():
+    """(section, key) -> the meaning in the tables of docs/operations.md."""
+    found, section = {}, None
+    for line in (ROOT / "docs/operations.md").read_text().splitlines():
+        if m := re.match(r"### `\[(.+)\]`", line):
+            section = m[1]
+        elif line.startswith("#"):
+            section = None
+        elif section and (m := re.match(
+                r"\| `([a-z_]+)` \| (?:`.*?`)? *\| (.*) \|$", line)):
+            text = m[2].replace("`", "")
+            # --help has the choices on a line of their own.
+            found[section, m[1]] = re.sub(r" One of [^.;]*[.;]( empty:)?",
+                                          r"\1", text)
+    return found
+
+
+def comments():
+    """(section, key) -> the comment before it in leat.conf."""
+    found, section, lines = {}, None, []
+    for line in (ROOT / "leat.conf").read_text().splitlines():
+        if m := re.fullmatch(r"\[(.+)\]", line):
+            section = m[1]
+        elif m := re.fullmatch(r"# ([a-z_]+) =.*", line):
+            # The range is at the end.
+            found[section, m[1]] = re.sub(r" +\([^()]*\)$", "",
+                                          " ".join(lines))
+        lines = [*lines, line[2:]] if line.startswith("# ") else []
+    return found
+
+
+def test_a_key_has_one_description():
+    """The same in --help, leat.conf and docs/operations.md."""
+    def plain(text):
+        return re.sub(r"\W+", " ", text).strip().lower()
+    shown, documents = comments(), meanings()
+    for name in DAEMONS:
+        for (section, key), text in helps(name).items():
+            if key == "password_file":
+                continue  # the environment variable differs
+            pages = [found.get((section, key)) or found.get(
+                ("sinkd-*", key)) or found.get(("sinkd-postgres", key))
+                for found in (shown, documents)]
+            others = [p for p in pages if plain(p) != plain(text)]
+            assert not others, (name, key, text, others)
+
+
 def test_version_and_help():
     for name in DAEMONS:
         done = run(name, "--version")
