@@ -186,6 +186,18 @@ $(HTTP_ECHO): %: %.o $$(call archives,libhttp)
 	$(call link,libhttp)
 unit-tests: $(HTTP_ECHO)
 
+# The names of T as programs: T="test_frame test_chan.keeps_frame_boundaries".
+UNIT_T = $(foreach t,$(patsubst unit.%,%,$(T)),$(filter \
+           %/$(firstword $(subst ., ,$(t))),$(UNIT_TESTS) $(FUZZ_TESTS)))
+.PHONY: unit unit-chosen
+unit-chosen: $(or $(UNIT_T),$(filter-out $(O)/tests/crash/%,$(UNIT_TESTS)) \
+               $(O)/tests/crash/test_store $(FUZZ_TESTS))
+	@:
+## unit: build and run unit tests that changed; T="test_frame test_chan.NAME" names some
+unit:
+	@$(MAKE1) MODE=asan unit-chosen
+	@tests/run --build $(BUILD) --unit $(T)
+
 # Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
 # CLICKHOUSE=current puts the current engine in place of Debian's server.
 # SEEDS=100000 is torture-log instead.
