@@ -1,0 +1,670 @@
+/*
+ * test_peer - the states of a connection to batchd: which frames a peer may
+ * send in each, and what batchd sends to it.
+ *
+ * There is no event loop and no socket.  chan_send and chan_recv, which are
+ * defined here in place of libproto's, put frames into a list and take packets
+ * from another one.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "batchd/peer.h"
+#include "batchd/peer_input.h"
+#include "libbase/log.h"
+#include "tests/support/sim/simdisk.h"
+#include "tests/support/test.h"
+
+#define SENT_MAX 64
+#define BODY_MAX 16384
+
+static struct simdisk sim;
+static struct broker broker;
+static struct batchd_settings settings;
+static struct peer peer, other;
+
+/* What batchd has sent, to any peer. */
+static struct sent {
+	struct frame frame; /* its slices and its body point below */
+	uint8_t body[BODY_MAX];
+	char text[FRAME_TEXT_MAX + 1];
+} sent[SENT_MAX];
+static size_t sent_count;
+static int send_rc; /* what chan_send returns instead of sending; or 0 */
+
+/* The packet that the peer sends next; no bytes: none. */
+static uint8_t packet[FRAME_MAX];
+static size_t packet_bytes;
+
+int
+chan_send(struct chan *c, const struct frame *frame)
+{
+	struct sent *s = &sent[sent_count];
+	uint8_t header[FRAME_HEADER_MAX];
+	struct slice text = {0};
+
+	(void)c;
+	if (send_rc < 0)
+		return send_rc;
+	ck_assert_uint_lt(sent_count, SENT_MAX);
+	ck_assert_int_gt(frame_put_header(frame, header), 0);
+	ck_assert_uint_le(frame->body_bytes, BODY_MAX);
+	sent_count++;
+	s->frame = *frame;
+	if (frame->body_bytes > 0)
+		memcpy(s->body, frame->body, frame->body_bytes);
+	if (frame->type == FRAME_ERROR)
+		text = frame->error.text;
+	if (frame->type == FRAME_REPLY)
+		text = frame->reply.text;
+	if (frame->type == FRAME_INTAKE)
+		text = frame->intake.reason;
+	if (text.bytes > 0)
+		memcpy(s->text, text.data, text.bytes);
+	s->text[text.bytes] = '\0';
+	return 0;
+}
+
+int
+chan_recv(struct chan *c, void *buf, size_t cap)
+{
+	size_t n = packet_bytes;
+
+	(void)c;
+	if (n == 0)
+		return -EAGAIN;
+	ck_assert_uint_le(n, cap);
+	memcpy(buf, packet, n);
+	packet_bytes = 0;
+	return (int)n;
+}
+
+static void
+setup(void)
+{
+	static const struct store_conf conf = {
+	    .max_bytes = 256 * MIB,
+	    .segment_bytes = 16 * MIB,
+	    .group_max_bytes = 8 * MIB,
+	};
+	static const char *const names[] = {"one", "two"};
+
+	log_set_level((enum log_level)(LOG_ERROR + 1));
+	sim_init(&sim, 1);
+	settings = (struct batchd_settings){.max_connections = 2};
+	ck_assert_int_eq(broker_init(&broker, &settings), 0);
+	ck_assert_int_eq(store_open(&broker.store, &sim.disk, &conf), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		ck_assert_int_eq(consumer_open(&broker.sinks[i].consumer,
+		                               &broker.store, names[i]),
+		                 0);
+	broker.sink_count = ARRAY_LEN(names);
+	ck_assert_int_eq(store_start(&broker.store, 0), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		ck_assert_int_eq(
+		    consumer_start(&broker.sinks[i].consumer, false), 0);
+	broker.intake_open = true;
+	sent_count = packet_bytes = 0;
+	send_rc = 0;
+	peer_init(&peer, &broker, -1, 0);
+	peer_init(&other, &broker, -1, 0);
+}
+
+static void
+teardown(void)
+{
+	peer_close(&peer, -EPIPE);
+	peer_fini(&peer);
+	peer_close(&other, -EPIPE);
+	peer_fini(&other);
+	for (size_t i = 0; i < broker.sink_count; i++)
+		consumer_close(&broker.sinks[i].consumer);
+	store_close(&broker.store);
+	broker_fini(&broker);
+	sim_fini(&sim);
+}
+
+/* --- what a peer sends --- */
+
+/* The peer sends the frame, in a turn of its own.  Returns peer_read's. */
+static int
+receive(struct peer *p, const struct frame *f)
+{
+	int n = frame_put_header(f, packet);
+
+	ck_assert_int_gt(n, 0);
+	if (f->body_bytes > 0)
+		memcpy(packet + n, f->body, f->body_bytes);
+	packet_bytes = (size_t)n + f->body_bytes;
+	p->done_this_turn = false;
+	return peer_read(p);
+}
+
+static int
+hello(struct peer *p, enum frame_role role, const char *name)
+{
+	struct frame f = {.type = FRAME_HELLO};
+
+	f.hello.version = FRAME_VERSION;
+	f.hello.role = role;
+	f.hello.name = slice_of(name);
+	f.hello.pid = 7;
+	return receive(p, &f);
+}
+
+static int
+append(struct peer *p, uint64_t seq, uint32_t count)
+{
+	struct event e = {.id = slice_of("id"),
+	                  .type = slice_of("t"),
+	                  .payload = slice_of("{}"),
+	                  .created_at_us = 1,
+	                  .received_at_us = 1};
+	struct frame f = {.type = FRAME_APPEND};
+	struct buf body;
+	int rc;
+
+	buf_init(&body, FRAME_BODY_MAX);
+	for (uint32_t i = 0; i < count; i++)
+		ck_assert_int_eq(event_pack(&body, &e), 0);
+	f.append.seq = seq;
+	f.append.count = count;
+	f.body = body.data;
+	f.body_bytes = body.len;
+	rc = receive(p, &f);
+	buf_fini(&body);
+	return rc;
+}
+
+static int
+subscribe(struct peer *p)
+{
+	struct frame f = {.type = FRAME_SUBSCRIBE};
+
+	f.subscribe.max_events = 100;
+	f.subscribe.max_bytes = 1 * MIB;
+	return receive(p, &f);
+}
+
+static int
+committed(struct peer *p, uint64_t next_offset)
+{
+	struct frame f = {.type = FRAME_COMMITTED};
+
+	f.committed.next_offset = next_offset;
+	return receive(p, &f);
+}
+
+static int
+flush(struct peer *p)
+{
+	const struct frame f = {.type = FRAME_FLUSH};
+
+	return receive(p, &f);
+}
+
+static int
+control(struct peer *p, const char *verb)
+{
+	struct frame f = {.type = FRAME_CONTROL};
+
+	f.control.id = 5;
+	f.control.verb = slice_of(verb);
+	return receive(p, &f);
+}
+
+static int
+stats(struct peer *p, enum frame_role role, size_t figure, uint64_t value)
+{
+	struct frame f = {.type = FRAME_STATS};
+	static uint8_t map[REPORT_PACKED_MAX];
+	static struct report r;
+
+	r = (struct report){0};
+	report_set(&r, figure, value);
+	f.body = map;
+	f.body_bytes = report_pack(role, &r, map);
+	return receive(p, &f);
+}
+
+/* Send frame number i of all kinds that a peer can send. */
+#define FRAME_KINDS 7
+static int
+send_kind(struct peer *p, int i)
+{
+	switch (i) {
+	case 0:
+		return hello(p, ROLE_INGEST, "again");
+	case 1:
+		return append(p, 1, 1);
+	case 2:
+		return subscribe(p);
+	case 3:
+		return committed(p, 1);
+	case 4:
+		return flush(p);
+	case 5:
+		return stats(p, p->role, 0, 1);
+	default:
+		return control(p, "status");
+	}
+}
+
+/* --- what batchd does --- */
+
+/* Take the group that is being filled to the disk, as disk_jobs does. */
+static void
+begin_write(void)
+{
+	ck_assert(store_append_begin(&broker.store, 1));
+	ack_queue_write_begins(&peer.acks);
+}
+
+static void
+end_write(void)
+{
+	ck_assert_int_eq(store_append_run(&broker.store), 0);
+	ck_assert_int_eq(store_append_end(&broker.store, 1), 0);
+	ack_queue_write_ends(&peer.acks);
+	for (size_t i = 0; i < broker.sink_count; i++)
+		consumer_log_grew(&broker.sinks[i].consumer, 1);
+}
+
+/* The frames that batchd sends now.  Returns their number. */
+static size_t
+flushed(struct peer *p)
+{
+	sent_count = 0;
+	p->status_due = false;
+	ck_assert_int_eq(peer_flush(p), 0);
+	return sent_count;
+}
+
+/* The peer was refused with this error, and nothing else was sent to it. */
+static void
+check_refused(struct peer *p, int rc, enum frame_error code)
+{
+	ck_assert_int_eq(rc, -ECONNABORTED);
+	ck_assert_uint_eq(sent_count, 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_ERROR);
+	ck_assert_int_eq(sent[0].frame.error.code, code);
+	ck_assert_str_ne(sent[0].text, "");
+	peer_close(p, rc);
+	ck_assert_int_eq(p->state, PEER_CLOSING);
+	ck_assert(!peer_may_read(p));
+}
+
+/* An ingestd is connected and has been sent the state of the intake. */
+static void
+connect_ingest(struct peer *p)
+{
+	ck_assert_int_eq(hello(p, ROLE_INGEST, "ingestd"), 0);
+	ck_assert_uint_eq(flushed(p), 1);
+	sent_count = 0;
+}
+
+TEST_CASE(peer, .setup = setup, .teardown = teardown);
+
+TEST_LOOP(hello_decides_the_state, 3)
+{
+	static const struct {
+		enum frame_role role;
+		enum peer_state state;
+		size_t daemons;
+	} cases[] = {{ROLE_INGEST, PEER_INGEST, 1},
+	             {ROLE_SINK, PEER_SINK, 1},
+	             {ROLE_CONTROL, PEER_CONTROL, 0}};
+
+	ck_assert_int_eq(peer.state, PEER_HELLO);
+	ck_assert_int_eq(hello(&peer, cases[_i].role, "one"), 0);
+	ck_assert_int_eq(peer.state, cases[_i].state);
+	ck_assert_uint_eq(broker.daemon_count, cases[_i].daemons);
+	ck_assert_uint_eq(sent_count, 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_WELCOME);
+	peer_close(&peer, -EPIPE);
+	ck_assert_uint_eq(broker.daemon_count, 0);
+}
+
+TEST_LOOP(only_hello_may_come_first, FRAME_KINDS - 1)
+{
+	check_refused(&peer, send_kind(&peer, _i + 1), ERROR_PROTOCOL);
+}
+
+TEST(a_second_hello_is_refused)
+{
+	connect_ingest(&peer);
+	check_refused(&peer, send_kind(&peer, 0), ERROR_PROTOCOL);
+}
+
+TEST(a_hello_of_another_version_is_refused)
+{
+	struct frame f = {.type = FRAME_HELLO};
+
+	f.hello.version = FRAME_VERSION + 1;
+	f.hello.role = ROLE_INGEST;
+	f.hello.name = slice_of("x");
+	check_refused(&peer, receive(&peer, &f), ERROR_VERSION);
+	ck_assert_uint_eq(broker.daemon_count, 0);
+}
+
+TEST(a_sink_that_is_not_in_the_settings_is_refused)
+{
+	check_refused(&peer, hello(&peer, ROLE_SINK, "three"), ERROR_UNKNOWN);
+	ck_assert_uint_eq(broker.daemon_count, 0);
+}
+
+TEST(one_sink_of_a_name_is_connected)
+{
+	ck_assert_int_eq(hello(&other, ROLE_SINK, "one"), 0);
+	sent_count = 0;
+	check_refused(&peer, hello(&peer, ROLE_SINK, "one"), ERROR_BUSY);
+	ck_assert_ptr_eq(broker.sinks[0].peer, &other);
+	/* When it has gone, the next one may come. */
+	peer_close(&other, -EPIPE);
+	ck_assert_ptr_null(broker.sinks[0].peer);
+	peer_fini(&peer);
+	peer_init(&peer, &broker, -1, 0);
+	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	ck_assert_ptr_eq(broker.sinks[0].peer, &peer);
+}
+
+TEST(more_daemons_than_max_connections_are_refused)
+{
+	settings.max_connections = 1;
+	ck_assert_int_eq(hello(&other, ROLE_SINK, "one"), 0);
+	sent_count = 0;
+	check_refused(&peer, hello(&peer, ROLE_INGEST, "x"), ERROR_FULL);
+	ck_assert_uint_eq(broker.daemon_count, 1);
+	/* Commands are no daemons. */
+	peer_fini(&peer);
+	peer_init(&peer, &broker, -1, 0);
+	ck_assert_int_eq(hello(&peer, ROLE_CONTROL, "x"), 0);
+}
+
+/* Which frames are accepted after the hello of each role. */
+TEST_LOOP(a_frame_of_another_role_is_refused, 3 * FRAME_KINDS)
+{
+	static const enum frame_role roles[] = {ROLE_INGEST, ROLE_SINK,
+	                                        ROLE_CONTROL};
+	static const bool accepted[3][FRAME_KINDS] = {
+	    /* hello, append, subscribe, committed, flush, stats, control */
+	    {false, true, false, false, false, true, true},
+	    {false, false, true, false, false, true, true},
+	    {false, false, false, false, false, true, true},
+	};
+	int rc;
+
+	ck_assert_int_eq(hello(&peer, roles[_i / FRAME_KINDS], "one"), 0);
+	sent_count = 0;
+	rc = send_kind(&peer, _i % FRAME_KINDS);
+	if (accepted[_i / FRAME_KINDS][_i % FRAME_KINDS])
+		ck_assert_int_eq(rc, 0);
+	else
+		check_refused(&peer, rc, ERROR_PROTOCOL);
+}
+
+TEST_LOOP(bytes_that_are_no_frame_are_refused, 2)
+{
+	static const uint8_t bytes[] = {0x93, 0x03, 0xc1};
+
+	ck_assert_int_eq(hello(&peer, _i == 0 ? ROLE_INGEST : ROLE_SINK, "one"),
+	                 0);
+	sent_count = 0;
+	memcpy(packet, bytes, sizeof bytes);
+	packet_bytes = sizeof bytes;
+	check_refused(&peer, peer_read(&peer), ERROR_PROTOCOL);
+}
+
+/* --- ingestd --- */
+
+TEST_LOOP(appends_have_the_numbers_1_2_3, 3)
+{
+	static const uint64_t wrong[] = {0, 1, 3};
+
+	connect_ingest(&peer);
+	ck_assert_int_eq(append(&peer, 1, 1), 0);
+	check_refused(&peer, append(&peer, wrong[_i], 1), ERROR_PROTOCOL);
+	ck_assert_uint_eq(broker.store.next_offset, 1);
+}
+
+TEST(an_append_whose_events_are_malformed_is_refused)
+{
+	struct frame f = {.type = FRAME_APPEND,
+	                  .body = (const uint8_t *)"\xc1",
+	                  .body_bytes = 1};
+
+	connect_ingest(&peer);
+	f.append.seq = f.append.count = 1;
+	check_refused(&peer, receive(&peer, &f), ERROR_PROTOCOL);
+	ck_assert_uint_eq(broker.store.next_offset, 0);
+}
+
+TEST(only_durable_appends_are_acknowledged)
+{
+	struct wire_reader r;
+	uint64_t offset = 0;
+
+	connect_ingest(&peer);
+	ck_assert_int_eq(append(&peer, 1, 10), 0);
+	ck_assert_int_eq(append(&peer, 2, 1), 0);
+	ck_assert_uint_eq(flushed(&peer), 0);
+	begin_write();
+	ck_assert_int_eq(append(&peer, 3, 1), 0);
+	ck_assert_uint_eq(flushed(&peer), 0);
+	end_write();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_APPENDED);
+	ck_assert_uint_eq(sent[0].frame.appended.seq, 2);
+	ck_assert_uint_eq(sent[0].frame.appended.count, 2);
+	r = (struct wire_reader){sent[0].body,
+	                         sent[0].body + sent[0].frame.body_bytes};
+	ck_assert_int_eq(wire_uint(&r, &offset), 0);
+	ck_assert_uint_eq(offset, 0);
+	ck_assert_int_eq(wire_uint(&r, &offset), 0);
+	ck_assert_uint_eq(offset, 10);
+	ck_assert_ptr_eq(r.at, r.end);
+	/* Nothing is acknowledged twice, and the third one is not lost. */
+	ck_assert_uint_eq(flushed(&peer), 0);
+	begin_write();
+	end_write();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_uint_eq(sent[0].frame.appended.seq, 3);
+	ck_assert_uint_eq(sent[0].frame.appended.count, 1);
+}
+
+TEST(a_full_socket_delays_acknowledgements)
+{
+	connect_ingest(&peer);
+	ck_assert_int_eq(append(&peer, 1, 1), 0);
+	begin_write();
+	end_write();
+	send_rc = -EAGAIN;
+	ck_assert_int_eq(peer_flush(&peer), -EAGAIN);
+	send_rc = 0;
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_uint_eq(sent[0].frame.appended.seq, 1);
+}
+
+TEST(many_acknowledgements_take_several_frames)
+{
+	uint64_t n = 2 * FRAME_APPENDED_MAX + 3, seq = 0;
+
+	connect_ingest(&peer);
+	for (uint64_t i = 1; i <= n; i++)
+		ck_assert_int_eq(append(&peer, i, 1), 0);
+	begin_write();
+	end_write();
+	ck_assert_uint_eq(flushed(&peer), 3);
+	for (size_t i = 0; i < 3; i++) {
+		seq += sent[i].frame.appended.count;
+		ck_assert_uint_eq(sent[i].frame.appended.seq, seq);
+	}
+	ck_assert_uint_eq(seq, n);
+}
+
+/* As many as peer.c's UNACKNOWLEDGED_MAX, whichever stage they are in. */
+TEST(a_peer_with_too_many_appends_is_not_read)
+{
+	uint64_t seq = 0;
+
+	connect_ingest(&peer);
+	while (seq < 8000)
+		ck_assert_int_eq(append(&peer, ++seq, 1), 0);
+	begin_write();
+	while (seq < 16383)
+		ck_assert_int_eq(append(&peer, ++seq, 1), 0);
+	ck_assert(peer_may_read(&peer));
+	ck_assert_int_eq(append(&peer, ++seq, 1), 0);
+	ck_assert(!peer_may_read(&peer));
+	end_write();
+	ck_assert(!peer_may_read(&peer));
+	ck_assert_uint_gt(flushed(&peer), 0);
+	ck_assert(peer_may_read(&peer));
+	ck_assert_uint_eq(ack_queue_count(&peer.acks), 16384 - 8000);
+}
+
+TEST(an_ingestd_learns_whether_the_intake_is_open)
+{
+	ck_assert_int_eq(hello(&peer, ROLE_INGEST, "ingestd"), 0);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_INTAKE);
+	ck_assert(sent[0].frame.intake.open);
+	ck_assert_uint_eq(flushed(&peer), 0);
+	broker.intake_open = false;
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_INTAKE);
+	ck_assert(!sent[0].frame.intake.open);
+	ck_assert_uint_eq(flushed(&peer), 0);
+}
+
+/* What an ingestd sent before it learns of the stop is accepted. */
+TEST(a_stop_refuses_new_peers_and_finishes_the_others)
+{
+	connect_ingest(&peer);
+	broker.stopping = true;
+	broker.intake_open = false;
+	ck_assert_int_eq(append(&peer, 1, 1), 0);
+	begin_write();
+	end_write();
+	ck_assert_uint_eq(flushed(&peer), 2);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_APPENDED);
+	ck_assert_int_eq(sent[1].frame.type, FRAME_INTAKE);
+	ck_assert_str_eq(sent[1].text, "batchd is stopping");
+	sent_count = 0;
+	check_refused(&other, hello(&other, ROLE_CONTROL, "x"), ERROR_STOPPING);
+}
+
+TEST(counters_of_reports_add_up)
+{
+	connect_ingest(&peer);
+	/* The first report of a connection is where counting begins. */
+	ck_assert_int_eq(stats(&peer, ROLE_INGEST, INGEST_REQUESTS, 100), 0);
+	ck_assert_uint_eq(broker.ingest.values[INGEST_REQUESTS], 0);
+	ck_assert_int_eq(stats(&peer, ROLE_INGEST, INGEST_REQUESTS, 130), 0);
+	ck_assert_uint_eq(broker.ingest.values[INGEST_REQUESTS], 30);
+	ck_assert(peer.done_this_turn);
+	ck_assert(!peer_may_read(&peer));
+}
+
+/* --- sinks --- */
+
+TEST(a_sink_takes_batches_and_commits_them)
+{
+	struct consumer *c = &broker.sinks[0].consumer;
+	uint64_t wake_ms;
+
+	connect_ingest(&other);
+	ck_assert_int_eq(append(&other, 1, 3), 0);
+	begin_write();
+	end_write();
+	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	ck_assert_int_eq(subscribe(&peer), 0);
+	ck_assert_int_eq(peer.state, PEER_SUBSCRIBED);
+	sent_count = 0;
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_uint_eq(sent_count, 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_BATCH);
+	ck_assert_uint_eq(sent[0].frame.batch.count, 3);
+	ck_assert_int_eq(committed(&peer, 3), 0);
+	ck_assert_uint_eq(c->position.cursor.now.committed, 3);
+	ck_assert_int_eq(flush(&peer), 0);
+	ck_assert(c->flush_requested);
+	/* The other sink has had nothing of this. */
+	ck_assert_uint_eq(
+	    broker.sinks[1].consumer.position.cursor.now.committed, 0);
+	sent_count = 0;
+	check_refused(&peer, committed(&peer, 4), ERROR_PROTOCOL);
+	ck_assert_int_eq(c->state, CONSUMER_DISCONNECTED);
+}
+
+TEST(a_sink_subscribes_once)
+{
+	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	ck_assert_int_eq(subscribe(&peer), 0);
+	sent_count = 0;
+	check_refused(&peer, subscribe(&peer), ERROR_PROTOCOL);
+}
+
+TEST(a_sink_whose_position_is_past_the_end_is_refused)
+{
+	struct frame f = {.type = FRAME_SUBSCRIBE};
+
+	f.subscribe.has_position = true;
+	f.subscribe.position = 1;
+	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	sent_count = 0;
+	check_refused(&peer, receive(&peer, &f), ERROR_AHEAD);
+	ck_assert_int_eq(broker.sinks[0].consumer.state, CONSUMER_DISCONNECTED);
+	ck_assert_ptr_null(broker.sinks[0].peer);
+}
+
+TEST(there_is_one_stream)
+{
+	struct frame f = {.type = FRAME_SUBSCRIBE};
+
+	f.subscribe.stream_no = 1;
+	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	sent_count = 0;
+	check_refused(&peer, receive(&peer, &f), ERROR_PROTOCOL);
+}
+
+/* --- commands --- */
+
+/* With _i == 1 there was no memory for the status. */
+TEST_LOOP(a_status_is_replied_to_at_the_end_of_the_turn, 2)
+{
+	static const char map[] = "\x80";
+
+	ck_assert_int_eq(hello(&peer, ROLE_CONTROL, "leat"), 0);
+	sent_count = 0;
+	ck_assert_int_eq(control(&peer, "status"), 0);
+	ck_assert_uint_eq(sent_count, 0);
+	ck_assert_int_eq(peer.reply, PEER_REPLY_STATUS);
+	/* It has one request at most, even in the next turn. */
+	peer.done_this_turn = false;
+	ck_assert(!peer_may_read(&peer));
+	if (_i == 0)
+		ck_assert_int_eq(buf_add(&broker.status, map, 1), 0);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_REPLY);
+	ck_assert_uint_eq(sent[0].frame.reply.id, 5);
+	ck_assert_int_eq(sent[0].frame.reply.ok, _i == 0);
+	ck_assert_uint_eq(sent[0].frame.body_bytes, _i == 0 ? 1 : 0);
+	ck_assert_str_eq(sent[0].text, _i == 0 ? "" : "out of memory");
+	ck_assert(peer_may_read(&peer));
+	ck_assert_uint_eq(flushed(&peer), 0);
+}
+
+TEST(a_reply_waits_for_room_in_the_socket)
+{
+	ck_assert_int_eq(hello(&peer, ROLE_CONTROL, "leat"), 0);
+	ck_assert_int_eq(control(&peer, "turn"), 0);
+	send_rc = -EAGAIN;
+	ck_assert_int_eq(peer_flush(&peer), -EAGAIN);
+	ck_assert(!peer_may_read(&peer));
+	send_rc = 0;
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert(!sent[0].frame.reply.ok);
+	ck_assert_str_eq(sent[0].text, "unknown verb");
+}
