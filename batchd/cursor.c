@@ -83,6 +83,18 @@ cursor_path(const char *sink, char out[CURSOR_PATH_BYTES])
 	(void)snprintf(out, CURSOR_PATH_BYTES, "cursors/%s.cursor", sink);
 }
 
+bool
+cursor_name_parse(const char *name, char sink[FRAME_NAME_MAX + 1])
+{
+	const char *dot = strchr(name, '.');
+
+	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+		return false;
+	(void)snprintf(sink, FRAME_NAME_MAX + 1, "%.*s", (int)(dot - name),
+	               name);
+	return true;
+}
+
 static void
 init(struct cursor *c, const char *sink, const uint8_t stream[STREAM_ID_BYTES])
 {

@@ -61,6 +61,11 @@ cursor_max_sent_offset(const struct cursor_slot *slot)
 #define CURSOR_PATH_BYTES (8 + FRAME_NAME_MAX + 7 + 1)
 void cursor_path(const char *sink, char out[CURSOR_PATH_BYTES]);
 
+/* Return true if a name in cursors/ is a cursor's, with the name of its sink.
+ */
+MUST_USE bool cursor_name_parse(const char *name,
+                                char sink[FRAME_NAME_MAX + 1]);
+
 /*
  * Open the cursor of `sink`.  Returns 0; -ENOENT when it has no file;
  * -EBADMSG when neither slot is valid; ERR_OTHER_LOG when it is of another

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "batchd/segment_file.h"
+#include "batchd/store_damage.h"
 #include "libbase/error.h"
 #include "libproto/event.h"
 
@@ -36,11 +38,9 @@ static int
 reader_open_segment(struct reader *r, uint64_t first_offset)
 {
 	struct disk *d = r->store->disk;
-	char name[SEGMENT_NAME_BYTES];
 
 	reader_close_file(r);
-	segment_name(first_offset, name);
-	r->file = d->open(d, name, false);
+	r->file = segment_file_open(d, first_offset);
 	if (r->file < 0)
 		return r->file;
 	r->segment_first = first_offset;
@@ -138,9 +138,10 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 			end = rec->offset;
 		else if (end > limit)
 			end = limit;
-		store_damage(s, r->segment_first, r->file, bad_at,
-		             rc == 0 ? r->scan.at : bad_at, r->next_offset, end,
-		             "damaged or missing record: events are lost");
+		store_damage_report(
+		    s, r->segment_first, r->file, bad_at,
+		    rc == 0 ? r->scan.at : bad_at, r->next_offset, end,
+		    "damaged or missing record: events are lost");
 		r->next_offset = end;
 	}
 }

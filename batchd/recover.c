@@ -1,12 +1,6 @@
-/*
- * recover - from the files of a folder to a log that can be appended to.
- *
- * Starting after kill -9 is the same as starting (docs/log-format.md).  The
- * last segment is synced and read back from the disk, because pages that
- * were written but not synced before a crash look valid until the power
- * goes.  Its whole records are kept, its torn tail is cut, and a new segment
- * is begun: nothing is ever appended behind a cut.
- */
+/* recover - see recover.h. */
+#include "batchd/recover.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +9,11 @@
 #include <sys/random.h>
 
 #include "batchd/cursor.h"
+#include "batchd/segment_file.h"
 #include "batchd/segment_pool.h"
+#include "batchd/segment_walk.h"
+#include "batchd/store_damage.h"
+#include "libbase/compare.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
 
@@ -36,27 +34,16 @@ recover_on_segment(void *arg, const char *name)
 	return store_add_segment(s, &one);
 }
 
-static int
-recover_by_offset(const void *a, const void *b)
-{
-	uint64_t x = ((const struct segment_info *)a)->first_offset;
-	uint64_t y = ((const struct segment_info *)b)->first_offset;
-
-	return (x > y) - (x < y);
-}
-
 /* The stream of whichever cursor file can be read. */
 static int
 recover_on_cursor(void *arg, const char *name)
 {
 	struct store *s = arg;
 	char sink[FRAME_NAME_MAX + 1];
-	const char *dot = strchr(name, '.');
 
 	s->is_new = false;
-	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+	if (!cursor_name_parse(name, sink))
 		return 0;
-	(void)snprintf(sink, sizeof sink, "%.*s", (int)(dot - name), name);
 	return cursor_stream(s->disk, sink, s->stream) == 0 ? 1 : 0;
 }
 
@@ -64,43 +51,39 @@ static int
 recover_read_header(struct store *s, struct segment_info *one,
                     bool *stream_known)
 {
-	char name[SEGMENT_NAME_BYTES];
-	uint8_t bytes[SEGMENT_HEADER];
 	struct segment_header h;
 	struct disk *d = s->disk;
 	int64_t size;
-	ssize_t n;
-	int rc = 0, file;
+	int rc, file = segment_file_open(d, one->first_offset);
 
-	segment_name(one->first_offset, name);
-	file = d->open(d, name, false);
 	if (file < 0)
 		return file;
 	size = d->size(d, file);
-	n = disk_read(d, file, bytes, sizeof bytes, 0);
-	if (size < 0 || n < 0) {
-		rc = size < 0 ? (int)size : (int)n;
-		goto out;
-	}
+	rc = size < 0
+	         ? (int)size
+	         : segment_file_read_header(d, file, one->first_offset, &h);
+	if (rc == ERR_DAMAGED_HEADER)
+		store_damage_report(s, one->first_offset, file, 0,
+		                    SEGMENT_HEADER, 0, 0,
+		                    "damaged segment header");
+	d->close(d, file);
+	if (rc < 0 && rc != ERR_DAMAGED_HEADER)
+		return rc;
 	one->bytes = (uint64_t)size;
 	s->bytes += one->bytes;
-	if (n < SEGMENT_HEADER || segment_header_read(bytes, &h) < 0 ||
-	    h.first_offset != one->first_offset) {
-		store_damage(s, one->first_offset, file, 0, SEGMENT_HEADER, 0,
-		             0, "damaged segment header");
-		goto out;
-	}
+	if (rc < 0)
+		return 0;
 	one->previous_first = h.previous_first;
 	one->created_us = h.created_us > 0 ? h.created_us : 1;
 	if (*stream_known &&
 	    memcmp(s->stream, h.stream, STREAM_ID_BYTES) != 0) {
-		log_error("segment %s is of another log: move it away", name);
+		log_error("segment %020" PRIu64 ".seg is of another log: move "
+		          "it away",
+		          one->first_offset);
 		rc = ERR_OPERATOR_NEEDED;
 	}
 	memcpy(s->stream, h.stream, STREAM_ID_BYTES);
 	*stream_known = true;
-out:
-	d->close(d, file);
 	return rc;
 }
 
@@ -129,42 +112,30 @@ is_zero(struct disk *d, int file, uint64_t from, uint64_t to, bool *zero)
 }
 
 /*
- * Walk the last segment.  Sets *end to the byte behind its last record and
- * s->next_offset to the offset behind it.
+ * Walk the last segment, and report damage in it.  Sets *end to the byte after
+ * its last record, and s->next_offset to the offset after that record's events.
  */
 static int
 recover_walk(struct store *s, const struct segment_info *last, int file,
              uint64_t *end)
 {
-	struct scan scan = {.file = -1};
-	uint64_t synced = 0; /* below, as records say */
+	struct segment_walk walk;
 	struct record r;
 	int rc;
 
-	scan_start(&scan, s->disk, file, record_seed(s->stream));
-	s->next_offset = last->first_offset;
-	*end = SEGMENT_HEADER;
-	for (;;) {
-		rc = scan_find(&scan, s->next_offset, &r);
-		/*
-		 * Nobody was told of a record behind a bad one unless a later
-		 * record says that it was synced: then the bad one is damage,
-		 * and those of its group behind it are as good as any; and
-		 * otherwise it is a torn write.
-		 */
-		if (rc == 0 && scan.at > *end && synced <= s->next_offset)
-			rc = scan_durable(&scan, s->next_offset, &synced);
-		if (rc < 0)
-			break;
-		if (scan.at > *end || r.offset > s->next_offset)
-			store_damage(s, last->first_offset, file, *end, scan.at,
-			             s->next_offset, r.offset,
-			             "damaged record: events are lost");
-		s->next_offset = r.offset + r.count;
-		scan_next(&scan, &r);
-		*end = scan.at;
+	segment_walk_start(&walk, s->disk, file, record_seed(s->stream),
+	                   last->first_offset, SEGMENT_WALK_LAST);
+	while ((rc = segment_walk_find(&walk, &r)) == 0) {
+		if (segment_walk_skipped(&walk, &r))
+			store_damage_report(s, last->first_offset, file,
+			                    walk.end, walk.scan.at,
+			                    walk.next_offset, r.offset,
+			                    "damaged record: events are lost");
+		segment_walk_next(&walk, &r);
 	}
-	scan_fini(&scan);
+	s->next_offset = walk.next_offset;
+	*end = walk.end;
+	segment_walk_fini(&walk);
 	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
 
@@ -175,10 +146,9 @@ recover_last(struct store *s, struct segment_info *last)
 	struct disk *d = s->disk;
 	uint64_t end = 0;
 	bool zero = true;
-	int rc, file;
+	int rc, file = segment_file_open(d, last->first_offset);
 
 	segment_name(last->first_offset, name);
-	file = d->open(d, name, false);
 	if (file < 0)
 		return file;
 	rc = d->sync(d, file);
@@ -237,13 +207,10 @@ static int
 find_end(struct store *s, size_t i, uint64_t *end)
 {
 	struct scan scan = {.file = -1};
-	char name[SEGMENT_NAME_BYTES];
 	struct disk *d = s->disk;
 	struct record r;
-	int rc, file;
+	int rc, file = segment_file_open(d, s->segments[i].first_offset);
 
-	segment_name(s->segments[i].first_offset, name);
-	file = d->open(d, name, false);
 	if (file < 0)
 		return file;
 	scan_start(&scan, d, file, record_seed(s->stream));
@@ -351,7 +318,7 @@ recover_segments(struct store *s)
 }
 
 int
-store_recover(struct store *s)
+recover_log(struct store *s)
 {
 	struct disk *d = s->disk;
 	int rc;
@@ -375,7 +342,7 @@ store_recover(struct store *s)
 		return rc;
 	if (s->segment_count > 0) {
 		qsort(s->segments, s->segment_count, sizeof *s->segments,
-		      recover_by_offset);
+		      compare_u64);
 		rc = recover_segments(s);
 	} else {
 		s->is_new = true;

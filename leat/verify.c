@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "batchd/cursor.h"
-#include "batchd/scan.h"
+#include "batchd/segment_file.h"
+#include "batchd/segment_walk.h"
+#include "libbase/compare.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
@@ -16,7 +18,8 @@
 
 struct verify_segment {
 	uint64_t first_offset, previous_first;
-	uint64_t next_offset; /* behind its last record */
+	uint64_t next_offset; /* after its last record */
+	uint64_t records;
 	bool header_good;
 	bool gone; /* deleted meanwhile */
 };
@@ -76,44 +79,23 @@ verify_on_segment(void *arg, const char *name)
 }
 
 static int
-verify_by_offset(const void *a, const void *b)
-{
-	uint64_t x = ((const struct verify_segment *)a)->first_offset;
-	uint64_t y = ((const struct verify_segment *)b)->first_offset;
-
-	return (x > y) - (x < y);
-}
-
-static int
-verify_open_segment(struct verify *v, uint64_t first_offset)
-{
-	char name[SEGMENT_NAME_BYTES];
-
-	segment_name(first_offset, name);
-	return v->disk->open(v->disk, name, false);
-}
-
-static int
 verify_read_header(struct verify *v, struct verify_segment *one)
 {
 	struct verify_damage bad = {one->first_offset, 0, SEGMENT_HEADER, 0, 0};
-	uint8_t bytes[SEGMENT_HEADER];
 	struct segment_header h;
-	int file = verify_open_segment(v, one->first_offset);
-	ssize_t n;
+	int rc, file = segment_file_open(v->disk, one->first_offset);
 
 	one->gone = file == -ENOENT;
 	if (file < 0)
 		return one->gone ? 0 : file;
-	n = disk_read(v->disk, file, bytes, sizeof bytes, 0);
+	rc = segment_file_read_header(v->disk, file, one->first_offset, &h);
 	v->disk->close(v->disk, file);
-	if (n < 0)
-		return (int)n;
-	if (n < SEGMENT_HEADER || segment_header_read(bytes, &h) < 0 ||
-	    h.first_offset != one->first_offset) {
+	if (rc == ERR_DAMAGED_HEADER) {
 		verify_damaged(v, &bad, "segment header");
 		return 0;
 	}
+	if (rc < 0)
+		return rc;
 	one->previous_first = h.previous_first;
 	one->header_good = true;
 	if (!v->stream_known)
@@ -129,9 +111,9 @@ verify_on_cursor(void *arg, const char *name)
 {
 	struct verify *v = arg;
 	struct verify_cursor *more;
-	const char *dot = strchr(name, '.');
+	char sink[FRAME_NAME_MAX + 1];
 
-	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+	if (!cursor_name_parse(name, sink))
 		return 0;
 	if (v->cursor_count == v->cursor_cap) {
 		v->cursor_cap = v->cursor_cap ? 2 * v->cursor_cap : 16;
@@ -142,8 +124,7 @@ verify_on_cursor(void *arg, const char *name)
 	}
 	more = &v->cursors[v->cursor_count++];
 	*more = (struct verify_cursor){0};
-	(void)snprintf(more->sink, sizeof more->sink, "%.*s", (int)(dot - name),
-	               name);
+	memcpy(more->sink, sink, sizeof sink);
 	/* With no header left, the cursors know the log's name too. */
 	if (!v->stream_known)
 		v->stream_known =
@@ -174,8 +155,7 @@ find_all(struct verify *v)
 	int rc = d->list(d, "", verify_on_segment, v);
 
 	if (rc == 0 && v->found_count > 0)
-		qsort(v->found, v->found_count, sizeof *v->found,
-		      verify_by_offset);
+		qsort(v->found, v->found_count, sizeof *v->found, compare_u64);
 	for (size_t i = 0; rc == 0 && i < v->found_count; i++)
 		rc = verify_read_header(v, &v->found[i]);
 	if (rc == 0)
@@ -193,79 +173,54 @@ find_all(struct verify *v)
 
 /* --- one segment --- */
 
-/* The segment has no events from `limit` on; UINT64_MAX for the last one. */
-struct walk {
-	struct scan scan;
-	uint64_t limit;
-	uint64_t next;    /* the offset expected next */
-	uint64_t end;     /* byte behind the last record */
-	uint64_t records; /* until there */
-	uint64_t synced;  /* below, as records say */
-};
-
-/*
- * Move to the next record that counts: in the last segment a bad record is
- * damage only if a later one says that it was synced.
- */
-static int
-verify_find_record(struct walk *w, struct record *r)
-{
-	int rc = scan_find(&w->scan, w->next, r);
-
-	if (rc == 0 && w->limit == UINT64_MAX && w->scan.at > w->end &&
-	    w->synced <= w->next)
-		rc = scan_durable(&w->scan, w->next, &w->synced);
-	if (rc == 0 && r->offset >= w->limit)
-		rc = ERR_NO_MORE_RECORDS; /* of the file's earlier life */
-	return rc;
-}
-
 /* Whether the file at hand has still the name that it was opened by. */
 static bool
 is_there(struct verify *v, uint64_t first_offset)
 {
-	int file = verify_open_segment(v, first_offset);
+	int file = segment_file_open(v->disk, first_offset);
 
 	if (file >= 0)
 		v->disk->close(v->disk, file);
 	return file >= 0;
 }
 
+/*
+ * Read the records of an open segment, and report damage in it.  Returns 0, or
+ * -errno when the file cannot be read.
+ */
 static int
-walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
+walk_records(struct verify *v, struct verify_segment *one,
+             struct segment_walk *w)
 {
 	struct verify_damage bad = {.segment_first = one->first_offset};
-	bool again = false;
+	bool reread = false;
 	struct record r;
 	int rc;
 
-	while ((rc = verify_find_record(w, &r)) == 0) {
-		bool gap = w->scan.at > w->end || r.offset > w->next;
+	while ((rc = segment_walk_find(w, &r)) == 0) {
+		bool skipped = segment_walk_skipped(w, &r);
 
-		if (gap && !again) {
-			/* It may have been written while it was read. */
-			w->scan.at = w->end;
-			scan_forget(&w->scan);
-			again = true;
+		if (skipped && !reread) {
+			/* batchd may have written it while it was read. */
+			segment_walk_reread(w);
+			reread = true;
 			continue;
 		}
-		again = false;
-		if (gap && !is_there(v, one->first_offset)) {
+		reread = false;
+		if (skipped && !is_there(v, one->first_offset)) {
 			one->gone = true;
 			return 0;
 		}
-		if (gap) {
+		if (skipped) {
 			bad.at = w->end;
 			bad.end = w->scan.at;
-			bad.from = w->next;
+			bad.from = w->next_offset;
 			bad.to = r.offset;
 			verify_damaged(v, &bad, "no valid record");
 		}
-		w->records++;
+		one->records++;
 		v->events += r.count;
-		w->next = r.offset + r.count;
-		scan_next(&w->scan, &r);
-		w->end = w->scan.at;
+		segment_walk_next(w, &r);
 	}
 	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
@@ -273,15 +228,14 @@ walk_records(struct verify *v, struct verify_segment *one, struct walk *w)
 /* Bytes that are no record, behind the last one of the log. */
 static int
 verify_report_tail(struct verify *v, const struct verify_segment *one,
-                   struct walk *w, uint64_t bytes)
+                   struct segment_walk *w, uint64_t bytes)
 {
 	uint8_t block[RECORD_HEADER], zeros[RECORD_HEADER] = {0};
 	const uint8_t *body;
 	struct record r;
 	ssize_t n;
 
-	w->scan.at = w->end;
-	scan_forget(&w->scan);
+	segment_walk_reread(w);
 	if (scan_peek(&w->scan, &r, &body) == 0)
 		return 0; /* appended meanwhile */
 	n = disk_read(v->disk, w->scan.file, block, sizeof block, w->end);
@@ -299,18 +253,18 @@ verify_report_tail(struct verify *v, const struct verify_segment *one,
 /* A segment that is not the last one holds all up to the next one. */
 static void
 verify_check_end(struct verify *v, const struct verify_segment *one,
-                 const struct walk *w, uint64_t bytes)
+                 const struct segment_walk *w, uint64_t bytes)
 {
-	struct verify_damage bad = {one->first_offset, w->end, bytes, w->next,
-	                            w->limit};
-	const struct verify_segment *behind = one + 1;
+	struct verify_damage bad = {one->first_offset, w->end, bytes,
+	                            w->next_offset, w->limit};
+	const struct verify_segment *next = one + 1;
 
-	if (w->next >= w->limit || !is_there(v, one->first_offset))
+	if (w->next_offset >= w->limit || !is_there(v, one->first_offset))
 		return;
-	if (!behind->header_good || behind->previous_first == one->first_offset)
+	if (!next->header_good || next->previous_first == one->first_offset)
 		verify_damaged(v, &bad, "records at the end");
 	else
-		verify_missing(v, w->next, w->limit,
+		verify_missing(v, w->next_offset, w->limit,
 		               "a segment between is gone");
 }
 
@@ -318,41 +272,40 @@ static int
 walk_segment(struct verify *v, size_t i)
 {
 	bool last = i + 1 == v->found_count;
-	struct walk w = {.limit = UINT64_MAX, .end = SEGMENT_HEADER};
 	struct verify_segment *one;
+	struct segment_walk w;
 	int64_t bytes;
 	int file, rc;
 
 	assert(v->found);
 	one = &v->found[i];
-	w.next = one->first_offset;
-	if (!last)
-		w.limit = one[1].first_offset;
-	file = verify_open_segment(v, one->first_offset);
+	file = segment_file_open(v->disk, one->first_offset);
 	one->gone = file == -ENOENT;
 	if (file < 0)
 		return one->gone ? 0 : file;
-	scan_start(&w.scan, v->disk, file, record_seed(v->stream));
+	segment_walk_start(&w, v->disk, file, record_seed(v->stream),
+	                   one->first_offset,
+	                   last ? SEGMENT_WALK_LAST : one[1].first_offset);
 	bytes = v->disk->size(v->disk, file);
 	rc = bytes < 0 ? (int)bytes : walk_records(v, one, &w);
 	if (rc == 0 && !one->gone && !last)
 		verify_check_end(v, one, &w, (uint64_t)bytes);
 	if (rc == 0 && !one->gone && last)
 		rc = verify_report_tail(v, one, &w, (uint64_t)bytes);
-	scan_fini(&w.scan);
+	segment_walk_fini(&w);
 	v->disk->close(v->disk, file);
 	if (rc < 0 || one->gone)
 		return rc;
 	v->segments++;
-	v->records += w.records;
+	v->records += one->records;
 	v->bytes += (uint64_t)bytes;
 	(void)fprintf(v->out,
 	              "segment  %020" PRIu64 ".seg offsets=%" PRIu64
 	              "..%" PRIu64 " records=%" PRIu64 " bytes=%" PRId64
 	              " used=%" PRIu64 "\n",
-	              one->first_offset, one->first_offset, w.next, w.records,
-	              bytes, w.end);
-	one->next_offset = w.next;
+	              one->first_offset, one->first_offset, w.next_offset,
+	              one->records, bytes, w.end);
+	one->next_offset = w.next_offset;
 	return 0;
 }
 

@@ -21,6 +21,8 @@ error_text(int rc)
 		return "belongs to another log";
 	case ERR_OPERATOR_NEEDED:
 		return "an operator must decide, see the log";
+	case ERR_DAMAGED_HEADER:
+		return "damaged segment header";
 	case ERR_BATCHD_REFUSED:
 		return "batchd refused the request";
 	case ERR_BATCHD_UNREACHABLE:

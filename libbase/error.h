@@ -60,6 +60,12 @@ enum error {
 	 */
 	ERR_OPERATOR_NEEDED = -5014,
 
+	/*
+	 * Returned when a segment's header is too short, has a wrong checksum,
+	 * or does not belong to the file's name.
+	 */
+	ERR_DAMAGED_HEADER = -5015,
+
 	/* --- the connection to batchd --- */
 
 	/*

@@ -1,0 +1,126 @@
+/* segment_pool - see segment_pool.h. */
+#include "batchd/segment_pool.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/error.h"
+
+#define START_SEGMENT_BYTES (4 * MIB)
+
+/* Bytes written at once while filling a segment with zeros. */
+#define ZERO_BLOCK (1 * MIB)
+
+/* Whether the settings and the disk allow one more segment. */
+static bool
+may_make(struct store *s, uint64_t freed, int64_t free_bytes)
+{
+	uint64_t need = s->conf.segment_bytes;
+
+	if (s->bytes - freed + need > s->conf.max_bytes) {
+		(void)snprintf(s->full_reason, sizeof s->full_reason,
+		               "the log has reached max_bytes = %" PRIu64,
+		               s->conf.max_bytes);
+		return false;
+	}
+	if (free_bytes >= 0 &&
+	    (uint64_t)free_bytes + freed < s->conf.min_free_bytes + need) {
+		(void)snprintf(s->full_reason, sizeof s->full_reason,
+		               "the disk has %" PRId64
+		               " bytes left, min_free_bytes = %" PRIu64,
+		               free_bytes, s->conf.min_free_bytes);
+		return false;
+	}
+	return true;
+}
+
+void
+segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
+                  int64_t free_bytes)
+{
+	struct spare_plan *p = &s->spare_plan;
+
+	*p = (struct spare_plan){.make_bytes = s->conf.segment_bytes,
+	                         .zero = !s->fills_fast};
+	/* Until a claimed spare is renamed, its file has the spare's name. */
+	if (s->spare_ready || s->filling->roll ||
+	    (s->writing && s->writing->roll))
+		return;
+	p->recycle = doomed_count > 0 &&
+	             s->segments[0].bytes == s->conf.segment_bytes;
+	p->make = !p->recycle && may_make(s, freed, free_bytes);
+	/* The first one is small, so that a start does not take long. */
+	if (s->file < 0 && p->make && p->make_bytes > START_SEGMENT_BYTES)
+		p->make_bytes = START_SEGMENT_BYTES;
+}
+
+/* Fill the file with zeros: its blocks are then allocated and written. */
+static int
+write_zeros(struct disk *d, int file, uint64_t bytes)
+{
+	uint8_t *zeros = calloc(1, ZERO_BLOCK);
+	int rc = zeros ? 0 : -ENOMEM;
+
+	for (uint64_t at = 0; rc == 0 && at < bytes; at += ZERO_BLOCK) {
+		uint64_t left = bytes - at;
+
+		rc = disk_write(d, file, zeros,
+		                left < ZERO_BLOCK ? (size_t)left : ZERO_BLOCK,
+		                at);
+	}
+	free(zeros);
+	return rc;
+}
+
+static int
+make_spare(struct disk *d, const struct spare_plan *p)
+{
+	int rc, file = d->open(d, SPARE_NAME, true);
+
+	if (file < 0)
+		return file;
+	rc = d->truncate(d, file, 0);
+	if (rc == 0)
+		rc = d->allocate(d, file, p->make_bytes);
+	if (rc == 0 && p->zero)
+		rc = write_zeros(d, file, p->make_bytes);
+	if (rc == 0)
+		rc = d->sync(d, file);
+	d->close(d, file);
+	if (rc == 0)
+		rc = d->sync_dir(d, "");
+	if (rc < 0)
+		(void)d->unlink(d, SPARE_NAME); /* gives its blocks back */
+	return rc;
+}
+
+void
+segment_pool_provide(struct store *s, size_t deleted)
+{
+	struct spare_plan *p = &s->spare_plan;
+
+	p->made = p->recycle && deleted > 0;
+	if (p->make) {
+		p->rc = make_spare(s->disk, p);
+		p->made = p->rc == 0;
+	}
+}
+
+void
+segment_pool_finish(struct store *s)
+{
+	const struct spare_plan *p = &s->spare_plan;
+
+	if (p->made) {
+		s->spare_ready = true;
+		s->spare_bytes = p->make_bytes;
+		s->bytes += p->make_bytes;
+		s->full_reason[0] = '\0';
+	} else if (p->make) {
+		(void)snprintf(s->full_reason, sizeof s->full_reason,
+		               "cannot prepare a segment: %s",
+		               error_text(p->rc));
+	}
+}
