@@ -26,7 +26,9 @@ flags-tsan    := -O1 -g -fsanitize=thread
 # Fuzzing is clang's: make MODE=fuzz sets the compiler too.
 flags-fuzz    := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
                  -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=vptr,function
-ifeq ($(MODE),fuzz)
+# A build that only shows that clang accepts the code as well.
+flags-clang   := -O0
+ifneq ($(filter fuzz clang,$(MODE)),)
 CC            := clang
 CXX           := clang++
 endif
@@ -113,8 +115,14 @@ mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c $(BENCH_MAINS),$(wildca
 .PHONY: all clean format format-check
 .SECONDARY:
 .SECONDEXPANSION:
+## all: build the programs into build/$(MODE)/bin; MODE is release, debug, asan, tsan or clang
 all: $(PROGRAMS:%=$(O)/bin/%)
 	@:
+
+.PHONY: help
+## help: list the targets
+help:
+	@sed -n 's/^## \([^:]*\): /\1\t/p' Makefile | sort | expand -t 26
 
 # The compilers and their flags.  Objects depend on this file, which is only
 # written when one of these has changed, and not on the whole Makefile.  Its
@@ -163,6 +171,7 @@ $(UNIT_TESTS:%=%.o) $(TEST_O): | $(TEST_LIBS_OK)
 # It switches checksums off, to show that it would notice.
 $(O)/tests/crash/test_power: private ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
+## unit-tests: build all unit tests of MODE
 unit-tests: $(UNIT_TESTS) fuzz-tests
 
 # Each tests/fuzz/fuzz_X.c is a target: with replay.c it is test_fuzz_X, which
@@ -207,6 +216,7 @@ $(CLOCKJUMP): tests/torture/clockjump.c $(FLAGS)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CWARN) -O2 -fPIC -shared -o $@ $< -ldl
 unit-tests: $(CLOCKJUMP)
 .PHONY: torture torture-pipeline
+## torture: the whole pipeline under random faults; SEEDS=100000: the log alone
 torture: $(if $(SEEDS),torture-log,torture-pipeline)
 torture-pipeline: deps-stores
 	@$(MAKE1) MODE=release all
@@ -221,6 +231,8 @@ torture-pipeline: deps-stores
 # is best, since both look at how long things take.  CONNECTIONS and REQUESTS,
 # ROUNDS, DOWN_S and EVENTS change their size, TIME_FACTOR the time for it.
 .PHONY: torture-http torture-stores
+## torture-http: the long form of the tests of HTTP abuse
+## torture-stores: the long form of the test of three stores
 torture-http torture-stores: deps-stores
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
@@ -245,30 +257,36 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $$(call archives,benc
 
 # Everything below needs what scripts/install-deps installs.  On a fresh
 # machine that happens first, so the rest runs in a make of its own.
-.PHONY: deps deps-test deps-stores deps-peers deps-lint deps-fuzz test test-clickhouse-current demo bench \
+.PHONY: deps deps-test deps-stores deps-peers deps-lint deps-fuzz deps-all test test-clickhouse-current demo bench \
         lint install fuzz test-tsan torture-log torture-teeth torture-flip \
-        build-torture-log lint-files lint-left-out
+        build-torture-log lint-checks lint-files lint-left-out
+## deps: install what building needs (Debian 12 and 13; LEAT_DEPS=skip: nothing)
 deps deps-test deps-stores deps-peers deps-lint deps-fuzz:
 	@scripts/install-deps $(if $(filter deps,$@),--build,$(@:deps%=-%))
+# What `make test` needs, asked for once.
+deps-all:
+	@scripts/install-deps --stores --peers --clang $(if $(BOOKWORM),--lint)
 
 JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKE1 = $(MAKE) --no-print-directory $(JOBS) WERROR=1
 
-# Another version of an analyser has other opinions.  `test` asks those for
-# which this code is written, Debian 12's; `lint` asks whichever there are.
-LINT_IF_KNOWN := $(if $(shell grep -s '=bookworm$$' /etc/os-release),lint,lint-left-out)
+# Each version of an analyser reports other things.  `test` runs those of
+# Debian 12, for which this code is written; `lint` runs the installed ones.
+BOOKWORM := $(shell grep -s '=bookworm$$' /etc/os-release)
 lint-left-out:
 	@echo "  lint is left out: it is written for Debian 12's analysers"
 
-# T="test_http test_kill" runs some.
-test: deps-stores deps-peers
-	@$(MAKE) --no-print-directory $(LINT_IF_KNOWN)
+## test: install what is missing and run every test; T="test_http test_kill" runs some
+test: deps-all
+	@$(MAKE) --no-print-directory $(if $(BOOKWORM),lint-checks,lint-left-out)
+	@$(MAKE1) MODE=clang all
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all unit-tests
 	$(if $(if $(T),$(filter tsan:%,$(T)),all),@$(MAKE1) MODE=tsan all $(TSAN_UNIT:%=$(BUILD)/tsan/tests/%))
 	@tests/run --build $(BUILD) --also-tsan "$(TSAN_SHORT)" $(T)
 
 # The ClickHouse tests against the current engine: a large download.
+## test-clickhouse-current: the ClickHouse tests with the current engine (a large download)
 test-clickhouse-current: deps-test
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
@@ -280,6 +298,7 @@ TSAN_SHORT = $(addprefix unit.,$(notdir $(TSAN_UNIT))) test_flush test_log_full 
              test_kafka.at_least_once test_kafka.kill_the_sink
 TSAN_LONG  = $(TSAN_SHORT) test_http test_garbage test_log_verify test_books \
              test_operate test_kill
+## test-tsan: what has threads, with ThreadSanitizer
 test-tsan: deps-stores
 	@$(MAKE1) MODE=tsan all unit-tests
 	@$(MAKE1) MODE=release all
@@ -289,6 +308,9 @@ test-tsan: deps-stores
 # and EVERY of which one round is cut, and fails, at each call in turn;
 # whether that would notice a log that is broken; and each byte of a segment
 # damaged in turn, or each STRIDE-th.
+## torture-log: the log on a disk that fails and loses power; SEEDS= and EVERY=
+## torture-teeth: whether torture-log would notice a broken log
+## torture-flip: the log with each byte, or each STRIDE-th, of a segment damaged
 torture-log: deps-test
 	@$(MAKE1) MODE=release build-torture-log
 	@SEEDS=$(or $(SEEDS),100000) EVERY=$(or $(EVERY),200) \
@@ -304,6 +326,8 @@ build-torture-log: $(O)/tests/crash/test_power $(O)/tests/crash/test_flip
 # The README's two commands in a Debian that has just been made (as root); WHO
 # is root, or sudo for a user who may use it.
 .PHONY: test-debian12 test-debian13
+## test-debian12: the README's commands in a fresh Debian 12 (as root)
+## test-debian13: the README's commands in a fresh Debian 13 (as root)
 test-debian12 test-debian13:
 	@scripts/fresh-debian $(RELEASE-$@) $(or $(WHO),root) \
 	  'DEMO_SECONDS=1 make demo && make test'
@@ -312,70 +336,87 @@ RELEASE-test-debian13 := trixie
 
 # Hunt for SECONDS with each target, or with TARGETS="body frame"; what falls
 # out is kept in build/fuzz/found, and belongs into tests/fuzz/seeds.
+## fuzz: hunt with libFuzzer; SECONDS= and TARGETS="body frame"
 fuzz: deps-fuzz
 	@$(MAKE1) MODE=fuzz fuzzers
 	@tests/fuzz/run --build $(BUILD)/fuzz \
 	  --seconds $(or $(SECONDS),600) $(or $(TARGETS),$(FUZZ_TARGETS))
 
 # SINKS=postgres needs no other store's server.
+## demo: install what is missing and run the pipeline; SINKS=postgres for one store
 demo: $(if $(filter-out postgres,$(or $(SINKS),all)),deps-stores,deps-test)
 	@$(MAKE1) MODE=release all
 	@SINKS="$(SINKS)" scripts/demo --bin $(BUILD)/release/bin
 
+## bench: measure; BENCH= are the options of bench/run
 bench: deps-stores
 	@$(MAKE1) MODE=release all
 	@bench/run $(BENCH)
 
 # Asked for once, as PQ_CFLAGS; building needs no git.
 FORMATTED = $(eval FORMATTED := $$(shell git ls-files '*.c' '*.h' '*.cc' 2>/dev/null))$(FORMATTED)
+## format: format the source
 format:
 	clang-format -i $(FORMATTED)
 format-check:
 	@clang-format --dry-run -Werror $(FORMATTED)
 
-# The analysers, each file again only when it or a header has changed.  gcc's
-# has no say on tests: it cannot follow an assertion that leaves the function;
-# nor on C++, which gcc 12 does not claim to analyse.
+# The analysers read a file again only if it, a header that it includes, or the
+# flags have changed.  gcc's analyser does not read tests, because it cannot
+# follow an assertion that leaves the function, nor C++, which gcc 12 does not
+# claim to analyse.
 CHECKED  = $(filter %.c,$(FORMATTED))
 CHECKEDXX = $(filter %.cc,$(FORMATTED))
 PRODUCT  = $(filter-out tests/%,$(CHECKED))
-HEADERS  = $(filter %.h,$(FORMATTED))
 LINT    := $(BUILD)/lint
 TIDY     = $(patsubst %,$(LINT)/%.tidy,$(CHECKED) $(CHECKEDXX))
 GCC      = $(PRODUCT:%=$(LINT)/%.gcc)
-lint: deps-lint format-check
+## lint: check the format and run the analysers
+lint: deps-lint
+	@$(MAKE) --no-print-directory lint-checks
+lint-checks: format-check
 	@$(MAKE1) --output-sync=target lint-files
 lint-files: $(LINT)/cppcheck $$(TIDY) $$(GCC)
-# legacyUninitvar takes `x = new T{}` for a use of x; clang's analyser has the
-# say on C++.
+# legacyUninitvar takes `x = new T{}` for a use of x.  clang's analyser checks
+# this in C++.
 CPPCHECK := --quiet -I. --inline-suppr --error-exitcode=1 \
             --enable=warning,performance,portability
-$(LINT)/cppcheck: $$(FORMATTED) Makefile
+$(LINT)/cppcheck: $$(FORMATTED) $(FLAGS)
 	@mkdir -p $@.d && echo "  lint cppcheck"
 	@cppcheck --std=c11 $(CPPCHECK) --cppcheck-build-dir=$@.d $(CHECKED)
 	@$(if $(CHECKEDXX),cppcheck --language=c++ --std=c++17 $(CPPCHECK) \
 	  --suppress=legacyUninitvar $(CHECKEDXX))
 	@touch $@
-$(LINT)/%.tidy: % .clang-tidy Makefile $$(HEADERS)
+TIDY_FLAGS = $(if $(filter %.cc,$(1)),-std=c++17,-std=c17) -D_GNU_SOURCE -I. $(PQ_CFLAGS)
+$(LINT)/%.tidy: % .clang-tidy $(FLAGS)
 	@mkdir -p $(@D) && echo "  lint $<"
-	@clang-tidy --quiet $< -- $(if $(filter %.cc,$<),-std=c++17,-std=c17) -D_GNU_SOURCE -I. $(PQ_CFLAGS) 2>$@.err || \
+	@clang-tidy --quiet $< -- $(call TIDY_FLAGS,$<) 2>$@.err || \
 	  { cat $@.err; exit 1; }
+	@$(if $(filter %.cc,$<),$(CXX),$(CC)) $(call TIDY_FLAGS,$<) -MM -MP -MT $@ -MF $@.d $<
 	@touch $@
-# It keeps texts at offsets, where gcc loses sight of them.
+# gcc loses sight of the texts that conf.c keeps at offsets.
 $(LINT)/libbase/conf.c.gcc: private ALL_CFLAGS += -Wno-analyzer-malloc-leak
-$(LINT)/%.gcc: % Makefile $$(HEADERS)
+$(LINT)/%.gcc: % $(FLAGS)
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) -O1 -fanalyzer -Werror -c -o /dev/null $<
+	@$(CC) $(ALL_CFLAGS) -O1 -fanalyzer -Werror -MMD -MP -MT $@ -MF $@.d -c -o /dev/null $<
 	@touch $@
+ifneq ($(filter lint%,$(MAKECMDGOALS)),)
+-include $(shell find $(LINT) -name '*.[a-z]*.d' -type f 2>/dev/null)
+endif
 
-# Words that leat does not use: scripts/lint/words.
-.PHONY: lint-words
+## lint-words: find words that leat does not use (scripts/lint/words)
+## lint-structure: find circles of includes and functions over 60 lines
+.PHONY: lint-words lint-structure
 lint-words:
-	@scripts/lint/check-words $(WORDS_IN)
+	@scripts/lint/check-words
+lint-structure:
+	@scripts/lint/check-includes; includes=$$?; \
+	scripts/lint/check-functions && exit $$includes
 
 # Settings that are there already are the operator's; the new ones stand beside
 # the documents.
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/leat
+## install: install into PREFIX and CONF_DIR, below DESTDIR
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DOC_DIR) $(DESTDIR)$(CONF_DIR)
 	install $(PROGRAMS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
@@ -393,6 +434,7 @@ install: all
 	  fi; \
 	done
 
+## clean: remove the build tree
 clean:
 	rm -rf $(BUILD)
 
