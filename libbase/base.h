@@ -1,5 +1,5 @@
 /*
- * base - the few macros every file uses.
+ * base - the few macros that every file uses.
  */
 #ifndef LIBBASE_BASE_H
 #define LIBBASE_BASE_H
@@ -9,12 +9,12 @@
 
 #define LEAT_VERSION "0.1.0"
 
-/* The compiler insists that the caller looks at the result. */
+/* The compiler warns if a caller ignores the result. */
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Exit status for a configuration that a restart cannot mend. */
+/* Exit status for a configuration error, which a restart does not fix. */
 #define EXIT_CONFIG 2
 
 #define KIB ((size_t)1024)

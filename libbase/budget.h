@@ -1,6 +1,6 @@
 /*
- * budget - how many bytes may be held at once by everything that shares the
- * budget (invariant I12).
+ * budget - a limit on the bytes that everything which shares the budget may
+ * hold together (invariant I12).
  */
 #ifndef LIBBASE_BUDGET_H
 #define LIBBASE_BUDGET_H
@@ -20,7 +20,7 @@ budget_left(const struct budget *b)
 	return b->max_bytes - b->used_bytes;
 }
 
-/* Take n more bytes.  Returns false, and takes nothing, if there are fewer. */
+/* Take n bytes.  Returns false, and takes nothing, if fewer are left. */
 static inline bool
 budget_take(struct budget *b, size_t n)
 {

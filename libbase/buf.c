@@ -97,7 +97,7 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return -EINVAL;
-	/* vsnprintf writes a NUL too: it may pass max_bytes by one byte. */
+	/* vsnprintf also writes a NUL, which needs room within max_bytes. */
 	rc = buf_reserve(b, (size_t)n + 1);
 	if (rc < 0)
 		return rc;

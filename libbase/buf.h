@@ -1,8 +1,9 @@
 /*
- * buf - bytes that grow, up to a limit the owner sets.
+ * buf - a buffer that grows, up to a limit that its owner sets.
  *
- * Memory is kept between uses: buf_clear empties without freeing.  A buf of
- * all zeros is empty and has no limit set; call buf_init before use.
+ * Memory is kept between uses: buf_clear empties the buffer without freeing
+ * it.  A struct buf of all zeros is empty and has a limit of 0 bytes, so call
+ * buf_init before use.
  */
 #ifndef LIBBASE_BUF_H
 #define LIBBASE_BUF_H
@@ -16,7 +17,7 @@ struct buf {
 	uint8_t *data;    /* owned; may move on any growth */
 	size_t len;       /* bytes in use */
 	size_t cap;       /* bytes allocated */
-	size_t max_bytes; /* len never passes this */
+	size_t max_bytes; /* len never exceeds this */
 };
 
 /* Allocates nothing. */
@@ -39,8 +40,8 @@ buf_clear(struct buf *b)
 MUST_USE int buf_reserve(struct buf *b, size_t more);
 
 /*
- * Give back the memory beyond `spare` bytes after len, as far as the system
- * takes it.
+ * Free the memory beyond `spare` bytes after len.  If the system cannot shrink
+ * it, nothing changes.
  */
 void buf_trim(struct buf *b, size_t spare);
 
@@ -54,8 +55,9 @@ MUST_USE int buf_add_u64(struct buf *b, uint64_t value);
 MUST_USE int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
- * Append n bytes of UTF-8 text as a JSON string, quotes included.  Control
- * bytes are escaped; everything else is kept as it is.
+ * Append n bytes of UTF-8 text as a JSON string, including the quotes.  Quotes,
+ * backslashes and control characters are escaped; everything else is kept.
+ * Returns as buf_reserve.
  */
 MUST_USE int buf_add_json_string(struct buf *b, const char *text, size_t n);
 

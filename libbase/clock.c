@@ -62,7 +62,8 @@ clock_format_us(int64_t wall_us, char out[CLOCK_TEXT_BYTES + 1])
 	t = (time_t)s;
 	(void)gmtime_r(&t, &tm); /* fails only when the year overflows int */
 
-	/* Not strftime or snprintf: sinks call this for each event. */
+	/* strftime and snprintf are too slow: sinks call this for each event.
+	 */
 	clock_put_digits(out, 4, tm.tm_year + 1900);
 	out[4] = '-';
 	clock_put_digits(out + 5, 2, tm.tm_mon + 1);

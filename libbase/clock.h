@@ -1,6 +1,6 @@
 /*
- * clock - the two clocks: wall time for what people and stores see,
- * monotonic time for intervals, timeouts and back-off.
+ * clock - the two clocks: wall time for what people and stores see, monotonic
+ * time for intervals, time-outs and back-off.
  */
 #ifndef LIBBASE_CLOCK_H
 #define LIBBASE_CLOCK_H
@@ -17,13 +17,13 @@ uint64_t clock_mono_ms(void);
 /* The same clock in microseconds. */
 uint64_t clock_mono_us(void);
 
-/* Length of clock_format_us's text without its NUL: a fixed width. */
+/* The length of the text of clock_format_us, without its NUL. */
 #define CLOCK_TEXT_BYTES 27
 
 /*
  * Write wall_us as RFC 3339 in UTC with microseconds
- * ("2026-01-31T23:59:59.123456Z") and a NUL into out.  Holds for the years
- * 0000 to 9999; anything outside is written as its nearest end.
+ * ("2026-01-31T23:59:59.123456Z") and a NUL into out.  A time outside of the
+ * years 0000 to 9999 is written as the first or last moment of these.
  */
 void clock_format_us(int64_t wall_us, char out[CLOCK_TEXT_BYTES + 1]);
 

@@ -1,4 +1,4 @@
-/* conf - see conf.h. */
+/* conf - the tables and the parser of settings; see conf.h. */
 #include "libbase/conf.h"
 
 #include <ctype.h>
@@ -52,7 +52,7 @@ complain(struct parse *p, const char *fmt, ...)
 	p->errors[p->errors_used] = '\0';
 }
 
-/* A whole number with an optional size suffix.  Returns 0 or -EINVAL. */
+/* Parse a whole number, if wanted with a size suffix.  0 or -EINVAL. */
 static int
 parse_number(const char *text, bool size_suffix, int64_t *out)
 {
@@ -164,7 +164,7 @@ conf_describe(const struct conf_key *key, char *out, size_t size)
 	}
 }
 
-/* Set one field.  Returns 0, -EINVAL (not allowed) or -ENOMEM. */
+/* Set one field.  Returns 0, -EINVAL if the value is refused, or -ENOMEM. */
 static int
 set_field(const struct conf_key *key, void *into, const char *value)
 {
@@ -207,13 +207,14 @@ set_field(const struct conf_key *key, void *into, const char *value)
 	return -EINVAL;
 }
 
-/* Sections of other programs, which this one passes over. */
+/* Return true for a section of another program, which this one skips. */
 static bool
 known_section(const struct conf_program *program, const char *section)
 {
 	size_t n = strlen(program->name);
 
-	/* [sinkd-kafka.x] is sinkd-kafka's alone, and it has no such one. */
+	/* Only sinkd-kafka reads [sinkd-kafka.x], and it has no such section.
+	 */
 	if (strncmp(section, program->name, n) == 0 && section[n] == '.')
 		return false;
 	return strcmp(section, "leat") == 0 ||
@@ -256,8 +257,8 @@ on_free_pair(struct parse *p, const struct conf_table *table,
 	const char *why = NULL;
 
 	if (line->comment && table->whole_values)
-		why = "a comment cannot stand behind this value, which may "
-		      "hold # and ; itself: put it on a line of its own, or "
+		why = "a comment cannot follow this value, which may itself "
+		      "contain # and ;: put it on a line of its own, or "
 		      "write \\# and \\; for what belongs to the value";
 	if (!why)
 		why = table->on_pair(table->into, line->name, line->value);
@@ -266,8 +267,8 @@ on_free_pair(struct parse *p, const struct conf_table *table,
 }
 
 /*
- * A section begins.  Whether there is such a one is looked at here, so that
- * it is also known of one with no pair in it.
+ * A section begins.  An unknown one is refused here and not at its first pair,
+ * so that it is refused even if it is empty.
  */
 static void
 on_section(struct parse *p, const char *section)
@@ -319,8 +320,7 @@ conf_on_pair(struct parse *p, const struct ini_line *line)
 		         strcmp(line->section, "leat") == 0 ? "batchd"
 		                                            : program->name);
 	else if (line->section[0] == '\0')
-		complain(p, "'%s' stands before the first [section]",
-		         line->name);
+		complain(p, "'%s' is before the first [section]", line->name);
 }
 
 static void
@@ -350,7 +350,7 @@ conf_parse(const struct conf_program *program, const char *path,
 		const struct conf_table *t = &program->tables[i];
 
 		for (size_t j = 0; t->keys && t->keys[j].name; j++) {
-			/* A default that its own table refuses is our bug. */
+			/* A default that its own table refuses is a bug. */
 			if (set_field(&t->keys[j], t->into,
 			              t->keys[j].initial) < 0)
 				complain(&p, "bad default for %s",

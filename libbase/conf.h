@@ -2,14 +2,15 @@
  * conf - settings: one INI file, one table of keys for each section that a
  * program reads, and the command line that all programs share.
  *
- * A table says name, type, default, limits and help once; parsing, defaults,
- * --check, --help and docs/operations.md (held to it by a test) all come
- * from it.  A program reads [leat] and its own section; the sections of the
- * other daemons (ingestd, batchd, sinkd-*) may stand in the file and are
- * passed over.  Any other section, an unknown or repeated key, or a value
- * out of range is an error that names the line and what is allowed.
+ * A table gives the name, type, default, limits and help of each key once.
+ * Parsing, defaults, --check and --help all use it, and a test compares
+ * docs/operations.md with it.  A program reads [leat] and its own section.  It
+ * skips the sections of the other daemons (ingestd, batchd, sinkd-*), which
+ * may be in the same file.  Any other section, an unknown or repeated key, and
+ * a value out of range are errors, whose messages have the line and what is
+ * allowed.
  *
- * Main thread only, at start.
+ * To be called from the main thread, at startup.
  */
 #ifndef LIBBASE_CONF_H
 #define LIBBASE_CONF_H
@@ -33,7 +34,7 @@ struct conf_key {
 	const char *name;
 	enum conf_type type;
 	size_t offset;       /* of the field, in the struct of the table */
-	const char *initial; /* default, as it would stand in the file */
+	const char *initial; /* default, as it would be in the file */
 	int64_t min, max;    /* INT, SIZE: value; TEXT: length */
 	const char *const *choices; /* CHOICE: ends with NULL */
 	const char *help;           /* one sentence, for --help and the docs */
@@ -44,28 +45,30 @@ struct conf_table {
 	const struct conf_key *keys;
 	void *into; /* struct that the offsets refer to; zeroed by the caller */
 	/*
-	 * With keys NULL: a section of free pairs.  Returns NULL, or why the
-	 * pair is refused (static text).
+	 * Called for each pair of a section in which all names are allowed;
+	 * keys is NULL.  Returns NULL, or why the pair is refused, a static
+	 * text.
 	 */
 	const char *(*on_pair)(void *into, const char *name, const char *value);
 	/*
-	 * With on_pair: the values may hold # and ;, as passwords do.  A
-	 * comment behind one is refused, lest it is a part of the value.
+	 * With on_pair: the values may contain # and ;, as passwords do.  A
+	 * comment after a value is refused, as it may be meant as a part of
+	 * the value.
 	 */
 	bool whole_values;
 };
 
-/* An option of one program beside the shared ones. */
+/* An option that one program has in addition to the shared ones. */
 struct conf_flag {
 	const char *name; /* "--retry-dead" */
 	const char *help;
 	bool *set;            /* NULL: it takes a value */
 	const char *argument; /* what --help calls the value: "DIR" */
-	const char **value;   /* set to the value, which is argv's */
-	bool no_file;         /* with it the settings are not read */
+	const char **value;   /* set to the value, which is in argv */
+	bool no_file;         /* if it is given, the settings are not read */
 };
 
-/* The settings file that was read, for messages about what stands in it. */
+/* The settings file that was read, for messages about its content. */
 struct conf_source;
 
 struct conf_program {
@@ -76,23 +79,25 @@ struct conf_program {
 	const struct conf_flag *flags; /* may be NULL */
 	size_t flag_count;
 	/*
-	 * Checks across keys, after all are read; may be NULL.  Returns 0, or
-	 * -EINVAL after saying with conf_refuse what is wrong and what to do.
+	 * Checks the settings together, after all are read; may be NULL.
+	 * Returns 0; or -EINVAL after reporting, with conf_refuse, what is
+	 * wrong and what to do.
 	 */
 	int (*validate)(const struct conf_source *source, void *arg);
 	void *arg;
-	const char **path; /* or NULL: set to the file's path; it is not read */
+	const char **path; /* set to the file's path, which is then not read;
+	                    * NULL: the file is read */
 };
 
-/* conf_start's answer when the program should go on. */
+/* Returned by conf_start if the program should run. */
 #define CONF_RUN (-1)
 
 /*
- * Handle the command line: --config PATH (default /etc/leat/leat.conf),
- * --check (print the effective settings), --help, --version, and the
- * program's flags; then read the file into the tables.  Returns CONF_RUN, or
- * the status to exit with: 0, or EXIT_CONFIG after saying what is wrong, or
- * EXIT_FAILURE when standard output takes nothing.
+ * Handle the command line, which is --config PATH (default
+ * /etc/leat/leat.conf), --check (print the effective settings), --help,
+ * --version and the program's flags; then read the file into the tables.
+ * Returns CONF_RUN, or the status to exit with: 0, EXIT_CONFIG after logging
+ * what is wrong, or EXIT_FAILURE if standard output cannot be written to.
  */
 MUST_USE int conf_start(const struct conf_program *program, int argc,
                         char **argv);
@@ -101,18 +106,18 @@ MUST_USE int conf_start(const struct conf_program *program, int argc,
 #define CONF_FILE_BYTES_MAX (256 * KIB)
 
 /*
- * Read the text of an INI file; what conf_start does after the command line.
- * `path` is for messages.  Fields not in the text get their defaults.
- * Returns 0 or -EINVAL, with up to `errors_size` bytes of messages, one a
- * line, in errors.
+ * Read the text of an INI file into the tables; conf_start does this after the
+ * command line.  `path` is for messages.  Keys that the text does not set get
+ * their defaults.  Returns 0; or -EINVAL with up to `errors_size` bytes of
+ * messages in errors, each on a line of its own.
  */
 MUST_USE int conf_parse(const struct conf_program *program, const char *path,
                         const char *text, char *errors, size_t errors_size);
 
 /*
- * Log that a key's value is refused, or should be looked at: the file, the
- * key's line if it stands there, the value unless that is NULL, and why.
- * conf_refuse returns -EINVAL.
+ * Log that a key's value is refused (an error), or may be a mistake (a
+ * warning).  The line has the file, the line of the key if the file sets it,
+ * the value unless that is NULL, and the reason.  conf_refuse returns -EINVAL.
  */
 int conf_refuse(const struct conf_source *source, const char *section,
                 const char *key, const char *value, const char *fmt, ...)
@@ -122,29 +127,30 @@ void conf_warn(const struct conf_source *source, const char *section,
     PRINTF_LIKE(5, 6);
 
 /*
- * Warn of the sections of sinks whose programs are not installed: they are
- * misspelt, or nothing reads them here.
+ * Warn of the sections of sinks whose programs are not installed.  They are
+ * misspelt, or no program on this machine reads them.
  */
 void conf_warn_sections(const struct conf_source *source);
 
 /*
- * With --check: refuse a file that is missing or cannot be read.  As root,
- * also warn of one that the user of the daemons cannot read.  A path that is
- * NULL or empty names no file.  Without --check the daemon reads the file
- * itself and can wait for it.  Returns 0 or -EINVAL, after logging.
+ * With --check, refuse a file that is missing or cannot be read; as root, also
+ * warn of one that the user of the daemons cannot read.  A path that is NULL or
+ * empty names no file.  Without --check this does nothing, because the daemon
+ * reads the file itself and can wait for it.  Returns 0, or -EINVAL after
+ * logging the reason.
  */
 MUST_USE int conf_check_file(const struct conf_source *source,
                              const char *section, const char *key,
                              const char *path);
 
 /*
- * Put a size as it may stand in the file into out, with the largest unit of
- * which it is a multiple: "64M".  Returns out.
+ * Format a size as it can be written in the file, with the largest unit of
+ * which it is a multiple, such as "64M".  Returns out.
  */
 #define CONF_SIZE_TEXT 24
 const char *conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT]);
 
-/* Return whether n bytes of text are a TCP port, 1 to 65535. */
+/* Return true if the n bytes of text are a TCP port, 1 to 65535. */
 bool conf_is_port(const char *text, size_t n);
 
 /* Free the CONF_TEXT fields and set them to NULL. */

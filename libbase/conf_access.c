@@ -13,12 +13,12 @@
 #include "libbase/directory.h"
 #include "libbase/log.h"
 
-#define NOBODY 65534 /* a user without any right */
+#define NO_RIGHTS_ID 65534 /* of the user and group that have no rights */
 
-/* A child's exit statuses beside 0 and errno values, which are below. */
+/* A child's exit status if it cannot tell; others are 0 or an errno value. */
 #define CANNOT_TELL 255
 
-/* Whether the file can be opened and read.  Returns 0 or -errno. */
+/* Try to open the file for reading.  Returns 0 or -errno. */
 static int
 try_read(const char *path)
 {
@@ -34,17 +34,17 @@ try_read(const char *path)
 	return rc;
 }
 
-/* Who reads the files when leat runs: for what root is asked to check. */
+/* The user that the daemons run as, who must be able to read the files. */
 struct reader {
 	uid_t uid;
 	gid_t gid;
-	const char *name; /* for its further groups; or NULL */
-	char text[512];   /* who that is, for messages */
+	const char *name; /* for the supplementary groups; or NULL */
+	char text[512]; /* who that is and that it cannot read, for messages */
 };
 
 /*
- * As try_read, for another user.  A child tries it, as there is no way back
- * for a process that has given up root with all its groups.
+ * As try_read, for another user.  A child process tries it, because a process
+ * that has given up root and its groups cannot get them back.
  */
 static int
 try_read_as(const char *path, const struct reader *reader)
@@ -67,11 +67,11 @@ try_read_as(const char *path, const struct reader *reader)
 	}
 	if (child < 0 || !WIFEXITED(status) ||
 	    WEXITSTATUS(status) == CANNOT_TELL)
-		return 0; /* nothing is known against it */
+		return 0; /* it is not known: do not warn */
 	return -WEXITSTATUS(status);
 }
 
-/* The directory of batchd's socket, as the settings conf_say, in out. */
+/* Put the directory of batchd's socket, as [leat] sets it, into out. */
 static bool
 socket_directory(const struct conf_source *s, char *out, size_t size)
 {
@@ -93,10 +93,10 @@ socket_directory(const struct conf_source *s, char *out, size_t size)
 }
 
 /*
- * Find out as whom the daemons run.  Most often that is the owner of the
- * directory in which batchd makes its socket.  Before that directory is made it
- * is not known: then the reader is whoever the file's owner and group admit
- * beside root.  Returns false when root itself is the reader.
+ * Find out as which user the daemons run.  That is usually the owner of the
+ * directory in which batchd creates its socket.  If the directory does not
+ * exist yet, assume a user who is the file's owner and in its group, unless
+ * these are root's.  Returns false if the user is root.
  */
 static bool
 find_reader(const struct conf_source *s, const char *path,
@@ -125,8 +125,8 @@ find_reader(const struct conf_source *s, const char *path,
 	if (stat(path, &st) < 0)
 		return false;
 	*reader = (struct reader){
-	    .uid = st.st_uid ? st.st_uid : NOBODY,
-	    .gid = st.st_gid ? st.st_gid : NOBODY,
+	    .uid = st.st_uid ? st.st_uid : NO_RIGHTS_ID,
+	    .gid = st.st_gid ? st.st_gid : NO_RIGHTS_ID,
 	};
 	(void)snprintf(reader->text, sizeof reader->text,
 	               "root alone can read it, and daemons that run as "
@@ -134,7 +134,10 @@ find_reader(const struct conf_source *s, const char *path,
 	return true;
 }
 
-/* What root would not notice: NULL, or why a daemon cannot read the file. */
+/*
+ * Check what root, who can read every file, would not notice.  Returns NULL, or
+ * why the daemons cannot read the file, valid until the next call.
+ */
 static const char *
 hidden_from_daemons(const struct conf_source *s, const char *path,
                     struct reader *reader)

@@ -1,4 +1,4 @@
-/* conf_command_line - the command line that all programs share; see conf.h. */
+/* conf_command_line - see conf_start in conf.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -110,7 +110,7 @@ print_help(const struct conf_program *program)
 	}
 }
 
-/* The exit status once all is printed. */
+/* Flush standard output.  Returns the status to exit with. */
 static int
 finish_output(void)
 {
@@ -120,7 +120,7 @@ finish_output(void)
 	return EXIT_FAILURE;
 }
 
-/* What the command line has said. */
+/* What the command line sets. */
 struct arguments {
 	const char *path;
 	bool check;
@@ -129,7 +129,7 @@ struct arguments {
 
 /*
  * Take an option with a value, `NAME VALUE` or `NAME=VALUE`, at argv[*at].
- * Returns 1, 0 when it is another option, or -EINVAL when it has no value.
+ * Returns 1, 0 if it is another option, or -EINVAL if the value is missing.
  */
 static int
 take_value(const char *name, char **argv, int *at, const char **value)
@@ -148,7 +148,7 @@ take_value(const char *name, char **argv, int *at, const char **value)
 	return 1;
 }
 
-/* The same for the program's own options. */
+/* Take one of the program's own options.  Returns as take_value. */
 static int
 take_flag(const struct conf_program *program, char **argv, int *at,
           struct arguments *arguments)
@@ -261,8 +261,8 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 	if (strlen(text) == bytes) {
 		rc = take_text(&source);
 	} else {
-		/* It would hide what stands behind it. */
-		log_error("settings refused: %s: there is a NUL byte in it",
+		/* The parser would ignore the text after it. */
+		log_error("settings refused: %s: it contains a NUL byte",
 		          source.path);
 		rc = EXIT_CONFIG;
 	}

@@ -11,7 +11,8 @@
 #include "libbase/log.h"
 
 #define WHY_BYTES 1024
-/* The line of a key; 0 when it does not stand in the file. */
+
+/* The line of a key; 0 if the file does not set it. */
 static int
 conf_line_of(const struct conf_source *s, const char *section, const char *key)
 {
@@ -27,13 +28,15 @@ conf_line_of(const struct conf_source *s, const char *section, const char *key)
 	return 0;
 }
 
-static void conf_say(const struct conf_source *s, enum log_level level,
-                     const char *section, const char *key, const char *value,
-                     const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
+static void conf_log_setting(const struct conf_source *s, enum log_level level,
+                             const char *section, const char *key,
+                             const char *value, const char *fmt, va_list ap)
+    PRINTF_LIKE(6, 0);
 
 static void
-conf_say(const struct conf_source *s, enum log_level level, const char *section,
-         const char *key, const char *value, const char *fmt, va_list ap)
+conf_log_setting(const struct conf_source *s, enum log_level level,
+                 const char *section, const char *key, const char *value,
+                 const char *fmt, va_list ap)
 {
 	const char *refused = level == LOG_ERROR ? "settings refused: " : "";
 	int line = conf_line_of(s, section, key);
@@ -55,7 +58,7 @@ conf_refuse(const struct conf_source *source, const char *section,
 	va_list ap;
 
 	va_start(ap, fmt);
-	conf_say(source, LOG_ERROR, section, key, value, fmt, ap);
+	conf_log_setting(source, LOG_ERROR, section, key, value, fmt, ap);
 	va_end(ap);
 	return -EINVAL;
 }
@@ -67,15 +70,16 @@ conf_warn(const struct conf_source *source, const char *section,
 	va_list ap;
 
 	va_start(ap, fmt);
-	conf_say(source, LOG_WARN, section, key, value, fmt, ap);
+	conf_log_setting(source, LOG_WARN, section, key, value, fmt, ap);
 	va_end(ap);
 }
 
 /* Sections. */
 
 /*
- * A misspelt section of a sink is passed over by every program, as all other
- * sinks' are; but no program would read it.
+ * Warn of a section that no program reads.  Every program skips the sections
+ * of the other sinks, so a misspelt one would have no effect without a
+ * message.
  */
 static void
 warn_of_section(const struct conf_source *s, const char *section, int line)

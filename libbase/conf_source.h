@@ -1,6 +1,7 @@
 /*
- * conf_source - the settings file itself: where a key stands in it, and who
- * can read it and the files that it names.  For conf alone; see conf.h.
+ * conf_source - the settings file itself: on which line it sets a key, and who
+ * can read it and the files that it names.  Used by conf*.c only; programs
+ * include conf.h.
  */
 #ifndef LIBBASE_CONF_SOURCE_H
 #define LIBBASE_CONF_SOURCE_H
@@ -16,10 +17,13 @@ struct conf_source {
 	bool check;       /* --check was given */
 };
 
-/* With --check as root: warn if the daemons' user cannot read the file. */
+/*
+ * With --check as root, warn if the user of the daemons cannot read the
+ * settings file.
+ */
 void conf_access_warn(const struct conf_source *source);
 
-/* What a key takes, for messages and --help. */
+/* Describe the values that a key allows, for messages and --help. */
 void conf_describe(const struct conf_key *key, char *out, size_t size);
 
 #endif

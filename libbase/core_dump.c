@@ -9,7 +9,7 @@
 
 #include "libbase/log.h"
 
-/* No kind of mapping is dumped: see core(5). */
+/* Exclude all kinds of mappings from core dumps: see core(5). */
 static int
 dump_nothing(void)
 {
@@ -20,7 +20,7 @@ dump_nothing(void)
 		return -errno;
 	if (write(fd, "0", 1) != 1)
 		rc = -errno;
-	(void)close(fd); /* the kernel has it, or not */
+	(void)close(fd); /* write has returned the result */
 	return rc;
 }
 
@@ -31,11 +31,11 @@ core_dump_disable(void)
 	int rc = setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
 
 	if (rc < 0)
-		log_warn("core dumps stay possible err=%s",
+		log_warn("cannot disable core dumps err=%s",
 		         log_quote(strerror(-rc)));
 	rc = dump_nothing();
-	/* A sandbox without /proc: the limit has to do. */
+	/* Without /proc, as in a sandbox, the limit alone has to do. */
 	if (rc < 0 && rc != -ENOENT && rc != -EACCES)
-		log_warn("piped core dumps would hold memory err=%s",
+		log_warn("cannot exclude memory from piped core dumps err=%s",
 		         log_quote(strerror(-rc)));
 }

@@ -1,14 +1,13 @@
 /*
- * core_dump - keep what is in memory out of core dumps, which would hold
- * tokens, passwords, keys and events.
+ * core_dump - keep tokens, passwords, keys and events out of core dumps.
  */
 #ifndef LIBBASE_CORE_DUMP_H
 #define LIBBASE_CORE_DUMP_H
 
 /*
- * From now on this process leaves no core dump, or one without any memory
- * where the system pipes core dumps to a program, which no limit stops.
- * Call at start.
+ * Call at startup.  From now on this process leaves no core dump.  If the
+ * system pipes core dumps to a program, which no limit prevents, the dump
+ * contains no memory.  Logs a warning if that cannot be set.
  */
 void core_dump_disable(void);
 

@@ -1,4 +1,4 @@
-/* directory - make directories that outlast a power cut. */
+/* directory - create directories that survive a power failure. */
 #ifndef LIBBASE_DIRECTORY_H
 #define LIBBASE_DIRECTORY_H
 
@@ -7,12 +7,12 @@
 #include "libbase/base.h"
 
 /*
- * Make a folder (mode 0750) unless it is there.  A new one is durable when
- * this returns: what it lies in was synced, too.  Returns 0 or -errno.
+ * Create a directory with mode 0750, unless it exists.  A new one is durable
+ * when this returns, because its parent was synced.  Returns 0 or -errno.
  */
 MUST_USE int directory_make(const char *path);
 
-/* Make the names in a folder durable.  Returns 0 or -errno. */
+/* Make the names in a directory durable.  Returns 0 or -errno. */
 MUST_USE int directory_sync(const char *path);
 
 /*

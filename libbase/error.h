@@ -2,10 +2,10 @@
  * error - leat's own error codes, for failures that errno has no value for.
  *
  * A function that can fail returns 0 (or a count) on success, and otherwise a
- * negative value: either -errno, which means what errno(3) says, or one of
+ * negative value: either -errno, with the meaning in errno(3), or one of
  * the codes below.  They lie below -4096, where the kernel has no errno, so
  * that one int carries both.  Each code has one meaning in all of leat, and
- * each function says which of them it returns.
+ * each function documents which of them it returns.
  *
  * Never pass such a value to strerror; error_text knows both kinds.
  */

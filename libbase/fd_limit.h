@@ -1,5 +1,5 @@
 /*
- * fd_limit - how many descriptors a process may have.
+ * fd_limit - how many file descriptors this process may have.
  */
 #ifndef LIBBASE_FD_LIMIT_H
 #define LIBBASE_FD_LIMIT_H
@@ -9,9 +9,8 @@
 #include "libbase/base.h"
 
 /*
- * See that there can be `want` descriptors, raising the soft limit if that is
- * lower.  Returns how many there can be: less than `want` where the hard limit
- * is.
+ * Raise the soft limit to `want` descriptors if it is lower.  Returns `want`,
+ * or the limit that is in force if the hard limit does not allow as many.
  */
 MUST_USE uint64_t fd_limit_raise(uint64_t want);
 

@@ -20,7 +20,7 @@ check_open_file(int fd, enum file_owner owner)
 		return ERR_NOT_REGULAR_FILE;
 	if (owner != FILE_ANY && st.st_uid != geteuid())
 		return ERR_FOREIGN_OWNER;
-	/* One of an earlier release, or copied by hand. */
+	/* An earlier release made it, or an operator copied it. */
 	if (owner == FILE_LOCK && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0 &&
 	    fchmod(fd, 0600) < 0)
 		return -errno;

@@ -1,6 +1,6 @@
 /*
- * file - open files in directories that another user may be able to write to,
- * and write what outlasts a power cut.
+ * file - read and write whole files; open files in directories to which another
+ * user may have write access; and write what must survive a power failure.
  */
 #ifndef LIBBASE_FILE_H
 #define LIBBASE_FILE_H
@@ -12,10 +12,10 @@
 
 /* Whose file file_open may open. */
 enum file_owner {
-	FILE_OWN,  /* one of the user that this process runs as */
-	FILE_LOCK, /* the same, and to be locked: who can open a file can lock
-	            * it for ever, so its mode is set to 0600 */
-	FILE_ANY,  /* one of any user: to read only */
+	FILE_OWN,  /* a file of the user that this process runs as */
+	FILE_LOCK, /* the same, and to be locked; its mode is set to 0600,
+	            * since any process that can open it could lock it */
+	FILE_ANY,  /* a file of any user, which is only read */
 };
 
 /*
@@ -42,8 +42,8 @@ MUST_USE int file_read(const char *path, size_t max_bytes, char **out,
                        size_t *bytes);
 
 /*
- * Write all of data at the byte `at` (a file opened to append: at its end) and
- * sync it.  Returns 0, or -errno with any part of it written.
+ * Write all of data at the byte `at` (or at the end of a file that was opened
+ * to append) and sync it.  Returns 0, or -errno after any part was written.
  */
 MUST_USE int file_put(int fd, const void *data, size_t bytes, uint64_t at);
 

@@ -1,7 +1,7 @@
 /*
- * histogram - durations counted in buckets of fixed bounds, which are the
- * same in every daemon: counts of several processes can be added up, and
- * Prometheus can take a quantile of the sum.
+ * histogram - durations, counted in buckets with fixed bounds.  All daemons
+ * use the same bounds, so that the counts of several processes can be added,
+ * and Prometheus can compute a quantile of the sum.
  */
 #ifndef LIBBASE_HISTOGRAM_H
 #define LIBBASE_HISTOGRAM_H
@@ -11,7 +11,7 @@
 #define HISTOGRAM_BOUNDS 15
 #define HISTOGRAM_BUCKETS (HISTOGRAM_BOUNDS + 1)
 
-/* Highest duration of each bucket, in ascending order; the last has none. */
+/* The highest duration of each bucket but the last, in ascending order. */
 extern const uint64_t histogram_bounds_us[HISTOGRAM_BOUNDS];
 
 struct histogram {

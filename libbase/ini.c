@@ -19,7 +19,7 @@ is_comment_sign(char c)
 	return c == '#' || c == ';';
 }
 
-/* The text without blanks around it. */
+/* Remove the blanks around a text, in place. */
 static char *
 ini_trim(char *text)
 {
@@ -34,14 +34,14 @@ ini_trim(char *text)
 }
 
 /*
- * Cut a comment off, and put # and ; in the place of \# and \; where they
- * would begin one.  Returns whether there was a comment.
+ * Remove a comment, and replace \# and \; by # and ; where these would begin
+ * one.  Returns true if there was a comment.
  */
 static bool
 cut_comment(char *text)
 {
 	char *out = text;
-	bool first = true; /* or behind a blank */
+	bool first = true; /* in the text, or after a blank */
 
 	for (const char *p = text; *p; p++) {
 		if (first && is_comment_sign(*p)) {
@@ -61,7 +61,7 @@ cut_comment(char *text)
 static const char *
 copy_line(struct ini *ini)
 {
-	static const char bom[] = "\xef\xbb\xbf"; /* some editors write it */
+	static const char bom[] = "\xef\xbb\xbf"; /* which some editors write */
 	const char *from = ini->rest;
 	size_t n;
 
@@ -83,13 +83,13 @@ static const char *
 read_section(struct ini *ini, char *text)
 {
 	size_t n = strcspn(text, "]");
-	char *behind = text + n + 1;
+	char *after = text + n + 1;
 
 	if (text[n] != ']')
-		return "the section's name has no ']' behind it";
-	(void)cut_comment(behind);
-	if (ini_trim(behind)[0] != '\0')
-		return "only a comment can stand behind the section's ']'";
+		return "the section's name has no ']' after it";
+	(void)cut_comment(after);
+	if (ini_trim(after)[0] != '\0')
+		return "only a comment can follow the section's ']'";
 	if (n > INI_SECTION_BYTES)
 		return "the section's name is longer than 128 bytes";
 	memcpy(ini->section, text, n);
@@ -115,8 +115,8 @@ read_pair(char *text, struct ini_line *line)
 bool
 ini_next(struct ini *ini, struct ini_line *line)
 {
-	_Static_assert(INI_LINE_BYTES == 8 * KIB, "the message says 8 KiB");
-	_Static_assert(INI_SECTION_BYTES == 128, "the message says 128");
+	_Static_assert(INI_LINE_BYTES == 8 * KIB, "the message has 8 KiB");
+	_Static_assert(INI_SECTION_BYTES == 128, "the message has 128");
 
 	*line = (struct ini_line){.section = ini->section};
 	while (ini->rest[0]) {
@@ -133,7 +133,7 @@ ini_next(struct ini *ini, struct ini_line *line)
 			return true;
 		}
 		line->why = read_section(ini, text + 1);
-		/* Whose the pairs behind it are is not known. */
+		/* It is not known to which section the next pairs belong. */
 		if (line->why)
 			ini->rest += strlen(ini->rest);
 		return true;

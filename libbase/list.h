@@ -1,7 +1,7 @@
 /*
- * list - doubly linked lists whose links lie inside the listed structs.
+ * list - doubly linked lists whose links are members of the listed structs.
  *
- * The head of a list is a link too.  A link that is in no list is linked to
+ * The head of a list is also a link.  A link that is in no list is linked to
  * itself, so removing it twice does no harm.
  */
 #ifndef LIBBASE_LIST_H
@@ -42,7 +42,7 @@ list_append(struct list_link *head, struct list_link *link)
 	head->prev = link;
 }
 
-/* Of a head: return true if the list has nothing in it. */
+/* Return true if the list with this head is empty. */
 static inline bool
 list_is_empty(const struct list_link *head)
 {

@@ -20,9 +20,10 @@ static enum log_level threshold = LOG_INFO;
 static bool to_journal; /* standard error is systemd's journal */
 
 /*
- * systemd puts the device and inode of the stream that it connects into
- * JOURNAL_STREAM.  The variable is inherited, so a process whose standard error
- * was redirected has it, too: the numbers tell the two apart.
+ * Return true if the descriptor is connected to systemd's journal.  systemd
+ * puts the device and inode of that stream into JOURNAL_STREAM.  A process
+ * whose standard error was redirected inherits the variable as well, so the
+ * numbers are compared.
  */
 static bool
 is_journal(int fd)
@@ -83,7 +84,7 @@ journal_prefix(enum log_level level)
 	return "";
 }
 
-/* Bytes of text up to `most`, without a part of a character at the end. */
+/* The length of text, limited to `most` without cutting a character. */
 static size_t
 cut_bytes(const char *text, size_t most)
 {
@@ -122,11 +123,11 @@ log_write(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return;
-	/* Most values are quoted already; no other one may end the line. */
+	/* Most values are quoted already; escape a newline in any other. */
 	(void)printable_put(line + used, message, strlen(message), "");
 	used = cut_bytes(line, LINE_MAX_BYTES - 1);
 	line[used++] = '\n';
-	/* There is nobody left to tell when standard error fails. */
+	/* If standard error fails, the failure cannot be reported. */
 	if (write(STDERR_FILENO, line, used) < 0)
 		return;
 }

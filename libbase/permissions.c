@@ -15,7 +15,7 @@
 
 #define NAME_BYTES 33
 
-/* The name of a user; its number when it has none. */
+/* Put the name of a user into out, or its number if it has no name. */
 static void
 put_user(uid_t uid, char out[NAME_BYTES])
 {
@@ -71,7 +71,8 @@ permissions_describe(const char *path, char out[PERMISSIONS_TEXT_BYTES])
 	mode_t needed;
 
 	(void)snprintf(at, sizeof at, "%s", path);
-	/* The last one that can be looked at is the one that is closed. */
+	/* The nearest directory that stat can reach is the one without access.
+	 */
 	while (stat(at, &st) < 0) {
 		if (!directory_parent(at)) {
 			(void)snprintf(out, PERMISSIONS_TEXT_BYTES,

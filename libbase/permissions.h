@@ -1,6 +1,6 @@
 /*
- * permissions - whose a directory or a socket is, and what that means for this
- * process, in words for an operator.
+ * permissions - explain to an operator which users can use a directory, a file
+ * or a socket.
  */
 #ifndef LIBBASE_PERMISSIONS_H
 #define LIBBASE_PERMISSIONS_H
@@ -13,19 +13,21 @@
 #define PERMISSIONS_TEXT_BYTES 640
 
 /*
- * Check that the owner of a directory can use the files that this process
- * would make in it.  When it is not there, its parent is looked at, in which
- * it would be made.  Returns 0 when it belongs to the user that this process
- * runs as, or to root, who may have opened it to a group; else
- * ERR_FOREIGN_OWNER, with what to do in why.  A directory that cannot be looked
- * at passes: whoever opens it is told the reason.
+ * Check that the owner of a directory can use the files that this process would
+ * create in it.  If the directory does not exist, its parent is checked, in
+ * which it would be created.  Returns 0 if it belongs to the user that this
+ * process runs as, or to root, who may have given a group access; else
+ * ERR_FOREIGN_OWNER, with a text in `why` that contains the remedy.  A
+ * directory whose owner cannot be found out passes, as opening it will fail
+ * with the reason.
  */
 MUST_USE int permissions_check_owner(const char *dir,
                                      char why[PERMISSIONS_TEXT_BYTES]);
 
 /*
- * Write who may use what is at path, after -EACCES: the owner and, if the mode
- * says so, the group of the path or of the directory that cannot be passed.
+ * Describe who may use what is at path, after -EACCES: the owner and, if the
+ * mode allows it, the group of the path, or of the directory on the way to it
+ * that this process cannot enter.
  */
 void permissions_describe(const char *path, char out[PERMISSIONS_TEXT_BYTES]);
 

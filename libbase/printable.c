@@ -18,11 +18,11 @@ static const struct {
     {0xe0000, 0xe007f}, /* tags */
 };
 
-/* Bytes of the UTF-8 character that text begins with, or 0. */
+/* The length of the UTF-8 character at the beginning of text, or 0. */
 static size_t
 decode(const unsigned char *text, size_t bytes, uint32_t *code)
 {
-	/* The least code point of so many bytes: less would be overlong. */
+	/* The least code point of each length; a smaller one is overlong. */
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t n = text[0] < 0x80           ? 1
 	           : (text[0] >> 5) == 0x06 ? 2

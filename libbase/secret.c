@@ -76,7 +76,7 @@ secret_check_password(const struct conf_source *source, const char *section,
 	struct stat st;
 	char *text;
 
-	/* To read from a pipe would take the password away. */
+	/* Reading from a pipe would consume the password. */
 	if (rc < 0 || !path[0] || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
 		return rc;
 	text = calloc(1, max_bytes);
@@ -93,10 +93,10 @@ secret_check_password(const struct conf_source *source, const char *section,
 	if (rc == 0)
 		conf_warn(source, section, key, path,
 		          "its first line, the password, is empty");
-	return 0; /* one that is missing was refused, or will be waited for */
+	return 0; /* a missing file was refused, or the daemon waits for it */
 }
 
-/* One host of a list, without its port; [::1] or ::1. */
+/* The same for one host of n bytes, which may have a port. */
 static bool
 host_stays_here(const char *host, size_t n)
 {

@@ -1,6 +1,6 @@
 /*
- * secret - read passwords and keys, and warn of settings with which a secret
- * is not one.
+ * secret - read passwords and other secrets, and warn of settings that expose
+ * them.
  */
 #ifndef LIBBASE_SECRET_H
 #define LIBBASE_SECRET_H
@@ -11,34 +11,34 @@
 #include "libbase/conf.h"
 
 /*
- * Read a secret: the first line of the file at path, or, with path empty,
- * environment variable `env` (which is then removed from the environment).
- * Returns its length (0 when neither is set) or -errno; -EMSGSIZE when it
- * does not fit `size` bytes with its NUL.
+ * Read a secret: the first line of the file at path; or, if path is empty, the
+ * environment variable `env`, which is then removed from the environment.
+ * Returns its length, which is 0 if neither is set; or -errno, which is
+ * -EMSGSIZE if the secret does not fit into `size` bytes with its NUL.
  */
 MUST_USE int secret_read(const char *path, const char *env, char *out,
                          size_t size);
 
 /*
- * Check the file that this setting names: as conf_check_file, and log a
- * warning if other users than root and our own can write it.  Returns 0 or
- * -EINVAL.
+ * As conf_check_file, and also warn if users other than root and the user of
+ * this process can write the file.  Returns 0 or -EINVAL.
  */
 MUST_USE int secret_check_file(const struct conf_source *source,
                                const char *section, const char *key,
                                const char *path);
 
 /*
- * The same for a password_file.  Its first line must take up fewer than
- * max_bytes.
+ * The same for the setting password_file.  The first line of the file must have
+ * fewer than max_bytes bytes.
  */
 MUST_USE int secret_check_password(const struct conf_source *source,
                                    const char *section, const char *path,
                                    size_t max_bytes);
 
 /*
- * Whether every host of a list stays on this machine: an empty name, a path, a
- * loopback address.  Hosts are separated by commas, and may have a port.
+ * Return true if a secret that is sent to any host of the list stays on this
+ * machine: each host is an empty name, the path of a socket, or a loopback
+ * address.  Hosts are separated by commas, and may have a port.
  */
 bool secret_stays_local(const char *hosts);
 

@@ -1,6 +1,6 @@
 /*
- * slice - a piece of text in memory that the slice does not own: a pointer and
- * a length, without a NUL at the end.
+ * slice - a pointer and a length: text in memory that the slice does not own,
+ * without a NUL at its end.
  */
 #ifndef LIBBASE_SLICE_H
 #define LIBBASE_SLICE_H

@@ -96,7 +96,7 @@ REFUSED = [
     ("sinkd-kafka", "[sinkd-kafka]\nbrokers = a:1,b:x", 2, SINK_NAMES),
     ("sinkd-kafka", "[sinkd-kafka]\nbrokers = a:1,,b:2", 2, SINK_NAMES),
     ("sinkd-kafka", "[sinkd-kafka.rdkafka]\nssl.key.password = a # b", 2,
-     "a comment cannot stand behind this value"),
+     "a comment cannot follow this value"),
     ("sinkd-clickhouse", "[sinkd-clickhouse]\nurl = http://a:port", 2, "port"),
     ("sinkd-clickhouse", "[sinkd-clickhouse]\nurl = a:8123", 2,
      "http://host:port"),

@@ -82,7 +82,7 @@ TEST(an_empty_file_gives_the_defaults)
 	ck_assert_str_eq(sample.text, "hello");
 }
 
-TEST(values_are_read_and_other_daemons_passed_over)
+TEST(values_are_read_and_other_daemons_skipped)
 {
 	ck_assert_int_eq(parse("; comment\n[ingestd]\nwhatever = 1\n"
 	                       "[batchd]\nflag = no\nnumber = -1\nsize = 3K\n"
@@ -118,7 +118,7 @@ static const struct {
     {"text = abc # text = b", "abc"},
 };
 
-TEST_LOOP(a_comment_begins_behind_a_blank, ARRAY_LEN(taken))
+TEST_LOOP(a_comment_begins_after_a_blank, ARRAY_LEN(taken))
 {
 	char text[256];
 
@@ -142,7 +142,7 @@ TEST(a_free_pair_is_whole)
 	ck_assert_str_eq(pairs, "password=a # b");
 }
 
-TEST(a_size_is_written_as_it_may_stand_in_the_file)
+TEST(a_size_is_written_as_it_may_be_in_the_file)
 {
 	char text[CONF_SIZE_TEXT];
 
@@ -170,7 +170,7 @@ TEST(a_port_is_a_number)
 	ck_assert(!conf_is_port("000001", 6));
 }
 
-/* Each refused text, and the words that its message must hold. */
+/* Each refused text, and what its message must contain. */
 static const struct {
 	const char *text, *words;
 } refused[] = {
@@ -192,16 +192,16 @@ static const struct {
     {"[bachd]\nnumber = 1\n", "leat.conf:1: unknown section [bachd]"},
     {"[bachd]\n", "leat.conf:1: unknown section [bachd]"},
     {"[batchd.fre]\n", "leat.conf:1: unknown section [batchd.fre]"},
-    {"number = 1\n", "leat.conf:1: 'number' stands before the first"},
+    {"number = 1\n", "leat.conf:1: 'number' is before the first"},
     {"\n[batchd\nnumber = 1\n", "leat.conf:2: the section's name has no ']'"},
-    {"[batchd] x\n", "leat.conf:1: only a comment can stand behind"},
+    {"[batchd] x\n", "leat.conf:1: only a comment can follow"},
     {"[batchd]\n= 1\n", "leat.conf:2: not a section"},
     {"[batchd]\nnumber = 1\n  2\n", "leat.conf:3: not a section"},
     {"[batchd]\nnumber = 1x # y\n", "[batchd] number = 1x: must be"},
     {"[batchd]\nnonsense\n", "leat.conf:2: not a section"},
     {"[batchd.free]\nforbidden = 1\n", "it would break the guarantee"},
     {"[batchd.free]\npassword = a # b\n", "leat.conf:2: [batchd.free] "
-                                          "password: a comment cannot stand"},
+                                          "password: a comment cannot follow"},
     {"[batchd.free]\npassword = a ;b\n", "write \\# and \\; for what belongs"},
 };
 
