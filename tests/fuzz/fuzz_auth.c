@@ -80,7 +80,7 @@ check_auth(const char *given)
 	      memcmp(colon + 1, SECRET, strlen(SECRET)) == 0);
 }
 
-/* Any user may say it. */
+/* Any user may send it. */
 static void
 check_basic(const char *user)
 {

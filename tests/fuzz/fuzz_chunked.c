@@ -202,7 +202,7 @@ is_doubtful(struct text line)
 	return false;
 }
 
-/* What the second reading says, and what it leaves open. */
+/* The result of the second parser, and what it leaves open. */
 struct plain {
 	struct reading r;
 	bool open;  /* at the border of a limit: any result is right */

@@ -1,9 +1,9 @@
 /*
- * fuzz_head - a request's head.  The end is found wherever the bytes are cut.
- * A second reading, written from RFC 9112 as plainly as can be, says what must
- * be accepted and what must be refused.  What is accepted can be written, and
- * reads back the same.  The input is two bytes that choose where it is cut,
- * and the head.
+ * fuzz_head - fuzz the parser of a request's head.  The end of the head must be
+ * found wherever the bytes are split.  A second parser, written from RFC 9112
+ * in the simplest way, decides what must be accepted and what refused.  A head
+ * that is accepted is written out and must parse to the same again.  The input
+ * is two bytes that choose where it is split, and the head.
  */
 #include <errno.h>
 #include <stdbool.h>

@@ -1,12 +1,13 @@
 /*
- * fuzz_http - a whole connection: requests that arrive in pieces, and a
- * program that answers now, later, in a stream, or before the body has come.
+ * fuzz_http - fuzz a whole connection: requests that arrive in pieces, and a
+ * program that responds at once, later, with a stream, or before the body has
+ * arrived.
  *
- * A model reads the same bytes all at once and in the plain way, with
- * head_parse and chunked_read.  It says which requests the program must have
- * been given, and which answers the client must have got, in their order.
+ * A model parses the same bytes all at once and in a simple way, with
+ * head_parse and chunked_read.  It predicts which requests the program must
+ * have been given, and which responses the client must have got, in order.
  *
- * The input is 8 bytes that choose how all this goes, and the client's bytes.
+ * The input is 8 bytes that choose what happens, and the client's bytes.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -750,7 +751,7 @@ read_answer(char *at, char *end, const struct expected *e, struct answer *a)
 	return result == CHUNKED_END ? at : NULL;
 }
 
-/* It comes from the program, and says what the program saw. */
+/* The response comes from the program, and contains what the program saw. */
 static void
 check_proof(unsigned index, const struct expected *e, const struct answer *a)
 {
@@ -890,7 +891,7 @@ check_request(const struct expected *e, unsigned index, char **at, char *end)
 	return !e->last && !a.closes;
 }
 
-/* All that the model says has happened, and nothing else. */
+/* Everything that the model predicts has happened, and nothing else. */
 static void
 check_all(const struct model *m, const struct http_stats *stats)
 {
@@ -910,8 +911,8 @@ check_all(const struct model *m, const struct http_stats *stats)
 }
 
 /*
- * The program has seen the beginning of what the model says, and so has the
- * client; the last answer may be cut.
+ * The program and the client have seen the beginning of what the model
+ * predicts; the last response may be cut.
  */
 static void
 check_beginning(const struct model *m)

@@ -281,7 +281,7 @@ on_pull_timeout(gnutls_transport_ptr_t arg, unsigned ms)
 {
 	(void)arg;
 	(void)ms;
-	return 1; /* on_pull says whether there is something */
+	return 1; /* on_pull finds out whether there is something */
 }
 
 /* The client. */

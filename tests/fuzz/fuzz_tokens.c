@@ -227,7 +227,7 @@ check_rate(struct token *t)
 	HOLDS(t->level_milli >= 0);
 }
 
-/* Each by its own secret, whole; and whoever holds one keeps it. */
+/* Each by its own whole secret; and a reference keeps its token. */
 static void
 check_search(struct buf *text)
 {

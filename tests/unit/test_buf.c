@@ -139,7 +139,7 @@ TEST(a_line_is_one_line_whatever_was_not_quoted)
 	(void)close(before);
 }
 
-TEST(a_limited_log_says_what_it_held_back)
+TEST(a_limited_log_counts_what_it_suppressed)
 {
 	struct log_limit limit = {.interval_ms = 60000, .burst = 2};
 	unsigned held;

@@ -187,7 +187,7 @@ TEST(an_address_beyond_its_share_pays_first)
 		drop(i);
 	for (size_t i = 35; i < 60; i++)
 		drop(i);
-	/* Nobody is above the share any more: the oldest of all. */
+	/* No address is above its share any more: the oldest of all. */
 	for (size_t i = 100; i < 120; i++)
 		add_from(i, "192.0.2.5");
 	for (size_t i = 120; i < 140; i++)

@@ -139,7 +139,7 @@ TEST(a_request_is_taken_apart)
 	is_text(head.fields[2].value, "");
 }
 
-TEST(a_request_without_body_says_so)
+TEST(a_request_without_body_is_complete)
 {
 	accepts(WITH(""));
 	is_text(head.method, "GET");
@@ -204,7 +204,7 @@ TEST(only_options_may_ask_for_the_server)
 	refuses("options * HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 }
 
-TEST(the_client_says_whether_the_connection_goes_on)
+TEST(the_client_decides_whether_the_connection_goes_on)
 {
 	static const struct {
 		const char *version, *headers;
@@ -394,7 +394,7 @@ TEST(parameters_of_the_query_are_unescaped)
 	ck_assert_int_eq(http_query(&head, "a", out, sizeof out), -ENOENT);
 }
 
-TEST(a_parameter_that_does_not_fit_is_told)
+TEST(a_parameter_that_does_not_fit_is_an_error)
 {
 	char out[8] = "#######";
 

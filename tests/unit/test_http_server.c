@@ -20,7 +20,7 @@
 /* What the handler is to do, and what it has seen. */
 static struct {
 	bool refuse; /* in on_head, with 403 */
-	bool defer;  /* answer when the test says so */
+	bool defer;  /* answer when the test does */
 	http_produce produce;
 	size_t answer_bytes; /* 0: the body is sent back */
 	unsigned heads, bodies, ends, turns;
@@ -180,7 +180,7 @@ turn(void)
 }
 
 static void
-say(int fd, const char *text)
+send_text(int fd, const char *text)
 {
 	ck_assert_int_eq(send(fd, text, strlen(text), 0),
 	                 (ssize_t)strlen(text));
@@ -244,7 +244,7 @@ TEST(pipelined_requests_are_answered_in_order)
 	open_server();
 	fd = client();
 	program.defer = true;
-	say(fd, POST(1) "1" POST(1) "2" POST(1) "3");
+	send_text(fd, POST(1) "1" POST(1) "2" POST(1) "3");
 	/* One at a time, whatever has arrived. */
 	for (int i = 0; i < 3; i++) {
 		const struct http_response a = {200, "text/plain", NULL,
@@ -296,16 +296,16 @@ TEST(a_body_in_pieces_is_put_together)
 	open_server();
 	fd = client();
 	for (const char *p = POST(11); *p; p++)
-		say(fd, (char[]){*p, '\0'});
-	say(fd, "hello ");
+		send_text(fd, (char[]){*p, '\0'});
+	send_text(fd, "hello ");
 	ck_assert_uint_eq(budget.used_bytes, 11 + HTTP_BODY_PADDING);
-	say(fd, "world" GET);
+	send_text(fd, "world" GET);
 	ck_assert_uint_eq(program.bodies, 2);
 	ck_assert_uint_eq(count(hear(fd), "200 OK"), 2);
 	ck_assert_ptr_nonnull(strstr(out, "hello world"));
-	say(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
-	        "\r\n\r\n5\r\nhello\r\n1\r\n \r\n5\r\nw");
-	say(fd, "orld\r\n0\r\n\r\n" GET);
+	send_text(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+	              "\r\n\r\n5\r\nhello\r\n1\r\n \r\n5\r\nw");
+	send_text(fd, "orld\r\n0\r\n\r\n" GET);
 	ck_assert_uint_eq(count(hear(fd), "200 OK"), 2);
 	ck_assert_ptr_nonnull(strstr(out, "hello world"));
 	ck_assert_uint_eq(budget.used_bytes, 0);
@@ -337,13 +337,13 @@ TEST(a_refused_body_is_dropped_and_the_connection_goes_on)
 	open_server();
 	fd = client();
 	program.refuse = true;
-	say(fd, POST(10) "12345");
+	send_text(fd, POST(10) "12345");
 	ck_assert_str_eq(hear(fd), ""); /* the body first */
-	say(fd, "67890" GET);
+	send_text(fd, "67890" GET);
 	ck_assert_uint_eq(count(hear(fd), "403 Forbidden"), 2);
-	say(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
-	        "\r\n\r\n5\r\nhello\r\n0\r\n");
-	say(fd, "\r\n" GET);
+	send_text(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+	              "\r\n\r\n5\r\nhello\r\n0\r\n");
+	send_text(fd, "\r\n" GET);
 	ck_assert_uint_eq(count(hear(fd), "403 Forbidden"), 2);
 	ck_assert_uint_eq(program.bodies, 0);
 	ck_assert(!is_closed(fd));
@@ -362,11 +362,11 @@ TEST(a_refused_body_that_is_held_back_or_long_closes)
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
 		int fd = client();
 
-		say(fd, heads[i]);
+		send_text(fd, heads[i]);
 		ck_assert_uint_eq(count(hear(fd), "403 Forbidden"), 1);
 		ck_assert_ptr_nonnull(strstr(out, "Connection: close\r\n"));
 		/* It reads on for a while, and answers nothing more. */
-		say(fd, GET);
+		send_text(fd, GET);
 		ck_assert(is_closed(fd));
 		(void)close(fd);
 	}
@@ -380,13 +380,13 @@ TEST(a_body_beyond_the_limit_is_refused_once)
 
 	open_server();
 	fd = client();
-	say(fd, POST(1048577));
+	send_text(fd, POST(1048577));
 	ck_assert_uint_eq(count(hear(fd), "HTTP/1.1 "), 1);
 	ck_assert_ptr_nonnull(strstr(out, " 413 "));
 	(void)close(fd);
 	fd = client();
-	say(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
-	        "\r\n\r\n");
+	send_text(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+	              "\r\n\r\n");
 	memset(chunk, 'x', sizeof chunk);
 	(void)snprintf(chunk, sizeof chunk, "10000\r\n");
 	chunk[7] = 'x';
@@ -417,7 +417,7 @@ TEST(malformed_requests_get_one_answer_and_a_close)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		int fd = client();
 
-		say(fd, texts[i]);
+		send_text(fd, texts[i]);
 		ck_assert_uint_eq(count(hear(fd), "HTTP/1.1 "), 1);
 		ck_assert_ptr_nonnull(strstr(out, " 400 Bad Request"));
 		ck_assert_ptr_nonnull(strstr(out, "\r\n\r\n{\"error\":"));
@@ -436,7 +436,7 @@ TEST(a_large_answer_waits_for_a_slow_reader)
 	open_server();
 	fd = client();
 	program.answer_bytes = sizeof big;
-	say(fd, GET GET);
+	send_text(fd, GET GET);
 	/* The second waits until the first is sent. */
 	ck_assert_uint_eq(program.bodies, 1);
 	ck_assert_uint_eq(http_server_pending(server), 1);
@@ -460,13 +460,13 @@ TEST(head_and_http_1_0_are_answered_as_they_must_be)
 	open_server();
 	fd = client();
 	program.answer_bytes = 5;
-	say(fd, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+	send_text(fd, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
 	ck_assert_ptr_nonnull(strstr(hear(fd), "Content-Length: 5\r\n"));
 	ck_assert_str_eq(strstr(out, "\r\n\r\n"), "\r\n\r\n");
-	say(fd, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	send_text(fd, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
 	ck_assert_ptr_nonnull(
 	    strstr(hear(fd), "Connection: keep-alive\r\n\r\nbbbbb"));
-	say(fd, "GET / HTTP/1.0\r\n\r\n");
+	send_text(fd, "GET / HTTP/1.0\r\n\r\n");
 	ck_assert_ptr_nonnull(strstr(hear(fd), "Connection: close\r\n"));
 	ck_assert(is_closed(fd));
 	(void)close(fd);
@@ -498,7 +498,7 @@ TEST(a_stream_is_produced_as_the_client_reads)
 	program.produce = produce_numbers;
 	produced = 0;
 	produce_limit = 2000;
-	say(fd, GET);
+	send_text(fd, GET);
 	/* Only what the socket takes is produced. */
 	ck_assert_uint_gt(produced, 0);
 	ck_assert_uint_lt(produced, 500);
@@ -540,7 +540,7 @@ TEST(a_stream_waits_for_the_program_and_ends_with_the_client)
 	fd = client();
 	program.produce = produce_when_woken;
 	produced = 0;
-	say(fd, "GET / HTTP/1.0\r\n\r\n");
+	send_text(fd, "GET / HTTP/1.0\r\n\r\n");
 	ck_assert_ptr_nonnull(strstr(hear(fd), "Connection: close"));
 	ck_assert_ptr_null(strstr(out, "chunked"));
 	for (int i = 0; i < 3; i++) {
@@ -577,7 +577,7 @@ pass(uint64_t ms)
 	ck_assert_int_eq(uv_timer_start(&timer, on_passed, ms, 0), 0);
 	while (!passed)
 		(void)uv_run(&loop, UV_RUN_ONCE);
-	turn(); /* lets go of the timer */
+	turn(); /* closes the timer */
 }
 
 TEST(what_is_late_gets_408_or_a_close)
@@ -591,8 +591,8 @@ TEST(what_is_late_gets_408_or_a_close)
 	idle = client();
 	head = client();
 	body = client();
-	say(head, "GET / HT");
-	say(body, POST(10) "1234");
+	send_text(head, "GET / HT");
+	send_text(body, POST(10) "1234");
 	/* Timers run by the loop's clock: wait for each in turn. */
 	while (http_server_stats(server)->overdue < 1)
 		(void)uv_run(&loop, UV_RUN_ONCE);
@@ -612,9 +612,9 @@ TEST(what_is_late_gets_408_or_a_close)
 	(void)close(body);
 }
 
-/* Say a part of a body of `a`s. */
+/* Send a part of a body of `a`s. */
 static void
-say_body(int fd, const char *head, size_t n)
+send_body(int fd, const char *head, size_t n)
 {
 	char text[2000];
 	size_t at = strlen(head);
@@ -622,7 +622,7 @@ say_body(int fd, const char *head, size_t n)
 	memcpy(text, head, at);
 	memset(text + at, 'a', n);
 	text[at + n] = '\0';
-	say(fd, text);
+	send_text(fd, text);
 }
 
 TEST(when_memory_runs_out_the_slowest_goes)
@@ -634,23 +634,23 @@ TEST(when_memory_runs_out_the_slowest_goes)
 	open_server();
 	first = client();
 	second = client();
-	say_body(first, POST(1000), 900);
+	send_body(first, POST(1000), 900);
 	/* Nothing is old enough to go: the newcomer is refused. */
-	say_body(second, POST(1000), 700);
+	send_body(second, POST(1000), 700);
 	ck_assert_uint_eq(program.refusals[503], 1);
 	ck_assert_str_eq(hear(second), "");
-	say_body(second, "", 300);
+	send_body(second, "", 300);
 	ck_assert_ptr_nonnull(strstr(hear(second), " 503 "));
 	/* What arrives whole needs no memory. */
-	say_body(second, POST(1000), 1000);
+	send_body(second, POST(1000), 1000);
 	ck_assert_ptr_nonnull(strstr(hear(second), " 200 "));
 	/* Once the first has taken a tenth of its time, it has to go. */
 	pass(settings.request_timeout_ms / 10);
 	ck_assert_uint_eq(http_server_stats(server)->evicted, 0);
-	say_body(second, POST(1000), 700);
+	send_body(second, POST(1000), 700);
 	ck_assert_uint_eq(http_server_stats(server)->evicted, 1);
 	ck_assert(is_closed(first));
-	say_body(second, "", 300);
+	send_body(second, "", 300);
 	ck_assert_ptr_nonnull(strstr(hear(second), " 200 "));
 	(void)close(first);
 	(void)close(second);
@@ -664,9 +664,9 @@ TEST(an_old_connection_goes_for_a_new_one)
 	open_server();
 	for (size_t i = 0; i < 6; i++)
 		fds[i] = client();
-	say(fds[0], GET); /* the youngest now */
+	send_text(fds[0], GET); /* the youngest now */
 	(void)hear(fds[0]);
-	say(fds[1], POST(10) "1");
+	send_text(fds[1], POST(10) "1");
 	for (size_t i = 6; i < 9; i++)
 		fds[i] = client();
 	ck_assert_uint_eq(http_server_stats(server)->evicted, 3);
@@ -685,7 +685,7 @@ TEST(a_server_that_stops_lets_each_connection_end)
 	idle = client();
 	waiting = client();
 	program.defer = true;
-	say(waiting, GET GET);
+	send_text(waiting, GET GET);
 	http_server_quiesce(server);
 	ck_assert(is_closed(idle));
 	ck_assert_uint_eq(http_server_pending(server), 1);
@@ -705,15 +705,15 @@ TEST(a_server_can_close_in_the_middle_of_everything)
 	open_server();
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = client();
-	say(fds[0], "GET /");
-	say(fds[1], POST(10) "123");
+	send_text(fds[0], "GET /");
+	send_text(fds[1], POST(10) "123");
 	program.answer_bytes = sizeof big;
-	say(fds[2], GET GET);
+	send_text(fds[2], GET GET);
 	program.defer = true;
-	say(fds[3], GET GET);
+	send_text(fds[3], GET GET);
 	program.defer = false;
 	program.produce = produce_when_woken;
-	say(fds[4], GET);
+	send_text(fds[4], GET);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		(void)close(fds[i]);
 	/* teardown closes it, and looks at the budget. */

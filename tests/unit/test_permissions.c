@@ -13,7 +13,7 @@
 #include "tests/support/test.h"
 
 /* A user and a group that no machine has. */
-#define SOMEBODY 48123
+#define OTHER_UID 48123
 
 static char dir[64], below[80], why[PERMISSIONS_TEXT_BYTES];
 
@@ -39,7 +39,7 @@ TEST_CASE(owner, .setup = setup, .teardown = teardown);
 static bool
 give_away(const char *path)
 {
-	return geteuid() == 0 && chown(path, SOMEBODY, SOMEBODY) == 0;
+	return geteuid() == 0 && chown(path, OTHER_UID, OTHER_UID) == 0;
 }
 
 TEST(a_directory_of_our_own_or_of_root_will_do)
@@ -52,7 +52,7 @@ TEST(a_directory_of_our_own_or_of_root_will_do)
 	if (!give_away(dir))
 		return;
 	/* As its owner, and as a user to whose group root has opened it. */
-	ck_assert_int_eq(seteuid(SOMEBODY), 0);
+	ck_assert_int_eq(seteuid(OTHER_UID), 0);
 	ck_assert_int_eq(permissions_check_owner(dir, why), 0);
 	ck_assert_int_eq(permissions_check_owner("/", why), 0);
 	ck_assert_int_eq(seteuid(0), 0);
@@ -84,16 +84,16 @@ TEST(names_who_may_use_a_path)
 		return;
 	ck_assert_int_eq(chmod(dir, 0750), 0);
 	(void)snprintf(want, sizeof want,
-	               "only root, user %d and group %d may use %s", SOMEBODY,
-	               SOMEBODY, dir);
+	               "only root, user %d and group %d may use %s", OTHER_UID,
+	               OTHER_UID, dir);
 	permissions_describe(dir, why);
 	ck_assert_str_eq(why, want);
 	ck_assert_int_eq(chmod(dir, 0700), 0);
 	(void)snprintf(want, sizeof want, "only root and user %d may use %s",
-	               SOMEBODY, dir);
+	               OTHER_UID, dir);
 	ck_assert_int_eq(mkdir(below, 0700), 0);
 	/* What is in it cannot be looked at: it is the directory's doing. */
-	ck_assert_int_eq(seteuid(SOMEBODY + 1), 0);
+	ck_assert_int_eq(seteuid(OTHER_UID + 1), 0);
 	permissions_describe(below, why);
 	ck_assert_str_eq(why, want);
 	ck_assert_int_eq(seteuid(0), 0);

@@ -38,7 +38,7 @@ teardown(void)
 
 TEST_CASE(tokens, .setup = setup, .teardown = teardown);
 
-/* The hash of a token, as it stands in a file; valid until the fourth call. */
+/* The hash of a token, as it is in a file; valid until the fourth call. */
 static const char *
 hash_of(const char *secret)
 {
@@ -95,7 +95,7 @@ TEST(finds_each_by_its_text_and_nothing_else)
 	ck_assert_ptr_null(find(hash_of("one") + strlen("sha256:")));
 }
 
-TEST(says_where_a_file_is_bad_and_keeps_the_old)
+TEST(reports_where_a_file_is_bad_and_keeps_the_old)
 {
 	const struct {
 		const char *text, *word;
