@@ -125,6 +125,16 @@ def settings():
                           re.M))
 
 
+def test_the_fuzz_targets_are_listed():
+    page = (ROOT / "docs/testing.md").read_text()
+    table = re.search(r"^\| target \|.*?\n\n", page, re.M | re.S)[0]
+    listed = re.findall(r"`(\w+)`", "".join(
+        line.split("|")[1] for line in table.splitlines()))
+    there = [p.stem.removeprefix("fuzz_")
+             for p in (ROOT / "tests/fuzz").glob("fuzz_*.c")]
+    assert sorted(listed) == sorted(there), (listed, there)
+
+
 def anchor(title):
     """As GitHub makes the anchor of a heading."""
     kept = "".join(c for c in title.lower() if c.isalnum() or c in " -_")
