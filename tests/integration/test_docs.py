@@ -127,7 +127,7 @@ def settings():
 
 def test_the_fuzz_targets_are_listed():
     page = (ROOT / "docs/testing.md").read_text()
-    table = re.search(r"^\| target \|.*?\n\n", page, re.M | re.S)[0]
+    table = re.search(r"^\| target \|.*\n(?:\|.*\n)*", page, re.M)[0]
     listed = re.findall(r"`(\w+)`", "".join(
         line.split("|")[1] for line in table.splitlines()))
     there = [p.stem.removeprefix("fuzz_")
