@@ -7,6 +7,7 @@
 
 #include <msgpack.h>
 
+#include "libbase/error.h"
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libproto/control_request.h"
@@ -29,7 +30,7 @@ batchd_cursor_find_sink(struct batchd_cursor *s, const msgpack_object *sinks,
 		s->committed = at->via.u64;
 		return 0;
 	}
-	return -ENXIO;
+	return ERR_UNKNOWN_SINK;
 }
 
 static int
@@ -69,9 +70,9 @@ batchd_cursor_ask(struct batchd_cursor *s, const char *socket, const char *sink)
 		msgpack_unpacked_destroy(&status);
 	}
 	free(frame);
-	if (rc == 0 || rc == -ENXIO)
+	if (rc == 0 || rc == ERR_UNKNOWN_SINK)
 		return rc;
 	log_error("batchd does not say how far this sink is socket=%s err=%s",
 	          log_quote(socket), log_quote(chan_error(socket, rc)));
-	return -ENOTCONN;
+	return ERR_BATCHD_UNREACHABLE;
 }

@@ -16,9 +16,9 @@ struct batchd_cursor {
 };
 
 /*
- * Ask the batchd at `socket`.  Returns 0; -ENXIO when it does not know the
- * sink; -ENOTCONN when it is not there or does not answer, after saying so; or
- * -ENOMEM.
+ * Ask the batchd at `socket`.  Returns 0; ERR_UNKNOWN_SINK when it does not
+ * know the sink; ERR_BATCHD_UNREACHABLE when it is not there or does not
+ * answer, after saying so; or -ENOMEM.
  */
 MUST_USE int batchd_cursor_ask(struct batchd_cursor *s, const char *socket,
                                const char *sink);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libbase/file.h"
 #include "libsink/split_points.h"
 
@@ -23,7 +24,7 @@
 static void
 explain_dlq_error(struct deliver *d, int rc, struct sink_error *error)
 {
-	if (rc == -EDQUOT)
+	if (rc == ERR_DEAD_LETTERS_FULL)
 		(void)snprintf(error->text, sizeof error->text,
 		               "dead letters are at dead_max_bytes: run "
 		               "--retry-dead, move the file away, or raise it");
@@ -81,7 +82,9 @@ add_or_drop(struct deliver *d, const struct batch *piece,
 	bool drop = d->common->dead_full == DEAD_FULL_COUNT &&
 	            slice_is(record->stream, piece->stream);
 
-	return rc == -EDQUOT && drop ? dlq_file_drop(d->dlq, record) : rc;
+	return rc == ERR_DEAD_LETTERS_FULL && drop
+	           ? dlq_file_drop(d->dlq, record)
+	           : rc;
 }
 
 static int

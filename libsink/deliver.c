@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libsink/dead_lettering.h"
 #include "libsink/delivery.h"
 #include "libsink/split_points.h"
@@ -219,7 +220,7 @@ write_less(struct deliver *d, struct delivery *w, size_t count)
 /*
  * Ask the store for its position after a write whose result is unknown.  If
  * that is the end of the piece, the piece is stored.  If it is the start, the
- * piece is written again.  Returns -ESTALE for any other position.
+ * piece is written again.  Returns ERR_POSITION_MOVED for any other position.
  */
 static int
 reconcile(struct deliver *d, struct delivery *w, const struct batch *piece,
@@ -244,7 +245,7 @@ reconcile(struct deliver *d, struct delivery *w, const struct batch *piece,
 	          "stream=%s expected=%" PRIu64 " found=%s position=%" PRIu64,
 	          piece->stream, piece->position, found ? "yes" : "no",
 	          position);
-	return -ESTALE;
+	return ERR_POSITION_MOVED;
 }
 
 /*

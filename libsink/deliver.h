@@ -71,10 +71,10 @@ MUST_USE int deliver_start(struct deliver *d, const char *stream, bool *found,
 /*
  * Store every event of the batch or set it aside, and move the position to
  * next_offset.  An event that has a dead letter from before (a crash came
- * before the position had passed it) is left to its letter.  Returns 0; -ESTALE
- * when the store's position is none that this batch can have led to, so that
- * another writer must be at work or the store has gone back: start again from
- * its position; or what wait gave up with.
+ * before the position had passed it) is left to its letter.  Returns 0;
+ * ERR_POSITION_MOVED when the store's position is none that this batch can have
+ * led to, so that another writer must be at work or the store has gone back:
+ * start again from its position; or what wait gave up with.
  */
 MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch);
 

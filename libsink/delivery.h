@@ -36,7 +36,7 @@ MUST_USE int deliver_back_off(struct deliver *d, enum sink_result result,
 
 /*
  * The piece is neither stored nor refused: close the store, wait, and go on
- * from the position that the store has then.  Returns 0, -ESTALE as
+ * from the position that the store has then.  Returns 0, ERR_POSITION_MOVED as
  * deliver_batch, or what d->wait gave up with.
  */
 MUST_USE int deliver_interrupted(struct deliver *d, struct delivery *w,

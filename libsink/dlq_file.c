@@ -17,6 +17,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/directory.h"
+#include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
@@ -409,7 +410,7 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	rc = dlq_file_add_line(d, record);
 	if (rc == 0 && (d->lines.len > d->max_bytes ||
 	                d->bytes > d->max_bytes - d->lines.len))
-		rc = -EDQUOT;
+		rc = ERR_DEAD_LETTERS_FULL;
 	if (rc < 0) {
 		d->lines.len = before;
 		return rc;

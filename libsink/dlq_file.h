@@ -93,8 +93,8 @@ void dlq_file_follow(struct dlq_file *d, const char *stream);
 
 /*
  * Put the letter on disk, unless its stream and offset are there already; and
- * without its payload where that is beyond its share.  Returns 0, -EDQUOT when
- * the file would pass max_bytes even so, or -errno.
+ * without its payload where that is beyond its share.  Returns 0,
+ * ERR_DEAD_LETTERS_FULL when the file would pass max_bytes even so, or -errno.
  */
 MUST_USE int dlq_file_append(struct dlq_file *d,
                              const struct dlq_record *record);
@@ -102,19 +102,19 @@ MUST_USE int dlq_file_append(struct dlq_file *d,
 /*
  * The same for many letters, which are synced together: dlq_file_begin,
  * dlq_file_add for each, dlq_file_end.  The file is locked from the first to
- * the last, so nothing that waits may come between.  After -EDQUOT from
- * dlq_file_add, which adds nothing, the letters before can still be kept by
- * dlq_file_end.  When dlq_file_end fails none of the group is in the file.
- * dlq_file_end must follow in any case, even if dlq_file_begin or dlq_file_add
- * has failed.
+ * the last, so nothing that waits may come between.  After
+ * ERR_DEAD_LETTERS_FULL from dlq_file_add, which adds nothing, the letters
+ * before can still be kept by dlq_file_end.  When dlq_file_end fails none of
+ * the group is in the file. dlq_file_end must follow in any case, even if
+ * dlq_file_begin or dlq_file_add has failed.
  */
 MUST_USE int dlq_file_begin(struct dlq_file *d);
 MUST_USE int dlq_file_add(struct dlq_file *d, const struct dlq_record *record);
 MUST_USE int dlq_file_end(struct dlq_file *d);
 
 /*
- * In a group, after -EDQUOT: only count the event, of the stream that is
- * followed.  One that was counted before a crash is not counted again.
+ * In a group, after ERR_DEAD_LETTERS_FULL: only count the event, of the stream
+ * that is followed.  One that was counted before a crash is not counted again.
  */
 MUST_USE int dlq_file_drop(struct dlq_file *d, const struct dlq_record *record);
 

@@ -16,6 +16,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/directory.h"
+#include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libsink/batchd_cursor.h"
@@ -62,7 +63,7 @@ dlq_retry_on_wait(void *arg, uint64_t ms)
 	int rc;
 
 	if (away_ms > (uint64_t)r->d->common->timeout_ms)
-		return -ETIMEDOUT;
+		return ERR_STORE_UNREACHABLE;
 	rc = stop_wait(-1, 0, (int)ms);
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
@@ -77,7 +78,7 @@ dlq_retry_on_step(void *arg, uint64_t next, uint64_t position)
 	struct dlq_retry_run *r = arg;
 	int rc = dlq_retry_progress_save(&r->progress, next, position);
 
-	return rc == 0 && stop_asked() ? -EINTR : rc;
+	return rc == 0 && stop_asked() ? ERR_STOPPED : rc;
 }
 
 /* Read on until the buffer is full or the file ends.  Returns 0 or -errno. */
@@ -390,7 +391,9 @@ retry_file(struct dlq_retry_run *r)
 	r->fd = file_open(AT_FDCWD, r->path, O_RDONLY, FILE_LOCK);
 	if (r->fd < 0)
 		return r->fd == -ENOENT ? 0 : r->fd;
-	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0 || fstat(r->fd, &st) < 0)
+	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0)
+		rc = errno == EWOULDBLOCK ? ERR_RETRY_IN_PROGRESS : -errno;
+	else if (fstat(r->fd, &st) < 0)
 		rc = -errno;
 	/* Another run has worked it off and removed it before our lock. */
 	if (rc == 0 && st.st_nlink == 0) {
@@ -481,19 +484,19 @@ static const char *
 dlq_retry_reason(int rc)
 {
 	switch (rc) {
-	case -EWOULDBLOCK:
+	case ERR_RETRY_IN_PROGRESS:
 		return "another --retry-dead is at work";
-	case -ETIMEDOUT:
+	case ERR_STORE_UNREACHABLE:
 		return "the store is away: try again later, nothing is lost";
-	case -ESTALE:
+	case ERR_POSITION_MOVED:
 		return "another --retry-dead has moved the position";
-	case -EINTR:
+	case ERR_STOPPED:
 		return "stopped: run it again to go on, nothing is lost";
-	case -ENOTCONN:
+	case ERR_BATCHD_UNREACHABLE:
 		return "the store has no position, so batchd must say which "
 		       "letters the sink is past: start batchd, run it again, "
 		       "nothing is lost";
-	case -ENXIO:
+	case ERR_UNKNOWN_SINK:
 		return "batchd does not know this sink: add its name to "
 		       "[batchd] sinks, restart batchd, run it again";
 	case -EBADMSG:

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libsink/stop.h"
@@ -105,7 +106,7 @@ tell(struct session *s)
 
 /*
  * Wait until the link has something to read, no longer than `until_ms`, and
- * tell batchd meanwhile.  Returns 0, -ETIMEDOUT, -EINTR or -EPIPE.
+ * tell batchd meanwhile.  Returns 0, -ETIMEDOUT, ERR_STOPPED or -EPIPE.
  */
 static int
 wait_link(struct session *s, uint64_t until_ms)
@@ -124,7 +125,7 @@ wait_link(struct session *s, uint64_t until_ms)
 			rc = stop_wait(s->subscription.chan.fd, POLLIN, ms);
 		else
 			rc = chan_wait(&s->subscription.chan, POLLIN, ms);
-		if (rc != -ETIMEDOUT)
+		if (rc != -ETIMEDOUT && rc != -EINTR)
 			return rc;
 	}
 }
@@ -140,7 +141,7 @@ on_wait(void *arg, uint64_t ms)
 	uint64_t until = clock_mono_ms() + ms;
 
 	if (stop_asked())
-		return -EINTR;
+		return ERR_STOPPED;
 	for (;;) {
 		int rc = wait_link(s, until);
 
@@ -185,12 +186,12 @@ on_step(void *arg, uint64_t next, uint64_t position)
 		rc = start_drain(s);
 	if (rc == 0 && s->drain_until_ms != 0 &&
 	    clock_mono_ms() >= s->drain_until_ms)
-		rc = -EINTR;
+		rc = ERR_STOPPED;
 	return rc;
 }
 
-/* Returns SUBSCRIPTION_BATCH, SUBSCRIPTION_EMPTY, -EINTR (drained long enough)
- * or -errno. */
+/* Returns SUBSCRIPTION_BATCH, SUBSCRIPTION_EMPTY, ERR_STOPPED (drained long
+ * enough) or -errno. */
 static int
 next_batch(struct session *s)
 {
@@ -205,10 +206,10 @@ next_batch(struct session *s)
 			rc = wait_link(s, until ? until : UINT64_MAX);
 		}
 		if (rc == -ETIMEDOUT)
-			return -EINTR;
-		if (rc == -EINTR && s->drain_until_ms == 0)
+			return ERR_STOPPED;
+		if (rc == ERR_STOPPED && s->drain_until_ms == 0)
 			rc = start_drain(s);
-		if (rc < 0 && rc != -EINTR)
+		if (rc < 0 && rc != ERR_STOPPED)
 			return rc;
 	}
 }
@@ -261,7 +262,7 @@ work(struct session *s, bool known, uint64_t position)
 		if (rc < 0)
 			return rc;
 		if (rc == SUBSCRIPTION_EMPTY && s->drain_until_ms != 0)
-			return -EINTR; /* all there was is stored */
+			return ERR_STOPPED; /* all there was is stored */
 		if (rc == SUBSCRIPTION_EMPTY)
 			continue;
 		rc = store(s, stream, &known, &position);
@@ -353,13 +354,13 @@ advice(enum frame_error code)
 static void
 say_why(struct session *s, int why, uint64_t ms)
 {
-	if (why == -EREMOTEIO)
+	if (why == ERR_BATCHD_REFUSED)
 		log_warn("batchd refuses code=%s text=%s advice=%s "
 		         "retry_in_ms=%" PRIu64,
 		         frame_error_name(s->subscription.error_code),
 		         log_quote(s->subscription.error_text),
 		         log_quote(advice(s->subscription.error_code)), ms);
-	else if (why == -ESTALE)
+	else if (why == ERR_POSITION_MOVED)
 		log_warn("starting again from the store's position "
 		         "retry_in_ms=%" PRIu64,
 		         ms);
@@ -368,8 +369,8 @@ say_why(struct session *s, int why, uint64_t ms)
 		          "both from one version and restart them; if it "
 		          "stays, report it as a fault of leat socket=%s "
 		          "err=%s retry_in_ms=%" PRIu64,
-		          s->settings->common.socket, log_quote(strerror(-why)),
-		          ms);
+		          s->settings->common.socket,
+		          log_quote(error_text(why)), ms);
 	else if (log_allow(&s->away_limit, NULL))
 		log_warn(
 		    "batchd unreachable socket=%s err=%s",
@@ -384,12 +385,13 @@ delay_ms(struct session *s, int why)
 	const struct sink_common *common = &s->settings->common;
 	uint64_t ms;
 
-	if (why == -ESTALE)
+	if (why == ERR_POSITION_MOVED)
 		return (uint64_t)common->retry_max_ms;
 	if (s->ready_ms != 0 && clock_mono_ms() - s->ready_ms >= LASTING_MS)
 		s->failures = 0;
 	ms = deliver_delay_ms(common, ++s->failures);
-	if (why == -EREMOTEIO && s->subscription.error_code != ERROR_STOPPING)
+	if (why == ERR_BATCHD_REFUSED &&
+	    s->subscription.error_code != ERROR_STOPPING)
 		return ms;
 	return ms < BATCHD_RETRY_MS ? ms : BATCHD_RETRY_MS;
 }
@@ -403,7 +405,7 @@ pause_ms(struct session *s, uint64_t ms)
 	for (;;) {
 		int rc = wait_link(s, until);
 
-		if (rc == -EINTR)
+		if (rc == ERR_STOPPED)
 			return rc;
 		if (rc == -ETIMEDOUT)
 			return 0;
@@ -422,7 +424,8 @@ pause_ms(struct session *s, uint64_t ms)
 static bool
 is_switched_off(const struct session *s, int why)
 {
-	return why == -EREMOTEIO && s->subscription.error_code == ERROR_UNKNOWN;
+	return why == ERR_BATCHD_REFUSED &&
+	       s->subscription.error_code == ERROR_UNKNOWN;
 }
 
 void
@@ -436,7 +439,7 @@ session_run(struct session *s)
 		if (why == -EPIPE)
 			why = subscription_final_error(&s->subscription);
 		ms = delay_ms(s, why);
-		if (why == -EINTR || stop_asked()) {
+		if (why == ERR_STOPPED || stop_asked()) {
 			/* What was counted since the last one. */
 			if (s->subscription.welcomed && report(s) < 0)
 				log_debug("no last report");
@@ -450,7 +453,7 @@ session_run(struct session *s)
 			return;
 		}
 		say_why(s, why, ms);
-		if (why == -ESTALE) {
+		if (why == ERR_POSITION_MOVED) {
 			deliver_close(&s->deliver);
 			stats_error(&s->stats, STATS_FENCED,
 			            "another writer has moved the position",
@@ -481,14 +484,14 @@ session_report_dead_letters(struct session *s)
 		rc = subscription_stats(&s->subscription, map,
 		                        report_pack(ROLE_SINK, &records, map));
 	}
-	if (rc < 0 &&
-	    !(rc == -EREMOTEIO && s->subscription.error_code == ERROR_BUSY))
+	if (rc < 0 && !(rc == ERR_BATCHD_REFUSED &&
+	                s->subscription.error_code == ERROR_BUSY))
 		log_info("batchd is not told how many dead letters are left: "
 		         "it shows what it knew until the sink runs socket=%s "
 		         "err=%s",
 		         log_quote(s->settings->common.socket),
 		         log_quote(
-			     rc == -EREMOTEIO
+			     rc == ERR_BATCHD_REFUSED
 				 ? s->subscription.error_text
 				 : chan_error(s->settings->common.socket, rc)));
 	subscription_close(&s->subscription);

@@ -1,4 +1,5 @@
 /* sink_main - the main of every sink daemon; see sink.h. */
+#include "libbase/error.h"
 #include "libsink/sink.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ sink_run(struct sink_conf *settings)
 	if (rc == 0)
 		rc = stop_init();
 	if (rc < 0) {
-		log_error("cannot start err=%s", log_quote(strerror(-rc)));
+		log_error("cannot start err=%s", log_quote(error_text(rc)));
 		status = EXIT_FAILURE;
 	} else if (settings->retry_dead) {
 		status = dlq_retry(&session.deliver);

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
+
 static volatile sig_atomic_t asked;
 static volatile sig_atomic_t bound_s; /* 0: none */
 static volatile sig_atomic_t hanging;
@@ -115,10 +117,10 @@ stop_wait(int fd, short events, int timeout_ms)
 	int n;
 
 	if (stop_asked())
-		return -EINTR;
+		return ERR_STOPPED;
 	n = poll(p, 2, timeout_ms);
 	if (stop_asked())
-		return -EINTR;
+		return ERR_STOPPED;
 	if (n < 0)
 		return errno == EINTR ? -ETIMEDOUT : -errno;
 	return n == 0 ? -ETIMEDOUT : 0;

@@ -41,8 +41,8 @@ bool stop_hanging(bool hanging);
 
 /*
  * Block until fd (-1: none) has one of `events`, or is hung up.  Returns 0,
- * -ETIMEDOUT after timeout_ms, or -EINTR as soon as, and as long as, a stop
- * is asked.
+ * -ETIMEDOUT after timeout_ms, or ERR_STOPPED as soon as, and as long as, a
+ * stop is asked.
  */
 MUST_USE int stop_wait(int fd, short events, int timeout_ms);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libsink/sink.h"
 
 /* A batch header at its widest: array, type, stream, offset, count, last. */
@@ -238,7 +239,7 @@ subscription_on_error(struct subscription *s, const struct frame *frame)
 {
 	s->error_code = frame->error.code;
 	frame_copy_text(s->error_text, &frame->error.text);
-	return -EREMOTEIO;
+	return ERR_BATCHD_REFUSED;
 }
 
 int
@@ -275,7 +276,7 @@ subscription_final_error(struct subscription *s)
 	while (broken < 2) {
 		int rc = subscription_step(s);
 
-		if (rc == -EREMOTEIO)
+		if (rc == ERR_BATCHD_REFUSED)
 			return rc;
 		if (rc == -EPIPE)
 			broken++;

@@ -60,7 +60,7 @@ struct subscription {
 	size_t bytes_cap, used;
 	size_t events_cap;
 
-	/* From batchd's error frame, after -EREMOTEIO. */
+	/* From batchd's error frame, after ERR_BATCHD_REFUSED. */
 	enum frame_error error_code;
 	char error_text[FRAME_TEXT_MAX + 1];
 };
@@ -83,7 +83,8 @@ MUST_USE int subscription_start(struct subscription *s, bool has_position,
 
 /*
  * Receive one frame.  Returns a subscription_event; -EAGAIN when none is there;
- * -EPIPE when batchd is gone; -EREMOTEIO when batchd refuses, see error_*.
+ * -EPIPE when batchd is gone; ERR_BATCHD_REFUSED when batchd refuses, see
+ * error_*.
  */
 MUST_USE int subscription_step(struct subscription *s);
 
@@ -97,7 +98,8 @@ MUST_USE int subscription_committed(struct subscription *s,
 
 /*
  * Read what batchd has said before the link broke, which a send that failed
- * has not seen.  Returns -EREMOTEIO when that was a refusal, else -EPIPE.
+ * has not seen.  Returns ERR_BATCHD_REFUSED when that was a refusal, else
+ * -EPIPE.
  */
 MUST_USE int subscription_final_error(struct subscription *s);
 

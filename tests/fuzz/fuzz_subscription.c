@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libsink/subscription.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -79,9 +80,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	subscription.chan.fd = pair[0];
 	subscription.wanted = 0;
 	rc = take_packets(&in, pair[1]);
-	HOLDS(rc >= 0 || rc == -EPROTO || rc == -EBADMSG || rc == -EREMOTEIO ||
-	      rc == -EMSGSIZE);
-	HOLDS(rc != -EREMOTEIO ||
+	HOLDS(rc >= 0 || rc == -EPROTO || rc == -EBADMSG ||
+	      rc == ERR_BATCHD_REFUSED || rc == -EMSGSIZE);
+	HOLDS(rc != ERR_BATCHD_REFUSED ||
 	      strlen(subscription.error_text) <= FRAME_TEXT_MAX);
 	subscription_close(&subscription);
 	(void)close(pair[1]); /* a socket: nothing to lose */

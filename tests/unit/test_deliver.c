@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libsink/deliver.h"
@@ -231,7 +232,7 @@ on_wait(void *arg, uint64_t ms)
 {
 	(void)arg;
 	(void)ms;
-	return waits++ < waits_allowed ? 0 : -EINTR;
+	return waits++ < waits_allowed ? 0 : ERR_STOPPED;
 }
 
 static int
@@ -243,7 +244,7 @@ on_step(void *arg, uint64_t next, uint64_t position)
 	if (fake.has_position)
 		ck_assert_uint_eq(position, fake.position);
 	stepped = next;
-	return steps++ < steps_allowed ? 0 : -EINTR;
+	return steps++ < steps_allowed ? 0 : ERR_STOPPED;
 }
 
 static struct sink fake_sink = {
@@ -478,7 +479,7 @@ TEST(gives_up_when_another_writer_has_moved_the_position)
 {
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	fake.position = 15;
-	ck_assert_int_eq(deliver(10, 10, 10), -ESTALE);
+	ck_assert_int_eq(deliver(10, 10, 10), ERR_POSITION_MOVED);
 	ck_assert(!fake.stored[10]);
 	ck_assert_uint_eq(fake.position, 15);
 }
@@ -488,7 +489,7 @@ TEST(gives_up_when_the_store_has_gone_back)
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	fake.away_before = 1;
 	fake.position = 5;
-	ck_assert_int_eq(deliver(10, 10, 10), -ESTALE);
+	ck_assert_int_eq(deliver(10, 10, 10), ERR_POSITION_MOVED);
 	ck_assert_uint_eq(fake.position, 5);
 }
 
@@ -496,7 +497,7 @@ TEST(stops_waiting_when_told_and_loses_nothing)
 {
 	fake.away_before = 1000;
 	waits_allowed = 3;
-	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 10), ERR_STOPPED);
 	ck_assert_int_eq(stats.state, STATS_RETRYING);
 	fake.away_before = 0;
 	waits = 0;
@@ -515,7 +516,7 @@ TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
 		fake.has_position = true;
 		fake.away_after = n;
 		waits_allowed = n > 0 ? n - 1 : 100;
-		if (deliver(0, 0, 100) == -EINTR) {
+		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			uint64_t from = fake.position;
 
 			fake.away_after = 0;
@@ -565,7 +566,7 @@ TEST_LOOP(a_piece_in_flight_comes_again_as_it_was, 8)
 		    true;
 		fake.away_at = n;
 		waits_allowed = 0;
-		if (deliver(0, 0, 100) == -EINTR) {
+		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			if (!(_i & 1))
 				from = stepped;
 			fake.away_at = 0;
@@ -590,7 +591,7 @@ TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = i >= 20 && i != 40 && i != 41;
 	steps_allowed = 150;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_ge(dlq.records, 50);
 	ck_assert_uint_lt(dlq.records, 78);
 	for (size_t i = 0; i < 100; i++)
@@ -666,7 +667,7 @@ TEST(a_batch_of_letters_alone_moves_the_position)
 	waits_allowed = 0;
 	/* All are set aside, and the last write, of the position, is not. */
 	fake.away_at_end = true;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(dlq.records, 100);
 	restart();
 	waits_allowed = 100;
@@ -701,7 +702,7 @@ TEST(says_after_each_piece_how_far_it_has_come)
 	fake.remembers = false;
 	fake.bad[50] = true;
 	steps_allowed = 4;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(stepped, 50);
 	/* batchd's cursor says 50: nothing is written again, cut otherwise. */
 	fake.takes_bad = true;
@@ -717,7 +718,7 @@ TEST(waits_rather_than_drops_when_dead_letters_are_full)
 	dlq.max_bytes = 300; /* one letter without payload, not two */
 	fake.bad[3] = fake.bad[4] = true;
 	waits_allowed = 2;
-	ck_assert_int_eq(deliver(0, 0, 10), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 10), ERR_STOPPED);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_uint_eq(fake.position, 3);
 	dlq.max_bytes = 1 << 20;
@@ -795,7 +796,7 @@ TEST_LOOP(after_a_crash_behind_a_probe_its_letters_count, 4)
 			fake.bad[i] = true;
 		fake.away_at = n;
 		waits_allowed = 0;
-		if (deliver(0, 0, 100) == -EINTR) {
+		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			uint64_t from = _i & 1 ? stepped : fake.position;
 
 			fake.away_at = 0;
@@ -821,7 +822,7 @@ TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 		fake.bad[i] = true;
 	dlq.max_bytes = 4000; /* more than PROBE_AFTER letters, not 100 */
 	waits_allowed = 2;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_uint_gt(dlq.records, 5);
 	dlq.max_bytes = 1 << 20;
@@ -930,13 +931,13 @@ TEST(what_passes_by_itself_is_not_halved)
 	/* Another failure each time: not one that a half would help. */
 	fake.limit = 1;
 	fake.limit_changes = true;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(d.most, 0);
 	/* Three equal ones: it may have been busy. */
 	restart();
 	fake.limit_changes = false;
 	waits_allowed = 2;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(d.most, 0);
 	fake.limit = 0;
 	waits_allowed = 100;
@@ -956,7 +957,7 @@ TEST(what_may_be_stored_is_not_halved)
 	fake.limit = 50;
 	fake.limit_later = true;
 	waits_allowed = 20;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(fake.stores, 1);
 	/* With memory for the whole of it again, the store knows the name. */
 	fake.limit = 0;
@@ -974,7 +975,7 @@ TEST_LOOP(what_may_be_stored_is_not_halved_after_a_crash, 2)
 	fake_sink.stable = true;
 	fake.away_after = 1;
 	waits_allowed = 0;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(fake.stores, 1);
 	if (_i)
 		restart();
@@ -982,7 +983,7 @@ TEST_LOOP(what_may_be_stored_is_not_halved_after_a_crash, 2)
 	fake.limit = 50;
 	waits = 0;
 	waits_allowed = 20;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(fake.stores, 1);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_ptr_nonnull(strstr(stats.error, "100 events from offset 0 "
@@ -1006,7 +1007,7 @@ TEST(a_limit_that_is_noticed_too_late_is_waited_for)
 	fake.limit_stores = true;
 	fake.limit = 50;
 	waits_allowed = 20;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(fake.stores, 1);
 	ck_assert_ptr_nonnull(strstr(stats.error, "may be stored already"));
 	fake.limit = 0;
@@ -1023,7 +1024,7 @@ TEST(a_store_that_forgets_writes_is_given_less_all_the_same)
 	fake.forgets = true;
 	fake.away_after = 1;
 	waits_allowed = 0;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	restart();
 	fake.has_position = false;
 	fake.limit = 50;
@@ -1071,7 +1072,7 @@ on_wait_at_random(void *arg, uint64_t ms)
 	armed = rand() % 3 == 0;
 	fake.away_after = armed;
 	fake.away_before = rand() % 12 == 0;
-	return rand() % (lost ? 2 : 12) == 0 ? -EINTR : 0;
+	return rand() % (lost ? 2 : 12) == 0 ? ERR_STOPPED : 0;
 }
 
 TEST(whatever_fails_nothing_is_stored_twice)
@@ -1107,7 +1108,7 @@ TEST(an_event_that_is_too_much_alone_is_named)
 	fake.limit = 1;
 	fake.too_large = 41;
 	waits_allowed = 20;
-	ck_assert_int_eq(deliver(0, 0, 100), -EINTR);
+	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(fake.position, 41);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
 	ck_assert_str_eq(stats.error,
@@ -1131,7 +1132,7 @@ TEST_LOOP(halves_come_again_as_they_were_after_a_crash, 2)
 		fake.limit = 10;
 		fake.away_at = n;
 		waits_allowed = 4 + 3;
-		if (deliver(0, 0, 100) == -EINTR) {
+		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			uint64_t from = _i ? 0 : stepped;
 
 			fake.away_at = 0;

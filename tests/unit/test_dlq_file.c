@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libsink/dlq_file.h"
@@ -378,7 +379,7 @@ TEST(a_full_file_takes_no_more_and_loses_nothing)
 
 	append(1);
 	dlq.max_bytes = dlq.bytes;
-	ck_assert_int_eq(dlq_file_append(&dlq, &l), -EDQUOT);
+	ck_assert_int_eq(dlq_file_append(&dlq, &l), ERR_DEAD_LETTERS_FULL);
 	ck_assert_uint_eq(dlq.records, 1);
 	dlq.max_bytes = 1 << 20;
 	append(2);
@@ -402,7 +403,8 @@ TEST(a_group_that_failed_is_counted_when_it_comes_again)
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(dlq_file_begin(&dlq), 0);
 		ck_assert_int_eq(dlq_file_add(&dlq, &fits), 0);
-		ck_assert_int_eq(dlq_file_add(&dlq, &drops), -EDQUOT);
+		ck_assert_int_eq(dlq_file_add(&dlq, &drops),
+		                 ERR_DEAD_LETTERS_FULL);
 		ck_assert_int_eq(dlq_file_drop(&dlq, &drops), 0);
 		/* No assertion within: check writes to a file, too. */
 		if (i == 0)

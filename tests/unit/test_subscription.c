@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "libbase/error.h"
 #include "libsink/subscription.h"
 #include "tests/support/test.h"
 
@@ -275,7 +276,7 @@ TEST(keeps_the_words_of_a_refusal)
 	                            .text = slice_of("connected already")}};
 
 	send_frame(&f);
-	ck_assert_int_eq(subscription_step(&subscription), -EREMOTEIO);
+	ck_assert_int_eq(subscription_step(&subscription), ERR_BATCHD_REFUSED);
 	ck_assert_int_eq(subscription.error_code, ERROR_BUSY);
 	ck_assert_str_eq(subscription.error_text, "connected already");
 }
@@ -295,7 +296,7 @@ TEST(hears_a_refusal_behind_a_send_that_fails)
 		chan_close(&batchd);
 		ck_assert_int_eq(subscription_flush(&subscription), -EPIPE);
 		ck_assert_int_eq(subscription_final_error(&subscription),
-		                 -EREMOTEIO);
+		                 ERR_BATCHD_REFUSED);
 		ck_assert_int_eq(subscription.error_code, ERROR_AHEAD);
 		ck_assert_int_eq(subscription_final_error(&subscription),
 		                 -EPIPE);
