@@ -8,6 +8,7 @@
 #include "ingestd/json_event.h"
 #include "ingestd/json_structure.h"
 #include "ingestd/json_walk.h"
+#include "libbase/error.h"
 
 _Static_assert(JSON_PADDING >= JSON_STRUCTURE_PADDING,
                "callers leave the room that finding the structure needs");
@@ -97,7 +98,7 @@ one_event(struct json_reader *r, bool whole_text)
 	int rc = 0;
 
 	if (r->index >= r->rules->max_events)
-		return -E2BIG;
+		return ERR_TOO_MANY_EVENTS;
 	f = json_event_read(&r->event, &e);
 	if (f == JSON_BROKEN)
 		return json_broken(r, w->why);
@@ -254,7 +255,7 @@ lines(struct json_reader *r, const char *text, size_t len)
 			continue;
 		/* Before looking at it: a line that breaks counts as well. */
 		if (r->index >= r->rules->max_events)
-			return -E2BIG;
+			return ERR_TOO_MANY_EVENTS;
 		rc = line(r, p, (size_t)(line_end - p));
 	}
 	return rc;

@@ -76,7 +76,7 @@ void json_reader_free(struct json_reader *r);
  * line.  text holds len bytes and JSON_PADDING writable bytes more; the
  * padding is overwritten.  Returns 0 when it was read to its end, with what
  * was refused in report; -EBADMSG when it broke, with the reason and the
- * event as the report's only error; -E2BIG when it holds more than
+ * event as the report's only error; ERR_TOO_MANY_EVENTS when it holds more than
  * max_events; -ENOMEM; or what on_event returned.
  */
 MUST_USE int json_read(struct json_reader *r, char *text, size_t len,

@@ -29,8 +29,6 @@ error_text(int rc)
 		return "batchd is unreachable";
 	case ERR_UNKNOWN_SINK:
 		return "batchd does not know this sink";
-	case ERR_NOT_SENT:
-		return "not sent to batchd";
 	case ERR_TOO_MANY_EVENTS:
 		return "too many events";
 	case ERR_DEAD_LETTERS_FULL:

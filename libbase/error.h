@@ -83,13 +83,6 @@ enum error {
 	/* Returned when [batchd] sinks does not list the sink. */
 	ERR_UNKNOWN_SINK = -5022,
 
-	/*
-	 * The events were not sent to batchd, so that none of them was kept
-	 * and a sender may send them again.  Returned when batchd stops taking
-	 * events, or its connection is lost, before the first byte was sent.
-	 */
-	ERR_NOT_SENT = -5023,
-
 	/* --- events and dead letters --- */
 
 	/* Returned when a request has more events than the settings allow. */

@@ -66,7 +66,7 @@ chan_error(const char *path, int rc)
 	case -EBUSY:
 		return "batchd is busy: connections wait that it has not taken "
 		       "for too long; see what it does, and try again";
-	case -ECONNABORTED:
+	case ERR_BATCHD_REFUSED:
 		return "batchd has refused the connection: its log says why";
 	default:
 		return error_text(rc);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 #include "libproto/chan.h"
 
 /* From the call to the reply, whatever else batchd sends. */
@@ -64,7 +65,7 @@ control_request(const char *socket, const char *verb, uint8_t *out,
 	while (rc == 0 && f.type != FRAME_REPLY) {
 		rc = next_frame(&c, until_ms, out, &f);
 		if (rc == 0 && f.type == FRAME_ERROR)
-			rc = -ECONNABORTED;
+			rc = ERR_BATCHD_REFUSED;
 	}
 	if (rc == 0 && !f.reply.ok)
 		rc = -EOPNOTSUPP;

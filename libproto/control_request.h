@@ -11,9 +11,10 @@
  * Send control `verb` to the batchd at `socket` and wait for its reply.  The
  * reply's map goes to out (FRAME_MAX bytes); *body points into it.  The map is
  * whole: a decoder that allocates for what it counts is bounded by its bytes.
- * Returns the body's length, or -errno: -ECONNREFUSED and -ENOENT mean that
- * batchd is not running, -ETIMEDOUT and -EBUSY that it does not answer, or not
- * accept, within 5 s.
+ * Returns the body's length, or a negative error: -ENOENT and -ECONNREFUSED
+ * mean that batchd is not running, -EBUSY that it accepts no connection,
+ * -ETIMEDOUT that it does not reply, both within 5 s, ERR_BATCHD_REFUSED that
+ * it sent an error frame, and -EOPNOTSUPP that it does not know the verb.
  */
 MUST_USE int control_request(const char *socket, const char *verb, uint8_t *out,
                              const uint8_t **body);

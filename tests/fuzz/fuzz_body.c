@@ -6,6 +6,7 @@
 
 #include "ingestd/inflate.h"
 #include "ingestd/json.h"
+#include "libbase/error.h"
 #include "libbase/log.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -105,10 +106,11 @@ read_text(const void *bytes, size_t n, uint8_t how)
 	if (n > 0)
 		memcpy(text, bytes, n);
 	rc = json_read(reader, text, n, &rules, on_event, NULL, &report);
-	HOLDS(rc == 0 || rc == -EBADMSG || rc == -E2BIG);
+	HOLDS(rc == 0 || rc == -EBADMSG || rc == ERR_TOO_MANY_EVENTS);
 	HOLDS(rc != -EBADMSG || report.error_count == 1);
 	HOLDS(report.error_count <= report.rejected);
-	for (uint32_t i = 0; rc != -E2BIG && i < report.error_count; i++)
+	for (uint32_t i = 0;
+	     rc != ERR_TOO_MANY_EVENTS && i < report.error_count; i++)
 		HOLDS(report.errors[i].reason);
 	free(text);
 }
