@@ -1,6 +1,6 @@
 /*
- * ingest_body - what to do with a whole body: unpack it, read its events, hand
- * them to the batchd_client, or say what is wrong with them.
+ * ingest_body - decompress the body of a request, read its events and pass
+ * them to batchd_client, or describe what is wrong with them.
  */
 #ifndef INGESTD_INGEST_BODY_H
 #define INGESTD_INGEST_BODY_H
@@ -16,16 +16,17 @@
 #include "libbase/buf.h"
 #include "libhttp/tokens.h"
 
-/* Why a body got no further; what HTTP makes of it is the caller's. */
+/* What became of a body; the HTTP response is the caller's decision. */
 enum body_result {
-	BODY_COMMITTED,       /* committed: batchd_client's on_done will come */
-	BODY_NO_EVENTS,       /* fine, but without an event to keep */
-	BODY_INVALID,         /* events were refused: see answer */
-	BODY_BAD_COMPRESSION, /* not whole gzip or zstd */
-	BODY_TOO_LARGE,       /* when unpacked */
-	BODY_TOO_MANY_EVENTS, /* events */
-	BODY_OVERLOADED,      /* the budget is used up */
-	BODY_RATE_LIMITED,    /* the token's rate */
+	BODY_CONTINUE,        /* internal: there is no result yet */
+	BODY_COMMITTED,       /* batchd_client will call on_done */
+	BODY_NO_EVENTS,       /* valid, but without an event to keep */
+	BODY_INVALID,         /* events were rejected: see `answer` */
+	BODY_BAD_COMPRESSION, /* not complete, valid gzip or zstd */
+	BODY_TOO_LARGE,       /* after decompression */
+	BODY_TOO_MANY_EVENTS,
+	BODY_OVERLOADED,   /* the budget is used up, or no memory */
+	BODY_RATE_LIMITED, /* by the token's rate */
 };
 
 struct ingest_body {
@@ -47,34 +48,36 @@ struct request_body {
 	struct token *token; /* pays for the events; may be NULL */
 };
 
-/* Returns 0 or -errno; close even so. */
-MUST_USE int ingest_body_open(struct ingest_body *a,
+/* Returns 0 or -errno; call ingest_body_close in either case. */
+MUST_USE int ingest_body_open(struct ingest_body *ib,
                               const struct ingestd_settings *settings,
                               struct batchd_client *batchd_client);
-void ingest_body_close(struct ingest_body *a);
+void ingest_body_close(struct ingest_body *ib);
 
 /*
- * Take a body.  *accepted and *rejected are set to how many events it has (for
- * BODY_RATE_LIMITED, *accepted is set to how many the token is short of).  The
- * members "rejected" and "errors" of a JSON object, without braces, are
- * appended to answer if there are any.
+ * Process a body.  *accepted and *rejected are set to the numbers of its
+ * events; for BODY_RATE_LIMITED *accepted is set to the number of events that
+ * it counts as, for the token to say when it may be sent again.  If events
+ * were rejected, the members "rejected" and "errors" of a JSON object, without
+ * braces, are appended to `answer`.  `owner` is passed to on_done.
  *
  * The token's rate pays for the work that a body causes, not only for the
- * events that are kept: each event of the body counts, refused ones included,
- * and the unpacked body counts as no fewer events than would fit it at their
- * largest.  Otherwise a few kilobytes of gzip that unpack to millions of bad
- * lines would be free.
+ * events that are kept: each event of the body counts, rejected ones included,
+ * and the decompressed body counts as no fewer events than would fit it at
+ * their largest.  Otherwise a few kilobytes of gzip that decompress to
+ * millions of bad lines would be free.
  */
-enum body_result ingest_body_process(struct ingest_body *a,
+enum body_result ingest_body_process(struct ingest_body *ib,
                                      const struct request_body *body,
                                      void *owner, uint64_t *accepted,
                                      uint64_t *rejected, struct buf *answer);
 
 /*
- * Unknown fields that the last body's events had, and that were ignored; the
- * first one's name, "" if there are none, is valid until the next body.
+ * Return the number of unknown fields in the events of the last body that
+ * were ignored.  *name is the first one's name, or "" if there are none; it is
+ * valid until the next body.
  */
-uint64_t ingest_body_ignored_fields(const struct ingest_body *a,
+uint64_t ingest_body_ignored_fields(const struct ingest_body *ib,
                                     const char **name);
 
 #endif

@@ -499,6 +499,8 @@ end_events(struct request *rq, char *bytes, size_t n)
 	}
 	switch (ingest_body_process(all->ingest_body, &body, rq, &rq->accepted,
 	                            &rq->rejected, &rq->details)) {
+	case BODY_CONTINUE:
+		break; /* never returned */
 	case BODY_COMMITTED:
 		all->counters->rejected_events += rq->rejected;
 		note_ignored(rq);
