@@ -1,11 +1,10 @@
 /* request - see request.h. */
 #include "ingestd/request.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "ingestd/request_head.h"
 #include "ingestd/responses.h"
 #include "libbase/clock.h"
 #include "libhttp/auth.h"
@@ -15,25 +14,10 @@
 
 #define RESPONSE_MAX_BYTES (1 * MIB) /* /metrics with TOKENS_MAX tokens */
 
-enum route {
-	ROUTE_NONE,
-	ROUTE_ROOT, /* "/" and "*": known to OPTIONS only */
-	ROUTE_EVENTS,
-	ROUTE_HEALTH,
-	ROUTE_READY,
-	ROUTE_METRICS
-};
-
 /* One request; the http_data of its struct http_request. */
 struct request {
 	struct requests *all;
-	enum route route;
-	enum encoding encoding;
-	bool ndjson;
-	bool partial;
-	bool preflight;
-	bool has_origin;     /* and there are cors_origins */
-	struct slice origin; /* of cors_origins; data is NULL if not listed */
+	struct request_head head;
 	struct token *token; /* a reference; NULL: none */
 	uint64_t accepted, rejected;
 	uint64_t ignored;   /* fields */
@@ -88,9 +72,9 @@ headers_of(struct request *rq, const char *own, unsigned retry_s)
 		rc = buf_add(headers, own, strlen(own));
 	if (rc == 0 && retry_s > 0)
 		rc = buf_addf(headers, "Retry-After: %u\r\n", retry_s);
-	if (rc == 0 && rq->has_origin)
-		rc = cors_add(headers, all->settings->cors_origins, rq->origin,
-		              rq->preflight);
+	if (rc == 0 && rq->head.has_origin)
+		rc = cors_add(headers, all->settings->cors_origins,
+		              rq->head.origin, rq->head.preflight);
 	if (rc == 0)
 		rc = buf_add(headers, "", 1);
 	return rc == 0 ? (const char *)headers->data : NULL;
@@ -110,7 +94,7 @@ answer_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 {
 	struct buf *text = &rq->all->text;
 	struct http_response a = {.status = status,
-	                          .type = rq->route == ROUTE_METRICS
+	                          .type = rq->head.route == ROUTE_METRICS
 	                                      ? "text/plain; version=0.0.4"
 	                                      : "application/json",
 	                          .body = text->data,
@@ -265,7 +249,7 @@ static enum fixed_response
 admit(struct request *rq, const struct http_head *head)
 {
 	const struct ingestd_settings *s = rq->all->settings;
-	bool metrics = rq->route == ROUTE_METRICS;
+	bool metrics = rq->head.route == ROUTE_METRICS;
 	struct token *found;
 	bool given;
 
@@ -285,157 +269,22 @@ admit(struct request *rq, const struct http_head *head)
 	                                     : RESPONSE_FORBIDDEN;
 }
 
-/* The head. */
-
-static enum route
-route_of(struct slice path)
-{
-	static const struct {
-		const char *path;
-		enum route route;
-	} routes[] = {
-	    {"/", ROUTE_ROOT},
-	    {"*", ROUTE_ROOT},
-	    {"/v1/events", ROUTE_EVENTS},
-	    {"/healthz", ROUTE_HEALTH},
-	    {"/readyz", ROUTE_READY},
-	    {"/metrics", ROUTE_METRICS},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (slice_is(path, routes[i].path))
-			return routes[i].route;
-	}
-	return ROUTE_NONE;
-}
-
-/* JSON if there is no type; text/plain is what sendBeacon sends. */
-static bool
-read_type(const struct http_head *head, bool *ndjson)
-{
-	static const struct {
-		const char *name;
-		bool ndjson;
-	} known[] = {
-	    {"application/json", false},     {"text/plain", false},
-	    {"application/x-ndjson", true},  {"application/ndjson", true},
-	    {"application/jsonlines", true},
-	};
-	const struct slice *value = http_header(head, "Content-Type");
-	struct slice type;
-
-	*ndjson = false;
-	if (!value)
-		return true;
-	type = (struct slice){value->data, 0};
-	while (type.bytes < value->bytes &&
-	       !strchr("; \t", value->data[type.bytes]))
-		type.bytes++; /* a value has no NUL */
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (!slice_is_nocase(type, known[i].name))
-			continue;
-		*ndjson = known[i].ndjson;
-		return true;
-	}
-	return false;
-}
-
-/* Returns false if the request asks for neither of the two. */
-static bool
-read_partial(struct request *rq, const struct http_head *head)
-{
-	static const char *const words[2][4] = {{"0", "false", "no", "off"},
-	                                        {"1", "true", "yes", "on"}};
-	char value[8];
-	int n = http_query(head, "partial", value, sizeof value);
-
-	rq->partial = rq->all->settings->partial;
-	if (n == -ENOENT)
-		return true;
-	for (size_t i = 0; n > 0 && i < ARRAY_LEN(words[0]); i++) {
-		for (int on = 0; on < 2; on++) {
-			if (strcmp(value, words[on][i]) != 0)
-				continue;
-			rq->partial = on;
-			return true;
-		}
-	}
-	return false;
-}
-
-/*
- * What a page's browser asks first, always without a token.  Returns
- * RESPONSE_NONE if the request is another one and may go on.
- */
-static enum fixed_response
-check_origin(struct request *rq, const struct http_head *head)
-{
-	const char *origins = rq->all->settings->cors_origins;
-	const struct slice *origin = http_header(head, "Origin");
-
-	if (!origins[0] || !origin)
-		return RESPONSE_NONE;
-	rq->has_origin = true;
-	rq->origin = cors_find(origins, *origin);
-	if (!rq->origin.data)
-		return RESPONSE_BAD_ORIGIN;
-	rq->preflight = slice_is(head->method, "OPTIONS") &&
-	                http_header(head, "Access-Control-Request-Method");
-	return rq->preflight ? RESPONSE_PREFLIGHT : RESPONSE_NONE;
-}
-
-static enum fixed_response
-check_events(struct request *rq, const struct http_head *head)
-{
-	if (!slice_is(head->method, "POST"))
-		return RESPONSE_POST_ONLY;
-	rq->encoding = encoding_of(http_header(head, "Content-Encoding"));
-	if (!read_partial(rq, head))
-		return RESPONSE_BAD_PARTIAL;
-	if (!read_type(head, &rq->ndjson))
-		return RESPONSE_MEDIA_TYPE;
-	if (rq->encoding == ENCODING_OTHER)
-		return RESPONSE_ENCODING;
-	if (head->content_length > (uint64_t)rq->all->settings->max_body_bytes)
-		return RESPONSE_TOO_LARGE;
-	return may_take(rq);
-}
-
-/* What may be done there: load balancers ask. */
-static enum fixed_response
-options_of(enum route route)
-{
-	if (route == ROUTE_EVENTS)
-		return RESPONSE_OPTIONS_EVENTS;
-	return route == ROUTE_ROOT ? RESPONSE_OPTIONS_ANY
-	                           : RESPONSE_OPTIONS_GET;
-}
-
+/* Return RESPONSE_NONE if the body is to be received. */
 static enum fixed_response
 check_head(struct request *rq, const struct http_head *head)
 {
-	enum fixed_response refusal = RESPONSE_NONE;
+	const struct ingestd_settings *settings = rq->all->settings;
+	enum fixed_response refusal =
+	    request_head_route(&rq->head, head, settings);
 
-	if (rq->route == ROUTE_NONE)
-		return RESPONSE_NOT_FOUND;
-	if (rq->route == ROUTE_EVENTS)
-		refusal = check_origin(rq, head);
-	if (refusal == RESPONSE_NONE && slice_is(head->method, "OPTIONS"))
-		return options_of(rq->route);
-	if (rq->route == ROUTE_ROOT)
-		return RESPONSE_NOT_FOUND;
 	if (refusal == RESPONSE_NONE &&
-	    (rq->route == ROUTE_EVENTS || rq->route == ROUTE_METRICS))
+	    (rq->head.route == ROUTE_EVENTS || rq->head.route == ROUTE_METRICS))
 		refusal = admit(rq, head);
-	if (refusal != RESPONSE_NONE)
-		return refusal;
-	if (rq->route == ROUTE_EVENTS)
-		return check_events(rq, head);
-	if (!slice_is(head->method, "GET") && !slice_is(head->method, "HEAD"))
-		return RESPONSE_GET_ONLY;
-	/* Nothing is received, and held, that is not looked at. */
-	return head->chunked || head->content_length > 0 ? RESPONSE_NO_BODY
-	                                                 : RESPONSE_NONE;
+	if (refusal == RESPONSE_NONE)
+		refusal = request_head_read(&rq->head, head, settings);
+	if (refusal == RESPONSE_NONE && rq->head.route == ROUTE_EVENTS)
+		refusal = may_take(rq);
+	return refusal;
 }
 
 static void
@@ -446,7 +295,6 @@ request_on_head(struct http_request *http, const struct http_head *head)
 
 	rq->all = http_arg(http);
 	rq->all->counters->requests++;
-	rq->route = route_of(head->path);
 	buf_init(&rq->details, RESPONSE_MAX_BYTES);
 	refusal = check_head(rq, head);
 	if (refusal != RESPONSE_NONE)
@@ -485,9 +333,9 @@ end_events(struct request *rq, char *bytes, size_t n)
 	struct requests *all = rq->all;
 	struct request_body body = {.text = bytes,
 	                            .bytes = n,
-	                            .encoding = rq->encoding,
-	                            .ndjson = rq->ndjson,
-	                            .partial = rq->partial,
+	                            .encoding = rq->head.encoding,
+	                            .ndjson = rq->head.ndjson,
+	                            .partial = rq->head.partial,
 	                            .token = rq->token};
 	enum fixed_response refusal = may_take(rq);
 
@@ -549,7 +397,7 @@ request_on_body(struct http_request *http, char *body, size_t n)
 	struct request *rq = http_data(http);
 	enum fixed_response refusal;
 
-	switch (rq->route) {
+	switch (rq->head.route) {
 	case ROUTE_EVENTS:
 		end_events(rq, body, n);
 		break;
