@@ -81,7 +81,7 @@ headers_of(struct request *rq, const char *own, unsigned retry_s)
 }
 
 static void
-answer(struct request *rq, struct http_response a, unsigned retry_s)
+respond(struct request *rq, struct http_response a, unsigned retry_s)
 {
 	count_response(rq, a.status);
 	a.headers = headers_of(rq, a.headers, retry_s);
@@ -90,7 +90,7 @@ answer(struct request *rq, struct http_response a, unsigned retry_s)
 
 /* Answer with what was written into all->text; rc < 0: it was cut short. */
 static void
-answer_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
+respond_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 {
 	struct buf *text = &rq->all->text;
 	struct http_response a = {.status = status,
@@ -102,11 +102,11 @@ answer_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 
 	if (rc < 0)
 		a = response_fixed(RESPONSE_NONE);
-	answer(rq, a, retry_s);
+	respond(rq, a, retry_s);
 }
 
 static void
-answer_unavailable(struct request *rq, const char *why)
+respond_unavailable(struct request *rq, const char *why)
 {
 	struct buf *text = &rq->all->text;
 	int rc;
@@ -117,38 +117,38 @@ answer_unavailable(struct request *rq, const char *why)
 		rc = buf_add_json_string(text, why, strlen(why));
 	if (rc == 0)
 		rc = buf_add(text, "}\n", 2);
-	answer_text(rq, 503, rc, retry_after_s(rq, 503, 0));
+	respond_text(rq, 503, rc, retry_after_s(rq, 503, 0));
 }
 
 /* `events` were too many now: say when they would not be. */
 static void
-answer_limited(struct request *rq, uint64_t events)
+respond_rate_limited(struct request *rq, uint64_t events)
 {
 	struct buf *text = &rq->all->text;
 	unsigned retry_s = retry_after_s(rq, 429, events);
 
 	buf_clear(text);
-	answer_text(rq, 429,
-	            buf_addf(text,
-	                     "{\"error\":\"rate limit\",\"rate\":%" PRId64
-	                     ",\"burst\":%" PRId64 ",\"retry_after_s\":%u}\n",
-	                     rq->token->rate, rq->token->burst, retry_s),
-	            retry_s);
+	respond_text(rq, 429,
+	             buf_addf(text,
+	                      "{\"error\":\"rate limit\",\"rate\":%" PRId64
+	                      ",\"burst\":%" PRId64 ",\"retry_after_s\":%u}\n",
+	                      rq->token->rate, rq->token->burst, retry_s),
+	             retry_s);
 }
 
 static void
-answer_with(struct request *rq, enum fixed_response fixed)
+respond_fixed(struct request *rq, enum fixed_response fixed)
 {
 	struct http_response a = response_fixed(fixed);
 	const char *why = "starting";
 
 	if (fixed == RESPONSE_RATE_LIMITED) {
-		answer_limited(rq, 1);
+		respond_rate_limited(rq, 1);
 	} else if (fixed == RESPONSE_UNAVAILABLE) {
 		(void)batchd_client_takes(rq->all->batchd_client, &why);
-		answer_unavailable(rq, why);
+		respond_unavailable(rq, why);
 	} else {
-		answer(rq, a, retry_after_s(rq, a.status, 0));
+		respond(rq, a, retry_after_s(rq, a.status, 0));
 	}
 }
 
@@ -180,7 +180,7 @@ add_member(struct buf *text, const char *before, uint64_t value)
  * Of the answers this is the frequent one: printf would be felt.
  */
 static void
-answer_accepted(struct request *rq, const uint64_t *offset)
+respond_accepted(struct request *rq, const uint64_t *offset)
 {
 	struct buf *text = &rq->all->text;
 	int rc;
@@ -193,11 +193,11 @@ answer_accepted(struct request *rq, const uint64_t *offset)
 		rc = add_member(text, ",\"ignored_fields\":", rq->ignored);
 	if (rc == 0)
 		rc = add_details(text, &rq->details);
-	answer_text(rq, 202, rc, 0);
+	respond_text(rq, 202, rc, 0);
 }
 
 static void
-answer_invalid(struct request *rq)
+respond_invalid(struct request *rq)
 {
 	struct buf *text = &rq->all->text;
 	int rc;
@@ -206,7 +206,7 @@ answer_invalid(struct request *rq)
 	rc = buf_addf(text, "{\"error\":\"invalid payload\"");
 	if (rc == 0)
 		rc = add_details(text, &rq->details);
-	answer_text(rq, 400, rc, 0);
+	respond_text(rq, 400, rc, 0);
 }
 
 /* Admission. */
@@ -217,7 +217,7 @@ answer_invalid(struct request *rq)
  * is not received in vain, and again when the body has.
  */
 static enum fixed_response
-may_take(const struct request *rq)
+check_admission(const struct request *rq)
 {
 	const char *why;
 
@@ -246,7 +246,7 @@ log_unauthorized(struct request *rq)
 
 /* Whether the sender may send events, or read /metrics. */
 static enum fixed_response
-admit(struct request *rq, const struct http_head *head)
+authorize(struct request *rq, const struct http_head *head)
 {
 	const struct ingestd_settings *s = rq->all->settings;
 	bool metrics = rq->head.route == ROUTE_METRICS;
@@ -279,11 +279,11 @@ check_head(struct request *rq, const struct http_head *head)
 
 	if (refusal == RESPONSE_NONE &&
 	    (rq->head.route == ROUTE_EVENTS || rq->head.route == ROUTE_METRICS))
-		refusal = admit(rq, head);
+		refusal = authorize(rq, head);
 	if (refusal == RESPONSE_NONE)
 		refusal = request_head_read(&rq->head, head, settings);
 	if (refusal == RESPONSE_NONE && rq->head.route == ROUTE_EVENTS)
-		refusal = may_take(rq);
+		refusal = check_admission(rq);
 	return refusal;
 }
 
@@ -298,7 +298,7 @@ request_on_head(struct http_request *http, const struct http_head *head)
 	buf_init(&rq->details, RESPONSE_MAX_BYTES);
 	refusal = check_head(rq, head);
 	if (refusal != RESPONSE_NONE)
-		answer_with(rq, refusal);
+		respond_fixed(rq, refusal);
 }
 
 /* The body. */
@@ -308,7 +308,7 @@ request_on_head(struct http_request *http, const struct http_head *head)
  * operator by a counter and a log line.
  */
 static void
-note_ignored(struct request *rq)
+report_ignored_fields(struct request *rq)
 {
 	struct requests *all = rq->all;
 	const char *name;
@@ -328,7 +328,7 @@ note_ignored(struct request *rq)
 }
 
 static void
-end_events(struct request *rq, char *bytes, size_t n)
+process_events(struct request *rq, char *bytes, size_t n)
 {
 	struct requests *all = rq->all;
 	struct request_body body = {.text = bytes,
@@ -337,12 +337,12 @@ end_events(struct request *rq, char *bytes, size_t n)
 	                            .ndjson = rq->head.ndjson,
 	                            .partial = rq->head.partial,
 	                            .token = rq->token};
-	enum fixed_response refusal = may_take(rq);
+	enum fixed_response refusal = check_admission(rq);
 
 	rq->since_us = clock_mono_us();
 	all->counters->body_bytes += n;
 	if (refusal != RESPONSE_NONE) {
-		answer_with(rq, refusal);
+		respond_fixed(rq, refusal);
 		return;
 	}
 	switch (ingest_body_process(all->ingest_body, &body, rq, &rq->accepted,
@@ -351,42 +351,42 @@ end_events(struct request *rq, char *bytes, size_t n)
 		break; /* never returned */
 	case BODY_COMMITTED:
 		all->counters->rejected_events += rq->rejected;
-		note_ignored(rq);
+		report_ignored_fields(rq);
 		return;
 	case BODY_NO_EVENTS:
 		all->counters->rejected_events += rq->rejected;
-		note_ignored(rq);
-		answer_accepted(rq, NULL);
+		report_ignored_fields(rq);
+		respond_accepted(rq, NULL);
 		return;
 	case BODY_INVALID:
 		all->counters->rejected_events += rq->rejected;
-		answer_invalid(rq);
+		respond_invalid(rq);
 		return;
 	case BODY_BAD_COMPRESSION:
-		answer_with(rq, RESPONSE_BAD_COMPRESSION);
+		respond_fixed(rq, RESPONSE_BAD_COMPRESSION);
 		return;
 	case BODY_TOO_LARGE:
-		answer_with(rq, RESPONSE_TOO_LARGE);
+		respond_fixed(rq, RESPONSE_TOO_LARGE);
 		return;
 	case BODY_TOO_MANY_EVENTS:
-		answer_with(rq, RESPONSE_TOO_MANY_EVENTS);
+		respond_fixed(rq, RESPONSE_TOO_MANY_EVENTS);
 		return;
 	case BODY_OVERLOADED:
-		answer_with(rq, RESPONSE_OVERLOADED);
+		respond_fixed(rq, RESPONSE_OVERLOADED);
 		return;
 	case BODY_RATE_LIMITED:
-		answer_limited(rq, rq->accepted);
+		respond_rate_limited(rq, rq->accepted);
 		return;
 	}
 }
 
 static void
-answer_metrics(struct request *rq)
+respond_metrics(struct request *rq)
 {
 	struct buf *text = &rq->all->text;
 
 	buf_clear(text);
-	answer_text(rq, 200, metrics_render(rq->all->metrics, text), 0);
+	respond_text(rq, 200, metrics_render(rq->all->metrics, text), 0);
 	if (text->cap > MIB / 4)
 		buf_fini(text);
 }
@@ -399,18 +399,18 @@ request_on_body(struct http_request *http, char *body, size_t n)
 
 	switch (rq->head.route) {
 	case ROUTE_EVENTS:
-		end_events(rq, body, n);
+		process_events(rq, body, n);
 		break;
 	case ROUTE_HEALTH:
-		answer_with(rq, RESPONSE_OK);
+		respond_fixed(rq, RESPONSE_OK);
 		break;
 	case ROUTE_READY:
-		refusal = may_take(rq);
-		answer_with(rq,
-		            refusal == RESPONSE_NONE ? RESPONSE_OK : refusal);
+		refusal = check_admission(rq);
+		respond_fixed(rq,
+		              refusal == RESPONSE_NONE ? RESPONSE_OK : refusal);
 		break;
 	case ROUTE_METRICS:
-		answer_metrics(rq);
+		respond_metrics(rq);
 		break;
 	case ROUTE_NONE:
 	case ROUTE_ROOT:
@@ -425,11 +425,11 @@ request_on_refuse(struct http_request *http, unsigned status, const char *why)
 	struct request *rq = http_data(http);
 
 	if (status == 413) {
-		answer_with(rq, RESPONSE_TOO_LARGE);
+		respond_fixed(rq, RESPONSE_TOO_LARGE);
 		return;
 	}
 	if (status == 503) {
-		answer_with(rq, RESPONSE_OVERLOADED);
+		respond_fixed(rq, RESPONSE_OVERLOADED);
 		return;
 	}
 	count_response(rq, status);
@@ -460,18 +460,18 @@ request_on_done(void *owner, enum append_result result, uint64_t offset)
 		              clock_mono_us() - rq->since_us, 1);
 		if (rq->token)
 			rq->token->events += rq->accepted;
-		answer_accepted(rq, &offset);
+		respond_accepted(rq, &offset);
 		return;
 	case APPEND_NOT_SENT:
-		answer_with(rq, RESPONSE_UNAVAILABLE);
+		respond_fixed(rq, RESPONSE_UNAVAILABLE);
 		return;
 	case APPEND_TIMED_OUT:
 		counters->unknown_events += rq->accepted;
-		answer_with(rq, RESPONSE_TIMED_OUT);
+		respond_fixed(rq, RESPONSE_TIMED_OUT);
 		return;
 	case APPEND_CONNECTION_LOST:
 		counters->unknown_events += rq->accepted;
-		answer_with(rq, RESPONSE_DISCONNECTED);
+		respond_fixed(rq, RESPONSE_DISCONNECTED);
 		return;
 	}
 }
