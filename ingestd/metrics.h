@@ -1,10 +1,5 @@
 /*
- * metrics - what this process counts, and GET /metrics for Prometheus.
- *
- * The page shows what batchd pushed last: the log, the sinks, the sums over
- * all ingestd processes, and each of these.  Several of them share one port,
- * and a scrape reaches any: a series has the same value whichever answers, so
- * not even this process's own figures are taken from anywhere else.
+ * metrics - what this process counts, and its reports to batchd.
  */
 #ifndef INGESTD_METRICS_H
 #define INGESTD_METRICS_H
@@ -13,7 +8,6 @@
 
 #include "ingestd/batchd_client.h"
 #include "libbase/budget.h"
-#include "libbase/buf.h"
 #include "libbase/histogram.h"
 #include "libhttp/tokens.h"
 #include "libproto/report.h"
@@ -51,10 +45,10 @@ void metrics_init(struct metrics *m, const struct counters *counters,
                   struct batchd_client *batchd_client,
                   const struct tokens *tokens);
 
-/* Append the whole page.  Returns as buf_add. */
-MUST_USE int metrics_render(const struct metrics *m, struct buf *out);
+/* Return the figures of this process now. */
+struct report metrics_figures(const struct metrics *m);
 
-/* Report this process's figures to batchd, as far as it can be reached. */
+/* Send the figures to batchd, if it can be reached. */
 void metrics_report(struct metrics *m);
 
 #endif

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ingestd/metrics_page.h"
 #include "ingestd/request_head.h"
 #include "ingestd/responses.h"
 #include "libbase/clock.h"
@@ -386,7 +387,7 @@ respond_metrics(struct request *rq)
 	struct buf *text = &rq->all->text;
 
 	buf_clear(text);
-	respond_text(rq, 200, metrics_render(rq->all->metrics, text), 0);
+	respond_text(rq, 200, metrics_page(rq->all->metrics, text), 0);
 	if (text->cap > MIB / 4)
 		buf_fini(text);
 }

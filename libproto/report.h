@@ -3,7 +3,7 @@
  * keys it has, of which kind, and between its bytes and a struct.
  *
  * docs/protocol.md lists the keys for people.  A figure is added here, where
- * its daemon counts it, and where /metrics names it (ingestd/metrics.c);
+ * its daemon counts it, and where /metrics names it (ingestd/metrics_table.c);
  * batchd reads, adds up and passes on whatever is in these tables.
  */
 #ifndef LIBPROTO_REPORT_H
