@@ -107,7 +107,8 @@ one_event(struct json_reader *r, bool whole_text)
 		rc = skip_refused(r, &start);
 	}
 	if (rc == 0 && whole_text && !json_walk_at_end(w))
-		return json_broken(r, "text behind the end");
+		return json_broken(r,
+		                   "unexpected data after the JSON document");
 	if (rc == 0 && f == JSON_GOOD)
 		rc = hand_over(r, &e);
 	r->index++;
@@ -135,7 +136,8 @@ array(struct json_reader *r)
 	if (c != ']')
 		return json_broken(r, "expected ',' or ']'");
 	if (!json_walk_at_end(w))
-		return json_broken(r, "text behind the end");
+		return json_broken(r,
+		                   "unexpected data after the JSON document");
 	return 0;
 }
 

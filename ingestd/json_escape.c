@@ -35,17 +35,17 @@ check_one(const char **at, const char *end, const char **why)
 	if (p < end && *p != 'u') {
 		if (memchr("\"\\/bfnrt", *p, 8))
 			return 0;
-		*why = "bad escape in a string";
+		*why = "invalid escape in a string";
 		return -EBADMSG;
 	}
 	unit = hex4(p + 1, end);
 	if (unit < 0) {
-		*why = "bad \\u escape in a string";
+		*why = "\\u must be followed by four hexadecimal digits";
 		return -EBADMSG;
 	}
 	*at = p + 5;
 	if (unit == 0) {
-		*why = "holds \\u0000";
+		*why = "must not contain \\u0000";
 		return -EINVAL;
 	}
 	if (unit < 0xd800 || unit > 0xdfff)
@@ -59,7 +59,7 @@ check_one(const char **at, const char *end, const char **why)
 			return 0;
 		}
 	}
-	*why = "holds a lone surrogate";
+	*why = "must not contain an unpaired surrogate";
 	return -EINVAL;
 }
 

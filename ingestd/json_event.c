@@ -189,28 +189,28 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 	enum event_field field = field_of(&r->field);
 
 	if (field != FIELD_COUNT && *seen >> field & 1)
-		return refuse(r, "is repeated");
+		return refuse(r, "duplicate field");
 	*seen |= 1U << field;
 	if (may_be_null(field) && json_walk_peek(&r->walk) == 'n')
 		return json_walk_value(&r->walk, 0);
 	switch (field) {
 	case FIELD_ID:
 		return json_event_read_text(r, &e->id, field, 1, EVENT_ID_MAX,
-		                            "must be of 1 to 128 bytes");
+		                            "must be 1 to 128 bytes long");
 	case FIELD_TYPE:
 		return json_event_read_text(r, &e->type, field, 1,
 		                            EVENT_TYPE_MAX,
-		                            "must be of 1 to 128 bytes");
+		                            "must be 1 to 128 bytes long");
 	case FIELD_USER_ID:
 		return json_event_read_text(r, &e->user_id, field, 0,
 		                            EVENT_USER_ID_MAX,
-		                            "must be of at most 256 bytes");
+		                            "must be at most 256 bytes long");
 	case FIELD_PAYLOAD:
 		return read_payload(r, &e->payload);
 	case FIELD_CREATED_AT:
 		return json_event_read_time(r, &e->created_at_us);
 	case FIELD_RECEIVED_AT:
-		return refuse(r, "is set by the server");
+		return refuse(r, "is set by the server; leave it out");
 	case FIELD_COUNT:
 		break;
 	}
@@ -235,7 +235,7 @@ json_event_read_name(struct json_event_reader *r)
 
 	r->field.at = r->field.end = NULL;
 	if (json_walk_peek(w) != '"')
-		return json_event_broken(r, "expected a name");
+		return json_event_broken(r, "expected a field name in quotes");
 	f = json_walk_string(w, &r->field);
 	if (f != JSON_GOOD) {
 		r->field.at = r->field.end = NULL;

@@ -81,11 +81,11 @@ json_structure_error(simdjson::error_code code)
 	case simdjson::UTF8_ERROR:
 		return "not valid UTF-8";
 	case simdjson::UNESCAPED_CHARS:
-		return "control character in a string";
+		return "control characters in a string must be escaped";
 	case simdjson::UNCLOSED_STRING:
-		return "a string does not end";
+		return "unterminated string";
 	case simdjson::EMPTY:
-		return "no JSON";
+		return "no JSON document";
 	default:
 		return simdjson::error_message(code);
 	}

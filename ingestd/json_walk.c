@@ -40,13 +40,13 @@ json_walk_number_at(struct json_walk *w, const char *p)
 	if (*p == '-')
 		p++;
 	if (!json_digit(*p))
-		return json_walk_stop(w, JSON_BROKEN, "bad number");
+		return json_walk_stop(w, JSON_BROKEN, "invalid number");
 	if (*p++ != '0')
 		while (json_digit(*p))
 			p++;
 	if (*p == '.') {
 		if (!json_digit(*++p))
-			return json_walk_stop(w, JSON_BROKEN, "bad number");
+			return json_walk_stop(w, JSON_BROKEN, "invalid number");
 		while (json_digit(*p))
 			p++;
 	}
@@ -55,12 +55,12 @@ json_walk_number_at(struct json_walk *w, const char *p)
 		if (*p == '+' || *p == '-')
 			p++;
 		if (!json_digit(*p))
-			return json_walk_stop(w, JSON_BROKEN, "bad number");
+			return json_walk_stop(w, JSON_BROKEN, "invalid number");
 		while (json_digit(*p))
 			p++;
 	}
 	if (!may_follow[(unsigned char)*p] && p != w->end)
-		return json_walk_stop(w, JSON_BROKEN, "bad number");
+		return json_walk_stop(w, JSON_BROKEN, "invalid number");
 	return JSON_GOOD;
 }
 
@@ -77,7 +77,7 @@ literal(struct json_walk *w, const char *p, const char *word, size_t n)
 	/* The padding is readable: no check of the length. */
 	if (memcmp(p, word, n) != 0 ||
 	    (!may_follow[(unsigned char)p[n]] && p + n != w->end))
-		return json_walk_stop(w, JSON_BROKEN, "not a JSON value");
+		return json_walk_stop(w, JSON_BROKEN, "expected a JSON value");
 	return JSON_GOOD;
 }
 
@@ -109,9 +109,10 @@ scalar(struct json_walk *w, const char *p, const uint32_t *next)
 	case '9':
 		return json_walk_number_at(w, p);
 	default:
-		return json_walk_stop(w, JSON_BROKEN,
-		                      p == w->end ? "text ends too early"
-		                                  : "not a JSON value");
+		return json_walk_stop(
+		    w, JSON_BROKEN,
+		    p == w->end ? "unexpected end of the JSON document"
+				: "expected a JSON value");
 	}
 }
 
@@ -124,7 +125,8 @@ name(struct json_walk *w, const uint32_t **next)
 	enum json_found f;
 
 	if (*open != '"')
-		return json_walk_stop(w, JSON_BROKEN, "expected a name");
+		return json_walk_stop(w, JSON_BROKEN,
+		                      "expected a field name in quotes");
 	after = w->text + *(*next)++;
 	f = json_walk_string_at(w, open, after, &ignored);
 	if (*after != ':' && f != JSON_BROKEN)
@@ -140,6 +142,11 @@ breaks(const struct json_walk *w, enum json_found f, const char **refused)
 		*refused = w->why;
 	return f == JSON_BROKEN;
 }
+
+_Static_assert(JSON_DEPTH_MAX == 64 && JSON_DEPTH_BREAK == 1024,
+               "these texts have the numbers");
+static const char depth_reason[] = "nested more than 64 levels deep";
+static const char break_reason[] = "nested more than 1024 levels deep";
 
 /* The place is a variable of its own, which the processor can keep at hand. */
 enum json_found
@@ -157,9 +164,9 @@ json_walk_value(struct json_walk *w, unsigned depth_max)
 			next++;
 			if (depth == JSON_DEPTH_BREAK)
 				return json_walk_stop(w, JSON_BROKEN,
-				                      "nested too deeply");
+				                      break_reason);
 			if (depth == depth_max && !refused)
-				refused = "nested too deeply";
+				refused = depth_reason;
 			close = c == '{' ? '}' : ']';
 			closing[depth++] = close;
 			if (text[*next] != close) {

@@ -21,12 +21,12 @@ static const struct {
     [RESPONSE_OPTIONS_ANY] = {204, "", "Allow: GET, HEAD, POST, OPTIONS\r\n"},
     [RESPONSE_UNAUTHORIZED] = {401,
                                "{\"error\":\"unauthorized\",\"reason\":"
-                               "\"a token is needed\"}\n",
+                               "\"a valid token is required\"}\n",
                                "WWW-Authenticate: Bearer realm=\"leat\", Basic "
                                "realm=\"leat\", charset=\"UTF-8\"\r\n"},
     [RESPONSE_FORBIDDEN] = {403,
                             "{\"error\":\"forbidden\",\"reason\":"
-                            "\"the token is not for this\"}\n",
+                            "\"the token does not permit this request\"}\n",
                             NULL},
     [RESPONSE_BAD_ORIGIN] = {403,
                              "{\"error\":\"forbidden\",\"reason\":"
@@ -45,7 +45,7 @@ static const struct {
                            ALLOW_GET},
     [RESPONSE_NO_BODY] = {413,
                           "{\"error\":\"content too large\",\"reason\":"
-                          "\"this path takes no body\"}\n",
+                          "\"this path accepts no body\"}\n",
                           NULL},
     [RESPONSE_TOO_LARGE] = {413,
                             "{\"error\":\"body larger than max_body_bytes\"}\n",

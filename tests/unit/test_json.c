@@ -149,33 +149,37 @@ static const struct {
     {"[null]", "", "must be an object"},
     {"{\"type\":5}", "type", "must be a string"},
     {"{\"type\":null}", "type", "must be a string"},
-    {"{\"type\":\"\"}", "type", "must be of 1 to 128 bytes"},
-    {"{\"type\":\"t\",\"id\":\"\"}", "id", "must be of 1 to 128 bytes"},
-    {"{\"type\":\"t\",\"id\":null,\"id\":\"x\"}", "id", "is repeated"},
+    {"{\"type\":\"\"}", "type", "must be 1 to 128 bytes long"},
+    {"{\"type\":\"t\",\"id\":\"\"}", "id", "must be 1 to 128 bytes long"},
+    {"{\"type\":\"t\",\"id\":null,\"id\":\"x\"}", "id", "duplicate field"},
     {"{\"type\":\"t\",\"user_id\":7}", "user_id", "must be a string"},
     {"{\"type\":\"t\",\"payload\":[]}", "payload", "must be an object"},
     {"{\"type\":\"t\",\"payload\":\"{}\"}", "payload", "must be an object"},
-    {"{\"type\":\"t\",\"type\":\"t\"}", "type", "is repeated"},
+    {"{\"type\":\"t\",\"type\":\"t\"}", "type", "duplicate field"},
     {"{\"type\":\"t\",\"payload\":{},\"payload\":{}}", "payload",
-     "is repeated"},
-    {"{\"type\":\"t\",\"t\\u0079pe\":\"t\"}", "type", "is repeated"},
+     "duplicate field"},
+    {"{\"type\":\"t\",\"t\\u0079pe\":\"t\"}", "type", "duplicate field"},
     {"{\"type\":\"t\",\"received_at\":1}", "received_at",
-     "is set by the server"},
+     "is set by the server; leave it out"},
     {"{\"type\":\"t\",\"extra\":1}", "extra", "unknown field"},
     {"{\"type\":\"t\",\"Type\":1}", "Type", "unknown field"},
     {"{\"type\":\"t\",\"\":1}", "", "unknown field"},
-    {"{\"type\":\"a\\u0000b\"}", "type", "holds \\u0000"},
+    {"{\"type\":\"a\\u0000b\"}", "type", "must not contain \\u0000"},
     {"{\"type\":\"t\",\"payload\":{\"k\":\"\\u0000\"}}", "payload",
-     "holds \\u0000"},
+     "must not contain \\u0000"},
     {"{\"type\":\"t\",\"payload\":{\"\\u0000\":1}}", "payload",
-     "holds \\u0000"},
-    {"{\"type\":\"\\ud800\"}", "type", "holds a lone surrogate"},
-    {"{\"type\":\"\\ud800x\"}", "type", "holds a lone surrogate"},
-    {"{\"type\":\"\\ud800\\u0041\"}", "type", "holds a lone surrogate"},
-    {"{\"type\":\"\\udc00\\ud800\"}", "type", "holds a lone surrogate"},
+     "must not contain \\u0000"},
+    {"{\"type\":\"\\ud800\"}", "type",
+     "must not contain an unpaired surrogate"},
+    {"{\"type\":\"\\ud800x\"}", "type",
+     "must not contain an unpaired surrogate"},
+    {"{\"type\":\"\\ud800\\u0041\"}", "type",
+     "must not contain an unpaired surrogate"},
+    {"{\"type\":\"\\udc00\\ud800\"}", "type",
+     "must not contain an unpaired surrogate"},
     {"{\"type\":\"t\",\"payload\":{\"k\":[\"\\udfff\"]}}", "payload",
-     "holds a lone surrogate"},
-    {"{\"\\u0000\":1}", "", "holds \\u0000"},
+     "must not contain an unpaired surrogate"},
+    {"{\"\\u0000\":1}", "", "must not contain \\u0000"},
     {"{\"type\":\"t\",\"created_at\":0}", "created_at",
      "looks like seconds; send milliseconds"},
     {"{\"type\":\"t\",\"created_at\":1700000000}", "created_at",
@@ -222,49 +226,52 @@ static const struct {
 	uint64_t index;
 	const char *reason;
 } broken[] = {
-    {"", 0, "no JSON"},
-    {" \n", 0, "no JSON"},
+    {"", 0, "no JSON document"},
+    {" \n", 0, "no JSON document"},
     {"5", 0, "must be an event or an array of events"},
     {"\"x\"", 0, "must be an event or an array of events"},
     {"nul", 0, "must be an event or an array of events"},
     {"]", 0, "must be an event or an array of events"},
-    {"[", 0, "text ends too early"},
+    {"[", 0, "unexpected end of the JSON document"},
     {"[" T, 1, "expected ',' or ']'"},
-    {"[" T ",", 1, "text ends too early"},
-    {"[" T ",]", 1, "not a JSON value"},
-    {"[,", 0, "not a JSON value"},
+    {"[" T ",", 1, "unexpected end of the JSON document"},
+    {"[" T ",]", 1, "expected a JSON value"},
+    {"[,", 0, "expected a JSON value"},
     {"[" T T "]", 1, "expected ',' or ']'"},
     {"[" T "}", 1, "expected ',' or ']'"},
-    {"[" T "]]", 1, "text behind the end"},
-    {"[" T "] x", 1, "text behind the end"},
-    {T T, 0, "text behind the end"},
-    {T ",", 0, "text behind the end"},
-    {"{", 0, "expected a name"},
+    {"[" T "]]", 1, "unexpected data after the JSON document"},
+    {"[" T "] x", 1, "unexpected data after the JSON document"},
+    {T T, 0, "unexpected data after the JSON document"},
+    {T ",", 0, "unexpected data after the JSON document"},
+    {"{", 0, "expected a field name in quotes"},
     {"{\"type\"", 0, "expected ':'"},
     {"{\"type\":", 0, "must be a string"},
     {"{\"type\":\"t\"", 0, "expected ',' or '}'"},
-    {"{\"type\":\"t\",", 0, "expected a name"},
-    {"{\"type\":\"t\",}", 0, "expected a name"},
+    {"{\"type\":\"t\",", 0, "expected a field name in quotes"},
+    {"{\"type\":\"t\",}", 0, "expected a field name in quotes"},
     {"{\"type\" \"t\"}", 0, "expected ':'"},
-    {"{type:\"t\"}", 0, "expected a name"},
-    {"{'type':'t'}", 0, "expected a name"},
+    {"{type:\"t\"}", 0, "expected a field name in quotes"},
+    {"{'type':'t'}", 0, "expected a field name in quotes"},
     {"{\"type\":\"t\"]", 0, "expected ',' or '}'"},
-    {"{\"type\":\"\\x\"}", 0, "bad escape in a string"},
-    {"{\"type\":\"\\u12g4\"}", 0, "bad \\u escape in a string"},
-    {"{\"type\":\"\\u123\"}", 0, "bad \\u escape in a string"},
-    {"{\"type\":\"t\\\"}", 0, "a string does not end"},
-    {"[" T ",{\"type\":\"a\nb\"}]", 1, "control character in a string"},
+    {"{\"type\":\"\\x\"}", 0, "invalid escape in a string"},
+    {"{\"type\":\"\\u12g4\"}", 0,
+     "\\u must be followed by four hexadecimal digits"},
+    {"{\"type\":\"\\u123\"}", 0,
+     "\\u must be followed by four hexadecimal digits"},
+    {"{\"type\":\"t\\\"}", 0, "unterminated string"},
+    {"[" T ",{\"type\":\"a\nb\"}]", 1,
+     "control characters in a string must be escaped"},
     {"[" T "," T ",{\"type\":\"\xff\"}]", 2, "not valid UTF-8"},
     {"[" T ",{\"type\":\"\xed\xa0\x80\"}]", 1, "not valid UTF-8"},
     {"[{\"type\":\"\xc0\x80\"}]", 0, "not valid UTF-8"},
-    {"[" T ",{\"type\":\"\xe2\x82", 1, "a string does not end"},
-    {"[{\"type\":\"a,b\"},{\"type\":\"\\\",", 1, "a string does not end"},
+    {"[" T ",{\"type\":\"\xe2\x82", 1, "unterminated string"},
+    {"[{\"type\":\"a,b\"},{\"type\":\"\\\",", 1, "unterminated string"},
     {"// c\n[]", 0, "must be an event or an array of events"},
-    {"[]\f", 0, "text behind the end"},
+    {"[]\f", 0, "unexpected data after the JSON document"},
     /* A refused event does not hide that the text breaks in or behind it. */
-    {"[{\"type\":5,},{\"type\":\"t\"}]", 0, "expected a name"},
+    {"[{\"type\":5,},{\"type\":\"t\"}]", 0, "expected a field name in quotes"},
     {"[{\"type\":5},{\"type\":\"t\"]", 1, "expected ',' or '}'"},
-    {"[{\"type\":\"\\u0000\",\"x\":tru}]", 0, "not a JSON value"},
+    {"[{\"type\":\"\\u0000\",\"x\":tru}]", 0, "expected a JSON value"},
 };
 
 TEST_LOOP(breaks, ARRAY_LEN(broken))
@@ -278,7 +285,7 @@ TEST_LOOP(breaks, ARRAY_LEN(broken))
 	ck_assert_uint_eq(report.errors[0].index, broken[_i].index);
 	/* What a refused event should have been is said only when it ends. */
 	if (strcmp(reason, "must be a string") == 0)
-		reason = "text ends too early";
+		reason = "unexpected end of the JSON document";
 	ck_assert_str_eq(report.errors[0].reason, reason);
 }
 
@@ -406,7 +413,8 @@ TEST(bounds_the_depth)
 	nest(&b, "[", "]", JSON_DEPTH_MAX + 1);
 	ck_assert_int_eq(read_bytes((char *)b.data, b.len), 0);
 	ck_assert_uint_eq(report.rejected, 1);
-	ck_assert_str_eq(report.errors[0].reason, "nested too deeply");
+	ck_assert_str_eq(report.errors[0].reason,
+	                 "nested more than 64 levels deep");
 	nest(&b, "[", "]", JSON_DEPTH_BREAK);
 	ck_assert_int_eq(read_bytes((char *)b.data, b.len), -EBADMSG);
 	nest(&b, "[", "]", 100000);
@@ -429,7 +437,7 @@ TEST(bounds_the_strings)
 		ck_assert_uint_eq(report.rejected, over);
 	}
 	ck_assert_str_eq(report.errors[0].reason,
-	                 "must be of at most 256 bytes");
+	                 "must be at most 256 bytes long");
 }
 
 TEST(ignores_unknown_fields_when_told_but_checks_them)
@@ -544,8 +552,9 @@ TEST(a_broken_line_is_one_refused_event)
 	ck_assert_uint_eq(report.rejected, 5);
 	for (unsigned i = 0; i < 5; i++)
 		ck_assert_uint_eq(report.errors[i].index, i + 1);
-	ck_assert_str_eq(report.errors[0].reason, "a string does not end");
-	ck_assert_str_eq(report.errors[1].reason, "text behind the end");
+	ck_assert_str_eq(report.errors[0].reason, "unterminated string");
+	ck_assert_str_eq(report.errors[1].reason,
+	                 "unexpected data after the JSON document");
 	ck_assert_str_eq(report.errors[2].reason, "not valid UTF-8");
 	ck_assert_str_eq(report.errors[3].reason, "must be an object");
 	ck_assert_ptr_null(strstr((char *)got.data, "|b|"));
