@@ -11,7 +11,7 @@
 #include "libbase/error.h"
 
 _Static_assert(JSON_PADDING >= JSON_STRUCTURE_PADDING,
-               "callers leave the room that finding the structure needs");
+               "callers leave the room that json_structure_find needs");
 
 struct json_reader {
 	struct json_structure *structure;
@@ -27,7 +27,7 @@ struct json_reader {
 
 static const struct json_span no_field;
 
-/* An event is refused, or all of it broken. */
+/* Report that an event is rejected, or that the document is broken. */
 static void
 json_note_error(struct json_reader *r, const struct json_span *field,
                 const char *why)
@@ -45,24 +45,28 @@ json_note_error(struct json_reader *r, const struct json_span *field,
 	if (n > JSON_FIELD_TEXT_MAX) {
 		n = JSON_FIELD_TEXT_MAX;
 		while (n > 0 && (field->at[n] & 0xc0) == 0x80)
-			n--; /* not into the middle of a character */
+			n--; /* keep whole characters */
 	}
 	if (n > 0)
 		memcpy(e->field, field->at, n);
 	e->field_bytes = (uint32_t)n;
 }
 
-/* Only the break counts now: it stands alone in the report. */
+/* The document is broken: that is the only error in the report. */
 static int
 json_broken(struct json_reader *r, const char *why)
 {
 	*r->report = (struct json_report){0};
-	r->event.walk.why = why; /* for lines */
+	r->event.walk.why = why; /* read_line reports it again */
 	json_note_error(r, &no_field, why);
 	return -EBADMSG;
 }
 
-/* Once more over an event that was refused: its syntax still counts. */
+/*
+ * Go over a rejected event again, from its start to its end.  This moves past
+ * it, and finds a syntax error after the reason for which it was rejected,
+ * which breaks the document.
+ */
 static int
 skip_refused(struct json_reader *r, const struct json_walk *start)
 {
@@ -87,7 +91,7 @@ hand_over(struct json_reader *r, const struct event *e)
 	return 0;
 }
 
-/* whole_text: nothing may follow it. */
+/* If whole_text is set, nothing may follow the event. */
 static int
 one_event(struct json_reader *r, bool whole_text)
 {
@@ -142,8 +146,10 @@ array(struct json_reader *r)
 }
 
 /*
- * In which event json_structure found its fault: a control byte in a string,
- * bytes that are not UTF-8, or a string without an end.
+ * Return the index of the event in which json_structure found its fault: a
+ * control character in a string, bytes that are not UTF-8, or a string without
+ * an end.  json_structure does not tell where that is, so this function looks
+ * for the first such fault and counts the commas between events before it.
  */
 static uint64_t
 locate(const char *text, size_t len)
@@ -180,7 +186,7 @@ locate(const char *text, size_t len)
 	return commas;
 }
 
-/* Place the walk at the beginning of a text.  As json_structure_find. */
+/* Start the walk over a text.  Returns as json_structure_find. */
 static int
 json_begin(struct json_reader *r, const char *text, size_t len)
 {
@@ -221,8 +227,8 @@ blank(const char *p, const char *end)
 }
 
 /*
- * Read one line, whatever it holds, as the event at r->index.  A line that is
- * no JSON is a refused event; the next line is a text of its own.
+ * Read one line as the event at r->index.  A line that is not valid JSON is
+ * one rejected event; it does not affect other lines.
  */
 static int
 line(struct json_reader *r, const char *text, size_t len)
@@ -233,7 +239,7 @@ line(struct json_reader *r, const char *text, size_t len)
 
 	if (rc == 0)
 		rc = one_event(r, true);
-	r->index = index; /* whether one_event has counted it or not */
+	r->index = index; /* one_event may have counted it already */
 	if (rc == -EBADMSG) {
 		*r->report = so_far;
 		json_note_error(r, &no_field, r->event.walk.why);
@@ -255,7 +261,7 @@ lines(struct json_reader *r, const char *text, size_t len)
 			line_end = end;
 		if (blank(p, line_end))
 			continue;
-		/* Before looking at it: a line that breaks counts as well. */
+		/* Lines that are not valid JSON count, too. */
 		if (r->index >= r->rules->max_events)
 			return ERR_TOO_MANY_EVENTS;
 		rc = line(r, p, (size_t)(line_end - p));

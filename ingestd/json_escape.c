@@ -6,7 +6,7 @@
 
 #include "libbase/hex.h"
 
-/* Four hex digits at p, or -1.  Past a string's end stands its quote. */
+/* Return the value of four hexadecimal digits at p, or -1. */
 static int
 hex4(const char *p, const char *end)
 {
@@ -24,7 +24,7 @@ hex4(const char *p, const char *end)
 	return v;
 }
 
-/* One escape, its backslash at *at; moves past it. */
+/* Check one escape, whose backslash is at *at, and move past it. */
 static int
 check_one(const char **at, const char *end, const char **why)
 {
@@ -105,7 +105,7 @@ put_utf8(char *out, unsigned c)
 	return out;
 }
 
-/* The character of a \u escape or of a pair of them; moves past it. */
+/* Return the character of a \u escape, or of a pair, and move past it. */
 static unsigned
 character(const char **at, const char *end)
 {

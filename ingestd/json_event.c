@@ -6,7 +6,7 @@
 
 #include "ingestd/rfc3339.h"
 
-/* A time with escapes in it is no longer than this; others may be. */
+/* Limit on the length of a time that has escapes; others have none. */
 #define TIME_TEXT_MAX EVENT_USER_ID_MAX
 
 /*
@@ -27,7 +27,7 @@ json_event_broken(struct json_event_reader *r, const char *why)
 	return json_walk_stop(&r->walk, JSON_BROKEN, why);
 }
 
-/* A string value of min..max bytes. */
+/* Read a string of min to max bytes; `range` is the reason if it is not. */
 static enum json_found
 json_event_read_text(struct json_event_reader *r, struct slice *out,
                      enum event_field field, size_t min, size_t max,
@@ -115,7 +115,7 @@ json_event_read_time(struct json_event_reader *r, int64_t *us)
 	return JSON_GOOD;
 }
 
-/* Kept as it is, byte for byte. */
+/* The payload is kept byte for byte, as it was sent. */
 static enum json_found
 read_payload(struct json_event_reader *r, struct slice *out)
 {
@@ -134,13 +134,13 @@ read_payload(struct json_event_reader *r, struct slice *out)
 	return f;
 }
 
-/* FIELD_COUNT: none of them. */
+/* Return the field of this name, or FIELD_COUNT if it is unknown. */
 static enum event_field
 field_of(const struct json_span *name)
 {
 	const char *p = name->at;
 
-	/* Lengths that are constants, so that comparing takes no call. */
+	/* With constant lengths the compiler compares without a call. */
 	switch (json_span_bytes(name)) {
 	case 2:
 		return memcmp(p, "id", 2) == 0 ? FIELD_ID : FIELD_COUNT;
@@ -182,7 +182,7 @@ keep_ignored(struct json_event_reader *r)
 	r->ignored_name[n] = '\0';
 }
 
-/* A field's value; its name is in r->field. */
+/* Read the value of the field whose name is in r->field. */
 static enum json_found
 read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 {
@@ -222,10 +222,11 @@ read_value(struct json_event_reader *r, struct event *e, unsigned *seen)
 }
 
 /*
- * A field's name, to r->field, and its colon.
+ * Read a field's name into r->field, and its colon.
  *
- * The name is read to where it stays: to copy it there as a whole would make
- * the processor wait until both halves, just written, are in its cache.
+ * json_walk_string writes the two pointers of the span directly into r->field.
+ * With a local span that is then copied as a whole, the processor would have
+ * to wait for the two stores before it could load both at once.
  */
 static enum json_found
 json_event_read_name(struct json_event_reader *r)
@@ -245,7 +246,7 @@ json_event_read_name(struct json_event_reader *r)
 		size_t n = json_escape_remove(r->field.at, r->field.end,
 		                              r->name, JSON_FIELD_TEXT_MAX);
 
-		/* Longer than that, it is none that we know. */
+		/* No field that we know has a longer name. */
 		if (n <= JSON_FIELD_TEXT_MAX) {
 			r->field.at = r->name;
 			r->field.end = r->name + n;
@@ -256,7 +257,7 @@ json_event_read_name(struct json_event_reader *r)
 	return JSON_GOOD;
 }
 
-/* Without a type there is no event. */
+/* The type is the only required field. */
 static enum json_found
 missing_type(struct json_event_reader *r)
 {

@@ -11,29 +11,29 @@
 
 #include <simdjson.h>
 
-/* Room is given back after a text that needed more. */
+/* json_structure_trim frees memory for texts that are longer. */
 static constexpr size_t KEEP_BYTES = 1 * MIB;
 static constexpr size_t FIRST_BYTES = 64 * KIB;
 
 /*
- * simdjson's public interface builds a document, or reads one on demand; the
- * positions alone are what its first stage finds, which is internal to it.
- * These checks say so where a version is different.
+ * simdjson's public interface builds a document, or reads one on demand.  The
+ * positions alone come from its first stage, which is an internal interface.
+ * These checks fail to compile with a version in which it is different.
  */
 static_assert(simdjson::SIMDJSON_VERSION_MAJOR == 3,
               "this file uses the first stage of simdjson 3, which is not in "
-              "its public interface: look whether the new version has it, and "
-              "what it returns, before this number is changed");
+              "its public interface: check that the new version has it, "
+              "and what it returns, before changing this number");
 using first_stage = simdjson::internal::dom_parser_implementation;
 static_assert(std::is_same<decltype(first_stage::structural_indexes),
                            std::unique_ptr<uint32_t[]>>::value &&
                   std::is_same<decltype(first_stage::n_structural_indexes),
                                uint32_t>::value,
-              "simdjson's first stage keeps its positions in another way than "
+              "simdjson's first stage stores its positions in another way than "
               "this file reads them");
 
 static_assert(JSON_STRUCTURE_PADDING >= simdjson::SIMDJSON_PADDING,
-              "simdjson reads no further behind a text than we say");
+              "simdjson reads no further after a text than callers allow");
 
 struct json_structure {
 	std::unique_ptr<first_stage> parser;
@@ -59,7 +59,7 @@ json_structure_free(json_structure *s)
 	delete s;
 }
 
-/* Room for the places of len bytes. */
+/* Make room for the positions of a text of len bytes. */
 static int
 json_structure_make_room(json_structure *s, size_t len)
 {
@@ -93,7 +93,7 @@ json_structure_error(simdjson::error_code code)
 
 int
 json_structure_find(json_structure *s, const char *text, size_t len,
-                    const uint32_t **places, const char **why)
+                    const uint32_t **positions, const char **why)
 {
 	simdjson::error_code code;
 	uint32_t *found;
@@ -109,10 +109,10 @@ json_structure_find(json_structure *s, const char *text, size_t len,
 		*why = json_structure_error(code);
 		return -EBADMSG;
 	}
-	/* The first stage leaves room for this end mark, and more. */
+	/* The first stage leaves room for this end mark. */
 	found = s->parser->structural_indexes.get();
 	found[s->parser->n_structural_indexes] = static_cast<uint32_t>(len);
-	*places = found;
+	*positions = found;
 	return 0;
 }
 

@@ -33,7 +33,7 @@ json_walk_escapes(struct json_walk *w, const struct json_span *s)
 	}
 }
 
-/* The number at p, which is a digit or a minus. */
+/* Read the number at p, which is a digit or a minus. */
 static enum json_found
 json_walk_number_at(struct json_walk *w, const char *p)
 {
@@ -70,18 +70,20 @@ json_walk_number(struct json_walk *w)
 	return json_walk_number_at(w, w->text + *w->next++);
 }
 
-/* Inline, so that each word's length is a constant. */
+/* Inline, so that n is a constant and memcmp is not called. */
 static inline enum json_found
-literal(struct json_walk *w, const char *p, const char *word, size_t n)
+literal(struct json_walk *w, const char *p, const char *name, size_t n)
 {
-	/* The padding is readable: no check of the length. */
-	if (memcmp(p, word, n) != 0 ||
+	/* The padding may be read, so the length is not checked. */
+	if (memcmp(p, name, n) != 0 ||
 	    (!may_follow[(unsigned char)p[n]] && p + n != w->end))
 		return json_walk_stop(w, JSON_BROKEN, "expected a JSON value");
 	return JSON_GOOD;
 }
 
-/* The string, number or literal at p; next is the place behind it, if any. */
+/*
+ * Read the string, number or literal at p; *next is the position after it.
+ */
 static inline enum json_found
 scalar(struct json_walk *w, const char *p, const uint32_t *next)
 {
@@ -116,7 +118,7 @@ scalar(struct json_walk *w, const char *p, const uint32_t *next)
 	}
 }
 
-/* A name and its colon; moves next behind them. */
+/* Read a field name and its colon, and move *next past them. */
 static inline enum json_found
 name(struct json_walk *w, const uint32_t **next)
 {
@@ -134,7 +136,7 @@ name(struct json_walk *w, const uint32_t **next)
 	return f;
 }
 
-/* Whether f ends the walk; the first refusal is remembered. */
+/* Return true if f ends the walk; remember the first refusal. */
 static inline bool
 breaks(const struct json_walk *w, enum json_found f, const char **refused)
 {
@@ -148,11 +150,11 @@ _Static_assert(JSON_DEPTH_MAX == 64 && JSON_DEPTH_BREAK == 1024,
 static const char depth_reason[] = "nested more than 64 levels deep";
 static const char break_reason[] = "nested more than 1024 levels deep";
 
-/* The place is a variable of its own, which the processor can keep at hand. */
+/* The position is a local variable, which can stay in a register. */
 enum json_found
 json_walk_value(struct json_walk *w, unsigned depth_max)
 {
-	char closing[JSON_DEPTH_BREAK]; /* what is open, by what closes it */
+	char closing[JSON_DEPTH_BREAK]; /* the closing bracket of each level */
 	const char *const text = w->text, *refused = NULL;
 	const uint32_t *next = w->next;
 	unsigned depth = 0;
@@ -181,7 +183,7 @@ json_walk_value(struct json_walk *w, unsigned depth_max)
 			if (breaks(w, scalar(w, at, next), &refused))
 				return JSON_BROKEN;
 		}
-		/* Behind a value: what ends here, then a comma. */
+		/* After a value come closing brackets, then a comma. */
 		for (;; depth--) {
 			if (depth == 0) {
 				w->next = next;

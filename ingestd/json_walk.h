@@ -1,9 +1,9 @@
 /*
- * json_walk - from place to place through a JSON text, checking its grammar.
+ * json_walk - check the grammar of a JSON text, from position to position.
  *
- * json_structure has found where the parts stand; the walk checks that they
- * are what RFC 8259 allows there, and holds nothing but what a store can:
- * no U+0000, no lone surrogate.  Nothing is built.
+ * json_structure has found the positions of the parts.  The walk checks that
+ * each is what RFC 8259 allows there, and that strings contain only what a
+ * store can hold: no U+0000 and no unpaired surrogate.  It builds nothing.
  */
 #ifndef INGESTD_JSON_WALK_H
 #define INGESTD_JSON_WALK_H
@@ -17,19 +17,19 @@
 /* What a step of the walk found. */
 enum json_found {
 	JSON_GOOD,
-	JSON_REFUSED, /* well-formed, but no event may hold it */
-	JSON_BROKEN,  /* not JSON */
+	JSON_REFUSED, /* valid JSON, but not allowed in an event */
+	JSON_BROKEN,  /* not valid JSON */
 };
 
 struct json_span {
 	const char *at, *end;
 };
 
-/* After the last place stands the end of the text, which holds a NUL. */
+/* The last position is the end of the text, where there is a NUL. */
 struct json_walk {
 	const char *text, *end;
-	const uint32_t *next;  /* the place to look at */
-	const char *backslash; /* the first one not behind us, or end */
+	const uint32_t *next;  /* the position to look at */
+	const char *backslash; /* the first one not yet passed, or end */
 	const char *why;       /* after JSON_REFUSED or JSON_BROKEN */
 };
 
@@ -64,13 +64,13 @@ json_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* For json_walk_string alone: s may hold a backslash. */
+/* For json_walk_string_at: check a string that may have a backslash. */
 MUST_USE enum json_found json_walk_escapes(struct json_walk *w,
                                            const struct json_span *s);
 
 /*
- * The string whose opening quote stands at `open`, when `after` is the place
- * that follows it in the text; s is what stands between its quotes.
+ * Read the string whose opening quote is at `open`.  `after` is the position
+ * that follows it in the text; *s is set to what is between the quotes.
  */
 MUST_USE static inline enum json_found
 json_walk_string_at(struct json_walk *w, const char *open, const char *after,
@@ -78,7 +78,7 @@ json_walk_string_at(struct json_walk *w, const char *open, const char *after,
 {
 	const char *close = after - 1;
 
-	/* Behind its closing quote only blanks precede what comes next. */
+	/* Between the closing quote and the next position is only space. */
 	while (*close != '"')
 		close--;
 	s->at = open + 1;
@@ -87,8 +87,8 @@ json_walk_string_at(struct json_walk *w, const char *open, const char *after,
 }
 
 /*
- * The string at next, which is a quote.
- * Like the two below it moves next behind what it looked at.
+ * Read the string at w->next, which is a quote.  Like the next two functions
+ * it moves w->next past what it has read.
  */
 MUST_USE static inline enum json_found
 json_walk_string(struct json_walk *w, struct json_span *s)
@@ -98,12 +98,13 @@ json_walk_string(struct json_walk *w, struct json_span *s)
 	return json_walk_string_at(w, open, w->text + *w->next, s);
 }
 
-/* The number at next, which is a digit or a minus. */
+/* Read the number at w->next, which is a digit or a minus. */
 MUST_USE enum json_found json_walk_number(struct json_walk *w);
 
 /*
- * Any value at next, with all that is in it, refused when it is nested
- * deeper than depth_max.  Goes on to its end after something refused.
+ * Read the value at w->next with all that it contains.  It is refused if it
+ * is nested deeper than depth_max.  The walk continues to the end of a value
+ * that is refused, because that may also be broken.
  */
 MUST_USE enum json_found json_walk_value(struct json_walk *w,
                                          unsigned depth_max);
