@@ -353,7 +353,7 @@ client_on_ready(uv_poll_t *poll, int status, int events)
 /*
  * When all requests have timed out and the log takes no events, the frames
  * that batchd has not read are of no use to any client, but our statistics
- * wait behind them in the socket.  A new connection discards those frames and
+ * wait after them in the socket.  A new connection discards those frames and
  * lets the statistics through.
  */
 static void

@@ -23,10 +23,10 @@
 
 #define STATS_MS 1000
 
-/* Large, short-lived blocks go back to the system at once. */
+/* free() returns larger blocks to the system at once. */
 #define MMAP_THRESHOLD (1 << 20)
 
-/* Descriptors beside connections: log, loop, sockets, signals. */
+/* Descriptors besides connections: log, loop, sockets, signals. */
 #define OTHER_FDS 64
 
 struct daemon {
@@ -43,7 +43,7 @@ struct daemon {
 	const struct ingestd_settings *settings;
 	uv_signal_t term, interrupt, hangup;
 	uv_timer_t stats;
-	uv_timer_t drain; /* runs while stopping, as the next does */
+	uv_timer_t drain; /* this and `drained` run while stopping */
 	uv_check_t drained;
 	uint64_t drain_ms;
 };
@@ -66,13 +66,14 @@ on_drain_timeout(uv_timer_t *timer)
 {
 	struct daemon *d = timer->data;
 
-	log_warn("stopping with unanswered requests requests=%" PRIu64
-	         " drain_ms=%" PRIu64,
-	         http_server_pending(d->http), d->drain_ms);
+	log_warn(
+	    "drain timed out; closing unanswered requests requests=%" PRIu64
+	    " drain_ms=%" PRIu64,
+	    http_server_pending(d->http), d->drain_ms);
 	uv_stop(&d->loop);
 }
 
-/* In each turn of the loop while stopping. */
+/* Called in each turn of the loop while stopping. */
 static void
 on_drained(uv_check_t *check)
 {
@@ -82,7 +83,10 @@ on_drained(uv_check_t *check)
 		uv_stop(&d->loop);
 }
 
-/* Take nothing new; answer what is under way; then stop. */
+/*
+ * Refuse new requests, answer those that are pending, then stop.  A second
+ * signal changes nothing.
+ */
 static void
 daemon_on_signal(uv_signal_t *handle, int signum)
 {
@@ -98,7 +102,10 @@ daemon_on_signal(uv_signal_t *handle, int signum)
 	(void)uv_check_start(&d->drained, on_drained);
 }
 
-/* A file that is bad leaves what was read before in force. */
+/*
+ * Load the tokens and the certificate.  If a file is invalid, that is logged
+ * and what was loaded before stays in use.
+ */
 static int
 load_files(struct daemon *d)
 {
@@ -127,15 +134,18 @@ on_hangup(uv_signal_t *handle, int signum)
 
 	(void)signum;
 	if (load_files(d) < 0)
-		log_warn("reload incomplete: what was refused stays as it was");
+		log_warn(
+		    "reload failed; the previous tokens or certificate stay "
+		    "in use");
 	else
 		log_info("reloaded tokens=%zu tls=%s", d->tokens.count,
 		         d->tls ? "yes" : "no");
 }
 
 /*
- * The most connections that there are descriptors for: room is made before
- * that limit is met, not after.  0 when there are too few for any.
+ * Return the number of connections for which there are descriptors, at most
+ * max_connections; 0 if there are too few for any.  With this limit the server
+ * closes old connections before accept would fail for lack of a descriptor.
  */
 static unsigned
 connections_of(const struct ingestd_settings *settings)
@@ -231,14 +241,14 @@ open_parts(struct daemon *d, const struct ingestd_settings *settings,
 }
 
 /*
- * In the order that leaves no request waiting when the HTTP server stops: the
- * batchd_client answers those that wait for durability.
+ * Close the parts.  batchd_client comes before the HTTP server because it
+ * answers the requests that are still pending.
  */
 static void
 close_parts(struct daemon *d)
 {
 	if (d->http)
-		on_stats(&d->stats); /* what was counted since the last one */
+		on_stats(&d->stats); /* the last second */
 	batchd_client_close(&d->batchd_client);
 	if (d->http)
 		http_server_close(d->http);
@@ -259,7 +269,7 @@ close_parts(struct daemon *d)
 int
 daemon_run(const struct ingestd_settings *settings)
 {
-	static struct daemon d; /* large, and one of its kind */
+	static struct daemon d; /* too large for the stack */
 	unsigned max_connections = connections_of(settings);
 	int closed, rc;
 
@@ -282,7 +292,7 @@ daemon_run(const struct ingestd_settings *settings)
 		(void)uv_run(&d.loop, UV_RUN_DEFAULT);
 	}
 	close_parts(&d);
-	/* Every handle is closed by now; anything else is our bug. */
+	/* Fails only if a handle was not closed, which would be our bug. */
 	closed = uv_loop_close(&d.loop);
 	assert(closed == 0);
 	return rc;

@@ -1,6 +1,6 @@
 /*
- * daemon - ingestd as a whole: its parts on one loop, signals, the draining
- * at the end.
+ * daemon - run ingestd: its parts on one event loop, its signals, and draining
+ * when it stops.
  */
 #ifndef INGESTD_DAEMON_H
 #define INGESTD_DAEMON_H
@@ -9,8 +9,8 @@
 #include "libbase/base.h"
 
 /*
- * Serve until SIGTERM or SIGINT, then drain.  Returns 0, or -errno when it
- * could not start, after saying why in the log.
+ * Serve until SIGTERM or SIGINT, then drain.  Returns 0, or a negative error
+ * if ingestd could not start, after logging the reason.
  */
 MUST_USE int daemon_run(const struct ingestd_settings *settings);
 

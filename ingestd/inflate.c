@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define STEP_BYTES (64 * KIB)  /* room made before each call */
+#define STEP_BYTES (64 * KIB)  /* buffer space for each call */
 #define ZSTD_WINDOW_LOG_MAX 23 /* 8 MiB, what zstd -19 uses */
 #define GZIP_WINDOW_BITS (15 + 16)
 
@@ -49,7 +49,7 @@ inflate_free(struct inflate *f)
 	free(f);
 }
 
-/* Room in out for the next step.  Returns its bytes, or -errno. */
+/* Make room in out for the next step.  Returns its bytes, or -errno. */
 static ssize_t
 inflate_make_room(struct buf *out, size_t padding)
 {
@@ -58,7 +58,10 @@ inflate_make_room(struct buf *out, size_t padding)
 
 	if (step > left)
 		step = left;
-	/* One byte more than allowed tells full from too large. */
+	/*
+	 * If the limit is reached exactly, one more byte shows whether the
+	 * body ends there or is too large.
+	 */
 	if (step == 0)
 		step = 1;
 	assert(padding > 0);
@@ -116,7 +119,7 @@ gunzip(struct inflate *f, const uint8_t *bytes, size_t n, size_t padding,
 		}
 		if (rc == Z_MEM_ERROR)
 			return -ENOMEM;
-		/* Z_BUF_ERROR: no input left, and no end of it seen. */
+		/* Z_BUF_ERROR: the input ends before the body does. */
 		if (rc != Z_OK)
 			return -EBADMSG;
 	}
@@ -165,7 +168,7 @@ unzstd(struct inflate *f, const uint8_t *bytes, size_t n, size_t padding,
 			return -EMSGSIZE;
 		if (left == 0 && in.pos == n)
 			return 0;
-		/* No input left, nothing came out, and no end of it seen. */
+		/* No progress: the input ends before the body does. */
 		if (o.pos == 0 && in.pos == before_in)
 			return -EBADMSG;
 	}

@@ -1,10 +1,10 @@
 /*
- * inflate - unpack a request body, within a limit on what comes out.
+ * inflate - decompress a request body, within a limit on the result.
  *
- * gzip may have several members one behind the other; zstd several frames,
- * each with a window of at most 8 MiB.  Anything behind the last one, and a
- * body cut short, is refused.  The memory for unpacking is allocated at the
- * first packed body and kept.
+ * A gzip body may have several members in succession, and a zstd body several
+ * frames, each with a window of at most 8 MiB.  A body that has other bytes
+ * after the last of them, or that is incomplete, is refused.  The memory for
+ * decompression is allocated for the first compressed body and then kept.
  */
 #ifndef INGESTD_INFLATE_H
 #define INGESTD_INFLATE_H
@@ -20,10 +20,10 @@ enum encoding {
 	ENCODING_IDENTITY,
 	ENCODING_GZIP,
 	ENCODING_ZSTD,
-	ENCODING_OTHER, /* that we do not know */
+	ENCODING_OTHER, /* one that we do not support */
 };
 
-/* The encoding that a Content-Encoding header names; NULL: no header. */
+/* Return the encoding that a Content-Encoding header names; NULL: none. */
 enum encoding encoding_of(const struct slice *header);
 
 struct inflate;
@@ -33,9 +33,9 @@ struct inflate *inflate_new(void);
 void inflate_free(struct inflate *f);
 
 /*
- * Unpack n bytes into out, which is emptied first.  Returns 0, -EMSGSIZE
- * when it would pass out->max_bytes less `padding`, -EBADMSG when the body is
- * not whole and well-formed, or -ENOMEM.
+ * Decompress n bytes into out, which is emptied first.  Returns 0, -EMSGSIZE
+ * if the result is longer than out->max_bytes less `padding`, -EBADMSG if the
+ * body is not complete and valid, or -ENOMEM.
  */
 MUST_USE int inflate_body(struct inflate *f, enum encoding encoding,
                           const uint8_t *bytes, size_t n, size_t padding,

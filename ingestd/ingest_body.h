@@ -40,7 +40,7 @@ struct ingest_body {
 };
 
 struct request_body {
-	char *text; /* with JSON_PADDING bytes after it; both may be changed */
+	char *text; /* with JSON_PADDING bytes after it; both are modified */
 	size_t bytes;
 	enum encoding encoding;
 	bool ndjson;
@@ -57,7 +57,7 @@ void ingest_body_close(struct ingest_body *ib);
 /*
  * Process a body.  *accepted and *rejected are set to the numbers of its
  * events; for BODY_RATE_LIMITED *accepted is set to the number of events that
- * it counts as, for the token to say when it may be sent again.  If events
+ * it counts as, from which the time of the next attempt follows.  If events
  * were rejected, the members "rejected" and "errors" of a JSON object, without
  * braces, are appended to `answer`.  `owner` is passed to on_done.
  *

@@ -1,10 +1,10 @@
-/* ingestd - events over HTTP; 202 when they are kept. */
+/* ingestd - receives events over HTTP; answers 202 once they are durable. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "ingestd/daemon.h"
 #include "ingestd/settings.h"
 #include "libbase/core_dump.h"
+#include "libbase/error.h"
 #include "libbase/log.h"
 
 int
@@ -26,7 +26,7 @@ main(int argc, char **argv)
 	rc = daemon_run(&settings);
 	conf_free(tables, INGESTD_SETTINGS_TABLES);
 	if (rc < 0)
-		log_error("stopped err=%s", log_quote(strerror(-rc)));
+		log_error("stopped err=%s", log_quote(error_text(rc)));
 	else
 		log_info("stopped");
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -13,10 +13,10 @@
 #include "libproto/report.h"
 
 struct counters {
-	uint64_t requests; /* begun */
+	uint64_t requests; /* whose head was read */
 	uint64_t accepted_events;
 	uint64_t rejected_events;
-	uint64_t body_bytes; /* received, as sent */
+	uint64_t body_bytes; /* received, before decompression */
 	uint64_t responses_2xx;
 	uint64_t responses_4xx;
 	uint64_t responses_503;
@@ -24,7 +24,7 @@ struct counters {
 	uint64_t unknown_events; /* answered with 504 */
 	uint64_t ignored_fields;
 	uint64_t unauthorized; /* requests answered with 401 */
-	uint64_t malformed;    /* requests that are not HTTP as it must be */
+	uint64_t malformed;    /* requests that are not well-formed HTTP */
 	uint64_t connections;  /* open now */
 	uint64_t connections_overdue;
 	uint64_t connections_evicted;
@@ -36,8 +36,9 @@ struct metrics {
 	const struct budget *budget;
 	const struct tokens *tokens;
 	struct batchd_client *batchd_client;
-	struct report sent; /* the last report that a batchd has had */
-	uint64_t connect;   /* the connection that has had its base */
+	struct report sent; /* the last one that was sent to a batchd */
+	/* batchd_client.connects of the connection that has its base. */
+	uint64_t connect;
 };
 
 void metrics_init(struct metrics *m, const struct counters *counters,

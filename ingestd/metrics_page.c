@@ -11,12 +11,12 @@
 #include "ingestd/metrics_table.h"
 #include "libproto/status_map.h"
 
-/* batchd pushes once a second; without a push for so long it has stopped. */
+/* batchd sends its status once a second; an older one is not shown. */
 #define STALE_MS 3000
 
-/* batchd's status, by the names of docs/protocol.md. */
+/* Values in batchd's status; docs/protocol.md lists the keys. */
 
-/* A whole number of at least 0, or a boolean.  Returns whether it is one. */
+/* Get an integer of at least 0, or a boolean; false for anything else. */
 static bool
 number_of(const msgpack_object *o, uint64_t *value)
 {
@@ -35,7 +35,7 @@ status_number(const msgpack_object *map, const char *key, uint64_t *value)
 	return number_of(status_map_get(map, key), value);
 }
 
-/* The items of an array; 0 for anything else. */
+/* Return the number of items in an array, or 0 for anything else. */
 static uint32_t
 items(const msgpack_object *o, const msgpack_object **first)
 {
@@ -68,7 +68,7 @@ add_histogram(struct buf *out, const char *name, const char *label,
               const struct histogram *h)
 {
 	uint64_t sum = 0;
-	size_t cut = strlen(label);
+	size_t label_bytes = strlen(label);
 	int rc = 0;
 
 	for (int i = 0; rc == 0 && i < HISTOGRAM_BUCKETS; i++) {
@@ -82,11 +82,12 @@ add_histogram(struct buf *out, const char *name, const char *label,
 			              "%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n",
 			              name, label, sum);
 	}
-	if (cut > 0)
-		cut--; /* the comma */
+	if (label_bytes > 0)
+		label_bytes--; /* without the comma */
 	for (int i = 0; rc == 0 && i < 2; i++) {
-		rc = buf_addf(out, cut > 0 ? "%s_%s{%.*s}" : "%s_%s%.*s", name,
-		              i == 0 ? "sum" : "count", (int)cut, label);
+		rc = buf_addf(
+		    out, label_bytes > 0 ? "%s_%s{%.*s}" : "%s_%s%.*s", name,
+		    i == 0 ? "sum" : "count", (int)label_bytes, label);
 		if (rc == 0 && i == 0)
 			rc = buf_addf(out, " %" PRIu64 ".%06u\n",
 			              h->sum_us / 1000000,
@@ -97,7 +98,7 @@ add_histogram(struct buf *out, const char *name, const char *label,
 	return rc;
 }
 
-/* As batchd sends one of its own: the counts, then the sum. */
+/* batchd sends a histogram as an array: the counts, then the sum. */
 static bool
 histogram_of(const msgpack_object *o, struct histogram *h)
 {
@@ -138,7 +139,10 @@ add_log(struct buf *out, const msgpack_object *log)
 	return rc < 0 ? rc : add_histogram(out, sync, "", &h);
 }
 
-/* sink="name",  Names are [a-z0-9-], but they come from outside. */
+/*
+ * Write the label sink="name" and a comma.  Names consist of a-z, 0-9 and -,
+ * but this one comes from another process, so anything else is refused.
+ */
 static int
 sink_label(const msgpack_object *sink, char out[FRAME_NAME_MAX + 16])
 {
@@ -149,14 +153,14 @@ sink_label(const msgpack_object *sink, char out[FRAME_NAME_MAX + 16])
 		return -EBADMSG;
 	for (uint32_t i = 0; i < name->via.str.size; i++) {
 		if (strchr("\"\\\n", name->via.str.ptr[i]))
-			return -EBADMSG; /* NUL, too */
+			return -EBADMSG; /* strchr finds NUL, too */
 	}
 	(void)snprintf(out, FRAME_NAME_MAX + 16, "sink=\"%.*s\",",
 	               (int)name->via.str.size, name->via.str.ptr);
 	return 0;
 }
 
-/* What a sink has never reported is left out. */
+/* A sink that has never reported the value gets no line. */
 static int
 add_sink(struct buf *out, const struct metric *m, const msgpack_object *sink)
 {
@@ -189,7 +193,7 @@ add_sink_metrics(struct buf *out, const msgpack_object *sinks)
 	}
 	if (rc == 0)
 		rc = add_head(out, "", commit, "histogram",
-		              "Time from durable to committed, of events.");
+		              "Time from durable to committed, per event.");
 	for (uint32_t s = 0; rc == 0 && s < n; s++) {
 		char label[FRAME_NAME_MAX + 16];
 		struct histogram h;
@@ -211,7 +215,7 @@ figure_key(enum ingest_figure figure)
 	return report_figures(ROLE_INGEST, &count)[figure].key;
 }
 
-/* "name{labels}"; any of the two may be NULL. */
+/* Write "name{one,two}"; either label may be NULL. */
 static int
 add_name(struct buf *out, const char *prefix, const char *name, const char *one,
          const char *two)
@@ -222,7 +226,7 @@ add_name(struct buf *out, const char *prefix, const char *name, const char *one,
 	                one || two ? "}" : "");
 }
 
-/* Whether the name is the one of the line before: it has had its head. */
+/* Return true if the row before has the same name, and wrote the head. */
 static bool
 is_next_of(const struct ingest_metric *m)
 {
@@ -260,14 +264,14 @@ add_sums(struct buf *out, const msgpack_object *ingest)
 	if (rc < 0 || !has)
 		return rc;
 	rc = add_head(out, "", durable, "histogram",
-	              "Time from a request's body to its answer 202.");
+	              "Time from a complete request body to its response 202.");
 	return rc < 0 ? rc : add_histogram(out, durable, "", &h);
 }
 
 /*
- * An ingestd among the daemons, and its pid.  Two may have the same one, in
- * two containers: the second is in the sums only, since a page with a series
- * twice is refused whole.
+ * Return true if this daemon is an ingestd, with its pid.  Two processes in
+ * different containers may have the same pid.  The second of them is shown in
+ * the sums only, because Prometheus refuses a page with a duplicate series.
  */
 static bool
 is_process(const msgpack_object *daemons, uint32_t at, uint64_t *pid)
@@ -299,7 +303,7 @@ add_process(struct buf *out, const struct ingest_metric *m, uint64_t pid,
 	return rc < 0 ? rc : add_metric_value(out, value, false);
 }
 
-/* The `daemons` of batchd's status; if `own` is not NULL, these figures. */
+/* Show the daemons of the status or, if it is not NULL, only `own`. */
 static int
 add_processes(struct buf *out, const msgpack_object *daemons,
               const struct report *own)
@@ -328,14 +332,14 @@ add_processes(struct buf *out, const msgpack_object *daemons,
 	return rc;
 }
 
-/* Everything that batchd knows. */
+/* Show all that is in batchd's status. */
 static int
 add_status(struct buf *out, const msgpack_object *status)
 {
 	const msgpack_object *list = NULL;
 	uint64_t processes;
 	int rc = add_head(out, "", "leat_problems", "gauge",
-	                  "What is not well, counted: see leat status.");
+	                  "Number of problems that leat status lists.");
 
 	if (rc == 0)
 		rc = buf_addf(out, "leat_problems %u\n",
@@ -360,7 +364,7 @@ add_status(struct buf *out, const msgpack_object *status)
 	                              NULL);
 }
 
-/* The names of tokens need no escapes: TOKEN_NAME_MAX. */
+/* The names of tokens contain nothing to escape, see TOKEN_NAME_MAX. */
 static int
 add_token_metric(struct buf *out, const struct tokens *tokens, const char *name,
                  const char *help, size_t offset)
@@ -380,7 +384,7 @@ add_token_metric(struct buf *out, const struct tokens *tokens, const char *name,
 	return rc;
 }
 
-/* batchd does not have these: those of the process that answers. */
+/* These are of the process that answers: batchd does not know tokens. */
 static int
 add_tokens(struct buf *out, const struct tokens *tokens)
 {
@@ -405,9 +409,9 @@ add_tokens(struct buf *out, const struct tokens *tokens)
 }
 
 /*
- * batchd's part of the page, or what there is without batchd.  Sums are left
- * out then: those of this process alone would look like counters that were
- * reset.
+ * Show batchd's status or, without one, this process's own figures.  Sums are
+ * left out in that case, because those of this process alone would look like
+ * counters that were reset.
  */
 static int
 add_batchd_status(const struct metrics *m, struct buf *out)
@@ -424,7 +428,7 @@ add_batchd_status(const struct metrics *m, struct buf *out)
 		       &status, (const char *)client->status.data,
 		       client->status.len, NULL) == MSGPACK_UNPACK_SUCCESS;
 	rc = add_head(out, "", "leat_up", "gauge",
-	              "1 while the daemon can be reached.");
+	              "1 while the daemon is reachable.");
 	if (rc == 0)
 		rc = buf_addf(out,
 		              "leat_up{daemon=\"ingestd\"} 1\n"

@@ -10,19 +10,20 @@
 
 #include "libproto/report.h"
 
-/* One series of the log or of a sink, by the keys of batchd's status map. */
+/* A metric of the log or of each sink, from batchd's status map. */
 struct metric {
 	const char *name, *type, *help;
-	const char *map; /* within the log's or sink's map; NULL: that itself */
+	const char
+	    *map; /* key of a map within that of the log or sink, or NULL */
 	const char *key;
-	bool ms; /* a duration in ms; shown in seconds */
+	bool ms; /* the value is in ms, the metric in seconds */
 };
 
-/* One series of the sum over all ingestd processes, and of each of them. */
+/* A metric of all ingestd processes together, and of each of them. */
 struct ingest_metric {
-	const char *name, *type, *help; /* name: after the prefix */
+	const char *name, *type, *help; /* name without its prefix */
 	enum ingest_figure figure;
-	const char *label; /* or NULL; those of one name follow each other */
+	const char *label; /* or NULL; rows of one name follow each other */
 };
 
 #define METRICS_LOG 11

@@ -22,11 +22,11 @@ struct request {
 	struct token *token; /* a reference; NULL: none */
 	uint64_t accepted, rejected;
 	uint64_t ignored;   /* fields */
-	struct buf details; /* of the answer: members of a JSON object */
-	uint64_t since_us; /* when the body was whole, on the monotonic clock */
+	struct buf details; /* of the response: members of a JSON object */
+	uint64_t since_us;  /* when the body was complete, monotonic */
 };
 
-/* Answers. */
+/* Responses. */
 
 static void
 count_response(const struct request *rq, unsigned status)
@@ -46,8 +46,9 @@ count_response(const struct request *rq, unsigned status)
 }
 
 /*
- * Seconds after which a request that is refused with this status may be sent
- * again; 0: that is not a matter of time.  `events` of it were too many.
+ * Return the seconds after which a request that is refused with this status
+ * may be sent again, or 0 if waiting does not help.  For 429, `events` is the
+ * number of events that the token's rate must allow by then.
  */
 static unsigned
 retry_after_s(const struct request *rq, unsigned status, uint64_t events)
@@ -58,8 +59,8 @@ retry_after_s(const struct request *rq, unsigned status, uint64_t events)
 }
 
 /*
- * The header lines of an answer: `own`, which may be NULL, and those that
- * depend on the request.  Valid until the next answer.
+ * Return the header lines of a response: `own`, which may be NULL, and those
+ * that depend on the request.  Valid until the next response is written.
  */
 static const char *
 headers_of(struct request *rq, const char *own, unsigned retry_s)
@@ -89,7 +90,7 @@ respond(struct request *rq, struct http_response a, unsigned retry_s)
 	http_respond(http_request_of(rq), &a);
 }
 
-/* Answer with what was written into all->text; rc < 0: it was cut short. */
+/* Respond with all->text, or with 500 if writing it failed with rc. */
 static void
 respond_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 {
@@ -121,7 +122,7 @@ respond_unavailable(struct request *rq, const char *why)
 	respond_text(rq, 503, rc, retry_after_s(rq, 503, 0));
 }
 
-/* `events` were too many now: say when they would not be. */
+/* Refuse `events` events, with the time when the rate would allow them. */
 static void
 respond_rate_limited(struct request *rq, uint64_t events)
 {
@@ -166,7 +167,7 @@ add_details(struct buf *text, const struct buf *details)
 	return rc < 0 ? rc : buf_add(text, "}\n", 2);
 }
 
-/* A member of a JSON object, with what stands before its value. */
+/* Write a member of a JSON object; `before` is what precedes its value. */
 static int
 add_member(struct buf *text, const char *before, uint64_t value)
 {
@@ -178,7 +179,7 @@ add_member(struct buf *text, const char *before, uint64_t value)
 /*
  * {"accepted":N[,"offset":O][,"ignored_fields":F][,details]}
  *
- * Of the answers this is the frequent one: printf would be felt.
+ * This is the most frequent response, so it is written without printf.
  */
 static void
 respond_accepted(struct request *rq, const uint64_t *offset)
@@ -213,9 +214,9 @@ respond_invalid(struct request *rq)
 /* Admission. */
 
 /*
- * Whether events can be taken now, and from this sender: RESPONSE_NONE, or the
- * answer that refuses them.  Asked when the headers have come, so that a body
- * is not received in vain, and again when the body has.
+ * Return RESPONSE_NONE if events can be accepted now and from this sender,
+ * else the response that refuses them.  Called when the head is complete, so
+ * that no body is received in vain, and again when the body is.
  */
 static enum fixed_response
 check_admission(const struct request *rq)
@@ -245,7 +246,7 @@ log_unauthorized(struct request *rq)
 	log_warn("unauthorized address=%s suppressed=%u", address, suppressed);
 }
 
-/* Whether the sender may send events, or read /metrics. */
+/* Check whether the sender may send events, or read /metrics. */
 static enum fixed_response
 authorize(struct request *rq, const struct http_head *head)
 {
@@ -305,7 +306,7 @@ request_on_head(struct http_request *http, const struct http_head *head)
 /* The body. */
 
 /*
- * Tell of fields that were ignored: to the sender in the answer, to the
+ * Report fields that were ignored: to the sender in the response, and to the
  * operator by a counter and a log line.
  */
 static void
@@ -322,7 +323,7 @@ report_ignored_fields(struct request *rq)
 	if (log_allow(&all->ignored_log, &suppressed))
 		log_warn("unknown fields ignored fields=%" PRIu64
 		         " first=%s token=%s suppressed=%u; they are not "
-		         "stored: correct the sender, or put them into the "
+		         "stored; correct the sender, or put them into the "
 		         "payload",
 		         rq->ignored, log_quote(name),
 		         rq->token ? rq->token->name : "none", suppressed);
@@ -419,7 +420,7 @@ request_on_body(struct http_request *http, char *body, size_t n)
 	}
 }
 
-/* The server gives up on the body. */
+/* libhttp refuses the body: too large, no memory, or malformed. */
 static void
 request_on_refuse(struct http_request *http, unsigned status, const char *why)
 {
@@ -482,7 +483,7 @@ requests_on_turn(void *arg)
 {
 	struct requests *rs = arg;
 
-	/* What this turn's requests have committed shares frames. */
+	/* The requests that were committed in this turn share frames. */
 	batchd_client_flush(rs->batchd_client);
 }
 

@@ -1,6 +1,20 @@
 /*
- * request - what ingestd makes of an HTTP request: where it goes, whether it
- * may, and what it is answered.
+ * request - handle an HTTP request: decide whether it is allowed, process its
+ * body, and respond.
+ *
+ * A request has no state besides that of its connection.  Each of its steps
+ * is a callback, and exactly one of them responds:
+ *
+ *   request_on_head ──refused──────────────────► 4xx, 503
+ *         │ allowed
+ *   request_on_body ──bad, too large, too many─► 4xx, 503
+ *         │ committed
+ *      pending in the append queue
+ *         │
+ *   request_on_done ──APPEND_DURABLE───────────► 202
+ *                   ──APPEND_NOT_SENT──────────► 503, nothing was kept
+ *                   ──APPEND_TIMED_OUT─────────► 504, unknown
+ *                   ──APPEND_CONNECTION_LOST───► 504, unknown
  */
 #ifndef INGESTD_REQUEST_H
 #define INGESTD_REQUEST_H
@@ -16,7 +30,7 @@
 #include "libhttp/http.h"
 #include "libhttp/tokens.h"
 
-/* What requests share. */
+/* What all requests share. */
 struct requests {
 	const struct ingestd_settings *settings;
 	struct batchd_client *batchd_client;
@@ -24,17 +38,17 @@ struct requests {
 	struct metrics *metrics;
 	struct counters *counters;
 	const struct tokens *tokens;
-	bool stopping; /* no further events are taken */
+	bool stopping; /* no more events are accepted */
 	struct log_limit unauthorized_log, ignored_log;
-	struct buf headers; /* of the answer that is being written */
-	struct buf text;    /* the same */
+	struct buf headers; /* of the response that is being written */
+	struct buf text;    /* of the same */
 };
 
-/* Fill in the pointers first. */
+/* The caller sets the pointers first. */
 void requests_open(struct requests *rs);
 void requests_close(struct requests *rs);
 
-/* What the HTTP server calls, with rs as its arg. */
+/* Return the callbacks for the HTTP server. */
 struct http_handler requests_handler(struct requests *rs);
 
 /* For batchd_client_conf.on_done; owner is a struct request. */

@@ -89,7 +89,8 @@ static const struct {
                               NULL},
 };
 
-_Static_assert(ARRAY_LEN(fixed) == RESPONSE_COUNT, "one line for each answer");
+_Static_assert(ARRAY_LEN(fixed) == RESPONSE_COUNT,
+               "one line for each response");
 
 struct http_response
 response_fixed(enum fixed_response response)

@@ -1,6 +1,6 @@
 /*
- * responses - the answers whose text never changes: a status, a JSON text, and
- * the header lines that go with the status.
+ * responses - the responses whose text never changes: a status, a JSON text,
+ * and the header lines that belong to the status.
  */
 #ifndef INGESTD_RESPONSES_H
 #define INGESTD_RESPONSES_H
@@ -8,7 +8,7 @@
 #include "libhttp/http.h"
 
 enum fixed_response {
-	RESPONSE_NONE, /* there is nothing to refuse */
+	RESPONSE_NONE, /* none: the request may continue */
 	RESPONSE_OK,
 	RESPONSE_PREFLIGHT,
 	RESPONSE_OPTIONS_EVENTS,
@@ -17,7 +17,7 @@ enum fixed_response {
 	RESPONSE_UNAUTHORIZED,
 	RESPONSE_FORBIDDEN,
 	RESPONSE_BAD_ORIGIN,
-	RESPONSE_RATE_LIMITED, /* status only: its text says for how long */
+	RESPONSE_RATE_LIMITED, /* status only: the text has the time */
 	RESPONSE_NOT_FOUND,
 	RESPONSE_BAD_PARTIAL,
 	RESPONSE_POST_ONLY,
@@ -31,12 +31,12 @@ enum fixed_response {
 	RESPONSE_OVERLOADED,
 	RESPONSE_STOPPING,
 	RESPONSE_TIMED_OUT,    /* append_timeout_ms has passed */
-	RESPONSE_DISCONNECTED, /* the connection to batchd was */
-	RESPONSE_UNAVAILABLE,  /* status only: its text says why */
+	RESPONSE_DISCONNECTED, /* the connection to batchd was lost */
+	RESPONSE_UNAVAILABLE,  /* status only: the text has the reason */
 	RESPONSE_COUNT,
 };
 
-/* The answer; its texts are static. */
+/* Return the response; its texts are static. */
 struct http_response response_fixed(enum fixed_response response);
 
 #endif

@@ -11,7 +11,7 @@
 #define MINUTES_PER_DAY (24 * 60)
 #define SECONDS_PER_DAY (MINUTES_PER_DAY * 60)
 
-/* `count` digits as a number, or -1. */
+/* Return the value of `count` digits, or -1. */
 static int
 rfc3339_digits(const char *text, int count)
 {
@@ -42,7 +42,10 @@ month_days(int year, int month)
 	return days[month - 1] + (month == 2 && leap_year(year));
 }
 
-/* Days since 1970-01-01, by counting years from March 0000. */
+/*
+ * Return the days since 1970-01-01.  Years are counted from March 0000, so
+ * that a leap day is the last day of its year.
+ */
 static int64_t
 days_from_civil(int year, int month, int day)
 {
@@ -55,7 +58,7 @@ days_from_civil(int year, int month, int day)
 	return (int64_t)era * 146097 + doe - 719468;
 }
 
-/* The fraction, from its point on.  Returns bytes read, or -EINVAL. */
+/* Read the fraction with its point.  Returns bytes read, or -EINVAL. */
 static ssize_t
 read_fraction(const char *text, size_t n, int *us)
 {
@@ -76,7 +79,7 @@ read_fraction(const char *text, size_t n, int *us)
 	return (ssize_t)(1 + got);
 }
 
-/* All of text as an offset, in minutes east.  Returns 0 or -EINVAL. */
+/* Read all of text as an offset in minutes east.  Returns 0 or -EINVAL. */
 static int
 read_offset(const char *text, size_t n, int *minutes)
 {

@@ -1,11 +1,12 @@
 /*
- * rfc3339 - timestamps as text, to microseconds since 1970.
+ * rfc3339 - convert timestamps from text to microseconds since 1970.
  *
- * Taken: "2026-01-31T23:59:59Z", with 'T' or 't' or a space, a fraction of 1
- * to 9 digits (cut, not rounded, to microseconds), and 'Z', 'z' or an offset
- * such as "+02:00".  A leap second (":60") is taken where one can be, at the
- * end of a UTC day, and becomes the last microsecond of that minute: PostgreSQL
- * and the rest have no such second.  Years 1970 to 9999, after the offset.
+ * Accepted are texts such as "2026-01-31T23:59:59Z", with 'T', 't' or a space,
+ * a fraction of any number of digits (which is cut, not rounded, to
+ * microseconds), and 'Z', 'z' or an offset such as "+02:00".  A leap second
+ * (":60") is accepted at the end of a UTC day, where one can be.  It becomes
+ * the last microsecond of its minute, because PostgreSQL and other stores have
+ * no such second.  The year must be 1970 to 9999 in UTC.
  */
 #ifndef INGESTD_RFC3339_H
 #define INGESTD_RFC3339_H
@@ -15,7 +16,7 @@
 
 #include "libbase/base.h"
 
-/* Returns 0, -EINVAL (not such a text) or -ERANGE (outside the years). */
+/* Returns 0, -EINVAL (not such a text) or -ERANGE (another year). */
 MUST_USE int rfc3339_read(const char *text, size_t n, int64_t *us);
 
 #endif

@@ -13,7 +13,7 @@
 #include "libhttp/tokens.h"
 #include "libproto/event.h"
 
-/* A packed event with nothing in it: what each may add to its JSON. */
+/* Most bytes by which a packed event can be longer than its JSON. */
 #define EVENT_EXTRA_BYTES 64
 
 static const char *const unknown_fields[] = {"reject", "ignore", NULL};
@@ -98,7 +98,10 @@ is_loopback(const struct sockaddr *address)
 	         v6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
 }
 
-/* Names are refused: what they mean can change, and with it who may send. */
+/*
+ * Names are refused, because the address of a name can change, and with it
+ * the clients that can reach the port.
+ */
 static int
 check_listen(const struct conf_source *source, const struct ingestd_settings *s,
              bool *loopback)
@@ -117,7 +120,7 @@ check_listen(const struct conf_source *source, const struct ingestd_settings *s,
 	return 0;
 }
 
-/* Nobody sends from elsewhere without a token, unless that is wished. */
+/* Other machines may send without a token only if allow_anonymous is set. */
 static int
 check_tokens(const struct conf_source *source, const struct ingestd_settings *s,
              bool loopback)
@@ -138,10 +141,11 @@ check_tokens(const struct conf_source *source, const struct ingestd_settings *s,
 	}
 	if (s->allow_anonymous || loopback)
 		return 0;
-	return conf_refuse(source, "ingestd", "listen", s->listen,
-	                   "whoever reaches it could send; set tokens_file "
-	                   "(`leat token NAME` makes a token), or listen = "
-	                   "127.0.0.1, or allow_anonymous = yes");
+	return conf_refuse(
+	    source, "ingestd", "listen", s->listen,
+	    "any client that reaches it could send; set tokens_file "
+	    "(`leat token NAME` makes a token), or listen = "
+	    "127.0.0.1, or allow_anonymous = yes");
 }
 
 static int
@@ -183,7 +187,7 @@ check_cors(const struct conf_source *source, const struct ingestd_settings *s)
 	           : 0;
 }
 
-/* What the events of the largest request take when they are packed. */
+/* Return the bytes of the events of the largest request, packed. */
 static int64_t
 largest_request(const struct ingestd_settings *s)
 {
@@ -196,7 +200,7 @@ ingestd_settings_max_received_bytes(const struct ingestd_settings *s)
 	return (size_t)(s->max_pending_bytes - largest_request(s));
 }
 
-/* The largest request must fit the budget, or it could never be taken. */
+/* The largest request must fit the budget, or it would always get 503. */
 static int
 check_budget(const struct conf_source *source, const struct ingestd_settings *s)
 {
@@ -245,7 +249,8 @@ ingestd_settings_init(struct ingestd_settings *s,
 	    .section = "ingestd", .keys = ingestd_keys, .into = s};
 	*program = (struct conf_program){
 	    .name = "ingestd",
-	    .summary = "Takes events over HTTP and answers when they are kept.",
+	    .summary =
+		"Receives events over HTTP and answers once they are durable.",
 	    .tables = tables,
 	    .table_count = INGESTD_SETTINGS_TABLES,
 	    .validate = validate,

@@ -40,15 +40,15 @@ struct ingestd_settings {
 #define INGESTD_SETTINGS_TABLES 2
 
 /*
- * The part of max_pending_bytes that requests may fill while they arrive.  The
- * rest is always there for the events of one request of the largest kind, so
- * slow senders cannot take it all.
+ * Return the part of max_pending_bytes that requests may fill while they are
+ * received.  The rest is reserved for the events of one request of the largest
+ * size, so that slow senders cannot use up all of it.
  */
 size_t ingestd_settings_max_received_bytes(const struct ingestd_settings *s);
 
 /*
- * The tables that fill s and the program around them; both point to s and
- * to each other, so they live where the caller put them.
+ * Initialize the settings, the tables that fill them, and the program.  They
+ * point to each other, so the caller must not move them.
  */
 void ingestd_settings_init(struct ingestd_settings *s,
                            struct conf_table tables[INGESTD_SETTINGS_TABLES],

@@ -10,7 +10,7 @@
 #define LOW_MASK ((UINT64_C(1) << 62) - 1)
 #define STEP_MASK UINT64_C(0xffffffff)
 
-/* Requests up to 256 bytes are never cut short nor interrupted. */
+/* getrandom returns up to 256 bytes completely and uninterrupted. */
 static int
 uuid7_fill_pool(struct uuid7 *u)
 {
@@ -30,7 +30,7 @@ take_random(struct uuid7 *u)
 
 	if (u->used + sizeof v > sizeof u->pool)
 		rc = uuid7_fill_pool(u);
-	/* It gave before, in uuid7_init; Linux does not take that back. */
+	/* It succeeded in uuid7_init, after which Linux does not fail. */
 	assert(rc == 0);
 	memcpy(&v, u->pool + u->used, sizeof v);
 	u->used += sizeof v;
@@ -60,7 +60,7 @@ uuid7_advance(struct uuid7 *u, uint64_t ms)
 	u->high++;
 	if (u->high <= HIGH_MASK)
 		return;
-	/* All of this millisecond is used up: borrow from the next. */
+	/* All numbers of this millisecond are used: take the next. */
 	u->high = 0;
 	u->ms++;
 }
