@@ -29,7 +29,7 @@ chan_connect(struct chan *c, const char *path, int wait_ms)
 	               0);
 	if (c->fd < 0)
 		return -errno;
-	/* Nothing but connect blocks: all else says MSG_DONTWAIT. */
+	/* Only connect blocks: send and receive use MSG_DONTWAIT. */
 	if ((wait_ms > 0 && setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &wait,
 	                               sizeof wait) < 0) ||
 	    connect(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
@@ -60,14 +60,17 @@ chan_error(const char *path, int rc)
 		               who);
 		break;
 	case -EPIPE:
-		return "batchd has closed the connection: its log says why";
+		return "batchd closed the connection; see its log for the "
+		       "reason";
 	case -ETIMEDOUT:
 		return "batchd does not answer in time";
 	case -EBUSY:
-		return "batchd is busy: connections wait that it has not taken "
-		       "for too long; see what it does, and try again";
+		return "batchd is busy: it has not accepted connections for "
+		       "too "
+		       "long; see its log, and try again";
 	case ERR_BATCHD_REFUSED:
-		return "batchd has refused the connection: its log says why";
+		return "batchd refused the connection; see its log for the "
+		       "reason";
 	default:
 		return error_text(rc);
 	}
@@ -116,7 +119,7 @@ chan_recv(struct chan *c, void *buf, size_t cap)
 		return errno == ECONNRESET ? -EPIPE : -errno;
 	if (msg.msg_flags & MSG_TRUNC)
 		return -EMSGSIZE;
-	/* An empty packet looks the same; no peer may send one. */
+	/* An empty packet looks the same, but no peer may send one. */
 	return n == 0 ? -EPIPE : (int)n;
 }
 

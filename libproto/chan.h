@@ -2,10 +2,10 @@
  * chan - one end of a local connection that carries frames.
  *
  * The socket is SOCK_SEQPACKET: one send is one packet is one frame, so
- * nothing here reassembles.  A chan does not block, but where it is told to
- * wait, and never allocates.  Errors are negative errno values.  -EAGAIN is not
- * a failure: wait until the fd is ready and call again.  A failed call leaves
- * the chan open; the owner closes it.
+ * nothing here reassembles packets.  Only chan_connect and chan_wait block, for
+ * as long as the caller allows.  No function allocates memory.  Errors are
+ * negative errno values.  -EAGAIN is not a failure: wait until the fd is ready
+ * and call again.  A failed call leaves the chan open; the owner closes it.
  */
 #ifndef LIBPROTO_CHAN_H
 #define LIBPROTO_CHAN_H
@@ -22,29 +22,30 @@ struct chan {
 
 /*
  * Connect to the daemon listening at path.  After success the caller must
- * chan_close(c).  Returns 0, or -errno with c closed; -ENOENT and
- * -ECONNREFUSED mean the daemon is not up yet, -EBUSY that it is, but that
- * more connections wait than it has accepted within wait_ms (0: do not wait).
+ * chan_close(c).  Returns 0, or -errno with c closed: -ENOENT and
+ * -ECONNREFUSED if the daemon is not running, -EBUSY if its queue of
+ * connections that it has not accepted was still full after wait_ms (0: do not
+ * wait).
  */
 MUST_USE int chan_connect(struct chan *c, const char *path, int wait_ms);
 
 /*
- * What rc, of chan_connect to path or of a call on that chan, means to an
- * operator, and what to do.  Points to static memory: valid until the next
- * call.
+ * Return a text for an operator: what rc means, which chan_connect to `path`
+ * or a call on that chan has returned, and what to do.  The text is in static
+ * memory and valid until the next call.
  */
 const char *chan_error(const char *path, int rc);
 
 /*
  * Send one frame: the header of `frame` and its body.  Returns 0, -EAGAIN
- * (receiver is behind), -EPIPE (receiver is gone), -EINVAL (a field is out
+ * (the receiver lags), -EPIPE (the receiver is gone), -EINVAL (a field is out
  * of its limits) or -EMSGSIZE (above FRAME_MAX).
  */
 MUST_USE int chan_send(struct chan *c, const struct frame *frame);
 
 /*
  * Receive one frame's bytes into buf, which holds cap bytes.  Returns their
- * number (> 0), -EAGAIN, -EPIPE (sender is gone), or -EMSGSIZE: the frame
+ * number (> 0), -EAGAIN, -EPIPE (the sender is gone), or -EMSGSIZE: the frame
  * was longer than cap and has been dropped whole.
  */
 MUST_USE int chan_recv(struct chan *c, void *buf, size_t cap);

@@ -9,7 +9,7 @@
 #include "libbase/error.h"
 #include "libproto/chan.h"
 
-/* From the call to the reply, whatever else batchd sends. */
+/* Time for the whole call; other frames from batchd do not extend it. */
 #define REPLY_TIMEOUT_MS 5000
 
 static int
@@ -30,7 +30,7 @@ next_frame(struct chan *c, uint64_t until_ms, uint8_t *out, struct frame *f)
 	}
 }
 
-/* What a decoder may be given: one whole value. */
+/* Check that the body is one complete value, as a decoder needs it. */
 static int
 check_map(const struct frame *f)
 {

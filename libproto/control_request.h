@@ -8,9 +8,10 @@
 #include "libbase/base.h"
 
 /*
- * Send control `verb` to the batchd at `socket` and wait for its reply.  The
- * reply's map goes to out (FRAME_MAX bytes); *body points into it.  The map is
- * whole: a decoder that allocates for what it counts is bounded by its bytes.
+ * Send the control verb to the batchd at `socket` and wait for its reply.  The
+ * reply is received into out (FRAME_MAX bytes), and *body points to its map
+ * there.  The map is complete, so a decoder that allocates memory for each
+ * value is bounded by the number of bytes.
  * Returns the body's length, or a negative error: -ENOENT and -ECONNREFUSED
  * mean that batchd is not running, -EBUSY that it accepts no connection,
  * -ETIMEDOUT that it does not reply, both within 5 s, ERR_BATCHD_REFUSED that

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Headers of an event at their widest: array, four strings, two times. */
+/* The longest headers of an event: array, four strings, two times. */
 #define EVENT_OVERHEAD_MAX (1 + 4 * 5 + 2 * 9)
 
 const char *

@@ -1,10 +1,10 @@
 /*
- * event - one event, between its msgpack bytes and a struct.
+ * event - convert an event between its msgpack bytes and a struct.
  *
  * An event is a msgpack array of six: id, type, user_id, payload,
  * created_at, received_at (docs/protocol.md).  The limits below are checked
- * on the way in and on the way out: a daemon trusts no other daemon's bytes.
- * UTF-8 and JSON validity are ingestd's to check, and not checked again.
+ * by each daemon that reads an event, because none trusts the bytes of another.
+ * Only ingestd checks that texts are UTF-8 and the payload is JSON.
  */
 #ifndef LIBPROTO_EVENT_H
 #define LIBPROTO_EVENT_H
@@ -46,7 +46,7 @@ struct event {
 	int64_t received_at_us;
 };
 
-/* "id", "type" ... as senders, columns and messages name it. */
+/* Return the name that senders, columns and messages use: "id", "type" ... */
 const char *event_field_name(enum event_field field);
 
 /*

@@ -48,7 +48,7 @@ static const struct field welcome[] = {
     {UINT(welcome.next_offset)},
     {UINT(welcome.frame_max_bytes)},
 };
-/* FRAME_APPEND_HEADER bytes, whatever the values. */
+/* Of fixed width: FRAME_APPEND_HEADER bytes. */
 static const struct field append[] = {
     {UINT_FIXED(append.seq)},
     {U32_FIXED(append.count, 1, FRAME_BODY_MAX)},
@@ -97,9 +97,9 @@ static const struct field flush[] = {
 #define FIELDS(list) list, ARRAY_LEN(list)
 
 /*
- * A header has at most six fields, of 9 bytes each, and one of them may be a
- * text of FRAME_TEXT_MAX bytes: that fits FRAME_HEADER_MAX, so the writer need
- * not look for the end of its buffer.
+ * A header has at most six fields.  One of them may be a text of at most
+ * FRAME_TEXT_MAX bytes, and the others have at most 9 bytes each, so that any
+ * header fits FRAME_HEADER_MAX and the writer need not check for the end.
  */
 static const struct layout {
 	const struct field *fields;

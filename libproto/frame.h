@@ -1,10 +1,11 @@
 /*
- * frame - one protocol message, between its bytes and a struct.
+ * frame - convert a protocol message between its bytes and a struct.
  *
  * A frame is a msgpack array (type, then the fields of that type) and, for
- * some types, a body right behind it: events back to back, or one msgpack
- * map.  docs/protocol.md is the contract; this file is the only code that
- * knows it.  A change here bumps FRAME_VERSION and edits that page.
+ * some types, a body directly after it: events without anything between them,
+ * or one msgpack map.  docs/protocol.md is the contract, and frame.c is the
+ * only code that knows the layout.  A change of the layout increments
+ * FRAME_VERSION and edits that page.
  *
  * Decoding copies nothing: slices and body point into the bytes decoded.
  */
@@ -27,10 +28,13 @@
 /* Room for any header. */
 #define FRAME_HEADER_MAX 512
 
-/* Largest frame, bytes.  Linux's default SO_SNDBUF passes 212,960. */
+/* Largest frame, bytes.  Linux's default SO_SNDBUF allows 212,960. */
 #define FRAME_MAX (FRAME_BODY_MAX + FRAME_HEADER_MAX)
 
-/* Length of an append header: one and the same for all values. */
+/*
+ * Length of an append header, whatever its values.  batchd can therefore
+ * receive the body at the place in memory from which it will write it.
+ */
 #define FRAME_APPEND_HEADER 16
 
 #define FRAME_NAME_MAX 64   /* of a peer */
@@ -63,11 +67,11 @@ enum frame_role { ROLE_INGEST = 1, ROLE_SINK = 2, ROLE_CONTROL = 3 };
 enum frame_error {
 	ERROR_NONE = 0,     /* no error; never in a frame */
 	ERROR_VERSION = 1,  /* another protocol version */
-	ERROR_PROTOCOL = 2, /* malformed, or out of turn */
+	ERROR_PROTOCOL = 2, /* malformed, or not allowed in this state */
 	ERROR_UNKNOWN = 3,  /* no such sink in batchd's settings */
 	ERROR_BUSY = 4,     /* a sink of this name is connected already */
 	ERROR_TOO_OLD = 5,  /* position is before the oldest event kept */
-	ERROR_AHEAD = 6,    /* position is beyond the log's end */
+	ERROR_AHEAD = 6,    /* position is past the end of the log */
 	ERROR_FULL = 7,     /* too many connections */
 	ERROR_STOPPING = 8, /* batchd is shutting down */
 };
@@ -101,7 +105,7 @@ struct frame {
 			uint32_t count;
 		} appended;
 		struct {
-			uint64_t stream_no; /* 0 today, as below */
+			uint64_t stream_no; /* always 0, here and below */
 			bool has_position;
 			uint64_t position; /* next offset wanted */
 			uint64_t max_events;
@@ -134,14 +138,14 @@ struct frame {
 			struct slice text; /* why not ok */
 		} reply;
 		struct {
-			bool open; /* the log takes events */
+			bool open; /* the log accepts events */
 			struct slice reason;
 		} intake;
 		struct {
 			uint64_t stream_no;
 		} flush;
 	};
-	/* append, batch: events.  appended: see there.  Others: a map. */
+	/* append, batch: events; appended: see above; others: a map */
 	const uint8_t *body;
 	size_t body_bytes;
 };
@@ -155,8 +159,8 @@ MUST_USE int frame_put_header(const struct frame *frame,
 
 /*
  * Read a frame from bytes of unknown origin.  Returns 0, or -EBADMSG when
- * it is malformed or a field is out of its limits; events in a body are not
- * looked at.
+ * it is malformed or a field is out of its limits.  The body is not
+ * checked.
  */
 MUST_USE int frame_read(const void *bytes, size_t len, struct frame *frame);
 
@@ -166,7 +170,7 @@ MUST_USE int frame_read(const void *bytes, size_t len, struct frame *frame);
  */
 void frame_copy_text(char out[FRAME_TEXT_MAX + 1], const struct slice *text);
 
-/* The text of an error code or role, for messages. */
+/* Return the name of an error code or role, for messages. */
 const char *frame_error_name(enum frame_error code);
 const char *frame_role_name(enum frame_role role);
 

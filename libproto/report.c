@@ -66,12 +66,14 @@ static const struct figure sink_figures[] = {
     [SINK_DEAD_MAX_BYTES] = {"dead_max_bytes", FIGURE_GAUGE},
 };
 
-_Static_assert(ARRAY_LEN(ingest_figures) == INGEST_FIGURES, "one line each");
-_Static_assert(ARRAY_LEN(sink_figures) == SINK_FIGURES, "one line each");
+_Static_assert(ARRAY_LEN(ingest_figures) == INGEST_FIGURES,
+               "one row for each figure");
+_Static_assert(ARRAY_LEN(sink_figures) == SINK_FIGURES,
+               "one row for each figure");
 _Static_assert((int)INGEST_FIGURES <= REPORT_FIGURES_MAX &&
                    (int)SINK_FIGURES <= REPORT_FIGURES_MAX,
-               "a report has room for them");
-_Static_assert(REPORT_FIGURES_MAX <= 64, "a bit each in report.known");
+               "a report has room for all figures");
+_Static_assert(REPORT_FIGURES_MAX <= 64, "report.known has a bit for each");
 
 const struct figure *
 report_figures(enum frame_role role, size_t *count)
@@ -90,7 +92,7 @@ report_figures(enum frame_role role, size_t *count)
 	return NULL;
 }
 
-/* A space, or what begins a line or a column. */
+/* Return true for a space, a tab or a line end. */
 static bool
 report_is_blank(char c)
 {
@@ -102,7 +104,7 @@ report_set_text(struct report *r, size_t figure, struct slice text)
 {
 	size_t used = 0, at = 0;
 	char *out = r->texts[figure];
-	bool blank = false; /* one is due before the next character */
+	bool blank = false; /* write one before the next character */
 
 	assert(figure < REPORT_TEXTS);
 	while (at < text.bytes) {
@@ -135,7 +137,7 @@ report_set_text(struct report *r, size_t figure, struct slice text)
 	r->known |= UINT64_C(1) << figure;
 }
 
-/* The figure of that key and kind of value; SIZE_MAX: there is none. */
+/* Return the figure of this key and kind of value, or SIZE_MAX. */
 static size_t
 report_find(const struct figure *figures, size_t count, const struct slice *key,
             bool text)
@@ -166,7 +168,7 @@ report_read(enum frame_role role, const void *map, size_t bytes,
 	int rc = bytes > REPORT_READ_MAX ? -EBADMSG : wire_map(&in, &pairs);
 
 	*r = (struct report){0};
-	/* A count that lies ends with the bytes. */
+	/* If the count is too large, reading fails at the end. */
 	for (; rc == 0 && pairs > 0; pairs--) {
 		struct slice key, text;
 		int64_t value;
@@ -199,7 +201,7 @@ report_on_write(void *data, const char *bytes, size_t len)
 {
 	struct map *m = data;
 
-	/* Bounded by the tables. */
+	/* The tables bound the length. */
 	assert(len <= REPORT_PACKED_MAX - m->used);
 	memcpy(m->out + m->used, bytes, len);
 	m->used += len;
@@ -246,8 +248,9 @@ report_pack(enum frame_role role, const struct report *r,
 }
 
 /*
- * What one report may add.  No process counts as much between two of them, even
- * in bytes: it is a gigabyte in each second of three days without batchd.
+ * Most that one report may add to a sum.  No process counts as much between
+ * two reports, even in bytes: this is a gigabyte in each second of three days
+ * without batchd.
  */
 #define STEP_MAX (UINT64_C(1) << 48)
 
@@ -300,10 +303,10 @@ report_count(enum frame_role role, struct report_sums *sums,
 		if (!is_counter(&figures[i]) || !report_has(before, i) ||
 		    !report_has(now, i))
 			continue;
-		/* A process that counts down, or too far, is at fault: skip. */
+		/* Skip a process whose count falls, or rises too much. */
 		if (now->values[i] < before->values[i] || more > STEP_MAX)
 			continue;
-		/* Whoever reads counters expects them to start again. */
+		/* Programs that read counters expect them to restart. */
 		*sum = more <= (uint64_t)INT64_MAX - *sum ? *sum + more : more;
 	}
 }

@@ -1,10 +1,11 @@
 /*
- * report - the statistics map that an ingestd or a sink sends to batchd: which
- * keys it has, of which kind, and between its bytes and a struct.
+ * report - the statistics map that an ingestd or a sink sends to batchd: its
+ * keys and their kinds, and its conversion between bytes and a struct.
  *
- * docs/protocol.md lists the keys for people.  A figure is added here, where
- * its daemon counts it, and where /metrics names it (ingestd/metrics_table.c);
- * batchd reads, adds up and passes on whatever is in these tables.
+ * docs/protocol.md lists the keys for people.  To add a figure, add it here,
+ * where its daemon counts it, and in the table of metrics
+ * (ingestd/metrics_table.c).  batchd reads, sums and forwards all figures in
+ * these tables without further changes.
  */
 #ifndef LIBPROTO_REPORT_H
 #define LIBPROTO_REPORT_H
@@ -20,8 +21,8 @@
 enum figure_kind {
 	FIGURE_TEXT,
 	FIGURE_GAUGE,
-	FIGURE_COUNTER, /* grows from 0 for as long as its process lives */
-	FIGURE_BUCKET,  /* the same: a part of a histogram */
+	FIGURE_COUNTER, /* grows from 0 during the life of its process */
+	FIGURE_BUCKET,  /* the same, as a part of a histogram */
 };
 
 struct figure {
@@ -74,9 +75,10 @@ enum sink_figure {
 
 #define REPORT_FIGURES_MAX 48
 #define REPORT_TEXTS 2
-#define REPORT_TEXT_MAX 1000 /* bytes: statements that mend a store fit */
+#define REPORT_TEXT_MAX                                                        \
+	1000 /* bytes; enough for statements that repair a table */
 
-/* Largest map that is read, bytes; the map of any report that is written. */
+/* Bytes of the largest map that is read, and that is written. */
 #define REPORT_READ_MAX 4096
 #define REPORT_PACKED_MAX 3072
 
@@ -86,7 +88,7 @@ struct report {
 	char texts[REPORT_TEXTS][REPORT_TEXT_MAX + 1];
 };
 
-/* The figures of a role, by enum; *count is 0 for one that reports nothing. */
+/* Return the figures of a role; *count is 0 for one that reports none. */
 const struct figure *report_figures(enum frame_role role, size_t *count);
 
 static inline bool
@@ -103,16 +105,17 @@ report_set(struct report *r, size_t figure, uint64_t value)
 }
 
 /*
- * Set a text, cut to REPORT_TEXT_MAX bytes.  It goes into JSON and onto one
- * line of a terminal: line ends, tabs and spaces that follow each other become
- * one space, other control bytes and what is not UTF-8 become '?'.
+ * Set a text, cut to REPORT_TEXT_MAX bytes.  It will be shown in JSON and on
+ * one line of a terminal.  Therefore each run of line ends, tabs and spaces
+ * becomes one space, and other control characters and bytes that are not UTF-8
+ * become '?'.
  */
 void report_set_text(struct report *r, size_t figure, struct slice text);
 
 /*
- * Read a map of unknown origin.  It must be flat, its keys texts and its
- * values whole numbers or texts; keys that are not in the tables are skipped.
- * Returns 0, or -EBADMSG for anything else; *r is then of no use.
+ * Read a map of unknown origin.  Its keys must be texts and its
+ * values integers or texts; keys that are not in the tables are skipped.
+ * Returns 0, or -EBADMSG for any other map, with *r undefined.
  */
 MUST_USE int report_read(enum frame_role role, const void *map, size_t bytes,
                          struct report *r);
@@ -122,28 +125,28 @@ MUST_USE int report_read(enum frame_role role, const void *map, size_t bytes,
 	(1U << FIGURE_TEXT | 1U << FIGURE_GAUGE | 1U << FIGURE_COUNTER)
 #define REPORT_ALL_KINDS (REPORT_NO_BUCKETS | 1U << FIGURE_BUCKET)
 
-/* Pack the figures that r has, of the kinds in the set, as a map. */
+/* Pack those figures in r whose kinds are in the set, as a map. */
 struct msgpack_packer;
 void report_put(struct msgpack_packer *pk, enum frame_role role,
                 const struct report *r, unsigned kinds);
 
-/* Write all figures that r has to out.  Returns the map's length. */
+/* Write all figures in r to out.  Returns the length of the map. */
 size_t report_pack(enum frame_role role, const struct report *r,
                    uint8_t out[REPORT_PACKED_MAX]);
 
 /*
- * The first report of a connection: now, but with the counters of `sent`, the
- * last report that a batchd has had from this process (all zeros: none had).
- * batchd counts from there, so that it neither misses nor repeats what
- * happened while there was no connection.
+ * Return the first report of a connection: `now`, but with the counters of
+ * `sent`, which is the last report that this process has sent to a batchd, or
+ * all zeros.  batchd adds what later reports exceed it by.  So it neither
+ * misses nor repeats what was counted while there was no connection.
  */
 struct report report_base(enum frame_role role, const struct report *now,
                           const struct report *sent);
 
-/* Take over the figures that `now` has, and keep the others. */
+/* Replace the figures of r that `now` has, and keep the others. */
 void report_merge(struct report *r, const struct report *now);
 
-/* Sums of the counters of several processes; index is the figure. */
+/* Sums of the counters of several processes, indexed by figure. */
 struct report_sums {
 	uint64_t values[REPORT_FIGURES_MAX];
 };

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* The next `bytes` bytes as a big-endian number. */
+/* Read the next `bytes` bytes, 1 to 8, as a big-endian number. */
 static inline int
 wire_take(struct wire_reader *r, unsigned bytes, uint64_t *value)
 {
@@ -35,8 +35,8 @@ take_tag(struct wire_reader *r, uint8_t *tag)
 }
 
 /*
- * The header of an array or map: `fix` with the count in its low bits, or 2 or
- * 4 bytes of count after the tags `wide` and `wide` + 1.
+ * Read the header of an array or map: `fix` with the count in its low bits, or
+ * the tags `wide` and `wide` + 1 with 2 or 4 bytes of count after them.
  */
 static int
 take_count(struct wire_reader *r, uint8_t fix, uint8_t wide, uint32_t *count)
@@ -120,7 +120,7 @@ wire_uint_wide(struct wire_reader *r, uint64_t *value)
 	int64_t v;
 	int rc;
 
-	/* Values above INT64_MAX have no use here; wire_int refuses them. */
+	/* No field needs values above INT64_MAX, and take_int refuses them. */
 	rc = take_int(r, &v);
 	if (rc < 0 || v < 0)
 		return -EBADMSG;
@@ -159,7 +159,7 @@ wire_nil(struct wire_reader *r)
 	return true;
 }
 
-/* Move past a value that holds no others. */
+/* Move past a value that contains no others. */
 static int
 skip_scalar(struct wire_reader *r)
 {
@@ -196,7 +196,7 @@ skip_scalar(struct wire_reader *r)
 	return 0;
 }
 
-/* Read the header of an array or map: how many values it holds. */
+/* If there is an array or map, read its header and count its values. */
 static int
 take_container(struct wire_reader *r, bool *found, uint64_t *values)
 {

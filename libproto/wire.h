@@ -1,13 +1,13 @@
 /*
- * wire - read msgpack values of the few kinds that frames and events use,
- * from bytes nobody has checked.
+ * wire - read and write msgpack values of the few kinds that frames and events
+ * use.  The bytes that are read come from another process.
  *
- * Each function reads one value at the reader's place and moves past it.
- * All return 0, or -EBADMSG when the value is of another kind, out of range,
- * or cut short; the reader is then of no further use.  Nothing is allocated
- * and nothing is copied: strings point into the bytes read.
+ * Each reading function reads the value at r->at and moves past it.  It returns
+ * 0, or -EBADMSG if the value is of another kind, out of range, or incomplete;
+ * the reader must not be used after that.  No function allocates memory, and
+ * strings point into the bytes that were read.
  *
- * Any width of integer and string header that msgpack knows is accepted.
+ * Integers and string headers of any width that msgpack has are accepted.
  * msgpack: https://github.com/msgpack/msgpack/blob/master/spec.md
  */
 #ifndef LIBPROTO_WIRE_H
@@ -30,10 +30,10 @@ MUST_USE int wire_map(struct wire_reader *r, uint32_t *pairs);
 MUST_USE int wire_int(struct wire_reader *r, int64_t *value);
 MUST_USE int wire_str(struct wire_reader *r, struct slice *text);
 
-/* For wire_uint alone: an integer of more than one byte. */
+/* For wire_uint: read an integer of more than one byte. */
 MUST_USE int wire_uint_wide(struct wire_reader *r, uint64_t *value);
 
-/* Most integers in a header are small: those take no call. */
+/* Most integers in a header are small and need no call. */
 MUST_USE static inline int
 wire_uint(struct wire_reader *r, uint64_t *value)
 {
@@ -52,13 +52,14 @@ wire_bool(struct wire_reader *r, bool *value)
 	return 0;
 }
 
-/* Move past a nil and say true; or say false and stay. */
+/* Return true and move past the value if it is nil, else do not move. */
 bool wire_nil(struct wire_reader *r);
 
 /*
- * Move past one value of any kind and all that it holds, nested no deeper
- * than WIRE_DEPTH_MAX.  Every value in it takes at least a byte that is there,
- * so that a decoder that allocates for each value is bounded by the bytes.
+ * Move past one value of any kind with all that it contains, nested no deeper
+ * than WIRE_DEPTH_MAX.  The bytes of each value in it are checked to be there,
+ * so a decoder that allocates memory for each value is bounded by the number
+ * of bytes.
  */
 #define WIRE_DEPTH_MAX 16
 MUST_USE int wire_skip(struct wire_reader *r);
@@ -95,7 +96,7 @@ wire_put_bool(uint8_t *out, bool value)
 	return out;
 }
 
-/* At most 5 bytes more than the text. */
+/* Writes at most 5 bytes more than the text has. */
 static inline uint8_t *
 wire_put_str(uint8_t *out, const struct slice *s)
 {
