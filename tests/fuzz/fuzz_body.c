@@ -1,6 +1,6 @@
 /*
- * fuzz_body - the body of a request, of each type and encoding, to events.
- * What is accepted must pack, read back as it is, and be accepted again.
+ * fuzz_body - read the body of a request, of each type and encoding.  An event
+ * that is accepted must pack, read back the same, and be accepted again.
  */
 #include <errno.h>
 
@@ -45,7 +45,7 @@ on_same_payload(void *arg, const struct event *event)
 	return 0;
 }
 
-/* What is kept of a payload is JSON that we would take. */
+/* A payload that was kept is JSON that is accepted again. */
 static void
 read_payload_again(struct slice payload)
 {

@@ -1,6 +1,6 @@
 /*
- * fuzz_frame - a frame of unknown origin, and the events in its body.  What
- * is read can be written, and reads back the same.
+ * fuzz_frame - a frame of unknown origin, and the events in its body.  A frame
+ * that can be read can be written, and reads back the same.
  */
 #include <msgpack.h>
 
@@ -36,7 +36,7 @@ read_events(const uint8_t *body, size_t n, uint32_t count)
 	HOLDS(!good || skipped.at == r.at);
 }
 
-/* What is accepted of a statistics map is written, and read back the same. */
+/* A statistics map that is accepted can be written, and reads back equal. */
 static void
 read_report(enum frame_role role, const uint8_t *body, size_t n)
 {
@@ -52,7 +52,7 @@ read_report(enum frame_role role, const uint8_t *body, size_t n)
 	      memcmp(r.texts, again.texts, sizeof r.texts) == 0);
 }
 
-/* What is skipped as one value can be decoded, within a bound of memory. */
+/* A value that can be skipped can be decoded, within a bound of memory. */
 static void
 read_map(const uint8_t *body, size_t n)
 {

@@ -1,5 +1,5 @@
 /*
- * fuzz_rfc3339 - time stamps.  One that is taken, written by clock and read
+ * fuzz_rfc3339 - timestamps.  One that is accepted, written by clock and read
  * again, is the same time.
  */
 #include <errno.h>

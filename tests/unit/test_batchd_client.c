@@ -1,5 +1,4 @@
-/* test_batchd_client - ingestd's end of the wire, against a batchd played here.
- */
+/* test_batchd_client - ingestd's connection to a batchd that the test plays. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -321,7 +320,7 @@ TEST(the_budget_bounds_what_waits)
 	batchd_client_cancel(&client);
 }
 
-TEST(goes_on_when_a_full_socket_empties)
+TEST(continues_when_a_full_socket_empties)
 {
 	uint64_t offsets[] = {0, 2, 4, 6, 8};
 	uint64_t seq = 0;
@@ -370,7 +369,7 @@ TEST(what_was_not_sent_is_refused_when_the_intake_closes)
 	ck_assert_int_eq(answers[2].count, 1);
 	ck_assert_int_eq(answers[2].result, APPEND_NOT_SENT);
 	ck_assert_uint_eq(budget.used_bytes, held);
-	/* What was begun goes on to its end, and nothing follows it. */
+	/* A request that was partly sent is completed; nothing follows it. */
 	for (int i = 0; i < 1000 && seq < 3; i++) {
 		(void)uv_run(&loop, UV_RUN_NOWAIT);
 		if (chan_wait(&peer, POLLIN, 0) == 0) {
@@ -392,7 +391,7 @@ TEST(what_was_not_sent_is_refused_when_the_intake_closes)
 	ck_assert_uint_eq(got.append.seq, 4);
 }
 
-TEST(a_lost_connection_answers_all_and_is_made_again)
+TEST(a_lost_connection_answers_all_and_is_reopened)
 {
 	const char *why;
 
@@ -415,7 +414,7 @@ TEST(a_lost_connection_answers_all_and_is_made_again)
 	commit(2, 1, 10);
 	batchd_client_flush(&client);
 	peer_read();
-	ck_assert_uint_eq(got.append.seq, 1); /* counted afresh */
+	ck_assert_uint_eq(got.append.seq, 1); /* counted from 1 again */
 }
 
 TEST(a_request_that_waits_too_long_is_answered_once)
@@ -433,7 +432,7 @@ TEST(a_request_that_waits_too_long_is_answered_once)
 	ck_assert_uint_eq(budget.used_bytes, 0);
 }
 
-/* What batchd never read is dropped, and statistics find their way again. */
+/* Frames that batchd never read are dropped, and statistics get through. */
 TEST(a_full_log_keeps_no_request_that_was_answered)
 {
 	struct frame closed = {
@@ -485,7 +484,7 @@ TEST_LOOP(keeps_the_status_that_batchd_pushes, 2)
 	ck_assert(!batchd_client_send_stats(&client, "\x80", 1));
 }
 
-/* What batchd never says: each closes the connection. */
+/* Frames that batchd never sends: each closes the connection. */
 TEST_LOOP(nonsense_closes_the_connection, 5)
 {
 	uint64_t offset = 1;

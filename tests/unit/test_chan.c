@@ -88,7 +88,7 @@ TEST(passes_the_largest_frame_in_a_default_socket_buffer)
 	                 FRAME_APPEND_HEADER + FRAME_BODY_MAX);
 }
 
-TEST(says_again_when_the_receiver_is_behind_and_recovers)
+TEST(reports_a_receiver_that_lags_and_recovers)
 {
 	static uint8_t big[FRAME_BODY_MAX], buf[FRAME_MAX];
 	struct frame f = append_of(1, big, sizeof big);
@@ -105,7 +105,7 @@ TEST(says_again_when_the_receiver_is_behind_and_recovers)
 	ck_assert_int_eq(chan_send(&a, &f), 0);
 }
 
-TEST(says_pipe_when_the_other_end_is_gone)
+TEST(reports_that_the_other_end_is_gone)
 {
 	uint8_t buf[8];
 	struct frame f = append_of(1, "x", 1);

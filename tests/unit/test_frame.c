@@ -91,7 +91,7 @@ TEST(an_event_cut_anywhere_is_refused)
 	buf_init(&b, EVENT_PACKED_MAX);
 	ck_assert_int_eq(event_pack(&b, &e), 0);
 	for (size_t cut = 0; cut < b.len; cut++) {
-		/* A copy of its own, so that ASan sees any read beyond. */
+		/* A separate copy, so that ASan finds reads past its end. */
 		uint8_t *copy = malloc(cut ? cut : 1);
 		struct wire_reader r = {copy, copy + cut};
 
@@ -230,7 +230,7 @@ TEST(a_header_cut_anywhere_is_refused)
 	}
 }
 
-TEST(bytes_behind_a_frame_without_body_are_refused)
+TEST(bytes_after_a_frame_without_body_are_refused)
 {
 	uint8_t bytes[FRAME_HEADER_MAX + 4];
 	struct frame got;
@@ -251,7 +251,7 @@ TEST(the_append_header_has_one_length)
 	ck_assert_int_eq(frame_put_header(&f, bytes), FRAME_APPEND_HEADER);
 }
 
-TEST(a_name_that_could_leave_its_folder_is_refused)
+TEST(a_name_that_could_leave_its_directory_is_refused)
 {
 	static const char *const bad[] = {"../x", "a/b", "A", "a b", "a\n"};
 	uint8_t bytes[FRAME_HEADER_MAX];
@@ -285,5 +285,5 @@ TEST(random_bytes_and_flipped_bits_never_crash)
 		refused += frame_read(bytes, n, &got) < 0;
 		refused += event_read(&r, &e) < 0;
 	}
-	ck_assert_int_gt(refused, 200000); /* and most are told apart */
+	ck_assert_int_gt(refused, 200000); /* most are refused */
 }

@@ -1,4 +1,4 @@
-/* test_inflate - packed bodies: whole, cut, glued, too large. */
+/* test_inflate - compressed bodies: complete, cut, joined, too large. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,13 +96,13 @@ TEST_LOOP(refuses_one_byte_beyond_the_limit, 2)
 
 	out.max_bytes--;
 	ck_assert_int_eq(unpack(_i, n), -EMSGSIZE);
-	/* And is of use afterwards. */
+	/* It can be used again afterwards. */
 	n = pack(_i, text, 1000, packed);
 	ck_assert_int_eq(unpack(_i, n), 0);
 	ck_assert_uint_eq(out.len, 1000);
 }
 
-TEST_LOOP(takes_members_one_behind_the_other, 2)
+TEST_LOOP(accepts_members_in_succession, 2)
 {
 	size_t n = pack(_i, text, 1000, packed);
 
@@ -126,7 +126,7 @@ TEST_LOOP(refuses_a_body_cut_at_any_byte, 2)
 		ck_assert_int_eq(unpack(_i, cut), -EBADMSG);
 }
 
-TEST_LOOP(refuses_what_stands_behind_the_end, 2)
+TEST_LOOP(refuses_bytes_after_the_end, 2)
 {
 	size_t n = pack(_i, text, 2000, packed);
 

@@ -268,7 +268,7 @@ static const struct {
     {"[{\"type\":\"a,b\"},{\"type\":\"\\\",", 1, "unterminated string"},
     {"// c\n[]", 0, "must be an event or an array of events"},
     {"[]\f", 0, "unexpected data after the JSON document"},
-    /* A refused event does not hide that the text breaks in or behind it. */
+    /* A rejected event does not hide a syntax error in it or after it. */
     {"[{\"type\":5,},{\"type\":\"t\"}]", 0, "expected a field name in quotes"},
     {"[{\"type\":5},{\"type\":\"t\"]", 1, "expected ',' or '}'"},
     {"[{\"type\":\"\\u0000\",\"x\":tru}]", 0, "expected a JSON value"},
@@ -283,7 +283,7 @@ TEST_LOOP(breaks, ARRAY_LEN(broken))
 	ck_assert_uint_eq(report.rejected, 1);
 	ck_assert_uint_eq(report.error_count, 1);
 	ck_assert_uint_eq(report.errors[0].index, broken[_i].index);
-	/* What a refused event should have been is said only when it ends. */
+	/* The reason for a rejected event counts only if it is complete. */
 	if (strcmp(reason, "must be a string") == 0)
 		reason = "unexpected end of the JSON document";
 	ck_assert_str_eq(report.errors[0].reason, reason);
@@ -440,7 +440,7 @@ TEST(bounds_the_strings)
 	                 "must be at most 256 bytes long");
 }
 
-TEST(ignores_unknown_fields_when_told_but_checks_them)
+TEST(ignores_unknown_fields_if_set_but_checks_them)
 {
 	rules.ignore_unknown = true;
 	ck_assert_int_eq(
@@ -454,7 +454,7 @@ TEST(ignores_unknown_fields_when_told_but_checks_them)
 	ck_assert_uint_eq(report.rejected, 1);
 }
 
-TEST(goes_on_behind_a_refused_event_and_keeps_ten_errors)
+TEST(continues_after_a_refused_event_and_keeps_ten_errors)
 {
 	struct buf b;
 
@@ -574,7 +574,7 @@ TEST(refuses_too_many_and_too_large_events)
 
 /*
  * The oracle: RFC 8259 by recursive descent, byte by byte, sharing nothing
- * with json_walk.  Returns the place behind a value, or NULL.
+ * with json_walk.  Returns the position after a value, or NULL.
  */
 static bool oracle_refused;
 
@@ -750,7 +750,7 @@ TEST(agrees_with_a_plain_parser_on_mutated_payloads)
 		               "{\"type\":\"t\",\"payload\":%s}", payload);
 		rc = read_text(text);
 		if (!end || *end || *oracle_space(payload) != '{') {
-			/* May still close early and break behind. */
+			/* It may still end early and break after that. */
 			ck_assert_msg(rc < 0 || report.accepted == 0 ||
 			                  (end && *end),
 			              "took %s", text);

@@ -85,9 +85,9 @@ static const struct {
     BAD("\x81\xc0\x01"),                  /* nor this one */
     BAD("\x81\xa1x"),                     /* cut */
     BAD("\x81\xa1x\x01\x01"),             /* more after it */
-    BAD("\xdf\xff\xff\xff\xff\xa1x\x01"), /* a count that lies, */
+    BAD("\xdf\xff\xff\xff\xff\xa1x\x01"), /* a count too large, */
     BAD("\xde\xff\xff"),                  /* in any width */
-    BAD("\x81\xdb\xff\xff\xff\xffx"),     /* so does a length */
+    BAD("\x81\xdb\xff\xff\xff\xffx"),     /* a length too large */
     BAD("\x81\xa6"
         "events\xff"), /* below 0 */
     BAD("\x81\xa6"
@@ -149,8 +149,8 @@ TEST(a_text_is_one_line_of_utf8_without_control_bytes)
 	ck_assert_uint_eq(strlen(r.texts[SINK_ERROR]), REPORT_TEXT_MAX - 1);
 }
 
-/* A process that lives through two batchd, and is followed by another one. */
-TEST(counts_each_event_once_whoever_hears_of_it)
+/* A process that outlives a batchd, and another process after it. */
+TEST(counts_each_event_once_across_batchds)
 {
 	struct report_sums sums = {0};
 	struct report sent = {0}, now = {0}, base, last;
@@ -181,7 +181,7 @@ TEST(counts_each_event_once_whoever_hears_of_it)
 	ck_assert_uint_eq(sums.values[INGEST_REQUESTS], 15);
 }
 
-/* No lie keeps what others report from being counted. */
+/* False figures of one process do not affect those of others. */
 TEST(a_sum_never_stands_still)
 {
 	const uint64_t step = UINT64_C(1) << 48;
@@ -189,7 +189,7 @@ TEST(a_sum_never_stands_still)
 	struct report liar = {0}, last = {0}, base = {0}, now = {0};
 
 	report_set(&last, INGEST_REQUESTS, 0);
-	/* The largest number in one step, or one more than is believed. */
+	/* The largest number in one step, or one more than is accepted. */
 	report_set(&liar, INGEST_REQUESTS, INT64_MAX);
 	report_count(ROLE_INGEST, &sums, &last, &liar);
 	report_set(&liar, INGEST_REQUESTS, step + 1);

@@ -64,7 +64,7 @@ static const struct {
 
 TEST_LOOP(reads, (sizeof cases / sizeof cases[0]))
 {
-	/* Exactly its bytes: no NUL may be leant on. */
+	/* Exactly these bytes: the text has no NUL. */
 	size_t n = strlen(cases[_i].text);
 	char *copy = malloc(n + 1);
 	int64_t us = 0;

@@ -30,7 +30,7 @@ TEST(has_the_form_of_version_7)
 	ck_assert_ptr_nonnull(strchr("89ab", text[19]));
 }
 
-TEST(sorts_in_the_order_made_also_when_the_clock_goes_back)
+TEST(sorts_in_the_order_made_even_if_the_clock_goes_back)
 {
 	char before[UUID7_TEXT_BYTES + 1] = "";
 
