@@ -282,7 +282,7 @@ client_on_status(struct batchd_client *c, const struct frame *f)
 }
 
 static int
-client_on_error(const struct frame *f)
+client_on_error_frame(const struct frame *f)
 {
 	char text[FRAME_TEXT_MAX + 1];
 
@@ -305,7 +305,7 @@ client_on_frame(struct batchd_client *c, const struct frame *f)
 	case FRAME_STATUS:
 		return client_on_status(c, f);
 	case FRAME_ERROR:
-		return client_on_error(f);
+		return client_on_error_frame(f);
 	case FRAME_HELLO:
 	case FRAME_APPEND:
 	case FRAME_SUBSCRIBE:
