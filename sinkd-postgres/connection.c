@@ -14,14 +14,19 @@
 
 #define SQL_MAX (20 * KIB)
 
-/* The open connection of this process, whose bytes pg_recv counts. */
+/*
+ * The open connection of this process, whose bytes pg_recv counts.  A process
+ * has at most one.
+ */
 static struct pg_connection *counted;
 
 /*
- * libpq's words on a connection that failed: a line or more for each address
- * of the host, which all begin in the same way.  Where they do not fit, those
- * on the last addresses are kept: the last one is often the only one that
- * answers, as 127.0.0.1 is where localhost is ::1 first.
+ * Copy libpq's message about a failed connection to error->text.
+ *
+ * The message has one line or more for each address of the host, and each of
+ * these begins in the same way.  If the message does not fit, the text about
+ * the last addresses is kept.  Often only the last address has a server: where
+ * localhost resolves to ::1 first, 127.0.0.1 is the one that answers.
  */
 static void
 set_last_addresses(struct sink_error *error, const char *text)
@@ -35,10 +40,12 @@ set_last_addresses(struct sink_error *error, const char *text)
 }
 
 /*
- * The recv that libpq calls in place of libc's, because libpq has no bound of
- * its own: it believes any length in the head of a message, makes room for
- * it, and reads for as long as it finds something.  So what it is given ends
- * where the operation's bytes do.
+ * The function that libpq calls as recv, in place of libc's.
+ *
+ * libpq has no bound on memory of its own.  It trusts any length in the header
+ * of a message, allocates that much, and reads for as long as data arrives.
+ * Therefore this function returns an error once the operation has received
+ * PG_RESPONSE_MAX bytes.
  */
 ssize_t pg_recv(int fd, void *out, size_t n, int flags) __asm__("recv");
 
@@ -68,16 +75,20 @@ connection_lost(struct pg_connection *pg, struct sink_error *error)
 	error->too_much = pg->received >= PG_RESPONSE_MAX;
 	if (error->too_much)
 		return pg_fail(error, SINK_UNREACHABLE,
-		               "the server's answer is longer than %zu KiB: "
-		               "is this PostgreSQL?",
+		               "the server sent more than %zu KiB; check that "
+		               "host and port are those of a PostgreSQL server",
 		               PG_RESPONSE_MAX / KIB);
 	pg_set_text(error, PQerrorMessage(pg->conn));
 	return SINK_UNREACHABLE;
 }
 
 /*
- * libpq gives no SQLSTATE for a refused connection.  The state shown is all
- * that depends on these words; either way the sink keeps trying.
+ * Return true if a message of libpq means that the server refused the
+ * connection.
+ *
+ * libpq gives no SQLSTATE for a refused connection, so that only the text
+ * tells.  The text decides only which state the status shows: the sink retries
+ * in either case.
  */
 static bool
 is_refusal(const char *text)
@@ -101,7 +112,7 @@ pg_close(struct pg_connection *pg)
 {
 	if (counted == pg)
 		counted = NULL;
-	PQfinish(pg->conn); /* takes NULL */
+	PQfinish(pg->conn); /* accepts NULL */
 	pg->conn = NULL;
 }
 
@@ -112,7 +123,10 @@ pg_begin(struct pg_connection *pg)
 	pg->received = 0;
 }
 
-/* Wait for the socket.  *ready are poll's events, 0 after a signal. */
+/*
+ * Wait until the socket is ready.  *ready is set to poll's events, or to 0
+ * after a signal.
+ */
 static enum sink_result
 poll_socket(const struct pg_connection *pg, short events, short *ready,
             struct sink_error *error)
@@ -123,23 +137,30 @@ poll_socket(const struct pg_connection *pg, short events, short *ready,
 
 	*ready = 0;
 	if (now >= pg->deadline_ms) {
-		/* Whether the server or we notice first is chance. */
+		/*
+		 * The server's statement_timeout is the same time, so either
+		 * side may notice first.  Report the same code for both.
+		 */
 		(void)snprintf(error->code, sizeof error->code, PG_TIMED_OUT);
 		error->too_much = true;
 		return pg_fail(error, SINK_UNREACHABLE,
-		               "no answer within timeout_ms = %lld",
+		               "the server did not respond within "
+		               "timeout_ms = %lld",
 		               (long long)pg->timeout_ms);
 	}
 	n = poll(&p, 1, (int)(pg->deadline_ms - now));
 	if (n < 0 && errno != EINTR)
-		return pg_fail(error, SINK_UNREACHABLE, "poll: %s",
+		return pg_fail(error, SINK_UNREACHABLE, "poll failed: %s",
 		               strerror(errno));
 	if (n > 0)
 		*ready = p.revents;
 	return SINK_DONE;
 }
 
-/* Wait for the socket; input is read at once, or the server may stall. */
+/*
+ * Wait until the socket is ready.  Input is consumed at once: a server that
+ * cannot send its output may stop reading its input.
+ */
 static enum sink_result
 wait_socket(struct pg_connection *pg, short events, struct sink_error *error)
 {
@@ -159,7 +180,7 @@ on_notice(void *arg, const PGresult *res)
 	log_debug("notice text=%s", log_quote(PQresultErrorMessage(res)));
 }
 
-/* Go through with a connection that was started. */
+/* Complete a connection that was started. */
 static enum sink_result
 finish_connecting(struct pg_connection *pg, struct sink_error *error)
 {
@@ -168,7 +189,10 @@ finish_connecting(struct pg_connection *pg, struct sink_error *error)
 	if (!pg->conn)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	counted = pg;
-	/* libpq would write what a server says to stderr as it is. */
+	/*
+	 * By default libpq writes the notices of a server to stderr as they
+	 * are.
+	 */
 	(void)PQsetNoticeReceiver(pg->conn, on_notice, NULL);
 	if (PQstatus(pg->conn) == CONNECTION_BAD)
 		next = PGRES_POLLING_FAILED;
@@ -219,8 +243,10 @@ pg_open(struct pg_connection *pg, const char *const *keywords,
 		pg_begin(pg);
 		pg->conn = pg_hosts_start(&hosts, i, keywords, values);
 		got = finish_connecting(pg, &now);
-		/* A host that needs an operator says more than one that is
-		 * unreachable. */
+		/*
+		 * An error that an operator has to fix tells more than a host
+		 * that is unreachable, so it is the one to report.
+		 */
 		if (i == 0 || got == SINK_DONE ||
 		    (got == SINK_MISCONFIGURED && result == SINK_UNREACHABLE)) {
 			result = got;
@@ -262,14 +288,16 @@ enum sink_result
 pg_unexpected(struct sink_error *error)
 {
 	return pg_fail(error, SINK_UNREACHABLE,
-	               "the server's answer is not one to this statement: "
-	               "is this PostgreSQL?");
+	               "the server's response does not match the statement; "
+	               "check that host and port are those of a PostgreSQL "
+	               "server");
 }
 
 /*
- * Take the next result.  No statement of this sink is a COPY to the client,
- * and most are no COPY at all.  In a COPY libpq gives the same result again
- * without end, and never waits.
+ * Receive the next result.  No statement of this sink copies data to the
+ * client, and most copy none to the server.  During a COPY libpq returns the
+ * same result again without end and never waits, so an unexpected COPY is
+ * reported as an error.
  */
 static enum sink_result
 next_result(struct pg_connection *pg, bool copy_in, PGresult **res,
@@ -307,7 +335,10 @@ pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
 
 	if (rc < 0)
 		return connection_lost(pg, error);
-	/* 0 is for memory only: flush has emptied it the last time. */
+	/*
+	 * 0 means only that libpq has no memory: flush_output has emptied its
+	 * buffer after the previous piece.
+	 */
 	if (rc == 0)
 		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	return flush_output(pg, error);
@@ -333,8 +364,10 @@ int
 pg_add_local_settings(const struct pg_connection *pg, struct buf *sql)
 {
 	/*
-	 * A lock is to fail as one, and not as a batch that takes too long.
-	 * Notices are not used, and a server could send them without end.
+	 * lock_timeout is shorter than statement_timeout, so that waiting for a
+	 * lock fails with its own code and does not look like a batch that
+	 * takes too long.  Notices are not used, and a server could send them
+	 * without end.
 	 */
 	return buf_addf(sql,
 	                "SET LOCAL statement_timeout = %lld; "
@@ -355,21 +388,22 @@ send_transaction(struct pg_connection *pg, const char *statements,
 	buf_init(&sql, SQL_MAX);
 	if (PQtransactionStatus(pg->conn) != PQTRANS_IDLE)
 		rc = buf_addf(&sql, "ROLLBACK; ");
-	/* Statements of one string are one transaction. */
+	/* The server runs all statements of one string as one transaction. */
 	if (rc == 0)
 		rc = pg_add_local_settings(pg, &sql);
 	if (rc == 0)
 		rc = buf_add(&sql, statements, strlen(statements) + 1);
 	if (rc < 0)
-		result = pg_fail(error, SINK_UNREACHABLE, "statements: %s",
-		                 strerror(-rc));
+		result =
+		    pg_fail(error, SINK_UNREACHABLE,
+		            "cannot build the statements: %s", strerror(-rc));
 	else
 		result = pg_send(pg, (const char *)sql.data, error);
 	buf_fini(&sql);
 	return result;
 }
 
-/* Read the rest of an answer that has failed: nothing but its end. */
+/* Discard the remaining results after a failed one. */
 static void
 skip_rest(struct pg_connection *pg)
 {
@@ -380,7 +414,10 @@ skip_rest(struct pg_connection *pg)
 		PQclear(next);
 }
 
-/* Run statements.  *last is the last one's result, which may be NULL. */
+/*
+ * Run statements.  *last is set to the result of the last one, which may be
+ * NULL.
+ */
 static enum sink_result
 run_statements(struct pg_connection *pg, const char *sql, PGresult **last,
                struct sink_error *error)

@@ -1,7 +1,8 @@
 /*
- * connection - a connection to PostgreSQL on which nothing takes longer than
- * its deadline or more memory than its bound, and which classes what goes
- * wrong.
+ * connection - one connection to PostgreSQL.
+ *
+ * No operation takes longer than its deadline, and none receives more bytes
+ * than its bound.  error_class.h decides what a failure means for the sink.
  */
 #ifndef SINKD_POSTGRES_CONNECTION_H
 #define SINKD_POSTGRES_CONNECTION_H
@@ -15,26 +16,27 @@
 #include "sinkd-postgres/error_class.h"
 
 /*
- * Most bytes that a server may send in one operation.  libpq keeps a result
- * whole, in at most five times its bytes.  Ours have a few rows, and the
- * longest text is that of a trigger which quotes an event.
+ * The most bytes that a server may send in one operation.  libpq keeps a whole
+ * result in memory, in at most five times its bytes.  The results of this sink
+ * have a few rows; the longest text is the message of a trigger that quotes an
+ * event.
  */
 #define PG_RESPONSE_MAX MIB
 
 struct pg_connection {
 	PGconn *conn; /* owned; NULL when closed */
 	int64_t timeout_ms;
-	uint64_t deadline_ms; /* of the operation at work */
-	size_t received;      /* its bytes */
+	uint64_t deadline_ms; /* of the current operation */
+	size_t received;      /* bytes received in the current operation */
 };
 
-/* Most pairs of pg_open. */
+/* The most keywords that a caller of pg_open may pass. */
 #define PG_PAIRS_MAX 24
 
 /*
- * Connect with libpq's keywords and values (the arrays end with NULL).  Where
- * they name several hosts, each is tried for timeout_ms, in their order.
- * Returns SINK_DONE; else pg_close.
+ * Connect with libpq's keywords and values; both arrays end with NULL.  If they
+ * name several hosts, try each for timeout_ms, in the order given.  Return
+ * SINK_DONE if connected.  After any other result the caller calls pg_close.
  */
 enum sink_result pg_open(struct pg_connection *pg, const char *const *keywords,
                          const char *const *values, int64_t timeout_ms,
@@ -42,60 +44,67 @@ enum sink_result pg_open(struct pg_connection *pg, const char *const *keywords,
 void pg_close(struct pg_connection *pg);
 
 /*
- * Start an operation: what follows ends within timeout_ms, and receives no
- * more than PG_RESPONSE_MAX.
+ * Start an operation.  What follows must end within timeout_ms and receive no
+ * more than PG_RESPONSE_MAX bytes.
  */
 void pg_begin(struct pg_connection *pg);
 
-/* Send a query string, one or more statements. */
+/* Send a query string, which may hold several statements. */
 enum sink_result pg_send(struct pg_connection *pg, const char *sql,
                          struct sink_error *error);
 
 /*
- * The next result of what was sent: *res, which the caller PQclears, or NULL
- * behind the last one.  A result that is an error is a result here: see
- * pg_class.  After PGRES_COPY_IN the same comes again until pg_copy_end.
+ * Receive the next result of what was sent.  *res is owned by the caller, who
+ * calls PQclear, and is NULL after the last result.  A result that reports an
+ * error is returned as a result; see pg_classify.  After PGRES_COPY_IN libpq
+ * returns the same result again until pg_copy_end.
  */
 enum sink_result pg_next(struct pg_connection *pg, PGresult **res,
                          struct sink_error *error);
 
-/* Send COPY data, and wait until it is out of our memory. */
+/* Send COPY data. Returns when libpq holds none of it any more. */
 enum sink_result pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
                          struct sink_error *error);
 
-/* End the COPY: well, or (with `why`) by making the server fail it. */
+/*
+ * End the COPY successfully if `why` is NULL.  Otherwise make the server fail
+ * it, with `why` as its message.
+ */
 enum sink_result pg_copy_end(struct pg_connection *pg, const char *why,
                              struct sink_error *error);
 
 /*
- * Append the settings that a transaction needs, for that transaction alone:
- * through a pooler the session belongs to other clients as well, before and
- * after.  Returns 0 or -errno.
+ * Append the settings that a transaction needs, with SET LOCAL.  Through a
+ * pooler, other clients use the same session before and after this one, so that
+ * no setting may outlast the transaction.  Returns 0 or -errno.
  */
 MUST_USE int pg_add_local_settings(const struct pg_connection *pg,
                                    struct buf *sql);
 
 /*
- * Run statements as one transaction, with those settings; one that is open is
- * rolled back first.  Errors are classed; an error of data is one of
- * configuration here, since no event is involved.
+ * Run statements as one transaction, with the local settings.  A transaction
+ * that is still open is rolled back first.  Errors are classified; a data error
+ * becomes SINK_MISCONFIGURED, since no event is involved.
  */
 enum sink_result pg_run(struct pg_connection *pg, const char *sql,
                         struct sink_error *error);
 
 /*
- * The same, of a query whose answer has `columns` columns and any number of
- * rows: *res, which the caller PQclears, or NULL when the query has failed.
+ * Like pg_run, for a query whose result has `columns` columns and any number of
+ * rows.  *res is owned by the caller, who calls PQclear, and is NULL if the
+ * query failed.
  */
 enum sink_result pg_query(struct pg_connection *pg, const char *sql,
                           int columns, PGresult **res,
                           struct sink_error *error);
 
-/* What a server said does not answer what it was asked; returns
- * SINK_UNREACHABLE. */
+/*
+ * Report that the server's response does not match the statement.  Returns
+ * SINK_UNREACHABLE.
+ */
 enum sink_result pg_unexpected(struct sink_error *error);
 
-/* Append a quoted literal or identifier; returns 0 or -errno. */
+/* Append a quoted literal. Returns 0 or -errno. */
 MUST_USE int pg_add_literal(struct pg_connection *pg, struct buf *out,
                             const char *text);
 

@@ -96,7 +96,7 @@ copy_put_string(uint8_t *out, enum copy_kind kind, const struct slice *s)
 
 		out = copy_put_u32(out, 16);
 		rc = copy_parse_uuid(s, out);
-		assert(rc == 0); /* copy_check has passed it */
+		assert(rc == 0); /* copy_check has accepted it */
 		(void)rc;
 		return out + 16;
 	}
@@ -118,14 +118,14 @@ copy_put_time(uint8_t *out, enum copy_kind kind, int64_t us)
 int
 copy_add_header(struct buf *out)
 {
-	/* The signature, no flags, no extension. */
+	/* The signature, no flags, and no extension. */
 	static const char header[COPY_HEADER_BYTES + 1] =
 	    "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 
 	return buf_add(out, header, COPY_HEADER_BYTES);
 }
 
-/* n is a bigint for the first column, or NULL. */
+/* Append a row. `n` is the bigint for an additional first column, or NULL. */
 static int
 copy_append_row(struct buf *out, const struct copy_columns *columns,
                 const struct event *event, const uint64_t *n)

@@ -18,28 +18,28 @@
 
 /* A table that the sink needs. */
 struct needed {
-	const char *name;    /* as set: SQL, perhaps with its schema */
-	const char *columns; /* as CREATE TABLE has them */
-	const char *rights;  /* as GRANT has them */
-	bool staging;        /* a temporary table is needed, too */
+	const char *name;    /* as configured: SQL, may include a schema */
+	const char *columns; /* as in CREATE TABLE */
+	const char *rights;  /* as in GRANT */
+	bool staging;        /* the sink also needs temporary tables */
 };
 
-/* The columns of ask_place's row. */
+/* Columns of the result of query_place. */
 enum {
-	SCHEMA,      /* where it is looked for and created, quoted; or null */
-	SCHEMA_IS,   /* t: there is such a schema */
-	MAY_USE,     /* t: we may look into it */
-	MAY_CREATE,  /* t: we may create tables there */
-	TABLE,       /* with its schema, quoted */
-	TABLE_IS,    /* t: there is such a table */
-	TABLE_GRANT, /* t: we have the rights on it */
-	MAY_STAGE,   /* t: we may create temporary tables */
-	USER,        /* quoted, as the next */
+	SCHEMA,      /* where the table is or would be, quoted; may be null */
+	SCHEMA_IS,   /* t: the schema exists */
+	MAY_USE,     /* t: the user has USAGE on the schema */
+	MAY_CREATE,  /* t: the user may create tables in it */
+	TABLE,       /* the table's name with its schema, quoted */
+	TABLE_IS,    /* t: the table exists */
+	TABLE_GRANT, /* t: the user has the rights on it */
+	MAY_STAGE,   /* t: the user may create temporary tables */
+	USER,        /* quoted, as is DATABASE */
 	DATABASE,
 	PLACE_COLUMNS,
 };
 
-/* has_table_privilege(...) AND ..., of each of the rights. */
+/* Append has_table_privilege(...) AND ... for each of the rights. */
 static int
 add_rights(struct buf *sql, const char *rights)
 {
@@ -59,9 +59,10 @@ add_rights(struct buf *sql, const char *rights)
 }
 
 /*
- * Ask where the table is or would be, and what we may do there.  The server
- * takes the name apart.  to_regclass fails for a schema that we may not use,
- * so it is asked behind that; OFFSET 0 keeps the planner from asking it first.
+ * Append the query that finds where the table is or would be, and what the user
+ * may do there.  The server parses the name.  to_regclass raises an error for a
+ * schema that the user may not use, so the query checks that first; OFFSET 0
+ * keeps the planner from changing the order.
  */
 static int
 add_place_query(struct buf *sql, struct pg_connection *pg,
@@ -133,7 +134,10 @@ is_true(const PGresult *place, int column)
 	return PQgetvalue(place, 0, column)[0] == 't';
 }
 
-/* Whether we may use what there is; else which statements help. */
+/*
+ * Check whether the user may use what exists.  If not, the error text has the
+ * statements that an operator has to run.
+ */
 static enum sink_result
 check_place(const struct postgres *s, const struct needed *table,
             const PGresult *place, struct sink_error *error)
@@ -198,8 +202,8 @@ create_missing_table(struct postgres *s, const struct needed *table,
 }
 
 /*
- * Find the table, or create it.  *out is its name with its schema, so that it
- * is the same table whatever search_path says later.
+ * Find the table, or create it.  *out is set to its name with its schema, so
+ * that the sink uses the same table even if search_path changes.
  */
 static enum sink_result
 find_or_create(struct postgres *s, const struct needed *table, char **out,

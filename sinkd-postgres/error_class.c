@@ -17,7 +17,6 @@ pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
 	return result;
 }
 
-/* The server's words, without the line break at their end. */
 void
 pg_set_text(struct sink_error *error, const char *text)
 {
@@ -32,7 +31,7 @@ enum sink_result
 pg_classify_sqlstate(const char *s)
 {
 	static const struct {
-		const char *prefix; /* the first that fits counts */
+		const char *prefix; /* the first match is used */
 		enum sink_result result;
 	} classes[] = {
 	    {"22", SINK_REJECT},        /* data exception */
@@ -43,7 +42,7 @@ pg_classify_sqlstate(const char *s)
 	    {"P0", SINK_MISCONFIGURED}, /* a trigger is broken */
 	    {"0A", SINK_MISCONFIGURED}, /* not supported */
 	    {"21", SINK_MISCONFIGURED}, /* cardinality */
-	    {"28", SINK_MISCONFIGURED}, /* authorization */
+	    {"28", SINK_MISCONFIGURED}, /* invalid authorization */
 	    {"3D", SINK_MISCONFIGURED}, /* no such database */
 	    {"3F", SINK_MISCONFIGURED}, /* no such schema */
 	    {"42", SINK_MISCONFIGURED}, /* no such table, no permission */
@@ -59,8 +58,9 @@ pg_classify_sqlstate(const char *s)
 }
 
 /*
- * The words of a data exception without the value in them: 'invalid input
- * syntax for type uuid: "..."', 'value "..." is out of range for type integer'.
+ * Copy the message of a data exception without the value that it quotes, as in
+ * 'invalid input syntax for type uuid: "..."' and 'value "..."  is out of range
+ * for type integer'.  No content of an event may appear in a log.
  */
 static void
 set_value_text(struct sink_error *error, const char *text)
@@ -77,7 +77,7 @@ set_value_text(struct sink_error *error, const char *text)
 	               quote ? "..." : "", last ? last + 1 : "");
 }
 
-/* Whether the innermost line of the context is PL/pgSQL's RAISE. */
+/* Return true if the innermost line of the context is a RAISE of PL/pgSQL. */
 static bool
 is_at_raise(const char *context, size_t *line_bytes)
 {
@@ -90,9 +90,11 @@ is_at_raise(const char *context, size_t *line_bytes)
 }
 
 /*
- * What RAISE and ASSERT say is the trigger's own, and may quote the event: it
- * is for the dead letter, and where it was said for all else.  Returns false
- * for other words.
+ * Set the text for an error that a trigger raised.
+ *
+ * The message of RAISE and ASSERT comes from the trigger and may quote the
+ * event.  Therefore only the dead letter gets the message; the log and the
+ * status get the location of the RAISE.  Returns false for any other error.
  */
 static bool
 set_raised_text(struct sink_error *error, const struct pg_diagnostics *w)
@@ -114,9 +116,10 @@ set_raised_text(struct sink_error *error, const struct pg_diagnostics *w)
 }
 
 /*
- * Whether the class of a SQLSTATE is nobody's but the user's: the standard
- * leaves those from 5 and from I on to implementations, PostgreSQL uses a few
- * of them, and 45 is what other servers' users are told to raise.
+ * Return true if a SQLSTATE has a class that only users define.  The SQL
+ * standard leaves the classes that begin with 5 to 9 and I to Z to
+ * implementations.  PostgreSQL uses a few of those.  Class 45 is the one that
+ * users of other servers raise.
  */
 static bool
 is_own_class(const char *state)
@@ -132,7 +135,7 @@ is_own_class(const char *state)
 	       strncmp(state, "45", 2) == 0;
 }
 
-/* Whether the same statements may pass with fewer rows. */
+/* Return true if the same statements may succeed with fewer rows. */
 static bool
 fewer_rows_may_pass(const char *state)
 {
@@ -149,7 +152,10 @@ fewer_rows_may_pass(const char *state)
 	return false;
 }
 
-/* COPY's own line of the context: a trigger's may name lines as well. */
+/*
+ * Return the line number of COPY's own context line, or 0.  A trigger's context
+ * may contain line numbers as well.
+ */
 static size_t
 context_copy_line(const char *context)
 {
@@ -179,7 +185,7 @@ pg_classify_diagnostics(const struct pg_diagnostics *w,
 		else
 			pg_set_text(error, w->text);
 	}
-	/* A trigger refuses the row with a code of its own. */
+	/* A trigger refused the row with a SQLSTATE of its own. */
 	if (is_own_class(w->state) && is_at_raise(w->context, &n))
 		return SINK_REJECT;
 	return pg_classify_sqlstate(w->state);
@@ -207,7 +213,8 @@ pg_classify(const PGresult *res, struct sink_error *error)
 
 	if (pg_diagnostics_of(res, &w))
 		return pg_classify_diagnostics(&w, error);
-	pg_set_text(error, w.text); /* libpq's own: the connection is gone */
+	/* libpq's own error: the connection is lost */
+	pg_set_text(error, w.text);
 	return SINK_UNREACHABLE;
 }
 
@@ -219,7 +226,10 @@ pg_no_partition(const struct pg_diagnostics *w, char column[PG_COLUMN_MAX])
 	const char *at;
 	size_t n;
 
-	/* A check has a name, and a trigger that calls itself one no table. */
+	/*
+	 * A check constraint reports its name.  A trigger that raises this
+	 * SQLSTATE reports no table.
+	 */
 	if (!w->state || strcmp(w->state, "23514") != 0 || w->constraint ||
 	    !w->table || !w->detail ||
 	    strncmp(w->detail, head, sizeof head - 1) != 0)

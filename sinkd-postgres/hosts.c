@@ -20,7 +20,9 @@ count_items(const char *list)
 	return n;
 }
 
-/* A copy of an option's value; NULL without one, or without memory. */
+/*
+ * Copy the value of an option.  Returns NULL if it has none, or without memory.
+ */
 static char *
 copy_host_option(const PQconninfoOption *o, const char *keyword)
 {
@@ -31,10 +33,6 @@ copy_host_option(const PQconninfoOption *o, const char *keyword)
 	return NULL;
 }
 
-/*
- * Which hosts a connection has, whatever has named them: a setting, a URI, a
- * service file, the environment.
- */
 void
 pg_hosts_read(struct pg_hosts *hosts, PGconn *conn)
 {
@@ -59,7 +57,10 @@ pg_hosts_free(struct pg_hosts *hosts)
 	free(hosts->port);
 }
 
-/* The index-th item of a list, in out; a single one is for every host. */
+/*
+ * Copy the index-th item of a list to `out`.  A list with one item applies to
+ * every host.
+ */
 static const char *
 list_item(const char *list, unsigned index, char out[HOST_MAX])
 {
@@ -78,8 +79,9 @@ list_item(const char *list, unsigned index, char out[HOST_MAX])
 }
 
 /*
- * Start to connect to one of several hosts alone: libpq would wait for a host
- * that accepts and then says nothing, and never come to the next.
+ * libpq itself would wait for a host that accepts the connection and then sends
+ * nothing, and would never try the next one.  With one host at a time the
+ * deadline of pg_open applies to each.
  */
 PGconn *
 pg_hosts_start(const struct pg_hosts *hosts, unsigned index,
@@ -94,7 +96,10 @@ pg_hosts_start(const struct pg_hosts *hosts, unsigned index,
 		with[n] = keywords[n];
 		value[n] = values[n];
 	}
-	/* The last of a keyword counts, and an empty value does not. */
+	/*
+	 * libpq uses the last value of a repeated keyword, and ignores an empty
+	 * one.
+	 */
 	with[n] = "host";
 	value[n++] = list_item(hosts->host, index, host);
 	with[n] = "hostaddr";

@@ -4,12 +4,12 @@
 #include <stdint.h>
 
 /*
- * A numeric is stored as digits to the base 10000, with the power of the first
- * one in 16 bits and the count of decimal digits after the point in 14 bits.
+ * A numeric consists of digits to the base 10000, a 16-bit weight of the first
+ * digit, and a 14-bit count of decimal digits after the point.
  */
 #define INTEGER_DIGITS_MAX 131072
 #define FRACTION_DIGITS_MAX 16383
-/* The server refuses an exponent beyond this, even that of a zero. */
+/* The server refuses a larger exponent, even for a zero. */
 #define EXPONENT_MAX (INT32_MAX / 2)
 
 static bool
@@ -18,7 +18,9 @@ jsonb_is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* The exponent at `at`, after the e; one that is too large stays so. */
+/*
+ * Read the exponent at `at`, after the e.  A value that is too large saturates.
+ */
 static const char *
 jsonb_read_exponent(const char *at, const char *end, int64_t *exponent)
 {
@@ -33,12 +35,12 @@ jsonb_read_exponent(const char *at, const char *end, int64_t *exponent)
 	return at;
 }
 
-/* Read the number at `at`, without its sign.  Returns where it ends. */
+/* Read the number at `at`, without its sign. Returns its end. */
 static const char *
 jsonb_read_number(const char *at, const char *end, bool *fits)
 {
 	int64_t integer = 0, fraction = 0, exponent = 0;
-	int64_t leading = 0; /* zeros before the first other digit */
+	int64_t leading = 0; /* zeros before the first nonzero digit */
 	bool point = false, zero = true;
 
 	for (; at < end && (jsonb_is_digit(*at) || *at == '.'); at++) {
@@ -60,8 +62,9 @@ jsonb_read_number(const char *at, const char *end, bool *fits)
 }
 
 /*
- * Whether one of the numbers may not fit: it has an exponent, or so many digits
- * that the text is long.  Most texts end here.
+ * Return true if one of the numbers may not fit, because it has an exponent or
+ * because the text is long enough for so many digits.  Most texts have neither,
+ * and need no closer look.
  */
 static bool
 may_not_fit(struct slice json)
@@ -76,7 +79,7 @@ may_not_fit(struct slice json)
 	return exponent;
 }
 
-/* The end of the string whose opening quote is before `at`. */
+/* Return the end of the string whose opening quote is before `at`. */
 static const char *
 skip_string(const char *at, const char *end)
 {

@@ -1,9 +1,10 @@
 /*
- * jsonb_number - which numbers of a JSON text PostgreSQL's jsonb can hold.
+ * jsonb_number - whether PostgreSQL's jsonb can hold the numbers of a JSON
+ * text.
  *
- * jsonb keeps numbers as numeric: at most 131072 digits before the decimal
- * point and 16383 after it.  JSON has no such limit, and eight bytes, 1e200000,
- * are enough to exceed it.
+ * jsonb stores numbers as numeric, with at most 131072 digits before the
+ * decimal point and 16383 after it.  JSON has no such limit, and the eight
+ * bytes 1e200000 are enough to exceed it.
  */
 #ifndef SINKD_POSTGRES_JSONB_NUMBER_H
 #define SINKD_POSTGRES_JSONB_NUMBER_H
@@ -14,7 +15,7 @@
 
 /*
  * Return false if the text, which is valid JSON, has a number that the server
- * certainly refuses.  The server's own limits decide in all other cases.
+ * certainly refuses.  In all other cases the server decides by its own limits.
  */
 bool jsonb_numbers_fit(struct slice json);
 

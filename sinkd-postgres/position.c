@@ -9,15 +9,18 @@
 void
 pg_position_remember(struct postgres *s, const char *stream)
 {
-	/* A longer one is asked for each time: the cost is a no-op INSERT. */
+	/*
+	 * A longer name is not remembered.  Each batch then uses INSERT ... ON
+	 * CONFLICT, which costs a no-op INSERT.
+	 */
 	if (strlen(stream) < sizeof s->stream)
 		memcpy(s->stream, stream, strlen(stream) + 1);
 }
 
 /*
- * The statement that moves the position, from the value that the sink knows
- * and no other (I9).  It fails with MOVED_BY_OTHER when that value is not
- * there, so that the server itself goes no further.
+ * The position is moved only from the value that this sink knows (I9).  If the
+ * row has another value, the statement divides by zero.  It fails with
+ * MOVED_BY_OTHER, and the server runs none of the statements after it.
  */
 int
 pg_position_add_move(struct postgres *s, const struct batch *b,
@@ -61,7 +64,8 @@ pg_position_add_query(struct postgres *s, const char *stream)
 enum sink_result
 pg_position_fenced(const struct batch *b, struct sink_error *error)
 {
-	return pg_fail(error, SINK_FENCED, "the position is not %" PRIu64,
+	return pg_fail(error, SINK_FENCED,
+	               "another process moved the position, which was %" PRIu64,
 	               b->position);
 }
 
@@ -91,8 +95,8 @@ pg_position_read(struct postgres *s, const char *stream, bool *found,
 }
 
 /*
- * This process may have been frozen since it looked at the position, and the
- * events be another's now.
+ * This process may have been stopped since it read the position, and another
+ * sink may have taken over.  The events are then not this sink's to reject.
  */
 enum sink_result
 pg_position_confirm(struct postgres *s, const struct batch *b,

@@ -22,7 +22,10 @@ postgres_read_password(struct postgres *s, struct sink_error *error)
 	const char *file = s->settings->password_file;
 	int rc;
 
-	/* A file is read at each connection: passwords are changed. */
+	/*
+	 * Read a file again for each connection, since an operator may have
+	 * changed the password.
+	 */
 	if (!file[0] && s->password_read)
 		return SINK_DONE;
 	s->password_read = true;
@@ -39,15 +42,17 @@ static enum sink_result
 connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 {
 	const struct postgres_settings *c = s->settings;
-	/* Of several hosts, or of a name's several addresses, the primary. */
+	/*
+	 * Of several hosts, or of several addresses of a name, use the primary.
+	 */
 	const char *target = getenv("PGTARGETSESSIONATTRS") ? "" : "read-write";
 	char user_timeout[24];
 	const struct {
 		const char *keyword, *value;
 	} all[] = {
-	    /* First, so that conninfo can say otherwise. */
+	    /* This is first, so that conninfo can override it. */
 	    {"target_session_attrs", target},
-	    {"dbname", c->conninfo}, /* expanded, being the first of it */
+	    {"dbname", c->conninfo}, /* libpq expands the first dbname */
 	    {"host", c->host},
 	    {"port", c->port},
 	    {"dbname", c->dbname},
@@ -75,7 +80,7 @@ connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 	return pg_open(&s->pg, keywords, values, timeout_ms, error);
 }
 
-/* What an operator should know of the server. */
+/* Check the server, and warn an operator of a dangerous setting. */
 static enum sink_result
 check_server(struct postgres *s, struct sink_error *error)
 {
@@ -89,20 +94,23 @@ check_server(struct postgres *s, struct sink_error *error)
 	if (PQntuples(res) != 1)
 		result = pg_unexpected(error);
 	else if (PQgetvalue(res, 0, 0)[0] == 't')
-		result = pg_fail(error, SINK_UNREACHABLE,
-		                 "the server is a standby: it takes no writes");
+		result =
+		    pg_fail(error, SINK_UNREACHABLE,
+		            "the server is a standby and accepts no writes");
 	else if (strcmp(PQgetvalue(res, 0, 1), "off") == 0)
 		log_warn("the server runs with fsync = off: a crash of its "
-		         "machine can lose what is stored");
+		         "machine can lose stored events; set fsync = on");
 	PQclear(res);
 	return result;
 }
 
 /*
- * End sessions of sinks that have sent nothing of a COPY for longer than
- * timeout_ms: no live sink waits so long.  The server would wait for ever for
- * the rows of one that is frozen, and keep what the rows have locked: entries
- * of a unique index, and whatever triggers have updated.
+ * Terminate sessions of sinks that have sent no data of a COPY for longer than
+ * timeout_ms.  A live sink never waits so long.
+ *
+ * If a sink is stopped during its COPY, the server waits for its rows for ever.
+ * It keeps what the rows have locked: entries of a unique index, and rows that
+ * triggers have updated.  This sink would then wait for these locks.
  */
 static enum sink_result
 end_frozen(struct postgres *s, struct sink_error *error)
@@ -121,20 +129,26 @@ end_frozen(struct postgres *s, struct sink_error *error)
 	    " * interval '1 ms' LIMIT 10",
 	    s->pg.timeout_ms);
 	result = pg_query(&s->pg, sql, 2, &res, error);
-	/* Where this is not allowed, all else still works. */
+	/*
+	 * Terminating sessions may not be permitted.  The sink works without
+	 * it.
+	 */
 	if (result == SINK_MISCONFIGURED)
 		return SINK_DONE;
 	if (result != SINK_DONE)
 		return result;
 	for (int i = 0; i < PQntuples(res); i++)
-		log_warn("ended the session of a sink that was frozen during "
-		         "its COPY pid=%s",
+		log_warn("terminated the session of a sink that was stopped "
+		         "during its COPY pid=%s",
 		         log_quote(PQgetvalue(res, i, 0)));
 	PQclear(res);
 	return SINK_DONE;
 }
 
-/* Whether the staging table can be made: nothing of it is left after. */
+/*
+ * Check that the temporary table can be created.  It does not outlast the
+ * transaction.
+ */
 static enum sink_result
 check_staging(struct postgres *s, struct sink_error *error)
 {
@@ -159,7 +173,10 @@ open_table(struct postgres *s, struct sink_error *error)
 	return result;
 }
 
-/* Whether a crash of the server can lose the position and keep its rows. */
+/*
+ * Check that a crash of the server cannot lose the position and keep the rows,
+ * which would then be written twice.
+ */
 static enum sink_result
 check_crash(struct postgres *s, struct sink_error *error)
 {

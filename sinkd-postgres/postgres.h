@@ -1,6 +1,8 @@
 /*
- * postgres - the sink that COPYs each batch into a table, in one transaction
- * with the row of leat_position that says how far it is (I9).
+ * postgres - the sink for PostgreSQL.
+ *
+ * Each batch is written with COPY.  The same transaction updates the row of the
+ * position table that records how far the sink is (I9).
  */
 #ifndef SINKD_POSTGRES_POSTGRES_H
 #define SINKD_POSTGRES_POSTGRES_H
@@ -21,8 +23,8 @@ struct postgres {
 	struct table table;
 	const struct postgres_settings *settings;
 	char password[PASSWORD_MAX];
-	bool password_read;      /* the environment is read once */
-	char stream[STREAM_MAX]; /* whose position row is known to be there */
+	bool password_read;      /* the environment is read only once */
+	char stream[STREAM_MAX]; /* stream whose position row exists */
 	char *position_table;    /* quoted; owned */
 	struct buf sql;
 	struct buf piece;

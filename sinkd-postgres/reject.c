@@ -7,25 +7,30 @@
 
 #include "sinkd-postgres/position.h"
 
-/* How far created_at of an event of now is from received_at. */
+/*
+ * An event counts as current if created_at is within this time of received_at.
+ */
 #define NOW_US (INT64_C(3600) * 1000000)
 
 #define NOT_NULL_VIOLATION "23502"
 
 /*
- * Whether a partition is missing that had to be there.  An event of now needs
- * it, and nothing is wrong with that event.  Any other value is the sender's
- * choice: waiting for its partition would let any sender stop the sink.
+ * Return true if the table lacks a partition that it must have.
+ *
+ * The partition of the current time is one: every event of now needs it, and
+ * nothing is wrong with such an event, so the sink waits for an operator.  Any
+ * other value is chosen by the sender.  If the sink waited for its partition,
+ * any sender could stop it, so such an event is rejected.
  */
 static bool
-lacks_partition(const struct batch *b, const struct pg_diagnostics *words,
+lacks_partition(const struct batch *b, const struct pg_diagnostics *diagnostics,
                 size_t bad_event)
 {
 	char column[PG_COLUMN_MAX];
 	const struct event *e;
 	int64_t apart;
 
-	if (!pg_no_partition(words, column))
+	if (!pg_no_partition(diagnostics, column))
 		return false;
 	if (strcmp(column, event_field_name(FIELD_RECEIVED_AT)) == 0)
 		return true;
@@ -40,14 +45,15 @@ lacks_partition(const struct batch *b, const struct pg_diagnostics *words,
 }
 
 enum sink_result
-reject_classify(const struct batch *b, const struct pg_diagnostics *words,
+reject_classify(const struct batch *b, const struct pg_diagnostics *diagnostics,
                 size_t bad_event, struct sink_error *error)
 {
-	enum sink_result result = pg_classify_diagnostics(words, error);
+	enum sink_result result = pg_classify_diagnostics(diagnostics, error);
 
 	if (bad_event == 0)
 		bad_event = error->bad_event;
-	return result == SINK_REJECT && lacks_partition(b, words, bad_event)
+	return result == SINK_REJECT &&
+	               lacks_partition(b, diagnostics, bad_event)
 	           ? SINK_MISCONFIGURED
 	           : result;
 }
@@ -56,10 +62,10 @@ bool
 reject_may_be_event(const struct sink_error *error)
 {
 	static const char *const others[] = {
-	    /* A server or a connection in trouble, which passes. */
+	    /* The server or the connection is in trouble, which passes. */
 	    "08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX001",
 	    "XX002",
-	    /* A partition that is missing: lacks_partition has looked. */
+	    /* A missing partition, which lacks_partition has examined. */
 	    "23"};
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -69,7 +75,7 @@ reject_may_be_event(const struct sink_error *error)
 	return error->code[0] != '\0';
 }
 
-/* The time t, as a value for one of the columns created_at and received_at. */
+/* Append the time t as a value for created_at or received_at. */
 static int
 add_time_value(struct buf *sql, enum copy_kind kind, int64_t t_us)
 {
@@ -80,8 +86,9 @@ add_time_value(struct buf *sql, enum copy_kind kind, int64_t t_us)
 }
 
 /*
- * The INSERT of an ordinary event: one that the table holds, with a new id, and
- * as if it had come at the time t.  It fails when there is none.
+ * Build the INSERT of an ordinary event.  It is a copy of one that the table
+ * holds, with a new id and with t as both times.  The statement fails if the
+ * table is empty.  It is always rolled back.
  */
 static int
 add_ordinary(struct postgres *s, int64_t t_us)
@@ -121,7 +128,10 @@ reject_takes_ordinary(struct postgres *s, const struct event *like)
 	       pg_run(&s->pg, (const char *)s->sql.data, &ignored) == SINK_DONE;
 }
 
-/* A row has failed: is its event at fault, whatever the code says? */
+/*
+ * After a row failed, decide whether the event is at fault, whatever the error
+ * code is.
+ */
 bool
 reject_is_events_fault(struct postgres *s, const struct batch *b,
                        const struct sink_error *error)
@@ -137,12 +147,14 @@ enum sink_result
 reject_columns_changed(struct sink_error *error)
 {
 	return pg_fail(error, SINK_UNREACHABLE,
-	               "the table's columns have changed: reading them again");
+	               "the columns of the table have changed; the sink reads "
+	               "them again");
 }
 
 /*
- * A null is refused: perhaps by a column that has come since the sink looked,
- * and that leat has no value for.  Then no event is at fault, but the table.
+ * A column that was added after the sink read the table may have refused the
+ * null, and leat has no value for it.  Then the table is wrong and not the
+ * event.  Reading the table again finds such a column.
  */
 enum sink_result
 reject_confirm_null(struct postgres *s, struct sink_error *error)
@@ -159,7 +171,7 @@ reject_confirm_null(struct postgres *s, struct sink_error *error)
 	return result;
 }
 
-/* A rejected batch leaves a failed transaction, which a pg_query ends. */
+/* The rejected batch left a failed transaction, which pg_query rolls back. */
 enum sink_result
 reject_confirm(struct postgres *s, const struct batch *b,
                struct sink_error *error)

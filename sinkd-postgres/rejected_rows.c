@@ -12,14 +12,14 @@
 
 #define NOT_NULL_VIOLATION "23502"
 
-/* What the answers have said. */
+/* What the results of the statements have reported so far. */
 struct probe_results {
 	unsigned tables; /* results with rows so far */
 	bool can_tell;
 	bool unchanged;
 	bool copying;
-	bool failed;       /* a statement has: we cannot tell */
-	bool unexpected;   /* there is no such answer to our statements */
+	bool failed;       /* a statement failed: the probe has no answer */
+	bool unexpected;   /* a result does not match the statements */
 	PGresult *refused; /* owned */
 };
 
@@ -42,7 +42,9 @@ probe_on_rows(const struct postgres *s, struct probe_results *a, PGresult *res)
 		PQclear(res);
 }
 
-/* Read answers until the server waits for data, or to the end. */
+/*
+ * Receive results until the server waits for COPY data, or until the last one.
+ */
 static enum sink_result
 probe_read_results(struct postgres *s, struct probe_results *a,
                    struct sink_error *error)
@@ -73,7 +75,7 @@ probe_read_results(struct postgres *s, struct probe_results *a,
 	return result;
 }
 
-/* All texts are staged as bytes. */
+/* Every text goes into the temporary table as bytes. */
 static enum sink_result
 send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
@@ -99,7 +101,7 @@ ask_server(struct postgres *s, const struct batch *b, struct probe_results *a,
 		if (result == SINK_DONE)
 			result = probe_read_results(s, a, error);
 	}
-	/* A statement that failed has left the transaction open. */
+	/* A failed statement leaves the transaction open. */
 	if (result == SINK_DONE &&
 	    PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
 		result = pg_run(&s->pg, "ROLLBACK", error);
@@ -117,13 +119,16 @@ value_at(const PGresult *res, int row, int column)
 	           : PQgetvalue(res, row, column);
 }
 
-/* Class row `row` of the refused: which event it is of, and why. */
+/*
+ * Classify row `row` of the result: set *event to the index of its event, and
+ * *why to the reason.
+ */
 static enum sink_result
 classify_row(const struct batch *b, const PGresult *res, int row, size_t *event,
              struct sink_error *why)
 {
 	const char *text = value_at(res, row, AT_TEXT);
-	struct pg_diagnostics words = {
+	struct pg_diagnostics diagnostics = {
 	    .state = PQgetvalue(res, row, AT_STATE),
 	    .text = text ? text : "",
 	    .detail = value_at(res, row, AT_DETAIL),
@@ -134,10 +139,10 @@ classify_row(const struct batch *b, const PGresult *res, int row, size_t *event,
 
 	*why = (struct sink_error){0};
 	*event = strtoul(PQgetvalue(res, row, AT_N), NULL, 10);
-	return reject_classify(b, &words, *event + 1, why);
+	return reject_classify(b, &diagnostics, *event + 1, why);
 }
 
-/* Whether the rows name events of the batch, in their order. */
+/* Return true if the rows name events of the batch in ascending order. */
 static bool
 in_order(const struct batch *b, const PGresult *res, int rows)
 {
@@ -154,10 +159,13 @@ in_order(const struct batch *b, const PGresult *res, int rows)
 }
 
 /*
- * Report the refused rows.  What a column that was added since refuses is not
- * the events' fault, and neither is what reject_classify does not call a
- * reject, unless the table takes another event: the rows before that have been
- * looked at.
+ * Report the refused rows.
+ *
+ * Two kinds of errors do not blame the event: a null refused by a column that
+ * was added after the sink read the table, and what reject_classify does not
+ * return as SINK_REJECT.  In the second case the event is at fault nevertheless
+ * if the table accepts an ordinary event.  Otherwise the report ends before
+ * that row, and *looked is the number of events examined.
  */
 static enum sink_result
 report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
@@ -172,7 +180,7 @@ report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
 
 	*looked = b->count;
 	if (rows > 0 && PQgetisnull(res, rows - 1, AT_STATE)) {
-		/* The block stopped there. */
+		/* The block stopped at this row. */
 		(void)classify_row(b, res, --rows, &event, &why);
 		*looked = event < b->count ? event : b->count;
 	}
@@ -199,7 +207,10 @@ report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
 			return result;
 		*error = (struct sink_error){0};
 	}
-	/* This process may have been frozen since the probe looked at it. */
+	/*
+	 * This process may have been stopped after the probe, and another sink
+	 * may have taken over.
+	 */
 	if (rows > 0) {
 		enum sink_result result = pg_position_confirm(s, b, error);
 
@@ -214,7 +225,10 @@ report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
 	return SINK_DONE;
 }
 
-/* What the sink itself knows that the columns cannot hold. */
+/*
+ * Report the events with a field that its column cannot hold, which the sink
+ * finds without the server.
+ */
 static enum sink_result
 report_known(struct postgres *s, const struct batch *b, size_t first,
              enum event_field field, const struct sink_refused *refused,
@@ -262,9 +276,10 @@ rejected_rows_find(struct postgres *s, const struct batch *b,
 		    report_rejected(s, b, a.refused, refused, looked, error);
 	else if (result == SINK_DONE && a.failed &&
 	         log_allow(&s->probe_limit, NULL))
-		log_warn("cannot find all refused events at once, so each is "
-		         "searched for: PL/pgSQL, the right to create "
-		         "temporary tables, or time is missing code=%s err=%s",
+		log_warn("cannot find the refused events in one round trip, "
+		         "searching for each of them; that needs PL/pgSQL, the "
+		         "right to create temporary tables, and less time than "
+		         "half of timeout_ms code=%s err=%s",
 		         log_quote(error->code), log_quote(error->text));
 	PQclear(a.refused);
 	return result;

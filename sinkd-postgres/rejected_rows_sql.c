@@ -4,10 +4,16 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Of one refused row in the answer, beside its three texts. */
+/*
+ * Estimated bytes of one refused row in the result, in addition to its three
+ * texts.
+ */
 #define ROW_BYTES 200
 
-/* Of all of them; one more may come, of at most 400 characters a text. */
+/*
+ * Limit on the bytes of all refused rows.  One more row may exceed it, with at
+ * most 400 characters in each text.
+ */
 #define FOUND_BYTES_MAX 800000
 
 _Static_assert(FOUND_BYTES_MAX + 3 * 400 * 4 + ROW_BYTES <
@@ -15,9 +21,9 @@ _Static_assert(FOUND_BYTES_MAX + 3 * 400 * 4 + ROW_BYTES <
                "what a probe finds is read whole");
 
 /*
- * How a value of the temporary table, a text but for the times, becomes one of
- * its column, as an input function of the column's type would read it.  An
- * explicit cast to varchar(n) would cut the text instead of refusing it.
+ * How a value of the temporary table becomes a value of the column, just as the
+ * input function of the column's type would read it.  There is no cast for
+ * varchar(n): an explicit cast would truncate the text instead of refusing it.
  */
 static const char *
 cast_of(enum copy_kind kind)
@@ -54,10 +60,11 @@ staged_type(enum copy_kind kind)
 	case COPY_UUID:
 		break;
 	}
-	return "bytea"; /* not text: the database may lack a character */
+	/* the database's encoding may lack a character of the text */
+	return "bytea";
 }
 
-/* The value of the row r, as the table's column wants it. */
+/* Append the value of row r for the column of `field`. */
 static int
 add_row_value(struct buf *out, int field, enum copy_kind kind)
 {
@@ -69,7 +76,7 @@ add_row_value(struct buf *out, int field, enum copy_kind kind)
 	                bytes ? ", 'UTF8')" : "", cast_of(kind));
 }
 
-/* The INSERT of the row r. */
+/* Append the INSERT of row r. */
 static int
 add_row_insert(struct postgres *s, struct buf *out)
 {
@@ -86,8 +93,9 @@ add_row_insert(struct postgres *s, struct buf *out)
 }
 
 /*
- * The block, with its NUL.  It stops when what it has found would be more than
- * the sink reads of one answer; a last row without a state then says where.
+ * Build the PL/pgSQL block, with a NUL at the end.  It stops when its findings
+ * would be larger than the response that the sink accepts; a last row without a
+ * state then tells where.
  */
 static int
 make_block(struct postgres *s, struct buf *out)
@@ -158,9 +166,10 @@ add_probe_tables(struct postgres *s, struct buf *sql)
 }
 
 /*
- * Whether we can tell: the position is where we left it, and the table has
- * nothing that tells an INSERT of one row from a COPY of many, such as a rule
- * or a trigger for each statement.
+ * Append the query whether the probe's answer can be trusted.  The position
+ * must be where this sink left it.  And the table must have nothing that
+ * distinguishes an INSERT of one row from a COPY of many, such as a rule or a
+ * trigger for each statement.
  */
 static int
 add_can_tell(struct postgres *s, const struct batch *b)
@@ -186,7 +195,10 @@ add_can_tell(struct postgres *s, const struct batch *b)
 	return rc < 0 ? rc : buf_addf(sql, ")");
 }
 
-/* All statements; the server gives up well before the sink does. */
+/*
+ * Build all statements.  The server's limit of time is half of the sink's, so
+ * that the server gives up first.
+ */
 int
 rejected_rows_add_statements(struct postgres *s, const struct batch *b)
 {

@@ -1,12 +1,13 @@
-/*
- * rejected_rows_sql - the statements with which rejected_rows asks the server.
- */
+/* rejected_rows_sql - the statements that rejected_rows sends. */
 #ifndef SINKD_POSTGRES_REJECTED_ROWS_SQL_H
 #define SINKD_POSTGRES_REJECTED_ROWS_SQL_H
 
 #include "sinkd-postgres/postgres.h"
 
-/* Columns of the result; texts are cut, for a trigger may say anything. */
+/*
+ * Columns of the result.  Its texts are truncated, since the message of a
+ * trigger can have any length.
+ */
 enum {
 	AT_N,
 	AT_STATE,
@@ -18,11 +19,16 @@ enum {
 	AT_COUNT,
 };
 
-/* Write all statements into s->sql, with a NUL.  Returns 0 or -errno. */
+/*
+ * Build all statements in s->sql, with a NUL at the end.  Returns 0 or -errno.
+ */
 MUST_USE int rejected_rows_add_statements(struct postgres *s,
                                           const struct batch *b);
 
-/* How the rows of the temporary table are sent: all texts as bytes. */
+/*
+ * Get the encoding of the rows of the temporary table: every text is sent as
+ * bytes.
+ */
 void rejected_rows_staged_columns(const struct copy_columns *columns,
                                   struct copy_columns *staged);
 

@@ -16,7 +16,6 @@
 #define PORT_ALLOWED                                                           \
 	"must be from 1 to 65535, with commas between those of several hosts"
 
-/* The first one is libpq's own, or what conninfo says. */
 const char *const postgres_sslmodes[] = {
     "",        "disable",   "allow",       "prefer",
     "require", "verify-ca", "verify-full", NULL};
@@ -55,7 +54,10 @@ const struct conf_key postgres_keys[] = {
     {0},
 };
 
-/* One or more TCP ports; each may be empty, which is libpq's default. */
+/*
+ * Return true for one TCP port, or several separated by commas.  An empty one
+ * means libpq's default.
+ */
 static bool
 is_port_list(const char *list)
 {
@@ -80,19 +82,22 @@ is_sslmode(const char *text)
 	return false;
 }
 
-/* The end of a name in SQL, quoted or not, that text begins with; or NULL. */
+/*
+ * Return the end of the SQL name, quoted or not, that the text begins with, or
+ * NULL if it begins with none.
+ */
 static const char *
 name_end(const char *text)
 {
 	const char *p = text;
 
 	if (*p == '"') {
-		/* A quote in it is doubled. */
+		/* A quote inside the name is doubled. */
 		for (p++; *p && (p[0] != '"' || p[1] == '"'); p++)
 			p += *p == '"';
 		return *p == '"' && p > text + 1 ? p + 1 : NULL;
 	}
-	/* Letters of other scripts need no quotes. */
+	/* Characters of other scripts need no quotes. */
 	for (; isalnum((unsigned char)*p) || *p == '_' || *p == '$' ||
 	       (unsigned char)*p >= 0x80;
 	     p++) {
@@ -102,7 +107,7 @@ name_end(const char *text)
 	return p > text ? p : NULL;
 }
 
-/* [[database.]schema.]name */
+/* Return true for [[database.]schema.]name. */
 static bool
 is_table_name(const char *text)
 {
@@ -128,11 +133,14 @@ check_table(const struct conf_source *source, const char *key, const char *name)
 	                   "app.events, or in quotes \"My Events\"");
 }
 
-/* Why an option may not stand in conninfo or dbname; NULL: it may. */
+/*
+ * Return why an option is not allowed in conninfo or dbname, or NULL if it is
+ * allowed.
+ */
 static const char *
 refusal(const PQconninfoOption *o)
 {
-	/* --check shows conninfo and dbname. */
+	/* --check prints conninfo and dbname. */
 	static const char *const secrets[] = {
 	    "password", "sslpassword", "scram_client_key", "scram_server_key",
 	    "oauth_client_secret"};
@@ -151,10 +159,7 @@ refusal(const PQconninfoOption *o)
 	return NULL;
 }
 
-/*
- * One of the settings in conninfo or dbname.  Both are shown by --check, so a
- * password is refused in them.
- */
+/* Check one of the options in conninfo or dbname. */
 static int
 check_option(const struct conf_source *source, const char *key,
              const PQconninfoOption *o)
@@ -179,7 +184,10 @@ check_option(const struct conf_source *source, const char *key,
 	return 0;
 }
 
-/* libpq's own words about a text that does not parse would quote it. */
+/*
+ * The message that libpq has for a text it cannot parse would quote that text,
+ * which may hold a password.  So the refusal does not include it.
+ */
 static int
 check_conninfo(const struct conf_source *source, const char *key,
                const char *text)
@@ -201,7 +209,10 @@ check_conninfo(const struct conf_source *source, const char *key,
 	return rc;
 }
 
-/* The value of a keyword in a connection text, copied to out; or empty. */
+/*
+ * Copy the value of a keyword in a connection string to `out`, if it has one.
+ * Without a string, use libpq's defaults, which include the environment.
+ */
 static void
 copy_conninfo_option(const char *text, const char *keyword, char *out,
                      size_t size)
@@ -216,21 +227,24 @@ copy_conninfo_option(const char *text, const char *keyword, char *out,
 	PQconninfoFree(all);
 }
 
-/* libpq takes a database's name that looks so for further settings. */
+/* Return true if libpq would read further settings from the database's name. */
 static bool
 dbname_is_conninfo(const struct postgres_settings *c)
 {
 	return strchr(c->dbname, '=') || strstr(c->dbname, "://");
 }
 
-/* What is in force for a keyword: the last of these that gives it counts. */
+/*
+ * Find the value that is in effect for a keyword.  Of these sources, the last
+ * one that has a value is used.
+ */
 static void
 find_option(const struct postgres_settings *c, const char *keyword,
             const char *setting, char *out, size_t size)
 {
 	out[0] = '\0';
 	copy_conninfo_option(NULL, keyword, out,
-	                     size); /* from the environment */
+	                     size); /* includes the environment */
 	copy_conninfo_option(c->conninfo, keyword, out, size);
 	if (dbname_is_conninfo(c))
 		copy_conninfo_option(c->dbname, keyword, out, size);
@@ -238,7 +252,7 @@ find_option(const struct postgres_settings *c, const char *keyword,
 		(void)snprintf(out, size, "%s", setting);
 }
 
-/* Warn of what makes a password or the events anybody's. */
+/* Warn if a password or the events can be read by others on the network. */
 static void
 postgres_warn_of_settings(const struct conf_source *source,
                           const struct postgres_settings *c)
@@ -276,7 +290,7 @@ postgres_check_files(const struct conf_source *source,
 	int rc = secret_check_password(source, SECTION, c->password_file,
 	                               PASSWORD_MAX);
 
-	/* libpq 16 and later take this word for the system's certificates. */
+	/* libpq 16 and later use this value for the system's certificates. */
 	if (strcmp(c->sslrootcert, "system") != 0 &&
 	    conf_check_file(source, SECTION, "sslrootcert", c->sslrootcert) < 0)
 		rc = -EINVAL;

@@ -1,4 +1,4 @@
-/* sinkd-postgres - writes the events into a table of PostgreSQL. */
+/* sinkd-postgres - the sink that writes events into a PostgreSQL table. */
 #include "sinkd-postgres/postgres.h"
 
 int

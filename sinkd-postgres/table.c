@@ -9,7 +9,7 @@
 
 #define SQL_MAX (16 * KIB)
 
-/* PostgreSQL's built-in types; their numbers never change. */
+/* OIDs of PostgreSQL's built-in types, which never change. */
 enum {
 	OID_INT8 = 20,
 	OID_TEXT = 25,
@@ -24,7 +24,7 @@ enum {
 static const struct {
 	Oid type;
 	enum copy_kind kind;
-	unsigned fields; /* bits: 1 << event_field */
+	unsigned fields; /* bits: 1 << enum event_field */
 } holds[] = {
     {OID_TEXT, COPY_TEXT,
      1 << FIELD_ID | 1 << FIELD_TYPE | 1 << FIELD_USER_ID | 1 << FIELD_PAYLOAD},
@@ -65,7 +65,7 @@ oid_of(const PGresult *res, int row, int column)
 	return (Oid)strtoul(PQgetvalue(res, row, column), NULL, 10);
 }
 
-/* Decide how the field is written for the column's type. */
+/* Set how the field is encoded for the type of its column. */
 static enum sink_result
 set_kind(struct table *t, enum event_field field, Oid type,
          const char *type_name, struct sink_error *error)
@@ -82,7 +82,11 @@ set_kind(struct table *t, enum event_field field, Oid type,
 	               allowed[field]);
 }
 
-/* Rows: name, type, base type, its name, must be given. */
+/*
+ * Read the columns of the table.  A row of the result has the column's name,
+ * its type, its base type, the name of its type, and whether an INSERT must
+ * give a value.
+ */
 static enum sink_result
 table_read_columns(struct table *t, const PGresult *res,
                    struct sink_error *error)
@@ -121,7 +125,7 @@ table_read_columns(struct table *t, const PGresult *res,
 	return SINK_DONE;
 }
 
-/* Run a query with the name as its one literal, between head and tail. */
+/* Run a query that consists of head, the name as a literal, and tail. */
 static enum sink_result
 query_by_name(struct pg_connection *pg, const char *head, const char *name,
               const char *tail, int columns, PGresult **res,
@@ -146,7 +150,7 @@ query_by_name(struct pg_connection *pg, const char *head, const char *name,
 	return result;
 }
 
-/* 'id', 'type', ...: the columns that fields go to. */
+/* Append 'id', 'type', ...: the names of the columns as literals. */
 static int
 add_fields(struct buf *sql)
 {
@@ -191,7 +195,10 @@ find_table(struct table *t, struct pg_connection *pg, const char *name,
 	return result;
 }
 
-/* Whether PostgreSQL takes an index on id alone on a table so partitioned. */
+/*
+ * Report that the unique index on id is missing.  PostgreSQL does not support
+ * one on a table that is partitioned by anything but id.
+ */
 static enum sink_result
 report_no_unique_index(const struct table *t, struct pg_connection *pg,
                        struct sink_error *error)
@@ -246,16 +253,17 @@ check_unique(struct table *t, struct pg_connection *pg,
 }
 
 /*
- * Whether a trigger can drop rows: one for each row, before an INSERT, of the
- * table or of a partition.  Those of other tables' partitions are not told
- * apart: that costs a look at the index, and no more.
+ * Find out whether a trigger can drop rows.  That needs a BEFORE INSERT trigger
+ * for each row, on the table or on one of its partitions.  The query also finds
+ * triggers on the partitions of other tables.  Then each batch looks for
+ * dropped rows in the index without need, which costs time but is correct.
  */
 static enum sink_result
 check_triggers(struct table *t, struct pg_connection *pg,
                struct sink_error *error)
 {
 	PGresult *res = NULL;
-	/* The bits of tgtype: ROW, BEFORE, INSERT. */
+	/* Bits 1, 2 and 4 of tgtype are ROW, BEFORE and INSERT. */
 	enum sink_result result = query_by_name(
 	    pg,
 	    "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "
@@ -272,8 +280,9 @@ check_triggers(struct table *t, struct pg_connection *pg,
 }
 
 /*
- * What a column's type comes down to: a domain may be over another one, and
- * each may refuse nulls.  The outermost has the default that counts.
+ * Resolve a column's type.  A domain may be based on another domain, and each
+ * of them may refuse nulls.  Only the outermost one can have the default that
+ * is used.
  */
 #define BASE_TYPE                                                              \
 	"WITH RECURSIVE over(type, kind, next, no_null, dflt, depth) AS ("     \
@@ -286,7 +295,10 @@ check_triggers(struct table *t, struct pg_connection *pg,
 	"bool_or(no_null) AS no_null, "                                        \
 	"bool_and(dflt IS NULL) AS no_default FROM over"
 
-/* Ask for our columns, and for one that an INSERT would have to name. */
+/*
+ * Query the columns of the fields, and any other column that an INSERT would
+ * have to name.
+ */
 static enum sink_result
 table_query_columns(struct table *t, struct pg_connection *pg, PGresult **res,
                     struct sink_error *error)

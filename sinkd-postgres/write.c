@@ -12,10 +12,10 @@
 
 #define LOCK_NOT_AVAILABLE "55P03"
 
-/* Column that names the result it belongs to. */
+/* The name of a result column, by which write_on_rows recognizes the result. */
 #define DROPPED "leat_dropped"
 
-/* The statements of a batch's rows, around the COPY. */
+/* Append the statements for the rows of a batch, around the COPY. */
 static int
 add_copy(struct postgres *s, const char *stream)
 {
@@ -47,7 +47,10 @@ add_copy(struct postgres *s, const char *stream)
 		              " "
 		              "ON CONFLICT (id) DO NOTHING; ",
 		              s->table.name);
-	/* What is not there now, no conflict has kept out. */
+	/*
+	 * Count the staged rows whose id the table does not have now.  These
+	 * rows were not left out as duplicates: a trigger has dropped them.
+	 */
 	if (rc == 0 && dedup && s->table.may_drop)
 		rc = buf_addf(sql,
 		              "SELECT count(*) AS " DROPPED
@@ -59,10 +62,12 @@ add_copy(struct postgres *s, const char *stream)
 }
 
 /*
- * The statements of one batch.  The position moves last.  Its row is then
- * locked only for the commit, so a sink that is frozen during the COPY cannot
- * block its successor; when it runs again, it finds the position moved, and
- * nothing of what it has sent is stored.
+ * Build the statements of one batch.
+ *
+ * The position moves last.  Its row is then locked only during the commit, so
+ * that a sink that is stopped during the COPY cannot block its successor.  When
+ * it runs again, it finds that the position has moved, and nothing of what it
+ * has sent is stored.
  */
 static int
 add_batch_statements(struct postgres *s, const struct batch *b,
@@ -74,7 +79,9 @@ add_batch_statements(struct postgres *s, const struct batch *b,
 	rc = buf_addf(&s->sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
 	if (rc == 0)
 		rc = pg_add_local_settings(&s->pg, &s->sql);
-	/* Off would answer before the commit is on disk. */
+	/*
+	 * With off, the server would confirm the commit before it is on disk.
+	 */
 	if (rc == 0)
 		rc = buf_addf(&s->sql,
 		              "SELECT set_config('synchronous_commit', 'on', "
@@ -102,16 +109,17 @@ send_statements(struct postgres *s, const struct batch *b,
 	return pg_send(&s->pg, (const char *)s->sql.data, error);
 }
 
-/* What the answers to a batch's statements have said so far. */
+/* What the results of a batch's statements have reported so far. */
 struct write_results {
-	bool fenced;    /* the position was another before the COPY */
-	bool unchanged; /* the columns are of the types we know */
-	bool copying;   /* the server waits for data */
-	bool stored;    /* the rows are in the table, or there are none */
-	bool moved;     /* the position has moved from where it should be */
+	bool fenced;    /* the position differed before the COPY */
+	bool unchanged; /* the columns have the types that the sink knows */
+	bool copying;   /* the server waits for COPY data */
+	bool stored;    /* the rows are in the table, or the batch has none */
+	bool moved;     /* the position moved from the expected value */
 	bool committed;
-	size_t inserted; /* with dedup_by_id: rows from the staging table */
-	size_t dropped;  /* rows of it that a trigger has dropped */
+	/* with dedup_by_id: rows inserted from the staging table */
+	size_t inserted;
+	size_t dropped; /* with dedup_by_id: rows that a trigger dropped */
 };
 
 static bool
@@ -120,7 +128,10 @@ is_result(const PGresult *res, const char *column)
 	return PQnfields(res) == 1 && strcmp(PQfname(res, 0), column) == 0;
 }
 
-/* The position before the COPY; a stream that is new has none. */
+/*
+ * Return true if the position before the COPY is the expected one.  A new
+ * stream has none.
+ */
 static bool
 is_expected(const struct postgres *s, const struct batch *b,
             const PGresult *res)
@@ -166,25 +177,28 @@ write_on_result(const struct postgres *s, const struct batch *b,
 				a->inserted =
 				    strtoul(PQcmdTuples(res), NULL, 10);
 		}
-		/* COMMIT of a failed transaction answers ROLLBACK. */
+		/*
+		 * A COMMIT of a failed transaction is answered with ROLLBACK.
+		 */
 		if (strcmp(tag, "COMMIT") == 0)
 			a->committed = true;
 	}
 }
 
 /*
- * Class an error by the statement that failed.  Only the rows can be the
- * events' fault: those of the COPY, or what is checked at the commit.
+ * Classify an error by the statement that failed.  Only two statements can fail
+ * because of an event: the COPY, and the COMMIT, which checks deferred
+ * constraints.  An error of any other statement is one of configuration.
  */
 static enum sink_result
 write_on_error(const struct batch *b, const struct write_results *a,
                const PGresult *res, struct sink_error *error)
 {
 	enum sink_result result;
-	struct pg_diagnostics words;
+	struct pg_diagnostics diagnostics;
 
-	result = pg_diagnostics_of(res, &words)
-	             ? pg_classify_diagnostics(&words, error)
+	result = pg_diagnostics_of(res, &diagnostics)
+	             ? pg_classify_diagnostics(&diagnostics, error)
 	             : pg_classify(res, error);
 	if (result != SINK_REJECT)
 		return result;
@@ -194,12 +208,14 @@ write_on_error(const struct batch *b, const struct write_results *a,
 		           : SINK_MISCONFIGURED;
 	if (!a->copying)
 		return SINK_MISCONFIGURED;
-	return pg_diagnostics_of(res, &words)
-	           ? reject_classify(b, &words, 0, error)
+	return pg_diagnostics_of(res, &diagnostics)
+	           ? reject_classify(b, &diagnostics, 0, error)
 	           : SINK_REJECT;
 }
 
-/* Read answers until the server waits for data, or to the end. */
+/*
+ * Receive results until the server waits for COPY data, or until the last one.
+ */
 static enum sink_result
 write_read_results(struct postgres *s, const struct batch *b,
                    struct write_results *a, struct sink_error *error)
@@ -258,8 +274,8 @@ write_rows(struct postgres *s, const struct batch *b,
 }
 
 /*
- * One of the fields cannot be what its column is, as far as we know.  But the
- * column may have been changed since.
+ * A field does not fit the type that its column had when the sink read the
+ * table.  Check whether the column has been changed since.
  */
 static enum sink_result
 bad_field(struct postgres *s, const struct batch *b, size_t index,
@@ -274,16 +290,16 @@ bad_field(struct postgres *s, const struct batch *b, size_t index,
 	return b->count == 1 ? pg_position_confirm(s, b, error) : SINK_REJECT;
 }
 
-/* Say in the error which of the two tables it is about. */
+/* Name the table in error: the position table or the table of events. */
 static void
 name_table(const struct postgres *s, const struct write_results *a,
            enum sink_result result, struct sink_error *error)
 {
-	bool behind = a->stored && !a->moved;
-	const char *name = behind ? s->position_table : s->table.name;
-	char words[sizeof error->text];
+	bool copied = a->stored && !a->moved;
+	const char *name = copied ? s->position_table : s->table.name;
+	char text[sizeof error->text];
 
-	memcpy(words, error->text, sizeof words);
+	memcpy(text, error->text, sizeof text);
 	if (strcmp(error->code, LOCK_NOT_AVAILABLE) == 0)
 		(void)pg_fail(
 		    error, result,
@@ -291,7 +307,7 @@ name_table(const struct postgres *s, const struct write_results *a,
 		    "than half of timeout_ms = %lld",
 		    name, (long long)s->pg.timeout_ms);
 	else if (result == SINK_MISCONFIGURED)
-		(void)pg_fail(error, result, "%.100s: %.190s", name, words);
+		(void)pg_fail(error, result, "%.100s: %.190s", name, text);
 }
 
 enum sink_result
@@ -325,7 +341,10 @@ write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
 	if (result == SINK_REJECT)
 		return reject_confirm(s, b, error);
 	name_table(s, &a, result, error);
-	/* A proxy, say, may answer statements that it passes to no server. */
+	/*
+	 * A proxy may have answered the statements without passing them to a
+	 * server.
+	 */
 	if (result == SINK_DONE && !(a.stored && a.moved && a.committed))
 		result = pg_unexpected(error);
 	if (result == SINK_DONE)

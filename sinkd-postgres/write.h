@@ -1,30 +1,32 @@
 /*
- * write - one batch into PostgreSQL: one transaction, two round trips.
+ * write - write one batch into PostgreSQL: one transaction, two round trips.
  *
- * The first carries all statements; the server runs them up to the COPY and
- * waits for rows.  By then it has said whether the position was where we
- * left it, and whether the columns are as we know them, under a lock that
- * keeps them so.  The second carries the rows; the server then moves the
- * position, if it is still where we left it, and commits.
+ * The first round trip carries all statements.  The server runs them up to the
+ * COPY and then waits for rows.  By then it has reported whether the position
+ * is where this sink left it and whether the columns have the types that the
+ * sink knows, and it holds a lock that keeps the columns as they are.  The
+ * second round trip carries the rows.  The server then moves the position,
+ * provided that it is still where this sink left it, and commits.
  */
 #ifndef SINKD_POSTGRES_WRITE_H
 #define SINKD_POSTGRES_WRITE_H
 
 #include "sinkd-postgres/postgres.h"
 
-/* COPY data is sent in pieces of about this size, while it is made. */
+/* COPY data is encoded and sent in pieces of about this size. */
 #define WRITE_PIECE_BYTES (64 * KIB)
 #define WRITE_PIECE_MAX                                                        \
 	(WRITE_PIECE_BYTES + EVENT_PACKED_MAX + COPY_ROW_EXTRA + 64)
 
-/* Store the batch, as sink.h says of write. */
+/* Implements struct sink's write. */
 enum sink_result write_batch(struct postgres *s, const struct batch *b,
                              struct sink_error *error);
 
 /*
- * Answer a COPY that waits: send the batch's rows, with `columns` in place of
- * the table's, and its end.  With `numbered` each begins with its index in the
- * batch.  Returns SINK_DONE, or as pg_copy.
+ * Send the rows of the batch and the end of the COPY to a server that waits for
+ * them.  `columns` is used in place of the columns of the table.  If `numbered`
+ * is set, each row begins with its index in the batch.  Returns SINK_DONE, or
+ * as pg_copy.
  */
 enum sink_result write_rows(struct postgres *s, const struct batch *b,
                             const struct copy_columns *columns, bool numbered,
