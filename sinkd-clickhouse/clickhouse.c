@@ -1,4 +1,4 @@
-/* clickhouse - see clickhouse.h. */
+/* clickhouse - see clickhouse.h.  */
 #include "sinkd-clickhouse/clickhouse.h"
 
 #include <errno.h>
@@ -14,8 +14,9 @@
 #define SQL_MAX (16 * KIB)
 
 /*
- * Read the password anew, so that a changed file counts; the environment
- * gives it only once.  Returns 0 or -errno.
+ * Read the password.  A file is read again each time, so that a changed
+ * password takes effect.  The environment provides it only once.  Returns 0 or
+ * -errno.
  */
 static int
 clickhouse_read_password(struct clickhouse *c)
@@ -30,7 +31,7 @@ clickhouse_read_password(struct clickhouse *c)
 	return rc < 0 ? rc : 0;
 }
 
-/* Say which guarantee holds; once, until it changes. */
+/* Log which guarantee holds, if that has changed.  */
 static void
 log_guarantee(struct clickhouse *c)
 {
@@ -51,9 +52,9 @@ log_guarantee(struct clickhouse *c)
 }
 
 /*
- * Try the servers in turn, from the one that answered last, until one is
- * ready.  When none is, the first whose set-up is wrong has the word: that
- * needs somebody.
+ * Try the servers in turn, beginning with the one that answered last, until one
+ * is ready.  If none is, report the first one that is misconfigured, since an
+ * operator has to act; otherwise report the first one.
  */
 static enum sink_result
 find_server(struct clickhouse *c, struct sink_error *error)
@@ -95,8 +96,9 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 
 	c->conf = conf;
 	/*
-	 * Rows that take more are split (I12), at the same offsets whatever
-	 * the settings are by then: their tokens must not change.
+	 * A batch whose rows take more is split (I12).  The limit does not
+	 * depend on any setting, so that a batch which is sent again is split
+	 * at the same offsets, and its parts have the same tokens.
 	 */
 	buf_init(&c->sql, SQL_MAX);
 	buf_init(&c->rows, SINK_BATCH_BYTES_MAX);
@@ -130,15 +132,16 @@ static enum sink_result
 clickhouse_position(void *state, const char *stream, bool *found,
                     uint64_t *next_offset, struct sink_error *error)
 {
-	/* ClickHouse has none: batchd's cursor decides. */
+	/* ClickHouse stores no position: batchd's cursor decides.  */
 	(void)state, (void)stream, (void)next_offset, (void)error;
 	*found = false;
 	return SINK_DONE;
 }
 
 /*
- * Rows are refused, by the server or by what was read of its columns.  Have
- * the columns changed since?  Then it is not the events' fault.
+ * The server refused rows, or a value does not fit the column's type that the
+ * sink read.  Check whether the columns have been changed since.  Then the
+ * event is not at fault.
  */
 static enum sink_result
 confirm_reject(struct clickhouse *c, struct sink_error *error)
@@ -154,18 +157,21 @@ confirm_reject(struct clickhouse *c, struct sink_error *error)
 	}
 	if (!changed)
 		return SINK_REJECT;
-	(void)snprintf(error->text, sizeof error->text,
-	               "the columns of %s.%s have changed: reading them again",
-	               c->conf->database, c->conf->table);
+	(void)snprintf(
+	    error->text, sizeof error->text,
+	    "the columns of %s.%s have changed; the sink reads them again",
+	    c->conf->database, c->conf->table);
 	error->bad_event = 0;
 	return SINK_UNREACHABLE;
 }
 
 /*
- * A materialized view has refused what the table has stored by then.  To split
- * the batch would store it again, and its events would be in the table and in
- * the dead letters.  Where inserts are known by their token, the same one can
- * be tried until the view is mended.
+ * A materialized view refused rows that the table has stored already.
+ *
+ * If the batch were split, its rows would be stored again under other tokens,
+ * and the refused event would be both in the table and in the dead letters.
+ * Where the server recognizes repeated inserts by their token, the same INSERT
+ * can be retried until an operator has repaired the view.
  */
 static enum sink_result
 view_refused(const struct clickhouse *c, struct sink_error *error)
@@ -175,7 +181,7 @@ view_refused(const struct clickhouse *c, struct sink_error *error)
 	memcpy(text, error->text, sizeof text);
 	(void)snprintf(error->text, sizeof error->text,
 	               "materialized view %.*s refuses rows that the table "
-	               "takes: mend or drop it: %.120s",
+	               "accepts; repair or drop the view: %.120s",
 	               c->client.view.bytes < 100 ? (int)c->client.view.bytes
 	                                          : 100,
 	               c->client.view.data, text);
@@ -193,9 +199,9 @@ clickhouse_write(void *state, const struct batch *batch,
 	int rc;
 
 	if (batch->count == 0)
-		return SINK_DONE; /* no position to move */
+		return SINK_DONE; /* there is no position to move */
 	result = ch_insert_build_rows(c, batch, error);
-	/* Before an event is set aside, the table has the last word. */
+	/* Check the table's columns before an event is dead-lettered.  */
 	if (result == SINK_REJECT && batch->count == 1)
 		return confirm_reject(c, error);
 	if (result != SINK_DONE)
@@ -217,11 +223,14 @@ clickhouse_write(void *state, const struct batch *batch,
 	else if (result == SINK_REJECT)
 		result = confirm_reject(c, error);
 	if (result == SINK_UNREACHABLE || result == SINK_MISCONFIGURED)
-		c->url_index++; /* open begins with the next server */
+		c->url_index++; /* open starts with the next server */
 	return result;
 }
 
-/* The next event from i on that a column cannot hold, or batch->count. */
+/*
+ * Find the next event from i on with a value that its column cannot hold.
+ * Returns its index, or batch->count.
+ */
 static size_t
 find_unfit(struct clickhouse *c, const struct batch *batch, size_t i,
            struct sink_error *why)
@@ -242,8 +251,9 @@ find_unfit(struct clickhouse *c, const struct batch *batch, size_t i,
 }
 
 /*
- * What the columns' types cannot hold is known here.  What the server alone
- * refuses, by a constraint of the table, it tells of one INSERT at a time.
+ * Find events with a value that its column cannot hold, which needs no server.
+ * What only the server refuses, such as a violated constraint, it reports for
+ * one event of one INSERT at a time; bisecting finds those.
  */
 static enum sink_result
 clickhouse_probe(void *state, const struct batch *batch,

@@ -1,10 +1,11 @@
 /*
- * clickhouse - the sink for ClickHouse: one INSERT per batch over HTTP.
+ * clickhouse - the sink for ClickHouse: one INSERT for each batch, over HTTP.
  *
- * ClickHouse keeps no position; batchd's cursor does.  An INSERT that is
- * repeated is known to the server by its token, which is made of the stream
- * and the offsets of its rows, so the sink asks for stable batches: the same
- * rows always come under the same token (docs/clickhouse.md).
+ * ClickHouse stores no position, so batchd's cursor is the position.  The
+ * server recognizes a repeated INSERT by its token, which consists of the
+ * stream and the offsets of its rows.  Therefore the sink asks for stable
+ * batches: the same rows are always sent with the same token
+ * (docs/clickhouse.md).
  */
 #ifndef SINKD_CLICKHOUSE_CLICKHOUSE_H
 #define SINKD_CLICKHOUSE_CLICKHOUSE_H
@@ -18,22 +19,22 @@
 #include "sinkd-clickhouse/settings.h"
 #include "sinkd-clickhouse/table.h"
 
-/* Most rows of one INSERT: what stays one block on the server. */
+/* The most rows of one INSERT.  The server keeps so many in one block.  */
 #define CLICKHOUSE_ROWS_MAX 1000000
 
-/* Public for its tests alone. */
+/* Public only for the unit tests.  */
 struct clickhouse {
 	const struct clickhouse_conf *conf;
 	struct ch_client client;
 	struct ch_table table;
-	struct buf sql;    /* of statements, and the URL of an INSERT */
-	struct buf rows;   /* the body of an INSERT; kept between them */
-	struct buf packed; /* the same, compressed */
+	struct buf sql;    /* statements, and the URL of an INSERT */
+	struct buf rows;   /* body of an INSERT; reused */
+	struct buf packed; /* the body, compressed */
 
-	/* These outlive close. */
-	unsigned url_index; /* of the server to begin with */
+	/* These are kept after close.  */
+	unsigned url_index; /* the server to start with */
 	char password[CLICKHOUSE_PASSWORD_MAX];
-	char logged_guarantee[1024]; /* the guarantee that was logged last */
+	char logged_guarantee[1024]; /* the last one that was logged */
 };
 
 extern const struct sink clickhouse_sink;

@@ -1,16 +1,15 @@
-/* client - see client.h. */
+/* client - see client.h.  */
 #include "sinkd-clickhouse/client.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sinkd-clickhouse/exception.h"
 
 /*
- * What a proxy takes at least, if it is to be any good.  One that refuses less
- * as too large would have every event dead-lettered.
+ * The size of a body that any useful proxy accepts.  If a proxy with a lower
+ * limit were taken for the server, all events would be dead-lettered.
  */
 #define BODY_MIN (64 * KIB)
 
@@ -40,7 +39,7 @@ classify_exception(struct ch_client *client, const struct ch_exception *e,
 	return result;
 }
 
-/* An answer that is not ClickHouse's, but perhaps a proxy's. */
+/* Classify a response that ClickHouse did not send, perhaps that of a proxy. */
 static enum sink_result
 classify_status(long status, size_t body_bytes, struct sink_error *error)
 {
@@ -48,10 +47,11 @@ classify_status(long status, size_t body_bytes, struct sink_error *error)
 
 	(void)snprintf(error->code, sizeof error->code, "%ld", status);
 	if (result != SINK_REJECT || body_bytes >= BODY_MIN) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "HTTP status %ld without an exception: is "
-		               "this ClickHouse?",
-		               status);
+		(void)snprintf(
+		    error->text, sizeof error->text,
+		    "HTTP status %ld without an exception of ClickHouse; "
+		    "check that url is that of a ClickHouse server",
+		    status);
 		return result;
 	}
 	(void)snprintf(error->text, sizeof error->text,
@@ -61,39 +61,45 @@ classify_status(long status, size_t body_bytes, struct sink_error *error)
 	return SINK_MISCONFIGURED;
 }
 
-/* What an answer means; rows is 0 for a statement. */
+/* Decide what a response means.  `rows` is 0 for a statement.  */
 static enum sink_result
-classify_response(struct ch_client *client, int rc, size_t body_bytes,
-                  size_t rows, struct sink_error *error)
+classify_response(struct ch_client *client, enum ch_http_result ended,
+                  size_t body_bytes, size_t rows, struct sink_error *error)
 {
 	const struct ch_http *h = &client->http;
 	struct ch_exception e;
 
 	client->view = (struct slice){0};
-	if (rc < 0) {
-		/* Which of the servers, curl does not always say. */
+	if (ended != CH_HTTP_RESPONSE) {
+		/* curl's message does not always include the server.  */
 		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
 		               h->error, client->url);
-		return rc == -EINVAL ? SINK_MISCONFIGURED : SINK_UNREACHABLE;
+		return ended == CH_HTTP_MISCONFIGURED ? SINK_MISCONFIGURED
+		                                      : SINK_UNREACHABLE;
 	}
 	if (ch_exception_find((const char *)h->body.data, h->body.len,
 	                      h->exception_code, &e))
 		return classify_exception(client, &e, rows, error);
 	if (h->status != 200)
 		return classify_status(h->status, body_bytes, error);
-	/* A proxy may answer for the server, which then stores nothing. */
+	/*
+	 * A proxy may have answered instead of the server, which then stores
+	 * nothing.
+	 */
 	if (rows > 0 && client->names_itself && !h->names_itself) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "the answer to an INSERT lacks ClickHouse's "
-		               "headers: does a proxy answer in its place?");
+		(void)snprintf(
+		    error->text, sizeof error->text,
+		    "the response to an INSERT lacks ClickHouse's headers; "
+		    "check whether a proxy responds for the server");
 		return SINK_UNREACHABLE;
 	}
-	/* An INSERT that worked has nothing to say. */
+	/* The response to a successful INSERT is empty.  */
 	if (h->cut || (rows > 0 && !body_is_blank(&h->body))) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "unexpected answer of %zu bytes: is this "
-		               "ClickHouse?",
-		               h->body.len);
+		(void)snprintf(
+		    error->text, sizeof error->text,
+		    "unexpected response of %zu bytes; check that url is "
+		    "that of a ClickHouse server",
+		    h->body.len);
 		return SINK_UNREACHABLE;
 	}
 	return SINK_DONE;
@@ -105,16 +111,19 @@ ch_client_statement(struct ch_client *client, const struct buf *sql,
 {
 	char url[CH_CLIENT_URL_MAX + 32];
 	enum sink_result result;
-	int rc;
+	enum ch_http_result ended;
 
-	/* Without it a failure could come behind half of the result. */
+	/*
+	 * Without this setting an error could arrive after a part of the
+	 * result.
+	 */
 	(void)snprintf(url, sizeof url, "%s?wait_end_of_query=1", client->url);
-	rc = ch_http_post(&client->http, url, sql->data, sql->len, false,
-	                  client->timeout_ms);
-	result = classify_response(client, rc, sql->len, 0, error);
+	ended = ch_http_post(&client->http, url, sql->data, sql->len, false,
+	                     client->timeout_ms);
+	result = classify_response(client, ended, sql->len, 0, error);
 	if (result == SINK_DONE)
 		client->names_itself = client->http.names_itself;
-	/* No event is involved. */
+	/* A statement involves no event.  */
 	return result == SINK_REJECT ? SINK_MISCONFIGURED : result;
 }
 
@@ -123,8 +132,9 @@ ch_client_insert(struct ch_client *client, const struct buf *url,
                  const struct buf *body, bool gzip, size_t rows,
                  struct sink_error *error)
 {
-	int rc = ch_http_post(&client->http, (const char *)url->data,
-	                      body->data, body->len, gzip, client->timeout_ms);
+	enum ch_http_result ended =
+	    ch_http_post(&client->http, (const char *)url->data, body->data,
+	                 body->len, gzip, client->timeout_ms);
 
-	return classify_response(client, rc, body->len, rows, error);
+	return classify_response(client, ended, body->len, rows, error);
 }

@@ -1,6 +1,6 @@
 /*
- * client - one ClickHouse server: a statement or an INSERT, and what came
- * of it in the runtime's terms.
+ * client - send a statement or an INSERT to one ClickHouse server, and classify
+ * its response.
  */
 #ifndef SINKD_CLICKHOUSE_CLIENT_H
 #define SINKD_CLICKHOUSE_CLIENT_H
@@ -13,29 +13,31 @@
 #include "libsink/sink.h"
 #include "sinkd-clickhouse/http.h"
 
-#define CH_CLIENT_URL_MAX 512 /* with its NUL */
+#define CH_CLIENT_URL_MAX 512 /* includes the NUL */
 
 struct ch_client {
-	struct ch_http http;         /* http.body is the last answer */
+	struct ch_http http;         /* http.body is the last response */
 	char url[CH_CLIENT_URL_MAX]; /* ends with '/' */
 	int64_t timeout_ms;          /* of one request */
-	struct slice view;           /* that threw, in http.body; or empty */
-	bool once;         /* the server knows repeated inserts of the table */
-	bool names_itself; /* in its answer to the last statement */
+	/* the view that failed, in http.body; or empty */
+	struct slice view;
+	/* the server recognizes repeated inserts of the table */
+	bool once;
+	bool names_itself; /* in its response to the last statement */
 };
 
 /*
  * Run a statement of at most a few KiB.  After SINK_DONE its result is in
- * client->http.body; else the reason is in *error.
+ * client->http.body.  Otherwise *error has the reason.
  */
 enum sink_result ch_client_statement(struct ch_client *client,
                                      const struct buf *sql,
                                      struct sink_error *error);
 
 /*
- * POST the rows of an INSERT to url, which holds the query and its settings
- * (NUL-terminated).  rows is their number, to check a row that the server
- * names.
+ * POST the rows of an INSERT to `url`, which is NUL-terminated and contains the
+ * query and its settings.  `rows` is their number, against which the row that a
+ * server reports is checked.
  */
 enum sink_result ch_client_insert(struct ch_client *client,
                                   const struct buf *url, const struct buf *body,

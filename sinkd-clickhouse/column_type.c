@@ -1,4 +1,4 @@
-/* column_type - see column_type.h. */
+/* column_type - see column_type.h.  */
 #include "sinkd-clickhouse/column_type.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ skip_spaces(struct scan *s)
 		s->at++;
 }
 
-/* A decimal number of at most max.  Returns false when there is none. */
+/* Read a decimal number of at most max.  Returns false if there is none.  */
 static bool
 take_decimal(struct scan *s, uint32_t max, uint32_t *number)
 {
@@ -42,7 +42,7 @@ take_decimal(struct scan *s, uint32_t max, uint32_t *number)
 	return s->at > start;
 }
 
-/* A quoted time zone; its name does not matter here. */
+/* Read a quoted time zone.  Its name makes no difference to this sink.  */
 static bool
 take_zone(struct scan *s)
 {
@@ -56,11 +56,11 @@ take_zone(struct scan *s)
 	return take_word(s, "'");
 }
 
-/* JSON's own parameters, which change nothing for the one who inserts. */
+/* Read the parameters of JSON, which make no difference to an INSERT.  */
 static bool
 take_json_parameters(struct scan *s)
 {
-	char quote = '\0'; /* the one that is open: ' or ` */
+	char quote = '\0'; /* the open quote: ' or ` */
 	unsigned depth = 0;
 
 	if (s->at == s->end || *s->at != '(')
@@ -139,7 +139,9 @@ column_type_parse(const char *text, size_t n, struct column_type *type)
 	bool low_cardinality;
 	unsigned open = 0;
 
-	/* Neither wrapper stands in the other way round, or twice. */
+	/*
+	 * ClickHouse allows the two wrappers only in this order, and each once.
+	 */
 	low_cardinality = take_word(&s, "LowCardinality(");
 	open += low_cardinality;
 	if (take_word(&s, "Nullable(")) {

@@ -1,10 +1,10 @@
 /*
- * column_type - the column types of ClickHouse that an event's fields go into,
- * read from the text that system.columns gives.
+ * column_type - the column types of ClickHouse that can hold a field of an
+ * event, parsed from the text in system.columns.
  *
- * Known are String, FixedString(N), UUID, DateTime, DateTime64, Int64,
- * UInt64 and JSON, each also inside Nullable and LowCardinality.  The text
- * comes from a server, so nothing about it is taken for granted.
+ * These are String, FixedString(N), UUID, DateTime, DateTime64, Int64, UInt64
+ * and JSON, each of which may be inside Nullable and LowCardinality.  The text
+ * comes from a server, so nothing about it is assumed.
  */
 #ifndef SINKD_CLICKHOUSE_COLUMN_TYPE_H
 #define SINKD_CLICKHOUSE_COLUMN_TYPE_H
@@ -16,7 +16,7 @@
 #include "libbase/base.h"
 #include "libproto/event.h"
 
-/* Widest FixedString taken, bytes: the largest event. */
+/* The widest FixedString that is accepted, in bytes: the largest event fits. */
 #define COLUMN_FIXED_MAX (128 * 1024)
 
 enum column_type_kind {
@@ -38,16 +38,16 @@ struct column_type {
 };
 
 /*
- * Read a type of n bytes.  Returns 0, or -EINVAL when it is malformed or
- * not one of the above.
+ * Parse a type of n bytes.  Returns 0, or -EINVAL if it is malformed or not one
+ * of the types above.
  */
 MUST_USE int column_type_parse(const char *text, size_t n,
                                struct column_type *type);
 
-/* Whether a column of this type can hold the field. */
+/* Return true if a column of this type can hold the field.  */
 bool column_type_holds(const struct column_type *type, enum event_field field);
 
-/* The types that can, for messages. */
+/* Return the types that can hold the field, for messages.  */
 const char *column_type_allowed(enum event_field field);
 
 #endif

@@ -1,4 +1,4 @@
-/* exception - see exception.h. */
+/* exception - see exception.h.  */
 #include "sinkd-clickhouse/exception.h"
 
 #include <ctype.h>
@@ -9,8 +9,8 @@
 #define CODE_MAX 100000
 
 /*
- * Codes that are the data's fault.  Codes have kept their numbers since the
- * first versions (src/Common/ErrorCodes.cpp).
+ * Codes that mean that the data is at fault.  The numbers have not changed
+ * since the first versions (src/Common/ErrorCodes.cpp).
  */
 static const int data_codes[] = {
     6,   /* CANNOT_PARSE_TEXT */
@@ -18,7 +18,7 @@ static const int data_codes[] = {
     25,  /* CANNOT_PARSE_ESCAPE_SEQUENCE */
     26,  /* CANNOT_PARSE_QUOTED_STRING */
     27,  /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
-    32,  /* ATTEMPT_TO_READ_AFTER_EOF: of '' as a number, say */
+    32,  /* ATTEMPT_TO_READ_AFTER_EOF: e.g. '' as a number */
     33,  /* CANNOT_READ_ALL_DATA */
     38,  /* CANNOT_PARSE_DATE */
     41,  /* CANNOT_PARSE_DATETIME */
@@ -45,7 +45,10 @@ static const int data_codes[] = {
     691, /* UNKNOWN_ELEMENT_OF_ENUM */
 };
 
-/* Codes that somebody has to mend on the server, or in the settings. */
+/*
+ * Codes of errors that an operator has to fix, on the server or in the
+ * settings.
+ */
 static const int misconfigured_codes[] = {
     7,   /* INCORRECT_NUMBER_OF_COLUMNS */
     8,   /* THERE_IS_NO_COLUMN */
@@ -90,21 +93,27 @@ static const int misconfigured_codes[] = {
     516, /* AUTHENTICATION_FAILED */
 };
 
-/* The code of one INSERT that touches too many partitions, or of merges. */
+/*
+ * The code of an INSERT that touches too many partitions, and also of a table
+ * whose merges do not keep up.
+ */
 #define TOO_MANY_PARTS 252
 
-/* "Type of 'id' must be UUID, not String", of the header of an INSERT. */
+/*
+ * Begins "Type of 'id' must be UUID, not String", which the server reports for
+ * the header of an INSERT.
+ */
 static const char retyped[] = "Type of '";
 
-/* What old servers call LOGICAL_ERROR, and newer ones 691. */
+/* Older servers report this as LOGICAL_ERROR, newer ones as 691.  */
 static const char unknown_element[] = "Unknown element '";
 
-/* Words before which a message stops being free of content. */
+/* From these texts on, a message may contain the content of an event.  */
 static const char *const content_marks[] = {
     " Column values:", " here: ", " before: ", " JSON object: ", " string '",
     " element '", " uuid ", " IPv4 ", " IPv6 ", " while parsing",
     "Buffer before",
-    /* And where it stops being of interest. */
+    /* From these texts on, a message has nothing that an operator needs.  */
     ", e.what() =", " (version ", ". Stack trace"};
 
 static const char *
@@ -122,8 +131,8 @@ starts_with(const char *at, const char *end, const char *word)
 }
 
 /*
- * Skip what names the kind of an exception: " e.displayText() = " of old
- * servers, and a class such as "DB::NetException: " or "Poco::Exception. ".
+ * Skip the name of the exception's class: " e.displayText() = " of old servers,
+ * and a class such as "DB::NetException: " or "Poco::Exception.  ".
  */
 static const char *
 skip_kind(const char *at, const char *end)
@@ -149,7 +158,10 @@ skip_kind(const char *at, const char *end)
 	return name + 2;
 }
 
-/* "Code: 60, e.displayText() = DB::Exception: ..." or "Code: 60. DB::..." */
+/*
+ * Parse "Code: 60, e.displayText() = DB::Exception: ..."  or "Code: 60.
+ * DB::...".
+ */
 static bool
 read_exception(const char *at, const char *end, struct ch_exception *e)
 {
@@ -167,7 +179,10 @@ read_exception(const char *at, const char *end, struct ch_exception *e)
 	    (*at != '.' && *at != ','))
 		return false;
 	at++;
-	/* A server that passes on another's exception repeats the prefix. */
+	/*
+	 * A server that forwards the exception of another one repeats the
+	 * prefix.
+	 */
 	do {
 		message = find_text(at, (size_t)(end - at), mark);
 		if (message) {
@@ -221,15 +236,17 @@ ch_exception_class(const struct ch_exception *e)
 	const char *text = e->message;
 	size_t n = e->message_bytes;
 
-	/* One batch spread over more partitions than allowed: split it. */
+	/*
+	 * One batch has rows of more partitions than allowed, so it is split.
+	 */
 	if (e->code == TOO_MANY_PARTS)
 		return n > 0 && find_text(text, n,
 		                          "partitions for single INSERT")
 		           ? SINK_REJECT
 		           : SINK_UNREACHABLE;
 	/*
-	 * The columns have changed since they were read.  Only where the
-	 * message begins: further on it quotes events.
+	 * The columns have changed since the sink read them.  Only the
+	 * beginning of the message counts, since the rest quotes events.
 	 */
 	if (e->code == 117 && n >= sizeof retyped - 1 &&
 	    memcmp(text, retyped, sizeof retyped - 1) == 0)
@@ -242,7 +259,10 @@ ch_exception_class(const struct ch_exception *e)
 	if (is_listed(misconfigured_codes, ARRAY_LEN(misconfigured_codes),
 	              e->code))
 		return SINK_MISCONFIGURED;
-	/* Also every code not known here: nothing is set aside unasked. */
+	/*
+	 * This includes every code that is not listed: no event is
+	 * dead-lettered for an unknown reason.
+	 */
 	return SINK_UNREACHABLE;
 }
 
@@ -268,7 +288,7 @@ ch_exception_too_much(const struct ch_exception *e)
 bool
 ch_exception_may_be_stored(const struct ch_exception *e)
 {
-	/* A view throws when the table has the rows. */
+	/* A view fails after the table has stored the rows.  */
 	return is_listed(time_codes, ARRAY_LEN(time_codes), e->code) ||
 	       ch_exception_view(e).bytes > 0;
 }
@@ -277,7 +297,7 @@ enum sink_result
 ch_exception_status_class(long status)
 {
 	switch (status) {
-	case 413: /* body too large, says a proxy: a smaller one may pass */
+	case 413: /* a proxy refused the size; a smaller body may pass */
 		return SINK_REJECT;
 	case 401:
 	case 403:
@@ -287,13 +307,15 @@ ch_exception_status_class(long status)
 	case 411:
 		return SINK_MISCONFIGURED;
 	default:
-		/* Redirects are not followed: the URL is to be mended. */
+		/*
+		 * Redirects are not followed, so the URL has to be corrected.
+		 */
 		return status >= 300 && status < 400 ? SINK_MISCONFIGURED
 		                                     : SINK_UNREACHABLE;
 	}
 }
 
-/* " (6f3e0b1c-...)", the UUID of a view; or nothing. */
+/* Skip the UUID of a view, such as " (6f3e0b1c-...)", if there is one.  */
 static const char *
 skip_uuid(const char *at, const char *end)
 {
@@ -304,7 +326,10 @@ skip_uuid(const char *at, const char *end)
 	           : at;
 }
 
-/* Whether the message ends: ". (NAME_OF_CODE) (version ...)", as servers do. */
+/*
+ * Return true if the message ends here, as servers end it: ".  (NAME_OF_CODE)
+ * (version ...)".
+ */
 static bool
 is_end(const char *at, const char *end)
 {
@@ -345,7 +370,7 @@ ch_exception_view(const struct ch_exception *e)
 			break;
 	for (next = name_end; next < end; next++)
 		if (*next == '\'' || *next == '"' || *next == '\n')
-			return (struct slice){0}; /* still quoting */
+			return (struct slice){0}; /* part of a quoted event */
 	if (!is_end(skip_uuid(name_end, end), end))
 		return (struct slice){0};
 	return (struct slice){name, (uint32_t)(name_end - name)};

@@ -1,10 +1,10 @@
 /*
- * exception - what ClickHouse means by an answer that is no success.
+ * exception - what an error response of ClickHouse means.
  *
- * The server reports an exception as text, "Code: 60. DB::Exception: ...",
- * in the body of any answer, also behind a status of 200 when the failure
- * came late.  Its code decides who is at fault: the store for now, its
- * set-up, or the data.
+ * The server reports an exception as text, "Code: 60.  DB::Exception: ...", in
+ * the body of a response.  If the failure came late, the status may be 200
+ * nevertheless.  The exception's code decides who is at fault: the server for
+ * now, its configuration, or the data.
  */
 #ifndef SINKD_CLICKHOUSE_EXCEPTION_H
 #define SINKD_CLICKHOUSE_EXCEPTION_H
@@ -18,48 +18,55 @@
 
 struct ch_exception {
 	int code;
-	const char *message; /* into the body; not terminated */
+	const char *message; /* points into the body; no NUL at its end */
 	size_t message_bytes;
 };
 
 /*
- * Find an exception in an answer's body.  `code` is that of the
- * X-ClickHouse-Exception-Code header, 0 without one.  Returns whether there
- * is an exception; with a code from the header alone, the message is the
- * whole body.
+ * Find an exception in the body of a response.  `code` is the value of the
+ * X-ClickHouse-Exception-Code header, or 0 without one.  Returns true if there
+ * is an exception.  If only the header has a code, the message is the whole
+ * body.
  */
 bool ch_exception_find(const char *body, size_t n, int code,
                        struct ch_exception *exception);
 
-/* Whose fault it is: SINK_UNREACHABLE, SINK_MISCONFIGURED or SINK_REJECT. */
+/* Return SINK_UNREACHABLE, SINK_MISCONFIGURED or SINK_REJECT.  */
 enum sink_result ch_exception_class(const struct ch_exception *exception);
 
-/* Whether fewer rows may pass: a limit of size or time is exceeded. */
+/*
+ * Return true if a limit of size or time was exceeded, so that fewer rows may
+ * pass.
+ */
 bool ch_exception_too_much(const struct ch_exception *exception);
 
 /*
- * Whether the rows may be stored although a limit is exceeded: a view meets one
- * when the table has the rows, and a limit of time may be noticed only then.
+ * Return true if the rows may have been stored although a limit was exceeded.
+ * A view exceeds its limit after the table has stored the rows, and the server
+ * may notice a limit of time only then.
  */
 bool ch_exception_may_be_stored(const struct ch_exception *exception);
 
-/* Whose fault a status without any exception is, as proxies answer. */
+/* The class of a status without an exception, as proxies send it.  */
 enum sink_result ch_exception_status_class(long status);
 
 /*
- * The materialized view that has thrown, if one has: by then the table has
- * stored the block.  Else empty.  Only how the message ends counts: before
- * that it quotes events.  Valid as long as the message.
+ * Return the materialized view that failed, or an empty slice.  If a view
+ * failed, the table has stored the block before.  Only the end of the message
+ * counts, since the rest may quote events.  The slice is valid as long as the
+ * message.
  */
 struct slice ch_exception_view(const struct ch_exception *exception);
 
 /*
- * The row that the message names, counted from 1, when it is one of
- * `count`; else 0.
+ * Return the row that the message names, counted from 1, or 0 if it names none
+ * of the `count` rows.
  */
 size_t ch_exception_row(const struct ch_exception *exception, size_t count);
 
-/* The message for people: one line, without the content of any event. */
+/*
+ * Copy the message for an operator: one line, without the content of any event.
+ */
 void ch_exception_text(const struct ch_exception *exception, char *out,
                        size_t size);
 

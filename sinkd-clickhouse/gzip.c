@@ -1,4 +1,4 @@
-/* gzip - see gzip.h. */
+/* gzip - see gzip.h.  */
 #include "sinkd-clickhouse/gzip.h"
 
 #include <assert.h>
@@ -6,18 +6,21 @@
 
 #include <zlib.h>
 
-#define GZIP_WINDOW (MAX_WBITS + 16) /* zlib's way of asking for gzip */
+#define GZIP_WINDOW (MAX_WBITS + 16) /* selects the gzip format in zlib */
 #define STEP_BYTES (256 * KIB)
 
 int
 ch_gzip_add(struct buf *out, const void *bytes, size_t n)
 {
-	/* zlib does not write through next_in. */
+	/* zlib does not write through next_in.  */
 	z_stream z = {.next_in = (Bytef *)(uintptr_t)bytes};
 	size_t start = out->len, left = n;
 	int rc = 0, state = Z_OK;
 
-	/* The fastest level: the network is seldom slower than a core. */
+	/*
+	 * Use the fastest level, since the network is seldom slower than one
+	 * core.
+	 */
 	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, 8,
 	                 Z_DEFAULT_STRATEGY) != Z_OK)
 		return -ENOMEM;
@@ -36,7 +39,7 @@ ch_gzip_add(struct buf *out, const void *bytes, size_t n)
 		left -= in - z.avail_in;
 		out->len += room - z.avail_out;
 	}
-	(void)deflateEnd(&z); /* complains only of an unfinished stream */
+	(void)deflateEnd(&z); /* fails only for an unfinished stream */
 	if (rc < 0)
 		out->len = start;
 	return rc;

@@ -1,4 +1,4 @@
-/* http - see http.h. */
+/* http - see http.h.  */
 #include "sinkd-clickhouse/http.h"
 
 #include <errno.h>
@@ -13,7 +13,9 @@
 #define HEADER_MAX 512
 #define VALUE_MAX 32
 
-/* Count what comes.  Returns false when an answer is too long to go on. */
+/*
+ * Count received bytes.  Returns false if the response is too long to continue.
+ */
 static bool
 count_received(struct ch_http *h, size_t n)
 {
@@ -21,7 +23,8 @@ count_received(struct ch_http *h, size_t n)
 	if (h->received <= CH_HTTP_RECEIVED_MAX)
 		return true;
 	(void)snprintf(h->refused, sizeof h->refused,
-	               "the answer is longer than %zu KiB: is this ClickHouse?",
+	               "the server sent more than %zu KiB; check that url is "
+	               "that of a ClickHouse server",
 	               CH_HTTP_RECEIVED_MAX / KIB);
 	return false;
 }
@@ -30,11 +33,14 @@ static size_t
 http_on_body(char *data, size_t size, size_t count, void *user)
 {
 	struct ch_http *h = user;
-	size_t n = size * count, room = CH_HTTP_ANSWER_MAX - h->body.len;
+	size_t n = size * count, room = CH_HTTP_KEPT_MAX - h->body.len;
 
 	if (!count_received(h, n))
 		return 0;
-	/* The rest is read too, or the connection could not be kept. */
+	/*
+	 * The rest is read and discarded, since curl could not keep the
+	 * connection otherwise.
+	 */
 	if (n > room)
 		h->cut = true;
 	if (buf_add(&h->body, data, n < room ? n : room) < 0)
@@ -42,7 +48,10 @@ http_on_body(char *data, size_t size, size_t count, void *user)
 	return n;
 }
 
-/* Whether a line is this header; its value goes to out, cut. */
+/*
+ * Return true if the line is this header.  Its value is copied to `out`,
+ * truncated.
+ */
 static bool
 is_header(const char *line, size_t n, const char *name, char out[VALUE_MAX])
 {
@@ -65,7 +74,9 @@ http_on_header(char *data, size_t size, size_t count, void *user)
 	size_t n = size * count;
 	char value[VALUE_MAX];
 
-	/* curl keeps them all, and has no bound for their number. */
+	/*
+	 * curl keeps all headers of a response and does not limit their number.
+	 */
 	if (!count_received(h, n))
 		return 0;
 	if (is_header(data, n, "X-ClickHouse-Exception-Code:", value))
@@ -73,14 +84,16 @@ http_on_header(char *data, size_t size, size_t count, void *user)
 	if (is_header(data, n, "X-ClickHouse-Server-Display-Name:", value))
 		h->names_itself = true;
 	/*
-	 * curl would unpack what it has not asked to be packed, several times
-	 * over, and a few KiB of zstd then take 128 MiB of memory each time.
+	 * curl would decompress a body even if it has not asked for
+	 * compression, several times over.  A few KiB of zstd then take 128 MiB
+	 * of memory each time.
 	 */
 	if (is_header(data, n, "Transfer-Encoding:", value) &&
 	    strcasecmp(value, "chunked") != 0) {
 		(void)snprintf(h->refused, sizeof h->refused,
 		               "the answer has Transfer-Encoding %s, which was "
-		               "not asked for: is this ClickHouse?",
+		               "not asked for; check that url is "
+		               "that of a ClickHouse server",
 		               value);
 		return 0;
 	}
@@ -98,7 +111,10 @@ ch_http_check_url(const char *url)
 	return rc == CURLUE_OK ? NULL : curl_url_strerror(rc);
 }
 
-/* Append one header.  Returns 0 or -ENOMEM; *list stays valid. */
+/*
+ * Append one header.  Returns 0, -ENOMEM, or -EINVAL if it is too long.  *list
+ * stays valid.
+ */
 static int
 http_add_header(void **list, const char *name, const char *value)
 {
@@ -122,7 +138,10 @@ http_add_headers(void **list, const struct ch_http_options *o, bool gzip)
 	int rc =
 	    http_add_header(list, "Content-Type", "application/octet-stream");
 
-	/* Empty ones are not sent; curl's own Expect costs a round trip. */
+	/*
+	 * curl does not send a header with an empty value.  Its own Expect
+	 * would cost a round trip.
+	 */
 	if (rc == 0)
 		rc = http_add_header(list, "Expect", "");
 	if (rc == 0)
@@ -161,7 +180,10 @@ set_options(struct ch_http *h, const struct ch_http_options *o)
 	SET(CURLOPT_HEADERDATA, h);
 	if (o->ca_file[0]) {
 		SET(CURLOPT_CAINFO, o->ca_file);
-		/* Or curl would trust the system's as well. */
+		/*
+		 * Otherwise curl would trust the certificates of the system as
+		 * well.
+		 */
 		SET(CURLOPT_CAPATH, NULL);
 	}
 #undef SET
@@ -174,7 +196,7 @@ ch_http_open(struct ch_http *h, const struct ch_http_options *options)
 	int rc;
 
 	*h = (struct ch_http){.status = 0};
-	buf_init(&h->body, CH_HTTP_ANSWER_MAX);
+	buf_init(&h->body, CH_HTTP_KEPT_MAX);
 	h->curl = curl_easy_init();
 	rc = h->curl ? 0 : -ENOMEM;
 	if (rc == 0)
@@ -191,7 +213,10 @@ ch_http_open(struct ch_http *h, const struct ch_http_options *options)
 	return rc;
 }
 
-/* Whether an operator has to mend something before it can work. */
+/*
+ * Return true if an operator has to correct something before a retry can
+ * succeed.
+ */
 static bool
 is_misconfiguration(CURLcode rc)
 {
@@ -208,7 +233,7 @@ is_misconfiguration(CURLcode rc)
 	}
 }
 
-int
+enum ch_http_result
 ch_http_post(struct ch_http *h, const char *url, const void *body, size_t n,
              bool gzip, int64_t timeout_ms)
 {
@@ -239,19 +264,20 @@ ch_http_post(struct ch_http *h, const char *url, const void *body, size_t n,
 	if (rc == CURLE_OK)
 		rc = curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &h->status);
 	if (rc == CURLE_OK)
-		return 0;
+		return CH_HTTP_RESPONSE;
 	if (h->refused[0])
 		memcpy(h->error, h->refused, sizeof h->refused);
 	if (h->error[0] == '\0')
 		(void)snprintf(h->error, sizeof h->error, "%s",
 		               curl_easy_strerror(rc));
-	return is_misconfiguration(rc) ? -EINVAL : -EAGAIN;
+	return is_misconfiguration(rc) ? CH_HTTP_MISCONFIGURED
+	                               : CH_HTTP_UNREACHABLE;
 }
 
 void
 ch_http_close(struct ch_http *h)
 {
-	curl_easy_cleanup(h->curl); /* takes NULL */
+	curl_easy_cleanup(h->curl); /* accepts NULL */
 	curl_slist_free_all(h->headers);
 	curl_slist_free_all(h->packed_headers);
 	h->curl = h->headers = h->packed_headers = NULL;

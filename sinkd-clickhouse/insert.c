@@ -1,4 +1,4 @@
-/* insert - see insert.h. */
+/* insert - see insert.h.  */
 #include "sinkd-clickhouse/insert.h"
 
 #include <errno.h>
@@ -9,7 +9,10 @@
 #include "sinkd-clickhouse/rowbinary.h"
 #include "sinkd-clickhouse/sql.h"
 
-/* Four columns can be FixedString; a header names all. */
+/*
+ * Four columns can be FixedString, and the header names all columns with their
+ * types.
+ */
 _Static_assert(4 * COLUMN_FIXED_MAX + EVENT_PACKED_MAX +
                        FIELD_COUNT * (CH_TABLE_TYPE_TEXT + KIB) <
                    SINK_BATCH_BYTES_MAX,
@@ -30,7 +33,10 @@ add_header_string(struct buf *out, const char *text)
 	return rc == 0 ? buf_add(out, text, strlen(text)) : rc;
 }
 
-/* Names and types, so that the server notices columns that have changed. */
+/*
+ * Add the names and types of the columns, so that the server notices if they
+ * have changed.
+ */
 static int
 add_rows_header(struct buf *out, const struct ch_table *t)
 {
@@ -45,7 +51,6 @@ add_rows_header(struct buf *out, const struct ch_table *t)
 	return rc;
 }
 
-/* Say in error which column cannot hold its field. */
 void
 ch_insert_name_field(const struct clickhouse *c, enum event_field field,
                      const char *why, struct sink_error *error)
@@ -56,11 +61,6 @@ ch_insert_name_field(const struct clickhouse *c, enum event_field field,
 	               c->table.type_text[field]);
 }
 
-/*
- * Build the body.  SINK_REJECT names the event that a column cannot hold, or
- * none: rows can be wider than events were, and then the batch is split.
- * Only a single row may be wider than batch_bytes.
- */
 enum sink_result
 ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
                      struct sink_error *error)
@@ -87,7 +87,7 @@ ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
 		error->bad_event = i + 1;
 		ch_insert_name_field(c, field, why, error);
 		return SINK_REJECT;
-	case -EMSGSIZE: /* to be split */
+	case -EMSGSIZE: /* the runtime splits the batch */
 		(void)snprintf(error->code, sizeof error->code, "size");
 		(void)snprintf(error->text, sizeof error->text,
 		               "the rows take more than %zu bytes",
@@ -100,7 +100,7 @@ ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
 	}
 }
 
-/* INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
+/* Append INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
 static int
 add_insert_query(struct buf *sql, const struct ch_table *t)
 {
@@ -121,10 +121,6 @@ add_insert_query(struct buf *sql, const struct ch_table *t)
 	return rc;
 }
 
-/*
- * The URL of an INSERT, with its NUL.  The query goes there and the rows
- * alone into the body; the server puts a newline between.
- */
 int
 ch_insert_build_url(struct clickhouse *c, const struct batch *batch)
 {

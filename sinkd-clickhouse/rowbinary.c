@@ -1,4 +1,4 @@
-/* rowbinary - see rowbinary.h. */
+/* rowbinary - see rowbinary.h.  */
 #include "sinkd-clickhouse/rowbinary.h"
 
 #include <errno.h>
@@ -6,16 +6,19 @@
 
 #include "libbase/hex.h"
 
-/* Room for a value's null flag and length, or for any value but a string. */
+/* Room for the null flag and the length of a string, or for any other value. */
 #define VALUE_ROOM 24
 
 #define US_PER_S INT64_C(1000000)
 #define US_PER_MS INT64_C(1000)
 
-/* DateTime is 32 bits of seconds: up to 2106-02-07. */
+/* DateTime has 32 bits of seconds and ends on 2106-02-07.  */
 #define DATETIME_MAX_US (INT64_C(0xffffffff) * US_PER_S + US_PER_S - 1)
 
-/* DateTime64 ends with 2299; at 9 digits 64 bits end in 2262. */
+/*
+ * DateTime64 ends with the year 2299.  With nine digits its 64 bits end in
+ * 2262.
+ */
 #define DATETIME64_MAX_US INT64_C(10413791999999999)
 #define DATETIME64_9_MAX_US (INT64_MAX / 1000)
 
@@ -27,7 +30,7 @@ rowbinary_put_le(uint8_t *p, uint64_t v, unsigned bytes)
 	return p;
 }
 
-/* LEB128, as ClickHouse writes lengths. */
+/* Write a length in LEB128.  */
 static uint8_t *
 rowbinary_put_length(uint8_t *p, uint32_t n)
 {
@@ -39,7 +42,7 @@ rowbinary_put_length(uint8_t *p, uint32_t n)
 	return p;
 }
 
-/* 32 hex digits, dashes only where a UUID has them. */
+/* Parse 32 hexadecimal digits, with hyphens only where a UUID has them.  */
 static bool
 parse_uuid(struct slice text, uint64_t half[2])
 {
@@ -66,7 +69,9 @@ parse_uuid(struct slice text, uint64_t half[2])
 	return true;
 }
 
-/* Returns the place after the value, or NULL with *why. */
+/*
+ * Write a text.  Returns the end of the value, or NULL with the reason in *why.
+ */
 static uint8_t *
 rowbinary_put_text(uint8_t *p, const struct column_type *type,
                    struct slice text, const char **why)
@@ -74,7 +79,7 @@ rowbinary_put_text(uint8_t *p, const struct column_type *type,
 	uint64_t half[2] = {0, 0};
 
 	if (type->kind == COLUMN_UUID) {
-		/* No text is a null: all zeros. */
+		/* A null becomes the type's default, all zeros.  */
 		if (text.data && !parse_uuid(text, half)) {
 			*why = "is not a UUID";
 			return NULL;
@@ -98,7 +103,7 @@ rowbinary_put_text(uint8_t *p, const struct column_type *type,
 	return p + text.bytes;
 }
 
-/* Ticks of 10^-precision seconds, rounded down. */
+/* Convert to ticks of 10^-precision seconds, rounded down.  */
 static int64_t
 ticks_of(int64_t us, unsigned precision)
 {

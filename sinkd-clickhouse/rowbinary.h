@@ -1,9 +1,10 @@
 /*
  * rowbinary - events as rows of ClickHouse's RowBinary format.
  *
- * Rows follow each other without anything between; a row is its columns in
- * the order of enum event_field.  What a column's type cannot hold is
- * refused here, by event and field, so that the server need not be asked.
+ * Rows follow each other without a separator.  A row consists of its columns in
+ * the order of enum event_field.  A value that the type of its column cannot
+ * hold is refused here, so that the sink knows the event and the field without
+ * asking the server.
  */
 #ifndef SINKD_CLICKHOUSE_ROWBINARY_H
 #define SINKD_CLICKHOUSE_ROWBINARY_H
@@ -14,14 +15,16 @@
 #include "sinkd-clickhouse/column_type.h"
 
 /*
- * Append one row to out.  types has FIELD_COUNT entries, each of which
- * holds its field (column_type_holds).  Returns 0; -EINVAL when a value does
- * not fit its column, with the reason, free of content, in *why (static text)
- * and the field in *field; -EMSGSIZE when out is full; or -ENOMEM.  After a
- * failure out is as before.
+ * Append one row to out.  `types` has FIELD_COUNT entries, each of which can
+ * hold its field (column_type_holds).
  *
- * A user_id that is null goes as the type's default into a column that is
- * not Nullable, as ClickHouse itself does with a missing value.
+ * Returns 0.  Returns -EINVAL if a value does not fit its column, with the
+ * field in *field and the reason in *why, which is static text without any
+ * content of the event.  Returns -EMSGSIZE if out is full, or -ENOMEM.  After a
+ * failure out is unchanged.
+ *
+ * A null user_id becomes the type's default in a column that is not Nullable,
+ * as ClickHouse itself treats a missing value.
  */
 MUST_USE int rowbinary_add(struct buf *out, const struct column_type *types,
                            const struct event *event, enum event_field *field,

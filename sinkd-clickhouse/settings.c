@@ -1,4 +1,4 @@
-/* settings - see settings.h. */
+/* settings - see settings.h.  */
 #include "sinkd-clickhouse/settings.h"
 
 #include <errno.h>
@@ -41,10 +41,6 @@ const struct conf_key clickhouse_keys[] = {
 };
 #undef KEY
 
-/*
- * The index-th URL of the list, with one '/' at its end.  Returns its
- * length; 0 behind the last; -EINVAL when it is no URL to use.
- */
 int
 clickhouse_nth_url(const char *list, unsigned index,
                    char out[CH_CLIENT_URL_MAX])
@@ -63,7 +59,10 @@ clickhouse_nth_url(const char *list, unsigned index,
 	if (strncmp(list, "http://", 7) != 0 &&
 	    strncmp(list, "https://", 8) != 0)
 		return -EINVAL;
-	/* A query is ours to add; a password here would be in logs. */
+	/*
+	 * The sink adds a query of its own.  A user or password in the URL
+	 * would appear in logs.
+	 */
 	if (memchr(list, '?', n) || memchr(list, '#', n) ||
 	    memchr(list, '@', n))
 		return -EINVAL;
@@ -77,7 +76,7 @@ clickhouse_nth_url(const char *list, unsigned index,
 	return (int)n + 1;
 }
 
-/* Warn of what makes the password anybody's. */
+/* Warn if others on the network can read the password.  */
 static void
 clickhouse_warn_of_settings(const struct conf_source *source,
                             const struct clickhouse_conf *conf)
@@ -117,7 +116,7 @@ check_urls(const struct conf_source *source, const char *list)
 	}
 	if (rc == 0 && count > 0 && count <= URLS_MAX)
 		return 0;
-	/* Not shown: it may hold a password. */
+	/* The value is not shown, since it may contain a password.  */
 	return conf_refuse(source, SECTION, "url", NULL,
 	                   "must be 1 to %d of http://host:port or "
 	                   "https://host:port, separated by spaces, without "

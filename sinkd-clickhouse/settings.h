@@ -1,6 +1,4 @@
-/*
- * settings - the section [sinkd-clickhouse], read and checked.
- */
+/* settings - the section [sinkd-clickhouse]: its keys and their checks.  */
 #ifndef SINKD_CLICKHOUSE_SETTINGS_H
 #define SINKD_CLICKHOUSE_SETTINGS_H
 
@@ -28,15 +26,16 @@ struct clickhouse_conf {
 	int64_t connect_timeout_ms;
 };
 
-/* The keys of the section, into struct clickhouse_conf. */
+/* The keys of the section, into struct clickhouse_conf.  */
 extern const struct conf_key clickhouse_keys[];
 
-/* As sink.h says of check. */
+/* Implements struct sink's check.  */
 int clickhouse_check(const struct conf_source *source, const void *conf);
 
 /*
- * The index-th URL of the list, with one '/' at its end.  Returns its
- * length; 0 behind the last; -EINVAL when it is no URL to use.
+ * Copy the index-th URL of the list to `out`, with one '/' at its end.  Returns
+ * its length, 0 if the list has no more, or -EINVAL if it is not a URL that can
+ * be used.
  */
 int clickhouse_nth_url(const char *list, unsigned index,
                        char out[CH_CLIENT_URL_MAX]);

@@ -1,7 +1,8 @@
 /*
- * sql - text for ClickHouse: names and values quoted into a query, and a
- * query quoted into a URL.  All return as buf_add; after a failure the text
- * is of no use.
+ * sql - build statements for ClickHouse: quote names and values in a query, and
+ * a query in a URL.
+ *
+ * All functions return as buf_add.  After a failure the text is unusable.
  */
 #ifndef SINKD_CLICKHOUSE_SQL_H
 #define SINKD_CLICKHOUSE_SQL_H
@@ -14,13 +15,13 @@
 
 MUST_USE int ch_sql_add(struct buf *out, const char *text);
 
-/* `name`, with what is special in it escaped. */
+/* Append `name`, with special characters escaped.  */
 MUST_USE int ch_sql_add_name(struct buf *out, const char *name);
 
-/* 'value', the same. */
+/* Append 'value', with special characters escaped.  */
 MUST_USE int ch_sql_add_value(struct buf *out, const char *value);
 
-/* "name=value" behind '?' or '&', the value percent-encoded. */
+/* Append "name=value" after '?' or '&', with the value percent-encoded.  */
 MUST_USE int ch_sql_add_parameter(struct buf *url, const char *name,
                                   const char *value, size_t n);
 

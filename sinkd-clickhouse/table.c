@@ -1,4 +1,4 @@
-/* table - see table.h. */
+/* table - see table.h.  */
 #include "sinkd-clickhouse/table.h"
 
 #include <errno.h>
@@ -10,8 +10,9 @@
 #include "sinkd-clickhouse/sql.h"
 
 /*
- * An INSERT has to be one block, deduplicated by its token, done when it is
- * answered, and all or nothing, whatever the user's profile says.
+ * Whatever the user's profile contains, an INSERT must be one block that is
+ * deduplicated by its token, complete when the server responds, and stored
+ * entirely or not at all.
  */
 const struct ch_insert_setting ch_insert_settings[] = {
     {"async_insert", "0"},
@@ -31,7 +32,10 @@ const struct ch_insert_setting ch_insert_settings[] = {
     {"input_format_binary_read_json_as_string", "1"},
     {"insert_distributed_sync", "1"},
     {"materialized_views_ignore_errors", "0"},
-    /* A view that missed the first try gets its rows from the second. */
+    /*
+     * If a view missed the rows at the first attempt, it gets them from the
+     * second.
+     */
     {"deduplicate_blocks_in_dependent_materialized_views", "1"},
 };
 const size_t ch_insert_setting_count = ARRAY_LEN(ch_insert_settings);
@@ -39,14 +43,14 @@ const size_t ch_insert_setting_count = ARRAY_LEN(ch_insert_settings);
 _Static_assert(ARRAY_LEN(ch_insert_settings) <= CH_TABLE_SETTINGS_MAX,
                "knows[] is too short");
 
-/* A result in TabSeparatedRaw, taken apart line by line. */
+/* A result in TabSeparatedRaw, read line by line.  */
 struct lines {
 	const char *at, *end;
 };
 
 #define CELLS_MAX 8
 
-/* The next line's cells.  Returns their number, 0 at the end. */
+/* Read the cells of the next line.  Returns their number, or 0 at the end.  */
 static size_t
 next_row(struct lines *l, struct slice cells[CELLS_MAX])
 {
@@ -88,8 +92,9 @@ statement_too_long(int rc, struct sink_error *error)
 }
 
 /*
- * Where there is "?n" and "?d": the table's name and database, quoted;
- * "?r": what holds the settings of replicated engines.
+ * Run a statement.  In its text "?n" and "?d" stand for the quoted names of the
+ * table and the database, and "?r" for the system table that has the settings
+ * of replicated engines.
  */
 static enum sink_result
 run_query(const struct ch_table *t, struct ch_client *client, struct buf *sql,
@@ -174,12 +179,12 @@ read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
 	if (t->version[0])
 		return SINK_DONE;
 	(void)snprintf(error->text, sizeof error->text,
-	               "the server does not tell its version: is this "
-	               "ClickHouse?");
+	               "the server does not report its version; check that url "
+	               "is that of a ClickHouse server");
 	return SINK_MISCONFIGURED;
 }
 
-/* `extract` gives '' where engine_full does not set a thing. */
+/* `extract` returns '' for a setting that engine_full does not contain.  */
 static enum sink_result
 read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
             struct sink_error *error)
@@ -236,9 +241,9 @@ create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
              struct sink_error *error)
 {
 	/*
-	 * Servers before DateTime64 (20.1) get the times as ms: their
-	 * DateTime would lose what is below a second.  The version is at
-	 * least as new as the settings that it knows.
+	 * Servers without DateTime64 (before 20.1) get the times in
+	 * milliseconds, since their DateTime has no fraction of a second.  The
+	 * sink infers the version from the settings that the server has.
 	 */
 	bool current = t->knows_token;
 	const char *time = current ? "DateTime64(6, 'UTC')" : "Int64";
@@ -281,7 +286,7 @@ query_columns(const struct ch_table *t, struct ch_client *client,
 	    error);
 }
 
-/* The line of one field.  Returns false when the table has no such column. */
+/* Find the line of one field. Returns false if the table has no such column. */
 static bool
 find_column(const struct ch_client *client, enum event_field field,
             struct slice cell[CELLS_MAX])
@@ -307,7 +312,9 @@ knows_json(const struct ch_table *t)
 	return false;
 }
 
-/* Take one column.  Returns 0, or -EINVAL with the reason in *error. */
+/*
+ * Check and store one column.  Returns 0, or -EINVAL with the reason in *error.
+ */
 static int
 take_column(struct ch_table *t, const struct ch_client *client,
             enum event_field field, struct sink_error *error)
@@ -363,7 +370,7 @@ ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
 	if (result == SINK_DONE && !t->exists) {
 		(void)snprintf(error->text, sizeof error->text,
 		               "no table %s.%s, or no right to see it "
-		               "(create_table = yes makes one)",
+		               "(create_table = yes creates it)",
 		               t->database, t->name);
 		return SINK_MISCONFIGURED;
 	}
@@ -401,29 +408,30 @@ ch_table_guarantee(const struct ch_table *t, char *out, size_t size)
 	bool once = false;
 
 	if (t->replicated && t->window > 0) {
-		/* Older servers know a repeated block by its content. */
+		/* Older servers recognize a repeated block by its content.  */
 		once = true;
-		because = t->knows_token ? "repeated inserts are known by "
-		                           "their token"
-		                         : "repeated inserts are known by "
-		                           "their content";
+		because = t->knows_token ? "the server recognizes repeated "
+		                           "inserts by their token"
+		                         : "the server recognizes repeated "
+		                           "inserts by their content";
 	} else if (!t->knows_token) {
 		because = "the server has no insert_deduplication_token; "
-			  "duplicates are possible only after a failure in "
-			  "mid-insert";
+			  "duplicates are possible only after a failure "
+			  "during an INSERT";
 	} else if (t->window > 0) {
 		once = true;
-		because = "repeated inserts are known by their token";
+		because =
+		    "the server recognizes repeated inserts by their token";
 	} else if (strstr(t->engine, "MergeTree")) {
 		because = "the table remembers no inserts; duplicates are "
-			  "possible after a failure in mid-insert";
+			  "possible after a failure during an INSERT";
 		advice = t->replicated
 		             ? " (set replicated_deduplication_window)"
 		             : " (set non_replicated_deduplication_window)";
 	} else {
-		because = "the engine does not know repeated inserts; "
-			  "duplicates are possible after a failure in "
-			  "mid-insert";
+		because = "the engine does not recognize repeated inserts; "
+			  "duplicates are possible after a failure during "
+			  "an INSERT";
 	}
 	(void)snprintf(out, size,
 	               "guarantee=%s engine=%s server=%s window=%lld "

@@ -1,4 +1,4 @@
-/* client - see client.h. */
+/* client - see client.h.  */
 #include "sinkd-kafka/client.h"
 
 #include <errno.h>
@@ -10,13 +10,14 @@
 #include "libbase/secret.h"
 #include "sinkd-kafka/error_class.h"
 
-/* What librdkafka may hold of a batch that is on its way, by default. */
+/* Default limit on what librdkafka holds of a batch in flight.  */
 #define QUEUE_KIB "8192"
 
 /*
- * Largest answer of a broker.  librdkafka makes room for one as its header
- * says, and would believe 100 MB.  The largest honest one is the metadata of
- * the topic: for 10,000 partitions with three copies each about 0.5 MB.
+ * The largest response of a broker that librdkafka accepts.  It allocates as
+ * much as the header of a response asks for, and by default up to 100 MB.  The
+ * largest response of an honest broker is the metadata of the topic, which
+ * takes about 0.5 MB for 10,000 partitions with three replicas each.
  */
 #define ANSWER_BYTES "1048576"
 
@@ -33,22 +34,28 @@ keep_error(struct kafka_error *into, rd_kafka_resp_err_t err, size_t event,
 void
 client_note_error(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 {
-	/* With TLS 1.3 a refused client hears of it on the open connection. */
+	/*
+	 * With TLS 1.3 a client that was refused learns it only after the
+	 * handshake, when the broker closes the connection with an alert.
+	 */
 	if (err == RD_KAFKA_RESP_ERR__TRANSPORT &&
 	    strstr(reason, KAFKA_TLS_ALERT))
 		err = RD_KAFKA_RESP_ERR__SSL;
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		k->all_down = true;
-	/* That hides why, which came before it. */
+	/*
+	 * This error is only the consequence of one reported before, which has
+	 * the reason.
+	 */
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && k->broker.err)
 		return;
-	/* A refused password is followed by mere disconnections. */
+	/* After a refused password librdkafka reports mere disconnections.  */
 	if (kafka_error_class(k->broker.err) == SINK_MISCONFIGURED)
 		return;
 	keep_error(&k->broker, err, 0, reason);
 }
 
-/* In the thread that polls, as client_on_delivered. */
+/* Called in the thread that calls rd_kafka_poll, as is client_on_delivered. */
 static void
 client_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
@@ -64,24 +71,31 @@ client_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
 	rd_kafka_resp_err_t err = message->err;
 
 	(void)rk;
-	/* Purged: another message's failure ended the transaction. */
+	/*
+	 * The message was purged because the failure of another message ended
+	 * the transaction.
+	 */
 	if (!err || err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
 	    err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
 		return;
 	if (k->failed.err && kafka_error_class(err) != SINK_REJECT)
 		return;
 	if (k->failed.err && kafka_error_class(k->failed.err) == SINK_REJECT) {
-		/* A broker refuses messages that came together together. */
+		/*
+		 * A broker refuses all messages of one request together and
+		 * does not report which of them is at fault, so the index of
+		 * the first one is no hint.
+		 */
 		k->failed.event = 0;
 		k->failed.unsent = false;
 		return;
 	}
-	/* rd_kafka_message_errstr would give a producer the event's text. */
+	/* For a producer, rd_kafka_message_errstr would return the payload.  */
 	keep_error(&k->failed, err, (size_t)(uintptr_t)message->_private,
 	           rd_kafka_err2str(err));
 }
 
-/* In any of librdkafka's threads. */
+/* Called in any thread of librdkafka.  */
 static void
 client_on_log(const rd_kafka_t *rk, int level, const char *fac,
               const char *text)
@@ -91,7 +105,10 @@ client_on_log(const rd_kafka_t *rk, int level, const char *fac,
 	unsigned suppressed = 0;
 	bool allowed;
 
-	/* The reader of positions is told the producer's options, too. */
+	/*
+	 * The reader of positions gets the same options as the producer and
+	 * warns of those that only a producer has.
+	 */
 	if (level >= 7 || (rd_kafka_type(rk) == RD_KAFKA_CONSUMER &&
 	                   strcmp(fac, "CONFWARN") == 0))
 		to = LOG_DEBUG;
@@ -99,11 +116,11 @@ client_on_log(const rd_kafka_t *rk, int level, const char *fac,
 	allowed = log_allow(&k->log_limit, &suppressed);
 	(void)pthread_mutex_unlock(&k->log_lock);
 	if (allowed)
-		log_write(to, "librdkafka fac=%s text=%s not_logged=%u", fac,
+		log_write(to, "librdkafka fac=%s text=%s suppressed=%u", fac,
 		          log_quote(text), suppressed);
 }
 
-/* Returns 0, or -EINVAL with librdkafka's words in text. */
+/* Returns 0, or -EINVAL with librdkafka's message in `text`.  */
 static int
 set_pair(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
          size_t text_bytes)
@@ -114,7 +131,10 @@ set_pair(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
 	return -EINVAL;
 }
 
-/* A file is read each time, so that it can be changed under a running sink. */
+/*
+ * Set the password.  A file is read each time, so that an operator can change
+ * the password while the sink runs.
+ */
 static int
 set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
              size_t text_bytes)
@@ -139,7 +159,7 @@ set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	return set_pair(rc, "sasl.password", k->password, text, text_bytes);
 }
 
-/* One pair after the other. */
+/* Set the pairs in their order.  */
 static int
 set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
           char *text, size_t text_bytes)
@@ -152,8 +172,9 @@ set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
 }
 
 /*
- * What the section of free pairs may change.  librdkafka itself would come
- * back up to ten seconds after the broker did.
+ * Defaults, which the section [sinkd-kafka.rdkafka] may change.  librdkafka's
+ * own reconnect.backoff.max.ms is ten seconds; the sink would lag for that long
+ * after the broker is back.
  */
 static const char *const producer_defaults[][2] = {
     {"client.id", "leat"},
@@ -163,8 +184,9 @@ static const char *const producer_defaults[][2] = {
     {"linger.ms", "1"},
     {"queue.buffering.max.kbytes", QUEUE_KIB},
     /*
-     * A coordinator that still ends the transaction before answers "not
-     * yet" to the next position: librdkafka's 100 ms are most of a batch.
+     * A coordinator that is still completing a transaction makes the position
+     * of the next one wait.  librdkafka's default pause of 100 ms is longer
+     * than most batches take.
      */
     {"retry.backoff.ms", "10"},
     {"receive.message.max.bytes", ANSWER_BYTES},
@@ -203,11 +225,15 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	const char *const pairs[][2] = {
 	    {"group.id", k->name},
 	    {"enable.auto.commit", "false"},
-	    /* Never an offset whose transaction may still be aborted. */
+	    /*
+	     * The position must not come from a transaction that may still be
+	     * aborted.
+	     */
 	    {"isolation.level", "read_committed"},
 	    /*
-	     * It reads positions and no messages.  librdkafka wants room for
-	     * an answer with the largest message all the same.
+	     * The reader receives positions and no messages.  Nevertheless
+	     * librdkafka requires receive.message.max.bytes to have room for a
+	     * message of the maximum size.
 	     */
 	    {"message.max.bytes", "1000000"},
 	    {"fetch.max.bytes", "1000000"},
@@ -217,10 +243,10 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 }
 
 /*
- * From version 2.5 on librdkafka sends figures about itself to a broker that
- * asks for them (KIP-714), and at its end waits for the last of them by the
- * clock of the wall, which may be set back.  Earlier versions know no such
- * option.
+ * From version 2.5 on, librdkafka sends metrics about itself to a broker that
+ * asks for them (KIP-714).  When it is destroyed it waits until the last of
+ * them are sent, by the wall clock, which may be set back.  Earlier versions do
+ * not have this option.
  */
 static int
 push_no_metrics(rd_kafka_conf_t *rc, char *text, size_t text_bytes)
@@ -251,7 +277,7 @@ set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
 		err = push_no_metrics(rc, text, text_bytes);
 	if (err == 0)
 		err = options_apply(&k->conf->options, rc, text, text_bytes);
-	/* What is set from here on, options.c refuses. */
+	/* options.c refuses the properties that are set from here on.  */
 	if (err == 0)
 		err = set_pair(rc, "bootstrap.servers", k->conf->brokers, text,
 		               text_bytes);
@@ -273,8 +299,11 @@ client_new(struct kafka *k, rd_kafka_type_t type, rd_kafka_t **out,
 		rk = rd_kafka_new(type, rc, text, sizeof text);
 	if (!rk) {
 		rd_kafka_conf_destroy(rc);
-		/* Settings that do not go together, or an unreadable file. */
-		return kafka_error_report(error, "cannot make a client",
+		/*
+		 * Some settings contradict each other, or a file cannot be
+		 * read.
+		 */
+		return kafka_error_report(error, "cannot create a client",
 		                          RD_KAFKA_RESP_ERR__INVALID_ARG, text);
 	}
 	*out = rk;
@@ -293,7 +322,8 @@ void
 client_clear_errors(struct kafka *k)
 {
 	if (k->rk)
-		(void)rd_kafka_poll(k->rk, 0); /* those of the past */
+		/* process earlier events first */
+		(void)rd_kafka_poll(k->rk, 0);
 	k->failed = (struct kafka_error){0};
 	k->broker = (struct kafka_error){0};
 	k->all_down = false;
@@ -305,8 +335,11 @@ client_error(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 {
 	const struct kafka_error *why = NULL;
 
-	(void)rd_kafka_poll(k->rk, 0); /* errors that wait to be told */
-	/* What the brokers said first, unless the matter is a message's. */
+	(void)rd_kafka_poll(k->rk, 0); /* process errors in the queue */
+	/*
+	 * Prefer the error that a broker reported before, unless the error
+	 * blames a message.
+	 */
 	if (k->failed.err)
 		why = &k->failed;
 	if (k->broker.err &&
@@ -316,24 +349,29 @@ client_error(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 		err = why->err;
 		text = why->text;
 	}
-	/* No message would have a key: that is no event's fault. */
+	/*
+	 * With key = none every message lacks a key, so no event is at fault.
+	 */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
 	    k->conf->key == KEY_NONE) {
 		(void)kafka_error_report(
 		    error, what, err,
-		    "the topic wants keys (is it compacted?): "
-		    "set key, or its cleanup.policy = delete");
+		    "the topic requires keys (is it compacted?); set key, or "
+		    "set cleanup.policy = delete for the topic");
 		return SINK_MISCONFIGURED;
 	}
-	/* The transaction may have failed before the message was reported. */
+	/*
+	 * If the transaction fails before the message is reported, bad_event
+	 * stays 0.
+	 */
 	if (why == &k->failed)
 		error->bad_event = why->event;
-	/* All that a broker says is that it failed to validate the record. */
+	/* The broker reports only that it failed to validate the record.  */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD && k->keyless)
 		return kafka_error_report(
 		    error, what, err,
 		    "the event has no user_id, so its message "
-		    "has no key, and the topic wants keys (is "
-		    "it compacted?)");
+		    "has no key, and the topic requires keys (is it "
+		    "compacted?)");
 	return kafka_error_report(error, what, err, text);
 }

@@ -1,6 +1,6 @@
 /*
- * client - librdkafka's handles: how they are set up, and what they tell by
- * their callbacks.
+ * client - librdkafka's handles: how they are configured, and what their
+ * callbacks report.
  */
 #ifndef SINKD_KAFKA_CLIENT_H
 #define SINKD_KAFKA_CLIENT_H
@@ -8,28 +8,31 @@
 #include "sinkd-kafka/kafka.h"
 
 /*
- * Make the producer of k->name, or a consumer of that group; the settings,
- * the options and the password decide the rest.
+ * Create the producer with the transactional id k->name, or a consumer of the
+ * group k->name.  Its properties come from the settings, the section of
+ * librdkafka's own properties, and the password.  Returns SINK_DONE, with a
+ * handle that the caller owns, or SINK_MISCONFIGURED.
  */
 enum sink_result client_new(struct kafka *k, rd_kafka_type_t type,
                             rd_kafka_t **out, struct sink_error *error);
 
-/* Start anew with what librdkafka's callbacks have told. */
+/* Forget the errors that librdkafka's callbacks have reported so far.  */
 void client_clear_errors(struct kafka *k);
 
-/* Keep what librdkafka says of brokers, for client_error. */
+/* Keep an error that librdkafka reported about a broker, for client_error.  */
 void client_note_error(struct kafka *k, rd_kafka_resp_err_t err,
                        const char *reason);
 
 /*
- * The reason behind err for people: where librdkafka only says that time ran
- * out or that a transaction failed, what a broker or a message said before.
+ * Report the reason for err to an operator.  librdkafka often returns only that
+ * a call timed out or that a transaction failed.  If a broker or a message
+ * reported an error before, that one is the reason.
  */
 enum sink_result client_error(struct kafka *k, const char *what,
                               rd_kafka_resp_err_t err, const char *text,
                               struct sink_error *error);
 
-/* Milliseconds from now to deadline_ms, at least 0. */
+/* Milliseconds until deadline_ms, or 0 if it has passed.  */
 int client_left_ms(uint64_t deadline_ms);
 
 #endif

@@ -1,10 +1,13 @@
-/* error_class - see error_class.h. */
+/* error_class - see error_class.h.  */
 #include "sinkd-kafka/error_class.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The first that gives a SCRAM nonce back as Kafka 4 insists on. */
+/*
+ * The first version that returns the SCRAM nonce in the form that Kafka 4
+ * requires.
+ */
 #define SCRAM_WORKS 0x020601ff
 
 enum sink_result
@@ -49,8 +52,9 @@ kafka_error_class(rd_kafka_resp_err_t err)
 }
 
 /*
- * Whether fewer messages may pass: a batch did not end within timeout_ms, or
- * its transaction did not, which the coordinator then aborts and fences.
+ * Return true if the store may have failed because of the size of the batch:
+ * the batch or its transaction did not finish within timeout_ms.  The
+ * coordinator aborts such a transaction and fences its producer.
  */
 static bool
 fewer_may_pass(rd_kafka_resp_err_t err)
@@ -70,7 +74,10 @@ fewer_may_pass(rd_kafka_resp_err_t err)
 	}
 }
 
-/* What somebody has to mend, where librdkafka's words alone mislead. */
+/*
+ * What an operator can do, where librdkafka's message does not tell or
+ * misleads.
+ */
 static const char *
 error_advice(rd_kafka_resp_err_t err, const char *text)
 {

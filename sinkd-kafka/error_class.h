@@ -1,9 +1,10 @@
 /*
  * error_class - what an error of librdkafka means for the sink.
  *
- * librdkafka tells apart retriable, abortable and fatal errors of a
- * transaction; transaction.c acts on that.  What remains is whose fault it
- * is: the broker's being away, the set-up, or an event's content.
+ * librdkafka distinguishes retriable, abortable and fatal errors of a
+ * transaction, and transaction.c acts on that.  These functions decide the
+ * rest: whether the broker is unreachable, misconfigured, or refuses the
+ * content of an event.
  */
 #ifndef SINKD_KAFKA_ERROR_CLASS_H
 #define SINKD_KAFKA_ERROR_CLASS_H
@@ -12,20 +13,25 @@
 
 #include "libsink/sink.h"
 
-/* In librdkafka's words when a broker ended a connection by a TLS alert. */
+/*
+ * Part of librdkafka's message when a broker ended a connection with a TLS
+ * alert.
+ */
 #define KAFKA_TLS_ALERT "SSL alert number"
 
 /*
- * SINK_MISCONFIGURED, SINK_REJECT or SINK_UNREACHABLE.  Being fenced counts as
- * away: the broker also fences a producer whose transaction has timed out, for
- * example after the process was stopped.  The next producer reads the position,
- * and only that tells whether another writer was there.
+ * Return SINK_MISCONFIGURED, SINK_REJECT or SINK_UNREACHABLE.
+ *
+ * An error that means "fenced" is SINK_UNREACHABLE.  The broker also fences a
+ * producer whose transaction timed out, for example while the process was
+ * stopped.  Only the position tells whether another writer was there, and the
+ * next producer reads it.
  */
 enum sink_result kafka_error_class(rd_kafka_resp_err_t err);
 
 /*
- * Fill error: "<what>: <text> (<name of err>)", with advice before the text
- * where there is some.  Returns kafka_error_class(err).
+ * Fill in error: "<what>: <text> (<name of err>)", with advice before the text
+ * if there is any.  Returns kafka_error_class(err).
  */
 enum sink_result kafka_error_report(struct sink_error *error, const char *what,
                                     rd_kafka_resp_err_t err, const char *text);

@@ -1,4 +1,4 @@
-/* kafka - see kafka.h. */
+/* kafka - see kafka.h.  */
 #include "sinkd-kafka/kafka.h"
 
 #include <errno.h>
@@ -65,7 +65,7 @@ static const struct conf_table more[] = {
     {.section = RDKAFKA, .on_pair = on_option, .whole_values = true},
 };
 
-/* Whether a property has this value; librdkafka ignores the case. */
+/* Return true if a property has this value. librdkafka ignores the case.  */
 static bool
 has_option(const struct kafka_conf *c, const char *name, const char *value)
 {
@@ -74,7 +74,7 @@ has_option(const struct kafka_conf *c, const char *name, const char *value)
 	return given && strcasecmp(given, value) == 0;
 }
 
-/* As Kafka has it.  Returns NULL, or why the name is refused. */
+/* Check a name by Kafka's rules.  Returns NULL, or why the name is refused.  */
 static const char *
 check_topic(const char *topic)
 {
@@ -86,7 +86,7 @@ check_topic(const char *topic)
 	return NULL;
 }
 
-/* One broker of n bytes, such as db.example:9092 or SSL://[::1]:9092. */
+/* Check one broker of n bytes, such as db.example:9092 or SSL://[::1]:9092. */
 static bool
 is_broker(const char *text, size_t n)
 {
@@ -128,7 +128,7 @@ check_brokers(const char *list)
 	}
 }
 
-/* librdkafka reads these when the sink connects. */
+/* Check the files that librdkafka reads when the sink connects.  */
 static int
 kafka_check_files(const struct conf_source *source, const struct kafka_conf *c)
 {
@@ -144,7 +144,9 @@ kafka_check_files(const struct conf_source *source, const struct kafka_conf *c)
 	int rc = secret_check_password(source, SECTION, c->password_file,
 	                               KAFKA_PASSWORD_MAX);
 
-	/* This one may also be a folder, or a word of librdkafka's. */
+	/*
+	 * This one may also be a directory, or a word that librdkafka defines.
+	 */
 	if (ca && strcmp(ca, "probe") != 0 &&
 	    (stat(ca, &st) < 0 || !S_ISDIR(st.st_mode)) &&
 	    conf_check_file(source, RDKAFKA, authorities, ca) < 0)
@@ -258,19 +260,23 @@ static enum sink_result
 kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 {
 	struct kafka *k = state;
-	/* One for both: a new producer takes from the batch's time. */
+	/*
+	 * One deadline for both: the time that a new producer takes is part of
+	 * the batch's time.
+	 */
 	uint64_t until = kafka_deadline(k);
 	enum sink_result result =
 	    producer_ready(k, batch->stream, until, error);
 
 	if (result != SINK_DONE)
 		return result;
-	/* I9: the position moves only from the value that the sink knows. */
+	/* I9: the position moves only from the value that this sink knows.  */
 	if (k->found && k->position != batch->position) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "group %s has position %" PRIu64
-		               " instead of %" PRIu64,
-		               k->name, k->position, batch->position);
+		(void)snprintf(
+		    error->text, sizeof error->text,
+		    "another process moved the position: group %s has %" PRIu64
+		    " instead of %" PRIu64,
+		    k->name, k->position, batch->position);
 		return SINK_FENCED;
 	}
 	if (k->conf->delivery == AT_LEAST_ONCE)
@@ -283,7 +289,7 @@ kafka_close(void *state)
 {
 	struct kafka *k = state;
 
-	producer_close(k); /* ends librdkafka's threads, which log */
+	producer_close(k); /* ends librdkafka's threads, which use log_lock */
 	buf_fini(&k->value);
 	if (k->log_ready)
 		(void)pthread_mutex_destroy(&k->log_lock);

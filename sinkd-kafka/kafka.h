@@ -1,15 +1,16 @@
 /*
- * kafka - the sink for Kafka: one transaction for each batch, the position
- * in the same transaction.
+ * kafka - the sink for Kafka.
  *
- * The position is the committed offset of consumer group
- * "leat-<sink>-<stream>" for partition 0 of the topic; transactional.id has
- * the same name.  A producer belongs to one stream.  It is built when the
- * stream is first asked for: init_transactions first, which ends the
- * transaction of any earlier producer of that name and fences it, and only
- * then the position is read.  After an error that leaves the outcome of a
- * transaction open, the producer is thrown away, and the next one learns
- * from the position what happened.  docs/kafka.md has the whole reasoning.
+ * Each batch is one transaction, which includes the sink's position.
+ *
+ * The position is the committed offset of the consumer group
+ * "leat-<sink>-<stream>" for partition 0 of the topic.  The transactional.id
+ * has the same name.  A producer serves one stream.  It is created when the
+ * runtime first asks for that stream: init_transactions ends the transaction of
+ * any earlier producer of the same name and fences that producer.  Only then
+ * does the sink read the position.  After an error that leaves the outcome of a
+ * transaction unknown, the sink closes the producer, and the next one learns
+ * the outcome from the position.  docs/kafka.md has the full reasoning.
  */
 #ifndef SINKD_KAFKA_KAFKA_H
 #define SINKD_KAFKA_KAFKA_H
@@ -42,38 +43,39 @@ struct kafka_conf {
 	struct options options; /* [sinkd-kafka.rdkafka] */
 };
 
-/* "leat-kafka-" and a stream name. */
+/* Room for "leat-kafka-" and the name of a stream.  */
 #define KAFKA_NAME_MAX 128
 
 #define KAFKA_PASSWORD_MAX 1024
 
-/* What librdkafka said last, from its callbacks. */
+/* The last error that librdkafka reported to a callback.  */
 struct kafka_error {
-	rd_kafka_resp_err_t err; /* NO_ERROR: none */
+	rd_kafka_resp_err_t err; /* NO_ERROR if there is none */
 	size_t event;            /* 1 + index in the batch, or 0 */
-	bool unsent;             /* librdkafka refused it, not a broker */
+	bool unsent;             /* refused by librdkafka itself, never sent */
 	char text[SINK_ERROR_TEXT];
 };
 
 struct kafka {
 	const struct sink_common *common;
 	const struct kafka_conf *conf;
-	rd_kafka_t *reader; /* of the position; NULL: not needed now */
-	rd_kafka_t *rk;     /* NULL: no producer; and the next three too */
+	rd_kafka_t *reader; /* reads the position; NULL if not needed now */
+	rd_kafka_t *rk;     /* NULL without a producer, as are the next three */
 	rd_kafka_topic_t *topic;
-	rd_kafka_topic_partition_list_t *offsets; /* partition 0, to commit */
+	/* partition 0, to be committed */
+	rd_kafka_topic_partition_list_t *offsets;
 	rd_kafka_consumer_group_metadata_t *group;
 	char name[KAFKA_NAME_MAX]; /* transactional.id and group */
-	bool found;                /* the store remembers a position: */
+	bool found;                /* the store has a position: */
 	uint64_t position;         /* as Kafka has it */
-	struct buf value;          /* of the message being made */
-	struct kafka_error failed; /* first message not delivered */
+	struct buf value;          /* value of the current message */
+	struct kafka_error failed; /* first message that was not delivered */
 	struct kafka_error broker; /* last error of a connection */
 	bool keyless;              /* a message of the batch has no key */
-	bool all_down;             /* no broker of any can be reached */
+	bool all_down;             /* librdkafka can reach no broker */
 	pthread_mutex_t log_lock;  /* librdkafka logs from its threads */
 	struct log_limit log_limit;
-	bool log_ready; /* log_lock is initialised */
+	bool log_ready; /* log_lock is initialized */
 	bool password_read;
 	char password[KAFKA_PASSWORD_MAX];
 };

@@ -1,4 +1,4 @@
-/* options - see options.h. */
+/* options - see options.h.  */
 #include "sinkd-kafka/options.h"
 
 #include <errno.h>
@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IN_FLIGHT_MAX 5 /* what idempotence allows */
+#define IN_FLIGHT_MAX 5 /* the limit of an idempotent producer */
 
-/* Properties that leat sets itself, or that its promise forbids. */
+/* Properties that leat sets itself, or that would break its guarantees.  */
 static const struct {
 	const char *name, *why;
 } refused[] = {
@@ -40,11 +40,11 @@ static const struct {
      "is always read_committed: a position may still be aborted"},
     {"enable.auto.commit", "is always off: the position goes with its batch"},
     {"statistics.interval.ms",
-     "is of no use: nobody takes the statistics, and an idle sink would pile "
-     "them up"},
+     "is of no use: leat does not read the statistics, and an idle sink would "
+     "accumulate them"},
     {"log.queue",
-     "must stay off: nobody takes log lines from a queue, and they would pile "
-     "up"},
+     "must stay off: leat does not read log lines from a queue, and they would "
+     "accumulate"},
     {"internal.termination.signal",
      "would have librdkafka send that signal to this process"},
     {"plugin.library.paths",
@@ -57,14 +57,16 @@ static const struct {
     {"test.mock.num.brokers", "would send the events nowhere"},
 };
 
-/* These stand in a command line that librdkafka gives to a shell. */
+/* librdkafka puts these into a command line that a shell runs.  */
 static const char *const in_command[] = {
     "sasl.kerberos.keytab",
     "sasl.kerberos.principal",
     "sasl.kerberos.service.name",
 };
 
-/* These OpenSSL brings itself; for another it loads a file of that name. */
+/*
+ * Providers that are part of OpenSSL.  For any other name OpenSSL loads a file.
+ */
 static bool
 are_own_providers(const char *value)
 {
@@ -112,7 +114,7 @@ check_pair(const char *name, const char *value)
 		       "would load code that can undo all that is refused here";
 	if ((strcmp(name, "max.in.flight") == 0 ||
 	     strcmp(name, "max.in.flight.requests.per.connection") == 0) &&
-	    strtol(value, NULL, 0) > IN_FLIGHT_MAX) /* also 0x10 */
+	    strtol(value, NULL, 0) > IN_FLIGHT_MAX) /* includes 0x10 */
 		return "must be at most 5: idempotence needs it";
 	probe = rd_kafka_conf_new();
 	res = rd_kafka_conf_set(probe, name, value, NULL, 0);

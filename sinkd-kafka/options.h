@@ -1,6 +1,6 @@
 /*
- * options - librdkafka's own properties, as they stand in a section of free
- * pairs, but for those that would break what the sink promises.
+ * options - the properties of librdkafka in the section [sinkd-kafka.rdkafka],
+ * except those that would break the sink's guarantees.
  */
 #ifndef SINKD_KAFKA_OPTIONS_H
 #define SINKD_KAFKA_OPTIONS_H
@@ -13,24 +13,27 @@
 
 #define OPTIONS_BYTES (8 * KIB)
 
-/* All zeros is empty. */
+/* All zeros is an empty set.  */
 struct options {
 	size_t used;
 	char pairs[OPTIONS_BYTES]; /* name, NUL, value, NUL, ... */
 };
 
 /*
- * Keep one pair.  Returns NULL, or why it is refused: static text.  The name
- * and the form of the value are checked with librdkafka.
+ * Add one pair.  librdkafka checks the name and the form of the value.  Returns
+ * NULL, or why the pair is refused, as static text.
  */
 const char *options_add(struct options *o, const char *name, const char *value);
 
-/* The value of a property, the last if it is given twice; NULL if it is not. */
+/*
+ * Return the value of a property, or NULL if it is not set.  If it is set
+ * twice, the last value is used.
+ */
 const char *options_value(const struct options *o, const char *name);
 
 /*
- * Set all pairs in rk_conf.  Returns 0, or -EINVAL with librdkafka's words
- * in text.
+ * Set all pairs in rk_conf.  Returns 0, or -EINVAL with librdkafka's message in
+ * `text`.
  */
 MUST_USE int options_apply(const struct options *o, rd_kafka_conf_t *rk_conf,
                            char *text, size_t text_bytes);

@@ -1,10 +1,13 @@
-/* position - see position.h. */
+/* position - see position.h.  */
 #include "sinkd-kafka/position.h"
 
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/error_class.h"
 
-/* First slice of a blocking call, after which a refusal is looked at. */
+/*
+ * The first time limit of a blocking call.  After each of these the caller
+ * checks whether a broker has refused the client.
+ */
 #define SLICE_MS 500
 
 static enum sink_result
@@ -20,7 +23,10 @@ open_reader(struct kafka *k, struct sink_error *error)
 	return result;
 }
 
-/* A group that may not be read is told as a message, not by on_error. */
+/*
+ * Take what librdkafka reports to the reader.  A group that the client may not
+ * read is reported as a message and not to client_on_error.
+ */
 static void
 take_reader_error(struct kafka *k, int timeout_ms)
 {
@@ -33,8 +39,9 @@ take_reader_error(struct kafka *k, int timeout_ms)
 }
 
 /*
- * Whether to ask again: a coordinator that moves, loads or waits for a
- * transaction to end does so for a while.  Waits a little, if so.
+ * Return true if the request should be repeated, after a short wait.  A
+ * coordinator that moves, loads, or waits for a transaction to end reports that
+ * for a while.
  */
 static bool
 retry_later(struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
@@ -53,7 +60,7 @@ position_read(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	rd_kafka_topic_partition_t *p = &k->offsets->elems[0];
 	enum sink_result result = open_reader(k, error);
 	rd_kafka_resp_err_t err;
-	int slice = SLICE_MS; /* longer each time: a broker may be slow */
+	int slice = SLICE_MS; /* grows each time: a broker may be slow */
 
 	if (result != SINK_DONE)
 		return result;
@@ -84,11 +91,11 @@ position_store(struct kafka *k, uint64_t position, uint64_t deadline_ms,
 	if (result != SINK_DONE)
 		return result;
 	k->offsets->elems[0].offset = (int64_t)position;
-	/* librdkafka bounds a commit by socket.timeout.ms. */
+	/* librdkafka limits the time of a commit by socket.timeout.ms.  */
 	do
 		err = rd_kafka_commit(k->reader, k->offsets, 0);
 	while (err && retry_later(k, err, deadline_ms));
-	/* What it has to tell would pile up otherwise. */
+	/* Process what is in the reader's queue, which would grow otherwise. */
 	(void)rd_kafka_poll(k->reader, 0);
 	if (err)
 		return client_error(k, "store position", err, NULL, error);

@@ -1,4 +1,4 @@
-/* producer - see producer.h. */
+/* producer - see producer.h.  */
 #include "sinkd-kafka/producer.h"
 
 #include <assert.h>
@@ -10,7 +10,10 @@
 #include "sinkd-kafka/position.h"
 #include "sinkd-kafka/topic.h"
 
-/* Ends the transaction of any earlier producer of this name, and fences it. */
+/*
+ * End the transaction of any earlier producer of this name, and fence that
+ * producer.
+ */
 static enum sink_result
 init_transactions(struct kafka *k, uint64_t deadline_ms,
                   struct sink_error *error)
@@ -24,7 +27,7 @@ init_transactions(struct kafka *k, uint64_t deadline_ms,
 			return SINK_DONE;
 		if (rd_kafka_error_is_retriable(e) && left > 0) {
 			rd_kafka_error_destroy(e);
-			/* Returns as soon as librdkafka has news. */
+			/* This returns as soon as librdkafka has an event.  */
 			(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
 			continue;
 		}
@@ -52,7 +55,7 @@ producer_start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		result = init_transactions(k, deadline_ms, error);
 	if (result == SINK_DONE)
 		result = position_read(k, deadline_ms, error);
-	/* Transactions carry the position from here on. */
+	/* From here on the transactions carry the position.  */
 	if (k->conf->delivery == EXACTLY_ONCE)
 		position_close(k);
 	return result;
@@ -81,7 +84,10 @@ producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
 void
 producer_close(struct kafka *k)
 {
-	/* librdkafka waits for its threads, whatever a broker does to them. */
+	/*
+	 * rd_kafka_destroy waits for the threads of librdkafka, however long a
+	 * broker keeps them busy.  Let a stop end the process meanwhile.
+	 */
 	bool hanging = stop_hanging(true);
 
 	position_close(k);
@@ -97,7 +103,8 @@ producer_close(struct kafka *k)
 	if (k->rk) {
 		(void)rd_kafka_purge(k->rk, RD_KAFKA_PURGE_F_QUEUE |
 		                                RD_KAFKA_PURGE_F_INFLIGHT);
-		(void)rd_kafka_poll(k->rk, 0); /* takes what was purged */
+		/* processes the purged messages */
+		(void)rd_kafka_poll(k->rk, 0);
 		rd_kafka_destroy(k->rk);
 	}
 	k->rk = NULL;

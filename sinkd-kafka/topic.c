@@ -1,4 +1,4 @@
-/* topic - see topic.h. */
+/* topic - see topic.h.  */
 #include "sinkd-kafka/topic.h"
 
 #include <stdio.h>
@@ -6,10 +6,13 @@
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/error_class.h"
 
-/* Slice of a blocking call, after which a broker's refusal is looked at. */
+/*
+ * Time limit of a blocking call.  After each of these the caller checks whether
+ * a broker has refused the client.
+ */
 #define SLICE_MS 500
 
-/* One admin request: its options and the queue that its result comes by. */
+/* One admin request: its options, and the queue on which its result arrives. */
 struct request {
 	rd_kafka_AdminOptions_t *options;
 	rd_kafka_queue_t *queue;
@@ -26,19 +29,25 @@ request_init(struct request *r, struct kafka *k, rd_kafka_admin_op_t op,
 	r->options = rd_kafka_AdminOptions_new(k->rk, op);
 	r->queue = rd_kafka_queue_new(k->rk);
 	r->result = NULL;
-	/* Refused only when out of range, and the default serves as well. */
+	/*
+	 * This fails only if the value is out of range.  Then the default is
+	 * used.
+	 */
 	(void)rd_kafka_AdminOptions_set_request_timeout(
 	    r->options, left > 0 ? left : 1, text, sizeof text);
 }
 
 /*
- * Wait for the result.  Returns librdkafka's error for the whole request;
+ * Wait for the result.  Returns librdkafka's error for the whole request.
  * *text is valid until request_fini.
  */
 static rd_kafka_resp_err_t
 request_wait(struct request *r, uint64_t deadline_ms, const char **text)
 {
-	/* librdkafka times requests out itself; this is the net below. */
+	/*
+	 * librdkafka itself ends the request at its deadline; this limit is a
+	 * second one.
+	 */
 	int left = client_left_ms(deadline_ms) + 1000;
 
 	r->result = rd_kafka_queue_poll(r->queue, left);
@@ -58,7 +67,7 @@ request_fini(struct request *r)
 	rd_kafka_AdminOptions_destroy(r->options);
 }
 
-/* The outcome for the one topic, from a CreateTopics result. */
+/* Get the error of the one topic from a CreateTopics result.  */
 static rd_kafka_resp_err_t
 creation_error(const struct request *r, char *text, size_t text_bytes)
 {
@@ -90,7 +99,10 @@ try_create(struct kafka *k, bool any_time, uint64_t deadline_ms, char *text,
 	                          (int)k->conf->replication, text, text_bytes);
 	if (!topic)
 		return RD_KAFKA_RESP_ERR__INVALID_ARG;
-	/* Or a sender whose clock is an hour ahead could not be stored. */
+	/*
+	 * Without this, Kafka would refuse events of a sender whose clock is an
+	 * hour ahead.
+	 */
 	if (any_time)
 		(void)rd_kafka_NewTopic_set_config(
 		    topic, "message.timestamp.after.max.ms",
@@ -114,7 +126,7 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	rd_kafka_resp_err_t err =
 	    try_create(k, true, deadline_ms, text, sizeof text);
 
-	/* A broker before Kafka 3.6 has no such limit and no such setting. */
+	/* Kafka before version 3.6 has neither the limit nor the setting.  */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_CONFIG)
 		err = try_create(k, false, deadline_ms, text, sizeof text);
 	if (!err)
@@ -127,8 +139,9 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 }
 
 /*
- * Wait until some broker answers: what follows would only run out of time.
- * A refused password or an address where nothing listens is known at once.
+ * Wait until a broker answers, since the following calls would only time out
+ * without one.  A refused password, or an address where no server listens, is
+ * reported at once.
  */
 static enum sink_result
 wait_for_broker(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
@@ -152,9 +165,9 @@ wait_for_broker(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 }
 
 /*
- * One look at the topic.  Returns NO_ERROR when it has partitions, or why
- * not; the errors that pass by themselves are LEADER_NOT_AVAILABLE and what
- * kafka_error_class calls away.
+ * Look at the topic once.  Returns NO_ERROR if it has partitions, or the reason
+ * why not.  Errors that pass by themselves are LEADER_NOT_AVAILABLE and those
+ * that kafka_error_class calls SINK_UNREACHABLE.
  */
 static rd_kafka_resp_err_t
 look_at_topic(struct kafka *k, int timeout_ms)
@@ -175,7 +188,10 @@ look_at_topic(struct kafka *k, int timeout_ms)
 	return err;
 }
 
-/* Whether to look again: not when a broker has said that it never will. */
+/*
+ * Return true if looking again is pointless, because the time is up or a broker
+ * has refused for good.
+ */
 static bool
 hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 {
@@ -183,7 +199,7 @@ hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
 		return true;
 	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
 	    k->conf->create_topic)
-		return false; /* news of it travels to all brokers */
+		return false; /* all brokers have to learn of the new topic */
 	return kafka_error_class(err) == SINK_MISCONFIGURED || k->all_down ||
 	       kafka_error_class(k->broker.err) == SINK_MISCONFIGURED;
 }
@@ -194,7 +210,11 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	rd_kafka_resp_err_t err;
 	enum sink_result result = wait_for_broker(k, deadline_ms, error);
 
-	/* First: a handle for the topic would have the broker create it. */
+	/*
+	 * Create the topic before there is a handle for it: a handle makes
+	 * librdkafka ask for the topic, and the broker may then create it with
+	 * its own defaults.
+	 */
 	if (result == SINK_DONE && k->conf->create_topic)
 		result = create_topic(k, deadline_ms, error);
 	if (result != SINK_DONE)
@@ -209,7 +229,7 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		err = look_at_topic(k, left < SLICE_MS ? left : SLICE_MS);
 		if (!err)
 			return SINK_DONE;
-		/* Also a short wait for news before the next look. */
+		/* This also waits a little before the next look.  */
 		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
 		if (hopeless(k, err, deadline_ms))
 			break;

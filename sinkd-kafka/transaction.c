@@ -1,4 +1,4 @@
-/* transaction - see transaction.h. */
+/* transaction - see transaction.h.  */
 #include "sinkd-kafka/transaction.h"
 
 #include <assert.h>
@@ -15,10 +15,10 @@
 #include "sinkd-kafka/position.h"
 #include "sinkd-kafka/producer.h"
 
-/* Delivery reports are taken in after this many messages. */
+/* Process delivery reports after this many messages.  */
 #define POLL_EVERY 1024
 
-/* The names of the headers are part of docs/kafka.md. */
+/* docs/kafka.md promises the names of these headers.  */
 #define HEADER_STREAM "leat-stream"
 #define HEADER_OFFSET "leat-offset"
 
@@ -36,7 +36,7 @@ message_key(const struct kafka *k, const struct event *event)
 	return (struct slice){0};
 }
 
-/* Make the value in k->value.  Fails only without memory. */
+/* Build the value in k->value.  Fails only without memory.  */
 static int
 make_value(struct kafka *k, const struct event *event)
 {
@@ -46,7 +46,7 @@ make_value(struct kafka *k, const struct event *event)
 	return message_json(&k->value, event);
 }
 
-/* Hand one message to librdkafka, which copies it. */
+/* Give one message to librdkafka, which copies it.  */
 static rd_kafka_resp_err_t
 produce_event(struct kafka *k, const struct batch *batch, size_t i)
 {
@@ -87,10 +87,11 @@ produce_event(struct kafka *k, const struct batch *batch, size_t i)
 }
 
 /*
- * Hand all messages to librdkafka.  Stops at the first that fails, or when
- * an earlier one is reported as failed; the message is then in k->failed.
- * Returns NO_ERROR, or why it stopped: _STATE when the transaction failed
- * meanwhile, whose own words come from committing it.
+ * Give all messages to librdkafka.  Stop at the first one that it refuses, or
+ * when an earlier one is reported as failed; k->failed then has that message.
+ * Returns NO_ERROR, or the reason for stopping.  _STATE means that the
+ * transaction failed in the meantime; the call that commits it returns the
+ * reason.
  */
 static rd_kafka_resp_err_t
 produce_batch(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
@@ -103,7 +104,7 @@ produce_batch(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 			return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
 		while ((err = produce_event(k, batch, i)) ==
 		       RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-			/* Until a delivery makes room. */
+			/* Wait for deliveries to make room.  */
 			(void)rd_kafka_poll(k->rk, 100);
 			if (client_left_ms(deadline_ms) == 0)
 				return RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -125,7 +126,7 @@ produce_batch(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* A call on the transaction; one at a time on a handle. */
+/* A call that concerns the transaction.  A handle allows one at a time.  */
 enum call { SEND_OFFSETS, COMMIT, ABORT };
 
 static rd_kafka_error_t *
@@ -144,9 +145,9 @@ call_once(struct kafka *k, enum call call, int timeout_ms)
 }
 
 /*
- * Make a call until it is done, has failed for good, or time is up: a
- * retriable error is an invitation to call again, as librdkafka documents
- * it.  Returns NULL, or the error for the caller to destroy.
+ * Repeat a call until it succeeds, fails for good, or the time is up.
+ * librdkafka documents that a call is to be repeated after a retriable error.
+ * Returns NULL, or the error, which the caller destroys.
  */
 static rd_kafka_error_t *
 call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
@@ -165,11 +166,13 @@ call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
 }
 
 /*
- * The end of a transaction has timeout_ms of its own: the batch may have used
- * up the rest.  librdkafka advises to let it wait without a limit, because what
- * has timed out goes on behind the application's back.  It then waits for ever
- * for a coordinator that does not answer.  Here a producer that has timed out
- * is thrown away, and the next one learns what became of the transaction.
+ * End a transaction, within timeout_ms of its own, since the batch may have
+ * used up its time.
+ *
+ * librdkafka recommends no time limit here, because a call that timed out
+ * continues in the background.  But then it waits for ever for a coordinator
+ * that does not respond.  This sink instead closes a producer whose call timed
+ * out, and the next one finds out whether the transaction was committed.
  */
 static rd_kafka_error_t *
 end_transaction(struct kafka *k, enum call call)
@@ -178,7 +181,7 @@ end_transaction(struct kafka *k, enum call call)
 	                  clock_mono_ms() + (uint64_t)k->common->timeout_ms);
 }
 
-/* Returns whether nothing of the transaction is left. */
+/* Returns true if nothing is left of the transaction.  */
 static bool
 abort_transaction(struct kafka *k)
 {
@@ -191,17 +194,21 @@ abort_transaction(struct kafka *k)
 }
 
 /*
- * Sort out a failed transaction: the words go to error.  The next producer
- * ends what this one leaves behind, so only an event that is refused needs
- * an abort: it is so for certain, or met again.  e may be NULL when producing
- * failed with err; it is destroyed.
+ * Handle a failed transaction and fill in error.
+ *
+ * The next producer ends what is left of this one.  Therefore only a refused
+ * event needs an abort.  After the abort nothing of the batch can be committed,
+ * and the event may be rejected.  If the abort fails, the result is
+ * SINK_UNREACHABLE, and the event is refused again at the next attempt.
+ *
+ * `e` is NULL if producing failed with err.  It is destroyed here.
  */
 static enum sink_result
 transaction_failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
                    rd_kafka_resp_err_t err, struct sink_error *error)
 {
 	const char *words = e ? rd_kafka_error_string(e) : NULL;
-	/* Only then nothing of it can have been committed. */
+	/* Only these errors guarantee that nothing was committed.  */
 	bool abortable = !e || rd_kafka_error_txn_requires_abort(e);
 	enum sink_result result;
 	char origin[SINK_ERROR_TEXT];
@@ -217,8 +224,9 @@ transaction_failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
 	if (result == SINK_REJECT && (!abortable || !abort_transaction(k)))
 		result = SINK_UNREACHABLE;
 	/*
-	 * Behind messages that a broker refused librdkafka (2.0.2) fails the
-	 * next transaction as well, for "skipped sequence numbers".
+	 * After a broker refused messages, librdkafka (2.0.2) fails the next
+	 * transaction as well, because of "skipped sequence numbers".  So the
+	 * producer is kept only if librdkafka itself refused the event.
 	 */
 	if (result != SINK_REJECT || !k->failed.unsent)
 		producer_close(k);
@@ -237,15 +245,18 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	if (e)
 		return transaction_failed(k, "begin", e, 0, error);
 	err = produce_batch(k, batch, deadline_ms);
-	/* _STATE: the transaction has failed; committing says why. */
+	/*
+	 * _STATE means that the transaction failed.  The commit returns the
+	 * reason.
+	 */
 	if (err && err != RD_KAFKA_RESP_ERR__STATE)
 		return transaction_failed(k, "produce", NULL, err, error);
 	k->offsets->elems[0].offset = (int64_t)batch->next_offset;
 	if (!err)
 		e = call_until(k, SEND_OFFSETS, deadline_ms);
 	/*
-	 * The transaction failed while the position was on its way.  Asked
-	 * again, librdkafka says why.
+	 * The transaction failed while the position was on its way.  When the
+	 * call is repeated, librdkafka returns the reason.
 	 */
 	if (e && rd_kafka_error_code(e) == RD_KAFKA_RESP_ERR__STATE) {
 		rd_kafka_error_destroy(e);
@@ -262,7 +273,10 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	return SINK_DONE;
 }
 
-/* Produce and wait for the delivery of all, without a transaction. */
+/*
+ * Produce the batch and wait until all of it is delivered, without a
+ * transaction.
+ */
 static enum sink_result
 produce_and_flush(struct kafka *k, const struct batch *batch,
                   uint64_t deadline_ms, struct sink_error *error)
@@ -291,7 +305,7 @@ transaction_write_without(struct kafka *k, const struct batch *batch,
 	if (result == SINK_DONE)
 		result =
 		    position_store(k, batch->next_offset, deadline_ms, error);
-	/* Messages under way may still arrive: this is at least once. */
+	/* Messages in flight may still arrive; at_least_once allows that.  */
 	if (result != SINK_DONE)
 		producer_close(k);
 	return result;

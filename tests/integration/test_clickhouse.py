@@ -379,7 +379,7 @@ def test_the_guarantee_is_logged_at_start():
         else:
             assert " warn " in line and "guarantee=at_least_once" in line, \
                 line
-            assert "only after a failure in mid-insert" in line, line
+            assert "only after a failure during an INSERT" in line, line
 
 
 def test_a_table_that_remembers_no_inserts_is_reported():

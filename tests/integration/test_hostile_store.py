@@ -136,7 +136,7 @@ def test_postgres():
             leat.write_conf()
             sink.start(wait=False)
             most = most_bytes(sink, lambda: server.floods >= FLOODS)
-            sink.wait_line("answer is longer than 1024 KiB")
+            sink.wait_line("sent more than 1024 KiB")
             fact(f"{answer.__name__}: {most >> 20} MiB")
             assert most < BOUND_BYTES, (answer.__name__, most)
             sink.stop()

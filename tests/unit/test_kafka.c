@@ -492,7 +492,7 @@ TEST(blames_no_event_for_having_no_key)
 		rd_kafka_mock_push_request_errors(
 		    mock, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
 		ck_assert_int_eq(write_range(&state, 0, 1), SINK_MISCONFIGURED);
-		ck_assert_ptr_nonnull(strstr(error.text, "wants keys"));
+		ck_assert_ptr_nonnull(strstr(error.text, "requires keys"));
 		ck_assert_uint_eq(error.bad_event, 0);
 	}
 }
