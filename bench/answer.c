@@ -1,4 +1,4 @@
-/* answer - see answer.h. */
+/* answer - see answer.h.  */
 #include "bench/answer.h"
 
 #include <errno.h>
@@ -8,7 +8,9 @@
 #define STATUS_LINE_MIN 13 /* "HTTP/1.1 202\r" */
 #define NUMBER_MAX INT64_C(1000000000)
 
-/* A decimal number at `text`; -1 when there is none or it is huge. */
+/*
+ * Read a decimal number at `text`.  Returns -1 if there is none or it is huge.
+ */
 static int64_t
 number_at(const char *text, const char *end)
 {
@@ -26,7 +28,7 @@ number_at(const char *text, const char *end)
 	return value;
 }
 
-/* The value of a header line, or NULL when the line is another header. */
+/* Return the value of a header line, or NULL if the line is another header. */
 static const char *
 value_of(const char *line, const char *end, const char *name)
 {

@@ -1,8 +1,8 @@
 /*
- * answer - one HTTP/1.1 answer, as far as a load generator must know it.
+ * answer - one HTTP/1.1 response, as far as a load generator needs it.
  *
- * Understands what ingestd sends: a status line, headers, and a body with
- * Content-Length.  Anything else is -EBADMSG, also chunked bodies.
+ * It understands what ingestd sends: a status line, headers, and a body with
+ * Content-Length.  Anything else is -EBADMSG, including a chunked body.
  */
 #ifndef BENCH_ANSWER_H
 #define BENCH_ANSWER_H
@@ -15,15 +15,15 @@
 
 struct answer {
 	int status;
-	size_t bytes;          /* of the whole answer, body included */
-	bool close;            /* the server closes after it */
-	int64_t retry_after_s; /* -1: not said */
-	int64_t accepted;      /* the body's "accepted"; -1: not said */
+	size_t bytes;          /* of the whole response with its body */
+	bool close;            /* the server closes the connection after it */
+	int64_t retry_after_s; /* -1: no such header */
+	int64_t accepted;      /* "accepted" in the body; -1: none */
 };
 
 /*
- * Read the answer at the start of text.  Returns 0, -EAGAIN when it is not
- * yet whole, or -EBADMSG.
+ * Read the response at the start of text.  Returns 0, -EAGAIN if it is not
+ * complete yet, or -EBADMSG.
  */
 MUST_USE int answer_read(const char *text, size_t len, struct answer *answer);
 

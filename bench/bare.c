@@ -1,4 +1,4 @@
-/* bare - see bare.h. */
+/* bare - see bare.h.  */
 #include "bench/bare.h"
 
 #include <errno.h>
@@ -16,12 +16,12 @@
 
 static const char usage[] =
     "usage: %s [option value]...\n"
-    "  --to TEXT        the server, as its client names it\n"
-    "  --table NAME     or topic; default events\n"
-    "  --rows N         default 1000000\n"
-    "  --batch-rows N   in one transaction or insert; default 10000\n"
-    "  --seed N         of the ids (1)\n"
-    "  --plain          without transactions, where there is a choice\n"
+    "  --to TEXT        the server, in its client's notation\n"
+    "  --table NAME     table or topic; default events\n"
+    "  --rows N         rows to write; default 1000000\n"
+    "  --batch-rows N   rows of one transaction or INSERT; default 10000\n"
+    "  --seed N         seed of the ids; default 1\n"
+    "  --plain          without transactions, if the store has a choice\n"
     "  --json           print the result as one JSON object\n";
 
 static bool
@@ -49,11 +49,12 @@ plain_name(const char *program, const char *text)
 	    text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.")] ==
 	        '\0')
 		return true;
-	fprintf(stderr, "%s: %s: no plain name\n", program, text);
+	fprintf(stderr, "%s: %s: must be of a-z, 0-9, '_' and '.'\n",
+	        program, text);
 	return false;
 }
 
-/* Takes in one option.  Returns whether it is a good one. */
+/* Read one option.  Returns false if it is invalid.  */
 static bool
 bare_take_option(struct bare_options *o, const char *program, int option)
 {

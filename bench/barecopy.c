@@ -1,10 +1,12 @@
 /*
- * barecopy - what COPY itself can do: writes the benchmarks' events into a
- * PostgreSQL table by binary COPY, --batch-rows a transaction, and prints
- * rows a second.  The figure to hold sinkd-postgres against.
+ * barecopy - measure what COPY itself can do, to compare sinkd-postgres with
+ * it.
  *
- * --to is a conninfo string; the table must exist, with columns named as an
- * event's fields.
+ * It writes the benchmarks' events into a PostgreSQL table by binary COPY, with
+ * --batch-rows in one transaction, and prints rows per second.
+ *
+ * --to is a connection string of libpq.  The table must exist and have columns
+ * with the names of an event's fields.
  */
 #include <errno.h>
 #include <libpq-fe.h>
@@ -13,11 +15,11 @@
 
 #include "bench/bare.h"
 
-#define PIECE_BYTES (64 * KIB) /* to libpq at once */
+#define PIECE_BYTES (64 * KIB) /* given to libpq at once */
 #define COLUMNS 6
 #define COLUMN_LIST "id, type, user_id, payload, created_at, received_at"
 
-/* PostgreSQL counts from 2000-01-01. */
+/* PostgreSQL's time begins on 2000-01-01.  */
 #define PG_EPOCH_US INT64_C(946684800000000)
 
 enum pg_type { PG_JSONB = 3802, PG_UUID = 2950, PG_TIMESTAMPTZ = 1184 };
@@ -53,7 +55,7 @@ barecopy_put_time(struct buf *b, int64_t wall_us)
 	return rc < 0 ? rc : buf_add(b, &be, sizeof be);
 }
 
-/* A generated id, which is a well-formed UUID, as its 16 bytes. */
+/* Append a generated id, which is a valid UUID, as 16 bytes.  */
 static int
 barecopy_put_uuid(struct buf *b, const char *text)
 {
@@ -90,7 +92,10 @@ barecopy_put_text(struct buf *b, Oid type, const char *text, size_t bytes)
 static int
 barecopy_begin(struct buf *b)
 {
-	/* Signature, flags and extension length: 19 bytes, NUL included. */
+	/*
+	 * The signature, the flags and the length of the extension: 19 bytes
+	 * including the NUL at the end of this string.
+	 */
 	static const char head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
 
 	return buf_add(b, head, sizeof head);
@@ -125,7 +130,7 @@ barecopy_end(struct buf *b)
 	return barecopy_put_u16(b, UINT16_MAX);
 }
 
-/* Says the server's words; for an error that ends the program. */
+/* Print the server's message for an error that ends the program.  */
 static int
 barecopy_failed(PGconn *pg, PGresult *result)
 {

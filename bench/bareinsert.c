@@ -1,10 +1,13 @@
 /*
- * bareinsert - what RowBinary over HTTP can do: writes the benchmarks' events
- * into a ClickHouse table, --batch-rows an INSERT, and prints rows a second.
- * The figure to hold sinkd-clickhouse against.
+ * bareinsert - measure what RowBinary over HTTP can do, to compare
+ * sinkd-clickhouse with it.
  *
- * --to is the server's URL.  The table must be as sinkd-clickhouse makes it
- * on Debian's server: texts as String, user_id Nullable, times as Int64 (ms).
+ * It writes the benchmarks' events into a ClickHouse table, with --batch-rows
+ * in one INSERT, and prints rows per second.
+ *
+ * --to is the server's URL.  The table must have the columns that
+ * sinkd-clickhouse creates on Debian's server: texts as String, user_id
+ * Nullable, times as Int64 (ms).
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -53,7 +56,7 @@ bareinsert_put_row(struct buf *b, const struct bare_row *row, void *arg)
 	return rc < 0 ? rc : buf_add(b, times_ms, sizeof times_ms);
 }
 
-/* The answer to an INSERT is empty: what comes is an error's text. */
+/* The response to a successful INSERT is empty, so this is an error's text. */
 static size_t
 bareinsert_on_body(char *bytes, size_t size, size_t n, void *arg)
 {
@@ -108,7 +111,7 @@ bareinsert_open_target(struct target *t, const struct bare_options *o,
 static int
 bareinsert_run(const struct bare_options *o)
 {
-	/* No pause for a 100 Continue. */
+	/* Do not wait for a 100 Continue.  */
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 	struct bare_form form = {.row = bareinsert_put_row};
 	struct bare_rows rows = {0};

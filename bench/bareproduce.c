@@ -1,11 +1,13 @@
 /*
- * bareproduce - what librdkafka itself can do: writes the benchmarks' events
- * to a Kafka topic, --batch-rows a transaction, or with --plain by an
- * idempotent producer without any, and prints messages a second.  The figure
- * to hold sinkd-kafka against: the same keys, values, headers, timestamps and
- * compression.
+ * bareproduce - measure what librdkafka itself can do, to compare sinkd-kafka
+ * with it.
  *
- * --to names the brokers.  The topic is made when it is not there.
+ * It writes the benchmarks' events to a Kafka topic, with --batch-rows in one
+ * transaction, or with --plain by an idempotent producer without transactions.
+ * It prints messages per second.  Keys, values, headers, timestamps and
+ * compression are those of sinkd-kafka.
+ *
+ * --to lists the brokers.  The topic is created if it does not exist.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +22,7 @@
 #define POLL_EVERY 1024
 #define PARTITIONS 6
 
-/* As sinkd-kafka has them. */
+/* The same as in sinkd-kafka.  */
 #define HEADER_STREAM "leat-stream"
 #define HEADER_OFFSET "leat-offset"
 #define STREAM "00000000-0000-0000-0000-000000000000"
@@ -33,13 +35,16 @@ struct target {
 	rd_kafka_resp_err_t failed; /* of a message */
 };
 
-/* In memory: created_at in ms, lengths of key and value, both. */
+/*
+ * Precedes each message in memory: created_at in ms, and the lengths of the key
+ * and the value that follow.
+ */
 struct head {
 	int64_t created_ms;
 	uint32_t key_bytes, value_bytes;
 };
 
-/* The event's own text, and received_at behind it. */
+/* The value is the event's own text with received_at as an additional field. */
 static int
 bareproduce_put_row(struct buf *b, const struct bare_row *row, void *arg)
 {
@@ -73,7 +78,7 @@ bareproduce_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
 		t->failed = message->err;
 }
 
-/* Says what went wrong, when something did.  Returns 0 or -EIO. */
+/* Print the error, if there is one, and destroy it.  Returns 0 or -EIO.  */
 static int
 check(rd_kafka_error_t *e)
 {
@@ -159,7 +164,9 @@ bareproduce_finish(void *arg)
 	return rc < 0 ? rc : check_err(t->failed);
 }
 
-/* An answer for one topic; that it exists is a good one. */
+/*
+ * Check the response for one topic.  That the topic exists already is no error.
+ */
 static int
 check_created(rd_kafka_event_t *event)
 {
@@ -203,7 +210,7 @@ make_topic(struct target *t, const char *name)
 static int
 bareproduce_open_target(struct target *t, const struct bare_options *o)
 {
-	/* sinkd-kafka's, but for its bound on memory. */
+	/* The properties of sinkd-kafka, except its limit on memory.  */
 	const char *const pairs[][2] = {
 	    {"bootstrap.servers", o->to},
 	    {"enable.idempotence", "true"},
@@ -258,7 +265,7 @@ bareproduce_run(const struct bare_options *o)
 		rd_kafka_topic_destroy(t.topic);
 	if (t.rk)
 		rd_kafka_destroy(t.rk);
-	bare_rows_free(&rows); /* messages point into it */
+	bare_rows_free(&rows); /* the messages point into it */
 	return rc;
 }
 

@@ -1,4 +1,4 @@
-/* client - see client.h. */
+/* client - see client.h.  */
 #include "bench/client.h"
 
 #include <assert.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define HEADER_MAX 512
-#define LENGTH_DIGITS 10 /* Content-Length, padded with blanks */
+#define LENGTH_DIGITS 10 /* Content-Length, padded with spaces */
 
 static size_t
 put_header(char *out, const char *host)
@@ -46,7 +46,7 @@ client_init(struct client *c, unsigned index, const struct gen *g,
 	*at++ = '[';
 	for (uint32_t i = 0; i < count; i++) {
 		c->events[i] = at;
-		/* Single events must not all be of one shape. */
+		/* Requests of one event must not all have the same shape.  */
 		at = gen_place(g, index + i, at) + 1; /* room for ',' or ']' */
 	}
 	c->events[count] = at;
@@ -104,7 +104,7 @@ void
 client_disconnect(struct client *c)
 {
 	if (c->fd >= 0)
-		(void)close(c->fd); /* epoll forgets it */
+		(void)close(c->fd); /* this removes it from epoll */
 	c->fd = -1;
 	c->state = CLIENT_DISCONNECTED;
 	c->want_write = false;
@@ -169,13 +169,13 @@ client_recv(struct client *c, struct answer *answer)
 	for (;;) {
 		rc = answer_read(c->in, c->in_len, answer);
 		if (rc == -EAGAIN && c->in_len == sizeof c->in)
-			return -EBADMSG; /* longer than any we know */
+			return -EBADMSG; /* longer than any expected response */
 		if (rc < 0)
 			return rc;
 		c->in_len -= answer->bytes;
 		memmove(c->in, c->in + answer->bytes, c->in_len);
 		if (answer->status >= 200)
 			return c->in_len == 0 ? 0 : -EBADMSG;
-		/* 1xx: the answer itself is still to come. */
+		/* A 1xx status: the final response follows.  */
 	}
 }

@@ -1,10 +1,12 @@
 /*
- * evload - the load generator: sends events to ingestd, counts what became
- * of them, and writes down which were acknowledged.
+ * evload - the load generator.
  *
- * Exit status: 0; 1 when the server answered anything but 202, 503 and 504, or
- * acknowledged nothing (not with --allow-errors); 2 for wrong options or a
- * run that could not start.
+ * It sends events to ingestd, counts the responses, and records which events
+ * were acknowledged.
+ *
+ * Exit status: 0 if all went well.  1 if the server sent any status other than
+ * 202, 503 and 504, or acknowledged nothing; --allow-errors prevents this one.
+ * 2 for invalid options or a run that could not start.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -18,7 +20,7 @@
 #include "bench/load.h"
 
 #define ACKED_BUFFER_BYTES ((size_t)1 << 20)
-#define MEMORY_MAX_BYTES ((uint64_t)4 << 30) /* of laid-out requests */
+#define MEMORY_MAX_BYTES ((uint64_t)4 << 30) /* of the requests' buffers */
 
 struct evload_settings {
 	struct load_options load;
@@ -31,6 +33,7 @@ struct evload_settings {
 
 static const char usage[] =
     "usage: evload [option value]...\n"
+    "Sends events to ingestd, counts the responses, and prints the figures.\n"
     "  --host NAME               default 127.0.0.1\n"
     "  --port N                  default 8080\n"
     "  --connections N           default 64\n"
@@ -39,19 +42,21 @@ static const char usage[] =
     "  --requests N              stop after N requests\n"
     "  --seconds N               stop after N seconds (10; with --events or\n"
     "                            --requests 600)\n"
-    "  --rate N                  events a second, latency from the time each\n"
-    "                            request was due; 0: as fast as answers come\n"
-    "  --acked FILE              write the ids of acknowledged events\n"
-    "  --seed N                  of the ids (1); two runs into one store\n"
+    "  --rate N                  send N events per second, and count latency\n"
+    "                            from the time a request was due; 0: send as\n"
+    "                            fast as responses arrive (default)\n"
+    "  --acked FILE              write the ids of acknowledged events to FILE\n"
+    "  --seed N                  seed of the ids (1); two runs into one store\n"
     "                            need two seeds\n"
-    "  --id-prefix TEXT          ids are TEXT and a number, not UUIDs\n"
-    "  --timeout-ms N            for one answer (30000)\n"
-    "  --drain-ms N              for the last answers (5000)\n"
-    "  --retry                   send what was refused or lost again, same\n"
-    "                            ids, until it is acknowledged\n"
-    "  --retry-503               after a 503 wait as Retry-After says, 1 s\n"
-    "                            at most; without --retry with new events\n"
-    "  --allow-errors            exit 0 whatever the server answers\n"
+    "  --id-prefix TEXT          ids are TEXT and a number instead of UUIDs\n"
+    "  --timeout-ms N            time to wait for one response (30000)\n"
+    "  --drain-ms N              time to wait for the last responses (5000)\n"
+    "  --retry                   send refused or lost events again, with the\n"
+    "                            same ids, until they are acknowledged\n"
+    "  --retry-503               after a 503 wait as long as Retry-After\n"
+    "                            requires, at most 1 s; without --retry the\n"
+    "                            next request has new events\n"
+    "  --allow-errors            exit with 0 whatever the server responds\n"
     "  --json                    print the result as one JSON object\n";
 
 enum option_id {
@@ -97,7 +102,10 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* optarg as a number of min..max; says what is wrong and exits if not. */
+/*
+ * Read optarg as a number of min..max.  Prints what is wrong and exits
+ * otherwise.
+ */
 static uint64_t
 evload_number(uint64_t min, uint64_t max)
 {
@@ -212,7 +220,8 @@ read_options(struct evload_settings *s, int argc, char **argv)
 		l->seconds = 600;
 	if ((uint64_t)l->connections * l->events_per_request * GEN_TEXT_MAX >
 	    MEMORY_MAX_BYTES) {
-		fputs("evload: fewer connections or events a request\n",
+		fputs("evload: use fewer connections or fewer events per "
+		      "request\n",
 		      stderr);
 		return -EINVAL;
 	}
@@ -285,7 +294,7 @@ print_text(const struct load_totals *t)
 	       " requests\n",
 	       t->refused_events, t->unknown_events, t->error_events,
 	       t->due_unsent);
-	printf("answers      ");
+	printf("responses    ");
 	for (int i = 0; i < 600; i++)
 		if (t->statuses[i] > 0)
 			printf(" %d: %" PRIu64, i, t->statuses[i]);
@@ -302,7 +311,10 @@ print_text(const struct load_totals *t)
 	printf("own CPU       %.2f s\n", cpu_seconds());
 }
 
-/* Run with the acked file, if any, open.  Returns 0 or -errno. */
+/*
+ * Run the load with the --acked file open, if there is one.  Returns 0 or
+ * -errno.
+ */
 static int
 evload_run(struct evload_settings *s, const struct gen *gen,
            struct load_totals *t)
@@ -317,7 +329,7 @@ evload_run(struct evload_settings *s, const struct gen *gen,
 			fprintf(stderr, "evload: %s: %s\n", s->acked_path,
 			        strerror(-rc));
 			if (f)
-				(void)fclose(f); /* nothing is in it */
+				(void)fclose(f); /* nothing was written to it */
 			return rc;
 		}
 		s->load.acked = f;

@@ -1,7 +1,7 @@
-"""What the benchmarks measure: each function is one figure, or one row.
+"""What the benchmarks measure: each function returns a figure or a row.
 
-Loads are bounded in time and count; everything runs on the loopback in a
-private folder, and is gone afterwards.
+Loads are limited in time and count.  Everything runs on the loopback in a
+private directory, which is removed afterwards.
 """
 import json
 import os
@@ -18,7 +18,7 @@ import stores
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 SAMPLE_S = 0.1
 SYNC_PROBES = 300
-# No figure is about a full log, and nothing is kept for going back.
+# The log never fills up, and keeps no events for going back.
 LIMITS = {"batchd": {"max_bytes": "20G", "retain_seconds": 0}}
 
 
@@ -31,7 +31,7 @@ def program_args(leat, **options):
 
 
 def send(leat, **options):
-    """Run evload to its end; its result.  Anything not accepted is fatal."""
+    """Run evload and return its result.  An error response is fatal."""
     done = subprocess.run(program_args(leat, **options), capture_output=True,
                           text=True, timeout=1200)
     if done.returncode != 0:
@@ -59,7 +59,7 @@ class Peaks(threading.Thread):
                         now = d.private_bytes()
                         self.into[d.name] = max(now, self.into.get(d.name, 0))
                 except (OSError, ValueError):
-                    pass  # it ended between two looks
+                    pass  # the process has ended
 
     def __enter__(self):
         self.start()
@@ -78,13 +78,13 @@ def cpu_s(pid):
 
 
 def family_cpu_s(pid):
-    """The same of a process, its children, and those that have ended."""
+    """CPU seconds of a process and its children, including ended ones."""
     found, parents = 0.0, {}
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it ended between two looks
+            continue  # the process has ended
         parents.setdefault(int(fields[1]), []).append(
             (int(path.parent.name), fields))
         if int(path.parent.name) == pid:
@@ -97,9 +97,9 @@ def family_cpu_s(pid):
     return found
 
 
-def sync_us(folder):
-    """What one 64 KiB overwrite and fdatasync costs here: P50, P99."""
-    path = pathlib.Path(folder) / "sync-probe"
+def sync_us(directory):
+    """Time of one 64 KiB overwrite with fdatasync: P50, P99."""
+    path = pathlib.Path(directory) / "sync-probe"
     block, took = b"\0" * 65536, []
     with open(path, "wb") as f:
         for _ in range(SYNC_PROBES):
@@ -138,7 +138,7 @@ def accepted(mode, seconds, sizes, connections, memory):
 
 
 def wait_committed(leat, names, timeout_s):
-    """Until these sinks have it all: the time then."""
+    """Wait until these sinks have committed all events; return the time."""
     end = leat.status()["log"]["next_offset"]
 
     def done():
@@ -154,7 +154,7 @@ def names_of(into):
 
 
 def last_commit_s(leat, into, timeout_s=300):
-    """When the last of the stores had its last event."""
+    """The time at which the last store had its last event."""
     seen_s = wait_committed(leat, names_of(into), timeout_s)
     exact = [s.last_commit_s() for s in into]
     return seen_s if None in exact else max(exact)
@@ -189,7 +189,7 @@ def check_counts(into, events):
 
 
 def end_to_end(leat, into, events, memory, seed):
-    """Sent as fast as accepted, until the last is committed: events/s."""
+    """Send as fast as ingestd accepts, until all is committed: events/s."""
     for s in into:
         s.clear()
     start = time.time()
@@ -201,7 +201,7 @@ def end_to_end(leat, into, events, memory, seed):
 
 
 def drain(leat, into, events, memory, seed):
-    """A backlog, then the sinks: events/s from ready to the last commit."""
+    """Build a backlog, start the sinks: events/s until all is committed."""
     for s in into:
         leat.sink[s.name].stop()
         s.clear()
@@ -218,12 +218,12 @@ def drain(leat, into, events, memory, seed):
 
 
 def bare(into, events, batches, options):
-    """By the stores' own clients, all at once: events/s of the slowest."""
+    """Events/s of the slowest bare client, all of them at the same time."""
     return min(stores.bare_of(into, events, batches, *options))
 
 
 def throughput(leat, into, events, rounds, memory):
-    """Bare, drain and end to end in turn, so that all see the same noise."""
+    """Bare client, drain and end to end in turn, under the same noise."""
     variants = into[0].variants if len(into) == 1 else {"": ()}
     found = {"drain": [], "end_to_end": [],
              **{"bare " + v: [] for v in variants}}

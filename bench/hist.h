@@ -1,9 +1,9 @@
 /*
  * hist - a histogram of latencies with bounded memory and error.
  *
- * Values are whole microseconds.  Up to 127 each value has its own bucket;
- * above that a power of two is split into 64, so a quantile is at most 1.6 %
- * above the true value.  A hist of all zeros is empty.
+ * Values are whole microseconds.  Each value up to 127 has its own bucket.
+ * Above that, each power of two is divided into 64 buckets, so that a quantile
+ * is at most 1.6 % above the true value.  A hist of all zeros is empty.
  */
 #ifndef BENCH_HIST_H
 #define BENCH_HIST_H
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define HIST_SUB_BITS 6
-#define HIST_MAX_BITS 40 /* 2^40 us: twelve days; more counts as this */
+#define HIST_MAX_BITS 40 /* 2^40 us, 12 days; larger values count as this */
 #define HIST_BUCKETS                                                           \
 	((HIST_MAX_BITS - HIST_SUB_BITS + 1) * (1 << HIST_SUB_BITS))
 
@@ -24,8 +24,8 @@ struct hist {
 void hist_add(struct hist *h, uint64_t us);
 
 /*
- * The value that a share `q` (0..1) of all values does not pass, or 0 when h
- * is empty.
+ * Return the value that a fraction `q` (0..1) of all values does not exceed, or
+ * 0 if h is empty.
  */
 uint64_t hist_quantile(const struct hist *h, double q);
 

@@ -1,4 +1,4 @@
-/* load - see load.h. */
+/* load - see load.h.  */
 #include "bench/load.h"
 
 #include <assert.h>
@@ -18,13 +18,13 @@
 
 #define US_PER_MS 1000
 #define US_PER_S 1000000
-#define TICK_US (100 * US_PER_MS) /* time-outs are looked for this often */
+#define TICK_US (100 * US_PER_MS) /* how often time-outs are checked */
 #define BACKOFF_MIN_US (10 * US_PER_MS)
 #define BACKOFF_MAX_US US_PER_S
 #define EVENTS_A_TURN 128
 #define NEVER INT64_MAX
 
-/* epoll's data is a client's index, or one of these. */
+/* epoll's data is the index of a client, or one of these.  */
 #define TIMER UINT64_MAX
 #define SIGNAL (UINT64_MAX - 1)
 
@@ -35,18 +35,21 @@ struct load {
 	struct addrinfo *to;
 	struct client *clients;
 	int epoll, timer, signal; /* owned; -1 when not open */
-	/* Clients that may be idle: checked when taken out. */
+	/*
+	 * Clients that may be idle.  Their state is checked when they are taken
+	 * out.
+	 */
 	unsigned *ring;
 	unsigned ring_head, ring_len;
 	bool *in_ring;
 	uint64_t next_number;   /* of the next event */
-	uint64_t next_request;  /* made so far */
+	uint64_t next_request;  /* number of requests made so far */
 	unsigned unfinished;    /* clients that have a request */
 	int64_t wall_offset_us; /* wall clock minus monotonic clock */
 	int64_t start_us, end_us;
-	int64_t deadline_us; /* of the last answers; NEVER while sending */
-	int64_t wake_us;     /* no client has to be woken before this */
-	int64_t tick_us;     /* next look at time-outs */
+	int64_t deadline_us; /* for the last responses; NEVER while sending */
+	int64_t wake_us;     /* no client has to wake before this */
+	int64_t tick_us;     /* next check of time-outs */
 	int64_t armed_us;    /* what the timer is set to */
 	int64_t first_sent_us, last_answer_us;
 	bool stop;
@@ -75,7 +78,7 @@ load_watch(struct load *l, int op, int fd, uint32_t events, uint64_t data)
 	return epoll_ctl(l->epoll, op, fd, &e) < 0 ? -errno : 0;
 }
 
-/* When request n falls due; in a closed loop always. */
+/* When request n is due.  In a closed loop every request is due at once.  */
 static int64_t
 due_us(const struct load *l, uint64_t n)
 {
@@ -102,7 +105,7 @@ ring_put(struct load *l, struct client *c)
 	l->ring[(l->ring_head + l->ring_len++) % l->o->connections] = c->index;
 }
 
-/* The client that has been idle longest, or NULL. */
+/* Return the client that has been idle longest, or NULL.  */
 static struct client *
 ring_take(struct load *l)
 {
@@ -126,7 +129,7 @@ wake_at(struct load *l, struct client *c, int64_t when_us)
 		l->wake_us = when_us;
 }
 
-/* The request has its end, whatever it is. */
+/* The request has ended, with whatever result.  */
 static void
 load_finish_request(struct load *l, struct client *c)
 {
@@ -135,7 +138,7 @@ load_finish_request(struct load *l, struct client *c)
 	l->unfinished--;
 }
 
-/* The connection is gone; its request may live on to be sent again. */
+/* Handle a lost connection. With --retry its request is kept and sent again. */
 static void
 lose_connection(struct load *l, struct client *c)
 {
@@ -165,7 +168,7 @@ connect_client(struct load *l, struct client *c)
 	if (rc == 0)
 		rc = load_watch(l, EPOLL_CTL_ADD, c->fd, EPOLLOUT, c->index);
 	if (rc < 0) {
-		c->state = CLIENT_CONNECTING; /* so it counts as such */
+		c->state = CLIENT_CONNECTING; /* counts as a failed connect */
 		lose_connection(l, c);
 		return;
 	}
@@ -226,7 +229,7 @@ new_request(struct load *l, struct client *c, int64_t now)
 	send_request(l, c);
 }
 
-/* Give idle clients what is due. */
+/* Give the requests that are due to idle clients.  */
 static void
 assign_due_requests(struct load *l)
 {
@@ -243,7 +246,7 @@ assign_due_requests(struct load *l)
 	}
 }
 
-/* c may send: its old request again, or whatever is next. */
+/* The client may send: its old request again, or the next one.  */
 static void
 client_ready(struct load *l, struct client *c)
 {
@@ -272,12 +275,12 @@ count_acknowledged(struct load *l, struct client *c, const struct answer *a)
 	id[l->gen->id_bytes] = '\n';
 	for (uint32_t i = 0; i < r->count; i++) {
 		gen_id(l->gen, r->first + i, id);
-		/* ferror is looked at when the file is closed. */
+		/* ferror is checked when the file is closed.  */
 		(void)fwrite(id, 1, l->gen->id_bytes + 1, l->o->acked);
 	}
 }
 
-/* How long to leave the server alone after this answer. */
+/* How long to pause after this response.  */
 static int64_t
 pause_us(const struct load *l, const struct answer *a)
 {
@@ -324,7 +327,7 @@ on_client(struct load *l, struct client *c, uint32_t events)
 	int rc;
 
 	if (c->state == CLIENT_DISCONNECTED)
-		return; /* lost earlier in this turn */
+		return; /* it lost its connection earlier in this loop */
 	if (c->state == CLIENT_CONNECTING) {
 		if (client_connected(c) < 0) {
 			lose_connection(l, c);
@@ -344,7 +347,7 @@ on_client(struct load *l, struct client *c, uint32_t events)
 			return;
 		}
 		if (rc == 0 || rc == -EBADMSG) {
-			l->t->malformed++; /* or an answer to nothing */
+			l->t->malformed++; /* or a response without a request */
 			rc = -EBADMSG;
 		}
 		if (rc != -EAGAIN) {
@@ -356,7 +359,7 @@ on_client(struct load *l, struct client *c, uint32_t events)
 		push_out(l, c);
 }
 
-/* Wake those whose pause or back-off is over. */
+/* Wake the clients whose pause or back-off is over.  */
 static void
 wake_clients(struct load *l, int64_t now)
 {
@@ -393,7 +396,7 @@ look_for_timeouts(struct load *l, int64_t now)
 	l->tick_us = now + TICK_US;
 }
 
-/* Have epoll_wait return when time itself brings something to do. */
+/* Set the timer to the next time at which there is something to do.  */
 static int
 arm_timer(struct load *l, int64_t now)
 {
@@ -430,7 +433,7 @@ load_on_signal(struct load *l)
 	if (read(l->signal, &si, sizeof si) != sizeof si)
 		return;
 	if (l->stop)
-		l->deadline_us = 0; /* the second one: at once */
+		l->deadline_us = 0; /* a second signal ends the run at once */
 	l->stop = true;
 	l->t->interrupted = true;
 }
@@ -477,7 +480,10 @@ loop(struct load *l)
 			else
 				on_client(l, &l->clients[who],
 				          events[i].events);
-			/* Answers come in bursts: refill between them. */
+			/*
+			 * Responses arrive in bursts, so give out new requests
+			 * between them.
+			 */
 			if (l->o->rate == 0)
 				assign_due_requests(l);
 		}
@@ -514,7 +520,7 @@ load_open(struct load *l)
 	if (!l->clients || !l->ring || !l->in_ring)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++)
-		l->clients[i].fd = -1; /* for load_close, should we fail */
+		l->clients[i].fd = -1; /* for load_close after a failure */
 	for (unsigned i = 0; i < n; i++) {
 		rc = client_init(&l->clients[i], i, l->gen, l->o->host,
 		                 l->o->events_per_request);
@@ -549,7 +555,7 @@ load_close(struct load *l)
 		(void)close(l->epoll);
 }
 
-/* What the clients still hold has no answer. */
+/* Requests that clients still have got no response.  */
 static void
 count_rest(struct load *l)
 {
@@ -587,7 +593,7 @@ load_run(const struct load_options *options, const struct gen *gen,
 		l.start_us = load_now_us();
 		l.wall_offset_us = clock_us(CLOCK_REALTIME) - l.start_us;
 		l.end_us = l.start_us + options->seconds * US_PER_S;
-		wake_clients(&l, l.start_us); /* all connect */
+		wake_clients(&l, l.start_us); /* all clients connect */
 		rc = loop(&l);
 		count_rest(&l);
 	}

@@ -1,7 +1,7 @@
-"""The stores that the benchmarks measure, one class each.
+"""The stores that the benchmarks measure, one class for each.
 
-A store says how it is set up, what its own bare client reaches with the same
-rows, and when events became visible in it.
+A class knows how to configure its store, how fast the store's bare client
+writes the same rows, and when events became visible in the store.
 """
 import contextlib
 import json
@@ -16,12 +16,12 @@ import leat as harness
 import visible
 from postgres import USER
 
-CHECK_ROWS_EVERY_S = 0.05  # status costs CPU that the measured need
+CHECK_ROWS_EVERY_S = 0.05  # reading the status costs CPU
 PARTITIONS = 6
 
 
 class Store:
-    """A server of its own comes with `running`; leat is set by attach."""
+    """`running` starts the server; attach sets leat."""
 
     settings = {}     # of the sink
     warm_s = 1        # of load, before anything counts
@@ -61,8 +61,8 @@ def bare_of(stores, rows, batches, *options):
 
 class Postgres(Store):
     name, client = "postgres", "barecopy"
-    # The server as it comes, but for what makes runs comparable: no
-    # checkpoint or vacuum in the middle of one, and commit times on record.
+    # Default settings, except those that make runs comparable: no checkpoint
+    # or vacuum during a run, and recorded commit times.
     postgres = """
 shared_buffers = 256MB
 max_wal_size = 8GB
@@ -85,7 +85,7 @@ track_commit_timestamp = on
         return f"host={self.pg.directory} user={USER} dbname=postgres"
 
     def clear(self):
-        """Empty the table and leave the server nothing to do behind us."""
+        """Empty the table, and do the checkpoint that would follow later."""
         self.pg.query("truncate events")
         self.pg.query("checkpoint")
 
@@ -102,7 +102,7 @@ track_commit_timestamp = on
         self.since_us = time.time() * 1e6
 
     def visible_us(self):
-        """From due to be sent until committed: P50, P99, P99.9, max."""
+        """Time from due until committed: P50, P99, P99.9, max."""
         answer = self.pg.query(f"""
             with seen as (select
               extract(epoch from pg_xact_commit_timestamp(xmin)) * 1e6
@@ -138,7 +138,7 @@ class Kafka(Store):
     @staticmethod
     @contextlib.contextmanager
     def running():
-        # The fastest code, which the tests' broker does without.
+        # Full optimization, which the broker of the tests does not use.
         os.environ.setdefault("LEAT_KAFKA_JAVA",
                               "-Xms256m -Xmx768m -XX:+UseSerialGC")
         with kafka.kafka() as broker:
@@ -148,7 +148,7 @@ class Kafka(Store):
         return self.broker.brokers
 
     def clear(self):
-        """A topic is not emptied: what is there now is not counted."""
+        """A topic cannot be emptied, so count from its present end."""
         ends = self.broker.kcat("-Q", *(
             a for p in range(PARTITIONS) for a in ("-t", f"events:{p}:-1")))
         found = re.findall(rb"\[(\d+)\] offset (\d+)", ends)
@@ -168,11 +168,11 @@ class Kafka(Store):
         self.watching = visible.Kafka(self.broker.brokers, "events")
 
     def visible_us(self):
-        """As a consumer that reads what is committed receives them."""
+        """As a consumer with read_committed receives them."""
         return visible.quantiles(self.watching.stop())
 
     def make_bare(self):
-        pass  # it makes the topic, like the sink, with as many partitions
+        pass  # the client creates the topic as the sink does
 
     def drop_bare(self):
         pass

@@ -4,11 +4,11 @@
     bench/visible.py kafka BROKERS TOPIC
     bench/visible.py clickhouse URL TABLE
 
-Watches until SIGTERM, then prints the time from sending until visible.  It
-says `watching` on standard error once nothing will be missed.  Events carry
-the time when they were meant to be sent in payload.sent_us, as the load
-generator writes it; others are passed over.  (PostgreSQL needs no watching:
-it keeps the time of each commit.)
+This program watches until SIGTERM and then prints the time from sending until
+visible.  It prints `watching` on standard error when it will miss no further
+event.  The time at which an event should be sent is in payload.sent_us, where
+the load generator writes it; other events are skipped.  PostgreSQL records the
+time of each commit and needs no watching.
 """
 import http.client
 import re
@@ -24,7 +24,7 @@ SENT_US = re.compile(rb'"sent_us":(\d+)')
 
 
 def quantiles(us):
-    """P50, P99, P99.9 and the most of some microseconds."""
+    """P50, P99, P99.9 and the maximum of times in microseconds."""
     us = sorted(us)
     if not us:
         raise RuntimeError("no event became visible while watching")
@@ -36,7 +36,7 @@ def quantiles(us):
 
 
 class Kafka:
-    """A consumer that sees what is committed: kcat, stamped as it comes."""
+    """kcat as a read_committed consumer; notes when each event arrives."""
 
     def __init__(self, brokers, topic):
         self.seen_us = []
@@ -44,7 +44,7 @@ class Kafka:
             ["kcat", "-b", brokers, "-C", "-t", topic, "-o", "end", "-u",
              "-X", "isolation.level=read_committed", "-f", "%s\\n"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        # It says "Reached end of topic" once for each partition.
+        # kcat prints "Reached end of topic" for each partition.
         for line in self.child.stderr:
             if b"Reached end" in line:
                 break
@@ -69,8 +69,8 @@ class Kafka:
 
 class ClickHouse:
     """
-    Asks for the number of rows every 10 ms.  Rows become visible in the order
-    of the log, so the n-th oldest is there once n are there.
+    Queries the number of rows every 10 ms.  Rows become visible in the order
+    of the log, so the n-th oldest is visible when there are n rows.
     """
 
     def __init__(self, url, table):

@@ -1,13 +1,14 @@
 /*
- * sinkd-file - events as lines of JSON in a file, each exactly once.
+ * sinkd-file - append events to a file, one line of JSON each, exactly once.
  *
- * The example of docs/adding-a-sink.md, which a test builds and runs.  Copied
- * beside the other sinks this folder is a whole sink.
+ * This is the example of docs/adding-a-sink.md.  A test builds and runs it.
+ * Copied beside the other sinks, this directory is a complete sink.
  *
- * The position lives in the file itself: behind the events of a batch stands
- * a line {"leat_position":{"stream":"..","next_offset":N}}, written when the
- * events are on disk.  Whatever stands behind the last such line is from a
- * batch that was cut short, and is cut off when the file is opened.
+ * The position is in the file itself.  After the events of a batch are on disk,
+ * the sink writes the line {"leat_position":{"stream":"..","next_offset":N}}.
+ * Only this line commits the batch.  Whatever follows the last such line is
+ * from a batch that was interrupted.  It is removed when the file is opened,
+ * and the runtime sends the batch again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ struct file_conf {
 
 struct file {
 	FILE *in;        /* NULL when closed; owns the descriptor */
-	struct buf rows; /* of one batch */
+	struct buf rows; /* the rows of one batch */
 };
 
 static const struct conf_key file_keys[] = {
@@ -40,22 +41,27 @@ static const struct conf_key file_keys[] = {
     {0},
 };
 
-/* For all that goes wrong here: the disk, so it may work later. */
+/*
+ * Report a failure.  Everything that can fail here is the disk or the file
+ * system, and that may work again later, so the result is SINK_UNREACHABLE.
+ * The runtime then calls close, waits, and calls open again.
+ */
 static enum sink_result
-away(struct sink_error *error, const char *what)
+file_failed(struct sink_error *error, const char *what, int rc)
 {
 	(void)snprintf(error->text, sizeof error->text, "%s: %s", what,
-	               strerror(errno));
+	               strerror(-rc));
 	return SINK_UNREACHABLE;
 }
 
 /*
- * Read the file's position lines: the last of `stream` (which may be NULL),
- * and where the last of any ends.  Returns 0 or -errno.
+ * Read the position lines of the file.  Sets *next_offset from the last one of
+ * `stream` (which may be NULL), and *end to the end of the last one of any
+ * stream.  Returns 0 or -errno.
  */
 static int
-scan(FILE *in, const char *stream, bool *found, uint64_t *next_offset,
-     off_t *end)
+file_scan(FILE *in, const char *stream, bool *found, uint64_t *next_offset,
+          off_t *end)
 {
 	char *line = NULL;
 	size_t cap = 0;
@@ -98,24 +104,28 @@ file_open(void *state, const struct sink_common *common, const void *vconf,
 	uint64_t ignored;
 	bool found;
 	off_t end;
-	int fd;
+	int fd, rc;
 
 	buf_init(&f->rows, 4 * (size_t)common->batch_bytes + MIB);
 	fd = open(conf->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (fd < 0)
-		return away(error, conf->path);
+		return file_failed(error, conf->path, -errno);
 	f->in = fdopen(fd, "r+");
 	if (!f->in) {
+		rc = -errno;
 		(void)close(fd); /* nothing was written */
-		return away(error, "fdopen");
+		return file_failed(error, "cannot open the file", rc);
 	}
-	/* A second writer would write between our lines. */
+	/* A second writer would write between the lines of this one.  */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return away(error, "another process writes this file");
-	if (scan(f->in, NULL, &found, &ignored, &end) < 0)
-		return away(error, "cannot read the file");
+		return file_failed(
+		    error, "another process has locked the file; stop it",
+		    -errno);
+	rc = file_scan(f->in, NULL, &found, &ignored, &end);
+	if (rc < 0)
+		return file_failed(error, "cannot read the file", rc);
 	if (ftruncate(fd, end) < 0)
-		return away(error, "cannot cut the file");
+		return file_failed(error, "cannot truncate the file", -errno);
 	return SINK_DONE;
 }
 
@@ -125,15 +135,15 @@ file_position(void *state, const char *stream, bool *found,
 {
 	struct file *f = state;
 	off_t end;
+	int rc = file_scan(f->in, stream, found, next_offset, &end);
 
-	if (scan(f->in, stream, found, next_offset, &end) < 0)
-		return away(error, "cannot read the file");
-	return SINK_DONE;
+	return rc < 0 ? file_failed(error, "cannot read the file", rc)
+	              : SINK_DONE;
 }
 
-/* Append all of rows and wait until they are on disk. */
+/* Write all of `rows` and wait until it is on disk.  Returns 0 or -errno.  */
 static int
-append(struct file *f)
+file_append(struct file *f)
 {
 	size_t done = 0;
 
@@ -149,7 +159,7 @@ append(struct file *f)
 }
 
 static int
-add_row(struct buf *b, const struct event *e)
+file_add_row(struct buf *b, const struct event *e)
 {
 	char time[CLOCK_TEXT_BYTES + 1];
 	size_t payload;
@@ -172,7 +182,10 @@ add_row(struct buf *b, const struct event *e)
 	payload = b->len;
 	if (rc == 0)
 		rc = buf_add(b, e->payload.data, e->payload.bytes);
-	/* Between tokens only: a string in JSON has no raw line break. */
+	/*
+	 * A payload may have line breaks between its tokens, but not inside a
+	 * string.  Replace them, since a line of the file is one event.
+	 */
 	for (size_t i = payload; i < b->len; i++)
 		if (b->data[i] == '\n' || b->data[i] == '\r')
 			b->data[i] = ' ';
@@ -190,23 +203,22 @@ file_write(void *state, const struct batch *batch, struct sink_error *error)
 
 	buf_clear(&f->rows);
 	for (size_t i = 0; rc == 0 && i < batch->count; i++)
-		rc = add_row(&f->rows, &batch->events[i]);
-	if (rc == -EMSGSIZE) /* the runtime writes it in two halves */
+		rc = file_add_row(&f->rows, &batch->events[i]);
+	if (rc == -EMSGSIZE) /* the runtime splits the batch in two */
 		return SINK_REJECT;
 	if (rc == 0)
-		rc = append(f);
-	/* The position only when the events are safe; then it commits them. */
+		rc = file_append(f);
+	/* The position is written only after the events are on disk.  */
 	buf_clear(&f->rows);
 	if (rc == 0)
 		rc = buf_addf(&f->rows,
 		              MARK "%s\",\"next_offset\":%" PRIu64 "}}\n",
 		              batch->stream, batch->next_offset);
 	if (rc == 0)
-		rc = append(f);
+		rc = file_append(f);
 	if (rc == 0)
 		return SINK_DONE;
-	errno = -rc;
-	return away(error, "cannot write the file");
+	return file_failed(error, "cannot write the file", rc);
 }
 
 static void
@@ -215,7 +227,7 @@ file_close(void *state)
 	struct file *f = state;
 
 	if (f->in)
-		(void)fclose(f->in); /* all that counts was synced */
+		(void)fclose(f->in); /* everything that matters was synced */
 	f->in = NULL;
 	buf_fini(&f->rows);
 }
