@@ -1,4 +1,4 @@
-/* answer - see answer.h.  */
+/* answer - see answer.h. */
 #include "bench/answer.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* bare - see bare.h.  */
+/* bare - see bare.h. */
 #include "bench/bare.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ plain_name(const char *program, const char *text)
 	return false;
 }
 
-/* Read one option.  Returns false if it is invalid.  */
+/* Read one option.  Returns false if it is invalid. */
 static bool
 bare_take_option(struct bare_options *o, const char *program, int option)
 {

@@ -18,7 +18,7 @@
 #include "libbase/base.h"
 #include "libbase/buf.h"
 
-/* Options of the command line.  */
+/* Options of the command line. */
 struct bare_options {
 	const char *to;    /* the server, in its client's notation */
 	const char *table; /* letters, digits, '_', '.': needs no quotes */
@@ -48,7 +48,7 @@ struct bare_row {
 	uint64_t number;
 };
 
-/* The format of a store's rows.  Each function returns 0 or -errno.  */
+/* The format of a store's rows.  Each function returns 0 or -errno. */
 struct bare_form {
 	int (*begin)(struct buf *b); /* begins a batch; may be NULL */
 	int (*row)(struct buf *b, const struct bare_row *row, void *arg);
@@ -56,14 +56,14 @@ struct bare_form {
 	void *arg;
 };
 
-/* Rows, divided into batches.  */
+/* Rows, divided into batches. */
 struct bare_rows {
 	struct buf bytes;
 	size_t *ends; /* owned: where each batch ends, in bytes */
 	size_t batches;
 };
 
-/* Build all rows.  Returns 0 or -errno.  Call bare_rows_free in both cases.  */
+/* Build all rows.  Returns 0 or -errno.  Call bare_rows_free in both cases. */
 MUST_USE int bare_rows_make(struct bare_rows *r, const struct bare_options *o,
                             const struct bare_form *form);
 void bare_rows_free(struct bare_rows *r);

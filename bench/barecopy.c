@@ -19,7 +19,7 @@
 #define COLUMNS 6
 #define COLUMN_LIST "id, type, user_id, payload, created_at, received_at"
 
-/* PostgreSQL's time begins on 2000-01-01.  */
+/* PostgreSQL's time begins on 2000-01-01. */
 #define PG_EPOCH_US INT64_C(946684800000000)
 
 enum pg_type { PG_JSONB = 3802, PG_UUID = 2950, PG_TIMESTAMPTZ = 1184 };
@@ -55,7 +55,7 @@ barecopy_put_time(struct buf *b, int64_t wall_us)
 	return rc < 0 ? rc : buf_add(b, &be, sizeof be);
 }
 
-/* Append a generated id, which is a valid UUID, as 16 bytes.  */
+/* Append a generated id, which is a valid UUID, as 16 bytes. */
 static int
 barecopy_put_uuid(struct buf *b, const char *text)
 {
@@ -130,7 +130,7 @@ barecopy_end(struct buf *b)
 	return barecopy_put_u16(b, UINT16_MAX);
 }
 
-/* Print the server's message for an error that ends the program.  */
+/* Print the server's message for an error that ends the program. */
 static int
 barecopy_failed(PGconn *pg, PGresult *result)
 {

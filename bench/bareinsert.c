@@ -111,7 +111,7 @@ bareinsert_open_target(struct target *t, const struct bare_options *o,
 static int
 bareinsert_run(const struct bare_options *o)
 {
-	/* Do not wait for a 100 Continue.  */
+	/* Do not wait for a 100 Continue. */
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 	struct bare_form form = {.row = bareinsert_put_row};
 	struct bare_rows rows = {0};

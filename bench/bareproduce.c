@@ -22,7 +22,7 @@
 #define POLL_EVERY 1024
 #define PARTITIONS 6
 
-/* The same as in sinkd-kafka.  */
+/* The same as in sinkd-kafka. */
 #define HEADER_STREAM "leat-stream"
 #define HEADER_OFFSET "leat-offset"
 #define STREAM "00000000-0000-0000-0000-000000000000"
@@ -78,7 +78,7 @@ bareproduce_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
 		t->failed = message->err;
 }
 
-/* Print the error, if there is one, and destroy it.  Returns 0 or -EIO.  */
+/* Print the error, if there is one, and destroy it.  Returns 0 or -EIO. */
 static int
 check(rd_kafka_error_t *e)
 {
@@ -210,7 +210,7 @@ make_topic(struct target *t, const char *name)
 static int
 bareproduce_open_target(struct target *t, const struct bare_options *o)
 {
-	/* The properties of sinkd-kafka, except its limit on memory.  */
+	/* The properties of sinkd-kafka, except its limit on memory. */
 	const char *const pairs[][2] = {
 	    {"bootstrap.servers", o->to},
 	    {"enable.idempotence", "true"},

@@ -1,4 +1,4 @@
-/* client - see client.h.  */
+/* client - see client.h. */
 #include "bench/client.h"
 
 #include <assert.h>
@@ -46,7 +46,7 @@ client_init(struct client *c, unsigned index, const struct gen *g,
 	*at++ = '[';
 	for (uint32_t i = 0; i < count; i++) {
 		c->events[i] = at;
-		/* Requests of one event must not all have the same shape.  */
+		/* Requests of one event must not all have the same shape. */
 		at = gen_place(g, index + i, at) + 1; /* room for ',' or ']' */
 	}
 	c->events[count] = at;
@@ -176,6 +176,6 @@ client_recv(struct client *c, struct answer *answer)
 		memmove(c->in, c->in + answer->bytes, c->in_len);
 		if (answer->status >= 200)
 			return c->in_len == 0 ? 0 : -EBADMSG;
-		/* A 1xx status: the final response follows.  */
+		/* A 1xx status: the final response follows. */
 	}
 }

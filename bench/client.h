@@ -68,13 +68,13 @@ void client_fini(struct client *c);
  */
 MUST_USE int client_connect(struct client *c, const struct addrinfo *to);
 
-/* Finish connecting.  Returns 0 with the state IDLE, or -errno.  */
+/* Finish connecting.  Returns 0 with the state IDLE, or -errno. */
 MUST_USE int client_connected(struct client *c);
 
 /* Close the socket. The request is kept, for the caller to decide about it. */
 void client_disconnect(struct client *c);
 
-/* Write the text of c->request.  Its events have the time wall_us.  */
+/* Write the text of c->request.  Its events have the time wall_us. */
 void client_prepare(struct client *c, const struct gen *g, int64_t wall_us);
 
 /*

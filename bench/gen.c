@@ -1,4 +1,4 @@
-/* gen - see gen.h.  */
+/* gen - see gen.h. */
 #include "bench/gen.h"
 
 #include <assert.h>
@@ -122,7 +122,7 @@ gen_time_set(struct gen_time *t, int64_t wall_us)
 	gen_put_digits(t->sent_us, GEN_SENT_DIGITS, (uint64_t)wall_us);
 }
 
-/* The finalizer of splitmix64, a bijection whose values look random.  */
+/* The finalizer of splitmix64, a bijection whose values look random. */
 static uint64_t
 mix(uint64_t x)
 {

@@ -22,7 +22,7 @@
 #define GEN_TEXT_MAX 512  /* bytes of an event */
 #define GEN_SENT_DIGITS 16
 
-/* Where a field is in an event's text.  */
+/* Where a field is in an event's text. */
 struct gen_place {
 	uint16_t at;
 	uint16_t bytes; /* 0: the event has none */
@@ -41,7 +41,7 @@ struct gen {
 	struct gen_shape shapes[GEN_SHAPES];
 };
 
-/* The time at which an event should be sent, in the two forms of the text.  */
+/* The time at which an event should be sent, in the two forms of the text. */
 struct gen_time {
 	char created_at[CLOCK_TEXT_BYTES + 1];
 	char sent_us[GEN_SENT_DIGITS];
@@ -55,10 +55,10 @@ struct gen_time {
  */
 MUST_USE int gen_init(struct gen *g, uint64_t seed, const char *prefix);
 
-/* Format wall_us.  Its 16 digits are enough for the years 2001 to 2286.  */
+/* Format wall_us.  Its 16 digits are enough for the years 2001 to 2286. */
 void gen_time_set(struct gen_time *t, int64_t wall_us);
 
-/* Write an event's fixed text to out.  Returns the place after it.  */
+/* Write an event's fixed text to out.  Returns the place after it. */
 char *gen_place(const struct gen *g, unsigned shape, char *out);
 
 /*
@@ -68,7 +68,7 @@ char *gen_place(const struct gen *g, unsigned shape, char *out);
 void gen_patch(const struct gen *g, unsigned shape, char *text, uint64_t number,
                const struct gen_time *t);
 
-/* Write the id of event `number`.  It has g->id_bytes and no NUL.  */
+/* Write the id of event `number`.  It has g->id_bytes and no NUL. */
 void gen_id(const struct gen *g, uint64_t number, char *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* hist - see hist.h.  */
+/* hist - see hist.h. */
 #include "bench/hist.h"
 
 #include <stddef.h>
@@ -16,7 +16,7 @@ bucket_of(uint64_t us)
 	return (size_t)(shift * SUB + (us >> shift));
 }
 
-/* The largest value in bucket i.  */
+/* The largest value in bucket i. */
 static uint64_t
 bucket_end(size_t i)
 {

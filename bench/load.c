@@ -1,4 +1,4 @@
-/* load - see load.h.  */
+/* load - see load.h. */
 #include "bench/load.h"
 
 #include <assert.h>
@@ -24,7 +24,7 @@
 #define EVENTS_A_TURN 128
 #define NEVER INT64_MAX
 
-/* epoll's data is the index of a client, or one of these.  */
+/* epoll's data is the index of a client, or one of these. */
 #define TIMER UINT64_MAX
 #define SIGNAL (UINT64_MAX - 1)
 
@@ -78,7 +78,7 @@ load_watch(struct load *l, int op, int fd, uint32_t events, uint64_t data)
 	return epoll_ctl(l->epoll, op, fd, &e) < 0 ? -errno : 0;
 }
 
-/* When request n is due.  In a closed loop every request is due at once.  */
+/* When request n is due.  In a closed loop every request is due at once. */
 static int64_t
 due_us(const struct load *l, uint64_t n)
 {
@@ -105,7 +105,7 @@ ring_put(struct load *l, struct client *c)
 	l->ring[(l->ring_head + l->ring_len++) % l->o->connections] = c->index;
 }
 
-/* Return the client that has been idle longest, or NULL.  */
+/* Return the client that has been idle longest, or NULL. */
 static struct client *
 ring_take(struct load *l)
 {
@@ -129,7 +129,7 @@ wake_at(struct load *l, struct client *c, int64_t when_us)
 		l->wake_us = when_us;
 }
 
-/* The request has ended, with whatever result.  */
+/* The request has ended, with whatever result. */
 static void
 load_finish_request(struct load *l, struct client *c)
 {
@@ -229,7 +229,7 @@ new_request(struct load *l, struct client *c, int64_t now)
 	send_request(l, c);
 }
 
-/* Give the requests that are due to idle clients.  */
+/* Give the requests that are due to idle clients. */
 static void
 assign_due_requests(struct load *l)
 {
@@ -246,7 +246,7 @@ assign_due_requests(struct load *l)
 	}
 }
 
-/* The client may send: its old request again, or the next one.  */
+/* The client may send: its old request again, or the next one. */
 static void
 client_ready(struct load *l, struct client *c)
 {
@@ -275,12 +275,12 @@ count_acknowledged(struct load *l, struct client *c, const struct answer *a)
 	id[l->gen->id_bytes] = '\n';
 	for (uint32_t i = 0; i < r->count; i++) {
 		gen_id(l->gen, r->first + i, id);
-		/* ferror is checked when the file is closed.  */
+		/* ferror is checked when the file is closed. */
 		(void)fwrite(id, 1, l->gen->id_bytes + 1, l->o->acked);
 	}
 }
 
-/* How long to pause after this response.  */
+/* How long to pause after this response. */
 static int64_t
 pause_us(const struct load *l, const struct answer *a)
 {
@@ -359,7 +359,7 @@ on_client(struct load *l, struct client *c, uint32_t events)
 		push_out(l, c);
 }
 
-/* Wake the clients whose pause or back-off is over.  */
+/* Wake the clients whose pause or back-off is over. */
 static void
 wake_clients(struct load *l, int64_t now)
 {
@@ -396,7 +396,7 @@ look_for_timeouts(struct load *l, int64_t now)
 	l->tick_us = now + TICK_US;
 }
 
-/* Set the timer to the next time at which there is something to do.  */
+/* Set the timer to the next time at which there is something to do. */
 static int
 arm_timer(struct load *l, int64_t now)
 {
@@ -555,7 +555,7 @@ load_close(struct load *l)
 		(void)close(l->epoll);
 }
 
-/* Requests that clients still have got no response.  */
+/* Requests that clients still have got no response. */
 static void
 count_rest(struct load *l)
 {

@@ -47,7 +47,7 @@ struct load_options {
 };
 
 struct load_totals {
-	/* Events by the result of their request.  */
+	/* Events by the result of their request. */
 	uint64_t acked_events;   /* 202 */
 	uint64_t refused_events; /* 503 */
 	uint64_t unknown_events; /* 504, or no response */

@@ -1,4 +1,4 @@
-/* clickhouse - see clickhouse.h.  */
+/* clickhouse - see clickhouse.h. */
 #include "sinkd-clickhouse/clickhouse.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ clickhouse_read_password(struct clickhouse *c)
 	return rc < 0 ? rc : 0;
 }
 
-/* Log which guarantee holds, if that has changed.  */
+/* Log which guarantee holds, if that has changed. */
 static void
 log_guarantee(struct clickhouse *c)
 {
@@ -132,7 +132,7 @@ static enum sink_result
 clickhouse_position(void *state, const char *stream, bool *found,
                     uint64_t *next_offset, struct sink_error *error)
 {
-	/* ClickHouse stores no position: batchd's cursor decides.  */
+	/* ClickHouse stores no position: batchd's cursor decides. */
 	(void)state, (void)stream, (void)next_offset, (void)error;
 	*found = false;
 	return SINK_DONE;
@@ -201,7 +201,7 @@ clickhouse_write(void *state, const struct batch *batch,
 	if (batch->count == 0)
 		return SINK_DONE; /* there is no position to move */
 	result = ch_insert_build_rows(c, batch, error);
-	/* Check the table's columns before an event is dead-lettered.  */
+	/* Check the table's columns before an event is dead-lettered. */
 	if (result == SINK_REJECT && batch->count == 1)
 		return confirm_reject(c, error);
 	if (result != SINK_DONE)

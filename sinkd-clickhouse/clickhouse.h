@@ -19,10 +19,10 @@
 #include "sinkd-clickhouse/settings.h"
 #include "sinkd-clickhouse/table.h"
 
-/* The most rows of one INSERT.  The server keeps so many in one block.  */
+/* The most rows of one INSERT.  The server keeps so many in one block. */
 #define CLICKHOUSE_ROWS_MAX 1000000
 
-/* Public only for the unit tests.  */
+/* Public only for the unit tests. */
 struct clickhouse {
 	const struct clickhouse_conf *conf;
 	struct ch_client client;
@@ -31,7 +31,7 @@ struct clickhouse {
 	struct buf rows;   /* body of an INSERT; reused */
 	struct buf packed; /* the body, compressed */
 
-	/* These are kept after close.  */
+	/* These are kept after close. */
 	unsigned url_index; /* the server to start with */
 	char password[CLICKHOUSE_PASSWORD_MAX];
 	char logged_guarantee[1024]; /* the last one that was logged */

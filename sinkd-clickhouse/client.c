@@ -1,4 +1,4 @@
-/* client - see client.h.  */
+/* client - see client.h. */
 #include "sinkd-clickhouse/client.h"
 
 #include <ctype.h>
@@ -61,7 +61,7 @@ classify_status(long status, size_t body_bytes, struct sink_error *error)
 	return SINK_MISCONFIGURED;
 }
 
-/* Decide what a response means.  `rows` is 0 for a statement.  */
+/* Decide what a response means.  `rows` is 0 for a statement. */
 static enum sink_result
 classify_response(struct ch_client *client, enum ch_http_result ended,
                   size_t body_bytes, size_t rows, struct sink_error *error)
@@ -71,7 +71,7 @@ classify_response(struct ch_client *client, enum ch_http_result ended,
 
 	client->view = (struct slice){0};
 	if (ended != CH_HTTP_RESPONSE) {
-		/* curl's message does not always include the server.  */
+		/* curl's message does not always include the server. */
 		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
 		               h->error, client->url);
 		return ended == CH_HTTP_MISCONFIGURED ? SINK_MISCONFIGURED
@@ -93,7 +93,7 @@ classify_response(struct ch_client *client, enum ch_http_result ended,
 		    "check whether a proxy responds for the server");
 		return SINK_UNREACHABLE;
 	}
-	/* The response to a successful INSERT is empty.  */
+	/* The response to a successful INSERT is empty. */
 	if (h->cut || (rows > 0 && !body_is_blank(&h->body))) {
 		(void)snprintf(
 		    error->text, sizeof error->text,
@@ -123,7 +123,7 @@ ch_client_statement(struct ch_client *client, const struct buf *sql,
 	result = classify_response(client, ended, sql->len, 0, error);
 	if (result == SINK_DONE)
 		client->names_itself = client->http.names_itself;
-	/* A statement involves no event.  */
+	/* A statement involves no event. */
 	return result == SINK_REJECT ? SINK_MISCONFIGURED : result;
 }
 

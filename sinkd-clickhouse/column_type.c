@@ -1,4 +1,4 @@
-/* column_type - see column_type.h.  */
+/* column_type - see column_type.h. */
 #include "sinkd-clickhouse/column_type.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ skip_spaces(struct scan *s)
 		s->at++;
 }
 
-/* Read a decimal number of at most max.  Returns false if there is none.  */
+/* Read a decimal number of at most max.  Returns false if there is none. */
 static bool
 take_decimal(struct scan *s, uint32_t max, uint32_t *number)
 {
@@ -42,7 +42,7 @@ take_decimal(struct scan *s, uint32_t max, uint32_t *number)
 	return s->at > start;
 }
 
-/* Read a quoted time zone.  Its name makes no difference to this sink.  */
+/* Read a quoted time zone.  Its name makes no difference to this sink. */
 static bool
 take_zone(struct scan *s)
 {
@@ -56,7 +56,7 @@ take_zone(struct scan *s)
 	return take_word(s, "'");
 }
 
-/* Read the parameters of JSON, which make no difference to an INSERT.  */
+/* Read the parameters of JSON, which make no difference to an INSERT. */
 static bool
 take_json_parameters(struct scan *s)
 {

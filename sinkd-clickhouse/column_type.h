@@ -44,10 +44,10 @@ struct column_type {
 MUST_USE int column_type_parse(const char *text, size_t n,
                                struct column_type *type);
 
-/* Return true if a column of this type can hold the field.  */
+/* Return true if a column of this type can hold the field. */
 bool column_type_holds(const struct column_type *type, enum event_field field);
 
-/* Return the types that can hold the field, for messages.  */
+/* Return the types that can hold the field, for messages. */
 const char *column_type_allowed(enum event_field field);
 
 #endif

@@ -1,4 +1,4 @@
-/* exception - see exception.h.  */
+/* exception - see exception.h. */
 #include "sinkd-clickhouse/exception.h"
 
 #include <ctype.h>
@@ -105,15 +105,15 @@ static const int misconfigured_codes[] = {
  */
 static const char retyped[] = "Type of '";
 
-/* Older servers report this as LOGICAL_ERROR, newer ones as 691.  */
+/* Older servers report this as LOGICAL_ERROR, newer ones as 691. */
 static const char unknown_element[] = "Unknown element '";
 
-/* From these texts on, a message may contain the content of an event.  */
+/* From these texts on, a message may contain the content of an event. */
 static const char *const content_marks[] = {
     " Column values:", " here: ", " before: ", " JSON object: ", " string '",
     " element '", " uuid ", " IPv4 ", " IPv6 ", " while parsing",
     "Buffer before",
-    /* From these texts on, a message has nothing that an operator needs.  */
+    /* From these texts on, a message has nothing that an operator needs. */
     ", e.what() =", " (version ", ". Stack trace"};
 
 static const char *
@@ -288,7 +288,7 @@ ch_exception_too_much(const struct ch_exception *e)
 bool
 ch_exception_may_be_stored(const struct ch_exception *e)
 {
-	/* A view fails after the table has stored the rows.  */
+	/* A view fails after the table has stored the rows. */
 	return is_listed(time_codes, ARRAY_LEN(time_codes), e->code) ||
 	       ch_exception_view(e).bytes > 0;
 }
@@ -315,7 +315,7 @@ ch_exception_status_class(long status)
 	}
 }
 
-/* Skip the UUID of a view, such as " (6f3e0b1c-...)", if there is one.  */
+/* Skip the UUID of a view, such as " (6f3e0b1c-...)", if there is one. */
 static const char *
 skip_uuid(const char *at, const char *end)
 {

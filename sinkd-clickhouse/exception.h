@@ -31,7 +31,7 @@ struct ch_exception {
 bool ch_exception_find(const char *body, size_t n, int code,
                        struct ch_exception *exception);
 
-/* Return SINK_UNREACHABLE, SINK_MISCONFIGURED or SINK_REJECT.  */
+/* Return SINK_UNREACHABLE, SINK_MISCONFIGURED or SINK_REJECT. */
 enum sink_result ch_exception_class(const struct ch_exception *exception);
 
 /*
@@ -47,7 +47,7 @@ bool ch_exception_too_much(const struct ch_exception *exception);
  */
 bool ch_exception_may_be_stored(const struct ch_exception *exception);
 
-/* The class of a status without an exception, as proxies send it.  */
+/* The class of a status without an exception, as proxies send it. */
 enum sink_result ch_exception_status_class(long status);
 
 /*

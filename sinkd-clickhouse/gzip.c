@@ -1,4 +1,4 @@
-/* gzip - see gzip.h.  */
+/* gzip - see gzip.h. */
 #include "sinkd-clickhouse/gzip.h"
 
 #include <assert.h>
@@ -12,7 +12,7 @@
 int
 ch_gzip_add(struct buf *out, const void *bytes, size_t n)
 {
-	/* zlib does not write through next_in.  */
+	/* zlib does not write through next_in. */
 	z_stream z = {.next_in = (Bytef *)(uintptr_t)bytes};
 	size_t start = out->len, left = n;
 	int rc = 0, state = Z_OK;

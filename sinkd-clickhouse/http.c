@@ -1,4 +1,4 @@
-/* http - see http.h.  */
+/* http - see http.h. */
 #include "sinkd-clickhouse/http.h"
 
 #include <errno.h>

@@ -15,10 +15,10 @@
 #include "libbase/base.h"
 #include "libbase/buf.h"
 
-/* The most bytes of a response that are kept.  */
+/* The most bytes of a response that are kept. */
 #define CH_HTTP_KEPT_MAX (64 * KIB)
 
-/* The most bytes of a response that are received, including its headers.  */
+/* The most bytes of a response that are received, including its headers. */
 #define CH_HTTP_RECEIVED_MAX (1 * MIB)
 
 #define CH_HTTP_ERROR_TEXT 256
@@ -44,7 +44,7 @@ struct ch_http {
 	char error[CH_HTTP_ERROR_TEXT]; /* why there was no response */
 };
 
-/* Check a URL.  Returns NULL, or why it cannot be used, as static text.  */
+/* Check a URL.  Returns NULL, or why it cannot be used, as static text. */
 const char *ch_http_check_url(const char *url);
 
 /*
@@ -55,7 +55,7 @@ const char *ch_http_check_url(const char *url);
 MUST_USE int ch_http_open(struct ch_http *h,
                           const struct ch_http_options *options);
 
-/* How a request ended.  */
+/* How a request ended. */
 enum ch_http_result {
 	CH_HTTP_RESPONSE, /* there is a response, with any status */
 	/* no connection, a lost connection, or no response in time */
@@ -72,7 +72,7 @@ enum ch_http_result ch_http_post(struct ch_http *h, const char *url,
                                  const void *body, size_t n, bool gzip,
                                  int64_t timeout_ms);
 
-/* Close h.  Does nothing if it is closed already, or all zeros.  */
+/* Close h.  Does nothing if it is closed already, or all zeros. */
 void ch_http_close(struct ch_http *h);
 
 #endif

@@ -1,4 +1,4 @@
-/* insert - see insert.h.  */
+/* insert - see insert.h. */
 #include "sinkd-clickhouse/insert.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* rowbinary - see rowbinary.h.  */
+/* rowbinary - see rowbinary.h. */
 #include "sinkd-clickhouse/rowbinary.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #define US_PER_S INT64_C(1000000)
 #define US_PER_MS INT64_C(1000)
 
-/* DateTime has 32 bits of seconds and ends on 2106-02-07.  */
+/* DateTime has 32 bits of seconds and ends on 2106-02-07. */
 #define DATETIME_MAX_US (INT64_C(0xffffffff) * US_PER_S + US_PER_S - 1)
 
 /*
@@ -30,7 +30,7 @@ rowbinary_put_le(uint8_t *p, uint64_t v, unsigned bytes)
 	return p;
 }
 
-/* Write a length in LEB128.  */
+/* Write a length in LEB128. */
 static uint8_t *
 rowbinary_put_length(uint8_t *p, uint32_t n)
 {
@@ -42,7 +42,7 @@ rowbinary_put_length(uint8_t *p, uint32_t n)
 	return p;
 }
 
-/* Parse 32 hexadecimal digits, with hyphens only where a UUID has them.  */
+/* Parse 32 hexadecimal digits, with hyphens only where a UUID has them. */
 static bool
 parse_uuid(struct slice text, uint64_t half[2])
 {
@@ -79,7 +79,7 @@ rowbinary_put_text(uint8_t *p, const struct column_type *type,
 	uint64_t half[2] = {0, 0};
 
 	if (type->kind == COLUMN_UUID) {
-		/* A null becomes the type's default, all zeros.  */
+		/* A null becomes the type's default, all zeros. */
 		if (text.data && !parse_uuid(text, half)) {
 			*why = "is not a UUID";
 			return NULL;
@@ -103,7 +103,7 @@ rowbinary_put_text(uint8_t *p, const struct column_type *type,
 	return p + text.bytes;
 }
 
-/* Convert to ticks of 10^-precision seconds, rounded down.  */
+/* Convert to ticks of 10^-precision seconds, rounded down. */
 static int64_t
 ticks_of(int64_t us, unsigned precision)
 {

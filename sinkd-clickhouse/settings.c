@@ -1,4 +1,4 @@
-/* settings - see settings.h.  */
+/* settings - see settings.h. */
 #include "sinkd-clickhouse/settings.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ clickhouse_nth_url(const char *list, unsigned index,
 	return (int)n + 1;
 }
 
-/* Warn if others on the network can read the password.  */
+/* Warn if others on the network can read the password. */
 static void
 clickhouse_warn_of_settings(const struct conf_source *source,
                             const struct clickhouse_conf *conf)
@@ -116,7 +116,7 @@ check_urls(const struct conf_source *source, const char *list)
 	}
 	if (rc == 0 && count > 0 && count <= URLS_MAX)
 		return 0;
-	/* The value is not shown, since it may contain a password.  */
+	/* The value is not shown, since it may contain a password. */
 	return conf_refuse(source, SECTION, "url", NULL,
 	                   "must be 1 to %d of http://host:port or "
 	                   "https://host:port, separated by spaces, without "

@@ -1,4 +1,4 @@
-/* settings - the section [sinkd-clickhouse]: its keys and their checks.  */
+/* settings - the section [sinkd-clickhouse]: its keys and their checks. */
 #ifndef SINKD_CLICKHOUSE_SETTINGS_H
 #define SINKD_CLICKHOUSE_SETTINGS_H
 
@@ -26,10 +26,10 @@ struct clickhouse_conf {
 	int64_t connect_timeout_ms;
 };
 
-/* The keys of the section, into struct clickhouse_conf.  */
+/* The keys of the section, into struct clickhouse_conf. */
 extern const struct conf_key clickhouse_keys[];
 
-/* Implements struct sink's check.  */
+/* Implements struct sink's check. */
 int clickhouse_check(const struct conf_source *source, const void *conf);
 
 /*

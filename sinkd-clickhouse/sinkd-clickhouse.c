@@ -1,4 +1,4 @@
-/* sinkd-clickhouse - the sink that writes events into a ClickHouse table.  */
+/* sinkd-clickhouse - the sink that writes events into a ClickHouse table. */
 #include "libsink/sink.h"
 #include "sinkd-clickhouse/clickhouse.h"
 

@@ -1,4 +1,4 @@
-/* sql - see sql.h.  */
+/* sql - see sql.h. */
 #include "sinkd-clickhouse/sql.h"
 
 #include <ctype.h>

@@ -15,13 +15,13 @@
 
 MUST_USE int ch_sql_add(struct buf *out, const char *text);
 
-/* Append `name`, with special characters escaped.  */
+/* Append `name`, with special characters escaped. */
 MUST_USE int ch_sql_add_name(struct buf *out, const char *name);
 
-/* Append 'value', with special characters escaped.  */
+/* Append 'value', with special characters escaped. */
 MUST_USE int ch_sql_add_value(struct buf *out, const char *value);
 
-/* Append "name=value" after '?' or '&', with the value percent-encoded.  */
+/* Append "name=value" after '?' or '&', with the value percent-encoded. */
 MUST_USE int ch_sql_add_parameter(struct buf *url, const char *name,
                                   const char *value, size_t n);
 

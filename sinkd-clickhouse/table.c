@@ -1,4 +1,4 @@
-/* table - see table.h.  */
+/* table - see table.h. */
 #include "sinkd-clickhouse/table.h"
 
 #include <errno.h>
@@ -43,14 +43,14 @@ const size_t ch_insert_setting_count = ARRAY_LEN(ch_insert_settings);
 _Static_assert(ARRAY_LEN(ch_insert_settings) <= CH_TABLE_SETTINGS_MAX,
                "knows[] is too short");
 
-/* A result in TabSeparatedRaw, read line by line.  */
+/* A result in TabSeparatedRaw, read line by line. */
 struct lines {
 	const char *at, *end;
 };
 
 #define CELLS_MAX 8
 
-/* Read the cells of the next line.  Returns their number, or 0 at the end.  */
+/* Read the cells of the next line.  Returns their number, or 0 at the end. */
 static size_t
 next_row(struct lines *l, struct slice cells[CELLS_MAX])
 {
@@ -184,7 +184,7 @@ read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
 	return SINK_MISCONFIGURED;
 }
 
-/* `extract` returns '' for a setting that engine_full does not contain.  */
+/* `extract` returns '' for a setting that engine_full does not contain. */
 static enum sink_result
 read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
             struct sink_error *error)
@@ -408,7 +408,7 @@ ch_table_guarantee(const struct ch_table *t, char *out, size_t size)
 	bool once = false;
 
 	if (t->replicated && t->window > 0) {
-		/* Older servers recognize a repeated block by its content.  */
+		/* Older servers recognize a repeated block by its content. */
 		once = true;
 		because = t->knows_token ? "the server recognizes repeated "
 		                           "inserts by their token"

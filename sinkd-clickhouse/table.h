@@ -39,7 +39,7 @@ extern const size_t ch_insert_setting_count;
 struct ch_table {
 	const char *database, *name; /* set by the caller */
 
-	/* About the server.  */
+	/* About the server. */
 	char version[32];
 	/* by index into ch_insert_settings */
 	bool knows[CH_TABLE_SETTINGS_MAX];
@@ -47,10 +47,10 @@ struct ch_table {
 	bool knows_types_header; /* checks the types in a header */
 	bool knows_window;       /* non_replicated_deduplication_window */
 	bool knows_fsync;        /* fsync_after_insert */
-	/* The server has system.replicated_merge_tree_settings.  */
+	/* The server has system.replicated_merge_tree_settings. */
 	bool knows_replicated_settings;
 
-	/* About the table.  */
+	/* About the table. */
 	bool exists;
 	char engine[64];
 	bool replicated; /* the engine keeps its own window */
@@ -83,7 +83,7 @@ enum sink_result ch_table_compare(const struct ch_table *table,
  */
 bool ch_table_guarantee(const struct ch_table *table, char *out, size_t size);
 
-/* Append `database`.`name`.  Returns as buf_add.  */
+/* Append `database`.`name`.  Returns as buf_add. */
 MUST_USE int ch_table_add_name(const struct ch_table *table, struct buf *out);
 
 #endif

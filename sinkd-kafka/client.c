@@ -1,4 +1,4 @@
-/* client - see client.h.  */
+/* client - see client.h. */
 #include "sinkd-kafka/client.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "libbase/secret.h"
 #include "sinkd-kafka/error_class.h"
 
-/* Default limit on what librdkafka holds of a batch in flight.  */
+/* Default limit on what librdkafka holds of a batch in flight. */
 #define QUEUE_KIB "8192"
 
 /*
@@ -49,7 +49,7 @@ client_note_error(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 	 */
 	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && k->broker.err)
 		return;
-	/* After a refused password librdkafka reports mere disconnections.  */
+	/* After a refused password librdkafka reports mere disconnections. */
 	if (kafka_error_class(k->broker.err) == SINK_MISCONFIGURED)
 		return;
 	keep_error(&k->broker, err, 0, reason);
@@ -90,12 +90,12 @@ client_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
 		k->failed.unsent = false;
 		return;
 	}
-	/* For a producer, rd_kafka_message_errstr would return the payload.  */
+	/* For a producer, rd_kafka_message_errstr would return the payload. */
 	keep_error(&k->failed, err, (size_t)(uintptr_t)message->_private,
 	           rd_kafka_err2str(err));
 }
 
-/* Called in any thread of librdkafka.  */
+/* Called in any thread of librdkafka. */
 static void
 client_on_log(const rd_kafka_t *rk, int level, const char *fac,
               const char *text)
@@ -120,7 +120,7 @@ client_on_log(const rd_kafka_t *rk, int level, const char *fac,
 		          log_quote(text), suppressed);
 }
 
-/* Returns 0, or -EINVAL with librdkafka's message in `text`.  */
+/* Returns 0, or -EINVAL with librdkafka's message in `text`. */
 static int
 set_pair(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
          size_t text_bytes)
@@ -159,7 +159,7 @@ set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	return set_pair(rc, "sasl.password", k->password, text, text_bytes);
 }
 
-/* Set the pairs in their order.  */
+/* Set the pairs in their order. */
 static int
 set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
           char *text, size_t text_bytes)
@@ -277,7 +277,7 @@ set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
 		err = push_no_metrics(rc, text, text_bytes);
 	if (err == 0)
 		err = options_apply(&k->conf->options, rc, text, text_bytes);
-	/* options.c refuses the properties that are set from here on.  */
+	/* options.c refuses the properties that are set from here on. */
 	if (err == 0)
 		err = set_pair(rc, "bootstrap.servers", k->conf->brokers, text,
 		               text_bytes);
@@ -366,7 +366,7 @@ client_error(struct kafka *k, const char *what, rd_kafka_resp_err_t err,
 	 */
 	if (why == &k->failed)
 		error->bad_event = why->event;
-	/* The broker reports only that it failed to validate the record.  */
+	/* The broker reports only that it failed to validate the record. */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_RECORD && k->keyless)
 		return kafka_error_report(
 		    error, what, err,

@@ -16,10 +16,10 @@
 enum sink_result client_new(struct kafka *k, rd_kafka_type_t type,
                             rd_kafka_t **out, struct sink_error *error);
 
-/* Forget the errors that librdkafka's callbacks have reported so far.  */
+/* Forget the errors that librdkafka's callbacks have reported so far. */
 void client_clear_errors(struct kafka *k);
 
-/* Keep an error that librdkafka reported about a broker, for client_error.  */
+/* Keep an error that librdkafka reported about a broker, for client_error. */
 void client_note_error(struct kafka *k, rd_kafka_resp_err_t err,
                        const char *reason);
 
@@ -32,7 +32,7 @@ enum sink_result client_error(struct kafka *k, const char *what,
                               rd_kafka_resp_err_t err, const char *text,
                               struct sink_error *error);
 
-/* Milliseconds until deadline_ms, or 0 if it has passed.  */
+/* Milliseconds until deadline_ms, or 0 if it has passed. */
 int client_left_ms(uint64_t deadline_ms);
 
 #endif

@@ -1,4 +1,4 @@
-/* error_class - see error_class.h.  */
+/* error_class - see error_class.h. */
 #include "sinkd-kafka/error_class.h"
 
 #include <stdio.h>

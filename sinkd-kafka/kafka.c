@@ -1,4 +1,4 @@
-/* kafka - see kafka.h.  */
+/* kafka - see kafka.h. */
 #include "sinkd-kafka/kafka.h"
 
 #include <errno.h>
@@ -65,7 +65,7 @@ static const struct conf_table more[] = {
     {.section = RDKAFKA, .on_pair = on_option, .whole_values = true},
 };
 
-/* Return true if a property has this value. librdkafka ignores the case.  */
+/* Return true if a property has this value. librdkafka ignores the case. */
 static bool
 has_option(const struct kafka_conf *c, const char *name, const char *value)
 {
@@ -74,7 +74,7 @@ has_option(const struct kafka_conf *c, const char *name, const char *value)
 	return given && strcasecmp(given, value) == 0;
 }
 
-/* Check a name by Kafka's rules.  Returns NULL, or why the name is refused.  */
+/* Check a name by Kafka's rules.  Returns NULL, or why the name is refused. */
 static const char *
 check_topic(const char *topic)
 {
@@ -128,7 +128,7 @@ check_brokers(const char *list)
 	}
 }
 
-/* Check the files that librdkafka reads when the sink connects.  */
+/* Check the files that librdkafka reads when the sink connects. */
 static int
 kafka_check_files(const struct conf_source *source, const struct kafka_conf *c)
 {
@@ -270,7 +270,7 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 
 	if (result != SINK_DONE)
 		return result;
-	/* I9: the position moves only from the value that this sink knows.  */
+	/* I9: the position moves only from the value that this sink knows. */
 	if (k->found && k->position != batch->position) {
 		(void)snprintf(
 		    error->text, sizeof error->text,

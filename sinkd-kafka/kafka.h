@@ -43,12 +43,12 @@ struct kafka_conf {
 	struct options options; /* [sinkd-kafka.rdkafka] */
 };
 
-/* Room for "leat-kafka-" and the name of a stream.  */
+/* Room for "leat-kafka-" and the name of a stream. */
 #define KAFKA_NAME_MAX 128
 
 #define KAFKA_PASSWORD_MAX 1024
 
-/* The last error that librdkafka reported to a callback.  */
+/* The last error that librdkafka reported to a callback. */
 struct kafka_error {
 	rd_kafka_resp_err_t err; /* NO_ERROR if there is none */
 	size_t event;            /* 1 + index in the batch, or 0 */

@@ -1,4 +1,4 @@
-/* message - see message.h.  */
+/* message - see message.h. */
 #include "sinkd-kafka/message.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ message_add_text(struct buf *out, const char *text)
 	return buf_add(out, text, strlen(text));
 }
 
-/* `key` opens the field: `{"id":` or `,"type":`.  */
+/* `key` opens the field: `{"id":` or `,"type":`. */
 static int
 message_add_string(struct buf *out, const char *key, const struct slice *s)
 {
@@ -68,7 +68,7 @@ message_json(struct buf *out, const struct event *event)
 	return rc;
 }
 
-/* msgpack's write callback.  Returns 0, or -1 if the buffer is full.  */
+/* msgpack's write callback.  Returns 0, or -1 if the buffer is full. */
 static int
 message_on_bytes(void *out, const char *bytes, size_t n)
 {

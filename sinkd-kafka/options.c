@@ -1,4 +1,4 @@
-/* options - see options.h.  */
+/* options - see options.h. */
 #include "sinkd-kafka/options.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #define IN_FLIGHT_MAX 5 /* the limit of an idempotent producer */
 
-/* Properties that leat sets itself, or that would break its guarantees.  */
+/* Properties that leat sets itself, or that would break its guarantees. */
 static const struct {
 	const char *name, *why;
 } refused[] = {
@@ -57,7 +57,7 @@ static const struct {
     {"test.mock.num.brokers", "would send the events nowhere"},
 };
 
-/* librdkafka puts these into a command line that a shell runs.  */
+/* librdkafka puts these into a command line that a shell runs. */
 static const char *const in_command[] = {
     "sasl.kerberos.keytab",
     "sasl.kerberos.principal",

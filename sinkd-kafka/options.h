@@ -13,7 +13,7 @@
 
 #define OPTIONS_BYTES (8 * KIB)
 
-/* All zeros is an empty set.  */
+/* All zeros is an empty set. */
 struct options {
 	size_t used;
 	char pairs[OPTIONS_BYTES]; /* name, NUL, value, NUL, ... */

@@ -1,4 +1,4 @@
-/* position - see position.h.  */
+/* position - see position.h. */
 #include "sinkd-kafka/position.h"
 
 #include "sinkd-kafka/client.h"
@@ -91,7 +91,7 @@ position_store(struct kafka *k, uint64_t position, uint64_t deadline_ms,
 	if (result != SINK_DONE)
 		return result;
 	k->offsets->elems[0].offset = (int64_t)position;
-	/* librdkafka limits the time of a commit by socket.timeout.ms.  */
+	/* librdkafka limits the time of a commit by socket.timeout.ms. */
 	do
 		err = rd_kafka_commit(k->reader, k->offsets, 0);
 	while (err && retry_later(k, err, deadline_ms));

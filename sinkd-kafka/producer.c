@@ -1,4 +1,4 @@
-/* producer - see producer.h.  */
+/* producer - see producer.h. */
 #include "sinkd-kafka/producer.h"
 
 #include <assert.h>
@@ -27,7 +27,7 @@ init_transactions(struct kafka *k, uint64_t deadline_ms,
 			return SINK_DONE;
 		if (rd_kafka_error_is_retriable(e) && left > 0) {
 			rd_kafka_error_destroy(e);
-			/* This returns as soon as librdkafka has an event.  */
+			/* This returns as soon as librdkafka has an event. */
 			(void)rd_kafka_poll(k->rk, left < 100 ? left : 100);
 			continue;
 		}
@@ -55,7 +55,7 @@ producer_start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		result = init_transactions(k, deadline_ms, error);
 	if (result == SINK_DONE)
 		result = position_read(k, deadline_ms, error);
-	/* From here on the transactions carry the position.  */
+	/* From here on the transactions carry the position. */
 	if (k->conf->delivery == EXACTLY_ONCE)
 		position_close(k);
 	return result;

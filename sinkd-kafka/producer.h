@@ -1,4 +1,4 @@
-/* producer - create, check and close librdkafka's producer for one stream.  */
+/* producer - create, check and close librdkafka's producer for one stream. */
 #ifndef SINKD_KAFKA_PRODUCER_H
 #define SINKD_KAFKA_PRODUCER_H
 
@@ -13,7 +13,7 @@
 enum sink_result producer_ready(struct kafka *k, const char *stream,
                                 uint64_t deadline_ms, struct sink_error *error);
 
-/* Close the producer.  Messages that are not delivered are discarded.  */
+/* Close the producer.  Messages that are not delivered are discarded. */
 void producer_close(struct kafka *k);
 
 #endif

@@ -1,4 +1,4 @@
-/* sinkd-kafka - the sink that writes events to a Kafka topic.  */
+/* sinkd-kafka - the sink that writes events to a Kafka topic. */
 #include "libsink/sink.h"
 #include "sinkd-kafka/kafka.h"
 

@@ -1,4 +1,4 @@
-/* topic - see topic.h.  */
+/* topic - see topic.h. */
 #include "sinkd-kafka/topic.h"
 
 #include <stdio.h>
@@ -67,7 +67,7 @@ request_fini(struct request *r)
 	rd_kafka_AdminOptions_destroy(r->options);
 }
 
-/* Get the error of the one topic from a CreateTopics result.  */
+/* Get the error of the one topic from a CreateTopics result. */
 static rd_kafka_resp_err_t
 creation_error(const struct request *r, char *text, size_t text_bytes)
 {
@@ -126,7 +126,7 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	rd_kafka_resp_err_t err =
 	    try_create(k, true, deadline_ms, text, sizeof text);
 
-	/* Kafka before version 3.6 has neither the limit nor the setting.  */
+	/* Kafka before version 3.6 has neither the limit nor the setting. */
 	if (err == RD_KAFKA_RESP_ERR_INVALID_CONFIG)
 		err = try_create(k, false, deadline_ms, text, sizeof text);
 	if (!err)
@@ -229,7 +229,7 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		err = look_at_topic(k, left < SLICE_MS ? left : SLICE_MS);
 		if (!err)
 			return SINK_DONE;
-		/* This also waits a little before the next look.  */
+		/* This also waits a little before the next look. */
 		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
 		if (hopeless(k, err, deadline_ms))
 			break;

@@ -1,4 +1,4 @@
-/* transaction - see transaction.h.  */
+/* transaction - see transaction.h. */
 #include "sinkd-kafka/transaction.h"
 
 #include <assert.h>
@@ -15,10 +15,10 @@
 #include "sinkd-kafka/position.h"
 #include "sinkd-kafka/producer.h"
 
-/* Process delivery reports after this many messages.  */
+/* Process delivery reports after this many messages. */
 #define POLL_EVERY 1024
 
-/* docs/kafka.md promises the names of these headers.  */
+/* docs/kafka.md promises the names of these headers. */
 #define HEADER_STREAM "leat-stream"
 #define HEADER_OFFSET "leat-offset"
 
@@ -36,7 +36,7 @@ message_key(const struct kafka *k, const struct event *event)
 	return (struct slice){0};
 }
 
-/* Build the value in k->value.  Fails only without memory.  */
+/* Build the value in k->value.  Fails only without memory. */
 static int
 make_value(struct kafka *k, const struct event *event)
 {
@@ -46,7 +46,7 @@ make_value(struct kafka *k, const struct event *event)
 	return message_json(&k->value, event);
 }
 
-/* Give one message to librdkafka, which copies it.  */
+/* Give one message to librdkafka, which copies it. */
 static rd_kafka_resp_err_t
 produce_event(struct kafka *k, const struct batch *batch, size_t i)
 {
@@ -104,7 +104,7 @@ produce_batch(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 			return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
 		while ((err = produce_event(k, batch, i)) ==
 		       RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-			/* Wait for deliveries to make room.  */
+			/* Wait for deliveries to make room. */
 			(void)rd_kafka_poll(k->rk, 100);
 			if (client_left_ms(deadline_ms) == 0)
 				return RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -126,7 +126,7 @@ produce_batch(struct kafka *k, const struct batch *batch, uint64_t deadline_ms)
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* A call that concerns the transaction.  A handle allows one at a time.  */
+/* A call that concerns the transaction.  A handle allows one at a time. */
 enum call { SEND_OFFSETS, COMMIT, ABORT };
 
 static rd_kafka_error_t *
@@ -181,7 +181,7 @@ end_transaction(struct kafka *k, enum call call)
 	                  clock_mono_ms() + (uint64_t)k->common->timeout_ms);
 }
 
-/* Returns true if nothing is left of the transaction.  */
+/* Returns true if nothing is left of the transaction. */
 static bool
 abort_transaction(struct kafka *k)
 {
@@ -208,7 +208,7 @@ transaction_failed(struct kafka *k, const char *what, rd_kafka_error_t *e,
                    rd_kafka_resp_err_t err, struct sink_error *error)
 {
 	const char *words = e ? rd_kafka_error_string(e) : NULL;
-	/* Only these errors guarantee that nothing was committed.  */
+	/* Only these errors guarantee that nothing was committed. */
 	bool abortable = !e || rd_kafka_error_txn_requires_abort(e);
 	enum sink_result result;
 	char origin[SINK_ERROR_TEXT];
@@ -305,7 +305,7 @@ transaction_write_without(struct kafka *k, const struct batch *batch,
 	if (result == SINK_DONE)
 		result =
 		    position_store(k, batch->next_offset, deadline_ms, error);
-	/* Messages in flight may still arrive; at_least_once allows that.  */
+	/* Messages in flight may still arrive; at_least_once allows that. */
 	if (result != SINK_DONE)
 		producer_close(k);
 	return result;

@@ -1,4 +1,4 @@
-/* connection - see connection.h.  */
+/* connection - see connection.h. */
 #include "sinkd-postgres/connection.h"
 
 #include <errno.h>
@@ -180,7 +180,7 @@ on_notice(void *arg, const PGresult *res)
 	log_debug("notice text=%s", log_quote(PQresultErrorMessage(res)));
 }
 
-/* Complete a connection that was started.  */
+/* Complete a connection that was started. */
 static enum sink_result
 finish_connecting(struct pg_connection *pg, struct sink_error *error)
 {
@@ -388,7 +388,7 @@ send_transaction(struct pg_connection *pg, const char *statements,
 	buf_init(&sql, SQL_MAX);
 	if (PQtransactionStatus(pg->conn) != PQTRANS_IDLE)
 		rc = buf_addf(&sql, "ROLLBACK; ");
-	/* The server runs all statements of one string as one transaction.  */
+	/* The server runs all statements of one string as one transaction. */
 	if (rc == 0)
 		rc = pg_add_local_settings(pg, &sql);
 	if (rc == 0)
@@ -403,7 +403,7 @@ send_transaction(struct pg_connection *pg, const char *statements,
 	return result;
 }
 
-/* Discard the remaining results after a failed one.  */
+/* Discard the remaining results after a failed one. */
 static void
 skip_rest(struct pg_connection *pg)
 {

@@ -30,7 +30,7 @@ struct pg_connection {
 	size_t received;      /* bytes received in the current operation */
 };
 
-/* The most keywords that a caller of pg_open may pass.  */
+/* The most keywords that a caller of pg_open may pass. */
 #define PG_PAIRS_MAX 24
 
 /*
@@ -49,7 +49,7 @@ void pg_close(struct pg_connection *pg);
  */
 void pg_begin(struct pg_connection *pg);
 
-/* Send a query string, which may hold several statements.  */
+/* Send a query string, which may hold several statements. */
 enum sink_result pg_send(struct pg_connection *pg, const char *sql,
                          struct sink_error *error);
 
@@ -62,7 +62,7 @@ enum sink_result pg_send(struct pg_connection *pg, const char *sql,
 enum sink_result pg_next(struct pg_connection *pg, PGresult **res,
                          struct sink_error *error);
 
-/* Send COPY data.  Returns when libpq holds none of it any more.  */
+/* Send COPY data.  Returns when libpq holds none of it any more. */
 enum sink_result pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
                          struct sink_error *error);
 
@@ -104,7 +104,7 @@ enum sink_result pg_query(struct pg_connection *pg, const char *sql,
  */
 enum sink_result pg_unexpected(struct sink_error *error);
 
-/* Append a quoted literal.  Returns 0 or -errno.  */
+/* Append a quoted literal.  Returns 0 or -errno. */
 MUST_USE int pg_add_literal(struct pg_connection *pg, struct buf *out,
                             const char *text);
 

@@ -1,4 +1,4 @@
-/* copy - see copy.h.  */
+/* copy - see copy.h. */
 #include "sinkd-postgres/copy.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 #include "libbase/hex.h"
 #include "sinkd-postgres/jsonb_number.h"
 
-/* 2000-01-01, PostgreSQL's epoch, in microseconds since 1970.  */
+/* 2000-01-01, PostgreSQL's epoch, in microseconds since 1970. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 #define JSONB_VERSION 1
 
@@ -118,14 +118,14 @@ copy_put_time(uint8_t *out, enum copy_kind kind, int64_t us)
 int
 copy_add_header(struct buf *out)
 {
-	/* The signature, no flags, and no extension.  */
+	/* The signature, no flags, and no extension. */
 	static const char header[COPY_HEADER_BYTES + 1] =
 	    "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 
 	return buf_add(out, header, COPY_HEADER_BYTES);
 }
 
-/* Append a row.  `n` is the bigint for an additional first column, or NULL.  */
+/* Append a row.  `n` is the bigint for an additional first column, or NULL. */
 static int
 copy_append_row(struct buf *out, const struct copy_columns *columns,
                 const struct event *event, const uint64_t *n)

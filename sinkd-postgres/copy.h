@@ -13,7 +13,7 @@
 #include "libbase/buf.h"
 #include "libproto/event.h"
 
-/* How a field is encoded for the type of its column.  */
+/* How a field is encoded for the type of its column. */
 enum copy_kind {
 	COPY_TEXT,        /* text, varchar: the bytes */
 	COPY_JSON,        /* as COPY_TEXT */
@@ -31,7 +31,7 @@ struct copy_columns {
 #define COPY_HEADER_BYTES 19
 #define COPY_TRAILER_BYTES 2
 
-/* The most bytes of a row in addition to those of the event's strings.  */
+/* The most bytes of a row in addition to those of the event's strings. */
 #define COPY_ROW_EXTRA (2 + FIELD_COUNT * 4 + 1 + 2 * 16 + 2 * 8 + 4 + 8)
 
 /*
@@ -48,7 +48,7 @@ MUST_USE int copy_add_row(struct buf *out, const struct copy_columns *columns,
                           const struct event *event);
 MUST_USE int copy_add_trailer(struct buf *out);
 
-/* Like copy_add_row, with the bigint `n` as an additional first column.  */
+/* Like copy_add_row, with the bigint `n` as an additional first column. */
 MUST_USE int copy_add_numbered_row(struct buf *out,
                                    const struct copy_columns *columns,
                                    const struct event *event, uint64_t n);

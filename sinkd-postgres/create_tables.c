@@ -1,4 +1,4 @@
-/* create_tables - see create_tables.h.  */
+/* create_tables - see create_tables.h. */
 #include "sinkd-postgres/create_tables.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@
 	"payload jsonb NOT NULL, created_at timestamptz NOT NULL, "            \
 	"received_at timestamptz NOT NULL"
 
-/* A table that the sink needs.  */
+/* A table that the sink needs. */
 struct needed {
 	const char *name;    /* as configured: SQL, may include a schema */
 	const char *columns; /* as in CREATE TABLE */
@@ -24,7 +24,7 @@ struct needed {
 	bool staging;        /* the sink also needs temporary tables */
 };
 
-/* Columns of the result of query_place.  */
+/* Columns of the result of query_place. */
 enum {
 	SCHEMA,      /* where the table is or would be, quoted; may be null */
 	SCHEMA_IS,   /* t: the schema exists */
@@ -39,7 +39,7 @@ enum {
 	PLACE_COLUMNS,
 };
 
-/* Append has_table_privilege(...) AND ... for each of the rights.  */
+/* Append has_table_privilege(...) AND ... for each of the rights. */
 static int
 add_rights(struct buf *sql, const char *rights)
 {

@@ -1,4 +1,4 @@
-/* error_class - see error_class.h.  */
+/* error_class - see error_class.h. */
 #include "sinkd-postgres/error_class.h"
 
 #include <stdarg.h>
@@ -77,7 +77,7 @@ set_value_text(struct sink_error *error, const char *text)
 	               quote ? "..." : "", last ? last + 1 : "");
 }
 
-/* Return true if the innermost line of the context is a RAISE of PL/pgSQL.  */
+/* Return true if the innermost line of the context is a RAISE of PL/pgSQL. */
 static bool
 is_at_raise(const char *context, size_t *line_bytes)
 {
@@ -135,7 +135,7 @@ is_own_class(const char *state)
 	       strncmp(state, "45", 2) == 0;
 }
 
-/* Return true if the same statements may succeed with fewer rows.  */
+/* Return true if the same statements may succeed with fewer rows. */
 static bool
 fewer_rows_may_pass(const char *state)
 {
@@ -185,7 +185,7 @@ pg_classify_diagnostics(const struct pg_diagnostics *w,
 		else
 			pg_set_text(error, w->text);
 	}
-	/* A trigger refused the row with a SQLSTATE of its own.  */
+	/* A trigger refused the row with a SQLSTATE of its own. */
 	if (is_own_class(w->state) && is_at_raise(w->context, &n))
 		return SINK_REJECT;
 	return pg_classify_sqlstate(w->state);

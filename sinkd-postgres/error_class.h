@@ -17,11 +17,11 @@
  */
 #define PG_TIMED_OUT "57014"
 
-/* Format error->text and return `result`.  */
+/* Format error->text and return `result`. */
 enum sink_result pg_fail(struct sink_error *error, enum sink_result result,
                          const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Copy a text to error->text, without the line break at its end.  */
+/* Copy a text to error->text, without the line break at its end. */
 void pg_set_text(struct sink_error *error, const char *text);
 
 /*
@@ -43,15 +43,15 @@ struct pg_diagnostics {
  */
 bool pg_diagnostics_of(const PGresult *res, struct pg_diagnostics *diagnostics);
 
-/* Classify a failed result and fill in error.  */
+/* Classify a failed result and fill in error. */
 enum sink_result pg_classify(const PGresult *res, struct sink_error *error);
 
-/* The same for diagnostics.  */
+/* The same for diagnostics. */
 enum sink_result
 pg_classify_diagnostics(const struct pg_diagnostics *diagnostics,
                         struct sink_error *error);
 
-/* The class of a SQLSTATE.  */
+/* The class of a SQLSTATE. */
 enum sink_result pg_classify_sqlstate(const char *sqlstate);
 
 #define PG_COLUMN_MAX 64

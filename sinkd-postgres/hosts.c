@@ -1,4 +1,4 @@
-/* hosts - see hosts.h.  */
+/* hosts - see hosts.h. */
 #include "sinkd-postgres/hosts.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* jsonb_number - see jsonb_number.h.  */
+/* jsonb_number - see jsonb_number.h. */
 #include "sinkd-postgres/jsonb_number.h"
 
 #include <stdint.h>
@@ -9,7 +9,7 @@
  */
 #define INTEGER_DIGITS_MAX 131072
 #define FRACTION_DIGITS_MAX 16383
-/* The server refuses a larger exponent, even for a zero.  */
+/* The server refuses a larger exponent, even for a zero. */
 #define EXPONENT_MAX (INT32_MAX / 2)
 
 static bool
@@ -35,7 +35,7 @@ jsonb_read_exponent(const char *at, const char *end, int64_t *exponent)
 	return at;
 }
 
-/* Read the number at `at`, without its sign.  Returns its end.  */
+/* Read the number at `at`, without its sign.  Returns its end. */
 static const char *
 jsonb_read_number(const char *at, const char *end, bool *fits)
 {
@@ -79,7 +79,7 @@ may_not_fit(struct slice json)
 	return exponent;
 }
 
-/* Return the end of the string whose opening quote is before `at`.  */
+/* Return the end of the string whose opening quote is before `at`. */
 static const char *
 skip_string(const char *at, const char *end)
 {

@@ -1,4 +1,4 @@
-/* position - see position.h.  */
+/* position - see position.h. */
 #include "sinkd-postgres/position.h"
 
 #include <inttypes.h>

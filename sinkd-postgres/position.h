@@ -15,7 +15,7 @@
  */
 #define MOVED_BY_OTHER "22012"
 
-/* Names of result columns, by which write.c recognizes the result.  */
+/* Names of result columns, by which write.c recognizes the result. */
 #define POSITION_MOVED "leat_moved"
 #define POSITION_READ "leat_position"
 

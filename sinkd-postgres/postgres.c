@@ -1,4 +1,4 @@
-/* postgres - see postgres.h.  */
+/* postgres - see postgres.h. */
 #include "sinkd-postgres/postgres.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 	const struct {
 		const char *keyword, *value;
 	} all[] = {
-	    /* This is first, so that conninfo can override it.  */
+	    /* This is first, so that conninfo can override it. */
 	    {"target_session_attrs", target},
 	    {"dbname", c->conninfo}, /* libpq expands the first dbname */
 	    {"host", c->host},
@@ -80,7 +80,7 @@ connect_server(struct postgres *s, int64_t timeout_ms, struct sink_error *error)
 	return pg_open(&s->pg, keywords, values, timeout_ms, error);
 }
 
-/* Check the server, and warn an operator of a dangerous setting.  */
+/* Check the server, and warn an operator of a dangerous setting. */
 static enum sink_result
 check_server(struct postgres *s, struct sink_error *error)
 {

@@ -1,4 +1,4 @@
-/* reject - see reject.h.  */
+/* reject - see reject.h. */
 #include "sinkd-postgres/reject.h"
 
 #include <inttypes.h>
@@ -62,10 +62,10 @@ bool
 reject_may_be_event(const struct sink_error *error)
 {
 	static const char *const others[] = {
-	    /* The server or the connection is in trouble, which passes.  */
+	    /* The server or the connection is in trouble, which passes. */
 	    "08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX001",
 	    "XX002",
-	    /* A missing partition, which lacks_partition has examined.  */
+	    /* A missing partition, which lacks_partition has examined. */
 	    "23"};
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -75,7 +75,7 @@ reject_may_be_event(const struct sink_error *error)
 	return error->code[0] != '\0';
 }
 
-/* Append the time t as a value for created_at or received_at.  */
+/* Append the time t as a value for created_at or received_at. */
 static int
 add_time_value(struct buf *sql, enum copy_kind kind, int64_t t_us)
 {
@@ -171,7 +171,7 @@ reject_confirm_null(struct postgres *s, struct sink_error *error)
 	return result;
 }
 
-/* The rejected batch left a failed transaction, which pg_query rolls back.  */
+/* The rejected batch left a failed transaction, which pg_query rolls back. */
 enum sink_result
 reject_confirm(struct postgres *s, const struct batch *b,
                struct sink_error *error)

@@ -10,7 +10,7 @@
 
 #include "sinkd-postgres/postgres.h"
 
-/* Describe in error the field that copy_check found.  */
+/* Describe in error the field that copy_check found. */
 void reject_name_field(enum event_field field, struct sink_error *error);
 
 /*

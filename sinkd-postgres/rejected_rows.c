@@ -1,4 +1,4 @@
-/* rejected_rows - see rejected_rows.h.  */
+/* rejected_rows - see rejected_rows.h. */
 #include "sinkd-postgres/rejected_rows.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #define NOT_NULL_VIOLATION "23502"
 
-/* What the results of the statements have reported so far.  */
+/* What the results of the statements have reported so far. */
 struct probe_results {
 	unsigned tables; /* results with rows so far */
 	bool can_tell;
@@ -75,7 +75,7 @@ probe_read_results(struct postgres *s, struct probe_results *a,
 	return result;
 }
 
-/* Every text goes into the temporary table as bytes.  */
+/* Every text goes into the temporary table as bytes. */
 static enum sink_result
 send_rows(struct postgres *s, const struct batch *b, struct sink_error *error)
 {
@@ -101,7 +101,7 @@ ask_server(struct postgres *s, const struct batch *b, struct probe_results *a,
 		if (result == SINK_DONE)
 			result = probe_read_results(s, a, error);
 	}
-	/* A failed statement leaves the transaction open.  */
+	/* A failed statement leaves the transaction open. */
 	if (result == SINK_DONE &&
 	    PQtransactionStatus(s->pg.conn) != PQTRANS_IDLE)
 		result = pg_run(&s->pg, "ROLLBACK", error);
@@ -142,7 +142,7 @@ classify_row(const struct batch *b, const PGresult *res, int row, size_t *event,
 	return reject_classify(b, &diagnostics, *event + 1, why);
 }
 
-/* Return true if the rows name events of the batch in ascending order.  */
+/* Return true if the rows name events of the batch in ascending order. */
 static bool
 in_order(const struct batch *b, const PGresult *res, int rows)
 {
@@ -180,7 +180,7 @@ report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
 
 	*looked = b->count;
 	if (rows > 0 && PQgetisnull(res, rows - 1, AT_STATE)) {
-		/* The block stopped at this row.  */
+		/* The block stopped at this row. */
 		(void)classify_row(b, res, --rows, &event, &why);
 		*looked = event < b->count ? event : b->count;
 	}

@@ -12,7 +12,7 @@
 
 #include "sinkd-postgres/postgres.h"
 
-/* Implements struct sink's probe.  */
+/* Implements struct sink's probe. */
 enum sink_result rejected_rows_find(struct postgres *s, const struct batch *b,
                                     const struct sink_refused *refused,
                                     size_t *looked, struct sink_error *error);

@@ -1,4 +1,4 @@
-/* rejected_rows_sql - see rejected_rows_sql.h.  */
+/* rejected_rows_sql - see rejected_rows_sql.h. */
 #include "sinkd-postgres/rejected_rows_sql.h"
 
 #include <inttypes.h>
@@ -64,7 +64,7 @@ staged_type(enum copy_kind kind)
 	return "bytea";
 }
 
-/* Append the value of row r for the column of `field`.  */
+/* Append the value of row r for the column of `field`. */
 static int
 add_row_value(struct buf *out, int field, enum copy_kind kind)
 {
@@ -76,7 +76,7 @@ add_row_value(struct buf *out, int field, enum copy_kind kind)
 	                bytes ? ", 'UTF8')" : "", cast_of(kind));
 }
 
-/* Append the INSERT of row r.  */
+/* Append the INSERT of row r. */
 static int
 add_row_insert(struct postgres *s, struct buf *out)
 {

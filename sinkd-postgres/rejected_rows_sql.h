@@ -1,4 +1,4 @@
-/* rejected_rows_sql - the statements that rejected_rows sends.  */
+/* rejected_rows_sql - the statements that rejected_rows sends. */
 #ifndef SINKD_POSTGRES_REJECTED_ROWS_SQL_H
 #define SINKD_POSTGRES_REJECTED_ROWS_SQL_H
 

@@ -1,4 +1,4 @@
-/* settings - see settings.h.  */
+/* settings - see settings.h. */
 #include "sinkd-postgres/settings.h"
 
 #include <ctype.h>
@@ -92,12 +92,12 @@ name_end(const char *text)
 	const char *p = text;
 
 	if (*p == '"') {
-		/* A quote inside the name is doubled.  */
+		/* A quote inside the name is doubled. */
 		for (p++; *p && (p[0] != '"' || p[1] == '"'); p++)
 			p += *p == '"';
 		return *p == '"' && p > text + 1 ? p + 1 : NULL;
 	}
-	/* Characters of other scripts need no quotes.  */
+	/* Characters of other scripts need no quotes. */
 	for (; isalnum((unsigned char)*p) || *p == '_' || *p == '$' ||
 	       (unsigned char)*p >= 0x80;
 	     p++) {
@@ -107,7 +107,7 @@ name_end(const char *text)
 	return p > text ? p : NULL;
 }
 
-/* Return true for [[database.]schema.]name.  */
+/* Return true for [[database.]schema.]name. */
 static bool
 is_table_name(const char *text)
 {
@@ -140,7 +140,7 @@ check_table(const struct conf_source *source, const char *key, const char *name)
 static const char *
 refusal(const PQconninfoOption *o)
 {
-	/* --check prints conninfo and dbname.  */
+	/* --check prints conninfo and dbname. */
 	static const char *const secrets[] = {
 	    "password", "sslpassword", "scram_client_key", "scram_server_key",
 	    "oauth_client_secret"};
@@ -159,7 +159,7 @@ refusal(const PQconninfoOption *o)
 	return NULL;
 }
 
-/* Check one of the options in conninfo or dbname.  */
+/* Check one of the options in conninfo or dbname. */
 static int
 check_option(const struct conf_source *source, const char *key,
              const PQconninfoOption *o)
@@ -252,7 +252,7 @@ find_option(const struct postgres_settings *c, const char *keyword,
 		(void)snprintf(out, size, "%s", setting);
 }
 
-/* Warn if a password or the events can be read by others on the network.  */
+/* Warn if a password or the events can be read by others on the network. */
 static void
 postgres_warn_of_settings(const struct conf_source *source,
                           const struct postgres_settings *c)
@@ -290,7 +290,7 @@ postgres_check_files(const struct conf_source *source,
 	int rc = secret_check_password(source, SECTION, c->password_file,
 	                               PASSWORD_MAX);
 
-	/* libpq 16 and later use this value for the system's certificates.  */
+	/* libpq 16 and later use this value for the system's certificates. */
 	if (strcmp(c->sslrootcert, "system") != 0 &&
 	    conf_check_file(source, SECTION, "sslrootcert", c->sslrootcert) < 0)
 		rc = -EINVAL;

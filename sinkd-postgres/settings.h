@@ -1,4 +1,4 @@
-/* settings - the section [sinkd-postgres]: its keys and their checks.  */
+/* settings - the section [sinkd-postgres]: its keys and their checks. */
 #ifndef SINKD_POSTGRES_SETTINGS_H
 #define SINKD_POSTGRES_SETTINGS_H
 
@@ -23,10 +23,10 @@ struct postgres_settings {
  */
 extern const char *const postgres_sslmodes[];
 
-/* The keys of the section, into struct postgres_settings.  */
+/* The keys of the section, into struct postgres_settings. */
 extern const struct conf_key postgres_keys[];
 
-/* Implements struct sink's check.  */
+/* Implements struct sink's check. */
 int postgres_check(const struct conf_source *source, const void *conf);
 
 #endif

@@ -1,4 +1,4 @@
-/* sinkd-postgres - the sink that writes events into a PostgreSQL table.  */
+/* sinkd-postgres - the sink that writes events into a PostgreSQL table. */
 #include "sinkd-postgres/postgres.h"
 
 int

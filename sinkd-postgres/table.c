@@ -1,4 +1,4 @@
-/* table - see table.h.  */
+/* table - see table.h. */
 #include "sinkd-postgres/table.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #define SQL_MAX (16 * KIB)
 
-/* OIDs of PostgreSQL's built-in types, which never change.  */
+/* OIDs of PostgreSQL's built-in types, which never change. */
 enum {
 	OID_INT8 = 20,
 	OID_TEXT = 25,
@@ -65,7 +65,7 @@ oid_of(const PGresult *res, int row, int column)
 	return (Oid)strtoul(PQgetvalue(res, row, column), NULL, 10);
 }
 
-/* Set how the field is encoded for the type of its column.  */
+/* Set how the field is encoded for the type of its column. */
 static enum sink_result
 set_kind(struct table *t, enum event_field field, Oid type,
          const char *type_name, struct sink_error *error)
@@ -125,7 +125,7 @@ table_read_columns(struct table *t, const PGresult *res,
 	return SINK_DONE;
 }
 
-/* Run a query that consists of head, the name as a literal, and tail.  */
+/* Run a query that consists of head, the name as a literal, and tail. */
 static enum sink_result
 query_by_name(struct pg_connection *pg, const char *head, const char *name,
               const char *tail, int columns, PGresult **res,
@@ -150,7 +150,7 @@ query_by_name(struct pg_connection *pg, const char *head, const char *name,
 	return result;
 }
 
-/* Append 'id', 'type', ...: the names of the columns as literals.  */
+/* Append 'id', 'type', ...: the names of the columns as literals. */
 static int
 add_fields(struct buf *sql)
 {
@@ -263,7 +263,7 @@ check_triggers(struct table *t, struct pg_connection *pg,
                struct sink_error *error)
 {
 	PGresult *res = NULL;
-	/* Bits 1, 2 and 4 of tgtype are ROW, BEFORE and INSERT.  */
+	/* Bits 1, 2 and 4 of tgtype are ROW, BEFORE and INSERT. */
 	enum sink_result result = query_by_name(
 	    pg,
 	    "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "

@@ -43,7 +43,7 @@ bool table_unchanged(const struct table *t, const PGresult *types);
 #define TABLE_STAGING "pg_temp.leat_staging"
 MUST_USE int table_add_staging(const struct table *t, struct buf *sql);
 
-/* The names of the columns, for use in SQL.  */
+/* The names of the columns, for use in SQL. */
 #define TABLE_COLUMNS "id, type, user_id, payload, created_at, received_at"
 
 #endif

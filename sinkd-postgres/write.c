@@ -1,4 +1,4 @@
-/* write - see write.h.  */
+/* write - see write.h. */
 #include "sinkd-postgres/write.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 /* The name of a result column, by which write_on_rows recognizes the result. */
 #define DROPPED "leat_dropped"
 
-/* Append the statements for the rows of a batch, around the COPY.  */
+/* Append the statements for the rows of a batch, around the COPY. */
 static int
 add_copy(struct postgres *s, const char *stream)
 {
@@ -109,7 +109,7 @@ send_statements(struct postgres *s, const struct batch *b,
 	return pg_send(&s->pg, (const char *)s->sql.data, error);
 }
 
-/* What the results of a batch's statements have reported so far.  */
+/* What the results of a batch's statements have reported so far. */
 struct write_results {
 	bool fenced;    /* the position differed before the COPY */
 	bool unchanged; /* the columns have the types that the sink knows */
@@ -290,7 +290,7 @@ bad_field(struct postgres *s, const struct batch *b, size_t index,
 	return b->count == 1 ? pg_position_confirm(s, b, error) : SINK_REJECT;
 }
 
-/* Name the table in error: the position table or the table of events.  */
+/* Name the table in error: the position table or the table of events. */
 static void
 name_table(const struct postgres *s, const struct write_results *a,
            enum sink_result result, struct sink_error *error)

@@ -13,12 +13,12 @@
 
 #include "sinkd-postgres/postgres.h"
 
-/* COPY data is encoded and sent in pieces of about this size.  */
+/* COPY data is encoded and sent in pieces of about this size. */
 #define WRITE_PIECE_BYTES (64 * KIB)
 #define WRITE_PIECE_MAX                                                        \
 	(WRITE_PIECE_BYTES + EVENT_PACKED_MAX + COPY_ROW_EXTRA + 64)
 
-/* Implements struct sink's write.  */
+/* Implements struct sink's write. */
 enum sink_result write_batch(struct postgres *s, const struct batch *b,
                              struct sink_error *error);
 

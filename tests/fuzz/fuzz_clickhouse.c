@@ -1,6 +1,8 @@
 /*
- * fuzz_clickhouse - what a ClickHouse server answers: column types (each
- * that holds a field takes a row), and exceptions.
+ * fuzz_clickhouse - responses of a ClickHouse server.
+ *
+ * A column type that is parsed and can hold a field must accept a row.  An
+ * exception must be classified without reading outside the response.
  */
 #include <errno.h>
 

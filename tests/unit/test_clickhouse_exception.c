@@ -1,4 +1,4 @@
-/* test_clickhouse_exception - whose fault a server's answer is. */
+/* test_clickhouse_exception - the class of a server's response. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ exception_text_of(const char *message)
 	return out;
 }
 
-TEST(reads_the_code_in_the_words_of_old_and_new_servers)
+TEST(reads_the_code_in_messages_of_old_and_new_servers)
 {
 	struct ch_exception e;
 
@@ -53,7 +53,7 @@ TEST(reads_the_code_in_the_words_of_old_and_new_servers)
 	ck_assert_int_eq(strncmp(e.message, "Cannot", 6), 0);
 }
 
-TEST(a_message_begins_after_what_names_its_kind)
+TEST(a_message_begins_after_the_name_of_its_class)
 {
 	static const char *const kinds[] = {
 	    "Code: 210, e.displayText() = DB::NetException: Connection "
@@ -76,7 +76,7 @@ TEST(a_message_begins_after_what_names_its_kind)
 	}
 }
 
-TEST(sees_an_exception_behind_other_output)
+TEST(finds_an_exception_after_other_output)
 {
 	struct ch_exception e;
 
@@ -87,7 +87,7 @@ TEST(sees_an_exception_behind_other_output)
 	ck_assert_int_eq(e.code, 241);
 }
 
-TEST(believes_the_header_when_the_body_says_nothing)
+TEST(uses_the_header_if_the_body_has_no_exception)
 {
 	struct ch_exception e;
 
@@ -117,7 +117,7 @@ TEST(takes_nothing_else_for_an_exception)
 		              bodies[i]);
 }
 
-TEST(classes_codes)
+TEST(classifies_codes)
 {
 	ck_assert_int_eq(class_of(159, ""), SINK_UNREACHABLE);
 	ck_assert_int_eq(class_of(202, ""), SINK_UNREACHABLE);
@@ -129,11 +129,13 @@ TEST(classes_codes)
 	ck_assert_int_eq(class_of(516, ""), SINK_MISCONFIGURED);
 	ck_assert_int_eq(class_of(27, ""), SINK_REJECT);
 	ck_assert_int_eq(class_of(469, ""), SINK_REJECT);
-	/* Not known here: kept and tried again, never set aside. */
+	/*
+	 * An unknown code is retried; the event is never dead-lettered for it.
+	 */
 	ck_assert_int_eq(class_of(12345, ""), SINK_UNREACHABLE);
 }
 
-TEST(knows_limits_and_what_may_be_stored_all_the_same)
+TEST(knows_limits_and_what_may_be_stored_nevertheless)
 {
 	static const char view[] =
 	    "Memory limit exceeded: while pushing to view a.v";
@@ -172,8 +174,8 @@ TEST(does_not_blame_events_for_changed_columns)
 	ck_assert_int_eq(class_of(117, ""), SINK_REJECT);
 }
 
-/* Or any sender could stop the sink. */
-TEST(blames_an_event_that_speaks_of_types)
+/* Otherwise any sender could stop the sink. */
+TEST(blames_an_event_that_contains_a_message_about_types)
 {
 	struct ch_exception e;
 
@@ -189,7 +191,7 @@ TEST(blames_an_event_that_speaks_of_types)
 	ck_assert_int_eq(ch_exception_class(&e), SINK_REJECT);
 }
 
-/* What expressions of a table say of the values of an event. */
+/* What the expressions of a table report about the values of an event. */
 TEST(blames_an_event_that_an_expression_fails_at)
 {
 	ck_assert_int_eq(class_of(32, "Attempt to read after eof: Cannot parse "
@@ -220,7 +222,7 @@ view_is(const char *message, const char *view)
 	       (s.bytes == 0 || memcmp(s.data, view, s.bytes) == 0);
 }
 
-TEST(names_the_view_that_threw)
+TEST(names_the_view_that_failed)
 {
 	ck_assert(view_is("Cannot parse string 'ab' as UInt64: while executing "
 	                  "'FUNCTION toUInt64(id)': while pushing to view "
@@ -241,7 +243,7 @@ TEST(names_the_view_that_threw)
 	ck_assert(view_is("", ""));
 }
 
-/* Or any sender could stop the sink. */
+/* Otherwise any sender could stop the sink. */
 TEST(no_event_can_name_a_view)
 {
 	ck_assert(view_is("Cannot parse string ': while pushing to view a.b. "
@@ -258,7 +260,7 @@ TEST(no_event_can_name_a_view)
 	                  ""));
 }
 
-TEST(classes_answers_that_only_proxies_give)
+TEST(classifies_responses_that_only_proxies_send)
 {
 	ck_assert_int_eq(ch_exception_status_class(413), SINK_REJECT);
 	ck_assert_int_eq(ch_exception_status_class(403), SINK_MISCONFIGURED);

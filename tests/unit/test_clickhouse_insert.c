@@ -1,6 +1,6 @@
 /*
- * test_clickhouse_insert - the sink against a server that answers from a
- * script and keeps what it was asked.
+ * test_clickhouse_insert - the sink against a server that responds according to
+ * a script and records the requests.
  */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -19,14 +19,14 @@
 #define REQUESTS_MAX 16
 #define REQUEST_BYTES (64 * KIB)
 
-/* One answer; an empty text hangs up instead. */
+/* One response. With an empty text the server closes the connection instead. */
 struct answer {
 	const char *text; /* whole HTTP response */
-	bool close;       /* and hang up */
+	bool close;       /* then close the connection */
 };
 
 struct request {
-	char bytes[REQUEST_BYTES]; /* head and body; NUL behind */
+	char bytes[REQUEST_BYTES]; /* head and body, then a NUL */
 	size_t head, len;
 };
 
@@ -46,7 +46,10 @@ static struct sink_error error;
 static char url[128], database[] = "d`b", table[] = "t", user[] = "me",
 		      nothing[] = "";
 
-/* Read one request whole.  Returns false when the client has gone. */
+/*
+ * Read one complete request.  Returns false if the client closed the
+ * connection.
+ */
 static bool
 read_request(int fd, struct request *r)
 {
@@ -117,7 +120,7 @@ start_sink(const struct answer *script, size_t answers)
 	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
 }
 
-/* Until the script is through, or at once when it never will be. */
+/* Wait until the script has ended, or stop at once if it never will. */
 static void
 finish_sink(bool early)
 {
@@ -184,7 +187,7 @@ static const char columns[] =
     OK("id\t\tUUID\ntype\t\tString\nuser_id\tDEFAULT\tNullable(String)\n"
        "payload\t\tString\ncreated_at\t\tInt64\nreceived_at\t\tInt64\n");
 
-/* What open asks, in this order. */
+/* The queries that open sends, in this order. */
 #define OPENS(server, engine)                                                  \
 	{server, true}, {engine, true},                                        \
 	{                                                                      \
@@ -256,11 +259,11 @@ TEST(sends_rows_under_a_token_of_their_offsets)
 	ck_assert_ptr_null(strstr(r->bytes, "Expect:"));
 	ck_assert_uint_eq(r->len - r->head, ROW_BYTES);
 	ck_assert_mem_eq(r->bytes + r->head, row, ROW_BYTES);
-	/* The second on the same connection as the first. */
+	/* The second request uses the same connection as the first. */
 	ck_assert_uint_eq(server.connections, 4);
 }
 
-TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
+TEST(finds_the_settings_of_replicated_engines)
 {
 	static const char with[] =
 	    OK("version\t\t26.1.1\n"
@@ -281,12 +284,12 @@ TEST(asks_for_the_settings_of_replicated_engines_where_they_are)
 	ck_assert_ptr_nonnull(strstr(server.request[1].bytes,
 	                             "system.replicated_merge_tree_settings "
 	                             "WHERE name = 'replicated_dedup"));
-	/* Asking for what is not there would fail the whole query. */
+	/* A query for a table that does not exist would fail as a whole. */
 	ck_assert_ptr_null(strstr(server.request[4].bytes,
 	                          "system.replicated_merge_tree_settings"));
 }
 
-TEST(sends_an_old_server_no_setting_that_it_does_not_know)
+TEST(sends_an_old_server_no_unknown_setting)
 {
 	static const struct answer script[] = {OPENS(old_server, plain_engine),
 	                                       {KEPT, true}};
@@ -313,7 +316,7 @@ TEST(writes_nothing_for_an_empty_batch)
 	finish_sink(false);
 }
 
-TEST(packs_the_rows_when_asked)
+TEST(compresses_the_rows_if_configured)
 {
 	static const struct answer script[] = {OPENS(new_server, plain_engine),
 	                                       {KEPT, true}};
@@ -336,7 +339,7 @@ TEST(packs_the_rows_when_asked)
 	ck_assert_mem_eq(out + ROW_BYTES, row, ROW_BYTES);
 }
 
-TEST(classes_the_exception_of_an_insert)
+TEST(classifies_the_exception_of_an_insert)
 {
 	static const struct {
 		const char *text;
@@ -347,7 +350,9 @@ TEST(classes_the_exception_of_an_insert)
 	     "241"},
 	    {FAIL("Code: 60. DB::Exception: No table"), SINK_MISCONFIGURED,
 	     "60"},
-	    /* Behind a status of 200, and by the header alone. */
+	    /*
+	     * An exception after a status of 200, and one in the header only.
+	     */
 	    {OK("Code: 497. DB::Exception: no"), SINK_MISCONFIGURED, "497"},
 	    {"HTTP/1.1 500 E\r\nX-ClickHouse-Exception-Code: 242\r\n"
 	     "Content-Length: 0\r\n\r\n",
@@ -360,13 +365,13 @@ TEST(classes_the_exception_of_an_insert)
 	    {"HTTP/1.1 413 E\r\nContent-Length: 0\r\n\r\n", SINK_MISCONFIGURED,
 	     "413"},
 	    {OK("<html>log in here</html>"), SINK_UNREACHABLE, ""},
-	    /* Packed, and nobody has asked for it. */
+	    /* Compressed, which the client has not asked for. */
 	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
 	     SINK_UNREACHABLE, ""},
 	    {NULL, SINK_UNREACHABLE, ""},
 	    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", SINK_UNREACHABLE,
 	     ""},
-	    /* No HTTP at all: the port of something else. */
+	    /* Not HTTP: the port of another kind of server. */
 	    {"nonsense\r\n\r\n", SINK_MISCONFIGURED, ""},
 	};
 	struct answer script[] = {OPENS(new_server, window_engine),
@@ -385,7 +390,7 @@ TEST(classes_the_exception_of_an_insert)
 	}
 }
 
-TEST(takes_no_answer_of_a_proxy_for_the_servers)
+TEST(does_not_take_a_proxys_response_for_the_servers)
 {
 	static const char named[] =
 	    "HTTP/1.1 200 OK\r\nX-ClickHouse-Server-Display-Name: a\r\n"
@@ -409,8 +414,8 @@ TEST(takes_no_answer_of_a_proxy_for_the_servers)
 	ck_assert_ptr_nonnull(strstr(error.text, "proxy"));
 }
 
-/* Whatever a statement is refused for, no event is at fault. */
-TEST(sets_nothing_aside_when_the_table_cannot_be_asked)
+/* Whatever the reason for refusing a statement is, no event is at fault. */
+TEST(rejects_nothing_when_the_table_cannot_be_checked)
 {
 	static const char *const refusals[] = {
 	    FAIL("Code: 27. DB::Exception: Cannot parse input"),
@@ -496,7 +501,9 @@ on_refused(void *arg, size_t event, const struct sink_error *why)
 	unfit[unfit_count++] = event;
 }
 
-/* One question to the server for all of them; columns may have changed. */
+/*
+ * One query to the server for all of them, since the columns may have changed.
+ */
 TEST(finds_all_events_that_a_column_cannot_hold)
 {
 	static const struct answer script[] = {
@@ -523,12 +530,12 @@ TEST(finds_all_events_that_a_column_cannot_hold)
 	ck_assert_uint_eq(unfit_count, 3);
 	for (size_t i = 0; i < 3; i++)
 		ck_assert_uint_eq(unfit[i], 2 * i);
-	/* No answer: nothing is refused. */
+	/* Without a response no event is refused. */
 	ck_assert_int_eq(
 	    clickhouse_sink.probe(&state, &b, &refused, &looked, &error),
 	    SINK_UNREACHABLE);
 	ck_assert_uint_eq(unfit_count, 3);
-	/* Nothing to find: the server is not asked, and cannot tell. */
+	/* There is nothing to find, so the server is not asked. */
 	looked = 0;
 	b.events = e + 1;
 	b.count = 1;
@@ -539,14 +546,14 @@ TEST(finds_all_events_that_a_column_cannot_hold)
 	finish_sink(true);
 }
 
-TEST(asks_the_table_before_an_event_is_set_aside)
+TEST(checks_the_table_before_an_event_is_rejected)
 {
-	static const char mended[] =
+	static const char repaired[] =
 	    OK("id\t\tString\ntype\t\tString\nuser_id\t\tString\n"
 	       "payload\t\tString\ncreated_at\t\tInt64\n"
 	       "received_at\t\tInt64\n");
 	static const struct answer script[] = {
-	    OPENS(new_server, plain_engine), {columns, true}, {mended, true}};
+	    OPENS(new_server, plain_engine), {columns, true}, {repaired, true}};
 	struct event e = {
 	    .id = slice("no"), .type = slice("t"), .payload = slice("{}")};
 	struct batch b = {
@@ -565,7 +572,7 @@ TEST(asks_the_table_before_an_event_is_set_aside)
 
 TEST(asks_to_split_rows_of_more_than_a_batch_may_have)
 {
-	/* 262,144 bytes a row and a little more. */
+	/* Each row has a little more than 262,144 bytes. */
 	static const char wide[] =
 	    OK("id\t\tFixedString(131072)\ntype\t\tFixedString(131072)\n"
 	       "user_id\t\tString\npayload\t\tString\ncreated_at\t\t"
@@ -610,7 +617,7 @@ TEST(names_what_is_wrong_with_the_table)
 	}
 }
 
-TEST(says_when_there_is_no_table_and_makes_one_when_told)
+TEST(reports_a_missing_table_and_creates_it_if_configured)
 {
 	static const struct answer without[] = {{new_server, true},
 	                                        {no_engine, true}};
@@ -634,7 +641,8 @@ TEST(says_when_there_is_no_table_and_makes_one_when_told)
 	    strstr(create, "CREATE TABLE IF NOT EXISTS `d\\`b`.`t`"));
 	ck_assert_ptr_nonnull(
 	    strstr(create, "non_replicated_deduplication_window = 10000"));
-	ck_assert_ptr_null(strstr(create, "fsync")); /* it knows none */
+	/* the server has no such setting */
+	ck_assert_ptr_null(strstr(create, "fsync"));
 }
 
 TEST(tries_the_next_server_and_stays_with_it)
@@ -643,7 +651,7 @@ TEST(tries_the_next_server_and_stays_with_it)
 	                                       {KEPT, true}};
 	char urls[256];
 
-	/* Port 1 refuses. */
+	/* Nothing listens on port 1. */
 	(void)snprintf(urls, sizeof urls, "http://127.0.0.1:1/  %s/", url);
 	conf.url = urls;
 	start_sink(script, ARRAY_LEN(script));
@@ -653,9 +661,12 @@ TEST(tries_the_next_server_and_stays_with_it)
 	ck_assert_uint_eq(state.url_index, 1);
 }
 
-TEST(tries_the_next_server_when_ones_set_up_is_wrong)
+TEST(tries_the_next_server_when_one_is_misconfigured)
 {
-	/* Two replicas in one script: the first has no table, then no user. */
+	/*
+	 * Two replicas in one script: the first one lacks the table, later the
+	 * user.
+	 */
 	static const struct answer script[] = {
 	    {new_server, true},
 	    {no_engine, true},
@@ -670,7 +681,7 @@ TEST(tries_the_next_server_when_ones_set_up_is_wrong)
 	start_sink(script, ARRAY_LEN(script));
 	ck_assert_int_eq(open_sink(), SINK_DONE);
 	ck_assert_uint_eq(state.url_index, 1);
-	/* One that takes no rows is left, too. */
+	/* The sink also leaves a server that does not accept rows. */
 	ck_assert_int_eq(write_events(1), SINK_MISCONFIGURED);
 	clickhouse_sink.close(&state);
 	ck_assert_int_eq(open_sink(), SINK_DONE);
@@ -678,7 +689,7 @@ TEST(tries_the_next_server_when_ones_set_up_is_wrong)
 	ck_assert_uint_eq(state.url_index % 2, 1);
 }
 
-TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
+TEST(reports_the_first_misconfigured_server_when_none_is_ready)
 {
 	static const struct answer script[] = {
 	    {FAIL("Code: 516. DB::Exception: no such user"), true},
@@ -695,13 +706,13 @@ TEST(names_the_first_wrong_set_up_when_no_server_is_ready)
 	ck_assert_str_eq(error.text, "no such user");
 }
 
-TEST(says_away_when_no_server_answers)
+TEST(is_unreachable_when_no_server_responds)
 {
 	conf.url = (char[]){"http://127.0.0.1:1 http://127.0.0.1:1"};
 	ck_assert_int_eq(open_sink(), SINK_UNREACHABLE);
 	ck_assert_str_ne(error.text, "");
 	clickhouse_sink.close(&state);
-	clickhouse_sink.close(&state); /* twice is safe */
+	clickhouse_sink.close(&state); /* a second call does no harm */
 }
 
 TEST(keeps_the_environments_password_over_a_reopening)

@@ -1,4 +1,7 @@
-/* test_clickhouse_rowbinary - the bytes of a row, and what is refused. */
+/*
+ * test_clickhouse_rowbinary - the bytes of a row, and the values that are
+ * refused.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +123,7 @@ TEST(writes_a_uuid_as_two_little_endian_halves)
 	}
 }
 
-TEST(refuses_what_is_no_uuid)
+TEST(refuses_what_is_not_a_uuid)
 {
 	static const char *const texts[] = {
 	    "x",
@@ -205,7 +208,7 @@ TEST(refuses_times_that_the_column_cannot_hold)
 	}
 }
 
-TEST(says_when_the_body_is_full_and_keeps_it_whole)
+TEST(reports_a_full_body_and_leaves_it_unchanged)
 {
 	size_t rows = 0, len = 0;
 	int rc;

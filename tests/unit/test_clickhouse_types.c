@@ -1,4 +1,4 @@
-/* test_clickhouse_types - column types from a server's own words. */
+/* test_clickhouse_types - parse column types as a server reports them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ parsed(const char *text)
 	return t;
 }
 
-TEST(reads_every_type_that_is_taken)
+TEST(reads_every_supported_type)
 {
 	struct column_type t;
 
@@ -106,7 +106,7 @@ TEST(refuses_everything_else)
 		              "taken: %s", bad[i]);
 }
 
-TEST(never_reads_behind_the_text)
+TEST(never_reads_past_the_end_of_the_text)
 {
 	static const char *const texts[] = {
 	    "LowCardinality(Nullable(FixedString(36)))",
@@ -115,7 +115,10 @@ TEST(never_reads_behind_the_text)
 	};
 	struct column_type t;
 
-	/* A copy that ends where the text does: ASan sees a byte beyond. */
+	/*
+	 * A copy that ends with the text, so that AddressSanitizer finds reads
+	 * after it.
+	 */
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		for (size_t n = 0; n < strlen(texts[i]); n++) {
 			char *copy = malloc(n ? n : 1);

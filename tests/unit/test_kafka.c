@@ -1,8 +1,8 @@
 /*
- * test_kafka - the Kafka sink against librdkafka's mock cluster, which plays
- * a broker's errors.  With LEAT_KAFKA_BROKERS set, the tests use these brokers
- * instead; case "broker" runs only then, because the mock implements neither
- * fencing nor aborted transactions.
+ * test_kafka - the Kafka sink against librdkafka's mock cluster, which
+ * simulates the errors of a broker.  With LEAT_KAFKA_BROKERS set, the tests use
+ * those brokers instead.  The case "broker" runs only then, because the mock
+ * implements neither fencing nor aborted transactions.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@
 #define GROUP "leat-kafka-" STREAM
 #define EVENTS 20
 
-/* Requests of Kafka's protocol that the mock is told to fail. */
+/* Requests of Kafka's protocol that the mock can be made to fail. */
 enum { PRODUCE = 0, FIND_COORDINATOR = 10, OFFSET_FETCH = 9 };
 enum { INIT_PRODUCER_ID = 22, ADD_PARTITIONS = 24, ADD_OFFSETS = 25 };
 enum { END_TXN = 26, TXN_OFFSET_COMMIT = 28 };
@@ -92,7 +92,7 @@ use_mock(void)
 	char text[200];
 	rd_kafka_conf_t *c = rd_kafka_conf_new();
 
-	/* It connects nowhere, and says so. */
+	/* A sink of this configuration cannot connect and reports that. */
 	ck_assert_int_eq(
 	    rd_kafka_conf_set(c, "log_level", "3", text, sizeof text), 0);
 	mock_host = rd_kafka_new(RD_KAFKA_PRODUCER, c, text, sizeof text);
@@ -136,7 +136,7 @@ teardown(void)
 	    .section = "sinkd-kafka", .keys = kafka_sink.keys, .into = &conf};
 
 	kafka_sink.close(&state);
-	kafka_sink.close(&state); /* twice is safe */
+	kafka_sink.close(&state); /* a second call does no harm */
 	conf_free(&table, 1);
 	if (mock)
 		rd_kafka_mock_cluster_destroy(mock);
@@ -172,7 +172,7 @@ check_position(struct kafka *k, bool want_found, uint64_t want)
 	ck_assert_uint_eq(next, want);
 }
 
-/* As the runtime does it after a failure. */
+/* What the runtime does after a failure. */
 static void
 reopen(struct kafka *k)
 {
@@ -180,7 +180,7 @@ reopen(struct kafka *k)
 	ck_assert_int_eq(kafka_sink.open(k, &common, &conf, &error), SINK_DONE);
 }
 
-/* The mock takes a transaction's offsets and forgets them. */
+/* The mock accepts the offsets of a transaction and discards them. */
 static void
 check_kept(uint64_t want)
 {
@@ -190,7 +190,7 @@ check_kept(uint64_t want)
 		check_position(&state, true, want);
 }
 
-/* A consumer of all that is there, in `partitions` partitions. */
+/* A consumer of all messages, in `partitions` partitions. */
 static rd_kafka_t *
 consumer(int partitions)
 {
@@ -219,7 +219,7 @@ consumer(int partitions)
 	return rk;
 }
 
-/* Give every message to on_message; returns their number. */
+/* Give each message to on_message.  Returns the number of messages. */
 static int
 read_all(int partitions, void (*on_message)(rd_kafka_message_t *))
 {
@@ -266,7 +266,7 @@ check_message(rd_kafka_message_t *m)
 	ck_assert_int_eq(
 	    rd_kafka_header_get_last(headers, "leat-offset", &value, &bytes),
 	    0);
-	i = strtoull(value, NULL, 10); /* librdkafka ends it with a NUL */
+	i = strtoull(value, NULL, 10); /* librdkafka adds a NUL */
 	ck_assert_uint_lt(i, EVENTS);
 	seen[i]++;
 	clock_format_us(events[i].created_at_us, when);
@@ -297,7 +297,7 @@ TEST(stores_events_with_their_position)
 		ck_assert_int_eq(seen[i], 1);
 }
 
-/* The headers say where an event came from, also when it was set aside. */
+/* The headers name the event's origin, even if it was dead-lettered before. */
 TEST(a_retried_dead_letter_keeps_its_headers)
 {
 	struct origin origins[EVENTS];
@@ -310,7 +310,7 @@ TEST(a_retried_dead_letter_keeps_its_headers)
 	                  .origins = origins};
 
 	for (int i = 0; i < EVENTS; i++) {
-		/* Offsets are not those of the lines. */
+		/* Offsets differ from line numbers. */
 		origins[i] = (struct origin){slice_of(STREAM), EVENTS - 1 - i};
 	}
 	for (int i = 0; i < EVENTS / 2; i++) {
@@ -356,7 +356,7 @@ TEST(keeps_a_position_for_each_stream)
 	check_position(&state, !mock, mock ? 0 : 5);
 }
 
-/* Errors of which librdkafka says: call again. */
+/* Errors after which librdkafka requires the call to be repeated. */
 TEST(repeats_what_is_retriable)
 {
 	check_position(&state, false, 0);
@@ -386,8 +386,8 @@ TEST(waits_for_a_coordinator_at_the_start)
 }
 
 /*
- * An error in one request: the outcome, and that the sink goes on from where
- * it was when the runtime has closed and opened it.
+ * One request fails.  Check the result, and that the sink continues from its
+ * position after the runtime has closed and opened it.
  */
 static const struct {
 	int16_t request;
@@ -408,7 +408,7 @@ static const struct {
     {PRODUCE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, SINK_REJECT},
     {PRODUCE, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, SINK_REJECT},
     {PRODUCE, RD_KAFKA_RESP_ERR_INVALID_RECORD, SINK_REJECT},
-    /* The producer can never be used again. */
+    /* The producer cannot be used any more. */
     {END_TXN, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
      SINK_MISCONFIGURED},
     {ADD_PARTITIONS, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
@@ -446,7 +446,7 @@ TEST(names_the_event_that_is_too_large)
 	events[3].payload = (struct slice){big, sizeof big};
 	ck_assert_int_eq(write_range(&state, 0, EVENTS), SINK_REJECT);
 	ck_assert_uint_eq(error.bad_event, 4);
-	/* It costs no new producer. */
+	/* No new producer is needed. */
 	before = state.rk;
 	ck_assert_int_eq(write_range(&state, 0, 3), SINK_DONE);
 	ck_assert_int_eq(write_range(&state, 3, 4), SINK_REJECT);
@@ -497,7 +497,7 @@ TEST(blames_no_event_for_having_no_key)
 	}
 }
 
-TEST(is_away_while_no_broker_answers)
+TEST(is_unreachable_while_no_broker_responds)
 {
 	uint64_t before;
 
@@ -517,8 +517,8 @@ TEST(is_away_while_no_broker_answers)
 	check_position(&state, true, 10);
 }
 
-/* librdkafka alone would ask it again for ever. */
-TEST(is_away_while_the_coordinator_does_not_answer)
+/* librdkafka alone would repeat the request for ever. */
+TEST(is_unreachable_while_the_coordinator_does_not_respond)
 {
 	const int never_ms = 60000;
 	uint64_t before;
@@ -539,7 +539,7 @@ TEST(is_away_while_the_coordinator_does_not_answer)
 	common.timeout_ms = 5000;
 }
 
-TEST(says_at_once_that_nothing_listens)
+TEST(reports_at_once_that_nothing_listens)
 {
 	uint64_t before = clock_mono_ms();
 
@@ -551,7 +551,7 @@ TEST(says_at_once_that_nothing_listens)
 	ck_assert_ptr_nonnull(strstr(error.text, "refused"));
 }
 
-TEST(says_that_a_topic_is_not_there)
+TEST(reports_that_a_topic_does_not_exist)
 {
 	rd_kafka_mock_topic_set_error(mock, "nothing",
 	                              RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
@@ -561,7 +561,7 @@ TEST(says_that_a_topic_is_not_there)
 	ck_assert_ptr_nonnull(strstr(error.text, "create_topic"));
 }
 
-TEST(delivers_at_least_once_with_a_position_behind)
+TEST(delivers_at_least_once_and_then_moves_the_position)
 {
 	configure("delivery = at_least_once\nkey = none\n", "");
 	check_position(&state, false, 0);
@@ -570,7 +570,7 @@ TEST(delivers_at_least_once_with_a_position_behind)
 	reopen(&state);
 	check_position(&state, true, EVENTS);
 	ck_assert_int_eq(read_all(2, NULL), EVENTS);
-	/* The other delivery goes on from there. */
+	/* The other delivery continues from that position. */
 	configure("", "");
 	reopen(&state);
 	check_position(&state, true, EVENTS);
@@ -593,7 +593,7 @@ check_msgpack(rd_kafka_message_t *m)
 	                        (const uint8_t *)m->payload + m->len};
 	struct slice key, id;
 
-	ck_assert_uint_eq(*r.at++, 0x86); /* a map of six */
+	ck_assert_uint_eq(*r.at++, 0x86); /* a map with six keys */
 	ck_assert_int_eq(wire_str(&r, &key), 0);
 	ck_assert_mem_eq(key.data, "id", 2);
 	ck_assert_int_eq(wire_str(&r, &id), 0);
@@ -609,7 +609,9 @@ TEST(writes_msgpack_too)
 	ck_assert_int_eq(read_all(2, check_msgpack), EVENTS);
 }
 
-/* A Java client's murmur2 of "ann" and "bob", over 2 partitions. */
+/*
+ * murmur2 of "ann" and "bob" over 2 partitions, as a Java client computes it.
+ */
 static int32_t partition_of[2];
 
 static void
@@ -618,7 +620,7 @@ note_partition(rd_kafka_message_t *m)
 	partition_of[((const char *)m->key)[0] == 'a' ? 0 : 1] = m->partition;
 }
 
-/* Kafka's Utils.murmur2, as any client knows it. */
+/* Kafka's Utils.murmur2, which every client implements. */
 static uint32_t
 murmur2(const char *text)
 {
@@ -629,7 +631,8 @@ murmur2(const char *text)
 	for (; i + 4 <= n; i += 4) {
 		uint32_t k;
 
-		memcpy(&k, text + i, 4); /* little-endian, as this test */
+		/* little-endian, as this test assumes */
+		memcpy(&k, text + i, 4);
 		k *= m;
 		k ^= k >> 24;
 		k *= m;
@@ -659,7 +662,7 @@ TEST(puts_a_key_where_java_clients_look_for_it)
 	                 (int)((murmur2("bob") & 0x7fffffff) % 2));
 }
 
-TEST(refuses_options_that_break_the_promise)
+TEST(refuses_options_that_break_the_guarantee)
 {
 	static const char *const names[] = {"acks",
 	                                    "enable.idempotence",
@@ -695,13 +698,13 @@ TEST(a_stale_twin_is_fenced_and_never_doubles)
 	ck_assert_int_eq(write_range(&state, 0, 5), SINK_DONE);
 	open_sink(&twin);
 	check_position(&twin, true, 5);
-	/* The older one finds itself fenced, and nothing of it is stored. */
+	/* The older producer is fenced, and nothing that it sent is stored. */
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_UNREACHABLE);
 	ck_assert_int_eq(write_range(&twin, 5, 12), SINK_DONE);
-	/* Back again, it learns that another writer was there. */
+	/* When it is opened again, it finds that another writer was there. */
 	reopen(&state);
 	ck_assert_int_eq(write_range(&state, 5, 10), SINK_FENCED);
-	/* That fenced the twin once, which goes on where it was. */
+	/* That fenced the twin once; the twin continues from its position. */
 	ck_assert_int_eq(write_range(&twin, 12, 15), SINK_UNREACHABLE);
 	reopen(&twin);
 	ck_assert_int_eq(write_range(&twin, 12, EVENTS), SINK_DONE);

@@ -1,4 +1,4 @@
-/* test_postgres - rows in binary, and what a SQLSTATE means. */
+/* test_postgres - rows in the binary format, and the classes of SQLSTATEs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +116,7 @@ TEST(writes_a_row_of_uuids_and_milliseconds)
 	buf_fini(&out);
 }
 
-TEST(tells_an_empty_user_id_from_none)
+TEST(distinguishes_an_empty_user_id_from_none)
 {
 	struct copy_columns c = {{0}};
 	struct event e = sample();
@@ -186,7 +186,7 @@ TEST(knows_which_numbers_jsonb_holds)
 		              not_fit[i]);
 }
 
-/* Without an exponent only a long text can hold one. */
+/* Without an exponent only a long text can have such a number. */
 TEST(knows_which_long_numbers_jsonb_holds)
 {
 	static char text[140000];
@@ -202,7 +202,7 @@ TEST(knows_which_long_numbers_jsonb_holds)
 	}
 }
 
-TEST(frames_the_rows_as_the_format_wants)
+TEST(adds_the_header_and_the_trailer_of_the_format)
 {
 	struct buf out;
 
@@ -215,7 +215,7 @@ TEST(frames_the_rows_as_the_format_wants)
 	buf_fini(&out);
 }
 
-TEST(classes_what_the_server_says)
+TEST(classifies_sqlstates)
 {
 	static const struct {
 		const char *state;
@@ -253,7 +253,10 @@ text_of(const char *state, const char *text, const char *context)
 	return error.text;
 }
 
-/* What only a trigger can mean is about the row; all else stays as it is. */
+/*
+ * A code that only a trigger can raise blames the row.  All other codes keep
+ * their class.
+ */
 TEST(a_code_that_a_trigger_made_up_is_about_the_row)
 {
 	static const struct {
@@ -314,7 +317,7 @@ TEST(keeps_values_out_of_the_text)
 	                 "constraint");
 }
 
-TEST(says_where_a_trigger_refused_and_not_its_words)
+TEST(reports_where_a_trigger_refused_but_not_its_message)
 {
 	static const char context[] =
 	    "PL/pgSQL function f() line 3 at RAISE\nCOPY events, line 51";
@@ -329,7 +332,7 @@ TEST(says_where_a_trigger_refused_and_not_its_words)
 	                 "refused by a trigger");
 	ck_assert_str_eq(text_of("P0004", "secret", NULL),
 	                 "refused by a trigger");
-	/* They are the dead letter's alone. */
+	/* Only the dead letter gets the message. */
 	w.state = "P0001";
 	(void)pg_classify_diagnostics(&w, &error);
 	ck_assert_str_eq(error.dead_letter, "secret");
@@ -365,7 +368,7 @@ TEST(takes_the_line_that_copy_names)
 	ck_assert_uint_eq(line_of("PL/Python function \"f\", line 3"), 0);
 }
 
-TEST(tells_a_missing_partition_from_what_a_check_refuses)
+TEST(distinguishes_a_missing_partition_from_a_failed_check)
 {
 	static const char detail[] =
 	    "Partition key of the failing row contains (created_at) = (1970).";

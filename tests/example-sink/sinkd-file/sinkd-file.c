@@ -116,7 +116,7 @@ file_open(void *state, const struct sink_common *common, const void *vconf,
 		(void)close(fd); /* nothing was written */
 		return file_failed(error, "cannot open the file", rc);
 	}
-	/* A second writer would write between the lines of this one.  */
+	/* A second writer would write between the lines of this one. */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return file_failed(
 		    error, "another process has locked the file; stop it",
@@ -141,7 +141,7 @@ file_position(void *state, const char *stream, bool *found,
 	              : SINK_DONE;
 }
 
-/* Write all of `rows` and wait until it is on disk.  Returns 0 or -errno.  */
+/* Write all of `rows` and wait until it is on disk.  Returns 0 or -errno. */
 static int
 file_append(struct file *f)
 {
@@ -208,7 +208,7 @@ file_write(void *state, const struct batch *batch, struct sink_error *error)
 		return SINK_REJECT;
 	if (rc == 0)
 		rc = file_append(f);
-	/* The position is written only after the events are on disk.  */
+	/* The position is written only after the events are on disk. */
 	buf_clear(&f->rows);
 	if (rc == 0)
 		rc = buf_addf(&f->rows,
