@@ -24,29 +24,10 @@
 #include "libbase/buf.h"
 #include "libbase/log.h"
 #include "libsink/sink.h"
-#include "sinkd-kafka/options.h"
-
-enum kafka_key { KEY_USER_ID, KEY_ID, KEY_NONE };
-enum kafka_format { FORMAT_JSON, FORMAT_MSGPACK };
-enum kafka_delivery { EXACTLY_ONCE, AT_LEAST_ONCE };
-
-struct kafka_conf {
-	char *brokers;
-	char *topic;
-	int key;      /* enum kafka_key */
-	int format;   /* enum kafka_format */
-	int delivery; /* enum kafka_delivery */
-	bool create_topic;
-	int64_t partitions;
-	int64_t replication;
-	char *password_file;
-	struct options options; /* [sinkd-kafka.rdkafka] */
-};
+#include "sinkd-kafka/settings.h"
 
 /* Room for "leat-kafka-" and the name of a stream. */
 #define KAFKA_NAME_MAX 128
-
-#define KAFKA_PASSWORD_MAX 1024
 
 /* The last error that librdkafka reported to a callback. */
 struct kafka_error {

@@ -10,7 +10,6 @@
 #include "libbase/buf.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
-#include "sinkd-postgres/hosts.h"
 
 #define SQL_MAX (20 * KIB)
 

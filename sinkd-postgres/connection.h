@@ -14,6 +14,7 @@
 
 #include "libsink/sink.h"
 #include "sinkd-postgres/error_class.h"
+#include "sinkd-postgres/hosts.h"
 
 /*
  * The most bytes that a server may send in one operation.  libpq keeps a whole
@@ -29,9 +30,6 @@ struct pg_connection {
 	uint64_t deadline_ms; /* of the current operation */
 	size_t received;      /* bytes received in the current operation */
 };
-
-/* The most keywords that a caller of pg_open may pass. */
-#define PG_PAIRS_MAX 24
 
 /*
  * Connect with libpq's keywords and values; both arrays end with NULL.  If they

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinkd-postgres/connection.h"
-
 #define HOST_MAX 512
 
 static unsigned

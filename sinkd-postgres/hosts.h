@@ -8,6 +8,9 @@
 
 #include <libpq-fe.h>
 
+/* The most keywords that a caller of pg_open may pass. */
+#define PG_PAIRS_MAX 24
+
 /*
  * The lists in which libpq keeps its hosts, addresses and ports, separated by
  * commas.  Each string is owned and may be NULL.
