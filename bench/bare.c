@@ -49,8 +49,8 @@ plain_name(const char *program, const char *text)
 	    text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.")] ==
 	        '\0')
 		return true;
-	fprintf(stderr, "%s: %s: must be of a-z, 0-9, '_' and '.'\n",
-	        program, text);
+	fprintf(stderr, "%s: %s: must be of a-z, 0-9, '_' and '.'\n", program,
+	        text);
 	return false;
 }
 

@@ -11,7 +11,7 @@ ch_sql_add(struct buf *out, const char *text)
 }
 
 static int
-add_quoted(struct buf *out, char quote, const char *text)
+sql_add_quoted(struct buf *out, char quote, const char *text)
 {
 	size_t n = strlen(text);
 	uint8_t *p;
@@ -34,13 +34,13 @@ add_quoted(struct buf *out, char quote, const char *text)
 int
 ch_sql_add_name(struct buf *out, const char *name)
 {
-	return add_quoted(out, '`', name);
+	return sql_add_quoted(out, '`', name);
 }
 
 int
 ch_sql_add_value(struct buf *out, const char *value)
 {
-	return add_quoted(out, '\'', value);
+	return sql_add_quoted(out, '\'', value);
 }
 
 int

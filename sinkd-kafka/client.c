@@ -55,17 +55,18 @@ client_note_error(struct kafka *k, rd_kafka_resp_err_t err, const char *reason)
 	keep_error(&k->broker, err, 0, reason);
 }
 
-/* Called in the thread that calls rd_kafka_poll, as is client_on_delivered. */
+/* Called in the thread that calls rd_kafka_poll, as is librdkafka_on_delivered.
+ */
 static void
-client_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
+librdkafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
 	(void)rk;
 	client_note_error(opaque, (rd_kafka_resp_err_t)err, reason);
 }
 
 static void
-client_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
-                    void *opaque)
+librdkafka_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
+                        void *opaque)
 {
 	struct kafka *k = opaque;
 	rd_kafka_resp_err_t err = message->err;
@@ -97,8 +98,8 @@ client_on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
 
 /* Called in any thread of librdkafka. */
 static void
-client_on_log(const rd_kafka_t *rk, int level, const char *fac,
-              const char *text)
+librdkafka_on_log(const rd_kafka_t *rk, int level, const char *fac,
+                  const char *text)
 {
 	struct kafka *k = rd_kafka_opaque(rk);
 	enum log_level to = level <= 4 ? LOG_WARN : LOG_INFO;
@@ -213,7 +214,7 @@ set_producer(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 
 	(void)snprintf(timeout, sizeof timeout, "%" PRId64,
 	               k->common->timeout_ms);
-	rd_kafka_conf_set_dr_msg_cb(rc, client_on_delivered);
+	rd_kafka_conf_set_dr_msg_cb(rc, librdkafka_on_delivered);
 	return set_pairs(rc, pairs, ARRAY_LEN(pairs) - (once ? 0 : 1), text,
 	                 text_bytes);
 }
@@ -265,8 +266,8 @@ set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
 	int err;
 
 	rd_kafka_conf_set_opaque(rc, k);
-	rd_kafka_conf_set_error_cb(rc, client_on_error);
-	rd_kafka_conf_set_log_cb(rc, client_on_log);
+	rd_kafka_conf_set_error_cb(rc, librdkafka_on_error);
+	rd_kafka_conf_set_log_cb(rc, librdkafka_on_log);
 	if (producer)
 		err = set_pairs(rc, producer_defaults,
 		                ARRAY_LEN(producer_defaults), text, text_bytes);

@@ -25,7 +25,7 @@ open_reader(struct kafka *k, struct sink_error *error)
 
 /*
  * Take what librdkafka reports to the reader.  A group that the client may not
- * read is reported as a message and not to client_on_error.
+ * read is reported as a message and not to librdkafka_on_error.
  */
 static void
 take_reader_error(struct kafka *k, int timeout_ms)

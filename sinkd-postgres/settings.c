@@ -124,7 +124,8 @@ is_table_name(const char *text)
 }
 
 static int
-check_table(const struct conf_source *source, const char *key, const char *name)
+check_table_name(const struct conf_source *source, const char *key,
+                 const char *name)
 {
 	if (is_table_name(name))
 		return 0;
@@ -310,9 +311,9 @@ postgres_check(const struct conf_source *source, const void *conf)
 	if (!is_port_list(c->port))
 		rc =
 		    conf_refuse(source, SECTION, "port", c->port, PORT_ALLOWED);
-	if (check_table(source, "table", c->table) < 0)
+	if (check_table_name(source, "table", c->table) < 0)
 		rc = -EINVAL;
-	if (check_table(source, "position_table", c->position_table) < 0)
+	if (check_table_name(source, "position_table", c->position_table) < 0)
 		rc = -EINVAL;
 	if (c->conninfo[0] &&
 	    check_conninfo(source, "conninfo", c->conninfo) < 0)

@@ -152,7 +152,7 @@ query_by_name(struct pg_connection *pg, const char *head, const char *name,
 
 /* Append 'id', 'type', ...: the names of the columns as literals. */
 static int
-add_fields(struct buf *sql)
+add_field_literals(struct buf *sql)
 {
 	int rc = 0;
 
@@ -322,11 +322,11 @@ table_query_columns(struct table *t, struct pg_connection *pg, PGresult **res,
 	if (rc == 0)
 		rc = buf_addf(&sql, ")) c WHERE required OR attname IN (");
 	if (rc == 0)
-		rc = add_fields(&sql);
+		rc = add_field_literals(&sql);
 	if (rc == 0)
 		rc = buf_addf(&sql, ") ORDER BY attname IN (");
 	if (rc == 0)
-		rc = add_fields(&sql);
+		rc = add_field_literals(&sql);
 	if (rc == 0)
 		rc = buf_addf(&sql, ") DESC LIMIT %d", FIELD_COUNT + 1);
 	if (rc == 0)
@@ -366,7 +366,7 @@ table_add_types_query(const struct table *t, struct pg_connection *pg,
 	                       "WHERE NOT attisdropped AND attname IN (");
 
 	if (rc == 0)
-		rc = add_fields(sql);
+		rc = add_field_literals(sql);
 	if (rc == 0)
 		rc = buf_addf(sql, ") AND attrelid = to_regclass(");
 	if (rc == 0)
