@@ -44,7 +44,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	put_le64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
-/* Returns 0, -EBADMSG, or ERR_OTHER_LOG for another stream's or sink's slot. */
+/* Returns 0, -EBADMSG, or ERR_OTHER_LOG if another stream or sink wrote it. */
 static int
 slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
           struct cursor_slot *slot)
@@ -120,9 +120,10 @@ cursor_open(struct cursor *c, struct disk *d, const char *sink,
 	if (c->file < 0)
 		return c->file;
 	/*
-	 * Only what the disk holds counts: after a failed sync the page cache
-	 * can show a slot that is torn on disk, and the next write would tear
-	 * the other one.
+	 * Read what the disk holds, not the page cache.  After a failed sync
+	 * the cache can show a valid slot that is torn on disk.  The next write
+	 * would then go to the other slot, and if that write is torn too, no
+	 * valid slot is left.
 	 */
 	n = d->sync(d, c->file);
 	if (n == 0)

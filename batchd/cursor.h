@@ -1,9 +1,11 @@
 /*
- * cursor - how far one sink is: a small file, written in two slots in turn,
- * so that a torn write leaves the one before (docs/log-format.md).
+ * cursor - the file that holds how far one sink is (docs/log-format.md).
  *
- * The fields are the main thread's.  cursor_write runs on any thread, on a
- * copy of them: cursor_begin takes it, cursor_end says what is durable now.
+ * The file has two slots, which are written in turn, so that a torn write
+ * leaves the previous state intact.
+ *
+ * The main thread owns the fields.  cursor_begin copies them for cursor_write,
+ * which may run on any thread, and cursor_end makes that copy the durable one.
  */
 #ifndef BATCHD_CURSOR_H
 #define BATCHD_CURSOR_H
@@ -20,17 +22,17 @@
 
 struct cursor_slot {
 	uint64_t sequence;
-	uint64_t committed;     /* the next offset the sink wants */
+	uint64_t committed;     /* the offset that the sink needs next */
 	uint64_t in_flight_end; /* or CURSOR_NO_BATCH */
 	/* Of the events below committed: */
 	uint64_t skipped; /* never sent: before its start, or lost */
-	/* Refused by the store; as the sink said last: */
-	uint64_t
-	    pending_dead_letters; /* there is a dead letter, to be retried */
-	uint64_t dropped;         /* there was no room for one */
+	/* Refused by the store, as the sink last reported: */
+	uint64_t pending_dead_letters; /* dead letters that can be retried */
+	uint64_t dropped;              /* there was no room for a dead letter */
 	/*
-	 * A position beyond the log's end, with which its store came: what
-	 * lies below it there is not what this log appends below it.  0: none.
+	 * A rejected position, which the store reported although it is after
+	 * the end of the log; 0 if none.  Events that the log appends below it
+	 * later are other events than those that the store has.
 	 */
 	uint64_t rejected_position;
 };
@@ -39,16 +41,16 @@ struct cursor {
 	char name[FRAME_NAME_MAX + 1]; /* of the sink */
 	uint8_t stream[STREAM_ID_BYTES];
 	int file;                   /* -1 when closed */
-	struct cursor_slot now;     /* what the sink has told */
+	struct cursor_slot now;     /* as the sink reported last */
 	struct cursor_slot writing; /* being written */
-	struct cursor_slot durable; /* on disk: decides what is deleted */
+	struct cursor_slot durable; /* on disk; retention relies on it */
 	bool busy;                  /* between begin and end */
-	bool dirty;                 /* now is ahead of durable and writing */
+	bool dirty;                 /* now is newer than the other two */
 };
 
 /*
- * The highest offset that its sink may have been sent events up to, as far as
- * the slot tells; all of them were durable then.
+ * The offset up to which, according to the slot, the sink may have been sent
+ * events.  All of them were durable when they were sent.
  */
 static inline uint64_t
 cursor_max_sent_offset(const struct cursor_slot *slot)
@@ -61,26 +63,29 @@ cursor_max_sent_offset(const struct cursor_slot *slot)
 #define CURSOR_PATH_BYTES (8 + FRAME_NAME_MAX + 7 + 1)
 void cursor_path(const char *sink, char out[CURSOR_PATH_BYTES]);
 
-/* Return true if a name in cursors/ is a cursor's, with the name of its sink.
+/*
+ * Return true, and set the name of the sink, if a name in cursors/ is a
+ * cursor's.
  */
 MUST_USE bool cursor_name_parse(const char *name,
                                 char sink[FRAME_NAME_MAX + 1]);
 
 /*
- * Open the cursor of `sink`.  Returns 0; -ENOENT when it has no file;
- * -EBADMSG when neither slot is valid; ERR_OTHER_LOG when it is of another
- * stream; or -errno.  c is closed unless 0.
+ * Open the cursor of `sink`; cursor_close must follow.  Returns 0; -ENOENT when
+ * the sink has no cursor file; -EBADMSG when neither slot is valid;
+ * ERR_OTHER_LOG when it is of another stream; or -errno.  On failure c is
+ * closed.
  */
 MUST_USE int cursor_open(struct cursor *c, struct disk *d, const char *sink,
                          const uint8_t stream[STREAM_ID_BYTES]);
 
-/* The stream that the cursor of `sink` is of.  Returns 0 or as cursor_open. */
+/* Read the stream of the cursor of `sink`.  Returns 0 or as cursor_open. */
 MUST_USE int cursor_stream(struct disk *d, const char *sink,
                            uint8_t stream[STREAM_ID_BYTES]);
 
 /*
- * Create (or replace a damaged) file for `sink` at `committed`; durable when
- * this returns 0.
+ * Create the file of `sink` at `committed`, or replace a damaged one.  Returns
+ * 0 when it is durable, or -errno with c closed.
  */
 MUST_USE int cursor_create(struct cursor *c, struct disk *d, const char *sink,
                            const uint8_t stream[STREAM_ID_BYTES],
@@ -94,10 +99,13 @@ void cursor_set_dead_letters(struct cursor *c, uint64_t pending_dead_letters,
                              uint64_t dropped);
 void cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position);
 
-/* Whether it is as cursor_create left it. */
+/* Return true if the cursor is as cursor_create left it. */
 MUST_USE bool cursor_is_new(const struct cursor *c);
 
-/* Whether there is something to write now; then cursor_write must follow. */
+/*
+ * Return true if there is something to write and no write is under way.
+ * cursor_write must then follow and, if it succeeds, cursor_end.
+ */
 MUST_USE bool cursor_begin(struct cursor *c);
 MUST_USE int cursor_write(const struct cursor *c, struct disk *d);
 void cursor_end(struct cursor *c);

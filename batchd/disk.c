@@ -31,13 +31,16 @@ open_directory(struct disk *d, const char *directory)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Longest name of a directory in that of the log. */
+/* The longest name of a directory inside the log's directory. */
 #define DIRECTORY_NAME_MAX 15
 
 /*
- * The directory that *name lies in, to be left again; *name is then relative to
- * it.  A directory can become a link at any time, where the log's directory
- * belongs to another user: so each time it is opened through none.
+ * Open the directory that *name is in, and make *name relative to it.  Returns
+ * a descriptor for disk_leave, or -errno.
+ *
+ * The directory is opened for each operation, and never through a symbolic
+ * link.  If the log's directory belongs to another user, that user can replace
+ * a directory in it with a link at any time.
  */
 static int
 disk_enter(struct disk *d, const char **name)
@@ -71,7 +74,7 @@ open_named(struct disk *d, const char *name, int flags, enum file_owner owner)
 	int fd = dir < 0 ? dir : file_open(dir, last, flags, owner);
 
 	disk_leave(d, dir);
-	/* Logged here, because only the name says which file to remove. */
+	/* Log it here, where the name of the file is known. */
 	if (fd == -ELOOP || fd == ERR_NOT_REGULAR_FILE ||
 	    fd == ERR_FOREIGN_OWNER)
 		log_error("file refused name=%s err=%s", log_quote(name),
@@ -89,7 +92,7 @@ static void
 real_close(struct disk *d, int file)
 {
 	(void)d;
-	(void)close(file); /* what must last was synced before */
+	(void)close(file); /* what must be durable was synced before */
 }
 
 static ssize_t
@@ -196,9 +199,9 @@ real_mkdir(struct disk *d, const char *name)
 }
 
 static int
-real_sync_dir(struct disk *d, const char *folder)
+real_sync_dir(struct disk *d, const char *directory)
 {
-	int fd = open_directory(d, folder), rc;
+	int fd = open_directory(d, directory), rc;
 
 	if (fd < 0)
 		return fd;
@@ -208,10 +211,10 @@ real_sync_dir(struct disk *d, const char *folder)
 }
 
 static int
-real_list(struct disk *d, const char *folder,
+real_list(struct disk *d, const char *directory,
           int (*on_name)(void *arg, const char *name), void *arg)
 {
-	int fd = open_directory(d, folder), rc = 0;
+	int fd = open_directory(d, directory), rc = 0;
 	struct dirent *entry;
 	DIR *dir;
 
@@ -288,7 +291,7 @@ disk_real_open(struct disk_real *d, const char *path)
 	return rc;
 }
 
-/* --- to look only --- */
+/* --- read only --- */
 
 static int
 read_only_open(struct disk *d, const char *name, bool create)

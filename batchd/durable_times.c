@@ -1,7 +1,10 @@
 /* durable_times - see durable_times.h. */
 #include "batchd/durable_times.h"
 
-/* Marks closer than this are one: they have to last for a while. */
+/*
+ * Times closer together than this share an entry, so that the entries reach far
+ * enough into the past.
+ */
 #define APART_US 250
 
 static const struct durable_time *
@@ -39,7 +42,7 @@ durable_times_add(struct durable_times *m, uint64_t from, uint64_t end_offset,
 	m->count++;
 }
 
-/* The entry of the event at `offset`; m->count when there is none. */
+/* The entry of the event at `offset`, or m->count when it has none. */
 static uint64_t
 durable_times_find(const struct durable_times *m, uint64_t offset)
 {

@@ -1,9 +1,9 @@
 /*
  * durable_times - when the newest events of the log became durable.
  *
- * The log's records hold the wall clock of their arrival.  How long an event
- * takes from durable to committed is measured on the monotonic clock instead,
- * which no one sets; a fixed number of such times is kept for that.
+ * It serves to measure how long an event takes from durable to committed.  The
+ * records of the log hold only the wall clock at their arrival, which can be
+ * set.  These times are of the monotonic clock; a fixed number of them is kept.
  */
 #ifndef BATCHD_DURABLE_TIMES_H
 #define BATCHD_DURABLE_TIMES_H
@@ -18,20 +18,20 @@
 struct durable_times {
 	struct durable_time {
 		uint64_t
-		    end_offset; /* events below it, down to the entry before */
-		uint64_t at_us; /* became durable then; monotonic */
+		    end_offset;    /* of the events, down to the entry before */
+		uint64_t at_us;    /* when they became durable; monotonic */
 	} list[DURABLE_TIMES_MAX]; /* a ring */
 	uint64_t count;            /* ever added; the newest is at count - 1 */
 	uint64_t first_offset;     /* of the oldest entry's events */
 };
 
-/* Events below end_offset have become durable at now_us. */
+/* Record that the events from..end_offset became durable at now_us. */
 void durable_times_add(struct durable_times *m, uint64_t from,
                        uint64_t end_offset, uint64_t now_us);
 
 /*
- * Count for each event of from..to how long ago it became durable; older_us is
- * taken for those that are older than all entries.
+ * Add to h, for each event of from..to, how long ago it became durable.  For
+ * events older than all entries, older_us is added.
  */
 void durable_times_count(const struct durable_times *m, uint64_t from,
                          uint64_t to, uint64_t now_us, uint64_t older_us,

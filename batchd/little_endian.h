@@ -1,4 +1,4 @@
-/* little_endian - little-endian numbers in the log's files. */
+/* little_endian - write and read the numbers in the log's files. */
 #ifndef BATCHD_LITTLE_ENDIAN_H
 #define BATCHD_LITTLE_ENDIAN_H
 

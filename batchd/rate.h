@@ -1,11 +1,11 @@
-/* rate - events a second, over the last seconds. */
+/* rate - events per second, over the last five seconds. */
 #ifndef BATCHD_RATE_H
 #define BATCHD_RATE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define RATE_SAMPLES 6 /* a second apart: the rate is of five seconds */
+#define RATE_SAMPLES 6 /* one second apart, so they cover five seconds */
 
 struct rate {
 	struct {
@@ -14,7 +14,7 @@ struct rate {
 	uint64_t count;          /* of samples, ever */
 };
 
-/* So many events by now, on the monotonic clock. */
+/* Record the count of events at now_ms, on the monotonic clock. */
 static inline void
 rate_sample(struct rate *r, uint64_t now_ms, uint64_t events)
 {
@@ -24,7 +24,7 @@ rate_sample(struct rate *r, uint64_t now_ms, uint64_t events)
 	r->samples[at].events = events;
 }
 
-/* Events a second, rounded down, between the oldest sample and the newest. */
+/* Events per second, rounded down, from the oldest sample to the newest. */
 static inline uint64_t
 rate_per_s(const struct rate *r)
 {

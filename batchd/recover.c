@@ -26,15 +26,18 @@ recover_on_segment(void *arg, const char *name)
 	if (!segment_name_parse(name, &one.first_offset))
 		return 0;
 	if (one.first_offset > OFFSET_MAX) {
-		log_error("%s is no segment of the log: no offset is that "
-		          "high; move it away",
+		log_error("%s is not a segment of the log: no offset is that "
+		          "high; move the file away",
 		          name);
 		return ERR_OPERATOR_NEEDED;
 	}
 	return store_add_segment(s, &one);
 }
 
-/* The stream of whichever cursor file can be read. */
+/*
+ * Take the log's stream from the first cursor file that can be read.  Returns 1
+ * then, which ends the listing, and 0 otherwise.
+ */
 static int
 recover_on_cursor(void *arg, const char *name)
 {
@@ -77,8 +80,8 @@ recover_read_header(struct store *s, struct segment_info *one,
 	one->created_us = h.created_us > 0 ? h.created_us : 1;
 	if (*stream_known &&
 	    memcmp(s->stream, h.stream, STREAM_ID_BYTES) != 0) {
-		log_error("segment %020" PRIu64 ".seg is of another log: move "
-		          "it away",
+		log_error("segment %020" PRIu64 ".seg belongs to another log: "
+		          "move the file away",
 		          one->first_offset);
 		rc = ERR_OPERATOR_NEEDED;
 	}
@@ -87,7 +90,7 @@ recover_read_header(struct store *s, struct segment_info *one,
 	return rc;
 }
 
-/* Whether bytes from..to of the file are all zeros. */
+/* Set *zero if the bytes from..to of the file are all zeros. */
 static int
 is_zero(struct disk *d, int file, uint64_t from, uint64_t to, bool *zero)
 {
@@ -159,12 +162,15 @@ recover_last(struct store *s, struct segment_info *last)
 	if (rc == 0)
 		rc = is_zero(d, file, end, last->bytes, &zero);
 	if (rc == 0 && !zero && last->bytes == s->conf.segment_bytes)
-		/* Perhaps only what a recycled segment held before. */
-		log_info("bytes behind the last record are cut segment=%s "
+		/*
+		 * A file of this size may be a recycled one, in which records
+		 * of its earlier use follow: not worth a warning.
+		 */
+		log_info("bytes after the last record cut off segment=%s "
 		         "at=%" PRIu64 " next_offset=%" PRIu64,
 		         name, end, s->next_offset);
 	else if (rc == 0 && !zero)
-		log_warn("torn tail is cut segment=%s at=%" PRIu64
+		log_warn("torn tail cut off segment=%s at=%" PRIu64
 		         " next_offset=%" PRIu64,
 		         name, end, s->next_offset);
 	if (rc == 0 && end < last->bytes) {
@@ -191,7 +197,7 @@ stream_to_text(struct store *s)
 		              u[i]);
 }
 
-/* A random (version 4) UUID names a new log. */
+/* Name a new log with a random (version 4) UUID. */
 static int
 new_stream(struct store *s)
 {
@@ -202,7 +208,10 @@ new_stream(struct store *s)
 	return 0;
 }
 
-/* Where the records of segment i end, as far as they can be read. */
+/*
+ * Set *end to the offset after the last valid record of segment i, or to the
+ * segment's first offset when it has none.
+ */
 static int
 find_end(struct store *s, size_t i, uint64_t *end)
 {
@@ -225,10 +234,11 @@ find_end(struct store *s, size_t i, uint64_t *end)
 }
 
 /*
- * Whether segment i, whose header is damaged, is one of this log: it holds
- * records of it, or the segment after it names it, or it begins where the one
- * before it ends.  Only a log that is never synced may have lost that end in
- * a power cut.
+ * Set *member if segment i, whose header is damaged, belongs to this log.  It
+ * does if it holds records of the log, or if the header of the segment after it
+ * names it, or else if it begins where the segment before it ends.  That last
+ * rule is dropped with FSYNC_NEVER, because a power cut can then remove the end
+ * of the segment before it.
  */
 static int
 is_member(struct store *s, size_t i, bool *member)
@@ -254,9 +264,10 @@ is_member(struct store *s, size_t i, bool *member)
 }
 
 /*
- * Refuse a file that has the name of a segment and nothing else of one.  As
- * the last segment it would move the log's end, and further down it would
- * hide the events of the segment that it follows.
+ * Refuse a log with a file that has the name of a segment but is not one.  As
+ * the last segment, such a file would move the end of the log.  Elsewhere, it
+ * would hide events of the segment before it, whose records end where the name
+ * of the next segment begins.
  */
 static int
 refuse_strays(struct store *s)
@@ -271,11 +282,11 @@ refuse_strays(struct store *s)
 			return rc;
 		if (member)
 			continue;
-		log_error("%020" PRIu64 ".seg is no segment of the log: it "
-		          "holds none of its records, and its neighbours do "
-		          "not adjoin it; move it away, or, if the power went "
-		          "while fsync was never, start once with fsync = "
-		          "never",
+		log_error("%020" PRIu64 ".seg is not a segment of the log: it "
+		          "holds no record of the log, and the segments before "
+		          "and after it do not adjoin it; move the file away, "
+		          "or, if the power failed while fsync was never, "
+		          "start once with fsync = never",
 		          s->segments[i].first_offset);
 		return ERR_OPERATOR_NEEDED;
 	}
@@ -293,14 +304,16 @@ recover_segments(struct store *s)
 	if (rc < 0)
 		return rc;
 	if (!stream_known) {
-		/* Every header is damaged: the cursors know the name too. */
+		/* Every header is damaged, but cursors name the stream, too. */
 		rc = s->disk->list(s->disk, "cursors", recover_on_cursor, s);
 		if (rc < 0)
 			return rc;
 		if (rc == 0) {
-			log_error("no segment's header and no cursor can be "
-			          "read: the log's name is lost; move its "
-			          "folder away to start anew");
+			log_error(
+			    "cannot identify the log: every segment "
+			    "header and every cursor is damaged; restore "
+			    "the log, or rename its directory to begin "
+			    "a new log");
 			return ERR_OPERATOR_NEEDED;
 		}
 	}
@@ -309,7 +322,10 @@ recover_segments(struct store *s)
 		rc = recover_last(s, &s->segments[s->segment_count - 1]);
 	if (rc < 0)
 		return rc;
-	/* An empty last segment gives its name to the new one. */
+	/*
+	 * An empty last segment is not part of the log: the segment that the
+	 * start creates gets the same name and replaces it.
+	 */
 	if (s->next_offset == s->segments[s->segment_count - 1].first_offset) {
 		s->segment_count--;
 		s->bytes -= s->segments[s->segment_count].bytes;
@@ -326,12 +342,18 @@ recover_log(struct store *s)
 	rc = d->mkdir(d, "cursors");
 	if (rc == 0)
 		rc = d->mkdir(d, "quarantine");
-	/* Names that were made before a crash count only once they last. */
+	/*
+	 * Files created just before a crash may be visible, but not yet durable
+	 * in the directory.  Make them so before anything relies on them.
+	 */
 	if (rc == 0)
 		rc = d->sync_dir(d, "");
 	if (rc == 0)
 		rc = d->sync_dir(d, "cursors");
-	/* Not segments yet, or no longer: nothing in them was promised. */
+	/*
+	 * A spare holds no events: it is not a segment yet, or, if it was to be
+	 * recycled, no longer.
+	 */
 	if (rc == 0)
 		rc = d->unlink(d, SPARE_NAME);
 	if (rc == -ENOENT)
@@ -348,9 +370,10 @@ recover_log(struct store *s)
 		s->is_new = true;
 		rc = d->list(d, "cursors", recover_on_cursor, s);
 		if (rc >= 0 && !s->is_new) {
-			log_error("there are cursors but no segments: the log "
-			          "is gone, not new; restore it, or move its "
-			          "folder away to start anew");
+			log_error(
+			    "there are cursors, but the segments of the log "
+			    "are missing; restore the log, or rename its "
+			    "directory to begin a new log");
 			return ERR_OPERATOR_NEEDED;
 		}
 		rc = rc < 0 ? rc : new_stream(s);

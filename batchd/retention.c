@@ -8,7 +8,7 @@
 #include "libbase/error.h"
 #include "libbase/log.h"
 
-/* Whether segments must go although retain_us has not passed. */
+/* Return true if space is so short that segments go before retain_us. */
 static bool
 pressed(const struct store *s, int64_t free_bytes)
 {
@@ -17,7 +17,7 @@ pressed(const struct store *s, int64_t free_bytes)
 	        (uint64_t)free_bytes < 2 * s->conf.min_free_bytes);
 }
 
-/* How many segments from the oldest on may go. */
+/* Count the segments, from the oldest on, that may be deleted. */
 static size_t
 count_doomed(const struct store *s, uint64_t lowest, int64_t now_us,
              int64_t free_bytes)
@@ -25,7 +25,7 @@ count_doomed(const struct store *s, uint64_t lowest, int64_t now_us,
 	bool now = pressed(s, free_bytes);
 	size_t n = 0;
 
-	/* A segment was closed when the one behind it was created. */
+	/* A segment was completed when the one after it was created. */
 	while (n + 1 < s->segment_count &&
 	       s->segments[n + 1].first_offset <= lowest &&
 	       (now ||

@@ -6,7 +6,7 @@
 
 #include "libbase/error.h"
 
-/* Larger than the largest record, so that it can hold any whole. */
+/* Larger than the largest record, so that it can hold any of them. */
 #define WINDOW_BYTES (256 * KIB)
 
 _Static_assert(WINDOW_BYTES > RECORD_HEADER + FRAME_BODY_MAX + RECORD_ALIGN,
@@ -42,7 +42,7 @@ scan_forget(struct scan *s)
 	s->window_bytes = 0;
 }
 
-/* Make the window start at s->at. */
+/* Read the window again, from s->at on. */
 static int
 scan_load(struct scan *s)
 {
@@ -103,7 +103,10 @@ scan_resync(struct scan *s, uint64_t offset, struct record *r)
 	do {
 		s->at += RECORD_ALIGN;
 		rc = scan_peek(s, r, &body);
-		/* A record of the file's earlier life, or one cut in two. */
+		/*
+		 * A lower offset is of the file's earlier use, or of a record
+		 * that begins inside another.
+		 */
 		if (rc == 0 && r->offset < offset)
 			rc = -EBADMSG;
 	} while (rc == -EBADMSG || rc == ERR_RECORD_TRUNCATED);

@@ -110,7 +110,10 @@ record_read(const uint8_t *bytes, size_t n, uint64_t seed, struct record *r)
 	    .durable = get_le64(bytes + 32),
 	    .appended_us = (int64_t)get_le64(bytes + 40),
 	};
-	/* The checksum is right: anything odd here was written odd. */
+	/*
+	 * The checksum is right, so a value out of range was written that way,
+	 * by a fault of leat or by a forger.
+	 */
 	if (r->offset > OFFSET_MAX - count || r->durable > r->offset)
 		return -EBADMSG;
 	return 0;

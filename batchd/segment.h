@@ -1,7 +1,9 @@
 /*
  * segment - the bytes of a segment file: its header and its records
- * (docs/log-format.md).  Pure functions over memory; store, recover and
- * reader do the reading and writing.
+ * (docs/log-format.md).
+ *
+ * These functions only work on memory.  store_append writes the bytes;
+ * segment_file and scan read them.
  */
 #ifndef BATCHD_SEGMENT_H
 #define BATCHD_SEGMENT_H
@@ -19,10 +21,12 @@
 #define STREAM_ID_BYTES 16
 #define SEGMENT_NO_PREVIOUS UINT64_MAX
 
-/* No offset is above: stores keep theirs in signed integers of 64 bits. */
+/*
+ * The highest offset.  Stores keep positions in signed 64-bit integers.
+ */
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
 
-/* Room for "00000000000000000000.seg" and its NUL. */
+/* "00000000000000000000.seg" and its NUL. */
 #define SEGMENT_NAME_BYTES 25
 
 struct segment_header {
@@ -36,7 +40,7 @@ struct record {
 	uint32_t body_bytes; /* 1 .. FRAME_BODY_MAX */
 	uint32_t count;      /* events, at least 1 */
 	uint64_t offset;     /* of the first event */
-	uint64_t durable;    /* everything below it was synced before */
+	uint64_t durable;    /* events below it were synced before */
 	int64_t appended_us; /* wall clock */
 };
 
@@ -50,7 +54,7 @@ record_size(size_t body_bytes)
 
 void segment_name(uint64_t first_offset, char out[SEGMENT_NAME_BYTES]);
 
-/* Whether name is a segment's, and its first offset. */
+/* Return true, and set *first_offset, if the name is a segment's. */
 bool segment_name_parse(const char *name, uint64_t *first_offset);
 
 void segment_header_put(const struct segment_header *h,
@@ -61,19 +65,20 @@ MUST_USE int segment_header_read(const uint8_t bytes[SEGMENT_HEADER],
                                  struct segment_header *h);
 
 /*
- * What a stream's record checksums start from: a record of another stream,
- * or one that a sender has put into an event, is no record of this one.
+ * The seed of a stream's record checksums.  With it, neither a record of
+ * another stream nor the bytes of one that a sender put into an event pass as a
+ * record of this stream.
  */
 uint64_t record_seed(const uint8_t stream[STREAM_ID_BYTES]);
 
 /*
- * Write the header of the record at `at`; its body already stands behind it,
- * and is covered by the checksum.  Sets the padding to zeros.
+ * Write the header of the record at `at`, and set its padding to zeros.  The
+ * body must already follow the header, because the checksum covers it.
  */
 void record_seal(uint8_t *at, const struct record *r, uint64_t seed);
 
 /*
- * Read the record at the start of n bytes and check it whole.  Returns 0;
+ * Read the record at the start of n bytes, and check all of it.  Returns 0;
  * ERR_RECORD_TRUNCATED when it may be whole but goes beyond n bytes; -EBADMSG
  * when there is no valid record here.
  */

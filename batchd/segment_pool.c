@@ -13,7 +13,10 @@
 /* Bytes written at once while filling a segment with zeros. */
 #define ZERO_BLOCK (1 * MIB)
 
-/* Whether the settings and the disk allow one more segment. */
+/*
+ * Return true if the settings and the disk allow one more segment.  Otherwise
+ * s->full_reason has the reason.
+ */
 static bool
 may_make(struct store *s, uint64_t freed, int64_t free_bytes)
 {
@@ -48,15 +51,19 @@ segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
 	if (s->spare_ready || s->filling->roll ||
 	    (s->writing && s->writing->roll))
 		return;
-	p->recycle = doomed_count > 0 &&
-	             s->segments[0].bytes == s->conf.segment_bytes;
+	p->recycle =
+	    doomed_count > 0 && s->segments[0].bytes == s->conf.segment_bytes;
 	p->make = !p->recycle && may_make(s, freed, free_bytes);
 	/* The first one is small, so that a start does not take long. */
 	if (s->file < 0 && p->make && p->make_bytes > START_SEGMENT_BYTES)
 		p->make_bytes = START_SEGMENT_BYTES;
 }
 
-/* Fill the file with zeros: its blocks are then allocated and written. */
+/*
+ * Write the whole file with zeros.  Blocks that were only reserved are marked
+ * as unwritten, and the first write to each would make the next sync update
+ * the file system's metadata, too.
+ */
 static int
 write_zeros(struct disk *d, int file, uint64_t bytes)
 {
@@ -92,7 +99,7 @@ make_spare(struct disk *d, const struct spare_plan *p)
 	if (rc == 0)
 		rc = d->sync_dir(d, "");
 	if (rc < 0)
-		(void)d->unlink(d, SPARE_NAME); /* gives its blocks back */
+		(void)d->unlink(d, SPARE_NAME); /* frees its blocks */
 	return rc;
 }
 

@@ -7,9 +7,8 @@ void
 segment_walk_start(struct segment_walk *w, struct disk *disk, int file,
                    uint64_t seed, uint64_t first_offset, uint64_t limit)
 {
-	*w = (struct segment_walk){.limit = limit,
-	                           .next_offset = first_offset,
-	                           .end = SEGMENT_HEADER};
+	*w = (struct segment_walk){
+	    .limit = limit, .next_offset = first_offset, .end = SEGMENT_HEADER};
 	scan_start(&w->scan, disk, file, seed);
 }
 
@@ -29,8 +28,8 @@ segment_walk_find(struct segment_walk *w, struct record *r)
 	 * later record shows that the events up to w->synced were synced, the
 	 * records in between are as good as any other.
 	 */
-	if (rc == 0 && w->limit == SEGMENT_WALK_LAST &&
-	    w->scan.at > w->end && w->synced <= w->next_offset)
+	if (rc == 0 && w->limit == SEGMENT_WALK_LAST && w->scan.at > w->end &&
+	    w->synced <= w->next_offset)
 		rc = scan_durable(&w->scan, w->next_offset, &w->synced);
 	/* A recycled file can still hold records of its earlier use. */
 	if (rc == 0 && r->offset >= w->limit)

@@ -1,6 +1,6 @@
 /*
- * segment_walk - read a segment's records in order, and tell damage from what
- * a crash leaves behind.
+ * segment_walk - read a segment's records in order, and tell damage from a torn
+ * tail.
  *
  * Recovery and `leat log verify` both walk segments with it, so that they
  * agree on which events are lost.
@@ -34,7 +34,7 @@ struct segment_walk {
 	uint64_t limit;       /* where the next segment begins */
 	uint64_t next_offset; /* of the event expected next */
 	uint64_t end;         /* the byte after the last record */
-	uint64_t synced;      /* highest durable offset found by looking ahead */
+	uint64_t synced; /* highest durable offset found by looking ahead */
 };
 
 /*
@@ -58,8 +58,7 @@ MUST_USE int segment_walk_find(struct segment_walk *w, struct record *r);
  * follow the record before it.  The bytes from w->end to w->scan.at are then
  * damaged, and the events from w->next_offset to r->offset are lost.
  */
-bool segment_walk_skipped(const struct segment_walk *w,
-                          const struct record *r);
+bool segment_walk_skipped(const struct segment_walk *w, const struct record *r);
 
 /* Move past the record that segment_walk_find has found. */
 void segment_walk_next(struct segment_walk *w, const struct record *r);

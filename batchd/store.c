@@ -15,7 +15,10 @@
 static int
 group_init(struct group *g, const struct store_conf *conf)
 {
-	/* Room for one more frame than the limit, received in place. */
+	/*
+	 * A frame is received into the buffer as long as the group is below its
+	 * limit, so one frame must fit beyond it.
+	 */
 	g->bytes = malloc(conf->group_max_bytes + RECORD_HEADER + FRAME_MAX);
 	g->file = -1;
 	return g->bytes ? 0 : -ENOMEM;
@@ -40,7 +43,7 @@ store_open(struct store *s, struct disk *disk, const struct store_conf *conf)
 	return 0;
 }
 
-/* Make the spare the active segment: an empty group, and nothing but that. */
+/* Make the spare the active segment, by writing an empty group. */
 static int
 begin_segment(struct store *s, int64_t now_us)
 {
@@ -54,8 +57,9 @@ begin_segment(struct store *s, int64_t now_us)
 }
 
 /*
- * An empty last segment gives its name to the new one (store_recover); when
- * that gets another, its file would be taken for one that the headers forgot.
+ * Remove an empty last segment.  The new segment usually has the same name and
+ * replaces it (recover.c).  When the log continues at a higher offset instead,
+ * the empty file would stay, and no header would name it as the segment before.
  */
 static int
 forget_empty(struct store *s)
@@ -89,10 +93,13 @@ store_start(struct store *s, uint64_t least)
 		retention_end(s);
 	}
 	if (!s->spare_ready) {
-		/* A full disk may become free; a log must have a start. */
+		/*
+		 * An existing log can wait for space and serve its sinks
+		 * meanwhile.  A new log cannot begin without a segment.
+		 */
 		if (!s->is_new)
 			return 0;
-		log_error("cannot create the first segment why=%s",
+		log_error("cannot create the first segment err=%s",
 		          log_quote(s->full_reason));
 		return -ENOSPC;
 	}
@@ -114,7 +121,10 @@ store_finish(struct store *s)
 	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
 		return rc;
 	s->unsynced = false;
-	/* Recovery gives back the room of the last segment only. */
+	/*
+	 * Recovery cuts off the unused space of the last segment only, and this
+	 * one will not be the last any more.
+	 */
 	rc = d->truncate(d, s->file, s->end_bytes);
 	if (rc == 0)
 		rc = d->sync(d, s->file);
@@ -152,7 +162,7 @@ store_complete(struct store *s, uint64_t lowest)
 		complete = false;
 		log_error("events are missing: a segment before the one at "
 		          "offset %" PRIu64 " is gone, and a sink at offset "
-		          "%" PRIu64 " still wants it",
+		          "%" PRIu64 " still needs it",
 		          one->first_offset, lowest);
 	}
 	if (s->segment_count > 0 && lowest < s->segments[0].first_offset &&

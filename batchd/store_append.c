@@ -7,7 +7,10 @@
 #include "batchd/segment_pool.h"
 #include "libbase/clock.h"
 
-/* Filled in less than this: no time to write the next one with zeros. */
+/*
+ * When a segment fills in less than this time, writing the next one with zeros
+ * would compete with the appends, so its space is only reserved.
+ */
 #define QUICK_SEGMENT_US 1000000
 
 void
@@ -20,7 +23,7 @@ store_append_roll(struct store *s)
 	s->filling->roll = true;
 }
 
-/* Whether the segment that is being filled has room for any frame. */
+/* Return true if the segment being filled has room for the largest frame. */
 static bool
 segment_has_room(const struct store *s)
 {
@@ -52,7 +55,7 @@ store_append_buffer(struct store *s)
 	if (g->used >= s->conf.group_max_bytes)
 		return NULL;
 	if (!segment_has_room(s)) {
-		/* A group lies in one segment. */
+		/* A group never spans two segments. */
 		if (g->used > 0 || g->roll || !s->spare_ready)
 			return NULL;
 		store_append_roll(s);
@@ -72,7 +75,7 @@ store_append(struct store *s, uint32_t body_bytes, uint32_t count,
 	size_t bytes = record_size(body_bytes);
 
 	_Static_assert(sizeof r <= RECORD_HEADER,
-	               "it waits there for its seal");
+	               "it is kept in the header's place until it is sealed");
 	assert(body_bytes > 0 && body_bytes <= FRAME_BODY_MAX);
 	memcpy(g->bytes + g->used, &r, sizeof r);
 	if (g->records == 0) {
@@ -134,7 +137,13 @@ store_append_begin(struct store *s, int64_t now_us)
 	return true;
 }
 
-/* The spare becomes the segment of g's header.  Sets g->file. */
+/*
+ * Turn the spare into the segment of g's header.  Sets g->file.  Returns 0 or
+ * -errno.
+ *
+ * The header is synced before the rename, and the directory after it, so that
+ * after a crash a file with a segment's name always has a valid header.
+ */
 static int
 activate(struct store *s, struct group *g)
 {
@@ -162,7 +171,8 @@ activate(struct store *s, struct group *g)
 	return rc;
 }
 
-/* Every record gets its header; all in a group know the same synced end. */
+/* Write the records' headers.  All records of a group have one durable offset.
+ */
 static void
 seal(struct group *g, uint64_t seed)
 {
@@ -183,14 +193,14 @@ store_append_run(struct store *s)
 	int rc = 0;
 
 	seal(g, s->seed);
-	/* A segment that is not the last one is whole. */
+	/* A segment that is not the last one must be complete on disk. */
 	if (g->previous_file >= 0)
 		rc = d->sync(d, g->previous_file);
 	if (rc == 0 && g->roll)
 		rc = activate(s, g);
 	if (rc == 0 && g->used > 0)
 		rc = disk_write(d, g->file, g->bytes, g->used, g->at);
-	/* Of an empty group: what the ones before it wrote. */
+	/* Syncing an empty group syncs what earlier groups wrote. */
 	g->sync_us = clock_mono_us();
 	if (rc == 0 && g->sync && (g->used > 0 || !g->roll))
 		rc = d->sync(d, g->file);

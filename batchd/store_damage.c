@@ -11,8 +11,10 @@
 #define QUARANTINE_MAX_BYTES (64 * MIB)
 
 /*
- * Whether the damage at `at` was told up to `to`; if not, *from is where what
- * is new begins: when its end was not yet written, it may have grown.
+ * Return true if the damage at `at` was already reported up to the offset `to`.
+ * If it was reported up to a lower offset, raise *from to where the new part
+ * begins.  Damage can grow, because a reader meets its end only once more
+ * records follow.
  */
 static bool
 is_reported(struct store *s, uint64_t segment_first, uint64_t at,
@@ -36,7 +38,10 @@ is_reported(struct store *s, uint64_t segment_first, uint64_t at,
 	return false;
 }
 
-/* Copy bytes at..end of file.  A copy helps people; it is best effort. */
+/*
+ * Copy the bytes at..end of the file for an operator to look at.  Returns 0 or
+ * -errno, which the caller only logs.
+ */
 static int
 quarantine(struct disk *d, const char *name, int file, uint64_t at,
            uint64_t end)
@@ -69,8 +74,9 @@ quarantine(struct disk *d, const char *name, int file, uint64_t at,
 }
 
 void
-store_damage_report(struct store *s, uint64_t segment_first, int file, uint64_t at,
-             uint64_t end, uint64_t from, uint64_t to, const char *what)
+store_damage_report(struct store *s, uint64_t segment_first, int file,
+                    uint64_t at, uint64_t end, uint64_t from, uint64_t to,
+                    const char *what)
 {
 	char name[SEGMENT_NAME_BYTES + 40];
 	int rc;

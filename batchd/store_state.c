@@ -7,19 +7,22 @@
 uint64_t
 store_first_offset(const struct store *s)
 {
-	/* What is being deleted is gone for who has not held it till now. */
+	/*
+	 * A segment that is being deleted no longer counts: a reader that does
+	 * not have it open could not open it any more.
+	 */
 	size_t gone = s->retention_running ? s->retention.doomed_count : 0;
 
 	return s->segment_count > gone ? s->segments[gone].first_offset
 	                               : s->next_offset;
 }
 
-/* Bytes used in segment i, and where its events end. */
+/* The bytes used in segment i.  Sets *end_offset to where its events end. */
 static uint64_t
 segment_used(const struct store *s, size_t i, uint64_t *end_offset)
 {
 	bool last = i + 1 == s->segment_count;
-	/* end_bytes is of a segment that is not in the list yet. */
+	/* During a roll, end_bytes is of a segment that is not listed yet. */
 	bool rolling = s->filling->roll || (s->writing && s->writing->roll);
 
 	*end_offset = last ? s->next_offset : s->segments[i + 1].first_offset;
@@ -36,7 +39,7 @@ store_bytes_from(const struct store *s, uint64_t offset)
 		uint64_t used = segment_used(s, i, &end);
 
 		if (offset >= end)
-			continue; /* in the last one: no event is lacking */
+			continue; /* no event of this segment counts */
 		if (offset <= first) {
 			bytes += used;
 			continue;
@@ -70,7 +73,7 @@ store_find(const struct store *s, uint64_t offset)
 {
 	size_t low = 0, high = s->segment_count;
 
-	/* The last segment that does not start above offset. */
+	/* Find the last segment that does not start above offset. */
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
@@ -82,7 +85,6 @@ store_find(const struct store *s, uint64_t offset)
 	return low == 0 ? s->segment_count : low - 1;
 }
 
-/* What the header of segment i should say of the one before it. */
 uint64_t
 store_previous_first(const struct store *s, size_t i)
 {

@@ -69,10 +69,10 @@ struct retention {
 
 /* How one run of retention provides the next spare segment, if it does. */
 struct spare_plan {
-	bool recycle;   /* the oldest deleted segment becomes the spare */
-	bool make;      /* create a file of make_bytes */
-	bool zero;      /* write it with zeros instead of only reserving it */
-	bool made;      /* the spare is there */
+	bool recycle; /* the oldest deleted segment becomes the spare */
+	bool make;    /* create a file of make_bytes */
+	bool zero;    /* write it with zeros instead of only reserving it */
+	bool made;    /* the spare is there */
 	uint64_t make_bytes;
 	int rc; /* of making it; errors of deletion are logged instead */
 };
