@@ -19,7 +19,7 @@
 #include "libbase/log.h"
 
 #define PROGRAMS_MAX 64
-#define FINDINGS_MAX 256 /* lines that are remembered, to say each once */
+#define FINDINGS_MAX 256 /* kept, so that each is printed only once */
 
 struct check {
 	const char *path; /* of the settings */
@@ -29,12 +29,12 @@ struct check {
 	char *findings[FINDINGS_MAX];
 	size_t finding_count;
 	unsigned errors, warnings;
-	bool incomplete; /* a program could not be asked */
+	bool incomplete; /* a program could not be run */
 };
 
-/* The programs. */
+/* --- which programs --- */
 
-/* Remember a program to ask: `prefix` and the first n bytes of name. */
+/* Add the program whose name is `prefix` and the first n bytes of name. */
 static void
 add_program(struct check *c, const char *prefix, const char *name, size_t n)
 {
@@ -49,7 +49,10 @@ add_program(struct check *c, const char *prefix, const char *name, size_t n)
 			return;
 		}
 	}
-	/* batchd says which sinks it misses, and refuses so many. */
+	/*
+	 * batchd itself reports sinks that are not installed, and more sinks
+	 * than it can have.
+	 */
 	if (c->program_count == PROGRAMS_MAX ||
 	    (prefix[0] && !installed_has(program)))
 		free(program);
@@ -57,7 +60,7 @@ add_program(struct check *c, const char *prefix, const char *name, size_t n)
 		c->programs[c->program_count++] = program;
 }
 
-/* Find the sinks that the text names, or has sections for. */
+/* Add the sinks that the settings name, or have sections for. */
 static void
 check_add_sinks(struct check *c, const char *text)
 {
@@ -86,9 +89,9 @@ check_add_sinks(struct check *c, const char *text)
 	}
 }
 
-/* What they say. */
+/* --- their findings --- */
 
-/* The part of text behind its n-th blank; NULL if there are fewer. */
+/* The part of text after its n-th blank, or NULL if it has fewer blanks. */
 static const char *
 after_blanks(const char *text, int n)
 {
@@ -99,7 +102,7 @@ after_blanks(const char *text, int n)
 	return text;
 }
 
-/* Say a finding, once, however many programs have found it. */
+/* Print a finding, unless another program has found it before. */
 static void
 add_finding(struct check *c, bool is_error, const char *text)
 {
@@ -117,8 +120,8 @@ add_finding(struct check *c, bool is_error, const char *text)
 }
 
 /*
- * A line that a program has logged: time, level, program, message (log.h).
- * Anything else, such as the dynamic linker's, is passed on.
+ * Read a line that a program has logged: time, level, program, message (log.h).
+ * Print any other line, such as one of the dynamic linker, as it is.
  */
 static void
 check_read_line(struct check *c, char *line)
@@ -140,7 +143,7 @@ check_read_line(struct check *c, char *line)
 	add_finding(c, is_error, message);
 }
 
-/* Become the program, with its findings going to fd. */
+/* Execute the program, with its standard error going to fd. */
 static void
 exec_program(const struct check *c, const char *program, int fd)
 {
@@ -148,14 +151,17 @@ exec_program(const struct check *c, const char *program, int fd)
 
 	(void)snprintf(path, sizeof path, "%s/%s", c->directory, program);
 	if (dup2(fd, STDERR_FILENO) < 0 ||
-	    !freopen("/dev/null", "w", stdout)) /* what is in force */
+	    !freopen("/dev/null", "w", stdout)) /* the settings in force */
 		_exit(EXIT_FAILURE);
 	(void)execl(path, program, "--check", "--config", c->path,
 	            (char *)NULL);
 	_exit(EXIT_FAILURE);
 }
 
-/* Have one program check its sections.  Returns 0 or -errno. */
+/*
+ * Have one program check its sections.  Returns 0, -errno, or ERR_CHILD_FAILED
+ * when it ended in another way than with a result of the check.
+ */
 static int
 ask_program(struct check *c, const char *program)
 {
@@ -172,7 +178,7 @@ ask_program(struct check *c, const char *program)
 		exec_program(c, program, fds[1]);
 	if (child < 0)
 		rc = -errno;
-	(void)close(fds[1]); /* the child's */
+	(void)close(fds[1]); /* the child's end */
 	in = fdopen(fds[0], "r");
 	if (!in) {
 		rc = rc < 0 ? rc : -errno;
@@ -187,7 +193,7 @@ ask_program(struct check *c, const char *program)
 		if (errno != EINTR)
 			return -errno;
 	}
-	/* With a status of settings it has said what is wrong. */
+	/* With EXIT_CONFIG, the program has logged what is wrong. */
 	if (rc == 0 &&
 	    (!WIFEXITED(status) || (WEXITSTATUS(status) != EXIT_SUCCESS &&
 	                            WEXITSTATUS(status) != EXIT_CONFIG)))
@@ -203,17 +209,19 @@ ask_programs(struct check *c)
 		int rc;
 
 		if (!installed_has(program)) {
-			log_error("cannot check: %s is not in %s", program,
-			          c->directory);
+			log_error(
+			    "cannot check all settings: %s is not installed "
+			    "in %s",
+			    program, c->directory);
 			c->incomplete = true;
 			continue;
 		}
 		rc = ask_program(c, program);
 		if (rc < 0) {
-			log_error("cannot check: %s --check %s", program,
-			          rc == ERR_CHILD_FAILED
-			              ? "did not end as it should"
-			              : error_text(rc));
+			log_error(
+			    "cannot check all settings: %s --check failed "
+			    "err=%s",
+			    program, log_quote(error_text(rc)));
 			c->incomplete = true;
 		}
 	}

@@ -1,10 +1,9 @@
 /*
- * check - `leat check`: whether the settings file is right in all of its
- * sections.
+ * check - `leat check`: check all sections of the settings file.
  *
- * Each program knows its own sections alone, and a sink may be somebody
- * else's.  So each program that is installed is run with --check, and what
- * they say is put together.
+ * Only the program that owns a section can check it, and a sink may not be part
+ * of leat at all.  Therefore each installed program is run with --check, and
+ * their findings are merged.
  */
 #ifndef LEAT_CHECK_H
 #define LEAT_CHECK_H
@@ -12,10 +11,11 @@
 #include "libbase/base.h"
 
 /*
- * Check the settings file with ingestd, batchd and the sinks that the file
- * names or has a section for.  Only files are looked at, no stores.  Returns
- * the exit status: EXIT_SUCCESS also with warnings, EXIT_CONFIG with errors,
- * EXIT_FAILURE when a check could not be made.
+ * Check the settings file with ingestd, batchd, and the sinks that the file
+ * names or has a section for.  Files are read, but stores are not contacted.
+ * Returns the exit status: EXIT_SUCCESS without errors, even if there are
+ * warnings; EXIT_CONFIG with errors; EXIT_FAILURE when a program could not be
+ * run.
  */
 MUST_USE int check_print(const char *path);
 

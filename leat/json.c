@@ -9,7 +9,7 @@
 #include "libbase/printable.h"
 #include "libproto/status_map.h"
 
-/* Most bytes of a text that are printed for people. */
+/* The most bytes of a string that json_text returns. */
 #define TEXT_MAX 1023
 
 static int
@@ -22,7 +22,7 @@ static int
 json_put_escape(struct buf *out, uint32_t code, size_t bytes)
 {
 	if (bytes == 1 && code > 0x7f)
-		code = 0xfffd; /* not UTF-8, as JSON must be */
+		code = 0xfffd; /* JSON must be UTF-8, and this byte is not */
 	if (code <= 0xffff)
 		return buf_addf(out, "\\u%04x", (unsigned)code);
 	code -= 0x10000;
@@ -31,7 +31,7 @@ json_put_escape(struct buf *out, uint32_t code, size_t bytes)
 	                (unsigned)(0xdc00 + (code & 0x3ff)));
 }
 
-/* The JSON is for programs, but is also looked at on a terminal. */
+/* Escape control characters even where JSON does not: see printable.h. */
 static int
 json_put_string(struct buf *out, const char *text, size_t bytes)
 {

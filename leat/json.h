@@ -10,8 +10,9 @@
 #include "libbase/buf.h"
 
 /*
- * Append value to out.  What JSON has no form for (binary, extensions) is
- * written as null.  Returns 0 or as buf_reserve.
+ * Append value to out.  A type that JSON does not have (binary, extension) is
+ * written as null.  Returns 0, -EBADMSG when a map has a key that is not a
+ * string, or as buf_reserve.
  */
 MUST_USE int json_put(struct buf *out, const msgpack_object *value);
 
@@ -19,8 +20,9 @@ MUST_USE int json_put(struct buf *out, const msgpack_object *value);
 uint64_t json_get_uint(const msgpack_object *map, const char *key);
 
 /*
- * A text for a terminal, cut to 511 bytes; "" when it is none.  Valid until
- * the eighth call after this one of this function or the next.
+ * The value, or the value of a map's key, as text that is safe on a terminal:
+ * at most the first 1,023 bytes of a string, "" for any other type.  Valid
+ * until the eighth later call of either function.
  */
 const char *json_text(const msgpack_object *value);
 const char *json_get_text(const msgpack_object *map, const char *key);

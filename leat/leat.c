@@ -1,4 +1,4 @@
-/* leat - the operator's command; `leat help` lists its verbs. */
+/* leat - the operator's command.  `leat help` lists its verbs. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,8 @@ run_status(int argc, char **argv)
 	};
 	const struct conf_program program = {
 	    .name = "leat status",
-	    .summary = "Shows how the log, the daemons and the sinks are.",
+	    .summary =
+		"Shows the status of the log, the daemons and the sinks.",
 	    .tables = &table,
 	    .table_count = 1,
 	    .flags = flags,
@@ -56,8 +57,9 @@ run_check(int argc, char **argv)
 	const char *path;
 	const struct conf_program program = {
 	    .name = "leat check",
-	    .summary = "Checks all sections of the settings, and the files "
-		       "that they name.",
+	    .summary =
+		"Checks all sections of the settings file, and the files "
+		"that it names.",
 	    .path = &path,
 	};
 	int rc = conf_start(&program, argc, argv);
@@ -65,7 +67,7 @@ run_check(int argc, char **argv)
 	return rc == CONF_RUN ? check_print(path) : rc;
 }
 
-/* Of batchd's settings only the folder matters here. */
+/* The only setting of batchd that is needed here. */
 struct log_verify_settings {
 	char dir[4001];
 };
@@ -93,14 +95,14 @@ run_log_verify(int argc, char **argv)
 	const struct conf_flag flags[] = {
 	    {.name = "--dir",
 	     .argument = "DIR",
-	     .help = "check the log in DIR; the settings are not read",
+	     .help = "check the log in DIR, without reading the settings",
 	     .value = &dir,
 	     .no_file = true},
 	};
 	const struct conf_program program = {
 	    .name = "leat log verify",
-	    .summary = "Reads the whole log on disk, in [batchd] dir, and says "
-		       "what is damaged.",
+	    .summary = "Reads the whole log on disk, in [batchd] dir, and "
+		       "reports what is damaged.",
 	    .tables = tables,
 	    .table_count = ARRAY_LEN(tables),
 	    .flags = flags,
@@ -131,9 +133,10 @@ run_token(int argc, char **argv)
 	            "       leat token --help\n",
 	            help ? stdout : stderr);
 	if (help)
-		printf("\nMakes a token for senders.  Its line for ingestd's "
-		       "tokens_file goes to standard\noutput, the token itself "
-		       "to standard error, once.\n");
+		printf("\nMakes a token for senders.  Prints its line for "
+		       "ingestd's tokens_file to standard\noutput, and the "
+		       "token itself, which is not shown again, to standard "
+		       "error.\n");
 	return help ? EXIT_SUCCESS : EXIT_CONFIG;
 }
 
@@ -156,7 +159,7 @@ leat_print_usage(FILE *out, int status)
 	    "       leat log verify [--config PATH] [--check] [--dir DIR]\n"
 	    "       leat token NAME >>TOKENS_FILE\n"
 	    "       leat help | --help | --version\n"
-	    "`leat VERB --help` says more of one.\n",
+	    "`leat VERB --help` describes one of them.\n",
 	    out);
 	return status;
 }
@@ -171,7 +174,7 @@ run_verb(int argc, char **argv)
 		if (verbs[i].noun && argc > at &&
 		    strcmp(argv[at], verbs[i].noun) == 0)
 			at++;
-		/* The verb stands where other programs have their own name. */
+		/* The verb is in argv[0] of its function. */
 		if (at == (verbs[i].noun ? 2 : 1) && argc > at &&
 		    strcmp(argv[at], verbs[i].verb) == 0)
 			return verbs[i].run(argc - at, argv + at);
@@ -194,7 +197,7 @@ main(int argc, char **argv)
 		printf("leat %s\n", LEAT_VERSION);
 		return EXIT_SUCCESS;
 	}
-	/* Also of a noun alone: leat log --help. */
+	/* This includes a noun without a verb: leat log --help. */
 	if (strcmp(argv[1], "help") == 0 || is_help(argv[argc - 1]))
 		return leat_print_usage(stdout, EXIT_SUCCESS);
 	log_error("unknown command arg=%s", log_quote(argv[1]));

@@ -15,7 +15,7 @@
 #include "libproto/frame.h"
 #include "libproto/status_map.h"
 
-/* "1.2G": few digits, for people. */
+/* A number of bytes with few digits: "1.2G".  Valid for three later calls. */
 static const char *
 bytes_text(uint64_t bytes)
 {
@@ -71,7 +71,7 @@ print_log(const msgpack_object *status)
 	if (json_get_uint(log, "lost_events") > 0)
 		printf("        %" PRIu64
 		       " EVENTS LOST TO DAMAGE: see batchd's "
-		       "log and quarantine/\n",
+		       "log, and the copies in quarantine/\n",
 		       json_get_uint(log, "lost_events"));
 }
 
@@ -90,7 +90,7 @@ print_daemons(const msgpack_object *status)
 			continue;
 		printf("%-7s pid %" PRIu64 " up %" PRIu64
 		       " s, accepted %" PRIu64 " events, rejected %" PRIu64
-		       ", waiting %" PRIu64 " requests, 503 %" PRIu64 "\n",
+		       ", pending %" PRIu64 " requests, 503 %" PRIu64 "\n",
 		       json_get_text(d, "name"), json_get_uint(d, "pid"),
 		       json_get_uint(d, "connected_ms") / 1000,
 		       json_get_uint(stats, "accepted_events"),
@@ -100,7 +100,7 @@ print_daemons(const msgpack_object *status)
 	}
 }
 
-/* Why the store takes nothing, and when it is tried again. */
+/* Print why the sink cannot write to its store, and when it retries. */
 static void
 print_error(const msgpack_object *stats, uint64_t now_us)
 {
@@ -167,7 +167,7 @@ print_sinks(const msgpack_object *status)
 	}
 }
 
-/* The items of a list of texts that batchd makes; 0: all is well. */
+/* The number of problems that batchd reports. */
 static uint32_t
 count_problems(const msgpack_object *status)
 {
@@ -187,7 +187,7 @@ print_problems(const msgpack_object *status)
 		printf("PROBLEM %s\n", json_text(&all->via.array.ptr[i]));
 }
 
-/* Write everything that was printed.  Returns the exit status. */
+/* Flush standard output.  Returns the exit status. */
 static int
 status_finish(const msgpack_object *status)
 {
@@ -228,7 +228,10 @@ status_print(const char *socket, bool json)
 		          log_quote(socket), log_quote(chan_error(socket, n)));
 	} else if (msgpack_unpack_next(&unpacked, (const char *)body, (size_t)n,
 	                               &at) != MSGPACK_UNPACK_SUCCESS) {
-		log_error("batchd's answer is malformed");
+		log_error(
+		    "batchd's answer is malformed: run leat and batchd of "
+		    "one release socket=%s",
+		    log_quote(socket));
 	} else if (json) {
 		rc = status_print_json(&unpacked.data);
 	} else {

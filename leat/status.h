@@ -1,4 +1,4 @@
-/* status - the verb that shows how leat is. */
+/* status - `leat status`: show the status of the log, daemons and sinks. */
 #ifndef LEAT_STATUS_H
 #define LEAT_STATUS_H
 
@@ -6,13 +6,13 @@
 
 #include "libbase/base.h"
 
-/* Exit status when batchd answers and something is not well. */
+/* The exit status when batchd answers and reports problems. */
 #define STATUS_NOT_WELL 3
 
 /*
- * Print the status of the batchd at `socket`, as JSON or for people.
- * Returns the exit status: EXIT_SUCCESS when the status lists no problems,
- * STATUS_NOT_WELL when it does, EXIT_FAILURE when batchd does not answer.
+ * Print the status of the batchd at `socket`, as JSON or as text for an
+ * operator. Returns the exit status: EXIT_SUCCESS when batchd reports no
+ * problem, STATUS_NOT_WELL when it does, EXIT_FAILURE when it does not answer.
  */
 MUST_USE int status_print(const char *socket, bool json);
 

@@ -13,11 +13,11 @@
 #include "libbase/error.h"
 #include "libbase/log.h"
 
-#define NAME_MAX_BYTES 64 /* as ingestd reads it */
-#define PREFIX "leat_"    /* for people, and for those who search for leaks */
+#define NAME_MAX_BYTES 64 /* the limit of ingestd */
+#define PREFIX "leat_"    /* so that scanners for leaked secrets find it */
 #define RANDOM_BYTES 32
 
-/* Room for prefix, packed bytes and NUL. */
+/* The prefix, the bytes in base64, and NUL. */
 #define TOKEN_BYTES (sizeof PREFIX + BASE64_ENCODE_RAW_LENGTH(RANDOM_BYTES))
 
 static int
@@ -34,7 +34,7 @@ make_secret(char out[TOKEN_BYTES])
 	n = base64_encode_update(&ctx, packed, sizeof bytes, bytes);
 	n += base64_encode_final(&ctx, packed + n);
 	while (n > 0 && packed[n - 1] == '=')
-		n--; /* padding says nothing */
+		n--; /* the padding carries no information */
 	(void)snprintf(out, TOKEN_BYTES, PREFIX "%.*s", (int)n, packed);
 	explicit_bzero(bytes, sizeof bytes);
 	explicit_bzero(packed, sizeof packed);
@@ -66,26 +66,28 @@ token_make(const char *name)
 	if (n < 1 || n > NAME_MAX_BYTES ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	                 "0123456789._-") < n) {
-		log_error("a name has 1 to %d of a-z, A-Z, 0-9, '.', '_' and "
-		          "'-' name=%s",
-		          NAME_MAX_BYTES, log_quote(name));
+		log_error(
+		    "invalid name: it must have 1 to %d characters of a-z, "
+		    "A-Z, 0-9, '.', '_' and '-' name=%s",
+		    NAME_MAX_BYTES, log_quote(name));
 		return EXIT_CONFIG;
 	}
 	rc = make_secret(secret);
 	if (rc < 0) {
-		log_error("no random bytes err=%s", log_quote(error_text(rc)));
+		log_error("cannot get random bytes err=%s",
+		          log_quote(error_text(rc)));
 		return EXIT_FAILURE;
 	}
 	print_line(name, secret);
 	rc = fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS
 	                                            : EXIT_FAILURE;
-	/* A token whose line is not in the file is of no use. */
+	/* Without its line in the file, a token is useless. */
 	if (rc == EXIT_SUCCESS)
 		(void)fprintf(stderr,
 		              "token for %s, shown only this once:\n%s\n", name,
 		              secret);
 	else
-		log_error("cannot write the line");
+		log_error("cannot write the token's line to standard output");
 	explicit_bzero(secret, sizeof secret);
 	return rc;
 }

@@ -21,13 +21,13 @@ struct verify_segment {
 	uint64_t next_offset; /* after its last record */
 	uint64_t records;
 	bool header_good;
-	bool gone; /* deleted meanwhile */
+	bool gone; /* deleted since it was listed */
 };
 
 struct verify_cursor {
 	char sink[FRAME_NAME_MAX + 1];
 	struct cursor_slot slot;
-	int rc; /* why it cannot be read */
+	int rc; /* 0, or why it cannot be read */
 };
 
 static void
@@ -56,7 +56,7 @@ verify_missing(struct verify *v, uint64_t from, uint64_t to, const char *what)
 	              from, to, to - from, what);
 }
 
-/* --- what is there --- */
+/* --- find segments and cursors --- */
 
 static int
 verify_on_segment(void *arg, const char *name)
@@ -91,7 +91,7 @@ verify_read_header(struct verify *v, struct verify_segment *one)
 	rc = segment_file_read_header(v->disk, file, one->first_offset, &h);
 	v->disk->close(v->disk, file);
 	if (rc == ERR_DAMAGED_HEADER) {
-		verify_damaged(v, &bad, "segment header");
+		verify_damaged(v, &bad, "damaged segment header");
 		return 0;
 	}
 	if (rc < 0)
@@ -102,7 +102,7 @@ verify_read_header(struct verify *v, struct verify_segment *one)
 		memcpy(v->stream, h.stream, STREAM_ID_BYTES);
 	v->stream_known = true;
 	if (memcmp(v->stream, h.stream, STREAM_ID_BYTES) != 0)
-		verify_damaged(v, &bad, "a segment of another log");
+		verify_damaged(v, &bad, "the segment belongs to another log");
 	return 0;
 }
 
@@ -125,7 +125,7 @@ verify_on_cursor(void *arg, const char *name)
 	more = &v->cursors[v->cursor_count++];
 	*more = (struct verify_cursor){0};
 	memcpy(more->sink, sink, sizeof sink);
-	/* With no header left, the cursors know the log's name too. */
+	/* Cursors name the stream, too, if every header is damaged. */
 	if (!v->stream_known)
 		v->stream_known =
 		    cursor_stream(v->disk, more->sink, v->stream) == 0;
@@ -145,8 +145,9 @@ read_cursor(struct verify *v, struct verify_cursor *one)
 }
 
 /*
- * Cursors before records: what they have passed must be in the segments read
- * later, or in those that have come since (has_moved_on).
+ * Find and read headers and cursors.  The cursors are read before the records,
+ * because events below a cursor must then be in the segments that are read
+ * later, or in segments that were begun since (has_moved_on).
  */
 static int
 find_all(struct verify *v)
@@ -173,7 +174,7 @@ find_all(struct verify *v)
 
 /* --- one segment --- */
 
-/* Whether the file at hand has still the name that it was opened by. */
+/* Return true if the segment still has a file of its name. */
 static bool
 is_there(struct verify *v, uint64_t first_offset)
 {
@@ -225,7 +226,10 @@ walk_records(struct verify *v, struct verify_segment *one,
 	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
 
-/* Bytes that are no record, behind the last one of the log. */
+/*
+ * Report bytes after the last record of the log, other than zeros.  They are
+ * not damage.
+ */
 static int
 verify_report_tail(struct verify *v, const struct verify_segment *one,
                    struct segment_walk *w, uint64_t bytes)
@@ -237,20 +241,21 @@ verify_report_tail(struct verify *v, const struct verify_segment *one,
 
 	segment_walk_reread(w);
 	if (scan_peek(&w->scan, &r, &body) == 0)
-		return 0; /* appended meanwhile */
+		return 0; /* batchd has appended a record */
 	n = disk_read(v->disk, w->scan.file, block, sizeof block, w->end);
 	if (n < 0)
 		return (int)n;
 	if (memcmp(block, zeros, (size_t)n) != 0)
 		(void)fprintf(v->out,
 		              "tail     %020" PRIu64 ".seg bytes=%" PRIu64
-		              "..%" PRIu64 ": no record that is known to "
-		              "have been synced: torn, or of an earlier use\n",
+		              "..%" PRIu64 ": a torn write that was never "
+		              "acknowledged, or of an earlier use of the "
+		              "file\n",
 		              one->first_offset, w->end, bytes);
 	return 0;
 }
 
-/* A segment that is not the last one holds all up to the next one. */
+/* A segment that is not the last one has all events up to the next one. */
 static void
 verify_check_end(struct verify *v, const struct verify_segment *one,
                  const struct segment_walk *w, uint64_t bytes)
@@ -262,10 +267,10 @@ verify_check_end(struct verify *v, const struct verify_segment *one,
 	if (w->next_offset >= w->limit || !is_there(v, one->first_offset))
 		return;
 	if (!next->header_good || next->previous_first == one->first_offset)
-		verify_damaged(v, &bad, "records at the end");
+		verify_damaged(v, &bad, "no valid record at the end");
 	else
 		verify_missing(v, w->next_offset, w->limit,
-		               "a segment between is gone");
+		               "a segment in between is missing");
 }
 
 static int
@@ -321,14 +326,14 @@ verify_on_later_segment(void *arg, const char *name)
 	       first_offset > v->found[v->found_count - 1].first_offset;
 }
 
-/* Whether a batchd beside us has begun a segment that was not found. */
+/* Return true if a running batchd has begun a segment after those found. */
 static bool
 has_moved_on(struct verify *v)
 {
 	return v->disk->list(v->disk, "", verify_on_later_segment, v) > 0;
 }
 
-/* Whether the sink, by now, has what was deleted below `first`. */
+/* Return true if the sink has by now committed all events below `first`. */
 static bool
 has_followed(struct verify *v, const struct verify_cursor *c, uint64_t first)
 {
@@ -344,27 +349,27 @@ check_cursor(struct verify *v, const struct verify_cursor *c, uint64_t first,
 {
 	char name[PRINTABLE_GROWTH * FRAME_NAME_MAX + 1];
 
-	/* Of a file that anything may have made. */
+	/* The name of a file, which may contain any byte. */
 	(void)printable_put(name, c->sink, strlen(c->sink), "");
 	if (c->rc < 0) {
 		v->damages++;
 		(void)fprintf(v->out, "DAMAGED  cursor of %s: %s\n", name,
-		              c->rc == ERR_OTHER_LOG ? "it is of another log"
-		                                     : file_error(c->rc));
+		              c->rc == ERR_OTHER_LOG
+		                  ? "it belongs to another log"
+		                  : file_error(c->rc));
 		return;
 	}
 	(void)fprintf(v->out,
-	              "cursor   %s offset=%" PRIu64 " waiting=%" PRIu64 "\n",
+	              "cursor   %s offset=%" PRIu64 " pending=%" PRIu64 "\n",
 	              name, c->slot.committed,
 	              c->slot.committed < end ? end - c->slot.committed : 0);
 	if (c->slot.committed < first && !has_followed(v, c, first))
 		verify_missing(v, c->slot.committed, first,
-		               "events that this sink has not had");
+		               "deleted before this sink committed them");
 	if (cursor_max_sent_offset(&c->slot) > end && !has_moved_on(v))
 		verify_missing(
 		    v, end, cursor_max_sent_offset(&c->slot),
-		    "events that this sink has had: the log has lost its "
-		    "end");
+		    "sent to this sink; the end of the log is missing");
 }
 
 int
@@ -398,7 +403,7 @@ verify_run(struct verify *v, struct disk *disk, FILE *out)
 	              "%s offsets=%" PRIu64 "..%" PRIu64 " segments=%" PRIu64
 	              " records=%" PRIu64 " events=%" PRIu64 " bytes=%" PRIu64
 	              " damages=%" PRIu64 " lost_events=%" PRIu64 "\n",
-	              v->damages ? "NOT WELL" : "well    ", first, end,
+	              v->damages ? "damaged " : "intact  ", first, end,
 	              v->segments, v->records, v->events, v->bytes, v->damages,
 	              v->lost_events);
 	return 0;
@@ -425,7 +430,7 @@ verify_print(const char *dir)
 	verify_fini(&v);
 	disk_real_close(&real);
 	if (rc == -ENOENT)
-		log_error("there is no log dir=%s", log_quote(dir));
+		log_error("no log in this directory dir=%s", log_quote(dir));
 	else if (rc < 0)
 		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
 		          log_quote(file_error(rc)));

@@ -1,10 +1,10 @@
 /*
- * verify - `leat log verify`: whether the log on disk is what it should be.
+ * verify - `leat log verify`: check the log on disk.
  *
  * Reads every record of every segment, and the cursors, and changes nothing.
- * Takes no lock: beside a batchd that runs, segments may be deleted, used
- * again and appended to meanwhile, so whatever looks damaged is looked at
- * once more before it is told.
+ * It takes no lock.  While it runs, a batchd may delete segments, use them
+ * again and append to them.  Anything that looks damaged is therefore read once
+ * more before it is reported.
  */
 #ifndef LEAT_VERIFY_H
 #define LEAT_VERIFY_H
@@ -14,7 +14,7 @@
 #include "batchd/disk.h"
 #include "batchd/segment.h"
 
-/* A stretch that is not as it was written. */
+/* A damaged range of a segment. */
 struct verify_damage {
 	uint64_t segment_first; /* names the file */
 	uint64_t at, end;       /* its bytes */
@@ -23,13 +23,13 @@ struct verify_damage {
 
 struct verify {
 	struct disk *disk; /* borrowed */
-	FILE *out;         /* for people; borrowed */
+	FILE *out;         /* text for an operator; borrowed */
 
 	/* What was found. */
 	uint64_t segments, records, events, bytes;
-	uint64_t damages;           /* stretches, files and cursors */
+	uint64_t damages;           /* ranges, files and cursors */
 	uint64_t lost_events;       /* in damage, or missing */
-	struct verify_damage first; /* of the stretches */
+	struct verify_damage first; /* of the damaged ranges */
 
 	uint8_t stream[STREAM_ID_BYTES];
 	bool stream_known;
@@ -40,15 +40,16 @@ struct verify {
 };
 
 /*
- * Verify the log on disk, printing as it goes.  Returns 0, whatever was
- * found; or -errno: -ENOENT when there is no log.
+ * Verify the log on disk, and print what it finds as it goes.  Returns 0,
+ * whatever was found; -ENOENT when there is no log; or another -errno when a
+ * file cannot be read.  verify_fini must follow.
  */
 MUST_USE int verify_run(struct verify *v, struct disk *disk, FILE *out);
 void verify_fini(struct verify *v);
 
 /*
- * Verify the log in folder dir.  Returns the exit status: EXIT_FAILURE when
- * it is damaged, or cannot be read.
+ * Verify the log in the directory dir.  Returns the exit status: EXIT_FAILURE
+ * when the log is damaged or cannot be read.
  */
 MUST_USE int verify_print(const char *dir);
 

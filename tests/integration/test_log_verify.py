@@ -64,7 +64,7 @@ def test_verify_tells_damage_with_its_offsets():
         leat.stop()
         code, text = verify(leat)
         assert code == 0 and "events=6000" in text, text
-        assert "cursor   none offset=0 waiting=6000" in text, text
+        assert "cursor   none offset=0 pending=6000" in text, text
         first = segments(leat)[0]
         flip(first, 200_000)
         code, text = verify(leat)
