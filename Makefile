@@ -1,15 +1,17 @@
-# leat.  `make demo` shows it at work, `make test` runs every test; both
-# install what is missing first.  `make` alone builds into build/$(MODE); `make
-# deps` installs what that needs.
-# MODE is release, debug, asan or tsan; each has its own build tree.
+# leat's build.  `make help` lists the targets.
+#
+# `make` builds the programs into build/$(MODE)/bin; `make deps` installs what
+# that needs.  `make demo` and `make test` first install what is missing.
+#
+# MODE is release, debug, asan, tsan, clang or fuzz.  Each has its own tree.
 MODE     ?= release
 BUILD    ?= build
 O        := $(BUILD)/$(MODE)
 DIRS     := leat ingestd batchd $(wildcard sinkd-*)
 PROGRAMS := $(foreach p,$(DIRS),$(if $(wildcard $(p)/$(p).c),$(p)))
 PREFIX   ?= /usr/local
-# What `make install` writes into supervisord.conf; the programs' own default
-# for their settings is /etc/leat/leat.conf.
+# `make install` writes these paths into supervisord.conf.  The programs read
+# /etc/leat/leat.conf unless --config names another file.
 CONF_DIR ?= /etc/leat
 RUN_DIR  ?= /run/leat
 LOG_DIR  ?= /var/log/leat
@@ -23,10 +25,10 @@ flags-debug   := -Og -g3
 flags-asan    := -O1 -g -fno-omit-frame-pointer \
                  -fsanitize=address,undefined -fno-sanitize-recover=all
 flags-tsan    := -O1 -g -fsanitize=thread
-# Fuzzing is clang's: make MODE=fuzz sets the compiler too.
+# Only clang has libFuzzer, so MODE=fuzz also sets the compiler.
 flags-fuzz    := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
                  -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=vptr,function
-# A build that only shows that clang accepts the code as well.
+# MODE=clang only shows that clang compiles the code without a warning.
 flags-clang   := -O0
 ifneq ($(filter fuzz clang,$(MODE)),)
 CC            := clang
@@ -38,21 +40,23 @@ ALL_CFLAGS     = -std=c17 -D_GNU_SOURCE -I. $(PQ_CFLAGS) $(WARN) $(CWARN) $(MODE
 ALL_CXXFLAGS   = -std=c++17 -D_GNU_SOURCE -I. $(WARN) $(MODE_FLAGS) $(CXXFLAGS) $(CPPFLAGS)
 ALL_LDFLAGS    = $(link-$(MODE)) $(LDFLAGS)
 
-# Asked for once, when first needed: a fresh machine has no pkg-config yet.
+# pkg-config runs once, when the flags are first needed: a fresh machine does
+# not have it before `make deps`.
 PQ_CFLAGS = $(eval PQ_CFLAGS := $$(shell pkg-config --cflags libpq))$(PQ_CFLAGS)
 
-# Say what is made in a word; V=1 shows the commands.
+# Recipes print the name of their target; V=1 prints the commands instead.
 Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 
-# What building needs, looked for once in each build tree: a compiler's message
-# about a header says less.  msgpack-c has two names.
+# What building needs.  It is looked for once in each build tree, because the
+# compiler's message about a missing header does not name what to install.
+# msgpack-c has two names.
 TOOLS   = $(firstword $(CC)) $(firstword $(CXX)) $(AR) pkg-config
 MODULES = libuv gnutls nettle simdjson zlib libzstd libpq rdkafka libcurl \
           libxxhash
 TOOLS_OK     := $(O)/tools.ok
 TEST_LIBS_OK := $(O)/test-libs.ok
-# The end of a recipe that has put what is missing into $$missing.
-say_missing = [ -z "$$missing" ] || { \
+# The last part of a recipe that has collected what is missing in $$missing.
+report_missing = [ -z "$$missing" ] || { \
   echo "make: missing:$$missing; run \`$(1)\`, which installs it on Debian 12" \
     "and 13 (elsewhere it names what to install)" >&2; exit 1; }; \
   mkdir -p $(@D) && touch $@
@@ -66,13 +70,13 @@ $(TOOLS_OK): Makefile
 	  pkg-config --exists msgpack || pkg-config --exists msgpack-c || \
 	    missing="$$missing msgpack-c"; \
 	fi; \
-	$(call say_missing,make deps)
+	$(call report_missing,make deps)
 $(TEST_LIBS_OK): Makefile | $(TOOLS_OK)
 	@missing=; pkg-config --exists check || missing=" check"; \
-	$(call say_missing,make deps-test)
+	$(call report_missing,make deps-test)
 
-# What a program is linked with.  LAYERS has each directory before those that
-# it may include (docs/architecture.md); USES-x lists all of these for x.
+# What a program is linked with.  LAYERS lists each directory before those that
+# it may include (docs/architecture.md).  USES-x lists these for x.
 LAYERS        := $(DIRS) bench libhttp libsink libproto libbase
 USES-leat     := batchd libproto libbase
 USES-ingestd  := libhttp libproto libbase
@@ -83,8 +87,8 @@ USES-libsink  := libproto libbase
 USES-libproto := libbase
 $(foreach p,$(filter sinkd-%,$(DIRS)),$(eval USES-$p := libsink libproto libbase))
 
-# x-LIBS are the libraries of x itself.  msgpack-c has two names: Debian 13 has
-# the second.
+# x-LIBS are the libraries that x itself uses.  Debian 13 has msgpack-c under
+# the second of its names.
 pc = $(shell pkg-config --libs $(1))
 libproto-LIBS         = $(call pc,$(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c))
 libsink-LIBS          = $(call pc,libxxhash)
@@ -95,7 +99,8 @@ leat-LIBS             = $(call pc,nettle)
 sinkd-postgres-LIBS   = $(call pc,libpq)
 sinkd-kafka-LIBS      = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
-# librdkafka's threads, for a sanitizer that does not know C11's.
+# ThreadSanitizer does not know C11's threads, which librdkafka uses.  This file
+# implements them with pthreads.
 TSAN_O               := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
 
 # The directories x ... and all that they use, in the order of LAYERS; their
@@ -106,8 +111,8 @@ archives = $(patsubst %,$(O)/%.a,$(call layers,$(1))) \
 link     = $(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
            $(foreach d,$(call layers,$(1)),$($d-LIBS)) $(2) $(LDLIBS)
 
-# x/x.c holds main; every other x/*.c (and .cc) goes into x.a, so that tests
-# can link it.
+# x/x.c contains main.  Every other x/*.c and x/*.cc goes into x.a, so that
+# tests can be linked with it.
 mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c $(BENCH_MAINS),$(wildcard $(1)/*.c))) \
         $(patsubst %.cc,$(O)/%.o,$(wildcard $(1)/*.cc))
 
@@ -124,11 +129,12 @@ all: $(PROGRAMS:%=$(O)/bin/%)
 help:
 	@sed -n 's/^## \([^:]*\): /\1\t/p' Makefile | sort | expand -t 26
 
-# The compilers and their flags.  Objects depend on this file, which is only
-# written when one of these has changed, and not on the whole Makefile.  Its
-# first version is older than any object, so that objects of a tree that did
-# not have this file yet are kept.  -Werror makes no other objects, and what
-# pkg-config returns is the distribution's.
+# The compilers and their flags.  Objects depend on this file, which is written
+# only if a flag has changed, and not on the Makefile, so that editing a comment
+# here compiles nothing.  The file's first version gets an old time stamp, so
+# that the objects of a tree without this file are kept.  -Werror is left out
+# because it does not change the objects, and so is the output of pkg-config,
+# which only changes with the distribution.
 FLAGS     := $(O)/compiler-flags
 ALL_FLAGS := $(CC) $(CFLAGS) / $(CXX) $(CXXFLAGS) / $(CPPFLAGS) $(WARN) \
              $(CWARN) $(MODE_FLAGS) / $(link-$(MODE)) $(LDFLAGS) $(LDLIBS)
@@ -168,14 +174,15 @@ TEST_O     := $(O)/tests/support/test.o
 $(UNIT_TESTS): $(O)/%: $(O)/%.o $(TEST_O) $$(call SIM_A,$$*) $$(call archives,$$(call included,$$*))
 	$(call link,$(call included,$*),$(call pc,check))
 $(UNIT_TESTS:%=%.o) $(TEST_O): | $(TEST_LIBS_OK)
-# It switches checksums off, to show that it would notice.
+# test_power replaces the checksum to show that it would notice a log without.
 $(O)/tests/crash/test_power: private ALL_LDFLAGS += -Wl,--wrap=XXH3_64bits_withSeed
 .PHONY: unit-tests fuzz-tests fuzzers
 ## unit-tests: build all unit tests of MODE
 unit-tests: $(UNIT_TESTS) fuzz-tests
 
-# Each tests/fuzz/fuzz_X.c is a target: with replay.c it is test_fuzz_X, which
-# goes over its seeds; with libFuzzer (MODE=fuzz) it is fuzz_X, which hunts.
+# Each tests/fuzz/fuzz_X.c is a fuzz target.  Linked with replay.c it becomes
+# test_fuzz_X, which runs the target on its seeds.  Linked with libFuzzer
+# (MODE=fuzz) it becomes fuzz_X, which searches for inputs that fail.
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TESTS   := $(FUZZ_TARGETS:%=$(O)/tests/fuzz/test_fuzz_%)
 fuzz-tests: $(FUZZ_TESTS)
@@ -189,13 +196,14 @@ $(FUZZ_TARGETS:%=$(O)/bin/fuzz_%): $(O)/bin/%: $(O)/tests/fuzz/%.o \
 	@mkdir -p $(@D)
 	$(call link,$(call fuzz_dirs,$*),-fsanitize=fuzzer -lstdc++)
 
-# What tests/differential compares with other HTTP servers.
+# tests/differential compares this server with other HTTP servers.
 HTTP_ECHO := $(O)/tests/support/http_echo
 $(HTTP_ECHO): %: %.o $$(call archives,libhttp)
 	$(call link,libhttp)
 unit-tests: $(HTTP_ECHO)
 
-# The names of T as programs: T="test_frame test_chan.keeps_frame_boundaries".
+# The programs of the tests that T names, as in
+# T="test_frame test_chan.keeps_frame_boundaries".
 UNIT_T = $(foreach t,$(patsubst unit.%,%,$(T)),$(filter \
            %/$(firstword $(subst ., ,$(t))),$(UNIT_TESTS) $(FUZZ_TESTS)))
 .PHONY: unit unit-chosen
@@ -207,9 +215,9 @@ unit:
 	@$(MAKE1) MODE=asan unit-chosen
 	@tests/run --build $(BUILD) --unit $(T)
 
-# Torture of the whole pipeline.  FAULTS=2000 or SECONDS=3600; SEED= repeats.
-# CLICKHOUSE=current puts the current engine in place of Debian's server.
-# SEEDS=100000 is torture-log instead.
+# The whole pipeline under random faults.  FAULTS=2000 or SECONDS=3600 sets the
+# length, SEED= repeats a run.  CLICKHOUSE=current uses the current engine
+# instead of Debian's server.  With SEEDS=100000 this is torture-log.
 CLOCKJUMP := $(O)/tests/torture/clockjump.so
 $(CLOCKJUMP): tests/torture/clockjump.c $(FLAGS)
 	@mkdir -p $(@D)
@@ -227,9 +235,10 @@ torture-pipeline: deps-stores
 	  $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(FAULTS),--faults $(FAULTS),$(if $(SECONDS),,--faults 2000))
 
-# The long forms of HTTP abuse and of the three stores; a machine of their own
-# is best, since both look at how long things take.  CONNECTIONS and REQUESTS,
-# ROUNDS, DOWN_S and EVENTS change their size, TIME_FACTOR the time for it.
+# The long forms of the tests of HTTP abuse and of three stores.  Both measure
+# times, so nothing else should run on the machine.  CONNECTIONS and REQUESTS,
+# or ROUNDS, DOWN_S and EVENTS, set their size; TIME_FACTOR multiplies their
+# time limits.
 .PHONY: torture-http torture-stores
 ## torture-http: the long form of the tests of HTTP abuse
 ## torture-stores: the long form of the test of three stores
@@ -244,7 +253,8 @@ LONG-torture-stores = LEAT_ROUNDS=$(or $(ROUNDS),20) LEAT_DOWN_S=$(or $(DOWN_S),
 TESTS-torture-http   = test_abuse test_front_door
 TESTS-torture-stores = test_three_stores
 
-# Bench programs: bench/X.c holds the main of X; they share the other files.
+# The bench's programs: bench/X.c contains the main of X.  They share the other
+# files of the directory.
 BENCH_PROGRAMS := evload barecopy bareproduce bareinsert
 BENCH_MAINS    := $(BENCH_PROGRAMS:%=bench/%.c)
 barecopy-LIBS   = $(call pc,libpq)
@@ -255,23 +265,23 @@ $(BENCH_PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/bench/%.o $$(call archives,benc
 	@mkdir -p $(@D)
 	$(call link,bench,$($*-LIBS))
 
-# Everything below needs what scripts/install-deps installs.  On a fresh
-# machine that happens first, so the rest runs in a make of its own.
+# The targets below need what scripts/install-deps installs.  The rest of their
+# recipes runs in a make of its own, which calls pkg-config after that.
 .PHONY: deps deps-test deps-stores deps-peers deps-lint deps-fuzz deps-all test test-clickhouse-current demo bench \
         lint install fuzz test-tsan torture-log torture-teeth torture-flip \
         build-torture-log lint-checks lint-files lint-left-out
 ## deps: install what building needs (Debian 12 and 13; LEAT_DEPS=skip: nothing)
 deps deps-test deps-stores deps-peers deps-lint deps-fuzz:
 	@scripts/install-deps $(if $(filter deps,$@),--build,$(@:deps%=-%))
-# What `make test` needs, asked for once.
+# Everything that `make test` needs, in one call.
 deps-all:
 	@scripts/install-deps --stores --peers --clang $(if $(BOOKWORM),--lint)
 
 JOBS  = $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKE1 = $(MAKE) --no-print-directory $(JOBS) WERROR=1
 
-# Each version of an analyser reports other things.  `test` runs those of
-# Debian 12, for which this code is written; `lint` runs the installed ones.
+# Each version of an analyser reports other things.  This code is written for
+# those of Debian 12, and `test` runs no others.  `lint` runs what is installed.
 BOOKWORM := $(shell grep -s '=bookworm$$' /etc/os-release)
 lint-left-out:
 	@echo "  lint is left out: it is written for Debian 12's analysers"
@@ -285,14 +295,14 @@ test: deps-all
 	$(if $(if $(T),$(filter tsan:%,$(T)),all),@$(MAKE1) MODE=tsan all $(TSAN_UNIT:%=$(BUILD)/tsan/tests/%))
 	@tests/run --build $(BUILD) --also-tsan "$(TSAN_SHORT)" $(T)
 
-# The ClickHouse tests against the current engine: a large download.
 ## test-clickhouse-current: the ClickHouse tests with the current engine (a large download)
 test-clickhouse-current: deps-test
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
 	@LEAT_CLICKHOUSE=current tests/run --build $(BUILD) $(or $(T),test_clickhouse)
 
-# What has threads, under the ThreadSanitizer: briefly in test, longer here.
+# The tests of code that has threads, with ThreadSanitizer: `test` runs
+# TSAN_SHORT, test-tsan runs TSAN_LONG.
 TSAN_UNIT  = unit/test_chan unit/test_kafka unit/test_batchd_client crash/test_store
 TSAN_SHORT = $(addprefix unit.,$(notdir $(TSAN_UNIT))) test_flush test_log_full \
              test_kafka.at_least_once test_kafka.kill_the_sink
@@ -304,10 +314,8 @@ test-tsan: deps-stores
 	@$(MAKE1) MODE=release all
 	@tests/run --build $(BUILD) --mode tsan $(or $(T),$(TSAN_LONG))
 
-# The log on a disk that fails and loses power, SEEDS histories of each kind,
-# and EVERY of which one round is cut, and fails, at each call in turn;
-# whether that would notice a log that is broken; and each byte of a segment
-# damaged in turn, or each STRIDE-th.
+# torture-log runs SEEDS histories of each kind.  In EVERY of these the power
+# fails, or a call fails, at each call of one round in turn.
 ## torture-log: the log on a disk that fails and loses power; SEEDS= and EVERY=
 ## torture-teeth: whether torture-log would notice a broken log
 ## torture-flip: the log with each byte, or each STRIDE-th, of a segment damaged
@@ -323,8 +331,8 @@ torture-flip: deps-test
 	@STRIDE=$(or $(STRIDE),1) $(BUILD)/release/tests/crash/test_flip
 build-torture-log: $(O)/tests/crash/test_power $(O)/tests/crash/test_flip
 
-# The README's two commands in a Debian that has just been made (as root); WHO
-# is root, or sudo for a user who may use it.
+# The README's two commands in a newly created Debian, as root, or with WHO=sudo
+# as a user who may use sudo.
 .PHONY: test-debian12 test-debian13
 ## test-debian12: the README's commands in a fresh Debian 12 (as root)
 ## test-debian13: the README's commands in a fresh Debian 13 (as root)
@@ -334,15 +342,15 @@ test-debian12 test-debian13:
 RELEASE-test-debian12 := bookworm
 RELEASE-test-debian13 := trixie
 
-# Hunt for SECONDS with each target, or with TARGETS="body frame"; what falls
-# out is kept in build/fuzz/found, and belongs into tests/fuzz/seeds.
-## fuzz: hunt with libFuzzer; SECONDS= and TARGETS="body frame"
+# Each target, or each of TARGETS, runs for SECONDS.  Inputs that fail are kept
+# in build/fuzz/found; add them to tests/fuzz/seeds.
+## fuzz: search for inputs that fail, with libFuzzer; SECONDS= and TARGETS="body frame"
 fuzz: deps-fuzz
 	@$(MAKE1) MODE=fuzz fuzzers
 	@tests/fuzz/run --build $(BUILD)/fuzz \
 	  --seconds $(or $(SECONDS),600) $(or $(TARGETS),$(FUZZ_TARGETS))
 
-# SINKS=postgres needs no other store's server.
+# With SINKS=postgres no other store is installed.
 ## demo: install what is missing and run the pipeline; SINKS=postgres for one store
 demo: $(if $(filter-out postgres,$(or $(SINKS),all)),deps-stores,deps-test)
 	@$(MAKE1) MODE=release all
@@ -353,7 +361,7 @@ bench: deps-stores
 	@$(MAKE1) MODE=release all
 	@bench/run $(BENCH)
 
-# Asked for once, as PQ_CFLAGS; building needs no git.
+# git runs once, and only if this is needed: building needs no git.
 FORMATTED = $(eval FORMATTED := $$(shell git ls-files '*.c' '*.h' '*.cc' 2>/dev/null))$(FORMATTED)
 ## format: format the source
 format:
@@ -377,8 +385,8 @@ lint: deps-lint
 lint-checks: format-check
 	@$(MAKE1) --output-sync=target lint-files
 lint-files: $(LINT)/cppcheck $$(TIDY) $$(GCC)
-# legacyUninitvar takes `x = new T{}` for a use of x.  clang's analyser checks
-# this in C++.
+# legacyUninitvar reports `x = new T{}` as a use of x.  clang's analyser checks
+# this in C++ instead.
 CPPCHECK := --quiet -I. --inline-suppr --error-exitcode=1 \
             --enable=warning,performance,portability
 $(LINT)/cppcheck: $$(FORMATTED) $(FLAGS)
@@ -394,7 +402,7 @@ $(LINT)/%.tidy: % .clang-tidy $(FLAGS)
 	  { cat $@.err; exit 1; }
 	@$(if $(filter %.cc,$<),$(CXX),$(CC)) $(call TIDY_FLAGS,$<) -MM -MP -MT $@ -MF $@.d $<
 	@touch $@
-# gcc loses sight of the texts that conf.c keeps at offsets.
+# gcc cannot follow the texts that conf.c keeps at offsets.
 $(LINT)/libbase/conf.c.gcc: private ALL_CFLAGS += -Wno-analyzer-malloc-leak
 $(LINT)/%.gcc: % $(FLAGS)
 	@mkdir -p $(@D)
@@ -413,8 +421,8 @@ lint-structure:
 	@scripts/lint/check-includes; includes=$$?; \
 	scripts/lint/check-functions && exit $$includes
 
-# Settings that are there already are the operator's; the new ones stand beside
-# the documents.
+# Do not overwrite settings that exist: they are the operator's.  The new ones
+# are installed with the documents.
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/leat
 ## install: install into PREFIX and CONF_DIR, below DESTDIR
 install: all

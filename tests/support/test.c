@@ -28,8 +28,8 @@ static bool completed; /* the body of the test has returned */
 static bool open_before[FDS_MAX];
 
 /*
- * A failed test leaves behind what it would have freed, and a leak is reported
- * again by every later check.  After either, the heap is not checked any more:
+ * A failed test has not freed its memory, and LeakSanitizer reports a leak
+ * again in every later check.  After either, the heap is not checked any more:
  * the report would blame a test that is right.
  */
 static bool heap_is_unknown;
