@@ -412,6 +412,14 @@ ifneq ($(filter lint%,$(MAKECMDGOALS)),)
 -include $(shell find $(LINT) -name '*.[a-z]*.d' -type f 2>/dev/null)
 endif
 
+## compile_commands.json: the compiler's command for each file, for editors
+.PHONY: compile_commands.json
+compile_commands.json: | $(TOOLS_OK)
+	@{ separator='['; for file in $(CHECKED); do \
+	  echo "$$separator{\"directory\": \"$(CURDIR)\", \"file\": \"$$file\"," \
+	    "\"command\": \"$(CC) $(ALL_CFLAGS) -c $$file\"}"; \
+	  separator=,; done; echo ']'; } >$@
+
 ## lint-words: find words that leat does not use (scripts/lint/words)
 ## lint-structure: find circles of includes and functions over 60 lines
 .PHONY: lint-words lint-structure
