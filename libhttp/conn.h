@@ -23,10 +23,12 @@
  *	CLOSED          for libuv to release the handle
  *
  *	HANDSHAKE -> IDLE -> HEAD -> BODY -> PROCESSING -> SENDING -> IDLE
- *	               |              |         |             |
- *	               +--(whole)-----+---------+             +-> LINGER ->
- *CLOSED |         +-> STREAMING <-> STREAM_BLOCKED
- *	                              +-> DISCARD -> SENDING
+ *	               |             |         |            |
+ *	               +--(whole)----+---------+            +-> LINGER
+ *	                             |         |                  |
+ *	                             |         +-> STREAMING      +-> CLOSED
+ *	                             |         |   <-> STREAM_BLOCKED
+ *	                             +-> DISCARD -> SENDING
  *
  * A request that arrives whole goes from IDLE to PROCESSING at once, and a
  * response that the socket takes at once goes from PROCESSING to IDLE.
