@@ -155,7 +155,7 @@ refusal(const PQconninfoOption *o)
 		return "with a colon names an engine of OpenSSL, which would "
 		       "load code; use a file";
 	if (strcmp(o->keyword, "sslkeylogfile") == 0)
-		return "would write the postgres_keys of the connection to a "
+		return "would write the keys of the connection to a "
 		       "file";
 	return NULL;
 }
