@@ -28,7 +28,7 @@ def test_secrets_are_not_shown():
 
 def test_what_leat_sets_itself_is_refused_with_the_reason():
     for name, value, why in (
-            ("statistics.interval.ms", "1000", "pile them up"),
+            ("statistics.interval.ms", "1000", "accumulate them"),
             ("group.id", "mine", "holds the position"),
             ("isolation.level", "read_uncommitted", "read_committed"),
             ("enable.auto.commit", "true", "goes with its batch"),

@@ -724,7 +724,7 @@ def test_what_a_frozen_sink_has_locked_is_freed():
             twin = leat.daemon("sinkd-postgres", r" ready\b")
             twin.start()
             leat.caught_up(20)
-            twin.wait_line("ended the session of a sink that was frozen")
+            twin.wait_line("terminated the session of a sink that was stopped")
         finally:
             first.signal(signal.SIGCONT)
         first.wait_line("batchd unreachable|store unreachable")
