@@ -16,7 +16,7 @@ main(int argc, char **argv)
 
 	log_init("batchd");
 	core_dump_disable();
-	/* Neither can fail.  The server has a handler for SIGHUP later. */
+	/* Neither can fail.  server_run handles SIGHUP later. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	rc = batchd_settings_load(&settings, argc, argv);

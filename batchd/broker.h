@@ -4,7 +4,7 @@
  *
  * A peer needs no more than this, so neither it nor the status knows of the
  * event loop, which is above both.  All fields belong to the main thread;
- * store.h and cursor.h say what a thread of disk_jobs may touch.
+ * store.h and cursor.h define what a thread of disk_jobs may touch.
  */
 #ifndef BATCHD_BROKER_H
 #define BATCHD_BROKER_H

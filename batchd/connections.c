@@ -162,7 +162,7 @@ add_peer(struct connections *all, int fd, uid_t uid)
 
 /* --- who may have a connection --- */
 
-/* Close a peer to which batchd owes nothing.  Tell it and the operator why. */
+/* Close a peer to which batchd owes nothing; send it and log the reason. */
 static void
 evict(struct connections *c, struct peer *p, enum frame_error code,
       const char *text)
@@ -175,11 +175,11 @@ evict(struct connections *c, struct peer *p, enum frame_error code,
 	f.error.code = code;
 	f.error.text = slice_of(text);
 	if (chan_send(&p->chan, &f) < 0)
-		log_debug("a peer could not be told why it is closed");
+		log_debug("cannot send the reason to a peer that is evicted");
 	(void)socket_access_allows(&c->broker->settings->access, p->chan.fd,
 	                           &uid, &pid);
 	if (log_allow(&c->evictions, &suppressed))
-		log_warn("peer closed to free its place state=%s uid=%u "
+		log_warn("peer evicted state=%s uid=%u "
 		         "pid=%d why=%s suppressed=%u",
 		         peer_state_name(p->state), (unsigned)uid, (int)pid,
 		         log_quote(text), suppressed);
@@ -270,8 +270,9 @@ may_connect(struct connections *c, int fd, uid_t *uid)
 	if (socket_access_allows(&c->broker->settings->access, fd, uid, &pid))
 		return true;
 	if (log_allow(&c->broker->refusals, &suppressed))
-		log_warn("peer refused: neither our user, nor the socket's "
-		         "owner, nor in its group uid=%u pid=%d suppressed=%u",
+		log_warn("peer refused: its user is neither batchd's nor the "
+		         "socket's owner, nor in the socket's group uid=%u "
+		         "pid=%d suppressed=%u",
 		         (unsigned)*uid, (int)pid, suppressed);
 	return false;
 }
@@ -291,7 +292,8 @@ connections_on_listener(uv_poll_t *poll, int status, int events)
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
 		    log_allow(&c->broker->refusals, NULL))
-			log_warn("a peer cannot be taken err=%s",
+			log_warn("accept failed; raise the limit of "
+			         "descriptors err=%s",
 			         log_quote(strerror(errno)));
 		if (fd < 0)
 			return;
@@ -342,7 +344,8 @@ connections_stop_accepting(struct connections *c)
 {
 	if (c->listener < 0)
 		return;
-	(void)unlink(c->broker->settings->socket); /* it leads to nobody now */
+	(void)unlink(
+	    c->broker->settings->socket); /* no process listens there now */
 	uv_close((uv_handle_t *)&c->listen_poll, NULL);
 	(void)close(c->listener); /* nothing is buffered in it */
 	c->listener = -1;

@@ -22,8 +22,8 @@ disk_jobs_init(struct disk_jobs *j, struct broker *b, uv_loop_t *loop)
 static void
 log_failed(struct disk_jobs *j, const char *what, int rc)
 {
-	log_error("%s failed, stopping: what is on disk decides at the next "
-	          "start dir=%s err=%s",
+	log_error("%s failed, exiting; recovery will run at the next start "
+	          "dir=%s err=%s",
 	          what, log_quote(j->broker->settings->dir),
 	          log_quote(error_text(rc)));
 	j->failed = true;
@@ -50,7 +50,7 @@ on_append_done(uv_work_t *work, int status)
 	if (rc == 0)
 		rc = store_append_end(&b->store, clock_wall_us());
 	if (rc < 0) {
-		log_failed(j, "writing the log", rc);
+		log_failed(j, "log write", rc);
 		return;
 	}
 	for (size_t i = 0; i < b->peer_count; i++)
@@ -74,7 +74,7 @@ disk_jobs_start_append(struct disk_jobs *j)
 	j->append.busy = true;
 	rc = uv_queue_work(j->loop, &j->append.work, on_append_work,
 	                   on_append_done);
-	assert(rc == 0); /* fails only without a callback */
+	assert(rc == 0); /* it fails only without a callback */
 }
 
 static void
@@ -92,12 +92,15 @@ on_retention_done(uv_work_t *work, int status)
 	struct disk_jobs *j = work->data;
 	struct broker *b = j->broker;
 
-	(void)status; /* never cancelled */
+	(void)status; /* it is never cancelled */
 	j->retention.busy = false;
 	retention_end(&b->store);
 }
 
-/* Lowest offset that some sink still wants, now or after a crash. */
+/*
+ * The lowest offset that a sink still wants, now or after a crash.  No segment
+ * with events from there on may be deleted (I5).
+ */
 static uint64_t
 lowest_cursor(const struct broker *b)
 {
@@ -108,7 +111,10 @@ lowest_cursor(const struct broker *b)
 
 		if (c->durable.committed < lowest)
 			lowest = c->durable.committed;
-		/* Its store has gone back: not on disk yet, but promised. */
+		/*
+		 * The sink's store has gone back.  That is not on disk yet, but
+		 * batchd will send these events.
+		 */
 		if (c->now.committed < lowest)
 			lowest = c->now.committed;
 	}
@@ -129,7 +135,7 @@ disk_jobs_start_retention(struct disk_jobs *j)
 	j->retention.busy = true;
 	rc = uv_queue_work(j->loop, &j->retention.work, on_retention_work,
 	                   on_retention_done);
-	assert(rc == 0); /* fails only without a callback */
+	assert(rc == 0); /* it fails only without a callback */
 }
 
 static void
@@ -153,10 +159,10 @@ on_cursors_done(uv_work_t *work, int status)
 	struct disk_jobs *j = work->data;
 	struct broker *b = j->broker;
 
-	(void)status; /* never cancelled */
+	(void)status; /* it is never cancelled */
 	j->cursors.busy = false;
 	if (j->cursors.rc < 0) {
-		log_failed(j, "writing a cursor", j->cursors.rc);
+		log_failed(j, "cursor write", j->cursors.rc);
 		return;
 	}
 	for (size_t i = 0; i < b->sink_count; i++) {
@@ -179,7 +185,10 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 		if (consumer_awaits_cursor(&b->sinks[i].consumer))
 			j->cursors_wanted = true;
 	}
-	/* Without room, what is committed must become deletable now. */
+	/*
+	 * If the log has no room, write what the sinks have committed now, so
+	 * that segments can be deleted.
+	 */
 	if (!store_accepts_requests(&b->store))
 		j->cursors_wanted = true;
 	if (j->cursors.busy || !j->cursors_wanted)
@@ -192,5 +201,5 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 	j->cursors.busy = true;
 	rc = uv_queue_work(j->loop, &j->cursors.work, on_cursors_work,
 	                   on_cursors_done);
-	assert(rc == 0); /* fails only without a callback */
+	assert(rc == 0); /* it fails only without a callback */
 }

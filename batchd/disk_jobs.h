@@ -39,7 +39,7 @@ void disk_jobs_init(struct disk_jobs *j, struct broker *b, uv_loop_t *loop);
 void disk_jobs_start_append(struct disk_jobs *j);
 void disk_jobs_start_cursors(struct disk_jobs *j);
 
-/* After a failure the log fills up, and store_is_full says why. */
+/* After a failure the log fills up; store.full_reason is the reason. */
 void disk_jobs_start_retention(struct disk_jobs *j);
 
 #endif

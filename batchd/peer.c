@@ -34,7 +34,7 @@ peer_is_daemon(const struct peer *p)
 	return false;
 }
 
-/* A daemon has said hello, and batchd has accepted it. */
+/* batchd has accepted the hello of a daemon. */
 static void
 enter_daemon(struct peer *p)
 {
@@ -47,7 +47,7 @@ enter_daemon(struct peer *p)
 		         frame_role_name(p->role), p->name, p->pid, suppressed);
 }
 
-/* Undo what entering the state that the peer leaves has done. */
+/* Undo what was done when the peer entered the state that it leaves. */
 static void
 leave_for_closing(struct peer *p)
 {
@@ -118,7 +118,8 @@ peer_close(struct peer *p, int why)
 		         " why=%s suppressed=%u",
 		         p->name[0] ? frame_role_name(p->role) : "?",
 		         p->name[0] ? p->name : "?", p->pid,
-		         why == -EPIPE ? "gone" : log_quote(error_text(why)),
+		         why == -EPIPE ? "disconnected"
+		                       : log_quote(error_text(why)),
 		         suppressed);
 	peer_change_state(p, PEER_CLOSING);
 }

@@ -32,7 +32,8 @@ on_hello(struct peer *p, const struct frame *f)
 	if (f->hello.version != FRAME_VERSION)
 		return peer_refuse(
 		    p, ERROR_VERSION,
-		    "another protocol version: install one release");
+		    "protocol version mismatch: all daemons must be of the "
+		    "same release");
 	memcpy(p->name, f->hello.name.data, f->hello.name.bytes);
 	p->name[f->hello.name.bytes] = '\0';
 	p->pid = f->hello.pid;
@@ -73,7 +74,7 @@ on_subscribe(struct peer *p, const struct frame *f)
 	enum frame_error code;
 
 	if (f->subscribe.stream_no != 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "there is one stream, 0");
+		return peer_refuse(p, ERROR_PROTOCOL, "stream_no must be 0");
 	code = consumer_subscribe(&p->sink->consumer, &p->chan, f,
 	                          p->broker->settings->accept_gap, &text);
 	if (code != ERROR_NONE)
@@ -150,7 +151,8 @@ peer_on_frame(struct peer *p, const struct frame *f)
 	case PEER_CLOSING:
 		return -EPIPE;
 	}
-	return peer_refuse(p, ERROR_PROTOCOL, "a frame out of turn");
+	return peer_refuse(p, ERROR_PROTOCOL,
+	                   "this frame is not allowed in this state");
 }
 
 static int
@@ -192,12 +194,12 @@ read_ingest(struct peer *p)
 	at = place - FRAME_APPEND_HEADER;
 	n = chan_recv(&p->chan, at, FRAME_MAX);
 	if (n == -EMSGSIZE)
-		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
+		return peer_refuse(p, ERROR_PROTOCOL, "frame is too large");
 	if (n < 0)
 		return n;
 	rc = frame_read(at, (size_t)n, &f);
 	if (rc < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed frame");
 	if (f.type != FRAME_APPEND)
 		return peer_on_frame(p, &f);
 	/* A header of another length than leat's ingestd sends. */
@@ -233,11 +235,11 @@ read_other(struct peer *p)
 	int n = chan_recv(&p->chan, scratch, FRAME_MAX);
 
 	if (n == -EMSGSIZE)
-		return peer_refuse(p, ERROR_PROTOCOL, "a frame is too large");
+		return peer_refuse(p, ERROR_PROTOCOL, "frame is too large");
 	if (n < 0)
 		return n;
 	if (frame_read(scratch, (size_t)n, &f) < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "a malformed frame");
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed frame");
 	return peer_on_frame(p, &f);
 }
 

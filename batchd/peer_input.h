@@ -22,8 +22,8 @@ MUST_USE int peer_read(struct peer *p);
 
 /*
  * Receive and handle one report of an ingestd whose events cannot be received,
- * because the log has no room.  Returns as peer_read; -EAGAIN also when
- * anything else comes before the report.
+ * because the log has no room.  Returns as peer_read, with
+ * -EAGAIN even if something else comes before the report.
  */
 MUST_USE int peer_read_stats(struct peer *p);
 

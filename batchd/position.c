@@ -19,15 +19,14 @@ position_open(struct position *p, struct store *store, const char *name)
 	if (rc == -ENOENT)
 		return 0;
 	if (rc == -EBADMSG) {
-		log_error("cursor is damaged: the sink starts at the "
-		          "oldest event kept, unless its store "
-		          "remembers more sink=%s",
+		log_error("cursor is damaged; the sink starts at the oldest "
+		          "event kept, unless its store has a position sink=%s",
 		          name);
 		return 0;
 	}
 	if (rc == ERR_OTHER_LOG)
-		log_error("cursor is of another log sink=%s: restore the log "
-		          "it belongs to, or remove the file",
+		log_error("cursor is of another log; restore the log that it "
+		          "belongs to, or remove the cursor sink=%s",
 		          name);
 	else if (rc < 0)
 		log_error("cannot open a cursor sink=%s err=%s", name,
@@ -40,8 +39,8 @@ position_open(struct position *p, struct store *store, const char *name)
  * the operator gave --accept-gap.
  *
  * They may have been counted in part: position_accept_gap skips to the oldest
- * event before a store with a position of its own has said where it is, and
- * that store may be further back.  Its sink may also subscribe several times
+ * event before a store with a position of its own has reported it, and that
+ * position may be further back.  Its sink may also subscribe several times
  * before it moves its position.  So the gap that was counted last is taken
  * back first, and the same gap is not logged twice.
  */
@@ -54,9 +53,10 @@ skip_gap(struct position *p, uint64_t from, uint64_t to)
 	if (p->accepted_gap_to == to && p->accepted_gap_from == from &&
 	    counted > 0)
 		return;
-	log_warn("going on without events sink=%s offsets=%" PRIu64
-	         "..%" PRIu64,
-	         p->cursor.name, from, to);
+	log_warn(
+	    "skipping missing events (--accept-gap) sink=%s offsets=%" PRIu64
+	    "..%" PRIu64,
+	    p->cursor.name, from, to);
 	skipped = skipped > counted ? skipped - counted : 0;
 	cursor_set_skipped(&p->cursor, skipped + to - from);
 	p->accepted_gap_from = from;
@@ -170,7 +170,7 @@ move_to(struct position *p, uint64_t at)
 		return;
 	/* A sink that does so again and again is faulty: limit the lines. */
 	if (at < committed && log_allow(&p->rewinds, &suppressed))
-		log_warn("store has gone back: sending again sink=%s "
+		log_warn("store has gone back; sending events again sink=%s "
 		         "from=%" PRIu64 " cursor=%" PRIu64 " suppressed=%u",
 		         p->cursor.name, at, committed, suppressed);
 	cursor_set(&p->cursor, at, CURSOR_NO_BATCH);
@@ -189,18 +189,17 @@ position_subscribe(struct position *p, const struct frame *subscribe,
 	if (at < first && accept_gap)
 		at = first;
 	if (at < first) {
-		*text =
-		    "the store's position is before the oldest event kept; "
-		    "batchd --accept-gap goes on without the events between";
+		*text = "the store's position is before the oldest event kept; "
+			"batchd --accept-gap skips the events between";
 		return ERROR_TOO_OLD;
 	}
 	if (is_rejected(p, at, accept_gap, &skipped)) {
 		*text =
-		    "the store's position is, or was, beyond the log's end: "
-		    "it is of a log that has lost its end, or of another one; "
-		    "set it back to the sink's offset in leat status, or "
-		    "batchd "
-		    "--accept-gap passes over the events between";
+		    "the store's position is, or was, past the log's end: "
+		    "the log has lost its end, or the position is of another "
+		    "log; set it back to the sink's offset in leat status, or "
+		    "start batchd with --accept-gap to skip the events "
+		    "between";
 		return ERROR_AHEAD;
 	}
 	start_account(p, has_position, skipped);

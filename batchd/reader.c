@@ -9,7 +9,7 @@
 #include "libbase/error.h"
 #include "libproto/event.h"
 
-/* How far ahead the kernel is asked to read. */
+/* How many bytes the kernel is asked to read before they are needed. */
 #define READ_AHEAD_BYTES (4 * MIB)
 
 void
@@ -61,9 +61,12 @@ read_ahead(struct reader *r)
 }
 
 /*
- * Make the open file the segment of next_offset, and say where that ends:
- * UINT64_MAX for the active one.  A deleted segment is let go here, before
- * its file is read again: it may hold other events by now.
+ * Open the segment of next_offset, unless it is open.  *end is where that
+ * segment ends: UINT64_MAX for the active one.
+ *
+ * A segment that was deleted is closed here, because it is no longer in the
+ * store's list.  That must happen before its file is read again, since the file
+ * may be used for a new segment with other events by now.
  */
 static int
 enter_segment(struct reader *r, uint64_t *end)
@@ -83,9 +86,25 @@ enter_segment(struct reader *r, uint64_t *end)
 }
 
 /*
- * Find the record that holds next_offset, or, when that is lost, the first
- * one behind it; next_offset then moves there.  Returns 0; ERR_NO_MORE_RECORDS
- * when everything below `limit` is lost; or -errno.
+ * Find the record that holds next_offset.  If that event is lost, report it,
+ * and move next_offset to the first event after it that is not.  Returns 0;
+ * ERR_NO_MORE_RECORDS when all events before `limit` are lost; or -errno.
+ *
+ * Each round of the loop looks at the record at the scan's place:
+ *
+ *  - It ends before next_offset: go on to the record after it.
+ *  - It holds next_offset: done.
+ *  - It is damaged, it belongs to an earlier use of the file (a segment's file
+ *    is used again for a later segment, and offsets only grow), or it begins
+ *    after next_offset, so that events are missing before it.  The scan's
+ *    window may have been read before the record was written.  So the same
+ *    place is looked at once more with a new window (`fresh`), and only if the
+ *    result is the same, events are lost.  They are lost up to the next valid
+ *    record, the next segment, or the limit, whichever comes first; next_offset
+ *    moves there.
+ *
+ * If there is no valid record after the bad one, the scan stays where it is,
+ * since the records that belong there may not be written yet.
  */
 MUST_USE static int
 reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
@@ -114,12 +133,7 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 		    rec->offset >= r->segment_first)
 			return 0;
 		if (rc == 0 && rec->offset < r->segment_first)
-			rc = -EBADMSG; /* of the file's earlier life */
-		/*
-		 * The window may be older than the record: then it shows a
-		 * used file's earlier life, or half of what was written.
-		 * Only what the file shows now counts as damage.
-		 */
+			rc = -EBADMSG; /* of an earlier use of the file */
 		if ((rc < 0 || rec->offset > r->next_offset) && !fresh) {
 			scan_forget(&r->scan);
 			fresh = true;
@@ -130,10 +144,8 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 			rc = scan_resync(&r->scan, r->next_offset, rec);
 		if (rc < 0 && rc != ERR_NO_MORE_RECORDS)
 			return rc;
-		/* What comes behind may not be written yet. */
 		if (rc == ERR_NO_MORE_RECORDS)
 			r->scan.at = bad_at;
-		/* Up to the next record, the next segment, or the limit. */
 		if (rc == 0 && rec->offset < end && rec->offset < limit)
 			end = rec->offset;
 		else if (end > limit)
@@ -155,7 +167,7 @@ reader_seek(struct reader *r, uint64_t offset)
 		return ERR_OFFSET_OUT_OF_RANGE;
 	if (r->file >= 0 && r->next_offset == offset)
 		return 0;
-	/* The next read finds the record from the segment's start. */
+	/* The next read searches the record from the segment's start. */
 	reader_close_file(r);
 	r->next_offset = offset;
 	return 0;
@@ -193,8 +205,10 @@ measure(const uint8_t *body, uint32_t body_bytes, uint64_t count, size_t *bytes)
 }
 
 /*
- * The part of a record from next_offset on, below limit.  Returns 0 or
- * -EBADMSG: the record does not hold what it says.
+ * Find the part of a record from next_offset on and before `limit`.  On entry
+ * *body is the record's body; on return it is that of the part.  Returns 0, or
+ * -EBADMSG when the body does not hold as many events as the record's header
+ * has.
  */
 static int
 part_of_record(const struct reader *r, uint64_t limit, const struct record *rec,

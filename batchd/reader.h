@@ -1,8 +1,10 @@
 /*
  * reader - read the log from an offset on, as the bodies of batch frames.
  *
- * One for each sink.  Checks every record again: the disk may have changed
- * since.  Main thread only; reads block, mostly in the page cache.
+ * Each consumer has a reader of its own.  A reader checks every record again,
+ * although recovery or the append has checked it before, since the disk may
+ * have changed it.  All functions are called from the main thread, and their
+ * reads block it; most are served from the page cache.
  */
 #ifndef BATCHD_READER_H
 #define BATCHD_READER_H
@@ -19,15 +21,15 @@ struct reader {
 	int file;               /* owned; -1 when none is open */
 	uint64_t segment_first; /* of the open file */
 	uint64_t next_offset;   /* of the event to read next */
-	uint64_t hinted_at;     /* read-ahead was asked for up to here */
+	uint64_t hinted_at;     /* the kernel was asked to read up to here */
 };
 
-/* A place to go back to. */
+/* A place in the log to return to. */
 struct reader_savepoint {
 	uint64_t next_offset, segment_first, at;
 };
 
-/* What reader_frame has read: events that follow each other. */
+/* Events that follow each other without a gap: the body of one frame. */
 struct batch_chunk {
 	uint8_t *body; /* the caller's memory, FRAME_BODY_MAX bytes */
 	size_t bytes;
@@ -41,21 +43,27 @@ void reader_init(struct reader *r, struct store *store);
 void reader_fini(struct reader *r);
 
 /*
- * Go to offset, which may be next_offset.  Returns 0, ERR_OFFSET_OUT_OF_RANGE
- * when it is below the oldest event kept or beyond what is durable.
+ * Make `offset` the next offset to read.  Returns 0, or
+ * ERR_OFFSET_OUT_OF_RANGE when it is before the oldest event kept or past the
+ * durable end of the log.
  */
 MUST_USE int reader_seek(struct reader *r, uint64_t offset);
 
+/* Remember the place of the next read. */
 struct reader_savepoint reader_save(const struct reader *r);
-/* As reader_seek to the mark's offset, without a search if it is near. */
+/*
+ * Return to that place.  Returns as reader_seek, but need not search for the
+ * record if the same segment is still open.
+ */
 MUST_USE int reader_restore(struct reader *r,
                             const struct reader_savepoint *mark);
 
 /*
- * Read the next stretch: up to `limit` (at most durable_offset), max_bytes
- * of body, and one frame.  At least one event is read whatever max_bytes
- * says.  Lost events are told (store_damage) and passed over, before the
- * stretch only.  Returns 0 or -errno of a read.
+ * Read the next events into *out: up to `limit`, which is at most the log's
+ * durable_offset, up to max_bytes of body, and up to one frame.  At least one
+ * event is read, even if it is larger than max_bytes.  Events that are lost are
+ * reported (store_damage) and skipped, but only before the first event of
+ * *out.  Returns 0 or the -errno of a read.
  */
 MUST_USE int reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
                           struct batch_chunk *out);

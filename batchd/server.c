@@ -17,13 +17,13 @@
 static void
 on_idle(uv_idle_t *handle)
 {
-	(void)handle; /* its being active keeps the loop from waiting */
+	(void)handle; /* while it is active, the loop does not sleep */
 }
 
 static void
 on_wake(uv_timer_t *timer)
 {
-	(void)timer; /* the turn that follows looks at the sinks */
+	(void)timer; /* it causes a turn, which steps the sinks */
 }
 
 static void
@@ -57,7 +57,7 @@ step_sinks(struct broker *b, uint64_t *wake_ms)
 
 		if (!p || p->state != PEER_SUBSCRIBED || p->blocked)
 			continue;
-		/* No batch is begun that the stop would have to wait for. */
+		/* Begin no batch that the stop would have to wait for. */
 		if (b->stopping && c->state == CONSUMER_WAITING)
 			continue;
 		rc = consumer_step(c, now_ms, &one_ms);
@@ -128,7 +128,10 @@ is_drained(const struct server *s)
 	return true;
 }
 
-/* Appends, deletions and the disk change it: it is looked at in one place. */
+/*
+ * Decide whether ingestd may begin more requests.  Appends, deletions and the
+ * disk's free space change that, so it is decided once in each turn.
+ */
 static void
 update_intake(struct server *s)
 {
@@ -155,7 +158,7 @@ stop_handle(uv_handle_t *handle, void *arg)
 		uv_close(handle, NULL);
 }
 
-/* Begin to end: uv_run returns when the jobs under way are done. */
+/* Close everything.  uv_run returns when the running disk jobs have ended. */
 static void
 server_stop(struct server *s)
 {
@@ -221,8 +224,8 @@ on_drain(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
 
-	log_warn("stopping before all batches in flight were committed; they "
-	         "are sent again drain_ms=%" PRId64,
+	log_warn("stopping although batches in flight are not committed; they "
+	         "will be sent again drain_ms=%" PRId64,
 	         s->broker.settings->drain_ms);
 	server_stop(s);
 }
@@ -243,14 +246,14 @@ server_on_signal(uv_signal_t *signal, int number)
 	                     (uint64_t)s->broker.settings->drain_ms, 0);
 }
 
-/* It may be meant for an ingestd beside us. */
+/* An operator may send it to ingestd and batchd alike. */
 static void
 server_on_hangup(uv_signal_t *signal, int number)
 {
 	(void)signal;
 	(void)number;
-	log_warn("SIGHUP has no effect here: to read leat.conf again, restart "
-	         "batchd; no event is lost");
+	log_warn("SIGHUP has no effect on batchd; restart it to read leat.conf "
+	         "again, no event is lost");
 }
 
 static int
@@ -270,7 +273,7 @@ start_handles(struct server *s)
 		return rc;
 	s->turn.data = s->idle.data = s->wake.data = s->tick.data = s;
 	s->drain.data = s;
-	/* These fail only when the handle is NULL or a callback is. */
+	/* These fail only if the handle or a callback is NULL. */
 	rc = uv_prepare_init(loop, &s->turn);
 	rc = rc < 0 ? rc : uv_idle_init(loop, &s->idle);
 	rc = rc < 0 ? rc : uv_timer_init(loop, &s->wake);

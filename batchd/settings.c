@@ -64,8 +64,9 @@ static const struct conf_key batchd_keys[] = {
 };
 
 /*
- * A sink that never connects holds its events back until the log is full, so
- * a name that may be misspelt is worth a line.
+ * Warn if the program of a sink is not installed.  A sink that never connects
+ * keeps its events in the log until that is full, so a misspelt name must be
+ * noticed.
  */
 static void
 warn_of_sink(const struct conf_source *source, const char *list,
@@ -84,7 +85,7 @@ warn_of_sink(const struct conf_source *source, const char *list,
 	          program, name, sinks);
 }
 
-/* Returns 0 or -EINVAL after saying why the name of n bytes is refused. */
+/* Returns 0, or -EINVAL, when the reason was logged, for a bad name. */
 static int
 check_sink(const struct conf_source *source, const struct batchd_settings *s,
            const char *name, size_t n)
@@ -99,7 +100,7 @@ check_sink(const struct conf_source *source, const struct batchd_settings *s,
 	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") < n)
 		return conf_refuse(source, "batchd", "sinks", NULL,
 		                   "%.*s: a name has 1 to %d of a-z, 0-9 and "
-		                   "-, and spaces stand between names",
+		                   "-, and names are separated by spaces",
 		                   shown, name, FRAME_NAME_MAX);
 	if (strncmp(name, prefix, strlen(prefix)) == 0)
 		return conf_refuse(source, "batchd", "sinks", NULL,
@@ -112,12 +113,12 @@ check_sink(const struct conf_source *source, const struct batchd_settings *s,
 		if (strlen(s->sink_names[i]) == n &&
 		    memcmp(s->sink_names[i], name, n) == 0)
 			return conf_refuse(source, "batchd", "sinks", NULL,
-			                   "%.*s stands twice", shown, name);
+			                   "%.*s is repeated", shown, name);
 	}
 	return 0;
 }
 
-/* Split names at spaces.  Returns 0 or -EINVAL after saying why. */
+/* Split the names.  Returns 0, or -EINVAL, when the reason was logged. */
 static int
 split_sinks(const struct conf_source *source, struct batchd_settings *s)
 {

@@ -16,10 +16,10 @@ enum batchd_start { START_OLDEST, START_NEWEST };
 
 struct batchd_settings {
 	char *socket;
-	char *socket_owner; /* empty: our own */
-	char *socket_group; /* empty: our own */
+	char *socket_owner; /* empty: batchd's own user */
+	char *socket_group; /* empty: batchd's own group */
 	char *dir;
-	char *sinks; /* names with spaces between */
+	char *sinks; /* names, separated by spaces */
 	int start;   /* enum batchd_start */
 	int fsync;   /* enum store_fsync */
 	int64_t fsync_interval_ms;
@@ -45,7 +45,7 @@ MUST_USE int batchd_settings_load(struct batchd_settings *settings, int argc,
                                   char **argv);
 void batchd_settings_free(struct batchd_settings *settings);
 
-/* The part that the log needs. */
+/* The settings that the log needs, in its units. */
 struct store_conf
 batchd_settings_store_conf(const struct batchd_settings *settings);
 

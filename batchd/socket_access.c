@@ -10,10 +10,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Groups of a peer that are looked at; beyond, it is as if it had none. */
+/* A peer with more groups than this is treated as if it had none. */
 #define GROUPS_MAX 1024
 
-/* The id that text is, for who has no name.  Returns 0 or -ENOENT. */
+/* Read the number of a user or group without a name.  Returns 0 or -ENOENT. */
 static int
 read_id(const char *text, unsigned *id)
 {
@@ -50,13 +50,16 @@ int
 socket_access_bind(const struct socket_access *a, int fd,
                    const struct sockaddr_un *addr)
 {
-	/* One's own ids need no chown, which a sandbox may forbid. */
+	/* batchd's own ids need no chown, which a sandbox may forbid. */
 	uid_t uid = a->uid == geteuid() ? (uid_t)-1 : a->uid;
 	gid_t gid = a->gid == getegid() ? (gid_t)-1 : a->gid;
 	mode_t mask;
 	int rc = 0;
 
-	/* The file gets the socket's mode: chmod(2) would follow a link. */
+	/*
+	 * The file gets the mode of the socket.  A chmod(2) after bind would
+	 * follow a link that another user has put at the path meanwhile.
+	 */
 	if (fchmod(fd, SOCKET_ACCESS_MODE) < 0)
 		return -errno;
 	mask = umask(0);

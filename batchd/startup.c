@@ -18,14 +18,17 @@
 #include "libbase/file.h"
 #include "libbase/permissions.h"
 
-/* Descriptors beside connections: log, cursors, readers, loop. */
+/* Descriptors other than connections: log, cursors, readers, event loop. */
 #define OTHER_FDS 64
 
 #define ONLY_ROOT                                                              \
 	" advice=\"only root can give the socket to another socket_owner, or " \
 	"to a socket_group that batchd's user is not in\""
 
-/* A cursor whose sink is no longer in the settings holds nothing back. */
+/*
+ * Remove the cursor of a sink that is no longer in the settings, so that it
+ * does not keep events in the log.
+ */
 static int
 on_cursor_file(void *arg, const char *name)
 {
@@ -51,8 +54,8 @@ on_cursor_file(void *arg, const char *name)
 	rc = s->disk.disk.unlink(&s->disk.disk, path);
 	if (rc < 0)
 		return rc;
-	log_warn("sink is no longer in [batchd] sinks: its events are released "
-	         "sink=%s offset=%" PRIu64,
+	log_warn("sink is no longer in [batchd] sinks; its cursor was removed, "
+	         "and its events can be deleted sink=%s offset=%" PRIu64,
 	         log_quote(sink_name), c.now.committed);
 	return 0;
 }
@@ -74,7 +77,11 @@ open_sinks(struct server *s)
 			return rc == ERR_OTHER_LOG ? ERR_OPERATOR_NEEDED : rc;
 		if (c->position.cursor.file < 0)
 			continue;
-		/* Its sink has, or had, this much: no offset below is free. */
+		/*
+		 * This sink may have been sent events up to here.  So none of
+		 * these offsets may be given to new events (I4), even if the
+		 * log has lost its end.
+		 */
 		if (cursor_max_sent_offset(&c->position.cursor.now) > highest)
 			highest =
 			    cursor_max_sent_offset(&c->position.cursor.now);
@@ -88,17 +95,17 @@ open_sinks(struct server *s)
 		return rc;
 	if (highest > s->broker.store.next_offset && !settings->accept_gap) {
 		log_error("a sink was sent events up to offset %" PRIu64
-		          ", beyond the log's end at %" PRIu64
-		          ": the newest segment is missing; restore it, or "
+		          ", but the log ends at %" PRIu64
+		          "; restore the newest segment, which is missing, or "
 		          "start once with --accept-gap",
 		          highest, s->broker.store.next_offset);
 		return ERR_OPERATOR_NEEDED;
 	}
 	if (!store_complete(&s->broker.store, lowest)) {
 		if (!settings->accept_gap) {
-			log_error("restore the missing segment, or start once "
-			          "with --accept-gap to go on without its "
-			          "events");
+			log_error("events are missing; restore their segment, "
+			          "or start once with --accept-gap to skip "
+			          "them");
 			return ERR_OPERATOR_NEEDED;
 		}
 		rc = store_accept_gaps(&s->broker.store);
@@ -113,8 +120,9 @@ open_sinks(struct server *s)
 }
 
 /*
- * Refuse directories of another user before anything is made in them: what root
- * makes there the user that batchd should run as can neither open nor remove.
+ * Refuse directories that belong to another user, before anything is created in
+ * them.  If root started batchd by mistake, the user that batchd should run as
+ * could neither open nor remove what root creates there.
  */
 static int
 check_owners(const struct batchd_settings *settings)
@@ -123,7 +131,7 @@ check_owners(const struct batchd_settings *settings)
 	char why[PERMISSIONS_TEXT_BYTES], *copy;
 	int rc = permissions_check_owner(settings->dir, why);
 
-	/* A socket that is given to others may lie in their directory. */
+	/* A socket of another owner or group may be in their directory. */
 	if (rc == 0 && !given) {
 		copy = strdup(settings->socket);
 		if (!copy)
@@ -145,19 +153,20 @@ open_log(struct server *s)
 	int rc = disk_real_open(&s->disk, settings->dir);
 
 	if (rc == -EBUSY) {
-		log_error("another batchd has the log dir=%s",
+		log_error("another batchd uses the log; stop it, or set "
+		          "[batchd] dir to another directory dir=%s",
 		          log_quote(settings->dir));
 		return EXIT_CONFIG;
 	}
 	if (rc < 0) {
-		log_error("cannot open the log's folder dir=%s err=%s",
+		log_error("cannot open the log's directory dir=%s err=%s",
 		          log_quote(settings->dir), log_quote(file_error(rc)));
 		return rc == -ENOENT || rc == -EACCES ? EXIT_CONFIG
 		                                      : EXIT_FAILURE;
 	}
 	if (conf.fsync != FSYNC_ALWAYS)
-		log_warn("fsync is not always: events that were acknowledged "
-		         "can be lost in a power cut");
+		log_warn("[batchd] fsync is not 'always': a power cut can "
+		         "lose events that were acknowledged");
 	rc = store_open(&s->broker.store, &s->disk.disk, &conf);
 	if (rc == 0)
 		rc = open_sinks(s);
@@ -168,7 +177,7 @@ open_log(struct server *s)
 	return rc == ERR_OPERATOR_NEEDED ? EXIT_CONFIG : EXIT_FAILURE;
 }
 
-/* Remove the socket of a batchd that has ended; nothing else at that path. */
+/* Remove the socket that an earlier batchd left; nothing else at that path. */
 static int
 remove_old(const char *path)
 {
@@ -181,7 +190,10 @@ remove_old(const char *path)
 	return unlink(path) < 0 ? -errno : 0;
 }
 
-/* Take the path, unless a batchd answers there, or is too busy to. */
+/*
+ * Listen at the path, unless a batchd listens there.  One that is too busy to
+ * accept (-EBUSY) listens too.
+ */
 static int
 startup_listen(const struct batchd_settings *settings, int *listener)
 {
@@ -206,7 +218,7 @@ startup_listen(const struct batchd_settings *settings, int *listener)
 	if (*listener < 0)
 		return -errno;
 	rc = socket_access_bind(&settings->access, *listener, &addr);
-	/* Nobody can connect before this. */
+	/* No process can connect before this. */
 	if (rc == 0 && listen(*listener, 64) < 0)
 		rc = -errno;
 	return rc;
@@ -253,7 +265,7 @@ startup_open(struct server *s, const struct batchd_settings *settings)
 	return 0;
 }
 
-/* A clean stop leaves the cursors as the sinks know them. */
+/* Write the cursors, so that they are on disk as the sinks committed. */
 static void
 write_cursors(struct server *s)
 {
@@ -278,14 +290,16 @@ finish_log(struct server *s)
 	int rc = s->jobs.failed ? 0 : store_finish(&s->broker.store);
 
 	if (rc < 0 && s->broker.store.unsynced) {
-		log_error("the last sync failed: events acknowledged since "
-		          "the one before may not be on disk dir=%s err=%s",
+		log_error("the last sync failed: events that were acknowledged "
+		          "since the sync before it may not be on disk dir=%s "
+		          "err=%s",
 		          log_quote(s->broker.settings->dir),
 		          log_quote(error_text(rc)));
 		return EXIT_FAILURE;
 	}
 	if (rc < 0)
-		log_warn("cannot mark the end of the log dir=%s err=%s",
+		log_warn("cannot record the end of the log; the next start "
+		         "recovers it as after a crash dir=%s err=%s",
 		         log_quote(s->broker.settings->dir),
 		         log_quote(error_text(rc)));
 	return EXIT_SUCCESS;

@@ -13,14 +13,16 @@
 #include "libbase/clock.h"
 
 /*
- * Room for what follows the list of daemons.  All before it is bounded by
- * SINKS_MAX and by the figures of a report; the list takes what is left.
+ * Room for what follows the list of daemons.  The size of what comes before it
+ * is bounded by SINKS_MAX and by the figures of a report; the list gets the
+ * rest.
  */
 #define AFTER_DAEMONS_BYTES 64
 
-/* What these return is status_on_write's, which remembers that it has failed.
+/*
+ * msgpack calls status_on_write for each piece.  The results of the msgpack_*
+ * functions are ignored, since the first failure is kept in `rc`.
  */
-
 struct writer {
 	struct buf *out;
 	int rc;
@@ -73,7 +75,7 @@ put_histogram(msgpack_packer *pk, const char *key, const struct histogram *h)
 	(void)msgpack_pack_uint64(pk, h->sum_us);
 }
 
-/* A report's figures of the kinds in the set. */
+/* The figures of a report, of the kinds in the set. */
 static void
 put_report(msgpack_packer *pk, enum frame_role role, const struct report *r,
            unsigned kinds)
@@ -146,7 +148,7 @@ ingest_count(const struct broker *b)
 	return n;
 }
 
-/* Counters since batchd's start; gauges of those that are connected. */
+/* Counters since batchd's start; sums of the gauges of connected ingestd. */
 static void
 put_ingest(msgpack_packer *pk, const struct broker *b)
 {
@@ -164,7 +166,7 @@ put_ingest(msgpack_packer *pk, const struct broker *b)
 
 /* --- sinks --- */
 
-/* The state that keeps a connected sink from storing events, or NULL. */
+/* The state that keeps a connected sink from storing events; NULL: none. */
 static const char *
 hindrance(const struct consumer *c, const struct peer *p)
 {
@@ -177,7 +179,10 @@ hindrance(const struct consumer *c, const struct peer *p)
 	           : state;
 }
 
-/* What was reported last; of a sink that is gone, without how it was. */
+/*
+ * The latest report.  Its state, its error and its next retry are those of a
+ * process, so they are left out when the sink is disconnected.
+ */
 static void
 put_sink_report(msgpack_packer *pk, const struct broker_sink *sink)
 {
@@ -248,7 +253,7 @@ put_sinks(msgpack_packer *pk, const struct broker *b, uint64_t now_ms,
 	}
 }
 
-/* --- what is not well --- */
+/* --- problems --- */
 
 static void
 put_problem(msgpack_packer *pk, uint32_t *count, const char *before,
@@ -263,7 +268,7 @@ put_problem(msgpack_packer *pk, uint32_t *count, const char *before,
 	put_key(pk, text);
 }
 
-/* Returns how many there are; pk may be NULL. */
+/* List the problems.  Returns their number; pk may be NULL. */
 static uint32_t
 list_problems(msgpack_packer *pk, const struct broker *b)
 {
@@ -314,8 +319,9 @@ put_daemon(msgpack_packer *pk, const struct peer *p, uint64_t now_ms)
 }
 
 /*
- * As many as fit, those that carry events before those that ask, so that no
- * number of these hides them.  The list's length is written once it is known.
+ * List as many peers as fit: daemons first, so that no number of commands can
+ * push them off the list.  The length of the list is not known before, so it is
+ * written at the end.
  */
 static void
 put_daemons(msgpack_packer *pk, const struct broker *b, struct writer *w,

@@ -59,8 +59,8 @@ SINK_NAMES = "with commas"
 REFUSED = [
     ("batchd", "[batchd]\nsinks = sinkd-postgres", 2, "write postgres"),
     ("batchd", "[batchd]\nsinks = postgres,kafka", 2,
-     "spaces stand between names"),
-    ("batchd", "[batchd]\nsinks = kafka kafka", 2, "kafka stands twice"),
+     "names are separated by spaces"),
+    ("batchd", "[batchd]\nsinks = kafka kafka", 2, "kafka is repeated"),
     ("batchd", "[batchd]\n\nsocket_owner = no-such-name", 3, "no such user"),
     ("batchd", "[batchd]\nsocket_group = no-such-name", 2, "no such group"),
     ("batchd", "[batchd]\nmax_bytes = 2000T", 2, "from 4M to 1024T"),

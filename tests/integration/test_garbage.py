@@ -188,7 +188,7 @@ def test_silent_peers_take_no_connection():
         silent = [stack.enter_context(Peer(leat)) for _ in range(20)]
         asking = [stack.enter_context(Peer(leat, CONTROLLER))
                   for _ in range(20)]
-        leat.batchd.wait_line(r"peer closed to free its place state=hello")
+        leat.batchd.wait_line(r"peer evicted state=hello")
         assert silent[0].until_closed() == [ERROR]
         assert asking[0].until_closed() == [ERROR]
         works(leat, 0)

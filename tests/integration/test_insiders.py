@@ -112,7 +112,7 @@ def test_the_user_with_the_most_places_loses_one():
                 stranger(leat, CONNECT, hello=hello(CONTROLLER), blocking=True,
                          hold=True):
             leat.batchd.wait_line(
-                r"peer closed to free its place .* uid=65534")
+                r"peer evicted .* uid=65534")
             # Silent and older than all of the other user's: it stays.
             silent.send(hello(CONTROLLER))
             silent.receive()

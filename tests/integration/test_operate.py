@@ -228,7 +228,7 @@ def test_a_gap_is_counted_once():
             first - 100)
         status = leat.sink_status("postgres")
         assert status["skipped_events"] == first - 100, (status, first)
-        accepting.wait_line("going on without events")
+        accepting.wait_line("skipping missing events")
         accepting.stop()
 
 
