@@ -1,6 +1,7 @@
 /*
- * test_consumer - how batches are cut for a sink: by events, bytes, time and
- * flush; at the same offsets again for a sink that asks for it.
+ * test_consumer - where a sink's batches end: by events, bytes, time and flush,
+ * and at the same offsets again for a sink that asks for stable batches; and
+ * which positions of a sink are accepted, and how its events are counted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ static struct simdisk sim;
 static struct store store;
 static struct consumer consumer;
 static struct chan ours, theirs;
-static bool sent_again; /* as the last frame says */
+static bool sent_again; /* as in the latest frame */
 static uint64_t now_ms;
 
 static const struct store_conf conf = {
@@ -136,7 +137,7 @@ write_cursor(void)
 
 /*
  * Step until the batch is out.  Returns its events, or 0 when none is due;
- * then *wake_ms says when to look again.
+ * then *wake_ms is the time to step again.
  */
 static uint64_t
 next_batch(uint64_t *offset, uint64_t *wake_ms)
@@ -395,7 +396,7 @@ TEST(an_unfinished_batch_comes_again_after_a_reconnect)
 	ck_assert_uint_eq(offset, 0);
 }
 
-/* The batch of 7 stays one of 7, whatever comes and whoever restarts. */
+/* The batch of 7 stays one of 7, even if events come or daemons restart. */
 TEST(a_stable_batch_has_the_same_end_after_any_restart)
 {
 	uint64_t offset, wake;
@@ -448,8 +449,8 @@ TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 	ck_assert_int_gt(chan_recv(&theirs, bytes, sizeof bytes), 0);
 }
 
-/* Lost events are passed over, counted, and stop nothing. */
-TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_behind, 2)
+/* Lost events are skipped and counted, and delivery goes on. */
+TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_after, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -471,7 +472,7 @@ TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_behind, 2)
 	ck_assert_uint_eq(position_lag_events(&consumer.position), 0);
 }
 
-TEST_LOOP(lost_events_at_the_end_are_passed_over, 2)
+TEST_LOOP(lost_events_at_the_end_are_skipped, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
@@ -488,7 +489,7 @@ TEST_LOOP(lost_events_at_the_end_are_passed_over, 2)
 	ck_assert_uint_eq(position_stored_events(&consumer.position), 10);
 }
 
-TEST(letters_count_with_the_batch_that_they_are_of)
+TEST(dead_letters_count_with_their_batch)
 {
 	uint64_t offset, wake;
 
@@ -511,10 +512,10 @@ TEST(letters_count_with_the_batch_that_they_are_of)
 	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
 }
 
-/* What is told beside a batch under way, or without the sink. */
-TEST_LOOP(letters_that_were_retried_count_at_once, 2)
+/* A report while a batch is in flight, or while the sink is disconnected. */
+TEST_LOOP(retried_dead_letters_count_at_once, 2)
 {
-	bool away = _i == 1;
+	bool disconnected = _i == 1;
 	uint64_t offset, wake;
 
 	put(10, 10);
@@ -524,7 +525,7 @@ TEST_LOOP(letters_that_were_retried_count_at_once, 2)
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	put(10, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	if (away)
+	if (disconnected)
 		consumer_unsubscribe(&consumer);
 	/* More than before may be of the batch that is not committed. */
 	consumer_report_dead_letters(&consumer, 6, 2);
@@ -534,12 +535,12 @@ TEST_LOOP(letters_that_were_retried_count_at_once, 2)
 	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 1);
 	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 0);
 	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
-	if (away)
+	if (disconnected)
 		return;
 	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
 	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 2);
 	ck_assert_uint_eq(position_stored_events(&consumer.position), 17);
-	/* Whatever is said, nothing is below 0. */
+	/* Whatever is reported, no number is below 0. */
 	consumer_report_dead_letters(&consumer, INT64_MAX, INT64_MAX);
 	ck_assert_uint_eq(position_stored_events(&consumer.position), 0);
 }
@@ -561,9 +562,9 @@ TEST(a_full_socket_is_waited_for)
 
 /*
  * The log has lost its end, and grows again past the store's position with
- * other events: taking that for true would pass over them.
+ * other events.  If the position were accepted, these would be skipped.
  */
-TEST(a_position_once_ahead_is_believed_only_when_set_back)
+TEST(a_position_once_ahead_is_rejected_until_set_back)
 {
 	put(5, 10);
 	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false),
@@ -581,8 +582,8 @@ TEST(a_position_once_ahead_is_believed_only_when_set_back)
 	ck_assert_int_eq(subscribe_at(true, 6, 100, 1 * MIB, 10, false), 0);
 }
 
-/* The same, when it grows before the sink comes. */
-TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
+/* The same, if it grows before the sink subscribes. */
+TEST(a_position_that_was_ahead_at_the_start_is_rejected)
 {
 	uint64_t offset, wake;
 
@@ -602,7 +603,7 @@ TEST(a_position_that_was_ahead_at_the_start_is_not_believed)
 	ck_assert_int_eq(subscribe_at(true, 8, 8, 1 * MIB, 10, false), 0);
 }
 
-TEST(a_position_once_ahead_is_taken_with_accept_gap)
+TEST(a_position_once_ahead_is_accepted_with_accept_gap)
 {
 	struct frame f = {.type = FRAME_SUBSCRIBE,
 	                  .subscribe = {.has_position = true,
@@ -620,8 +621,8 @@ TEST(a_position_once_ahead_is_taken_with_accept_gap)
 	ck_assert_uint_eq(position_lag_events(&consumer.position), 4);
 }
 
-/* What is being deleted is gone for who comes now: the cursor stays. */
-TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
+/* A sink that subscribes now cannot have what is being deleted. */
+TEST(a_store_that_goes_back_into_what_is_being_deleted_is_refused)
 {
 	uint64_t first;
 
@@ -645,8 +646,9 @@ TEST(a_store_that_goes_back_into_what_is_being_deleted_is_behind)
 }
 
 /*
- * The first segment is gone.  The cursor passes over it at the start, then the
- * sink with a position before that one's end, and again until it has moved.
+ * The first segment is gone.  The cursor skips it at the start.  Then the sink
+ * subscribes with a position before the segment's end, several times before it
+ * has moved that.
  */
 TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 {
@@ -689,16 +691,16 @@ TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 	}
 }
 
-/* Of whatever is known: who waits for a sink that is away must see how long. */
+/* An operator must see how long a disconnected sink has been lagging. */
 TEST(lag_is_the_age_of_the_oldest_event)
 {
 	put(3, 10); /* at 1 us of the wall clock, 1,000 ms of the other */
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms + 500, 9000001),
 	                  500);
 	close_all();
-	open_all(); /* with the sink away */
+	open_all(); /* with the sink disconnected */
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms, 9000001), 9000);
-	/* It comes, and goes before it has anything. */
+	/* It subscribes and disconnects before it gets anything. */
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 10, true), 0);
 	consumer_unsubscribe(&consumer);
 	ck_assert_uint_eq(consumer_lag_ms(&consumer, now_ms, 9000001), 9000);

@@ -14,7 +14,7 @@
 #include "batchd/socket_access.h"
 #include "tests/support/test.h"
 
-static char folder[] = "/tmp/leat-access-XXXXXX", victim[64];
+static char directory[] = "/tmp/leat-access-XXXXXX", victim[64];
 static struct sockaddr_un addr = {.sun_family = AF_UNIX};
 static bool swap;
 
@@ -36,10 +36,10 @@ setup(void)
 {
 	int fd;
 
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	(void)snprintf(victim, sizeof victim, "%s/victim", folder);
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(victim, sizeof victim, "%s/victim", directory);
 	(void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s/socket",
-	               folder);
+	               directory);
 	fd = open(victim, O_WRONLY | O_CREAT, 0600);
 	ck_assert_int_ge(fd, 0);
 	(void)close(fd);
@@ -50,8 +50,8 @@ teardown(void)
 {
 	(void)unlink(victim);
 	(void)unlink(addr.sun_path);
-	(void)rmdir(folder);
-	memcpy(strrchr(folder, '-'), "-XXXXXX", 8);
+	(void)rmdir(directory);
+	memcpy(strrchr(directory, '-'), "-XXXXXX", 8);
 }
 
 TEST_CASE(bind, .setup = setup, .teardown = teardown);
