@@ -19,6 +19,8 @@
 #include "sinkd-clickhouse/settings.h"
 #include "sinkd-clickhouse/table.h"
 
+#define CLICKHOUSE_SINK_NAME "clickhouse"
+
 /* The most rows of one INSERT.  The server keeps so many in one block. */
 #define CLICKHOUSE_ROWS_MAX 1000000
 
@@ -36,7 +38,5 @@ struct clickhouse {
 	char password[CLICKHOUSE_PASSWORD_MAX];
 	char logged_guarantee[1024]; /* the last one that was logged */
 };
-
-extern const struct sink clickhouse_sink;
 
 #endif

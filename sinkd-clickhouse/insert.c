@@ -152,7 +152,7 @@ ch_insert_build_url(struct clickhouse *c, const struct batch *batch)
 			                          strlen(s->value));
 	}
 	n = snprintf(token, sizeof token, "%s:%s:%" PRIu64 "-%" PRIu64,
-	             batch->stream, clickhouse_sink.name, batch->offset,
+	             batch->stream, CLICKHOUSE_SINK_NAME, batch->offset,
 	             batch->next_offset);
 	if (n < 0 || (size_t)n >= sizeof token)
 		return -EMSGSIZE;

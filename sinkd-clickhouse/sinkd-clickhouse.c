@@ -1,6 +1,6 @@
 /* sinkd-clickhouse - the sink that writes events into a ClickHouse table. */
 #include "libsink/sink.h"
-#include "sinkd-clickhouse/clickhouse.h"
+#include "sinkd-clickhouse/sink.h"
 
 int
 main(int argc, char **argv)

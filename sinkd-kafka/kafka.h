@@ -26,6 +26,8 @@
 #include "libsink/sink.h"
 #include "sinkd-kafka/settings.h"
 
+#define KAFKA_SINK_NAME "kafka"
+
 /* Room for "leat-kafka-" and the name of a stream. */
 #define KAFKA_NAME_MAX 128
 
@@ -60,7 +62,5 @@ struct kafka {
 	bool password_read;
 	char password[KAFKA_PASSWORD_MAX];
 };
-
-extern const struct sink kafka_sink;
 
 #endif

@@ -69,7 +69,7 @@ producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
 	enum sink_result result;
 	int n;
 
-	n = snprintf(name, sizeof name, "leat-%s-%s", kafka_sink.name, stream);
+	n = snprintf(name, sizeof name, "leat-%s-%s", KAFKA_SINK_NAME, stream);
 	assert(n > 0 && (size_t)n < sizeof name);
 	if (k->rk && strcmp(name, k->name) == 0)
 		return SINK_DONE;

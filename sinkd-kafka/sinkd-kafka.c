@@ -1,6 +1,6 @@
 /* sinkd-kafka - the sink that writes events to a Kafka topic. */
 #include "libsink/sink.h"
-#include "sinkd-kafka/kafka.h"
+#include "sinkd-kafka/sink.h"
 
 int
 main(int argc, char **argv)

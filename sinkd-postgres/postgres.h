@@ -31,6 +31,4 @@ struct postgres {
 	struct log_limit probe_limit;
 };
 
-extern const struct sink postgres_sink;
-
 #endif

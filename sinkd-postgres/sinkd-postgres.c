@@ -1,5 +1,5 @@
 /* sinkd-postgres - the sink that writes events into a PostgreSQL table. */
-#include "sinkd-postgres/postgres.h"
+#include "sinkd-postgres/sink.h"
 
 int
 main(int argc, char **argv)

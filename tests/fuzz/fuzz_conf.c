@@ -9,9 +9,9 @@
 #include "ingestd/settings.h"
 #include "libbase/log.h"
 #include "libsink/sink_conf.h"
-#include "sinkd-clickhouse/clickhouse.h"
-#include "sinkd-kafka/kafka.h"
-#include "sinkd-postgres/postgres.h"
+#include "sinkd-clickhouse/sink.h"
+#include "sinkd-kafka/sink.h"
+#include "sinkd-postgres/sink.h"
 #include "tests/fuzz/fuzz.h"
 
 int

@@ -14,6 +14,7 @@
 
 #include "libbase/conf_source.h"
 #include "sinkd-clickhouse/clickhouse.h"
+#include "sinkd-clickhouse/sink.h"
 #include "tests/support/test.h"
 
 #define REQUESTS_MAX 16

@@ -17,6 +17,7 @@
 #include "libbase/conf.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/kafka.h"
+#include "sinkd-kafka/sink.h"
 #include "tests/support/test.h"
 
 #define STREAM "0190a0a0-0000-7000-8000-000000000001"

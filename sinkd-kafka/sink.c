@@ -1,10 +1,11 @@
-/* kafka - see kafka.h. */
-#include "sinkd-kafka/kafka.h"
+/* sink - see sink.h. */
+#include "sinkd-kafka/sink.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "libbase/clock.h"
+#include "sinkd-kafka/kafka.h"
 #include "sinkd-kafka/message.h"
 #include "sinkd-kafka/producer.h"
 #include "sinkd-kafka/transaction.h"
@@ -89,7 +90,7 @@ kafka_close(void *state)
 }
 
 const struct sink kafka_sink = {
-    .name = "kafka",
+    .name = KAFKA_SINK_NAME,
     .summary = "carries events from batchd to a Kafka topic",
     .keys = kafka_keys,
     .more = kafka_sections,

@@ -1,5 +1,5 @@
-/* postgres - see postgres.h. */
-#include "sinkd-postgres/postgres.h"
+/* sink - see sink.h. */
+#include "sinkd-postgres/sink.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 #include "libbase/secret.h"
 #include "sinkd-postgres/create_tables.h"
 #include "sinkd-postgres/position.h"
+#include "sinkd-postgres/postgres.h"
 #include "sinkd-postgres/rejected_rows.h"
 #include "sinkd-postgres/write.h"
 

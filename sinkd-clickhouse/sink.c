@@ -1,5 +1,5 @@
-/* clickhouse - see clickhouse.h. */
-#include "sinkd-clickhouse/clickhouse.h"
+/* sink - see sink.h. */
+#include "sinkd-clickhouse/sink.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
+#include "sinkd-clickhouse/clickhouse.h"
 #include "sinkd-clickhouse/gzip.h"
 #include "sinkd-clickhouse/insert.h"
 #include "sinkd-clickhouse/rowbinary.h"
@@ -288,7 +289,7 @@ clickhouse_close(void *state)
 }
 
 const struct sink clickhouse_sink = {
-    .name = "clickhouse",
+    .name = CLICKHOUSE_SINK_NAME,
     .summary = "Stores events in a ClickHouse table.",
     .keys = clickhouse_keys,
     .conf_bytes = sizeof(struct clickhouse_conf),
