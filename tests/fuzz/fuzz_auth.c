@@ -1,6 +1,6 @@
 /*
- * fuzz_auth - which token a request carries, and which page sends it.  The
- * input is lines: cors_origins, then headers as "name:value".
+ * fuzz_auth - fuzz how the token of a request and the origin of a web page are
+ * found. The input is lines: cors_origins, then headers as "name:value".
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ auth(const char *header)
 	return token;
 }
 
-/* A request that is let in has given the secret, whole. */
+/* A request for which a token is found contains the whole secret. */
 static void
 check_auth(const char *given)
 {
@@ -98,7 +98,7 @@ check_basic(const char *user)
 	HOLDS(!auth(header));
 }
 
-/* An allowed origin is in the list, and may be copied into an answer. */
+/* An allowed origin is in the list, and can be copied into a response. */
 static void
 check_origin(const char *origins, const char *origin)
 {
@@ -120,7 +120,7 @@ check_origin(const char *origins, const char *origin)
 		      !isupper((unsigned char)*p));
 }
 
-/* The next line as a text of its own, or NULL. */
+/* A copy of the next line, or NULL. */
 static char *
 auth_next_line(struct fuzz_input *in)
 {

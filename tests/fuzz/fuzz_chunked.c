@@ -1,8 +1,9 @@
 /*
- * fuzz_chunked - a chunked body.  It is the same body however the bytes are
- * cut, and the same as a second reading finds, which has all bytes at once and
- * is written from RFC 9112, section 7.1, without the white space that it
- * allows.  The input is two bytes that choose where it is cut, and the body.
+ * fuzz_chunked - fuzz the parser of chunked bodies. The body must be the same
+ * wherever the bytes are split, and the same as that of a second parser, which
+ * has all bytes at once and is written from RFC 9112, section 7.1, without the
+ * white space that it allows. The input is two bytes that choose where it is
+ * split, and the body.
  */
 #include <stdbool.h>
 #include <strings.h>
@@ -40,7 +41,7 @@ add_data(struct reading *r, const char *data, size_t n)
 	r->body_bytes += n;
 }
 
-/* Exactly this piece is in memory; what is not used stays as it was. */
+/* Memory holds exactly this piece, and what is not used must not change. */
 static void
 read_piece(struct reading *r, struct chunked *c, const char *piece, size_t n)
 {
@@ -183,7 +184,7 @@ is_trailer(struct text line)
 	return line.at == line.end;
 }
 
-/* Whether a trailer's name is one that may be refused for what it is. */
+/* Return true if a trailer of this name may be refused for its name. */
 static bool
 is_doubtful(struct text line)
 {
@@ -205,7 +206,7 @@ is_doubtful(struct text line)
 /* The result of the second parser, and what it leaves open. */
 struct plain {
 	struct reading r;
-	bool open;  /* at the border of a limit: any result is right */
+	bool open;  /* at a limit: any result is right */
 	bool early; /* incomplete, but may be refused already */
 };
 
@@ -283,7 +284,7 @@ plain_chunk(struct plain *p, struct text *t)
 	}
 	if (digits == 0 || !skip_extensions(&line) || line.at != line.end)
 		return CHUNKED_BAD;
-	/* With more zeros than the number has digits. */
+	/* The number has more leading zeros than digits. */
 	p->open |= digits > 16;
 	if (size == 0)
 		return plain_trailers(p, t);

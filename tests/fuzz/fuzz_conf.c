@@ -1,6 +1,6 @@
 /*
- * fuzz_conf - the settings file, as ingestd and the sinks read it.  What is
- * taken is within the limits of its table.
+ * fuzz_conf - fuzz the settings file as ingestd and the sinks read it. Each
+ * accepted value must be within the limits of its table.
  */
 #include <stdio.h>
 #include <sys/mman.h>

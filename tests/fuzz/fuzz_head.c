@@ -51,8 +51,8 @@ is_control(char c)
 }
 
 /*
- * The end of the head, by its definition: the first empty line; unless a byte
- * before it makes that every head which begins so is refused.
+ * The end of the head by its definition, which is the first empty line; unless
+ * a byte before it makes every head that begins so malformed.
  */
 static ssize_t
 plain_scan(const char *bytes, size_t n)
@@ -74,7 +74,10 @@ plain_scan(const char *bytes, size_t n)
 	return 0;
 }
 
-/* One call's view: exactly the bytes so far, without those seen before. */
+/*
+ * Scan once, in memory that has exactly the bytes so far, with those that were
+ * scanned before overwritten.
+ */
 static ssize_t
 scan_prefix(struct head_scan *scan, const char *bytes, size_t n)
 {
@@ -124,7 +127,10 @@ cut_front(struct slice *s, size_t n)
 	return front;
 }
 
-/* What is before the first c, which is cut off as well; or all of it. */
+/*
+ * Remove and return what is before the first c, and remove the c; or return all
+ * of it.
+ */
 static struct slice
 cut_at(struct slice *s, char c)
 {
@@ -148,7 +154,10 @@ trim(struct slice s)
 	return s;
 }
 
-/* Lines, and what is in them; returns false for a header without a colon. */
+/*
+ * Split the head into lines and headers. Returns false if a header has no
+ * colon.
+ */
 static bool
 plain_split(const char *bytes, size_t n, struct plain_head *p)
 {
@@ -211,7 +220,7 @@ judge_host(struct slice host)
 {
 	bool name_only = all_in(host, UNRESERVED);
 
-	/* Which ports and brackets are malformed is not looked at here. */
+	/* This does not look for malformed ports and brackets. */
 	if (!all_in(host, UNRESERVED ":[]!$&'()*+,;="))
 		return REFUSE;
 	return name_only ? ACCEPT : EITHER;
@@ -452,7 +461,7 @@ check_fields(const struct http_head *head, const struct plain_head *p,
 	}
 }
 
-/* The value of a pair of the query, unescaped in the plain way. */
+/* Unescape the value of one of the query's parameters in the simplest way. */
 static int
 plain_unescape(struct slice s, char *out)
 {
@@ -482,7 +491,7 @@ check_parameter(const struct http_head *head, const char *name,
 	char *want = malloc(room);
 	int n = plain_unescape(value, want);
 
-	/* Exact sizes: a write beyond them is seen. */
+	/* Exact sizes, so that a sanitizer finds a write beyond them. */
 	for (size_t size = 1; size <= (size_t)n + 1; size += (size_t)n) {
 		char *out = malloc(size);
 		int got = http_query(head, name, out, size);
@@ -540,7 +549,7 @@ put(char *out, size_t at, struct slice s, const char *after)
 	return at + s.bytes + strlen(after);
 }
 
-/* Written in the plainest form, it reads back the same. */
+/* Written out in the simplest form, the head must parse to the same. */
 static void
 check_again(const struct http_head *head, size_t n)
 {

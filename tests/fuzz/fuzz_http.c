@@ -32,14 +32,14 @@
 
 /* How the connection ends. */
 enum ending {
-	END_HALF,    /* the client ends sending once all is quiet */
+	END_HALF,    /* the client ends its sending when nothing more happens */
 	END_EARLY,   /* the same, right after its last byte */
 	END_ABRUPT,  /* the client closes */
 	END_CLOSE,   /* the server is closed */
 	END_QUIESCE, /* the server is quiesced in the middle */
 };
 
-/* How the program answers one request. */
+/* How the program responds to one request. */
 struct decision {
 	bool refuses; /* in on_head */
 	enum { ANSWER_NOW, ANSWER_ON_TURN, ANSWER_LATER, ANSWER_STREAM } when;
@@ -50,9 +50,10 @@ struct decision {
 /* What the first bytes of the input choose. */
 struct choices {
 	enum ending ending;
-	bool tight;      /* hardly any memory, and another client has half */
-	bool timed;      /* time passes */
-	bool reads_late; /* the client reads its answers at the end */
+	bool tight; /* there is little memory, and another client has half of it
+	             */
+	bool timed; /* time passes */
+	bool reads_late; /* the client reads all responses at the end */
 	bool small_socket;
 	bool settles; /* between the pieces */
 	size_t max_header_bytes, max_body_bytes;
@@ -74,7 +75,7 @@ struct request {
 	bool used;
 	unsigned index;
 	size_t left; /* of a stream */
-	bool waits;  /* a stream's next piece is not there yet */
+	bool waits;  /* the next piece of a stream is not there yet */
 	bool other;  /* it is the other client's */
 };
 
@@ -93,7 +94,7 @@ static bool other_begins;
 static uint64_t passed_ms;
 static uv_loop_t loop;
 
-/* In the place of libuv's, which knows no time but the real one. */
+/* Replaces libuv's timers, which know only the real time. */
 uint64_t
 uv_now(const uv_loop_t *l)
 {
@@ -296,7 +297,7 @@ on_end(struct http_request *rq)
 	open_request = waiting = streaming = NULL;
 }
 
-/* Answer what waits.  Returns whether there was something. */
+/* Respond to all deferred requests. Returns true if there was one. */
 static bool
 answer_waiting(bool on_turn)
 {
@@ -355,7 +356,7 @@ client_read(int fd)
 
 		if (n < 0 && errno == EAGAIN)
 			return;
-		/* A reset is seen after what came before it. */
+		/* A reset is received after what was sent before it. */
 		HOLDS(n >= 0 || errno == ECONNRESET);
 		client_at_end = n <= 0;
 		received_bytes += n > 0 ? (size_t)n : 0;
@@ -363,7 +364,7 @@ client_read(int fd)
 	}
 }
 
-/* Another client sends half of a body, and no more. */
+/* Another client sends half of a body and then stops. */
 static void
 open_other_client(struct http_server *server)
 {
@@ -390,7 +391,7 @@ close_other_client(void)
 	other_client = -1;
 }
 
-/* Go on until neither side has anything to do. */
+/* Run until neither side has anything to do. */
 static void
 drain(int fd, bool reads)
 {
@@ -412,8 +413,9 @@ drain(int fd, bool reads)
 }
 
 /*
- * Send a piece.  A server that takes no more must do so once the client has
- * read the answers.  Returns how much was sent, or -1 if the server has closed.
+ * Send a piece. If the server takes no more, it must do so again when the
+ * client has read the responses. Returns how much was sent, or -1 if the server
+ * has closed.
  */
 static ssize_t
 send_piece(int fd, const uint8_t *bytes, size_t n)
@@ -559,10 +561,10 @@ model_chunked_body(struct model *m, struct expected *e)
 	                              &bytes)) == CHUNKED_DATA) {
 		memcpy(m->body + n, data, bytes);
 		n += bytes;
-		/* With what is still announced of this chunk. */
+		/* Including the rest of this chunk, whose size is known. */
 		too_large |= n > max || chunked.left > max - n;
 	}
-	/* Nor may the lines between the chunks be larger. */
+	/* The lines between the chunks have the same limit. */
 	too_large |= (size_t)(m->at - from) - n > max;
 	e->body = digest(DIGEST_START, m->body, n);
 	e->status = too_large ? 413 : 400;
@@ -585,14 +587,14 @@ model_body(struct model *m, struct expected *e, const struct http_head *head)
 		model_length_body(m, e, head->content_length);
 	e->has_body = head->chunked || head->content_length > 0;
 	e->withheld = m->at == from;
-	/* How much of a refused body is read over is the server's choice. */
+	/* The server may choose how much of a refused body it reads. */
 	e->may_last =
 	    e->fate == FATE_BAD_BODY ||
 	    (decision_of(m->count).refuses && e->has_body &&
 	     (e->expects || (size_t)(m->at - from) > choices.max_body_bytes));
 }
 
-/* Read one request.  Returns whether another one may follow. */
+/* Parse one request. Returns true if another one may follow. */
 static bool
 model_request(struct model *m)
 {
@@ -609,7 +611,7 @@ model_request(struct model *m)
 	*e = (struct expected){.fate = FATE_BAD_HEAD, .status = 400};
 	if (over) {
 		e->status = 431;
-		/* What is bad may be found first, or too much. */
+		/* Either error may be found first: malformed, or too large. */
 		e->other_status = n == HEAD_SCAN_BAD ? 400 : 0;
 		return false;
 	}
@@ -676,7 +678,7 @@ line_is(const char *line, const char *text)
 	return strncmp(line, text, strlen(text)) == 0;
 }
 
-/* Read the lines of a head.  Returns what is after it, or NULL. */
+/* Parse the lines of a head. Returns what is after it, or NULL. */
 static char *
 read_answer_head(char *at, const char *end, struct answer *a)
 {
@@ -712,8 +714,8 @@ read_answer_head(char *at, const char *end, struct answer *a)
 }
 
 /*
- * Read the answer to a request.  Returns what is after it, or NULL if it is not
- * complete.
+ * Parse the response to a request. Returns what is after it, or NULL if it is
+ * not complete.
  */
 static char *
 read_answer(char *at, char *end, const struct expected *e, struct answer *a)
@@ -786,7 +788,7 @@ check_content(unsigned index, const struct expected *e, const struct answer *a)
 		check_error(a);
 }
 
-/* The status that the program's answer must have; 0: there is no answer. */
+/* The status that the program must have sent; 0 if it sent none. */
 static unsigned
 status_of(const struct expected *e, unsigned index)
 {
@@ -819,7 +821,7 @@ check_seen(const struct expected *e, unsigned index)
 		HOLDS(!s->has_body && s->refused == status_of(e, index));
 }
 
-/* A body has not come, perhaps although it was asked for. */
+/* The body has not arrived, perhaps although the server asked for it. */
 static void
 check_interim(const struct expected *e, char **at, const char *end)
 {
@@ -834,8 +836,8 @@ check_interim(const struct expected *e, char **at, const char *end)
 }
 
 /*
- * Only a body that is being dropped lets its answer wait for more bytes, and
- * not if the client holds it back.
+ * Only for a body that is being dropped does the response wait for more bytes,
+ * and not if the client holds the body back.
  */
 static void
 check_in_time(const struct expected *e, const char *after)
@@ -847,7 +849,7 @@ check_in_time(const struct expected *e, const char *after)
 }
 
 /*
- * Check one request and its answer at *at.  Returns whether others may follow.
+ * Check one request and its response at *at. Returns true if others may follow.
  */
 static bool
 check_request(const struct expected *e, unsigned index, char **at, char *end)
@@ -877,7 +879,7 @@ check_request(const struct expected *e, unsigned index, char **at, char *end)
 	*at = read_answer(*at, end, e, &a);
 	if (choices.ending == END_EARLY && streams(e, index) &&
 	    (!*at || e->old)) {
-		*at = end; /* who ends sending does not wait for a stream */
+		*at = end; /* the end of the client's sending ends a stream */
 		return false;
 	}
 	HOLDS(*at && a.status == status_of(e, index));
@@ -928,7 +930,7 @@ check_beginning(const struct model *m)
 	}
 	for (unsigned i = 0; at < end; i++) {
 		HOLDS(!a.closes && i <= seen_count && i < m->count);
-		/* An error may come before the method is known. */
+		/* The error may have been found before the method. */
 		e = i < seen_count ? &m->expected[i] : &own;
 		at = read_answer(at, end, e, &a);
 		if (!at)

@@ -1,13 +1,11 @@
 /*
- * fuzz_tls - a connection with TLS: records from nowhere, and those of a real
- * client that are altered, cut, repeated or held back on their way.
- *
- * Whatever comes, the loop comes to rest, the connection ends with its client
- * and all memory is given back.  The program sees nothing that the client has
- * not sent; and where nothing was altered, everything.
- *
- * The input is two bytes that choose the client, and steps of one byte each
- * with what they need.
+ * fuzz_tls - fuzz a connection with TLS: records that are made up, and those of
+ * a real client that are altered, truncated, repeated or delayed. Whatever
+ * arrives, the loop must become idle, the connection must end when its client
+ * does, and all memory must be freed. The program must see nothing that the
+ * client has not sent, and everything if nothing was altered. The input is two
+ * bytes that choose the client, and steps of one byte each with their
+ * arguments.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -400,7 +398,7 @@ send_alerts(unsigned kind, unsigned count)
 		    (gnutls_alert_description_t)(kind >> 1)));
 }
 
-/* Count the answers by their sizes, which are all the same. */
+/* Count the responses by their sizes, which are all the same. */
 static void
 read_answers(void)
 {
@@ -436,7 +434,7 @@ enum step {
 	STEPS,
 };
 
-/* Steps that need the session in a state are left out in another. */
+/* A step that needs another state of the session is skipped. */
 static void
 take_step(struct fuzz_input *in)
 {
@@ -537,7 +535,7 @@ converse(struct fuzz_input *in, const struct http_server *server)
 	HOLDS(http_server_stats(server)->malformed == 0);
 }
 
-/* The client has gone: so must the connection. */
+/* The client has closed, so the connection must end. */
 static void
 check_end(const struct http_server *server)
 {

@@ -1,8 +1,9 @@
 /*
- * fuzz_tokens - the file of tokens.  Its bytes are read over a set that is in
- * use.  A file that is refused leaves that set as it was; one that is taken
- * holds a token for each of its lines, written out it reads the same again,
- * and each token is found by its own secret and its bucket holds its rate.
+ * fuzz_tokens - fuzz the file of tokens, which is loaded over a set that is in
+ * use. If the file is refused, the set must not change. If it is accepted,
+ * there must be a token for each of its lines; the set must read the same again
+ * after it was written out; each token must be found by its own secret; and its
+ * bucket must keep its rate.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -83,7 +84,9 @@ add_secret_hash(struct buf *out, size_t i)
 	add_hash(out, digest);
 }
 
-/* The set as a file, with its own hashes or with those of our secrets. */
+/*
+ * Write the set as a file, with its own hashes or with those of known secrets.
+ */
 static void
 write_out(struct buf *out, const struct tokens *t, bool our_secrets)
 {
@@ -107,7 +110,7 @@ write_out(struct buf *out, const struct tokens *t, bool our_secrets)
 	}
 }
 
-/* The set that is in use, with what a reload must keep or carry over. */
+/* The set that is in use, with what a reload must keep. */
 static void
 set_up(void)
 {
@@ -210,7 +213,7 @@ read_again(struct buf *text, bool our_secrets)
 	}
 }
 
-/* A fresh bucket gives its burst at once, and its rate from then on. */
+/* A new bucket gives its burst at once, and then its rate. */
 static void
 check_rate(struct token *t)
 {
@@ -227,7 +230,7 @@ check_rate(struct token *t)
 	HOLDS(t->level_milli >= 0);
 }
 
-/* Each by its own whole secret; and a reference keeps its token. */
+/* Each token is found by its own whole secret, and lives while referenced. */
 static void
 check_search(struct buf *text)
 {

@@ -1,5 +1,5 @@
 /*
- * http_echo - answers each request with what libhttp made of it.
+ * http_echo - respond to each request with what libhttp has parsed.
  *
  *	http_echo --port N [--unix PATH] [--log]
  *
@@ -7,14 +7,14 @@
  * that it listens, on 127.0.0.1.  Connections to the socket PATH are handed to
  * http_server_adopt.  SIGTERM ends the program.
  *
- * An answer is 200 with a JSON object:
+ * A response is 200 with a JSON object:
  *
  *	{"method":"POST","path":"/a","query":"b" or null,"minor":1,
  *	 "fields":[["Host","h"],...],"body":"..."}
  *
  * Each byte of a request is one character of a text; bytes that are not
- * printable ASCII are escaped as \u00XX.  The answer to HEAD has the object in
- * the header X-Seen.  --log writes each object to standard error as well, in
+ * printable ASCII are escaped as \u00XX.  The response to HEAD has the object
+ *in the header X-Seen.  --log writes each object to standard error as well, in
  * a line that begins with `seen `.
  */
 #include <errno.h>
@@ -40,7 +40,7 @@
 #define TIMEOUT_MS 60000
 #define BACKLOG 512
 
-/* Six characters for a byte, and the names. */
+/* Up to six characters for each byte, and the names. */
 #define JSON_BYTES_MAX (8 * (HEADER_BYTES_MAX + BODY_BYTES_MAX))
 
 static bool logs; /* --log */
@@ -54,7 +54,7 @@ struct program {
 	struct budget budget;
 };
 
-/* What is known of one request; begins as zeros. */
+/* What is kept of one request; zeroed at first. */
 struct echo {
 	struct buf json;
 	bool is_head;
@@ -152,7 +152,7 @@ write_log(const struct buf *json)
 	              (const char *)json->data);
 }
 
-/* The answer to HEAD, of which a client sees the headers only. */
+/* Respond to HEAD, of whose response a client sees only the headers. */
 static void
 answer_head_request(struct http_request *rq, const struct buf *json)
 {

@@ -1,4 +1,4 @@
-/* test_buf - growing bytes, clock text and quoted log values. */
+/* test_buf - buffers, the text of the clock, and quoted values of the log. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +89,10 @@ TEST(log_values_cannot_break_their_line)
 	    {"\xe2\x80\xae\xe2\x81\xa6\xd8\x9c", "\"\\u202e\\u2066\\u061c\""},
 	    {"\xe2\x80\xa8\xef\xbb\xbf", "\"\\u2028\\ufeff\""},
 	    {"\xf3\xa0\x80\x81", "\"\\U000e0001\""},
-	    /* Not UTF-8: alone, cut, overlong, a surrogate, too high. */
+	    /*
+	     * Not UTF-8: a lone byte, truncated, overlong, a surrogate, too
+	     * large.
+	     */
 	    {"\x9b\xff", "\"\\x9b\\xff\""},
 	    {"a\xe2\x82", "\"a\\xe2\\x82\""},
 	    {"\xc0\x8a", "\"\\xc0\\x8a\""},
@@ -101,10 +104,10 @@ TEST(log_values_cannot_break_their_line)
 	ck_assert_str_eq(log_quote("a \"b\"\n\\\x1b[0m"),
 	                 "\"a \\\"b\\\"\\n\\\\\\x1b[0m\"");
 	ck_assert_str_eq(log_quote(NULL), "\"\"");
-	/* UTF-8 is kept; what deceives a terminal or its reader is not. */
+	/* UTF-8 is kept, except what misleads a terminal or its reader. */
 	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
 		ck_assert_str_eq(log_quote(shown[i].text), shown[i].want);
-	/* A character is not cut in two: 999 bytes, and one of three. */
+	/* A character is not split: 999 bytes, and then one of three bytes. */
 	memset(text, 'x', sizeof text);
 	memcpy(text + 999, "\xe2\x82\xac", 4);
 	ck_assert_uint_eq(strlen(log_quote(text)), 2 + 999);

@@ -20,8 +20,8 @@ struct reading {
 };
 
 /*
- * Read the next n bytes, in memory of exactly their size.  What is not used
- * must be as it was.
+ * Parse the next n bytes, in memory of exactly their size. What is not used
+ * must not change.
  */
 static void
 read_piece(struct reading *r, const char *piece, size_t n)
@@ -93,7 +93,10 @@ is_same(const struct reading *a, const struct reading *b)
 		ck_assert_uint_eq(a->used, b->used);
 }
 
-/* Read the text whole and cut at every place: it is the same each time. */
+/*
+ * Parse the text as a whole, and split at every byte: the result must be the
+ * same.
+ */
 static struct reading
 read_bytes(const char *text, size_t n)
 {

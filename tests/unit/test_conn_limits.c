@@ -138,10 +138,10 @@ TEST(the_one_that_has_completed_no_request_for_longest_goes)
 	ck_assert_int_eq(victim(), -1);
 	add(5);
 	ck_assert_int_eq(victim(), 0);
-	/* In the middle of a request it is as old as before. */
+	/* The beginning of a request does not make it younger. */
 	conn_limits_change_state(&limits, &slots[0], BUSY);
 	ck_assert_int_eq(victim(), 0);
-	/* A complete request makes it the youngest. */
+	/* A complete request makes it the youngest of all. */
 	conn_limits_refresh(&limits, &slots[0]);
 	ck_assert_int_eq(victim(), 1);
 	drop(1);
@@ -174,20 +174,26 @@ TEST(an_address_beyond_its_share_pays_first)
 		add_from(i, "192.0.2.2");
 	for (size_t i = 60; i < 75; i++)
 		add_from(i, "192.0.2.3");
-	/* Of those above 20 the one with the most, although it is younger. */
+	/*
+	 * The address with the most connections is chosen among those above 20,
+	 * although its connections are younger.
+	 */
 	ck_assert_int_eq(victim(), 25);
 	for (size_t i = 25; i < 35; i++) {
 		ck_assert_int_eq(victim(), (int)i);
 		drop(i);
 		add_from(i + 60, "192.0.2.4");
 	}
-	/* 25 each: the one that passed its share first. */
+	/* Both have 25: the one that exceeded its share first is chosen. */
 	ck_assert_int_eq(victim(), 0);
 	for (size_t i = 0; i < 25; i++)
 		drop(i);
 	for (size_t i = 35; i < 60; i++)
 		drop(i);
-	/* No address is above its share any more: the oldest of all. */
+	/*
+	 * No address is above its share any more, so the oldest of all is
+	 * chosen.
+	 */
 	for (size_t i = 100; i < 120; i++)
 		add_from(i, "192.0.2.5");
 	for (size_t i = 120; i < 140; i++)

@@ -49,7 +49,7 @@ open_as(const char *name, int flags, enum file_owner owner)
 	return 0;
 }
 
-/* With each way of opening: none may hang, and none may succeed. */
+/* No way of opening it may block, and none may succeed. */
 static void
 assert_refused(int rc)
 {
@@ -80,7 +80,7 @@ TEST(follows_no_link)
 	assert_refused(-ELOOP);
 	ck_assert_int_eq(unlinkat(dir, "file", 0), 0);
 	assert_refused(-ELOOP);
-	/* Nothing was made where the link leads. */
+	/* No file was created where the link points. */
 	ck_assert_int_eq(faccessat(dir, "file", F_OK, 0), -1);
 }
 

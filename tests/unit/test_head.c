@@ -94,7 +94,7 @@ in_set(unsigned c, const char *set)
 	return c != 0 && strchr(set, (int)c);
 }
 
-/* Whether the head is accepted with this byte in the place of the '\1'. */
+/* Return true if the head is accepted with this byte in place of the '\1'. */
 static bool
 accepts_byte(const char *text, unsigned c)
 {
@@ -883,8 +883,9 @@ TEST(one_line_is_read_as_a_header)
 /* The search for the end. */
 
 /*
- * Scan the first n bytes of text, of which `before` have been looked at by
- * earlier calls: these are overwritten, so that they count for nothing.
+ * Scan the first n bytes of text. The first `before` of them were scanned by
+ * earlier calls; they are overwritten, so that the result cannot depend on
+ * them.
  */
 static ssize_t
 scan_on(struct head_scan *scan, const char *text, size_t n)

@@ -1,6 +1,6 @@
 /*
- * test_http_server - the server over socket pairs: answers at once and later,
- * in order, over time, and what it does with clients that are slow or leave.
+ * test_http_server - the server over socket pairs: responses at once, later, in
+ * order and over time, and clients that are slow or leave.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +17,10 @@
 #define OUT_BYTES (4 * MIB)
 #define DEFERRED_MAX 8
 
-/* What the handler is to do, and what it has seen. */
+/* What the handler should do, and what it has seen. */
 static struct {
 	bool refuse; /* in on_head, with 403 */
-	bool defer;  /* answer when the test does */
+	bool defer;  /* respond when the test does */
 	http_produce produce;
 	size_t answer_bytes; /* 0: the body is sent back */
 	unsigned heads, bodies, ends, turns;
@@ -141,8 +141,9 @@ teardown(void)
 }
 
 /*
- * libuv opens a pipe for signals with the first loop of a process and keeps
- * it.  Open it before the first test, which would seem to leak it.
+ * libuv opens a pipe for signals with the first loop of a process and keeps it.
+ * Open a loop before the first test, which would seem to leak the pipe
+ * otherwise.
  */
 static void
 start_libuv(void)
@@ -163,7 +164,7 @@ client(void)
 	int sv[2], small = 4096;
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	/* So that a large answer does not fit. */
+	/* So that a large response does not fit. */
 	ck_assert_int_eq(
 	    setsockopt(sv[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
 	ck_assert_int_eq(fcntl(sv[0], F_SETFL, O_NONBLOCK), 0);
@@ -171,7 +172,7 @@ client(void)
 	return sv[0];
 }
 
-/* Let the server handle what there is. */
+/* Run the loop until the server has handled everything. */
 static void
 turn(void)
 {
@@ -187,7 +188,7 @@ send_text(int fd, const char *text)
 	turn();
 }
 
-/* Take what has come, up to `max` bytes; returns false at the end. */
+/* Receive up to `max` bytes. Returns false at the end of the connection. */
 static bool
 hear_some(int fd, size_t max)
 {
@@ -499,7 +500,7 @@ TEST(a_stream_is_produced_as_the_client_reads)
 	produced = 0;
 	produce_limit = 2000;
 	send_text(fd, GET);
-	/* Only what the socket takes is produced. */
+	/* No more is produced than the socket takes. */
 	ck_assert_uint_gt(produced, 0);
 	ck_assert_uint_lt(produced, 500);
 	ck_assert_uint_le(budget.used_bytes, 4096);
@@ -565,7 +566,7 @@ on_passed(uv_timer_t *timer)
 	*(bool *)timer->data = true;
 }
 
-/* Run the loop for so long by its clock. */
+/* Run the loop for this long by its own clock. */
 static void
 pass(uint64_t ms)
 {
@@ -593,7 +594,7 @@ TEST(what_is_late_gets_408_or_a_close)
 	body = client();
 	send_text(head, "GET / HT");
 	send_text(body, POST(10) "1234");
-	/* Timers run by the loop's clock: wait for each in turn. */
+	/* The timers use the loop's clock, so wait for each in turn. */
 	while (http_server_stats(server)->overdue < 1)
 		(void)uv_run(&loop, UV_RUN_ONCE);
 	ck_assert_ptr_nonnull(strstr(hear(head), " 408 "));
@@ -635,7 +636,10 @@ TEST(when_memory_runs_out_the_slowest_goes)
 	first = client();
 	second = client();
 	send_body(first, POST(1000), 900);
-	/* Nothing is old enough to go: the newcomer is refused. */
+	/*
+	 * No connection is old enough to be evicted, so the new body is
+	 * refused.
+	 */
 	send_body(second, POST(1000), 700);
 	ck_assert_uint_eq(program.refusals[503], 1);
 	ck_assert_str_eq(hear(second), "");
@@ -644,7 +648,7 @@ TEST(when_memory_runs_out_the_slowest_goes)
 	/* What arrives whole needs no memory. */
 	send_body(second, POST(1000), 1000);
 	ck_assert_ptr_nonnull(strstr(hear(second), " 200 "));
-	/* Once the first has taken a tenth of its time, it has to go. */
+	/* After a tenth of its time limit, the first connection is evicted. */
 	pass(settings.request_timeout_ms / 10);
 	ck_assert_uint_eq(http_server_stats(server)->evicted, 0);
 	send_body(second, POST(1000), 700);

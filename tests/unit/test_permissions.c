@@ -1,4 +1,6 @@
-/* test_permissions - whose directories a process may work in, and who is named.
+/*
+ * test_permissions - in which directories a process may create files, and which
+ * users are named.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -12,7 +14,7 @@
 #include "libbase/permissions.h"
 #include "tests/support/test.h"
 
-/* A user and a group that no machine has. */
+/* A user and a group that exist on no machine. */
 #define OTHER_UID 48123
 
 static char dir[64], below[80], why[PERMISSIONS_TEXT_BYTES];
@@ -35,7 +37,7 @@ teardown(void)
 
 TEST_CASE(owner, .setup = setup, .teardown = teardown);
 
-/* Only root can give a directory away. */
+/* Only root can change the owner of a directory. */
 static bool
 give_away(const char *path)
 {
@@ -51,7 +53,10 @@ TEST(a_directory_of_our_own_or_of_root_will_do)
 	                 0);
 	if (!give_away(dir))
 		return;
-	/* As its owner, and as a user to whose group root has opened it. */
+	/*
+	 * As its owner, and as a user of a group to which root has given
+	 * access.
+	 */
 	ck_assert_int_eq(seteuid(OTHER_UID), 0);
 	ck_assert_int_eq(permissions_check_owner(dir, why), 0);
 	ck_assert_int_eq(permissions_check_owner("/", why), 0);
@@ -68,10 +73,13 @@ TEST(a_directory_of_another_user_is_refused)
 	ck_assert_ptr_nonnull(strstr(why, "user 48123"));
 	ck_assert_ptr_nonnull(strstr(why, "runuser -u 48123"));
 	ck_assert_ptr_nonnull(strstr(why, "user root"));
-	/* What would be made in it belongs to us, so that is refused, too. */
+	/*
+	 * A directory that would be created in it would belong to us, so it is
+	 * refused, too.
+	 */
 	ck_assert_int_eq(permissions_check_owner(below, why),
 	                 ERR_FOREIGN_OWNER);
-	/* But not what is there and belongs to us. */
+	/* A directory that exists and belongs to us is accepted. */
 	ck_assert_int_eq(mkdir(below, 0700), 0);
 	ck_assert_int_eq(permissions_check_owner(below, why), 0);
 }
@@ -92,7 +100,7 @@ TEST(names_who_may_use_a_path)
 	(void)snprintf(want, sizeof want, "only root and user %d may use %s",
 	               OTHER_UID, dir);
 	ck_assert_int_eq(mkdir(below, 0700), 0);
-	/* What is in it cannot be looked at: it is the directory's doing. */
+	/* What is in it cannot be reached because of the directory. */
 	ck_assert_int_eq(seteuid(OTHER_UID + 1), 0);
 	permissions_describe(below, why);
 	ck_assert_str_eq(why, want);

@@ -163,7 +163,7 @@ TEST(a_reload_keeps_counters_and_those_under_way)
 	b = token_ref(find("two")); /* a request of it is under way */
 	a->events = 7;
 	ck_assert(token_take(a, 5, 100));
-	/* a gets another token, b goes, c comes. */
+	/* a gets another token, b is removed, c is new. */
 	ck_assert_int_eq(
 	    load("c %s\na %s rate=5\n", hash_of("three"), hash_of("new")), 0);
 	ck_assert_ptr_null(find("one"));
@@ -192,7 +192,10 @@ TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 	/* All or nothing. */
 	ck_assert(!token_take(t, 11, now_ms + 110));
 	ck_assert(token_take(t, 10, now_ms + 110));
-	/* Larger than the bucket: when it is full, and then a debt. */
+	/*
+	 * A request larger than the bucket is accepted when that is full, and
+	 * leaves a debt.
+	 */
 	now_ms += 110;
 	ck_assert(!token_take(t, 1050, now_ms + 499));
 	ck_assert(token_take(t, 1050, now_ms + 500));
@@ -200,7 +203,9 @@ TEST(the_rate_holds_and_no_size_is_refused_for_ever)
 	ck_assert_uint_eq(token_wait_s(t, 1, now_ms), 11);
 	ck_assert(!token_allows(t, now_ms + 10000));
 	ck_assert(token_allows(t, now_ms + 10010));
-	/* However it is asked, over a long time it is the rate. */
+	/*
+	 * Whatever the sizes of the requests, the rate holds over a long time.
+	 */
 	for (uint64_t ms = 0; ms < 1000000; ms += 7)
 		taken += token_take(t, 3, now_ms + 20000 + ms) ? 3 : 0;
 	ck_assert_uint_le(taken, 100000 + 50);
@@ -291,7 +296,7 @@ TEST(what_is_charged_is_a_debt)
 	ck_assert(!token_allows(t, now_ms));
 	ck_assert_uint_eq(token_wait_s(t, 1, now_ms), 11);
 	ck_assert(token_allows(t, now_ms + 10010));
-	/* However often, it neither overflows nor becomes a gift. */
+	/* Charging again and again neither overflows nor fills the bucket. */
 	for (int i = 0; i < 1000; i++)
 		token_charge(t, UINT64_MAX, now_ms + 10010);
 	ck_assert(!token_allows(t, now_ms + 1000000));
