@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libbase/conf_source.h"
 #include "libbase/ini.h"
 
 #define KEYS_MAX 128 /* keys of one program, all tables together */

@@ -150,6 +150,9 @@ MUST_USE int conf_check_file(const struct conf_source *source,
 #define CONF_SIZE_TEXT 24
 const char *conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT]);
 
+/* Describe the values that a key allows, for messages and --help. */
+void conf_describe(const struct conf_key *key, char *out, size_t size);
+
 /* Return true if the n bytes of text are a TCP port, 1 to 65535. */
 bool conf_is_port(const char *text, size_t n);
 

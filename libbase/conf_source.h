@@ -23,7 +23,4 @@ struct conf_source {
  */
 void conf_access_warn(const struct conf_source *source);
 
-/* Describe the values that a key allows, for messages and --help. */
-void conf_describe(const struct conf_key *key, char *out, size_t size);
-
 #endif

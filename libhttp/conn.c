@@ -1,4 +1,4 @@
-/* conn - see conn.h and conn_internal.h. */
+/* conn - see conn.h. */
 #include "libhttp/conn.h"
 
 #include <errno.h>
@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "libhttp/conn_internal.h"
 
 /* The most of a response that is kept until the socket takes it. */
 #define OUT_BYTES_MAX (8 * MIB)

@@ -1,7 +1,7 @@
-/* conn_memory - see conn_internal.h. */
+/* conn_memory - see conn.h. */
 #include <string.h>
 
-#include "libhttp/conn_internal.h"
+#include "libhttp/conn.h"
 
 /* The most connections that are evicted for one other. */
 #define VICTIMS_MAX 64

@@ -1,9 +1,9 @@
-/* conn_receive - see conn_internal.h. */
+/* conn_receive - see conn.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "libhttp/conn_internal.h"
+#include "libhttp/conn.h"
 
 /*
  * How many requests of one connection are handled before other connections

@@ -1,8 +1,8 @@
-/* conn_respond - see conn_internal.h. */
+/* conn_respond - see conn.h. */
 #include <assert.h>
 #include <errno.h>
 
-#include "libhttp/conn_internal.h"
+#include "libhttp/conn.h"
 #include "libhttp/response.h"
 
 /*

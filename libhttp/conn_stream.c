@@ -1,10 +1,10 @@
-/* conn_stream - see conn_internal.h. */
+/* conn_stream - see conn.h. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "libhttp/conn_internal.h"
+#include "libhttp/conn.h"
 
 /* Pieces of a stream that are sent before others have a turn. */
 #define PIECES_PER_TURN 4

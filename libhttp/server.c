@@ -1,4 +1,4 @@
-/* server - see http.h and server.h. */
+/* server - see http.h and server_state.h. */
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>

@@ -1,9 +1,9 @@
 /*
- * server - what the connections of one server share (inside libhttp; programs
- * include http.h).
+ * server_state - what the connections of one server share (inside libhttp;
+ * programs include http.h).
  */
-#ifndef LIBHTTP_SERVER_H
-#define LIBHTTP_SERVER_H
+#ifndef LIBHTTP_SERVER_STATE_H
+#define LIBHTTP_SERVER_STATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
