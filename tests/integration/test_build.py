@@ -77,6 +77,30 @@ def test_a_warm_make_asks_for_nothing():
         assert not calls.exists(), calls.read_text()
 
 
+def test_other_flags_compile_again_and_the_same_do_not():
+    tree = build_tree("release")
+    for flags, status in (("", 0), ("-DOTHER", 1), ("", 0)):
+        done = make(os.environ["PATH"], "-q", "MODE=release",
+                    f"BUILD={tree.parent}", f"CFLAGS={flags}",
+                    f"{tree}/libbase.a")
+        assert done.returncode == status, (flags, done)
+
+
+def test_help_lists_the_targets():
+    done = make(os.environ["PATH"], "help")
+    listed = {line.split()[0] for line in done.stdout.splitlines()}
+    assert listed >= {"all", "deps", "unit", "test", "demo", "lint"}, done
+    for target in listed:
+        dry = make(os.environ["PATH"], "-n", "MAKE=true", target)
+        assert dry.returncode == 0, (target, dry.stderr)
+
+
+def test_unit_tests_install_nothing():
+    for target, installs in (("unit", False), ("test", True), ("demo", True)):
+        done = make(os.environ["PATH"], "-n", "MAKE=true", target)
+        assert ("scripts/install-deps" in done.stdout) == installs, done.stdout
+
+
 def release():
     for line in pathlib.Path("/etc/os-release").read_text().splitlines():
         if line.startswith("VERSION_ID="):
