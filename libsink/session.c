@@ -13,14 +13,18 @@
 #include "libbase/log.h"
 #include "libsink/stop.h"
 
+/* A report is sent at least this often. */
 #define STATS_MS 1000
 #define WELCOME_MS 10000
-/* A session that lasts this long was no failure. */
+/* A connection that was ready for this long counts as a success. */
 #define LASTING_MS 5000
-/* batchd is on this machine: asking for it often costs nothing. */
+/* batchd is on this machine, so trying to connect often costs nothing. */
 #define BATCHD_RETRY_MS 1000
 
-/* Somebody may have taken letters away, or settled those taken. */
+/*
+ * Read again what is on disk: an operator may have removed dead letters, and a
+ * --retry-dead may have stored some.
+ */
 static void
 refresh_dead_letters(struct session *s)
 {
@@ -40,7 +44,7 @@ refresh_dead_letters(struct session *s)
 		         log_quote(file_error(rc)));
 }
 
-/* The figures of the dead letters, as far as they were last seen. */
+/* Put what was last read of the dead letters into the statistics. */
 static void
 count_dead_letters(struct session *s)
 {
@@ -55,65 +59,222 @@ count_dead_letters(struct session *s)
 	stats->dead_max_bytes = s->dlq.max_bytes;
 }
 
-/* Report to batchd, unless the socket is full: then a later one will do. */
+/* Send a report to batchd.  If the socket is full, a later one replaces it. */
 static int
-report(struct session *s)
+session_send_report(struct session *s)
 {
 	const struct report now = stats_report(&s->stats);
-	const struct report base = report_base(ROLE_SINK, &now, &s->sent);
+	const struct report base =
+	    report_base(ROLE_SINK, &now, &s->last_report);
 	uint8_t map[REPORT_PACKED_MAX];
 	int rc = 1;
 
-	if (!s->based)
+	if (!s->has_base)
 		rc = subscription_stats(&s->subscription, map,
 		                        report_pack(ROLE_SINK, &base, map));
 	if (rc <= 0)
 		return rc;
-	s->based = true;
+	s->has_base = true;
 	rc = subscription_stats(&s->subscription, map,
 	                        report_pack(ROLE_SINK, &now, map));
 	if (rc > 0)
-		s->sent = now;
+		s->last_report = now;
 	return rc < 0 ? rc : 0;
 }
 
-/* Tell batchd how things are: when that changes, and once a second. */
+/* What an operator can do about batchd's refusal. */
+static const char *
+refusal_advice(enum frame_error code)
+{
+	switch (code) {
+	case ERROR_NONE:
+		break;
+	case ERROR_VERSION:
+		return "run batchd and the sinks from one version";
+	case ERROR_UNKNOWN:
+		return ""; /* session_run ends then */
+	case ERROR_BUSY:
+		return "stop the other process of this sink";
+	case ERROR_TOO_OLD:
+		return "the store's position is before the oldest event of the "
+		       "log: restore the store from a newer copy, or move its "
+		       "position forward";
+	case ERROR_AHEAD:
+		return "the log is older than the store: batchd's directory "
+		       "was restored or belongs to another installation";
+	case ERROR_FULL:
+		return "raise [batchd] max_connections";
+	case ERROR_PROTOCOL:
+		return "report this as a fault of leat";
+	case ERROR_STOPPING:
+		return "none: the sink waits for batchd";
+	}
+	return "";
+}
+
+static void
+session_log_failure(struct session *s)
+{
+	const int why = s->why;
+	const uint64_t ms = s->delay_ms;
+
+	if (why == ERR_BATCHD_REFUSED)
+		log_warn("batchd refuses code=%s text=%s advice=%s "
+		         "retry_in_ms=%" PRIu64,
+		         frame_error_name(s->subscription.error_code),
+		         log_quote(s->subscription.error_text),
+		         log_quote(refusal_advice(s->subscription.error_code)),
+		         ms);
+	else if (why == ERR_POSITION_MOVED)
+		log_warn("starting again from the store's position "
+		         "retry_in_ms=%" PRIu64,
+		         ms);
+	else if (why == -EPROTO || why == -EMSGSIZE || why == -EBADMSG)
+		log_error("invalid frame from batchd; run both from one "
+		          "version and restart them, and if it happens "
+		          "again, report it as a fault of leat socket=%s "
+		          "err=%s retry_in_ms=%" PRIu64,
+		          s->settings->common.socket,
+		          log_quote(error_text(why)), ms);
+	else if (log_allow(&s->unreachable_limit, NULL))
+		log_warn(
+		    "batchd unreachable socket=%s err=%s",
+		    s->settings->common.socket,
+		    log_quote(chan_error(s->settings->common.socket, why)));
+}
+
+static const char *
+session_state_name(enum session_state state)
+{
+	switch (state) {
+	case SESSION_CONNECTING:
+		return "connecting";
+	case SESSION_OPENING_STORE:
+		return "opening-store";
+	case SESSION_RECEIVING:
+		return "receiving";
+	case SESSION_DELIVERING:
+		return "delivering";
+	case SESSION_DRAINING:
+		return "draining";
+	case SESSION_BACKING_OFF:
+		return "backing-off";
+	case SESSION_FENCED:
+		return "fenced";
+	case SESSION_SWITCHED_OFF:
+		return "switched-off";
+	case SESSION_STOPPED:
+		return "stopped";
+	}
+	return "?";
+}
+
+/*
+ * Change the state: the only place where that happens.  Does what belongs to
+ * the new state, sets what the status shows, and logs the change.
+ */
+static void
+session_change_state(struct session *s, enum session_state to)
+{
+	const enum session_state from = s->state;
+
+	s->state = to;
+	switch (to) {
+	case SESSION_CONNECTING:
+		s->ready_ms = 0;
+		s->has_base = false;
+		s->stats.state = STATS_STARTING;
+		break;
+	case SESSION_OPENING_STORE:
+		break;
+	case SESSION_RECEIVING:
+		if (from == SESSION_OPENING_STORE) {
+			s->ready_ms = clock_mono_ms();
+			stats_well(&s->stats, STATS_IDLE);
+		}
+		s->stats.state = STATS_IDLE;
+		break;
+	case SESSION_DRAINING:
+		s->stats.state = STATS_IDLE;
+		break;
+	case SESSION_DELIVERING:
+		/* deliver.c sets the state of the statistics meanwhile. */
+		s->parted = s->subscription.offset;
+		break;
+	case SESSION_BACKING_OFF:
+		session_log_failure(s);
+		subscription_close(&s->subscription);
+		break;
+	case SESSION_FENCED:
+		session_log_failure(s);
+		deliver_close(&s->deliver);
+		stats_error(&s->stats, STATS_FENCED,
+		            "another writer has moved the position",
+		            s->delay_ms);
+		break;
+	case SESSION_SWITCHED_OFF:
+		log_info("nothing to do: [batchd] sinks does not name %s; to "
+		         "store events here, add it there, restart batchd, "
+		         "and start this sink again",
+		         s->settings->sink->name);
+		break;
+	case SESSION_STOPPED:
+		/* What was counted since the last report. */
+		if (s->subscription.welcomed && session_send_report(s) < 0)
+			log_debug("no last report");
+		log_info("stopped");
+		break;
+	}
+	log_debug("session state=%s was=%s", session_state_name(to),
+	          session_state_name(from));
+}
+
+/* The state between two batches. */
+static enum session_state
+session_receiving(const struct session *s)
+{
+	return s->drain_until_ms != 0 ? SESSION_DRAINING : SESSION_RECEIVING;
+}
+
+/* Report the status to batchd when it changes, and once a second. */
 static int
-tell(struct session *s)
+session_report_if_due(struct session *s)
 {
 	uint64_t now = clock_mono_ms();
-	bool due = !s->based || now - s->told_ms >= STATS_MS;
-	uint64_t dlq;
+	bool due = !s->has_base || now - s->reported_ms >= STATS_MS;
+	uint64_t dead;
 
-	/* It may be meant for an ingestd beside this sink. */
+	/* The operator may have meant an ingestd on the same machine. */
 	if (stop_hangup())
-		log_warn("SIGHUP has no effect here: to read leat.conf and the "
-		         "password file again, restart this sink; it goes on "
-		         "where it is");
+		log_warn(
+		    "SIGHUP has no effect on a sink; to read leat.conf and "
+		    "the password file again, restart it: it resumes at "
+		    "its position");
 	if (!s->subscription.welcomed)
 		return 0;
 	if (due)
 		refresh_dead_letters(s);
 	count_dead_letters(s);
-	dlq = s->stats.dead_letters + s->stats.dead_dropped;
-	if (!due && s->told == s->stats.state && s->told_dead == dlq)
+	dead = s->stats.dead_letters + s->stats.dead_dropped;
+	if (!due && s->reported_state == s->stats.state &&
+	    s->reported_dead == dead)
 		return 0;
-	s->told = s->stats.state;
-	s->told_dead = dlq;
-	s->told_ms = now;
-	return report(s);
+	s->reported_state = s->stats.state;
+	s->reported_dead = dead;
+	s->reported_ms = now;
+	return session_send_report(s);
 }
 
 /*
- * Wait until the link has something to read, no longer than `until_ms`, and
- * tell batchd meanwhile.  Returns 0, -ETIMEDOUT, ERR_STOPPED or -EPIPE.
+ * Wait until batchd has sent something, but not longer than until_ms, and send
+ * reports meanwhile.  Returns 0, -ETIMEDOUT, ERR_STOPPED or -EPIPE.
  */
 static int
-wait_link(struct session *s, uint64_t until_ms)
+session_wait(struct session *s, uint64_t until_ms)
 {
 	for (;;) {
 		uint64_t now = clock_mono_ms();
-		int ms, rc = tell(s);
+		int ms, rc = session_report_if_due(s);
 
 		if (rc < 0)
 			return rc;
@@ -131,11 +292,12 @@ wait_link(struct session *s, uint64_t until_ms)
 }
 
 /*
- * deliver's wait: a link that breaks ends it, since the batch comes again
- * from the store's position; so does a stop, since nothing is lost.
+ * The wait of deliver.c.  A lost connection ends it, since batchd sends the
+ * batch again from the store's position.  So does a stop, since nothing is
+ * lost.
  */
 static int
-on_wait(void *arg, uint64_t ms)
+session_on_wait(void *arg, uint64_t ms)
 {
 	struct session *s = arg;
 	uint64_t until = clock_mono_ms() + ms;
@@ -143,7 +305,7 @@ on_wait(void *arg, uint64_t ms)
 	if (stop_asked())
 		return ERR_STOPPED;
 	for (;;) {
-		int rc = wait_link(s, until);
+		int rc = session_wait(s, until);
 
 		if (rc == -ETIMEDOUT)
 			return 0;
@@ -154,28 +316,32 @@ on_wait(void *arg, uint64_t ms)
 	}
 }
 
-/* Ask for the rest of the log, and no more than drain_ms of it. */
+/* Ask for the rest of the log, for at most drain_ms. */
 static int
-start_drain(struct session *s)
+session_start_drain(struct session *s)
 {
 	int64_t ms = s->settings->common.drain_ms;
 
 	log_info("stopping: draining drain_ms=%" PRId64, ms);
 	s->drain_until_ms = clock_mono_ms() + (uint64_t)ms;
+	if (s->state == SESSION_RECEIVING)
+		session_change_state(s, SESSION_DRAINING);
 	return subscription_flush(&s->subscription);
 }
 
 /*
- * deliver's step: a batch of many bad events takes long, so a stop counts
- * here, too, and batchd hears how things are.  A stable sink goes by batchd's
- * cursor: that follows piece by piece, or a crash would send again what is
- * stored, to be cut otherwise.
+ * The step of deliver.c, after each piece.  A batch with many bad events takes
+ * long, so reports and a stop are not left to its end.
+ *
+ * A stable sink starts at batchd's cursor, since its store has no position. The
+ * cursor follows piece by piece.  Otherwise batchd would send stored events
+ * again after a crash, in a batch that is split elsewhere.
  */
 static int
-on_step(void *arg, uint64_t next, uint64_t position)
+session_on_step(void *arg, uint64_t next, uint64_t position)
 {
 	struct session *s = arg;
-	int rc = tell(s);
+	int rc = session_report_if_due(s);
 
 	(void)position;
 	if (rc == 0 && s->subscription.limits.stable && next > s->parted) {
@@ -183,17 +349,19 @@ on_step(void *arg, uint64_t next, uint64_t position)
 		s->parted = next;
 	}
 	if (rc == 0 && stop_asked() && s->drain_until_ms == 0)
-		rc = start_drain(s);
+		rc = session_start_drain(s);
 	if (rc == 0 && s->drain_until_ms != 0 &&
 	    clock_mono_ms() >= s->drain_until_ms)
 		rc = ERR_STOPPED;
 	return rc;
 }
 
-/* Returns SUBSCRIPTION_BATCH, SUBSCRIPTION_EMPTY, ERR_STOPPED (drained long
- * enough) or -errno. */
+/*
+ * Returns SUBSCRIPTION_BATCH, SUBSCRIPTION_EMPTY, ERR_STOPPED when drain_ms
+ * have passed, or a negative error.
+ */
 static int
-next_batch(struct session *s)
+session_next_batch(struct session *s)
 {
 	for (;;) {
 		int rc = subscription_step(&s->subscription);
@@ -203,19 +371,20 @@ next_batch(struct session *s)
 		if (rc == -EAGAIN) {
 			uint64_t until = s->drain_until_ms;
 
-			rc = wait_link(s, until ? until : UINT64_MAX);
+			rc = session_wait(s, until ? until : UINT64_MAX);
 		}
 		if (rc == -ETIMEDOUT)
 			return ERR_STOPPED;
 		if (rc == ERR_STOPPED && s->drain_until_ms == 0)
-			rc = start_drain(s);
+			rc = session_start_drain(s);
 		if (rc < 0 && rc != ERR_STOPPED)
 			return rc;
 	}
 }
 
 static int
-store(struct session *s, const char *stream, bool *known, uint64_t *position)
+session_deliver(struct session *s, const char *stream, bool *known,
+                uint64_t *position)
 {
 	const struct subscription *sub = &s->subscription;
 	struct batch batch = {.stream = stream,
@@ -227,24 +396,27 @@ store(struct session *s, const char *stream, bool *known, uint64_t *position)
 	                      .again = sub->again};
 	int rc;
 
-	s->parted = sub->offset;
+	session_change_state(s, SESSION_DELIVERING);
 	rc = deliver_batch(&s->deliver, &batch);
 	if (rc < 0)
 		return rc;
-	s->stats.state = STATS_IDLE;
 	s->stats.bytes += sub->body_bytes;
 	*known = true;
 	*position = batch.next_offset;
 	s->failures = 0;
-	/* Before committed: who sees the events there sees the letters, too. */
-	rc = tell(s);
+	session_change_state(s, session_receiving(s));
+	/*
+	 * The report goes before the commit, so that a reader of the status who
+	 * sees the events as committed sees their dead letters, too.
+	 */
+	rc = session_report_if_due(s);
 	if (rc < 0)
 		return rc;
 	return subscription_committed(&s->subscription, batch.next_offset);
 }
 
 static int
-work(struct session *s, bool known, uint64_t position)
+session_work(struct session *s, bool known, uint64_t position)
 {
 	char stream[FRAME_STREAM_MAX + 1];
 
@@ -252,20 +424,19 @@ work(struct session *s, bool known, uint64_t position)
 	for (;;) {
 		int rc;
 
-		s->stats.state = STATS_IDLE;
 		if (stop_asked() && s->drain_until_ms == 0)
-			rc = start_drain(s);
+			rc = session_start_drain(s);
 		else
-			rc = tell(s);
+			rc = session_report_if_due(s);
 		if (rc == 0)
-			rc = next_batch(s);
+			rc = session_next_batch(s);
 		if (rc < 0)
 			return rc;
 		if (rc == SUBSCRIPTION_EMPTY && s->drain_until_ms != 0)
-			return ERR_STOPPED; /* all there was is stored */
+			return ERR_STOPPED; /* the whole log is stored */
 		if (rc == SUBSCRIPTION_EMPTY)
 			continue;
-		rc = store(s, stream, &known, &position);
+		rc = session_deliver(s, stream, &known, &position);
 		if (rc == 0 && s->drain_until_ms != 0)
 			rc = subscription_flush(&s->subscription);
 		if (rc < 0)
@@ -274,12 +445,12 @@ work(struct session *s, bool known, uint64_t position)
 }
 
 static int
-await_welcome(struct session *s)
+session_await_welcome(struct session *s)
 {
 	uint64_t until = clock_mono_ms() + WELCOME_MS;
 
 	for (;;) {
-		int rc = wait_link(s, until);
+		int rc = session_wait(s, until);
 
 		if (rc == 0)
 			rc = subscription_step(&s->subscription);
@@ -290,97 +461,40 @@ await_welcome(struct session *s)
 	}
 }
 
-/* From connecting to whatever ends it, which is returned. */
+/* One connection to batchd.  Returns what has ended it. */
 static int
-run_once(struct session *s)
+session_run_once(struct session *s)
 {
 	uint64_t position = 0;
 	bool found = false;
 	int rc;
 
-	s->ready_ms = 0;
-	s->based = false;
-	s->stats.state = STATS_STARTING;
+	session_change_state(s, SESSION_CONNECTING);
 	rc = subscription_connect(&s->subscription, s->settings->common.socket);
 	if (rc == 0)
-		rc = await_welcome(s);
-	if (rc == 0)
+		rc = session_await_welcome(s);
+	if (rc == 0) {
+		session_change_state(s, SESSION_OPENING_STORE);
 		rc = deliver_start(&s->deliver, s->subscription.stream, &found,
 		                   &position);
+	}
 	if (rc == 0)
 		rc = subscription_start(&s->subscription, found, position);
 	if (rc < 0)
 		return rc;
-	s->ready_ms = clock_mono_ms();
-	stats_well(&s->stats, STATS_IDLE);
 	if (found)
 		log_info("ready stream=%s position=%" PRIu64,
 		         s->subscription.stream, position);
 	else
 		log_info("ready stream=%s position=batchd's",
 		         s->subscription.stream);
-	return work(s, found, position);
+	session_change_state(s, session_receiving(s));
+	return session_work(s, found, position);
 }
 
-/* What an operator can do about batchd's refusal. */
-static const char *
-advice(enum frame_error code)
-{
-	switch (code) {
-	case ERROR_NONE:
-		break;
-	case ERROR_VERSION:
-		return "run batchd and the sinks from one version";
-	case ERROR_UNKNOWN:
-		return ""; /* session_run ends then */
-	case ERROR_BUSY:
-		return "stop the other process of this sink";
-	case ERROR_TOO_OLD:
-		return "the store has gone back behind the log: restore it "
-		       "from a newer copy, or move its position forward";
-	case ERROR_AHEAD:
-		return "the log is older than the store: batchd's folder was "
-		       "restored or belongs to another installation";
-	case ERROR_FULL:
-		return "raise [batchd] max_connections";
-	case ERROR_PROTOCOL:
-		return "report this: it is a fault of leat";
-	case ERROR_STOPPING:
-		return "wait for batchd";
-	}
-	return "";
-}
-
-static void
-say_why(struct session *s, int why, uint64_t ms)
-{
-	if (why == ERR_BATCHD_REFUSED)
-		log_warn("batchd refuses code=%s text=%s advice=%s "
-		         "retry_in_ms=%" PRIu64,
-		         frame_error_name(s->subscription.error_code),
-		         log_quote(s->subscription.error_text),
-		         log_quote(advice(s->subscription.error_code)), ms);
-	else if (why == ERR_POSITION_MOVED)
-		log_warn("starting again from the store's position "
-		         "retry_in_ms=%" PRIu64,
-		         ms);
-	else if (why == -EPROTO || why == -EMSGSIZE || why == -EBADMSG)
-		log_error("batchd sent what this sink does not expect: run "
-		          "both from one version and restart them; if it "
-		          "stays, report it as a fault of leat socket=%s "
-		          "err=%s retry_in_ms=%" PRIu64,
-		          s->settings->common.socket,
-		          log_quote(error_text(why)), ms);
-	else if (log_allow(&s->away_limit, NULL))
-		log_warn(
-		    "batchd unreachable socket=%s err=%s",
-		    s->settings->common.socket,
-		    log_quote(chan_error(s->settings->common.socket, why)));
-}
-
-/* How long to stay away from batchd after `why`. */
+/* The delay before the next connection, after one that `why` has ended. */
 static uint64_t
-delay_ms(struct session *s, int why)
+session_delay_ms(struct session *s, int why)
 {
 	const struct sink_common *common = &s->settings->common;
 	uint64_t ms;
@@ -396,14 +510,14 @@ delay_ms(struct session *s, int why)
 	return ms < BATCHD_RETRY_MS ? ms : BATCHD_RETRY_MS;
 }
 
-/* Let ms pass; a link that is still open tells batchd why. */
+/* Wait.  If the connection is still open, batchd gets reports meanwhile. */
 static int
-pause_ms(struct session *s, uint64_t ms)
+session_pause(struct session *s, uint64_t ms)
 {
 	uint64_t until = clock_mono_ms() + ms;
 
 	for (;;) {
-		int rc = wait_link(s, until);
+		int rc = session_wait(s, until);
 
 		if (rc == ERR_STOPPED)
 			return rc;
@@ -417,9 +531,9 @@ pause_ms(struct session *s, uint64_t ms)
 }
 
 /*
- * batchd keeps no events for a sink that [batchd] sinks does not name, so the
- * sink has nothing to do.  It ends then, with success: a supervisor may start
- * the sinks of all stores, whichever of them are in use.
+ * batchd keeps no events for a sink that [batchd] sinks does not name.  Such a
+ * sink exits with success, so that a supervisor may start the sinks of all
+ * stores, whether they are in use or not.
  */
 static bool
 is_switched_off(const struct session *s, int why)
@@ -432,39 +546,22 @@ void
 session_run(struct session *s)
 {
 	stop_bound(s->settings->common.drain_ms);
-	for (;;) {
-		int why = run_once(s);
-		uint64_t ms;
-
-		if (why == -EPIPE)
-			why = subscription_final_error(&s->subscription);
-		ms = delay_ms(s, why);
-		if (why == ERR_STOPPED || stop_asked()) {
-			/* What was counted since the last one. */
-			if (s->subscription.welcomed && report(s) < 0)
-				log_debug("no last report");
+	do {
+		s->why = session_run_once(s);
+		if (s->why == -EPIPE)
+			s->why = subscription_final_error(&s->subscription);
+		s->delay_ms = session_delay_ms(s, s->why);
+		if (s->why == ERR_STOPPED || stop_asked())
 			break;
-		}
-		if (is_switched_off(s, why)) {
-			log_info("nothing to do: [batchd] sinks does not name "
-			         "%s; to store events here, add it there, "
-			         "restart batchd, and start this sink again",
-			         s->settings->sink->name);
+		if (is_switched_off(s, s->why)) {
+			session_change_state(s, SESSION_SWITCHED_OFF);
 			return;
 		}
-		say_why(s, why, ms);
-		if (why == ERR_POSITION_MOVED) {
-			deliver_close(&s->deliver);
-			stats_error(&s->stats, STATS_FENCED,
-			            "another writer has moved the position",
-			            ms);
-		} else {
-			subscription_close(&s->subscription);
-		}
-		if (pause_ms(s, ms) < 0)
-			break;
-	}
-	log_info("stopped");
+		session_change_state(s, s->why == ERR_POSITION_MOVED
+		                            ? SESSION_FENCED
+		                            : SESSION_BACKING_OFF);
+	} while (session_pause(s, s->delay_ms) == 0);
+	session_change_state(s, SESSION_STOPPED);
 }
 
 void
@@ -476,7 +573,7 @@ session_report_dead_letters(struct session *s)
 	    subscription_connect(&s->subscription, s->settings->common.socket);
 
 	if (rc == 0)
-		rc = await_welcome(s);
+		rc = session_await_welcome(s);
 	if (rc == 0) {
 		refresh_dead_letters(s);
 		count_dead_letters(s);
@@ -486,8 +583,9 @@ session_report_dead_letters(struct session *s)
 	}
 	if (rc < 0 && !(rc == ERR_BATCHD_REFUSED &&
 	                s->subscription.error_code == ERROR_BUSY))
-		log_info("batchd is not told how many dead letters are left: "
-		         "it shows what it knew until the sink runs socket=%s "
+		log_info("cannot report to batchd how many dead letters are "
+		         "left; its status is out of date until the sink runs "
+		         "socket=%s "
 		         "err=%s",
 		         log_quote(s->settings->common.socket),
 		         log_quote(
@@ -512,15 +610,15 @@ session_init(struct session *s, struct sink_conf *settings)
 	    .settings = settings,
 	    .subscription = {.chan = {.fd = -1}},
 	    .dlq = {.fd = -1},
-	    .away_limit = {.interval_ms = 60000, .burst = 3},
+	    .unreachable_limit = {.interval_ms = 60000, .burst = 3},
 	    .dlq_limit = {.interval_ms = 60000, .burst = 3},
 	    .deliver = {.sink = settings->sink,
 	                .common = c,
 	                .conf = settings->conf,
 	                .dlq = &s->dlq,
 	                .stats = &s->stats,
-	                .wait = on_wait,
-	                .step = on_step,
+	                .wait = session_on_wait,
+	                .step = session_on_step,
 	                .arg = s},
 	};
 	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);

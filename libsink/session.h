@@ -1,6 +1,33 @@
 /*
- * session - a sink at work: linked to batchd, from the store's position on,
- * batch after batch, until something ends it.
+ * session - a sink at work: connected to batchd, from the store's position on,
+ * batch after batch, until a stop.
+ *
+ *                  +--------------+  refused, or connection lost
+ *      start ----> |  CONNECTING  | -------------------------------+
+ *                  +--------------+                                |
+ *                    | welcome ^                                   v
+ *                    v         | time is over            +-------------+
+ *                +---------------+                       | BACKING_OFF |
+ *                | OPENING_STORE | --------------------> +-------------+
+ *                +---------------+  connection lost        ^
+ *                    | position, subscribed                |
+ *                    v                                     | connection
+ *     SIGTERM  +-----------+  batch    +------------+      | lost, or a
+ *    +-------- | RECEIVING | --------> | DELIVERING | -----+ batch that
+ *    |         +-----------+ <-------- +------------+      | does not
+ *    v                       committed   |      |          | fit
+ *  +----------+  batch                   |      | position moved
+ *  | DRAINING | ---------> DELIVERING    |      v
+ *  |          | <--------- committed     |  +--------+  time is over
+ *  +----------+                          |  | FENCED | ------------->
+ * CONNECTING | nothing left, or drain_ms passed  |  +--------+ v |
+ *  +---------+   stop while the store    |
+ *  | STOPPED | <-------------------------+    (a stop also ends each wait)
+ *  +---------+   is unreachable
+ *
+ * While the store is unreachable, the session waits in OPENING_STORE or in
+ * DELIVERING: deliver.c repeats the call with a back-off.  If batchd does not
+ * know the sink, the session ends in SWITCHED_OFF instead of BACKING_OFF.
  */
 #ifndef LIBSINK_SESSION_H
 #define LIBSINK_SESSION_H
@@ -10,7 +37,20 @@
 #include "libsink/sink_conf.h"
 #include "libsink/subscription.h"
 
+enum session_state {
+	SESSION_CONNECTING,    /* to batchd, up to its welcome */
+	SESSION_OPENING_STORE, /* and asking for its position */
+	SESSION_RECEIVING,     /* waiting for the next batch */
+	SESSION_DELIVERING,    /* writing a batch to the store */
+	SESSION_DRAINING,      /* receiving what is left, after SIGTERM */
+	SESSION_BACKING_OFF,   /* batchd is unreachable, or refuses the sink */
+	SESSION_FENCED,        /* another writer has moved the position */
+	SESSION_SWITCHED_OFF,  /* [batchd] sinks does not name the sink */
+	SESSION_STOPPED,
+};
+
 struct session {
+	enum session_state state; /* session_change_state alone sets it */
 	struct sink_conf *settings;
 	struct subscription subscription;
 	struct deliver deliver;
@@ -18,31 +58,36 @@ struct session {
 	struct dlq_retry_files retry_files;
 	bool retry_files_known; /* it was read without an error */
 	struct stats stats;
-	enum stats_state told; /* to batchd, last, as the next two */
-	uint64_t told_dead;
-	uint64_t told_ms;
-	struct report sent;      /* the last that a batchd has had */
-	bool based;              /* this connection has had its base */
+	/* What the last report to batchd has said, and when it was sent. */
+	enum stats_state reported_state;
+	uint64_t reported_dead;
+	uint64_t reported_ms;
+	struct report last_report; /* the last that a batchd has received */
+	bool
+	    has_base; /* the base of the counters was sent on this connection */
 	uint64_t drain_until_ms; /* 0: not draining */
-	uint64_t ready_ms;       /* 0: not yet in this session */
-	uint64_t parted;         /* of the batch, dealt with below it */
-	unsigned failures;       /* sessions in a row that came to nothing */
-	struct log_limit away_limit, dlq_limit;
+	uint64_t ready_ms;       /* 0: not ready yet on this connection */
+	uint64_t parted;         /* events of the batch below it are reported */
+	unsigned failures;       /* connections in a row that led to nothing */
+	int why;                 /* what ended the last connection */
+	uint64_t delay_ms;       /* the wait after it */
+	struct log_limit unreachable_limit, dlq_limit;
 };
 
-/* Returns 0 or -errno; session_fini either way. */
+/* Returns 0 or -errno.  Call session_fini in either case. */
 MUST_USE int session_init(struct session *s, struct sink_conf *settings);
 void session_fini(struct session *s);
 
 /*
- * Work until a stop is asked, or batchd has no sink of this name; every other
- * error is logged and worked around.
+ * Deliver events until a stop is requested, or until batchd answers that it has
+ * no sink of this name.  Any other failure is logged, and the session goes on
+ * after a delay.
  */
 void session_run(struct session *s);
 
 /*
- * After --retry-dead: tell batchd what dead letters are left.  A sink that is
- * at work does that itself.
+ * After --retry-dead: report to batchd how many dead letters are left.  A sink
+ * that is running reports that itself, and batchd then refuses this connection.
  */
 void session_report_dead_letters(struct session *s);
 
