@@ -72,7 +72,7 @@ batchd_cursor_ask(struct batchd_cursor *s, const char *socket, const char *sink)
 	free(frame);
 	if (rc == 0 || rc == ERR_UNKNOWN_SINK)
 		return rc;
-	log_error("batchd does not say how far this sink is socket=%s err=%s",
+	log_error("cannot get the sink's position from batchd socket=%s err=%s",
 	          log_quote(socket), log_quote(chan_error(socket, rc)));
 	return ERR_BATCHD_UNREACHABLE;
 }

@@ -1,6 +1,6 @@
 /*
- * batchd_cursor - how far batchd has taken the sink: what is below never comes
- * from the log again.
+ * batchd_cursor - batchd's committed offset for a sink.  batchd does not send
+ * events below it again.
  */
 #ifndef LIBSINK_BATCHD_CURSOR_H
 #define LIBSINK_BATCHD_CURSOR_H
@@ -17,8 +17,8 @@ struct batchd_cursor {
 
 /*
  * Ask the batchd at `socket`.  Returns 0; ERR_UNKNOWN_SINK when it does not
- * know the sink; ERR_BATCHD_UNREACHABLE when it is not there or does not
- * answer, after saying so; or -ENOMEM.
+ * know the sink; ERR_BATCHD_UNREACHABLE when it is not running or does not
+ * answer, after the reason was logged; or -ENOMEM.
  */
 MUST_USE int batchd_cursor_ask(struct batchd_cursor *s, const char *socket,
                                const char *sink);

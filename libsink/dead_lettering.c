@@ -59,7 +59,7 @@ on_dead_lettered(struct deliver *d, struct origin first, size_t events,
 {
 	unsigned suppressed;
 
-	if (log_allow(&d->aside_limit, &suppressed))
+	if (log_allow(&d->dead_letter_limit, &suppressed))
 		log_warn("event dead-lettered stream=%.*s offset=%" PRIu64
 		         " events=%zu code=%s err=%s suppressed=%u",
 		         (int)first.stream.bytes, first.stream.data,

@@ -61,10 +61,10 @@ deliver_recovered(struct deliver *d)
 {
 	unsigned suppressed;
 
-	if (d->failures > 0 && log_allow(&d->back_limit, &suppressed))
+	if (d->failures > 0 && log_allow(&d->available_limit, &suppressed))
 		log_info("store available again after_ms=%" PRIu64
 		         " suppressed=%u",
-		         clock_mono_ms() - d->away_since_ms, suppressed);
+		         clock_mono_ms() - d->unavailable_since_ms, suppressed);
 	d->failures = 0;
 	stats_well(d->stats, STATS_WRITING);
 }
@@ -79,13 +79,13 @@ deliver_back_off(struct deliver *d, enum sink_result result,
 	uint64_t ms;
 
 	if (d->failures++ == 0)
-		d->away_since_ms = clock_mono_ms();
+		d->unavailable_since_ms = clock_mono_ms();
 	ms = deliver_delay_ms(d->common, d->failures);
 	d->stats->retries++;
 	stats_error(d->stats,
 	            misconfigured ? STATS_MISCONFIGURED : STATS_RETRYING,
 	            error->text, ms);
-	if (log_allow(&d->away_limit, &suppressed))
+	if (log_allow(&d->unavailable_limit, &suppressed))
 		log_warn("%s attempt=%u retry_in_ms=%" PRIu64
 		         " code=%s err=%s suppressed=%u",
 		         misconfigured ? "configuration needs attention"
@@ -121,12 +121,13 @@ try_start(struct deliver *d, const char *stream, bool *found,
 static void
 set_limits(struct deliver *d)
 {
-	d->aside_limit.interval_ms = 10000;
-	d->aside_limit.burst = 5;
-	d->away_limit.interval_ms = d->back_limit.interval_ms = 60000;
-	d->away_limit.burst = d->back_limit.burst = 10;
-	d->less_limit.interval_ms = 60000;
-	d->less_limit.burst = 10;
+	d->dead_letter_limit.interval_ms = 10000;
+	d->dead_letter_limit.burst = 5;
+	d->unavailable_limit.interval_ms = d->available_limit.interval_ms =
+	    60000;
+	d->unavailable_limit.burst = d->available_limit.burst = 10;
+	d->fewer_limit.interval_ms = 60000;
+	d->fewer_limit.burst = 10;
 }
 
 static int
@@ -209,7 +210,7 @@ write_less(struct deliver *d, struct delivery *w, size_t count)
 
 	d->most = count / 2;
 	d->fitting = 0;
-	if (log_allow(&d->less_limit, &suppressed))
+	if (log_allow(&d->fewer_limit, &suppressed))
 		log_warn("the store does not take this much at once, writing "
 		         "fewer events=%zu suppressed=%u; lower batch_events, "
 		         "or raise the store's limit",

@@ -1,14 +1,19 @@
 /*
- * deliver - get a batch into the store, whatever it takes: retry while the
- * store is away, bisect what it rejects, set bad events aside, and after
- * every doubt go by the position that the store itself remembers.
+ * deliver - write a batch to the store until all of its events are stored or
+ * dead-lettered.
  *
- * A batch that the store's limits do not allow (of time, of memory) is
- * halved when it has failed in the same way several times, and once more each
- * time that a half fails.  Later batches are written in pieces of that size,
- * which grows again as long as they are stored.  What a stable sink's store may
- * have kept is not halved, not after a crash either: it waits for the limit to
- * be raised, and says so.
+ * While the store is unreachable or misconfigured, the write is repeated with a
+ * back-off.  A batch that the store rejects is bisected (bisection.h), and the
+ * bad events become dead letters (dead_lettering.h).  After a write whose
+ * result is unknown, the position in the store decides whether the batch was
+ * stored.
+ *
+ * A batch can exceed a limit of the store (of time, of memory).  It is halved
+ * when it has failed several times with the same code, and once more each time
+ * that a half fails.  Later batches are written in pieces of that size, which
+ * grows again as long as pieces are stored.  What the store of a stable sink
+ * may have stored is not halved, even after a crash (split_points.h).  Such a
+ * batch waits until an operator raises the limit, and the status names it.
  */
 #ifndef LIBSINK_DELIVER_H
 #define LIBSINK_DELIVER_H
@@ -32,59 +37,69 @@ struct deliver {
 	struct dlq_file *dlq;
 	struct stats *stats;
 	/*
-	 * Let ms pass.  Returns 0, or -errno to give up: deliver then returns
-	 * that.
+	 * Wait ms milliseconds.  Returns 0, or a negative error to give up,
+	 * which deliver then returns.
 	 */
 	int (*wait)(void *arg, uint64_t ms);
 	/*
-	 * In the midst of a batch that is split: all events below `next` are
-	 * stored or set aside, and the store's position is `position`.  May
-	 * be NULL.  Returns as wait.
+	 * Called during a batch that is written in pieces.  All events below
+	 * `next` are stored or dead-lettered, and the store's position is
+	 * `position`.  May be NULL.  Returns as wait.
 	 */
 	int (*step)(void *arg, uint64_t next, uint64_t position);
 	void *arg;
 
 	/* Owned by deliver. */
 	bool open;
-	/* Events of the batch with a letter; once looked for, see there. */
+	/*
+	 * The events of the batch that have a dead letter from before.  The
+	 * files are read once after a start (dead_lettering.c).
+	 */
 	struct dlq_index dlq_index;
 	bool has_looked;
 	struct split_journal splits; /* of a stable sink */
-	bool had_splits;             /* there was a file of them */
-	unsigned failures;           /* in a row */
+	bool had_splits;             /* a journal was there when it was read */
+	unsigned failures;           /* in a row, of whatever kind */
 	/* Writes in a row that failed with too_much and the same code. */
 	unsigned too_much;
-	char too_much_code[16]; /* as sink_error has it */
+	char too_much_code[16]; /* code of the last of them */
 	size_t most;      /* events to write at once; 0: no limit was met */
 	unsigned fitting; /* pieces of that size that were stored since */
-	uint64_t away_since_ms;
-	struct log_limit aside_limit, away_limit, back_limit, less_limit;
+	uint64_t unavailable_since_ms;
+	struct log_limit dead_letter_limit, unavailable_limit, available_limit,
+	    fewer_limit;
 };
 
 /*
- * Open the store and ask for its position in `stream`; tries until it works.
+ * Open the store and ask for its position in `stream`, until that succeeds.
  * Returns 0, or what wait gave up with.
  */
 MUST_USE int deliver_start(struct deliver *d, const char *stream, bool *found,
                            uint64_t *position);
 
 /*
- * Store every event of the batch or set it aside, and move the position to
- * next_offset.  An event that has a dead letter from before (a crash came
- * before the position had passed it) is left to its letter.  Returns 0;
- * ERR_POSITION_MOVED when the store's position is none that this batch can have
- * led to, so that another writer must be at work or the store has gone back:
- * start again from its position; or what wait gave up with.
+ * Store or dead-letter every event of the batch, and move the store's position
+ * to next_offset.  An event that has a dead letter from before is not stored:
+ * the sink crashed after it had written the dead letter and before the position
+ * had passed the event.
+ *
+ * Returns 0; ERR_POSITION_MOVED when this batch cannot have led to the store's
+ * position, so that another writer must be at work or the store was restored
+ * from a copy (the owner starts again from the store's position); or what wait
+ * or step gave up with.
  */
 MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch);
 
 /* Close the store.  May be called twice. */
 void deliver_close(struct deliver *d);
 
-/* Let go of everything. */
+/* Release everything. */
 void deliver_fini(struct deliver *d);
 
-/* The n-th wait in a row (from 1): min doubling to max, less up to a half. */
+/*
+ * Return the n-th delay in a row (n from 1): retry_min_ms, doubled each time up
+ * to retry_max_ms, less a random part of up to a half.
+ */
 uint64_t deliver_delay_ms(const struct sink_common *common, unsigned n);
 
 #endif

@@ -36,7 +36,7 @@ dlq_file_init(struct dlq_file *d, const char *dir, const char *name,
 	d->payload_limit.interval_ms = 60000;
 	d->payload_limit.burst = 1;
 	d->dropped_limit = d->payload_limit;
-	/* Without randomness two types may be made to share a share. */
+	/* Without randomness a sender can make two types have one share. */
 	if (getrandom(&d->type_seed, sizeof d->type_seed, GRND_NONBLOCK) < 0)
 		d->type_seed = 0;
 	d->dir = strdup(dir);
@@ -80,7 +80,7 @@ dlq_file_fini(struct dlq_file *d)
 	d->dir = NULL;
 }
 
-/* Whether the open file is still the one at the path. */
+/* Return true if the open file is still the one at the path. */
 static bool
 is_current(const struct dlq_file *d)
 {
@@ -96,13 +96,14 @@ same_stream(const struct dlq_file *d, const struct slice *stream)
 	return d->has_stream && slice_is(*stream, d->stream);
 }
 
-/* What to do with each line that scan finds; true ends the scan. */
+/* Called for each line that the scan finds.  Returns true to end the scan. */
 typedef bool (*on_line)(struct dlq_file *d, const char *line, size_t bytes,
                         uint64_t at, const void *arg);
 
 /*
- * Walk over the whole lines from `from`.  *end is where the last one ends,
- * or where on_line said stop.  Returns 1 when it did, else 0 or -errno.
+ * Go through the whole lines from `from` on.  Sets *end to where the last one
+ * ends, or the one that ended the scan.  Returns 1 if f ended it, else 0 or
+ * -errno.
  */
 static int
 dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, const void *arg,
@@ -139,13 +140,17 @@ dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, const void *arg,
 		used -= (size_t)(line - bytes);
 		memmove(bytes, line, used);
 		if (rc == 0 && used == SCAN_BYTES)
-			rc = -EFBIG; /* no letter is as long: not our file */
+			/* no dead letter is that long: this is not our file */
+			rc = -EFBIG;
 	}
 	free(bytes);
 	return rc;
 }
 
-/* The bytes of the type's letters; those of what is no letter come first. */
+/*
+ * Return the counter of the bytes of the line's type.  A line that is no dead
+ * letter counts in the first one.
+ */
 static uint64_t *
 bytes_of_type(struct dlq_file *d, const char *line, size_t bytes,
               bool *without_payload)
@@ -186,7 +191,8 @@ count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 	d->records++;
 	count_bytes(d, line, bytes + 1);
 	if (dlq_record_peek(line, bytes, &stream, &offset) < 0)
-		return false; /* an operator's edit; --retry-dead says so */
+		/* an operator's edit, which --retry-dead reports */
+		return false;
 	if (same_stream(d, &stream)) {
 		d->own++;
 		if (offset > d->top_offset)
@@ -195,7 +201,9 @@ count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 	return false;
 }
 
-/* Count what is there and cut what a crash tore.  Locked. */
+/*
+ * Count what is in the file and truncate a torn last line.  The file is locked.
+ */
 static int
 dlq_file_count(struct dlq_file *d)
 {
@@ -211,7 +219,8 @@ dlq_file_count(struct dlq_file *d)
 	d->counted = true;
 	if ((uint64_t)st.st_size == d->bytes)
 		return 0;
-	log_warn("dead letters: cut a torn last line path=%s bytes=%" PRIu64,
+	log_warn("torn last line of the dead letters truncated path=%s "
+	         "bytes=%" PRIu64,
 	         log_quote(d->path), (uint64_t)st.st_size - d->bytes);
 	if (ftruncate(d->fd, (off_t)d->bytes) < 0 || fsync(d->fd) < 0)
 		return -errno;
@@ -228,7 +237,7 @@ dlq_file_lock(struct dlq_file *d)
 	return 0;
 }
 
-/* Open and lock the file at the path; with `create`, make it. */
+/* Open and lock the file at the path, and create it if `create`. */
 static int
 dlq_file_open_locked(struct dlq_file *d, bool create)
 {
@@ -239,7 +248,7 @@ dlq_file_open_locked(struct dlq_file *d, bool create)
 	rc = directory_make(d->dir);
 	if (rc < 0)
 		return rc;
-	/* Again when --retry-dead renamed it between open and lock. */
+	/* Repeat if --retry-dead has renamed it between open and lock. */
 	do {
 		dlq_file_close(d);
 		rc = file_open(AT_FDCWD, d->path, flags, FILE_LOCK);
@@ -298,9 +307,9 @@ is_sought_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 }
 
 /*
- * Whether the letter is in the file: 1, 0 or -errno.  Letters are set aside
- * in the order of the log, so the search goes on where the last one ended,
- * and from the start only when that finds nothing.
+ * Return 1 if the dead letter is in the file, else 0 or -errno.  Dead letters
+ * come in the order of the log, so the search continues where the last one
+ * ended, and begins at the start only if that finds nothing.
  */
 static int
 dlq_file_find(struct dlq_file *d, const struct dlq_record *record)
@@ -318,7 +327,7 @@ dlq_file_find(struct dlq_file *d, const struct dlq_record *record)
 	return rc;
 }
 
-/* top_offset is of one stream; a change of stream counts anew. */
+/* top_offset and own belong to one stream.  Count again if it changes. */
 static int
 set_stream(struct dlq_file *d, const struct slice *stream)
 {
@@ -365,8 +374,8 @@ dlq_file_begin(struct dlq_file *d)
 }
 
 /*
- * Add the letter's line, with the payload if its type's share and all together
- * have room for that.
+ * Add the line of the record, with the payload if there is room for it in the
+ * share of its type and in that of all.
  */
 static int
 dlq_file_add_line(struct dlq_file *d, const struct dlq_record *record)
@@ -396,7 +405,7 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	size_t before;
 	int rc = 0;
 
-	/* A search, and the count of another stream, look at the file. */
+	/* A search, and the count for another stream, read the file. */
 	if (d->lines.len > 0 && (record->offset <= d->top_offset ||
 	                         !same_stream(d, &record->stream)))
 		rc = flush_lines(d);
@@ -418,7 +427,7 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	count_bytes(d, (const char *)d->lines.data + before,
 	            d->lines.len - before);
 	d->records++;
-	d->own++; /* set_stream came before */
+	d->own++; /* set_stream was called above */
 	d->group_records++;
 	if (record->offset > d->top_offset)
 		d->top_offset = record->offset;
@@ -436,7 +445,7 @@ dropped_path(const struct dlq_file *d, char out[PATH_MAX])
 	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* Read how many were dropped; there need be no file. */
+/* Read how many events were dropped.  There may be no file. */
 static int
 read_dropped(struct dlq_file *d)
 {
@@ -496,7 +505,7 @@ dlq_file_drop(struct dlq_file *d, const struct dlq_record *record)
 	return 0;
 }
 
-/* Say in time that the letters' room comes to its end. */
+/* Warn in time that the room for dead letters is running out. */
 static void
 warn_of_room(struct dlq_file *d)
 {
@@ -507,8 +516,8 @@ warn_of_room(struct dlq_file *d)
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
 		step = percent >= steps[i] ? steps[i] : step;
 	if (step > d->warned_percent)
-		log_warn("the dead letters use %u%% of dead_max_bytes; what "
-		         "comes after 100%% is not kept, or the sink waits: "
+		log_warn("the dead letters use %u%% of dead_max_bytes; at "
+		         "100%% new ones are not kept, or the sink waits: "
 		         "run --retry-dead, move the file away, or raise it "
 		         "path=%s bytes=%" PRIu64 " max_bytes=%" PRIu64
 		         " without_payload=%" PRIu64,
@@ -519,11 +528,14 @@ warn_of_room(struct dlq_file *d)
 	    log_allow(&d->payload_limit, NULL))
 		log_warn("dead letters are kept without their payload: those "
 		         "of their type, or all, have used up their share of "
-		         "dead_max_bytes path=%s letters=%" PRIu64,
+		         "dead_max_bytes path=%s dead_letters=%" PRIu64,
 		         log_quote(d->path), d->without_payload);
 }
 
-/* A half line would spoil the next one; cut now or at the next open. */
+/*
+ * Half a line would damage the next one.  If it cannot be truncated now, that
+ * happens when the file is opened again.
+ */
 static void
 undo_group(struct dlq_file *d)
 {
@@ -550,7 +562,7 @@ dlq_file_end(struct dlq_file *d)
 		if (rc == 0)
 			rc = save_dropped(d);
 		else
-			d->dropped_known = false; /* they come again */
+			d->dropped_known = false; /* the events come again */
 	}
 	buf_clear(&d->lines);
 	d->in_group = false;
@@ -575,7 +587,7 @@ dlq_file_refresh(struct dlq_file *d)
 	if (rc < 0)
 		dlq_file_close(d);
 	if (rc == -ENOENT)
-		d->counted = true; /* there is none */
+		d->counted = true; /* there is no dead letter */
 	warn_of_room(d);
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -591,7 +603,7 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 	d->has_stream = true;
 	d->dropped = d->dropped_end = 0;
 	d->dropped_known = false;
-	dlq_file_close(d); /* to be counted anew */
+	dlq_file_close(d); /* to be counted again */
 }
 
 int

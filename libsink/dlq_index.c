@@ -16,7 +16,7 @@
 #define FIRST_OFFSETS 256
 
 struct dlq_index_search {
-	struct dlq_index k; /* the caller's, meanwhile */
+	struct dlq_index k; /* the caller's, during the search */
 	const char *skip;   /* the name of a file, or NULL */
 	const char *stream;
 	uint64_t from, to;
@@ -59,7 +59,7 @@ dlq_index_on_key(void *arg, const struct slice *stream, uint64_t offset)
 	           : dlq_index_add(&s->k, offset);
 }
 
-/* A file that is not there holds none. */
+/* A missing file has no dead letters. */
 static int
 dlq_index_read_file(void *arg, int dir, const char *name)
 {
@@ -99,9 +99,9 @@ dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
 	    sizeof path)
 		return -ENAMETOOLONG;
 	/*
-	 * A --retry-dead beside us moves letters from the sink's file to
-	 * another and, before it removes that, back: on this way none is
-	 * missed.
+	 * A concurrent --retry-dead moves dead letters from the sink's file to
+	 * another one and back.  Read the sink's file, the others, and the
+	 * sink's file again, so that no dead letter is missed while it moves.
 	 */
 	s.k = *k;
 	s.skip = slash ? slash + 1 : skip;

@@ -1,6 +1,6 @@
 /*
- * dlq_index - which events of a stretch of the log have a dead letter of a sink
- * on disk, in its file or among those that a --retry-dead has taken.
+ * dlq_index - which events of a range of the log have a dead letter of a sink
+ * on disk, in its file or in one that a --retry-dead is working on.
  */
 #ifndef LIBSINK_DLQ_INDEX_H
 #define LIBSINK_DLQ_INDEX_H
@@ -12,27 +12,32 @@
 #include "libbase/base.h"
 
 struct dlq_index {
-	uint64_t *offsets; /* owned; in order when found */
+	uint64_t *offsets; /* owned; sorted */
 	size_t count, cap;
-	size_t at;    /* of the last one asked for */
-	uint64_t top; /* the highest in any stretch of the stream, or 0 */
+	size_t at;    /* index of the last one that dlq_index_next returned */
+	uint64_t top; /* the highest in any range of the stream, or 0 */
 };
 
 /*
- * Find the offsets in from..to of `stream`; the file at `skip` (or NULL) is
- * left out.  Returns 0, or -errno with nothing known.
+ * Find the offsets in from..to of `stream`, without the file at `skip` (or
+ * NULL).  Returns 0, or -errno with an empty index.
  */
 MUST_USE int dlq_index_find(struct dlq_index *k, const char *dir,
                             const char *sink, const char *skip,
                             const char *stream, uint64_t from, uint64_t to);
 
-/* The lowest one not below offset, which does not go back; or UINT64_MAX. */
+/*
+ * Return the lowest offset not below `offset`, or UINT64_MAX.  `offset` must
+ * not decrease from call to call.
+ */
 uint64_t dlq_index_next(struct dlq_index *k, uint64_t offset);
 
-/* Whether the offset is among them. */
+/* Return true if the offset is in the index. */
 bool dlq_index_has(const struct dlq_index *k, uint64_t offset);
 
-/* Know none; top stays. */
+/*
+ * Empty the index, but keep `top`: batches past it need no look at the files.
+ */
 void dlq_index_clear(struct dlq_index *k);
 void dlq_index_fini(struct dlq_index *k);
 

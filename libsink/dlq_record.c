@@ -29,9 +29,9 @@ put_time(struct buf *out, const char *key, int64_t us)
 }
 
 /*
- * Whether the payload can stand in the line as it is, and be found there again.
- * That it is an object is ingestd's word, and a process that poses as one may
- * have sent anything.
+ * Return true if the payload can be in the line as it is, and be found there
+ * again.  That it is an object was checked by ingestd, but another process may
+ * have sent it in ingestd's place.
  */
 static bool
 fits_line(const struct slice *payload)
@@ -102,10 +102,10 @@ dlq_record_add(struct buf *out, const struct dlq_record *record)
 	return rc;
 }
 
-/* Reading: a failed step makes all later ones do nothing. */
+/* A reader of one line.  After a failed step all later steps do nothing. */
 struct dlq_record_reader {
 	char *start, *at, *end;
-	const char *why; /* NULL while all is well */
+	const char *why; /* NULL if no step has failed */
 };
 
 static void
@@ -134,7 +134,7 @@ reader_expect(struct dlq_record_reader *r, const char *text, const char *why)
 		reader_fail(r, why);
 }
 
-/* What stands behind a backslash, as buf_add_json_string writes it. */
+/* Read what follows a backslash, as buf_add_json_string writes it. */
 static char
 take_escape(struct dlq_record_reader *r)
 {
@@ -208,7 +208,7 @@ digits(const char *at, int count)
 	return v;
 }
 
-/* As clock_format_us writes it; what it would write otherwise is refused. */
+/* Read a time as clock_format_us writes it.  Any other form is refused. */
 static void
 take_time(struct dlq_record_reader *r, int64_t *us)
 {
@@ -327,7 +327,10 @@ int
 dlq_record_peek(const char *line, size_t bytes, struct slice *stream,
                 uint64_t *offset)
 {
-	/* Only skips and a string without escapes: nothing is written. */
+	/*
+	 * The line is not changed: the steps skip, and the string has no
+	 * escapes.
+	 */
 	struct dlq_record_reader r = {.start = (char *)(uintptr_t)line,
 	                              .at = (char *)(uintptr_t)line,
 	                              .end = (char *)(uintptr_t)line + bytes};
@@ -347,7 +350,7 @@ dlq_record_peek(const char *line, size_t bytes, struct slice *stream,
 	return r.why ? -EBADMSG : 0;
 }
 
-/* Go to the end of a string; it is not unescaped. */
+/* Go to the end of a string, without unescaping it. */
 static struct slice
 peek_string(struct dlq_record_reader *r)
 {
@@ -370,7 +373,7 @@ dlq_record_peek_type(const char *line, size_t bytes, struct slice *type,
 	    ",\"sink\":",          ",\"at\":",   ",\"code\":", ",\"reason\":",
 	    ",\"event\":{\"id\":", ",\"type\":",
 	};
-	/* Nothing is written. */
+	/* The line is not changed. */
 	struct dlq_record_reader r = {.start = (char *)(uintptr_t)line,
 	                              .at = (char *)(uintptr_t)line,
 	                              .end = (char *)(uintptr_t)line + bytes};

@@ -26,51 +26,61 @@
 
 struct dlq_retry_run {
 	struct deliver *d;
-	char path[PATH_MAX]; /* of the file at work */
+	char path[PATH_MAX]; /* of the file being retried */
 	int fd;
 	char stream[sizeof "dead-" + 16]; /* its name in the store */
-	uint64_t line;     /* lines from the start that are dealt with */
-	uint64_t position; /* of the store: behind them, or before */
+	uint64_t line;     /* lines from the start that are done */
+	uint64_t position; /* of the store: after these lines, or before */
 	struct dlq_retry_progress progress;
-	/* Of others_stream: what other files have, as it was found there. */
+	/*
+	 * The offsets of others_stream that other files have, when they were
+	 * read.
+	 */
 	struct dlq_index others;
 	char others_stream[64];
-	uint64_t retried; /* letters, in all files */
+	uint64_t retried; /* dead letters, in all files */
 	uint64_t kept;
 
-	/* A stretch of the file: whole lines, and the start of one more. */
+	/* A chunk of the file: whole lines, and the start of one more. */
 	char *bytes;
 	size_t cap, used;
-	struct dlq_record *records; /* of these lines, batch_events at most */
-	struct event *events;       /* and where they came from */
+	struct dlq_record *records; /* of these lines, at most batch_events */
+	/* their events, and where these are in the log */
+	struct event *events;
 	struct origin *origins;
 	size_t count;
-	size_t parsed; /* bytes of the lines in letters */
+	size_t parsed; /* bytes of the lines in records */
 
-	/* Where the sink is in the stream of the last letter looked at. */
+	/*
+	 * The sink's position in the stream of the record that was looked at
+	 * last.
+	 */
 	char origin[64];
 	uint64_t origin_position;
 	struct batchd_cursor batchd_cursor;
 	bool has_asked;
 };
 
-/* deliver's wait: an operator waits for us, so not for ever. */
+/*
+ * The wait of deliver.c.  An operator waits for this process, so it gives up
+ * when the store was unreachable for timeout_ms.
+ */
 static int
 dlq_retry_on_wait(void *arg, uint64_t ms)
 {
 	struct dlq_retry_run *r = arg;
-	uint64_t away_ms = clock_mono_ms() - r->d->away_since_ms;
+	uint64_t waited_ms = clock_mono_ms() - r->d->unavailable_since_ms;
 	int rc;
 
-	if (away_ms > (uint64_t)r->d->common->timeout_ms)
+	if (waited_ms > (uint64_t)r->d->common->timeout_ms)
 		return ERR_STORE_UNREACHABLE;
 	rc = stop_wait(-1, 0, (int)ms);
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
 
 /*
- * deliver's step: no piece is written again, whatever comes; and a stop need
- * not wait for the end of a batch.
+ * The step of deliver.c.  Records the progress, so that no piece is written
+ * again, and ends a batch early if a stop was requested.
  */
 static int
 dlq_retry_on_step(void *arg, uint64_t next, uint64_t position)
@@ -117,10 +127,10 @@ dlq_retry_parse(struct dlq_retry_run *r, uint64_t first_line)
 
 		end = memchr(line, '\n', r->used - r->parsed);
 		if (!end && r->count > 0)
-			return 0; /* it comes whole with the next stretch */
+			return 0; /* it comes whole with the next chunk */
 		if (!end || dlq_record_read(line, (size_t)(end - line), record,
 		                            &why, &at) < 0) {
-			log_error("not a dead letter: mend the line and try "
+			log_error("not a dead letter; correct the line and try "
 			          "again path=%s line=%" PRIu64
 			          " column=%zu err=%s",
 			          log_quote(r->path), first_line + r->count + 1,
@@ -143,8 +153,8 @@ dlq_retry_rewind(struct dlq_retry_run *r)
 }
 
 /*
- * Look at the whole file before anything is written: a file whose retry has
- * begun is not to be edited, since its lines are counted.
+ * Check the whole file before anything is written.  After a retry has begun,
+ * the file must not be edited, since its lines are counted.
  */
 static int
 dlq_retry_check_file(struct dlq_retry_run *r)
@@ -174,8 +184,8 @@ dlq_retry_check_file(struct dlq_retry_run *r)
 }
 
 /*
- * Where the sink is in `stream`: what the store says or, where that has no
- * position, batchd, whose cursor the sink then goes by.
+ * Find the sink's position in `stream`.  It comes from the store or, if the
+ * store has none, from batchd, at whose cursor the sink then starts.
  */
 static int
 find_origin(struct dlq_retry_run *r, const char *stream)
@@ -191,7 +201,7 @@ find_origin(struct dlq_retry_run *r, const char *stream)
 		r->has_asked = rc == 0;
 	}
 	if (rc == 0 && !found) {
-		/* From another log than batchd's nothing comes again. */
+		/* Events of another log than batchd's do not come again. */
 		r->origin_position =
 		    strcmp(r->batchd_cursor.stream, stream) == 0
 			? r->batchd_cursor.committed
@@ -201,8 +211,9 @@ find_origin(struct dlq_retry_run *r, const char *stream)
 }
 
 /*
- * Whether the sink has moved past the letter's event.  If not, the sink
- * still looks for its letter, and passes over the event only when it is there.
+ * Find out whether the sink has moved past the event of the record.  If it has
+ * not, it will look for the dead letter, and skip the event only if the dead
+ * letter is there.  So the record must stay.
  */
 static int
 is_sink_past(struct dlq_retry_run *r, const struct dlq_record *record,
@@ -225,7 +236,7 @@ is_sink_past(struct dlq_retry_run *r, const struct dlq_record *record,
 	return 0;
 }
 
-/* Put letters from..to back as they are, synced together. */
+/* Put records from..to back unchanged, synced together. */
 static int
 keep_range(struct dlq_retry_run *r, size_t from, size_t to)
 {
@@ -243,14 +254,15 @@ keep_range(struct dlq_retry_run *r, size_t from, size_t to)
 	return rc;
 }
 
-/* What is to become of a letter. */
+/* What to do with a record. */
 enum dlq_fate {
 	FATE_DELIVER,
-	FATE_KEEP, /* it is put back as it is */
-	FATE_DONE, /* an earlier run has put it back, or set it aside again */
+	FATE_KEEP, /* put it back unchanged */
+	/* an earlier run has put it back, or it was rejected again */
+	FATE_DONE,
 };
 
-/* Letters from..to, all of one fate. */
+/* Handle records from..to, which all have one fate. */
 static int
 retry_range(struct dlq_retry_run *r, size_t from, size_t to, enum dlq_fate fate)
 {
@@ -283,9 +295,10 @@ retry_range(struct dlq_retry_run *r, size_t from, size_t to, enum dlq_fate fate)
 }
 
 /*
- * An earlier run may have ended when it had set letters aside again, or put
- * them back, and not yet noted that: then there is another of each, to be
- * retried in its place.  Those that this run sets aside are not looked for.
+ * An earlier run may have ended after it had put records back, or had
+ * dead-lettered them again, and before it had recorded that.  Then another file
+ * has each of them, too, and the retry of that file counts.  Records that this
+ * run adds are not looked for.
  */
 static int
 find_other_records(struct dlq_retry_run *r, const struct slice *stream)
@@ -316,7 +329,7 @@ find_fate(struct dlq_retry_run *r, const struct dlq_record *record,
 	*fate = FATE_DONE;
 	if (dlq_index_has(&r->others, record->offset))
 		return 0;
-	/* What has no payload is kept, for an operator to remove. */
+	/* A record without payload is kept, for an operator to remove. */
 	if (!record->without_payload)
 		rc = is_sink_past(r, record, &settled);
 	*fate = settled ? FATE_DELIVER : FATE_KEEP;
@@ -353,8 +366,8 @@ retry_file_from_position(struct dlq_retry_run *r)
 		rc = dlq_retry_progress_open(&r->progress, r->d->dlq->dir,
 		                             r->path);
 	/*
-	 * The store's word counts, but of what was set aside again behind its
-	 * position it knows nothing.
+	 * The store's position counts.  But the store does not know of the
+	 * records after it that were dead-lettered again.
 	 */
 	r->line = r->progress.found ? r->progress.line : 0;
 	if (found && (!r->progress.found || r->progress.position != position))
@@ -372,7 +385,7 @@ retry_file_from_position(struct dlq_retry_run *r)
 			rc = dlq_retry_parse(r, line);
 		if (rc < 0)
 			return rc;
-		/* What an earlier run has stored already. */
+		/* Skip what an earlier run has done. */
 		skip = r->line > line ? r->line - line : 0;
 		if (skip < r->count)
 			rc = retry_records(r, (size_t)skip);
@@ -381,7 +394,7 @@ retry_file_from_position(struct dlq_retry_run *r)
 	return rc;
 }
 
-/* One file, to its end; then it is not needed any more. */
+/* Retry one file to its end, and remove it. */
 static int
 retry_file(struct dlq_retry_run *r)
 {
@@ -395,7 +408,7 @@ retry_file(struct dlq_retry_run *r)
 		rc = errno == EWOULDBLOCK ? ERR_RETRY_IN_PROGRESS : -errno;
 	else if (fstat(r->fd, &st) < 0)
 		rc = -errno;
-	/* Another run has worked it off and removed it before our lock. */
+	/* Another run has finished and removed it before our lock. */
 	if (rc == 0 && st.st_nlink == 0) {
 		(void)close(r->fd); /* read only */
 		return 0;
@@ -458,7 +471,7 @@ retry_all_files(struct dlq_retry_run *r)
 {
 	int rc = dlq_file_take(r->d->dlq, r->path, sizeof r->path);
 
-	if (rc < 0) /* nothing was taken out of it */
+	if (rc < 0) /* nothing was moved out of it */
 		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dlq->path);
 	if (rc == -ENOENT)
 		rc = 0;
@@ -485,19 +498,20 @@ dlq_retry_reason(int rc)
 {
 	switch (rc) {
 	case ERR_RETRY_IN_PROGRESS:
-		return "another --retry-dead is at work";
+		return "another --retry-dead is running";
 	case ERR_STORE_UNREACHABLE:
-		return "the store is away: try again later, nothing is lost";
+		return "the store is unreachable; try again later, nothing is "
+		       "lost";
 	case ERR_POSITION_MOVED:
 		return "another --retry-dead has moved the position";
 	case ERR_STOPPED:
-		return "stopped: run it again to go on, nothing is lost";
+		return "stopped; run it again to go on, nothing is lost";
 	case ERR_BATCHD_UNREACHABLE:
-		return "the store has no position, so batchd must say which "
-		       "letters the sink is past: start batchd, run it again, "
-		       "nothing is lost";
+		return "the store has no position, so that of batchd is "
+		       "needed; "
+		       "start batchd and run it again, nothing is lost";
 	case ERR_UNKNOWN_SINK:
-		return "batchd does not know this sink: add its name to "
+		return "batchd does not know this sink; add its name to "
 		       "[batchd] sinks, restart batchd, run it again";
 	case -EBADMSG:
 		return "a line is damaged, see above";
@@ -519,7 +533,7 @@ dlq_retry(struct deliver *d)
 	if (rc == 0)
 		rc = retry_all_files(&r);
 	if (rc < 0)
-		log_error("dead letters: not all retried path=%s err=%s",
+		log_error("not all dead letters were retried path=%s err=%s",
 		          log_quote(r.path), log_quote(dlq_retry_reason(rc)));
 	printf("retried %" PRIu64 ", stored %" PRIu64 ", kept %" PRIu64 "\n",
 	       r.retried, r.retried - r.kept, r.kept);

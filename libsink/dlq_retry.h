@@ -1,6 +1,6 @@
 /*
- * dlq_retry - the flag --retry-dead: write the dead letters to the store
- * again, after whatever made it reject them was mended.
+ * dlq_retry - the flag --retry-dead: write the dead letters to the store again,
+ * after the cause of the rejections was fixed.
  */
 #ifndef LIBSINK_DLQ_RETRY_H
 #define LIBSINK_DLQ_RETRY_H
@@ -8,16 +8,15 @@
 #include "libsink/deliver.h"
 
 /*
- * Take the letters of d->dead and deliver them by d, whose wait is replaced.
- * What the store rejects again becomes a dead letter anew.  Prints what came
- * of it.  Returns the exit status: 0 when every letter was stored.
+ * Deliver the dead letters of d->dlq by d, whose wait is replaced.  What the
+ * store rejects again becomes a dead letter again.  Prints the result.  Returns
+ * the exit status: 0 when every dead letter was stored.
  *
- * The letters are renamed away first, and their place in that file is the
- * position of a stream of its own in the store, so that a crash at any
- * moment, and a run after it, store each once where the store has positions.
- * Where it has none, or has forgotten it, the place that is kept beside the
- * file counts (dlq_retry_progress.h): then the piece in flight may be written
- * again.
+ * The file is first renamed.  The number of lines done in the renamed file is
+ * the position of a stream of its own in the store.  So after a crash at any
+ * moment the next run stores each dead letter once, if the store has positions.
+ * If it has none, or has lost this one, the progress kept beside the file
+ * counts (dlq_retry_progress.h); then the piece in flight may be written again.
  */
 MUST_USE int dlq_retry(struct deliver *d);
 

@@ -1,8 +1,8 @@
 /*
- * dlq_retry_files - the letters that a --retry-dead has taken out of a sink's
- * file,
- * `<sink>.retry-<time>.ndjson` beside it, and has not settled yet: one is at
- * work, or was cut short and has to be run again.  Read only.
+ * dlq_retry_files - the dead letters that a --retry-dead has moved out of a
+ * sink's file, `<sink>.retry-<time>.ndjson` in the same directory, and has not
+ * finished: a run is working on them, or one was interrupted and must be run
+ * again.  These functions only read.
  */
 #ifndef LIBSINK_DLQ_RETRY_FILES_H
 #define LIBSINK_DLQ_RETRY_FILES_H
@@ -14,7 +14,7 @@
 
 struct dlq_retry_files {
 	uint64_t records; /* in all such files */
-	uint64_t own;     /* of these, those of the stream asked for */
+	uint64_t own;     /* of these, the ones of the stream asked for */
 	uint64_t seen;    /* hash of names, sizes and times when counted */
 };
 
@@ -30,8 +30,8 @@ MUST_USE int dlq_retry_files_each(const char *dir, const char *sink,
                                   dlq_retry_files_on_file f, void *arg);
 
 /*
- * Bring t in line with the files now; they are read only when they are not
- * those of the last time.  Returns 0 or -errno, with t as before.
+ * Update t.  The files are read only if they have changed since the last time.
+ * Returns 0 or -errno, with t unchanged.
  */
 MUST_USE int dlq_retry_files_refresh(struct dlq_retry_files *t, const char *dir,
                                      const char *sink, const char *stream);

@@ -12,7 +12,7 @@
 #include "libbase/directory.h"
 #include "libbase/file.h"
 
-/* Two numbers of one width: a line that is overwritten within a sector. */
+/* Two numbers of one width, so that the line is overwritten within a sector. */
 #define FORM "%020" PRIu64 " %020" PRIu64 "\n"
 #define PROGRESS_BYTES 42
 
@@ -45,7 +45,7 @@ open_progress(struct dlq_retry_progress *p, const char *path, int flags)
 		dlq_retry_progress_close(p);
 		return rc;
 	}
-	/* What is not whole was never synced: there is no place yet. */
+	/* An incomplete line was never synced, so there is no progress yet. */
 	p->found =
 	    n == PROGRESS_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
 	                                  &p->line, &p->position) == 2;

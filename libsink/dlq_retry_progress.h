@@ -1,8 +1,8 @@
 /*
- * dlq_retry_progress - how far a --retry-dead has come in a file of taken
- * letters: a small file beside it, `<file>.place`.  For what no store
- * remembers: the letters that were set aside again, and all of them where it
- * has no position.
+ * dlq_retry_progress - how many lines of a file of dead letters a --retry-dead
+ * has done, in a small file beside it, `<file>.place`.  It holds what no store
+ * remembers: the dead letters that were rejected again, and all of them if the
+ * store has no position.
  */
 #ifndef LIBSINK_DLQ_RETRY_PROGRESS_H
 #define LIBSINK_DLQ_RETRY_PROGRESS_H
@@ -15,20 +15,20 @@
 struct dlq_retry_progress {
 	int fd; /* -1: not open */
 	bool found;
-	uint64_t line;     /* lines that are dealt with */
-	uint64_t position; /* the store's, when that was so */
+	uint64_t line;     /* lines that are done */
+	uint64_t position; /* the store's position at that time */
 };
 
 /*
- * Read the place in the file at `path`, in folder dir; make one when there is
- * none.  Returns 0 or -errno.
+ * Read the progress of the file at `path`, in directory dir.  Creates it if
+ * there is none.  Returns 0 or -errno.
  */
 MUST_USE int dlq_retry_progress_open(struct dlq_retry_progress *p,
                                      const char *dir, const char *path);
 
 /*
- * Read the place in the file at `path` and close it.  There need be none: then
- * all is 0.  Returns 0 or -errno.
+ * Read the progress of the file at `path` and close it.  If there is none, all
+ * is 0.  Returns 0 or -errno.
  */
 MUST_USE int dlq_retry_progress_read(struct dlq_retry_progress *p,
                                      const char *path);
@@ -39,7 +39,7 @@ MUST_USE int dlq_retry_progress_save(struct dlq_retry_progress *p,
 
 void dlq_retry_progress_close(struct dlq_retry_progress *p);
 
-/* The file at `path` is gone: so goes its place. */
+/* Remove the progress of the file at `path`, which is removed already. */
 MUST_USE int dlq_retry_progress_remove(const char *path);
 
 #endif

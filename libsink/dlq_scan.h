@@ -1,5 +1,6 @@
 /*
- * dlq_scan - which event each letter of a file is of, whatever the file holds.
+ * dlq_scan - find the stream and offset of each record in a file, whatever else
+ * the file contains.
  */
 #ifndef LIBSINK_DLQ_SCAN_H
 #define LIBSINK_DLQ_SCAN_H
@@ -10,15 +11,15 @@
 #include "libproto/event.h"
 
 /*
- * Called for each whole line; stream is NULL when it is no letter.  Returns
- * 0, or -errno to end.
+ * Called for each whole line.  stream is NULL if the line is no record.
+ * Returns 0 to go on, or -errno to end the scan.
  */
 typedef int (*dlq_on_key)(void *arg, const struct slice *stream,
                           uint64_t offset);
 
 /*
- * Read fd from where it is to its end, in little memory.  Returns 0, -errno,
- * or what f ended with.
+ * Read fd from its present offset to the end of the file, in little memory.
+ * Returns 0, -errno, or what f returned to end the scan.
  */
 MUST_USE int dlq_scan(int fd, dlq_on_key f, void *arg);
 

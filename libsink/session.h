@@ -58,7 +58,7 @@ struct session {
 	struct dlq_retry_files retry_files;
 	bool retry_files_known; /* it was read without an error */
 	struct stats stats;
-	/* What the last report to batchd has said, and when it was sent. */
+	/* What the last report to batchd contained, and when it was sent. */
 	enum stats_state reported_state;
 	uint64_t reported_dead;
 	uint64_t reported_ms;

@@ -1,14 +1,13 @@
 /*
  * sink - what a sink must provide, and the runtime that does the rest.
  *
- * A sink daemon is a blocking loop: receive a batch, write it, report it
- * committed.  The runtime (sink_main) does everything but the writing: it
- * connects and reconnects, resumes from the store's own position, retries
- * with back-off, bisects a batch that holds bad events or has the sink find
- * them, keeps the
+ * A sink daemon is a blocking loop: receive a batch, write it, report it as
+ * committed.  The runtime (sink_main) does everything but the writing.  It
+ * connects and reconnects, resumes from the store's own position, retries with
+ * a back-off, finds bad events by bisection or by the sink's probe, keeps the
  * dead-letter file, sends statistics, and handles signals.  A sink adds one
- * struct sink: a table of settings and a handful of functions.
- * docs/adding-a-sink.md walks through one.
+ * struct sink: a table of settings and a few functions.  docs/adding-a-sink.md
+ * explains one step by step.
  *
  * sink_main calls the functions from one thread, one at a time.  They may
  * block, but never longer than common->timeout_ms for one operation.
@@ -25,93 +24,117 @@
 #include "libproto/event.h"
 
 enum sink_result {
-	SINK_DONE,        /* stored durably, with its position */
-	SINK_UNREACHABLE, /* store down, slow or restarting: try again for ever
-	                   */
-	SINK_MISCONFIGURED, /* store refuses for its set-up: the same, said
-	                       plainly */
-	SINK_REJECT,        /* the content of an event can never be stored */
-	SINK_FENCED, /* another writer has moved the position: start anew */
+	/* The events are stored durably, and the position with them. */
+	SINK_DONE,
+	/*
+	 * The store cannot be reached, is slow or is restarting.  The runtime
+	 * closes the state, waits, opens it again and retries, for ever.
+	 */
+	SINK_UNREACHABLE,
+	/*
+	 * The store refuses because of its configuration, which an operator
+	 * must change.  The runtime retries as after SINK_UNREACHABLE; the
+	 * status shows `misconfigured` and the error text.
+	 */
+	SINK_MISCONFIGURED,
+	/*
+	 * The store refuses the content of an event, whenever it comes.  The
+	 * runtime bisects the batch and dead-letters that event.
+	 */
+	SINK_REJECT,
+	/*
+	 * Another writer has moved the position.  The runtime asks for the
+	 * position and, unless that is the end of this batch, starts again
+	 * from there.
+	 */
+	SINK_FENCED,
 };
 
-/* Room for the statements that an operator has to run. */
+/* Long enough for the statements that an operator has to run. */
 #define SINK_ERROR_TEXT 1000
 
 /*
- * The largest batch of any settings.  A stable sink may get one that was cut
- * before batch_events or batch_bytes were lowered: it comes again as it was.
+ * The largest batch that any settings allow.  A stable sink may receive a batch
+ * that was cut before batch_events or batch_bytes were lowered, since it is
+ * sent again unchanged.
  */
 #define SINK_BATCH_EVENTS_MAX 1000000
 #define SINK_BATCH_BYTES_MAX (16 * MIB)
 
-/* How a call has ended; zeroed by the runtime before. */
+/* Details of the result of a call.  The runtime zeroes it before the call. */
 struct sink_error {
-	char text[SINK_ERROR_TEXT]; /* the store's words; no event content */
-	char code[16];              /* the store's code, such as a SQLSTATE */
+	/* the store's error text, without content of events */
+	char text[SINK_ERROR_TEXT];
+	char code[16]; /* the store's code, such as a SQLSTATE */
 	/*
-	 * With SINK_REJECT: for the dead letter instead of text, or empty.  It
-	 * may quote the event, and is never logged.
+	 * With SINK_REJECT: the text for the dead letter, if it is not `text`.
+	 * It may quote the event, and is never logged.
 	 */
 	char dead_letter[SINK_ERROR_TEXT];
 	/*
-	 * With SINK_REJECT: 1 + index of the event that the store named, or
-	 * 0.  A hint where to split; it is never trusted for setting aside.
+	 * With SINK_REJECT: 1 + index of the event that the store named, or 0.
+	 * It is a hint where to split.  An event is dead-lettered only when the
+	 * store has refused it alone.
 	 */
 	size_t bad_event;
 	/*
-	 * With SINK_UNREACHABLE, of write: the store may have failed because of
-	 * how much it was given (a limit of time or memory).  When that goes
-	 * on, the runtime writes less at once.
+	 * With SINK_UNREACHABLE from write: the store may have failed because
+	 * of the size of the batch (a limit of time or memory).  If the failure
+	 * repeats, the runtime writes fewer events at once.
 	 */
 	bool too_much;
 	/*
-	 * With too_much, of a stable sink.  A half has another name, so what
-	 * may be stored is not halved: when an earlier write of it has ended
-	 * otherwise, or when this one may be stored all the same.  Unless the
-	 * store forgets names: then a half is no worse than the whole.
+	 * With too_much, for a stable sink.  A half of a batch has other
+	 * offsets, so the store does not recognize it as a repetition.  The
+	 * runtime therefore does not halve a batch that may be stored: one
+	 * whose earlier write ended with an unknown result, or for which this
+	 * write sets may_be_stored.  If the store forgets what it has stored
+	 * (`forgets`), the batch is halved in any case, since writing all of it
+	 * again would be no better.
 	 */
 	bool may_be_stored;
 	bool forgets;
 	/*
-	 * With SINK_DONE: events of the batch that the store has by their id
-	 * already, and that it did not store again.
+	 * With SINK_DONE: the number of events of the batch that the store has
+	 * already, by their id, and did not store again.
 	 */
 	size_t duplicates;
 };
 
-/* Where an event stands in a log. */
+/* Where an event is in a log. */
 struct origin {
 	struct slice stream; /* the log's UUID as text */
 	uint64_t offset;
 };
 
 /*
- * Events to store in one go.  Their offsets follow each other from `offset`.
- * After success the store's position for `stream` is next_offset; it was
- * `position` before.  The three differ where events were set aside or lost.
- * Where the offsets do not follow each other there are origins.
- * count may be 0: then only the position moves.
+ * Events to store together.  Their offsets are consecutive from `offset`, if
+ * there are no origins.  After success the store's position for `stream` is
+ * next_offset; before, it was `position`.  The three differ where events were
+ * dead-lettered or lost.  count may be 0: then only the position moves.
  */
 struct batch {
-	const char *stream; /* UUID of the log; also other names, see retry */
+	/* UUID of the log; a retry of dead letters uses other names */
+	const char *stream;
 	uint64_t position;
 	uint64_t offset;
 	uint64_t next_offset;
 	const struct event *events; /* valid until the call returns */
 	size_t count;
-	bool again; /* for the runtime: to a stable sink, it was sent before */
+	/* for the runtime: to a stable sink, it may have been sent before */
+	bool again;
 	/*
-	 * NULL: event i has offset + i in stream.  Otherwise event i came from
-	 * origins[i]: dead letters are retried, under a name of their own, or
-	 * some events between offset and next_offset have dead letters and
-	 * are not in the batch.
+	 * If NULL, event i has offset + i in stream.  Otherwise event i has
+	 * origins[i].  That is so when dead letters are retried, under a stream
+	 * name of their own, and when some events between offset and
+	 * next_offset have dead letters and are not in the batch.
 	 */
 	const struct origin *origins;
 };
 
 /* What to do with a refused event when the dead letters have no room. */
 enum sink_dead_full {
-	DEAD_FULL_COUNT, /* count it, and go on */
+	DEAD_FULL_COUNT, /* only count it */
 	DEAD_FULL_WAIT,  /* wait for an operator */
 };
 
@@ -127,7 +150,7 @@ struct sink_common {
 	char *dead_dir;
 	int64_t dead_max_bytes;
 	int dead_full;    /* enum sink_dead_full */
-	int64_t drain_ms; /* at SIGTERM, for what the log has by then */
+	int64_t drain_ms; /* after SIGTERM, for what is in the log by then */
 };
 
 /* Where a sink's probe reports the events that the store refuses. */
@@ -139,45 +162,48 @@ struct sink_refused {
 
 struct sink {
 	const char *name; /* [a-z0-9-]; section and program are sinkd-<name> */
-	const char *summary;         /* one line, for --help */
-	const struct conf_key *keys; /* its own settings, added to ours */
-	size_t conf_bytes;           /* size of the struct they fill */
+	const char *summary; /* one line, for --help */
+	/* its own settings, in addition to the shared ones */
+	const struct conf_key *keys;
+	size_t conf_bytes; /* size of the struct they fill */
 	/*
 	 * Further sections of its own, such as one of free pairs; may be NULL.
 	 * `into` is set to the struct of conf_bytes.
 	 */
 	const struct conf_table *more;
 	size_t more_count;
-	size_t state_bytes;       /* of its state; zeroed before first open */
+	/* of its state; zeroed before the first open */
+	size_t state_bytes;
 	const char *batch_events; /* defaults of the shared settings */
 	const char *batch_wait_ms;
-	bool stable; /* wants the same batches again after a crash */
+	bool stable; /* must get the same batches again after a crash */
 	/*
-	 * Asking for the position shuts out whoever else writes to that stream
-	 * (Kafka's transactions): --retry-dead asks batchd instead, lest it
-	 * disturb the sink at work.
+	 * Asking for the position shuts out any other writer of that stream
+	 * (Kafka's transactions).  --retry-dead then asks batchd instead, so
+	 * that it does not disturb the running sink.
 	 */
 	bool position_fences;
 
 	/*
 	 * Checks across settings, and with --check of the files that they name
-	 * (conf_check_file); may be NULL.  Returns 0, or -EINVAL after saying
-	 * with conf_refuse what is wrong.
+	 * (conf_check_file); may be NULL.  Returns 0, or -EINVAL after
+	 * conf_refuse was called with what is wrong.
 	 */
 	int (*check)(const struct conf_source *source, const void *conf);
 
 	/*
-	 * Connect and check the set-up.  After anything but SINK_DONE, and
-	 * after a later failure, the runtime calls close and, when its
-	 * back-off has passed, open again.  A write that ends in SINK_REJECT
-	 * is no failure: the state stays open and the next write follows.
+	 * Connect and check the configuration of the store.  After any result
+	 * but SINK_DONE, and after a later failure, the runtime calls close,
+	 * waits, and calls open again.  SINK_REJECT from write is no failure:
+	 * the state stays open, and the next write follows.
 	 */
 	enum sink_result (*open)(void *state, const struct sink_common *common,
 	                         const void *conf, struct sink_error *error);
 
 	/*
-	 * The next offset of `stream` that the store wants.  *found stays
-	 * false when it remembers none.
+	 * Set *next_offset to the next offset of `stream` that the store needs.
+	 * *found stays false if the store remembers none; the runtime then
+	 * starts at batchd's cursor.
 	 */
 	enum sink_result (*position)(void *state, const char *stream,
 	                             bool *found, uint64_t *next_offset,
@@ -185,31 +211,33 @@ struct sink {
 
 	/*
 	 * Store the whole batch and its position together, or nothing.  After
-	 * SINK_UNREACHABLE, SINK_MISCONFIGURED and SINK_FENCED the runtime asks
-	 * position what has become of the batch, so a write whose end is not
-	 * known is SINK_UNREACHABLE.
+	 * SINK_UNREACHABLE, SINK_MISCONFIGURED and SINK_FENCED the runtime
+	 * calls position to find out whether the batch was stored.  So return
+	 * SINK_UNREACHABLE if the result of a write is unknown.
 	 */
 	enum sink_result (*write)(void *state, const struct batch *batch,
 	                          struct sink_error *error);
 
 	/*
 	 * Find all events of a batch that the store refuses for their content,
-	 * in a few round trips where bisecting takes some for each of them.
-	 * May be NULL.  Called after write has rejected the batch.  It leaves
-	 * nothing in the store.  Once the answer is certain, it calls
-	 * refused->on_event for each of them, in order: those that the store
-	 * would refuse after it has taken the others that come before them.
+	 * in a few round trips where bisection takes several for each of them.
+	 * May be NULL.  Called after write has rejected the batch.
 	 *
-	 * Returns SINK_DONE, with the number of events from the first on that
-	 * have been looked at in *looked: 0 when it cannot tell, and then the
-	 * batch is bisected.  Otherwise returns as write does, but never
-	 * SINK_REJECT.
+	 * It must leave nothing in the store.  When the result is certain, it
+	 * calls refused->on_event for each of these events, in order: the ones
+	 * that the store would refuse after it has accepted the others before
+	 * them.
+	 *
+	 * Returns SINK_DONE, with *looked set to the number of events, from the
+	 * first on, that were checked.  *looked is 0 if the probe cannot tell;
+	 * the batch is bisected then.  Otherwise returns as write does, but
+	 * never SINK_REJECT.
 	 */
 	enum sink_result (*probe)(void *state, const struct batch *batch,
 	                          const struct sink_refused *refused,
 	                          size_t *looked, struct sink_error *error);
 
-	/* Let go of everything; state may be half open or closed already. */
+	/* Release everything.  The state may be half open or closed already. */
 	void (*close)(void *state);
 };
 

@@ -22,7 +22,10 @@ sink_run(struct sink_conf *settings)
 	char why[PERMISSIONS_TEXT_BYTES];
 	int rc, status = EXIT_SUCCESS;
 
-	/* Before a file is made that the directory's owner could not open. */
+	/*
+	 * Check before a file is created that the directory's owner could not
+	 * open.
+	 */
 	if (permissions_check_owner(settings->common.dead_dir, why) < 0) {
 		log_error("dead_dir refused err=%s", log_quote(why));
 		return EXIT_CONFIG;

@@ -17,8 +17,7 @@
 #define LINE_BYTES 21
 #define UNWRITTEN "unwritten "
 #define UNWRITTEN_BYTES (sizeof UNWRITTEN - 1 + LINE_BYTES)
-/* Of one split_journal_add: the end, and what one event leaves on both sides.
- */
+/* In one split_journal_add: the end, and the two points around one event. */
 #define ADD_MAX 3
 
 static char *
@@ -38,7 +37,7 @@ split_journal_compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Returns whether the line is whole: what is not was never synced. */
+/* Return true if the line is complete.  An incomplete one was never synced. */
 static bool
 split_journal_read_line(const char *line, uint64_t *value)
 {
@@ -49,7 +48,7 @@ split_journal_read_line(const char *line, uint64_t *value)
 	return true;
 }
 
-/* What stands behind the cuts: one such line, or nothing that counts. */
+/* Read what follows the split points: one such line, or nothing that counts. */
 static void
 read_unwritten(struct split_journal *c, FILE *f)
 {
@@ -179,7 +178,7 @@ split_journal_add(struct split_journal *c, uint64_t end, const uint64_t *at,
 	fd = file_open(AT_FDCWD, c->path, O_WRONLY | O_CREAT, FILE_OWN);
 	if (fd < 0)
 		return fd;
-	/* Over the last `unwritten`, or what a crash left there. */
+	/* Overwrite the last `unwritten`, or what a crash left there. */
 	rc = ftruncate(fd, (off_t)c->bytes) < 0
 	         ? -errno
 	         : file_put(fd, text, bytes, c->bytes);

@@ -15,7 +15,9 @@
 static volatile sig_atomic_t asked;
 static volatile sig_atomic_t bound_s; /* 0: none */
 static volatile sig_atomic_t hanging;
-/* Readable once asked, so that no signal is missed before a poll. */
+/*
+ * Readable after the first signal, so that no signal is missed before a poll.
+ */
 static int wake_fd = -1;
 
 static void
@@ -31,11 +33,13 @@ on_signal(int signo)
 	if (bound_s > 0)
 		(void)alarm((unsigned)bound_s);
 	if (write(wake_fd, &one, sizeof one) < 0)
-		_exit(EXIT_FAILURE); /* nobody would wake up */
+		_exit(EXIT_FAILURE); /* nothing would wake up the main loop */
 	errno = saved;
 }
 
-/* The bound is over.  A write is waited for: its end would be in doubt. */
+/*
+ * The time is over.  A write is waited for, since its result would be unknown.
+ */
 static void
 on_alarm(int signo)
 {
@@ -50,7 +54,7 @@ hangup_set(void)
 {
 	sigset_t set;
 
-	/* These fail only for what is no signal. */
+	/* These fail only for an invalid signal number. */
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGHUP);
 	return set;

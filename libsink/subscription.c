@@ -26,13 +26,16 @@ subscription_init(struct subscription *s, const char *name,
 	                           .limits = *limits,
 	                           .events_max = limits->events};
 	if (limits->stable) {
-		/* A batch comes again as it was under other settings. */
+		/*
+		 * A batch is sent again unchanged, even if the settings have
+		 * changed.
+		 */
 		bytes = SINK_BATCH_BYTES_MAX;
 		s->events_max = SINK_BATCH_EVENTS_MAX;
 	}
 	/*
-	 * Events stay where they are received, each frame behind its header;
-	 * there may be a frame for each event.  Memory that is not touched
+	 * Events stay where they are received, each frame after its header, and
+	 * there may be one frame for each event.  Memory that is never touched
 	 * costs nothing.
 	 */
 	s->bytes_cap = bytes + s->events_max * BATCH_HEADER_MAX + FRAME_MAX;
@@ -183,7 +186,7 @@ grow_events(struct subscription *s, size_t need)
 	return 0;
 }
 
-/* Take the frame's events, which lie at the end of what is used. */
+/* Decode the events of the frame, which is at the end of the used bytes. */
 static int
 subscription_on_events(struct subscription *s, const struct frame *frame)
 {
@@ -192,7 +195,7 @@ subscription_on_events(struct subscription *s, const struct frame *frame)
 	int rc;
 
 	if (count > s->events_max - s->count)
-		return -EPROTO; /* more than was asked for */
+		return -EPROTO; /* more than requested */
 	rc = grow_events(s, s->count + count);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = event_read(&r, &s->events[s->count + i]);
@@ -263,7 +266,7 @@ subscription_step(struct subscription *s)
 		return subscription_on_welcome(s, &frame);
 	if (frame.type == FRAME_BATCH)
 		return subscription_on_batch(s, &frame, (size_t)n);
-	/* A reply to nothing we asked, or another role's frame. */
+	/* An answer to no request of ours, or a frame for another role. */
 	return frame.type == FRAME_REPLY ? SUBSCRIPTION_OTHER : -EPROTO;
 }
 
@@ -272,7 +275,7 @@ subscription_final_error(struct subscription *s)
 {
 	unsigned broken = 0;
 
-	/* The first read may only say that batchd left something unread. */
+	/* The first read may only report that batchd left something unread. */
 	while (broken < 2) {
 		int rc = subscription_step(s);
 

@@ -1,12 +1,12 @@
 /*
- * subscription - the link to batchd: hello, subscribe, whole batches in,
- * committed out.
+ * subscription - a sink's connection to batchd: hello, subscribe, receive whole
+ * batches, report them as committed.
  *
- * A batch is collected from its frames into one buffer that is allocated
- * once; its events are decoded where they lie.  Nothing blocks but sends,
- * for at most SUBSCRIPTION_SEND_MS.  Errors are negative errno values; after
- * any but -EAGAIN the owner calls subscription_close.  Whatever comes from
- * batchd is checked: a frame out of turn or of bad form is -EPROTO or -EBADMSG.
+ * A batch is collected from its frames into one buffer that is allocated once,
+ * and its events are decoded in place.  Only sends block, for at most
+ * SUBSCRIPTION_SEND_MS.  After any error but -EAGAIN the owner calls
+ * subscription_close.  All that comes from batchd is checked: a frame that is
+ * not expected is -EPROTO, and a malformed one -EBADMSG.
  */
 #ifndef LIBSINK_SUBSCRIPTION_H
 #define LIBSINK_SUBSCRIPTION_H
@@ -16,16 +16,16 @@
 #include "libbase/base.h"
 #include "libproto/chan.h"
 
-/* How long a send waits for batchd before the link counts as dead. */
+/* How long a send waits for batchd before the connection counts as lost. */
 #define SUBSCRIPTION_SEND_MS 10000
 
 /* What subscription_step has received. */
 enum subscription_event {
 	SUBSCRIPTION_WELCOME = 1,
-	SUBSCRIPTION_PART,  /* some of a batch */
-	SUBSCRIPTION_BATCH, /* the end of a batch: it is whole now */
-	SUBSCRIPTION_EMPTY, /* the answer to a flush: there is nothing */
-	SUBSCRIPTION_OTHER, /* nothing that matters here */
+	SUBSCRIPTION_PART,  /* a part of a batch */
+	SUBSCRIPTION_BATCH, /* the last part of a batch, which is whole now */
+	SUBSCRIPTION_EMPTY, /* the answer to a flush: there are no events */
+	SUBSCRIPTION_OTHER, /* nothing of interest */
 };
 
 struct subscription_limits {
@@ -66,54 +66,61 @@ struct subscription {
 };
 
 /*
- * Allocate for batches within limits, or, for a stable sink, of any size that
- * limits can have had when the batch was cut; name is the sink's and is kept,
- * not copied.  Returns 0 or -ENOMEM.
+ * Allocate for batches within limits.  A batch for a stable sink may have any
+ * size that the limits had when it was cut.  name is the sink's; it is not
+ * copied and must outlive s.  Returns 0 or -ENOMEM.
  */
 MUST_USE int subscription_init(struct subscription *s, const char *name,
                                const struct subscription_limits *limits);
 void subscription_fini(struct subscription *s);
 
-/* Connect and say hello; SUBSCRIPTION_WELCOME comes by subscription_step. */
+/*
+ * Connect and send hello.  subscription_step returns SUBSCRIPTION_WELCOME when
+ * batchd has answered.
+ */
 MUST_USE int subscription_connect(struct subscription *s, const char *socket);
 
-/* Ask for batches from `position`, or from batchd's cursor. */
+/* Ask for batches from `position` on or, without one, from batchd's cursor. */
 MUST_USE int subscription_start(struct subscription *s, bool has_position,
                                 uint64_t position);
 
 /*
- * Receive one frame.  Returns a subscription_event; -EAGAIN when none is there;
- * -EPIPE when batchd is gone; ERR_BATCHD_REFUSED when batchd refuses, see
- * error_*.
+ * Receive one frame.  Returns an enum subscription_event; -EAGAIN when there is
+ * none; -EPIPE when batchd has closed the connection; ERR_BATCHD_REFUSED when
+ * batchd refuses, see error_*.
  */
 MUST_USE int subscription_step(struct subscription *s);
 
-/* The batch's events below next_offset are dealt with; it stays in hand. */
+/*
+ * Report the events of the batch below next_offset as committed.  The batch
+ * stays valid.
+ */
 MUST_USE int subscription_committed_part(struct subscription *s,
                                          uint64_t next_offset);
 
-/* Let go of the batch and ask for the next one. */
+/* Report the batch as committed, release it, and ask for the next one. */
 MUST_USE int subscription_committed(struct subscription *s,
                                     uint64_t next_offset);
 
 /*
- * Read what batchd has said before the link broke, which a send that failed
- * has not seen.  Returns ERR_BATCHD_REFUSED when that was a refusal, else
- * -EPIPE.
+ * Read what batchd sent before the connection broke, which a failed send has
+ * not read.  Returns ERR_BATCHD_REFUSED if that was a refusal, else -EPIPE.
  */
 MUST_USE int subscription_final_error(struct subscription *s);
 
-/* Ask for what is there now: answered by a batch or SUBSCRIPTION_EMPTY. */
+/*
+ * Ask for what is in the log now.  The answer is a batch or SUBSCRIPTION_EMPTY.
+ */
 MUST_USE int subscription_flush(struct subscription *s);
 
 /*
- * Send a stats map.  Returns 1, or 0 when it was left out because the socket
- * is full.
+ * Send a stats map.  Returns 1, or 0 if it was not sent because the socket is
+ * full.
  */
 MUST_USE int subscription_stats(struct subscription *s, const uint8_t *map,
                                 size_t bytes);
 
-/* Forget the link and the batch.  May be called twice. */
+/* Close the connection and release the batch.  May be called twice. */
 void subscription_close(struct subscription *s);
 
 #endif
