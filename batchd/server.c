@@ -252,7 +252,7 @@ server_on_hangup(uv_signal_t *signal, int number)
 {
 	(void)signal;
 	(void)number;
-	log_warn("SIGHUP has no effect on batchd; restart it to read leat.conf "
+	log_warn("SIGHUP has no effect here; restart batchd to read leat.conf "
 	         "again, no event is lost");
 }
 
