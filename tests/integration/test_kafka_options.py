@@ -32,7 +32,7 @@ def test_what_leat_sets_itself_is_refused_with_the_reason():
             ("group.id", "mine", "holds the position"),
             ("isolation.level", "read_uncommitted", "read_committed"),
             ("enable.auto.commit", "true", "goes with its batch"),
-            ("log.queue", "true", "pile up"),
+            ("log.queue", "true", "accumulate"),
             ("internal.termination.signal", "9", "send that signal"),
             ("max.in.flight", "0x10", "at most 5"),
             ("ssl.engine.location", "engine.so", "would load code"),
