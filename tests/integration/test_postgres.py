@@ -549,7 +549,7 @@ def test_a_moved_position_is_a_second_writer_and_never_doubles():
         leat.pg.query("update leat_position set next_offset = 120")
         leat.accept(small("f", 50, 100))
         sink = leat.sink["postgres"]
-        sink.wait_line("another writer has this sink's name")
+        sink.wait_line("another writer has moved the position")
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 130
         assert leat.pg.number("select count(distinct id) from events") == 130
@@ -690,7 +690,7 @@ def frozen_in_copy(sql, stop, dedup):
             leat.caught_up()
         finally:
             first.signal(signal.SIGCONT)
-        first.wait_line("another writer has this sink's name")
+        first.wait_line("another writer has moved the position")
         assert leat.pg.query("select count(*), count(distinct id) from events"
                              ) == f"{count + 10}|{count + 10}"
         assert leat.dead_letters() == []
