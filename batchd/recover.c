@@ -309,11 +309,10 @@ recover_segments(struct store *s)
 		if (rc < 0)
 			return rc;
 		if (rc == 0) {
-			log_error(
-			    "cannot identify the log: every segment "
-			    "header and every cursor is damaged; restore "
-			    "the log, or rename its directory to begin "
-			    "a new log");
+			log_error("cannot identify the log: every segment "
+			          "header and every cursor is damaged; restore "
+			          "the log, or rename its directory to begin "
+			          "a new log");
 			return ERR_OPERATOR_NEEDED;
 		}
 	}

@@ -1,10 +1,11 @@
 /*
- * test_flip - every byte of a 1 MiB segment is damaged in turn: the damage is
- * found, costs at most the record that it is in, and is told by its offsets.
+ * test_flip - damage every byte of a 1 MiB segment in turn.  The damage must be
+ * found, must cost at most the record that it is in, and must be reported with
+ * the record's offsets.
  *
- * Each byte through the code that finds records, which recovery, readers and
- * `leat log verify` share; and every STRIDE-th byte (701 by default, 1 for
- * all) through these three whole.
+ * Every byte is tested with scan, the code that recovery, readers and
+ * `leat log verify` share.  Every STRIDE-th byte (701 by default, 1 for all) is
+ * tested with each of these three as a whole.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,9 +28,9 @@ static const struct store_conf conf = {
     .group_max_bytes = 256 * KIB,
 };
 
-/* Where a record lies in the segment, and whose its bytes are. */
+/* The position of a record in the segment, and its events. */
 struct record_position {
-	uint64_t at, used; /* `used` bytes that its checksum covers */
+	uint64_t at, used; /* the checksum covers `used` bytes */
 	uint64_t offset;
 	uint32_t count;
 };
@@ -41,7 +42,7 @@ static size_t position_count;
 static uint8_t segment[SEGMENT_BYTES]; /* its bytes */
 static uint64_t stream_seed;
 
-/* Damage: every single bit has its turn. */
+/* Damage a byte; over all bytes, each bit is flipped. */
 static uint8_t
 damaged(uint64_t at, uint8_t byte)
 {
@@ -107,7 +108,7 @@ open_file(uint64_t first_offset)
 	return file;
 }
 
-/* Take in the bytes of the watched segment.  Returns how many. */
+/* Read the bytes of the watched segment.  Returns their number. */
 static uint64_t
 take_in(uint64_t first_offset)
 {
@@ -119,13 +120,13 @@ take_in(uint64_t first_offset)
 	return (uint64_t)n;
 }
 
-/* A log whose first segment is full, and whose second holds three records. */
+/* Make a log with a full first segment, and three records in the second. */
 static void
 setup(void)
 {
 	struct store s;
 
-	/* Each damage makes the log report errors. */
+	/* Each damaged byte makes the log report errors. */
 	log_set_level((enum log_level)(LOG_ERROR + 1));
 	position_count = 0;
 	watched = 1;
@@ -176,7 +177,7 @@ position_of(uint64_t at)
 
 /* --- every byte, through scan alone --- */
 
-/* How much of the segment there is: the first pass reads what it must. */
+/* Where the segment ends for view_pread. */
 static uint64_t view_end;
 
 static ssize_t
@@ -192,7 +193,7 @@ view_pread(struct disk *d, int file, void *buf, size_t n, uint64_t at)
 	return (ssize_t)n;
 }
 
-/* Flip byte `at` of record i; the next record must be found behind it. */
+/* Flip byte `at` of record i.  The record after it must still be found. */
 static void
 flip_in_record(struct disk *view, struct scan *scan, size_t i, uint64_t at)
 {
@@ -210,7 +211,7 @@ flip_in_record(struct disk *view, struct scan *scan, size_t i, uint64_t at)
 	rc = scan_resync(scan, bad->offset, &r);
 	ck_assert_msg(rc == 0 && r.offset == next->offset &&
 	                  scan->at == next->at,
-	              "byte %" PRIu64 " hides the record behind", at);
+	              "byte %" PRIu64 " hides the next record", at);
 	segment[at] = byte;
 }
 
@@ -248,14 +249,14 @@ flip_on_disk(int file, uint64_t at)
 }
 
 static void
-mend_on_disk(int file, uint64_t at)
+repair_on_disk(int file, uint64_t at)
 {
 	ck_assert_int_eq(disk_write(&sim.disk, file, segment + at, 1, at), 0);
 }
 
-/* Offline: found, and told with its bytes and offsets. */
+/* Without batchd: verify reports the bytes and the offsets. */
 static void
-verify_tells(uint64_t at, const struct record_position *bad, FILE *nowhere)
+verify_reports(uint64_t at, const struct record_position *bad, FILE *nowhere)
 {
 	struct verify v;
 
@@ -278,9 +279,9 @@ verify_tells(uint64_t at, const struct record_position *bad, FILE *nowhere)
 	verify_fini(&v);
 }
 
-/* Online: batchd starts, and a reader gets all the rest. */
+/* With batchd: it starts, and a reader gets all other events. */
 static void
-reader_passes(uint64_t at, const struct record_position *bad)
+reader_skips(uint64_t at, const struct record_position *bad)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk part = {.body = body};
@@ -289,7 +290,7 @@ reader_passes(uint64_t at, const struct record_position *bad)
 	struct store s;
 
 	ck_assert_int_eq(store_open(&s, &sim.disk, &conf), 0);
-	s.durable_offset = s.next_offset; /* as store_start says */
+	s.durable_offset = s.next_offset; /* as store_start does */
 	reader_init(&r, &s);
 	ck_assert_int_eq(reader_seek(&r, 0), 0);
 	while (r.next_offset < s.durable_offset) {
@@ -321,9 +322,9 @@ flip_each(uint64_t first_offset, uint64_t n, uint64_t stride)
 		const struct record_position *bad = position_of(at);
 
 		flip_on_disk(file, at);
-		verify_tells(at, bad, nowhere);
-		reader_passes(at, bad);
-		mend_on_disk(file, at);
+		verify_reports(at, bad, nowhere);
+		reader_skips(at, bad);
+		repair_on_disk(file, at);
 		in_records += bad ? 1 : 0;
 	}
 	sim.disk.close(&sim.disk, file);
@@ -333,7 +334,7 @@ flip_each(uint64_t first_offset, uint64_t n, uint64_t stride)
 	       in_records);
 }
 
-TEST(a_damaged_byte_costs_its_record_and_is_told)
+TEST(a_damaged_byte_costs_its_record_and_is_reported)
 {
 	const char *text = getenv("STRIDE");
 
@@ -341,7 +342,7 @@ TEST(a_damaged_byte_costs_its_record_and_is_told)
 	          text && text[0] ? strtoull(text, NULL, 10) : 701);
 }
 
-/* No later record declares the last one durable: the clean stop does. */
+/* No later record shows that the last one was synced: the clean stop does. */
 TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 {
 	uint64_t first;
@@ -362,7 +363,7 @@ TEST(after_a_clean_stop_so_does_one_of_the_last_record)
 	flip_each(first, take_in(first), 1);
 }
 
-/* Only the group behind it declares it durable, and those beside it. */
+/* Only the group after it shows that the whole group was synced. */
 TEST(after_a_crash_so_does_one_of_a_group_of_three)
 {
 	uint64_t first;
@@ -383,23 +384,23 @@ TEST(after_a_crash_so_does_one_of_a_group_of_three)
 	flip_each(first, positions[3].at, 1);
 }
 
-/* --- beside a batchd at work --- */
+/* --- while batchd runs --- */
 
 static struct store beside;
 static struct cursor beside_cursor;
-static int (*sim_list)(struct disk *d, const char *folder,
+static int (*sim_list)(struct disk *d, const char *directory,
                        int (*on_name)(void *arg, const char *name), void *arg);
 
-/* The log rolls on, and a sink follows, once the segments were listed. */
+/* Grow the log, and move a sink on, once verify has listed the segments. */
 static int
-list_and_go_on(struct disk *d, const char *folder,
+list_and_go_on(struct disk *d, const char *directory,
                int (*on_name)(void *arg, const char *name), void *arg)
 {
 	size_t before = beside.segment_count;
 	int rc;
 
 	sim.disk.list = sim_list;
-	rc = sim.disk.list(d, folder, on_name, arg);
+	rc = sim.disk.list(d, directory, on_name, arg);
 	while (beside.segment_count == before) {
 		flip_append(&beside, 1, 10000);
 		flip_commit(&beside);
@@ -414,7 +415,7 @@ list_and_go_on(struct disk *d, const char *folder,
 	return rc;
 }
 
-TEST(a_log_that_rolls_on_beside_verify_is_well)
+TEST(a_log_that_grows_while_it_is_verified_is_intact)
 {
 	FILE *nowhere = fopen("/dev/null", "w");
 	struct verify v;

@@ -1,23 +1,26 @@
 /*
- * test_power - the real log code on a disk whose power is cut, and whose
- * calls fail, at every point, held against a model.
+ * test_power - run the code of the log on a simulated disk, let the power or a
+ * call fail at every point, and compare the log with a model.
  *
- * Each seed is one history: appends, commits, segments that roll and go, and
- * restarts in four rounds.  Afterwards every acknowledged event must be there,
- * in order, once, as it was sent; every cursor must be one that was set, and
- * not older than one that was durable; a batch that went to the stable sink
- * must have the same end again until it is committed (I8); nothing may be
- * invented.  One history in four has fsync = interval: there only what was
- * synced must last, and sinks get no more than that.
+ * Each seed is one history of four rounds: a start, appends, commits, new and
+ * deleted segments, and an end.  Afterwards,
+ *  - every acknowledged event must be there once, in order, as it was sent;
+ *  - every cursor must be one that was set, and not older than one that was
+ *    durable;
+ *  - a batch that was sent to the stable sink must have the same end again
+ *    until it is committed (I8);
+ *  - nothing else may be there.
+ * One history in four has fsync = interval.  In it, only synced events must be
+ * kept, and sinks must get no others.
  *
- * SEEDS=N histories (500 by default) meet a cut, or a failing call, at one
- * random call of each round; FIRST=N starts at another seed.  EVERY=N
- * histories (5 by default) meet it at every call of one of their rounds: the
- * round is gone through again and again, with the next call the one that
- * meets it, until it ends unharmed.
+ * In SEEDS=N histories (500 by default), the power or a call fails at one
+ * random call of each round; FIRST=N starts at another seed.  In EVERY=N
+ * histories (5 by default), it fails at every call of one of their rounds in
+ * turn: the round is repeated with the fault one call later, until it ends
+ * without the fault.
  *
- * That the test has teeth is tested as well: with the code or its caller
- * broken in six ways it must fail each time.
+ * The second test case tests the test itself: with the code or its caller
+ * broken in any of six ways, a history must fail.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -58,19 +61,19 @@ struct model {
 	int64_t clock_us;
 	struct store_conf conf;
 	uint64_t end;   /* offsets below were appended */
-	uint64_t acked; /* and these must last; sinks get no more */
+	uint64_t acked; /* below: must be kept; sinks get no others */
 	bool was_set[SINKS][OFFSETS_MAX + 1];
 	bool was_planned[OFFSETS_MAX + 1]; /* as an end for STABLE */
-	uint64_t sent_end; /* of STABLE's batch that went out; 0: none */
+	uint64_t sent_end; /* of the batch sent to STABLE; 0: none */
 	uint64_t cursor_durable[SINKS];
 	bool known[SINKS]; /* the sink has a durable cursor */
 
 	struct store store;
 	struct consumer consumers[SINKS];
-	char why[200]; /* the model does not hold; "" while it does */
+	char why[200]; /* how the log differs from the model; "": not */
 };
 
-/* Of all histories: calls that failed, by fault. */
+/* The calls that failed in all histories, by fault. */
 static uint64_t faults_met[SIM_FAULTS];
 
 static const char *const fault_names[SIM_FAULTS] = {
@@ -86,7 +89,7 @@ static const struct store_conf conf = {
     .fsync_interval_us = 20,
 };
 
-/* The linker puts this in XXH3_64bits_withSeed's body_at. */
+/* The linker calls this instead of XXH3_64bits_withSeed. */
 XXH64_hash_t __real_XXH3_64bits_withSeed(const void *p, size_t n,
                                          XXH64_hash_t seed);
 XXH64_hash_t __wrap_XXH3_64bits_withSeed(const void *p, size_t n,
@@ -158,7 +161,7 @@ power_check_events(struct model *m, uint64_t from)
 	reader_fini(&r);
 }
 
-/* A batch that went out has the same end again, or was committed (I8). */
+/* A batch that was sent has the same end again, or was committed (I8). */
 static void
 power_check_batch(struct model *m)
 {
@@ -172,12 +175,12 @@ power_check_batch(struct model *m)
 		     m->sent_end, c->committed, (int64_t)c->in_flight_end);
 	if (planned && (c->in_flight_end > OFFSETS_MAX ||
 	                !m->was_planned[c->in_flight_end]))
-		FAIL(m, "nobody planned a batch up to %" PRIu64,
+		FAIL(m, "no batch up to %" PRIu64 " was planned",
 		     c->in_flight_end);
 	if (planned && c->in_flight_end > m->store.durable_offset)
 		FAIL(m, "a batch ends at %" PRIu64 ", the log at %" PRIu64,
 		     c->in_flight_end, m->store.durable_offset);
-	/* It is durable: it goes out at once. */
+	/* The end of the batch is durable, so it is sent at once. */
 	m->sent_end = planned ? c->in_flight_end : 0;
 }
 
@@ -214,7 +217,7 @@ check_start(struct model *m)
 		     store_first_offset(&m->store), lowest);
 	else
 		power_check_events(m, lowest);
-	/* What was not acknowledged may be gone: its offsets are free. */
+	/* Unacknowledged events may be lost; their offsets are used again. */
 	m->end = m->store.durable_offset;
 	m->acked = m->store.durable_offset;
 }
@@ -286,7 +289,7 @@ step_append(struct model *m)
 
 		(void)snprintf(id, sizeof id, "%" PRIu64 ".%u", offset, m->now);
 		e.id = slice_of(id);
-		/* Not one of check's asserts, which cost a write(2) each. */
+		/* No assertion of check, which costs a write(2) each. */
 		if (event_pack(&body, &e) < 0)
 			FAIL(m, "an event cannot be packed");
 		m->generation[offset] = m->now;
@@ -297,7 +300,7 @@ step_append(struct model *m)
 	buf_fini(&body);
 }
 
-/* Begin one time, run and end another: other jobs come between. */
+/* Begin in one step, run and end in another, with other jobs between. */
 static int
 step_commit(struct model *m)
 {
@@ -313,7 +316,7 @@ step_commit(struct model *m)
 	rc = store_append_run(&m->store);
 	if (rc == 0)
 		rc = store_append_end(&m->store, m->clock_us);
-	/* With FSYNC_INTERVAL: what the log itself gives to its sinks. */
+	/* With FSYNC_INTERVAL, sinks get only what was synced. */
 	lasts = m->conf.fsync == FSYNC_ALWAYS ? m->store.durable_offset
 	                                      : m->store.synced_offset;
 	if (rc == 0 && m->acked < lasts)
@@ -321,7 +324,7 @@ step_commit(struct model *m)
 	return rc;
 }
 
-/* Where STABLE is to be next: a batch is planned, sent, and committed. */
+/* The next step of STABLE: a batch is planned, sent, and committed. */
 static void
 move_stable(struct model *m)
 {
@@ -426,7 +429,7 @@ live(struct model *m)
 	return rc;
 }
 
-/* A clean stop, but that it may be cut or fail like all else. */
+/* A clean stop, during which the power or a call can fail, too. */
 static int
 power_finish(struct model *m)
 {
@@ -438,9 +441,9 @@ power_finish(struct model *m)
 }
 
 /*
- * One start, a life, and an end that may come at any time: the call `in` from
- * here meets `fault`, or with SIM_NONE a cut.  Returns which call really did;
- * 0: the round had ended before.
+ * Run one round.  The call `in` calls from here has `fault` or, with SIM_NONE,
+ * the power fails at it.  Returns the number of the call that really failed, or
+ * 0 when the round ended before.
  */
 static uint64_t
 round_of(struct model *m, uint64_t in, enum sim_fault fault)
@@ -471,7 +474,7 @@ round_of(struct model *m, uint64_t in, enum sim_fault fault)
 		met = m->sim.fail_at - begin;
 	m->sim.fail_at = 0;
 	if (fault != SIM_NONE && power_random_below(m, 2)) {
-		sim_close_all(&m->sim); /* the machine goes on */
+		sim_close_all(&m->sim); /* the machine continues */
 		m->sim.failed = false;
 	} else {
 		sim_power_cycle(&m->sim);
@@ -493,7 +496,7 @@ last_start(struct model *m)
 	stop(m);
 }
 
-/* A random call of the round meets a fault, or a cut. */
+/* Let a random call of the round, or the power at it, fail. */
 static void
 random_round(struct model *m, bool faults)
 {
@@ -568,8 +571,9 @@ history(uint64_t seed, bool faults, enum broken broken, char why[200])
 }
 
 /*
- * The round after m, with the fault (or cut) at its first call, at its second,
- * and so on until it ends without one.  Returns how many met it.
+ * Repeat the round that follows m, with the fault or power failure at its first
+ * call, at its second, and so on, until it ends without it.  Returns the number
+ * of calls that failed.
  */
 static uint64_t
 every_call(const struct model *m, struct model *again, enum sim_fault fault,
@@ -587,13 +591,13 @@ every_call(const struct model *m, struct model *again, enum sim_fault fault,
 		    seed, number, fault_names[fault], at + 1, again->why);
 		if (met == 0)
 			return count;
-		/* It may have waited for a call that can have it. */
+		/* The fault may have waited for a call that can have it. */
 		at = met;
 		count++;
 	}
 }
 
-/* Each call of one round in ROUNDS of EVERY histories. */
+/* Fail each call of one round of EVERY histories. */
 static void
 run_every_call(enum sim_fault first, enum sim_fault last)
 {

@@ -1,6 +1,7 @@
 /*
- * test_store - the log on a real folder: what was appended comes back, after
- * a restart, a torn tail, a flipped byte, a missing file, a failed sync.
+ * test_store - the log in a real directory: events that were appended are read
+ * again after a restart, a torn tail, a flipped byte, a missing file or a
+ * failed sync.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,7 @@ shell(const char *fmt, ...)
 static void
 setup(void)
 {
-	/* In memory where that can be: some tests sync thousands of times. */
+	/* In memory if possible, because some tests sync thousands of times. */
 	(void)snprintf(dir, sizeof dir, "/dev/shm/leat-store-XXXXXX");
 	if (mkdtemp(dir))
 		return;
@@ -83,7 +84,7 @@ close_store(void)
 	disk_real_close(&real);
 }
 
-/* Keep room ahead, as the server does. */
+/* Keep a spare segment ready, as the server does. */
 static void
 run_retention(uint64_t lowest)
 {
@@ -122,7 +123,7 @@ append_events(uint32_t count, size_t payload_bytes)
 		    .type = slice_of("t"),
 		    .payload = {payload, (uint32_t)payload_bytes + 2},
 		    .created_at_us = 1,
-		    /* No zero byte at the end: each one torn off shows. */
+		    /* It ends in no zero byte, so each byte cut off shows. */
 		    .received_at_us = INT64_C(0x0001010101010101)};
 
 		(void)snprintf(id, sizeof id, "%llu",
@@ -151,7 +152,7 @@ put_durable(uint32_t count, size_t payload_bytes)
 	run_retention(0);
 }
 
-/* Read all from `from`; counts events, and checks that ids are offsets. */
+/* Count the events from `from` on, and check that ids are offsets. */
 static uint64_t
 read_whole_log(uint64_t from, uint64_t *last_end)
 {
@@ -228,7 +229,7 @@ TEST(what_is_durable_comes_back_over_many_segments)
 	ck_assert_uint_gt(store.segment_count, 1);
 	ck_assert_uint_eq(store.durable_offset, store.next_offset);
 	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
-	/* From the middle of a record too. */
+	/* Reading can begin inside a record, too. */
 	ck_assert_uint_eq(read_whole_log(1003, &end),
 	                  store.durable_offset - 1003);
 	end = store.durable_offset;
@@ -256,7 +257,7 @@ TEST(nothing_is_read_before_it_is_durable)
 	close_store();
 }
 
-/* A crash in the middle of writing the last record, at every byte of it. */
+/* A crash while the last record is written, after each of its bytes. */
 TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
 {
 	size_t body_bytes, size, keep;
@@ -281,7 +282,7 @@ TEST(a_torn_last_record_is_cut_and_the_rest_is_kept)
 		                 (ssize_t)(size - cut));
 		ck_assert_int_eq(close(fd), 0);
 		ck_assert_int_eq(open_with(&tiny, 0), 0);
-		/* Zeros at the end may be the padding only: then it's whole */
+		/* If only padding is missing, the record is complete. */
 		if (store.durable_offset == 7) {
 			ck_assert_uint_gt(cut + RECORD_ALIGN, size);
 		} else {
@@ -315,7 +316,7 @@ TEST(a_flipped_byte_costs_its_record_and_no_other)
 		ck_assert_int_eq(open_with(&tiny, 0), 0);
 		ck_assert_uint_eq(store.durable_offset, 40);
 		if (store.lost_events == 0) {
-			/* Only the padding is not covered by the checksum. */
+			/* The checksum covers all but the padding. */
 			ck_assert_uint_gt(at + RECORD_ALIGN, ends[2]);
 			ck_assert_uint_eq(read_whole_log(0, &end), 40);
 		} else {
@@ -328,7 +329,7 @@ TEST(a_flipped_byte_costs_its_record_and_no_other)
 	shell("rm -rf %s.whole", dir);
 }
 
-/* Records of one group declare none of each other durable: a later one does. */
+/* No record of a group shows that the group was synced; a later one does. */
 TEST(a_flipped_byte_costs_its_record_and_no_other_of_its_group)
 {
 	uint64_t end;
@@ -362,13 +363,13 @@ TEST(a_flipped_byte_while_running_is_found_by_the_reader)
 	ck_assert_uint_eq(read_whole_log(0, &end), 20);
 	ck_assert_uint_eq(end, 30);
 	ck_assert_uint_eq(store.lost_events, 10);
-	/* Told once. */
+	/* It is reported once. */
 	ck_assert_uint_eq(read_whole_log(0, &end), 20);
 	ck_assert_uint_eq(store.lost_events, 10);
 	close_store();
 }
 
-/* What is appended behind damage that a reader has met is there for it. */
+/* A reader that has met damage reads what is appended after it. */
 TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
 {
 	uint64_t at, events, end;
@@ -390,8 +391,8 @@ TEST(a_flipped_byte_in_the_newest_record_costs_no_later_one)
 	close_store();
 }
 
-/* The same, for a reader that stays. */
-TEST(a_reader_goes_on_behind_damage_at_the_end)
+/* The same for a reader that continues. */
+TEST(a_reader_continues_after_damage_at_the_end)
 {
 	static uint8_t body[FRAME_BODY_MAX];
 	struct batch_chunk part = {.body = body};
@@ -454,7 +455,7 @@ TEST(a_missing_segment_is_missed)
 	close_store();
 }
 
-TEST(a_reader_passes_over_a_missing_segment_and_says_so)
+TEST(a_reader_skips_a_missing_segment_and_reports_it)
 {
 	uint64_t end;
 
@@ -500,8 +501,8 @@ TEST(offsets_are_not_used_twice_after_the_end_is_lost)
 }
 
 /*
- * A clean stop leaves an empty segment.  When its name is given up for a
- * higher one, its file must not be taken for a segment that is missed.
+ * A clean stop leaves an empty segment.  When the log then continues at a
+ * higher offset, that segment must not count as missing.
  */
 TEST(an_empty_last_segment_is_not_missed_after_a_gap)
 {
@@ -533,7 +534,7 @@ TEST(segments_go_when_every_cursor_is_past_them)
 	ck_assert_uint_eq(store.segment_count, before - 1);
 	run_retention(store.durable_offset);
 	ck_assert_uint_eq(store.segment_count, 1);
-	/* The freed ones were used again: nothing old may shine through. */
+	/* Files were used again; none of their earlier events may appear. */
 	for (int i = 0; i < 60; i++)
 		put_durable(50, 2000);
 	ck_assert_uint_eq(read_whole_log(store_first_offset(&store), &end),
@@ -546,8 +547,8 @@ TEST(segments_go_when_every_cursor_is_past_them)
 }
 
 /*
- * Records of one size lie in a used segment just where those of its earlier
- * life lay: what the reader has in memory of these must not be believed.
+ * Records of one size are at the same positions of a recycled file as those of
+ * its earlier use.  The reader must not use what it has in memory of those.
  */
 TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
 {
@@ -623,7 +624,7 @@ TEST(a_failed_sync_acknowledges_nothing)
 	close_store();
 
 	ck_assert_int_eq(open_with(&conf, 0), 0);
-	/* Written and not synced: either is right, half is not. */
+	/* Written and not synced: all or none of it may be there. */
 	ck_assert(store.durable_offset == 10 || store.durable_offset == 20);
 	ck_assert_uint_eq(read_whole_log(0, &end), store.durable_offset);
 	close_store();
@@ -641,7 +642,7 @@ append_at(int64_t now_us)
 	ck_assert_int_eq(store_append_end(&store, now_us), 0);
 }
 
-/* Ten events are acknowledged, and not synced. */
+/* Acknowledge ten events without a sync. */
 static void
 open_unsynced(void)
 {
@@ -664,12 +665,12 @@ TEST(what_is_acknowledged_is_synced_when_its_time_comes)
 	ck_assert(!store_append_begin(&store, then_us + 199999));
 	append_at(then_us + 200000);
 	ck_assert_uint_eq(store.synced_offset, 10);
-	/* Once. */
+	/* It is synced only once. */
 	ck_assert(!store_append_begin(&store, then_us + 400000));
 	close_store();
 }
 
-/* What was acknowledged meanwhile must not wait until the old time comes. */
+/* The next sync must not wait until the clock reaches the old time. */
 TEST(a_clock_set_back_delays_no_sync)
 {
 	open_unsynced();

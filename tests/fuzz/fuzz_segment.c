@@ -1,10 +1,10 @@
 /*
- * fuzz_segment - the log's folder as nobody left it: recovery, then a reader
- * over all of it.
+ * fuzz_segment - recovery, and then a reader, on a log directory in a state
+ * that no process left.
  *
- * A checksum stops a fuzzer at the first byte, so the input is a script:
- * records are sealed here with whatever their headers say, and bytes are
- * changed afterwards, in segments and in a sink's cursor.
+ * A random file would fail the first checksum, so the input is a script.  The
+ * script writes records with any header, sealed with a valid checksum, and then
+ * changes bytes in segments and in a cursor.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -73,7 +73,7 @@ new_segment(struct script *s, uint64_t skip, bool linked)
 	segment_put(s, bytes, sizeof bytes);
 }
 
-/* A record of small events, with a header that may lie. */
+/* Add a record of small events, with a header that may be wrong. */
 static void
 add_record(struct script *s, struct fuzz_input *in)
 {
@@ -159,7 +159,7 @@ play(struct script *s, struct fuzz_input *in)
 	}
 }
 
-/* Whatever is there, a reader comes to the end, and only forwards. */
+/* On any log, a reader reaches the end, and only moves forwards. */
 static void
 segment_read_all(struct store *store)
 {
@@ -214,7 +214,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc == 0)
 		rc = consumer_open(&f, &store, "one");
 	if (rc == 0) {
-		if (size % 4 == 0) /* costly: it makes the next segment */
+		if (size % 4 == 0) /* rarely: it makes the next segment */
 			segment_start(&store, &f);
 		store.durable_offset = store.next_offset;
 		segment_read_all(&store);

@@ -35,7 +35,7 @@ need(void *p)
 	return p;
 }
 
-/* Every call passes here.  Returns 0, or how it fails. */
+/* Count a call.  Returns 0, or the error with which it fails. */
 static int
 sim_enter(struct simdisk *s, bool may_be_short)
 {
@@ -112,7 +112,7 @@ forget_writes(struct sim_file *f)
 	f->pending.bytes = 0;
 }
 
-/* Nobody has it any more; its buffers serve the next one. */
+/* Free a file that has no name and no handle; its buffers are used again. */
 static void
 file_drop(struct sim_file *f)
 {
@@ -143,7 +143,7 @@ write_add(struct sim_file *f)
 	return &f->writes[f->write_count++];
 }
 
-/* data NULL: the size is `bytes` from now on. */
+/* Remember an unsynced write or, if data is NULL, a new size of `bytes`. */
 static void
 note_write(struct sim_file *f, const uint8_t *data, uint64_t bytes, uint64_t at)
 {
@@ -155,7 +155,7 @@ note_write(struct sim_file *f, const uint8_t *data, uint64_t bytes, uint64_t at)
 		bytes_put(&f->pending, data, bytes, f->pending.bytes);
 }
 
-/* What a cut leaves of one write: all, nothing, or some of its sectors. */
+/* Keep all, none, or some of the sectors of one write at a power failure. */
 static void
 sim_keep_some(struct simdisk *s, struct sim_file *f, const struct sim_write *w)
 {
@@ -246,7 +246,7 @@ change(struct simdisk *s, const char *remove, const char *add, int file)
 	(void)snprintf(c->remove, sizeof c->remove, "%s", remove);
 	(void)snprintf(c->add, sizeof c->add, "%s", add);
 	if (file >= 0)
-		s->files[file].names++; /* the change holds it */
+		s->files[file].names++; /* the change refers to it */
 	sim_apply(s, &s->now, c);
 }
 
@@ -257,28 +257,28 @@ change_done(struct simdisk *s, const struct sim_change *c)
 		s->files[c->file].names--;
 }
 
-/* Whether the folder of `name` is there. */
+/* Return true if the directory of `name` exists. */
 static bool
-has_folder(struct sim_names *names, const char *name)
+has_directory(struct sim_names *names, const char *name)
 {
 	const char *slash = strchr(name, '/');
-	char folder[SIM_NAME_BYTES];
+	char directory[SIM_NAME_BYTES];
 
 	if (!slash)
 		return true;
-	(void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - name),
+	(void)snprintf(directory, sizeof directory, "%.*s", (int)(slash - name),
 	               name);
-	return names_find(names, folder);
+	return names_find(names, directory);
 }
 
-/* "" for names at the top, else the folder. */
+/* The directory of a name: "" at the top. */
 static bool
-in_folder(const char *name, const char *folder)
+in_directory(const char *name, const char *directory)
 {
 	const char *slash = strchr(name, '/');
 	size_t n = slash ? (size_t)(slash - name) : 0;
 
-	return strlen(folder) == n && memcmp(name, folder, n) == 0;
+	return strlen(directory) == n && memcmp(name, directory, n) == 0;
 }
 
 static void
@@ -298,7 +298,7 @@ collect(struct simdisk *s)
 
 /* --- the functions --- */
 
-/* A new file, or folder, of that name.  Returns its number. */
+/* Create a file or directory of that name.  Returns its number. */
 static int
 create_file(struct simdisk *s, const char *name)
 {
@@ -322,11 +322,11 @@ sim_open(struct disk *d, const char *name, bool create)
 	if (rc < 0)
 		return rc;
 	e = names_find(&s->now, name);
-	if (!e && (!create || !has_folder(&s->now, name)))
+	if (!e && (!create || !has_directory(&s->now, name)))
 		return -ENOENT;
 	while (handle < SIM_HANDLES && s->handles[handle] >= 0)
 		handle++;
-	assert(handle < SIM_HANDLES); /* else somebody leaks them */
+	assert(handle < SIM_HANDLES); /* or handles leak */
 	s->handles[handle] = e ? e->file : create_file(s, name);
 	return handle;
 }
@@ -370,7 +370,7 @@ sim_pwrite(struct disk *d, int handle, const void *buf, size_t n, uint64_t at)
 	struct sim_file *f = file_of(s, handle);
 	int rc = sim_enter(s, true);
 
-	/* The power may go in the middle of a write. */
+	/* The power may fail during a write. */
 	if (rc < 0 && !s->off)
 		return rc;
 	if ((short_now(s) || s->off) && n > 1)
@@ -526,7 +526,7 @@ sim_mkdir(struct disk *d, const char *name)
 }
 
 static int
-sim_sync_dir(struct disk *d, const char *folder)
+sim_sync_dir(struct disk *d, const char *directory)
 {
 	struct simdisk *s = sim_of(d);
 	int rc = sim_enter(s, false);
@@ -534,7 +534,7 @@ sim_sync_dir(struct disk *d, const char *folder)
 
 	if (rc < 0)
 		return rc;
-	if (folder[0] && !names_find(&s->now, folder))
+	if (directory[0] && !names_find(&s->now, directory))
 		return -ENOENT;
 	if (s->no_sync)
 		return 0;
@@ -542,7 +542,7 @@ sim_sync_dir(struct disk *d, const char *folder)
 		struct sim_change *c = &s->changes[i];
 		const char *name = c->add[0] ? c->add : c->remove;
 
-		if (!in_folder(name, folder)) {
+		if (!in_directory(name, directory)) {
 			s->changes[kept++] = *c;
 			continue;
 		}
@@ -554,21 +554,21 @@ sim_sync_dir(struct disk *d, const char *folder)
 }
 
 static int
-sim_list(struct disk *d, const char *folder,
+sim_list(struct disk *d, const char *directory,
          int (*on_name)(void *arg, const char *name), void *arg)
 {
 	struct simdisk *s = sim_of(d);
 	int rc = sim_enter(s, false);
-	size_t skip = folder[0] ? strlen(folder) + 1 : 0;
+	size_t skip = directory[0] ? strlen(directory) + 1 : 0;
 
-	if (rc == 0 && folder[0] && !names_find(&s->now, folder))
+	if (rc == 0 && directory[0] && !names_find(&s->now, directory))
 		return -ENOENT;
-	/* on_name may remove what it is told of. */
+	/* on_name may remove the name that it is called with. */
 	for (size_t i = s->now.count; i-- > 0 && rc == 0;) {
 		char name[SIM_NAME_BYTES];
 
 		(void)snprintf(name, sizeof name, "%s", s->now.entries[i].name);
-		if (in_folder(name, folder))
+		if (in_directory(name, directory))
 			rc = on_name(arg, name + skip);
 	}
 	return rc;
@@ -702,12 +702,12 @@ sim_power_cycle(struct simdisk *s)
 		change_done(s, &s->changes[i]);
 	}
 	s->change_count = 0;
-	/* What lay in a folder that is gone is gone with it. */
+	/* The files of a directory that was lost are lost, too. */
 	for (size_t i = s->durable.count; i-- > 0;) {
 		char name[SIM_NAME_BYTES];
 
 		memcpy(name, s->durable.entries[i].name, sizeof name);
-		if (!has_folder(&s->durable, name))
+		if (!has_directory(&s->durable, name))
 			names_remove(s, &s->durable, name);
 	}
 	while (s->now.count > 0)

@@ -1,16 +1,20 @@
 /*
- * simdisk - a disk in memory whose power can be cut.
+ * simdisk - a disk in memory whose power can fail.
  *
- * It keeps what is durable apart from what was only written.  A cut keeps,
- * loses, reorders and tears unsynced writes in sectors of 512 bytes, as the
- * seed has it, and keeps a prefix of each folder's unsynced name changes.
- * A rule of POSIX that file systems soften is held strictly: a file's name
- * is durable when its folder was synced, and not before.  A folder's own name
- * is one in the folder above: with it goes all that the folder held.
+ * It keeps what is durable separate from what was only written.  When the power
+ * fails, unsynced writes are kept, lost, reordered or torn, in sectors of 512
+ * bytes, as the seed determines.  Of the unsynced changes of names in each
+ * directory, a prefix is kept.
  *
- * It can also fail one call, once; a fault that this call cannot have (a sync
- * is never short) waits for the next one that can.  After a failed sync the
- * pages that were to be written are clean and may be lost, as on Linux.
+ * It holds one rule of POSIX strictly that file systems relax: the name of a
+ * file is durable only after its directory was synced.  The name of a directory
+ * is an entry of the directory above it; when it is lost, all files in the
+ * directory are lost.
+ *
+ * It can also make one call fail, once.  A fault that this call cannot have (a
+ * sync is never short) waits for the next call that can have it.  After a
+ * failed sync, the pages that were to be written are clean and may be lost, as
+ * on Linux.
  */
 #ifndef TESTS_SIMDISK_H
 #define TESTS_SIMDISK_H
@@ -20,7 +24,7 @@
 
 #include "batchd/disk.h"
 
-#define SIM_FILES 4096 /* ever created between two cuts */
+#define SIM_FILES 4096 /* created between two power failures */
 #define SIM_HANDLES 256
 #define SIM_NAME_BYTES 96
 
@@ -60,7 +64,7 @@ struct sim_entry {
 	int file;
 };
 
-/* One folder's change of names. */
+/* One change of names in a directory. */
 struct sim_change {
 	char remove[SIM_NAME_BYTES]; /* "" for none */
 	char add[SIM_NAME_BYTES];
@@ -81,12 +85,12 @@ struct simdisk {
 	struct sim_change *changes; /* of `now`, not yet in `durable` */
 	size_t change_count, change_cap;
 	uint64_t calls;   /* so far */
-	uint64_t cut_at;  /* the call that finds the power gone; 0: none */
-	bool off;         /* the power is gone: all calls fail */
+	uint64_t cut_at;  /* the call at which the power fails; 0: none */
+	bool off;         /* the power has failed, and all calls fail */
 	uint64_t fail_at; /* the call that fails; 0: none */
 	enum sim_fault fault;
-	bool failed;              /* it has */
-	uint64_t met[SIM_FAULTS]; /* calls that failed so, or were short */
+	bool failed;              /* that call has failed */
+	uint64_t met[SIM_FAULTS]; /* calls with each fault */
 	bool no_sync;             /* break: sync does nothing */
 	bool no_cursor_sync;      /* break: the same, for cursors only */
 	int64_t capacity_bytes;
@@ -95,13 +99,13 @@ struct simdisk {
 void sim_init(struct simdisk *s, uint64_t seed);
 void sim_fini(struct simdisk *s);
 
-/* What the disk holds when the power is back.  All handles are closed. */
+/* Power is back: keep what the disk holds now.  Closes all handles. */
 void sim_power_cycle(struct simdisk *s);
 
-/* The process has died; the machine has not. */
+/* Close all handles, as when the process dies and the machine does not. */
 void sim_close_all(struct simdisk *s);
 
-/* Make `to`, which was initialised, like `from`: to go on from there again. */
+/* Make `to`, which was initialised, a copy of `from`. */
 void sim_copy(struct simdisk *to, const struct simdisk *from);
 
 uint64_t sim_random(uint64_t *state);
