@@ -33,7 +33,8 @@ def refused(leat, name):
     """batchd exits with EXIT_CONFIG and names the file."""
     done = leat.run("batchd", timeout_s=20)
     assert done.returncode == 2, done
-    assert name in done.stderr and "move it away" in done.stderr, done.stderr
+    assert name in done.stderr and "move the file away" in \
+        done.stderr, done.stderr
 
 
 @limit(120)
