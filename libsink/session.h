@@ -2,28 +2,31 @@
  * session - a sink at work: connected to batchd, from the store's position on,
  * batch after batch, until a stop.
  *
- *                  +--------------+  refused, or connection lost
- *      start ----> |  CONNECTING  | -------------------------------+
- *                  +--------------+                                |
- *                    | welcome ^                                   v
- *                    v         | time is over            +-------------+
- *                +---------------+                       | BACKING_OFF |
- *                | OPENING_STORE | --------------------> +-------------+
- *                +---------------+  connection lost        ^
- *                    | position, subscribed                |
- *                    v                                     | connection
- *     SIGTERM  +-----------+  batch    +------------+      | lost, or a
- *    +-------- | RECEIVING | --------> | DELIVERING | -----+ batch that
- *    |         +-----------+ <-------- +------------+      | does not
- *    v                       committed   |      |          | fit
- *  +----------+  batch                   |      | position moved
- *  | DRAINING | ---------> DELIVERING    |      v
- *  |          | <--------- committed     |  +--------+  time is over
- *  +----------+                          |  | FENCED | ------------->
- * CONNECTING | nothing left, or drain_ms passed  |  +--------+ v |
- *  +---------+   stop while the store    |
- *  | STOPPED | <-------------------------+    (a stop also ends each wait)
- *  +---------+   is unreachable
+ * Only session_change_state moves it from one of these states to another.
+ *
+ *	        start, or the wait is over
+ *	                   |
+ *	              CONNECTING
+ *	                   | welcome
+ *	             OPENING_STORE
+ *	                   | position, subscribed
+ *	                   v
+ *	  SIGTERM      RECEIVING <--+
+ *	     +-------------+        |
+ *	     |             | batch  | committed
+ *	     |             v        |
+ *	     |         DELIVERING --+
+ *	     |             ^        |
+ *	     |             | batch  | committed
+ *	     |             |        v
+ *	     +--------> DRAINING ---+
+ *	                   | nothing is left, or drain_ms have passed
+ *	                STOPPED
+ *
+ * If batchd is unreachable, refuses the sink or closes the connection, the
+ * session goes to BACKING_OFF, and from there to CONNECTING when the wait is
+ * over.  If another writer has moved the position, it goes to FENCED, and from
+ * there to CONNECTING.  A stop also ends each wait.
  *
  * While the store is unreachable, the session waits in OPENING_STORE or in
  * DELIVERING: deliver.c repeats the call with a back-off.  If batchd does not
