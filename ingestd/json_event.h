@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ingestd/json.h"
 #include "ingestd/json_escape.h"
+#include "ingestd/json_report.h"
 #include "ingestd/json_walk.h"
 #include "libproto/event.h"
 

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ingestd/json.h"
 #include "ingestd/json_escape.h"
+#include "ingestd/json_report.h"
 
 /* Bytes that may follow a number or a literal. */
 static const bool may_follow[256] = {
