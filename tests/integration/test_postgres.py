@@ -448,7 +448,8 @@ def test_a_division_by_zero_is_the_events_own():
                 (dead,) = leat.dead_letters()
                 assert (dead["offset"], dead["code"]) == (7, "22012"), dead
                 assert leat.pg.number("select count(*) from events") == 19
-                assert leat.sink["postgres"].count_lines("another writer") == 0
+                assert leat.sink["postgres"].count_lines(
+                    "not what this sink left") == 0
 
 
 def test_a_batch_that_takes_too_long_is_halved():
@@ -549,7 +550,7 @@ def test_a_moved_position_is_a_second_writer_and_never_doubles():
         leat.pg.query("update leat_position set next_offset = 120")
         leat.accept(small("f", 50, 100))
         sink = leat.sink["postgres"]
-        sink.wait_line("another writer has moved the position")
+        sink.wait_line("the store.s position is not what this sink left")
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == 130
         assert leat.pg.number("select count(distinct id) from events") == 130
@@ -690,7 +691,7 @@ def frozen_in_copy(sql, stop, dedup):
             leat.caught_up()
         finally:
             first.signal(signal.SIGCONT)
-        first.wait_line("another writer has moved the position")
+        first.wait_line("the store.s position is not what this sink left")
         assert leat.pg.query("select count(*), count(distinct id) from events"
                              ) == f"{count + 10}|{count + 10}"
         assert leat.dead_letters() == []
