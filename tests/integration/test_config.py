@@ -323,7 +323,7 @@ def test_leat_check_names_the_program_it_lacks():
                                str(conf)], capture_output=True, text=True,
                               timeout=20)
     assert done.returncode == 1, done
-    assert f"ingestd is not in {directory}" in done.stderr, done
+    assert f"ingestd is not installed in {directory}" in done.stderr, done
     assert "sinkd-postgres is not installed here" in done.stderr, done
     assert done.stdout.endswith("; checked by batchd\n"), done
 
