@@ -33,21 +33,17 @@ static int
 on_cursor_file(void *arg, const char *name)
 {
 	struct server *s = arg;
-	char path[CURSOR_PATH_BYTES];
+	char path[CURSOR_PATH_BYTES], sink_name[FRAME_NAME_MAX + 1];
 	struct cursor c;
 	struct slice sink;
-	const char *dot = strchr(name, '.');
 	int rc;
 
-	if (!dot || strcmp(dot, ".cursor") != 0 || dot - name > FRAME_NAME_MAX)
+	if (!cursor_name_parse(name, sink_name))
 		return 0;
-	sink = (struct slice){name, (uint32_t)(dot - name)};
+	sink = slice_of(sink_name);
 	if (broker_find_sink(&s->broker, &sink))
 		return 0;
-	(void)snprintf(path, sizeof path, "cursors/%s", name);
-	char sink_name[FRAME_NAME_MAX + 1];
-	(void)snprintf(sink_name, sizeof sink_name, "%.*s", (int)sink.bytes,
-	               sink.data);
+	cursor_path(sink_name, path);
 	rc = cursor_open(&c, &s->disk.disk, sink_name, s->broker.store.stream);
 	if (rc == 0)
 		cursor_close(&c, &s->disk.disk);

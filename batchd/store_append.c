@@ -142,8 +142,8 @@ store_append_begin(struct store *s, int64_t now_us)
  * -errno.
  *
  * The header is synced before the rename, and the directory after it, so that
- * after a crash a file with a segment's name has a valid header, unless fsync is
- * never.
+ * after a crash a file with a segment's name has a valid header, unless fsync
+ * is never.
  */
 static int
 activate(struct store *s, struct group *g)

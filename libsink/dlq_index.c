@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/compare.h"
 #include "libbase/file.h"
 #include "libsink/dlq_retry_files.h"
 #include "libsink/dlq_scan.h"
@@ -76,14 +77,6 @@ dlq_index_read_file(void *arg, int dir, const char *name)
 	return rc;
 }
 
-static int
-dlq_index_compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 int
 dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
                const char *skip, const char *stream, uint64_t from, uint64_t to)
@@ -114,8 +107,7 @@ dlq_index_find(struct dlq_index *k, const char *dir, const char *sink,
 	if (rc < 0)
 		dlq_index_clear(k);
 	else if (k->count > 0)
-		qsort(k->offsets, k->count, sizeof *k->offsets,
-		      dlq_index_compare);
+		qsort(k->offsets, k->count, sizeof *k->offsets, compare_u64);
 	return rc;
 }
 
@@ -130,9 +122,8 @@ dlq_index_next(struct dlq_index *k, uint64_t offset)
 bool
 dlq_index_has(const struct dlq_index *k, uint64_t offset)
 {
-	return k->count > 0 &&
-	       bsearch(&offset, k->offsets, k->count, sizeof offset,
-	               dlq_index_compare) != NULL;
+	return k->count > 0 && bsearch(&offset, k->offsets, k->count,
+	                               sizeof offset, compare_u64) != NULL;
 }
 
 void

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/compare.h"
 #include "libbase/directory.h"
 #include "libbase/file.h"
 
@@ -27,14 +28,6 @@ split_journal_path(const char *dir, const char *sink, const char *stream)
 
 	return asprintf(&path, "%s/%s.%s.cuts", dir, sink, stream) < 0 ? NULL
 	                                                               : path;
-}
-
-static int
-split_journal_compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
 }
 
 /* Return true if the line is complete.  An incomplete one was never synced. */
@@ -84,7 +77,7 @@ split_journal_read_lines(struct split_journal *c, FILE *f, size_t room)
 		read_unwritten(c, f);
 	if (ferror(f))
 		return -EIO;
-	qsort(c->at, c->count, sizeof *c->at, split_journal_compare);
+	qsort(c->at, c->count, sizeof *c->at, compare_u64);
 	return 0;
 }
 
