@@ -161,7 +161,7 @@ check_file(const uint8_t *data, size_t size)
 	HOLDS(dlq_file_append(&d, &record) == 0);
 	before = d.records;
 	HOLDS(dlq_file_append(&d, &record) == 0);
-	HOLDS(d.records == before); /* it stands there once */
+	HOLDS(d.records == before); /* it is in the file once */
 	dlq_file_fini(&d);
 }
 

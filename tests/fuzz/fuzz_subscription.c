@@ -1,6 +1,6 @@
 /*
  * fuzz_subscription - a sink's link to batchd: the input is packets, each
- * behind its length in two bytes, that come after a welcome.
+ * after its length in two bytes, that come after a welcome.
  */
 #include <errno.h>
 #include <sys/socket.h>

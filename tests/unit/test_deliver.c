@@ -1,6 +1,6 @@
 /*
  * test_deliver - retries, bisection and positions, against a store that
- * answers as it is told.
+ * answers as the test wants.
  */
 #include <errno.h>
 #include <limits.h>
@@ -22,15 +22,15 @@
 struct fake {
 	bool stored[EVENTS_MAX];
 	bool bad[EVENTS_MAX];
-	bool takes_bad; /* it was mended: but for these */
+	bool takes_bad; /* it was fixed, except for these */
 	bool not_taken[EVENTS_MAX];
 	bool has_position;
 	uint64_t position;
 	bool remembers; /* else position() finds nothing, as in ClickHouse */
 	/* Faults to come, counted down. */
-	unsigned away_before; /* writes that fail before they store */
-	unsigned away_after;  /* writes that store, and then fail */
-	unsigned away_at;     /* the one that stores and then fails */
+	unsigned lost_before; /* writes that fail before they store */
+	unsigned lost_after;  /* writes that store, and then fail */
+	unsigned lost_at;     /* the one that stores and then fails */
 	unsigned open_fails;
 	size_t limit;       /* more events at once are too much; 0: none */
 	bool limit_changes; /* and the code is another each time */
@@ -38,7 +38,7 @@ struct fake {
 	size_t too_large;   /* the only event that is too much alone; or 0 */
 	bool limit_stores;  /* and it is noticed when all is stored */
 	bool forgets;       /* a write that comes again is stored again */
-	bool away_at_end;   /* when the position alone is to be moved */
+	bool lost_at_end;   /* when the position alone is to be moved */
 	/* It has no position, and knows a write by its offsets: ClickHouse. */
 	bool tokens;
 	uint64_t seen[EVENTS_MAX];      /* next_offset of the write from here */
@@ -158,10 +158,10 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	}
 	if (fake.has_position && fake.position != b->position)
 		return SINK_FENCED;
-	if (fake.away_at_end && b->count == 0)
+	if (fake.lost_at_end && b->count == 0)
 		return SINK_UNREACHABLE;
-	if (fake.away_before > 0) {
-		fake.away_before--;
+	if (fake.lost_before > 0) {
+		fake.lost_before--;
 		return SINK_UNREACHABLE;
 	}
 	if (is_too_much(b) && !(fake.limit_later && fake.writes == 1)) {
@@ -187,10 +187,10 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 		return SINK_REJECT;
 	}
 	put(b);
-	if (fake.stores == fake.away_at)
+	if (fake.stores == fake.lost_at)
 		return SINK_UNREACHABLE;
-	if (fake.away_after > 0) {
-		fake.away_after--;
+	if (fake.lost_after > 0) {
+		fake.lost_after--;
 		return SINK_UNREACHABLE;
 	}
 	return SINK_DONE;
@@ -331,7 +331,7 @@ deliver_next(uint64_t offset, size_t count)
 	return deliver_at(offset, offset, count);
 }
 
-/* Each event of low..high is stored once, but the bad ones, set aside. */
+/* Each event of low..high is stored once; the bad ones are dead letters. */
 static void
 assert_exact(size_t low, size_t high)
 {
@@ -364,7 +364,7 @@ TEST(moves_over_a_gap_in_the_log)
 	ck_assert(fake.stored[20]);
 }
 
-TEST(sets_bad_events_aside_wherever_they_are)
+TEST(dead_letters_bad_events_wherever_they_are)
 {
 	static const size_t where[][3] = {
 	    {0, 0, 0},    {99, 99, 99}, {0, 99, 50},
@@ -387,7 +387,7 @@ TEST(sets_bad_events_aside_wherever_they_are)
 	}
 }
 
-TEST(sets_a_whole_batch_aside)
+TEST(dead_letters_a_whole_batch)
 {
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = true;
@@ -434,7 +434,7 @@ TEST(wrong_hints_cost_a_few_writes_for_each_bad_event)
 
 TEST(writes_again_what_was_not_stored)
 {
-	fake.away_before = 3;
+	fake.lost_before = 3;
 	fake.open_fails = 2;
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	assert_exact(0, 100);
@@ -445,13 +445,13 @@ TEST(writes_again_what_was_not_stored)
 
 TEST(does_not_write_again_what_was_stored_before_the_answer_was_lost)
 {
-	fake.away_after = 1;
+	fake.lost_after = 1;
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	assert_exact(0, 100);
 	ck_assert_uint_eq(fake.writes, 1);
 }
 
-TEST(goes_on_in_mid_bisection_when_answers_are_lost)
+TEST(goes_on_during_bisection_when_answers_are_lost)
 {
 	/* Whichever write it is whose answer is lost. */
 	for (unsigned n = 1; n < 12; n++) {
@@ -459,7 +459,7 @@ TEST(goes_on_in_mid_bisection_when_answers_are_lost)
 		setup();
 		fake.bad[30] = fake.bad[31] = fake.bad[99] = true;
 		fake.has_position = true;
-		fake.away_after = n;
+		fake.lost_after = n;
 		fake.honest_hints = n % 2;
 		ck_assert_int_eq(deliver(0, 0, 100), 0);
 		assert_exact(0, 100);
@@ -469,7 +469,7 @@ TEST(goes_on_in_mid_bisection_when_answers_are_lost)
 TEST(writes_the_same_piece_again_where_no_position_is_remembered)
 {
 	fake.remembers = false;
-	fake.away_before = 2;
+	fake.lost_before = 2;
 	fake.bad[5] = true;
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
 	assert_exact(0, 100);
@@ -487,26 +487,26 @@ TEST(gives_up_when_another_writer_has_moved_the_position)
 TEST(gives_up_when_the_store_has_gone_back)
 {
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
-	fake.away_before = 1;
+	fake.lost_before = 1;
 	fake.position = 5;
 	ck_assert_int_eq(deliver(10, 10, 10), ERR_POSITION_MOVED);
 	ck_assert_uint_eq(fake.position, 5);
 }
 
-TEST(stops_waiting_when_told_and_loses_nothing)
+TEST(stops_waiting_when_stopped_and_loses_nothing)
 {
-	fake.away_before = 1000;
+	fake.lost_before = 1000;
 	waits_allowed = 3;
 	ck_assert_int_eq(deliver(0, 0, 10), ERR_STOPPED);
 	ck_assert_int_eq(stats.state, STATS_RETRYING);
-	fake.away_before = 0;
+	fake.lost_before = 0;
 	waits = 0;
 	ck_assert_int_eq(deliver(0, 0, 10), 0);
 	assert_exact(0, 10);
 }
 
 /* A crash: the whole batch comes again from the position in the store. */
-TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
+TEST(after_a_crash_during_bisection_nothing_is_stored_or_dead_lettered_twice)
 {
 	for (unsigned n = 0; n < 14; n++) {
 		teardown();
@@ -514,12 +514,12 @@ TEST(after_a_crash_in_mid_bisection_nothing_is_stored_or_set_aside_twice)
 		fake.honest_hints = n % 2;
 		fake.bad[3] = fake.bad[4] = fake.bad[98] = fake.bad[99] = true;
 		fake.has_position = true;
-		fake.away_after = n;
+		fake.lost_after = n;
 		waits_allowed = n > 0 ? n - 1 : 100;
 		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			uint64_t from = fake.position;
 
-			fake.away_after = 0;
+			fake.lost_after = 0;
 			deliver_close(&d);
 			dlq_file_fini(&dlq);
 			ck_assert_int_eq(
@@ -564,12 +564,12 @@ TEST_LOOP(a_piece_in_flight_comes_again_as_it_was, 8)
 		fake.honest_hints = _i & 4;
 		fake.bad[10] = fake.bad[45] = fake.bad[46] = fake.bad[99] =
 		    true;
-		fake.away_at = n;
+		fake.lost_at = n;
 		waits_allowed = 0;
 		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			if (!(_i & 1))
 				from = stepped;
-			fake.away_at = 0;
+			fake.lost_at = 0;
 			fake.takes_bad = _i & 2;
 			restart();
 			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
@@ -583,10 +583,10 @@ TEST_LOOP(a_piece_in_flight_comes_again_as_it_was, 8)
 }
 
 /*
- * Letters are on disk, the position has not passed their events, and now the
- * store would take them: they are stored once, by a --retry-dead.
+ * Dead letters are on disk, the position has not passed their events, and now
+ * the store would take them: they are stored once, by a --retry-dead.
  */
-TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
+TEST(an_event_with_a_dead_letter_is_not_stored_after_a_restart)
 {
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = i >= 20 && i != 40 && i != 41;
@@ -597,9 +597,9 @@ TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = false;
 	for (size_t i = 0; i < dlq.records; i++) {
-		size_t set_aside = 20 + i + (i >= 20 ? 2 : 0);
+		size_t dead_lettered = 20 + i + (i >= 20 ? 2 : 0);
 
-		fake.bad[set_aside] = true; /* for assert_exact */
+		fake.bad[dead_lettered] = true; /* for assert_exact */
 	}
 	fake.takes_bad = true;
 	restart();
@@ -607,11 +607,11 @@ TEST(an_event_with_a_letter_is_left_to_it_after_a_restart)
 	    deliver(fake.position, fake.position, 100 - fake.position), 0);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	assert_exact(0, 100);
-	/* One piece is left, behind the letters. */
+	/* One piece is left, after the dead letters. */
 	ck_assert_uint_gt(fake.writes, 0);
 }
 
-TEST(letters_are_known_wherever_they_are_in_a_batch)
+TEST(dead_letters_are_found_wherever_they_are_in_a_batch)
 {
 	static const size_t where[][3] = {
 	    {0, 0, 0},    {99, 99, 99}, {0, 99, 50},
@@ -658,20 +658,21 @@ TEST(letters_are_known_wherever_they_are_in_a_batch)
 	}
 }
 
-TEST(a_batch_of_letters_alone_moves_the_position)
+TEST(a_batch_of_dead_letters_alone_moves_the_position)
 {
 	fake.has_position = true;
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = true;
 	steps_allowed = 200;
 	waits_allowed = 0;
-	/* All are set aside, and the last write, of the position, is not. */
-	fake.away_at_end = true;
+	/* All are dead-lettered, and the last write, of the position, is not.
+	 */
+	fake.lost_at_end = true;
 	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(dlq.records, 100);
 	restart();
 	waits_allowed = 100;
-	fake.away_at_end = false;
+	fake.lost_at_end = false;
 	fake.takes_bad = true;
 	fake.writes = 0;
 	ck_assert_int_eq(deliver(0, 0, 100), 0);
@@ -697,14 +698,14 @@ TEST(a_stop_ends_a_batch_between_two_pieces)
 }
 
 /* As many steps as there are pieces, each with what it has dealt with. */
-TEST(says_after_each_piece_how_far_it_has_come)
+TEST(reports_after_each_piece_how_far_it_has_come)
 {
 	fake.remembers = false;
 	fake.bad[50] = true;
 	steps_allowed = 4;
 	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(stepped, 50);
-	/* batchd's cursor says 50: nothing is written again, cut otherwise. */
+	/* batchd's cursor is 50: nothing is written again, split elsewhere. */
 	fake.takes_bad = true;
 	restart();
 	ck_assert_int_eq(deliver(50, 50, 50), 0);
@@ -715,7 +716,7 @@ TEST(says_after_each_piece_how_far_it_has_come)
 TEST(waits_rather_than_drops_when_dead_letters_are_full)
 {
 	common.dead_full = DEAD_FULL_WAIT;
-	dlq.max_bytes = 300; /* one letter without payload, not two */
+	dlq.max_bytes = 300; /* one dead letter without payload, not two */
 	fake.bad[3] = fake.bad[4] = true;
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 10), ERR_STOPPED);
@@ -778,8 +779,8 @@ TEST(a_probe_that_looks_at_some_or_none_or_fails_loses_nothing)
 	}
 }
 
-/* The letters are on disk and the write after them is not answered. */
-TEST_LOOP(after_a_crash_behind_a_probe_its_letters_count, 4)
+/* The dead letters are on disk; the write after them is not answered. */
+TEST_LOOP(after_a_crash_after_a_probe_its_dead_letters_count, 4)
 {
 	for (unsigned n = 1; n < 12; n++) {
 		size_t bad = 0;
@@ -794,12 +795,12 @@ TEST_LOOP(after_a_crash_behind_a_probe_its_letters_count, 4)
 		fake.probe_looks = SIZE_MAX;
 		for (size_t i = 3; i < 100; i += 3)
 			fake.bad[i] = true;
-		fake.away_at = n;
+		fake.lost_at = n;
 		waits_allowed = 0;
 		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			uint64_t from = _i & 1 ? stepped : fake.position;
 
-			fake.away_at = 0;
+			fake.lost_at = 0;
 			fake.takes_bad = _i & 2;
 			restart();
 			ck_assert_int_eq(deliver(from, from, 100 - from), 0);
@@ -812,7 +813,7 @@ TEST_LOOP(after_a_crash_behind_a_probe_its_letters_count, 4)
 	}
 }
 
-TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
+TEST(a_probe_keeps_the_dead_letters_that_have_room_and_waits)
 {
 	common.dead_full = DEAD_FULL_WAIT;
 	fake_sink.probe = on_probe;
@@ -820,7 +821,7 @@ TEST(a_probe_keeps_the_letters_that_have_room_and_waits)
 	fake.honest_hints = true;
 	for (size_t i = 0; i < 100; i++)
 		fake.bad[i] = true;
-	dlq.max_bytes = 4000; /* more than PROBE_AFTER letters, not 100 */
+	dlq.max_bytes = 4000; /* more than PROBE_AFTER dead letters, not 100 */
 	waits_allowed = 2;
 	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_int_eq(stats.state, STATS_MISCONFIGURED);
@@ -953,7 +954,7 @@ TEST(what_may_be_stored_is_not_halved)
 	fake.remembers = false;
 	fake.tokens = true;
 	fake_sink.stable = true;
-	fake.away_after = 1;
+	fake.lost_after = 1;
 	fake.limit = 50;
 	fake.limit_later = true;
 	waits_allowed = 20;
@@ -967,13 +968,13 @@ TEST(what_may_be_stored_is_not_halved)
 	assert_exact(0, 100);
 }
 
-/* The same when the process that has written it is another, or linked anew. */
+/* The same if another process has written it, or it has reconnected. */
 TEST_LOOP(what_may_be_stored_is_not_halved_after_a_crash, 2)
 {
 	fake.remembers = false;
 	fake.tokens = true;
 	fake_sink.stable = true;
-	fake.away_after = 1;
+	fake.lost_after = 1;
 	waits_allowed = 0;
 	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	ck_assert_uint_eq(fake.stores, 1);
@@ -1022,7 +1023,7 @@ TEST(a_store_that_forgets_writes_is_given_less_all_the_same)
 	fake.remembers = false;
 	fake_sink.stable = true;
 	fake.forgets = true;
-	fake.away_after = 1;
+	fake.lost_after = 1;
 	waits_allowed = 0;
 	ck_assert_int_eq(deliver(0, 0, 100), ERR_STOPPED);
 	restart();
@@ -1063,15 +1064,15 @@ static bool armed; /* the next answer is lost */
 static int
 on_wait_at_random(void *arg, uint64_t ms)
 {
-	bool lost = armed && fake.away_after == 0;
+	bool lost = armed && fake.lost_after == 0;
 
 	(void)arg;
 	(void)ms;
 	if (rand() % 10 == 0)
 		fake.limit = rand() % 3 > 0 ? (size_t)(rand() % 40) + 1 : 0;
 	armed = rand() % 3 == 0;
-	fake.away_after = armed;
-	fake.away_before = rand() % 12 == 0;
+	fake.lost_after = armed;
+	fake.lost_before = rand() % 12 == 0;
 	return rand() % (lost ? 2 : 12) == 0 ? ERR_STOPPED : 0;
 }
 
@@ -1089,7 +1090,7 @@ TEST(whatever_fails_nothing_is_stored_twice)
 		for (int i = rand() % 4; i > 0; i--)
 			fake.bad[rand() % 100] = true;
 		armed = true;
-		fake.away_after = 1;
+		fake.lost_after = 1;
 		fake.limit = (size_t)(rand() % 150);
 		for (int life = 0; deliver(from, from, 100 - from) < 0;
 		     life++) {
@@ -1130,12 +1131,12 @@ TEST_LOOP(halves_come_again_as_they_were_after_a_crash, 2)
 		fake.tokens = fake_sink.stable = true;
 		fake.remembers = false;
 		fake.limit = 10;
-		fake.away_at = n;
+		fake.lost_at = n;
 		waits_allowed = 4 + 3;
 		if (deliver(0, 0, 100) == ERR_STOPPED) {
 			uint64_t from = _i ? 0 : stepped;
 
-			fake.away_at = 0;
+			fake.lost_at = 0;
 			fake.limit = 0;
 			restart();
 			ck_assert_int_eq(deliver(from, from, 100 - from), 0);

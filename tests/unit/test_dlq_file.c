@@ -67,7 +67,7 @@ teardown(void)
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
-TEST_CASE(letters, .setup = setup, .teardown = teardown);
+TEST_CASE(dead_letters, .setup = setup, .teardown = teardown);
 
 static void
 append(uint64_t offset)
@@ -95,7 +95,7 @@ assert_same(const struct slice *a, const struct slice *b)
 		ck_assert_mem_eq(a->data, b->data, a->bytes);
 }
 
-/* Write the letter, read it back, compare. */
+/* Write the record, read it back, compare. */
 static void
 round_trip(const struct dlq_record *l)
 {
@@ -142,7 +142,7 @@ TEST(a_line_gives_back_what_was_written)
 	round_trip(&l);
 }
 
-TEST(a_letter_without_payload_keeps_id_type_and_size)
+TEST(a_record_without_payload_keeps_id_type_and_size)
 {
 	struct dlq_record l = record_of(STREAM, 7), got = l;
 	static const char all[] = "\x01 \"quoted\" back\\slash";
@@ -165,8 +165,8 @@ record_of_type(uint64_t offset, const char *type, const struct slice *payload)
 	return l;
 }
 
-/* 1 MiB: a half for letters with payload, an eighth for those of one type. */
-TEST(letters_of_one_type_take_no_room_from_those_of_another)
+/* 1 MiB: a half for dead letters with payload, an eighth for one type. */
+TEST(dead_letters_of_one_type_take_no_room_from_those_of_another)
 {
 	static char text[50000] = "{\"a\":\"";
 	struct slice payload = {text, sizeof text};
@@ -284,7 +284,7 @@ TEST(a_line_with_any_byte_missing_or_changed_never_crashes)
 	buf_fini(&line);
 }
 
-TEST(letters_survive_a_restart_and_are_counted)
+TEST(dead_letters_survive_a_restart_and_are_counted)
 {
 	struct stat st;
 
@@ -299,7 +299,7 @@ TEST(letters_survive_a_restart_and_are_counted)
 	ck_assert_uint_eq(dlq.records, 2);
 }
 
-TEST(the_same_event_is_set_aside_once)
+TEST(the_same_event_is_dead_lettered_once)
 {
 	struct dlq_record other = record_of("another-stream", 5);
 	off_t size;
@@ -358,7 +358,7 @@ TEST(another_writer_of_the_file_is_seen)
 	dlq_file_fini(&twin);
 }
 
-/* As --retry-dead puts letters back beside a sink at work. */
+/* As --retry-dead puts dead letters back beside a running sink. */
 TEST(what_another_process_adds_is_counted)
 {
 	struct dlq_record l = record_of(STREAM, 9);
@@ -420,7 +420,7 @@ TEST(a_group_that_failed_is_counted_when_it_comes_again)
 	ck_assert_uint_eq(dlq.dropped, 1);
 }
 
-TEST(taken_letters_make_room_for_new_ones)
+TEST(moving_dead_letters_makes_room_for_new_ones)
 {
 	struct dlq_file taker;
 	char path[200];
@@ -433,7 +433,7 @@ TEST(taken_letters_make_room_for_new_ones)
 	ck_assert_int_eq(access(dlq.path, F_OK), -1);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	ck_assert_uint_eq(dlq.records, 0);
-	/* The running sink's next letter goes to a new file. */
+	/* The running sink's next dead letter goes to a new file. */
 	append(3);
 	ck_assert_uint_eq(dlq.records, 1);
 	ck_assert_int_eq(unlink(path), 0);
@@ -442,7 +442,7 @@ TEST(taken_letters_make_room_for_new_ones)
 	dlq_file_fini(&taker);
 }
 
-TEST(a_missing_folder_is_made)
+TEST(a_missing_directory_is_made)
 {
 	ck_assert_int_eq(rmdir(dir), 0);
 	append(1);

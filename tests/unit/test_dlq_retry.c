@@ -24,21 +24,21 @@
 #include "tests/support/test.h"
 
 #define STREAM "11111111-2222-3333-4444-555555555555"
-#define LETTERS 20
+#define RECORDS 20
 
 /* A store with positions by stream; events are numbered by created_at. */
 static struct {
 	char streams[4][64];
 	uint64_t positions[4];
 	size_t stream_count;
-	unsigned stored[LETTERS];
-	bool bad[LETTERS];
-	unsigned writes_left; /* then it is away, after it has stored */
-	bool away_before;     /* or before */
+	unsigned stored[RECORDS];
+	bool bad[RECORDS];
+	unsigned writes_left; /* then it is unreachable, after it has stored */
+	bool lost_before;     /* or before */
 	bool forgets;         /* it has no positions, */
 	bool no_hints;
 	bool tokens;               /* and knows a write by its offsets */
-	uint64_t seen[4][LETTERS]; /* next_offset of a write from here */
+	uint64_t seen[4][RECORDS]; /* next_offset of a write from here */
 } store;
 
 static struct deliver d;
@@ -73,7 +73,7 @@ set_position(const char *stream, uint64_t position)
 }
 
 static bool end_before_lock; /* another run removes its file */
-static unsigned locks;       /* of the file that letters go to */
+static unsigned locks;       /* of the file that dead letters go to */
 
 /* In place of libc's. */
 int
@@ -124,7 +124,7 @@ static bool
 is_repeated(const struct batch *b)
 {
 	size_t stream = stream_index(b->stream);
-	uint64_t *seen = &store.seen[stream][b->offset % LETTERS];
+	uint64_t *seen = &store.seen[stream][b->offset % RECORDS];
 	bool repeated = store.tokens && *seen == b->next_offset;
 
 	if (b->count > 0)
@@ -141,7 +141,7 @@ on_write(void *state, const struct batch *b, struct sink_error *error)
 	(void)on_position(state, b->stream, &found, &position, error);
 	if (found && position != b->position)
 		return SINK_FENCED;
-	if (store.away_before && store.writes_left == 1) {
+	if (store.lost_before && store.writes_left == 1) {
 		store.writes_left = 0;
 		return SINK_UNREACHABLE;
 	}
@@ -322,7 +322,7 @@ setup(void)
 	                     .common = &common,
 	                     .dlq = &dlq,
 	                     .stats = &stats};
-	for (int i = 0; i < LETTERS; i++) {
+	for (int i = 0; i < RECORDS; i++) {
 		struct dlq_record l = {.stream = slice_of(STREAM),
 		                       .offset = (uint64_t)i * 7,
 		                       .sink = slice_of("fake"),
@@ -337,7 +337,8 @@ setup(void)
 	}
 }
 
-/* Files of letters in dir; the last one's path goes to out when it is not NULL.
+/* Files of dead letters in dir; the last one's path goes to out when it is not
+ * NULL.
  */
 static int
 files(char out[400])
@@ -375,16 +376,16 @@ teardown(void)
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 
-TEST_CASE(letters, .setup = setup, .teardown = teardown);
+TEST_CASE(retry, .setup = setup, .teardown = teardown);
 
 static void
 assert_stored_once(void)
 {
-	for (int i = 0; i < LETTERS; i++)
+	for (int i = 0; i < RECORDS; i++)
 		ck_assert_uint_eq(store.stored[i], !store.bad[i]);
 }
 
-TEST(stores_each_letter_and_forgets_it)
+TEST(stores_each_dead_letter_and_forgets_it)
 {
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
@@ -419,7 +420,7 @@ TEST(keeps_what_is_rejected_again_as_it_was)
 TEST(goes_on_where_it_was_when_the_store_was_lost)
 {
 	store.bad[4] = true;
-	/* The store takes n writes and is away; what it took counts. */
+	/* The store takes n writes and is unreachable; what it took counts. */
 	for (unsigned n = 1; store.stored[19] == 0; n++) {
 		ck_assert_uint_lt(n, 100);
 		store.writes_left = n;
@@ -436,11 +437,11 @@ TEST(goes_on_where_it_was_when_the_store_was_lost)
 	ck_assert_int_eq(files(NULL), 1);
 }
 
-TEST(leaves_letters_that_the_sink_has_not_moved_past)
+TEST(leaves_dead_letters_that_the_sink_has_not_moved_past)
 {
-	set_position(STREAM, 50); /* 8 letters are below */
+	set_position(STREAM, 50); /* 8 dead letters are below */
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
-	for (int i = 0; i < LETTERS; i++)
+	for (int i = 0; i < RECORDS; i++)
 		ck_assert_uint_eq(store.stored[i], i * 7 < 50);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	ck_assert_uint_eq(dlq.records, 12);
@@ -451,22 +452,22 @@ TEST(leaves_letters_that_the_sink_has_not_moved_past)
 
 /*
  * Where the store has no position, and where asking would disturb the sink,
- * batchd says where the sink is.
+ * batchd knows where the sink is.
  */
-TEST_LOOP(batchd_says_how_far_a_sink_is_whose_store_does_not, 2)
+TEST_LOOP(batchd_reports_how_far_a_sink_is_whose_store_does_not, 2)
 {
 	store.forgets = _i == 0;
 	fake_sink.position_fences = _i == 1;
-	/* Nobody says: nothing is written, and nothing is lost. */
+	/* Neither does: nothing is written, and nothing is lost. */
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	start_batchd("elsewhere", 1000);
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
-	for (int i = 0; i < LETTERS; i++)
+	for (int i = 0; i < RECORDS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
 	stop_batchd();
 	start_batchd("fake", 50);
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
-	for (int i = 0; i < LETTERS; i++)
+	for (int i = 0; i < RECORDS; i++)
 		ck_assert_uint_eq(store.stored[i], i * 7 < 50);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	ck_assert_uint_eq(dlq.records, 12);
@@ -477,13 +478,13 @@ TEST_LOOP(batchd_says_how_far_a_sink_is_whose_store_does_not, 2)
 	ck_assert_int_eq(files(NULL), 0);
 }
 
-TEST_LOOP(a_store_without_positions_gets_each_letter_once, 2)
+TEST_LOOP(a_store_without_positions_gets_each_dead_letter_once, 2)
 {
-	bool mended = _i == 1;
+	bool is_fixed = _i == 1;
 	unsigned runs = 0;
 	int status;
 
-	store.forgets = store.away_before = true;
+	store.forgets = store.lost_before = true;
 	start_batchd("fake", 1000);
 	store.bad[4] = store.bad[5] = store.bad[19] = true;
 	do {
@@ -492,26 +493,26 @@ TEST_LOOP(a_store_without_positions_gets_each_letter_once, 2)
 		store.writes_left = 2 + runs % 2;
 		status = dlq_retry(&d);
 		/* Refused by one run, taken by the next. */
-		if (mended && runs == 3)
+		if (is_fixed && runs == 3)
 			memset(store.bad, 0, sizeof store.bad);
-	} while (status != EXIT_SUCCESS && (mended || store.stored[18] == 0));
+	} while (status != EXIT_SUCCESS && (is_fixed || store.stored[18] == 0));
 	ck_assert_uint_gt(runs, 3);
 	store.writes_left = 1000;
-	ck_assert_int_eq(dlq_retry(&d), mended ? EXIT_SUCCESS : EXIT_FAILURE);
+	ck_assert_int_eq(dlq_retry(&d), is_fixed ? EXIT_SUCCESS : EXIT_FAILURE);
 	assert_stored_once();
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
-	ck_assert_uint_eq(dlq.records, mended ? 0 : 3);
-	ck_assert_int_eq(files(NULL), mended ? 0 : 1);
+	ck_assert_uint_eq(dlq.records, is_fixed ? 0 : 3);
+	ck_assert_int_eq(files(NULL), is_fixed ? 0 : 1);
 }
 
 /* Cut short at any write, and the next run's store takes all. */
-TEST(what_was_set_aside_again_is_stored_once)
+TEST(what_was_dead_lettered_again_is_stored_once)
 {
 	for (unsigned n = 1; n < 30; n += 2) {
 		teardown();
 		setup();
-		store.away_before = n % 4 == 1;
-		for (int i = 3; i < LETTERS; i++)
+		store.lost_before = n % 4 == 1;
+		for (int i = 3; i < RECORDS; i++)
 			store.bad[i] = i % 5;
 		store.writes_left = n;
 		if (dlq_retry(&d) == EXIT_SUCCESS)
@@ -525,7 +526,7 @@ TEST(what_was_set_aside_again_is_stored_once)
 }
 
 /* The same when the store finds at once what it refuses. */
-TEST_LOOP(what_was_set_aside_together_is_stored_once, 2)
+TEST_LOOP(what_was_dead_lettered_together_is_stored_once, 2)
 {
 	bool ended = false;
 
@@ -534,9 +535,9 @@ TEST_LOOP(what_was_set_aside_together_is_stored_once, 2)
 		teardown();
 		setup();
 		fake_sink.probe = on_probe;
-		common.batch_events = _i == 0 ? LETTERS : 16;
-		store.away_before = n % 2 == 1;
-		for (int i = 3; i < LETTERS; i++)
+		common.batch_events = _i == 0 ? RECORDS : 16;
+		store.lost_before = n % 2 == 1;
+		for (int i = 3; i < RECORDS; i++)
 			store.bad[i] = i % 5;
 		store.writes_left = n;
 		ck_assert_int_ge(dlq_retry(&d), 0);
@@ -550,9 +551,9 @@ TEST_LOOP(what_was_set_aside_together_is_stored_once, 2)
 }
 
 /* A sync for each would be hours for a million. */
-TEST(letters_that_are_kept_are_synced_together)
+TEST(dead_letters_that_are_kept_are_synced_together)
 {
-	common.batch_events = LETTERS;
+	common.batch_events = RECORDS;
 	set_position(STREAM, 0);
 	locks = 0;
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
@@ -565,14 +566,14 @@ TEST(letters_that_are_kept_are_synced_together)
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
 	ck_assert_uint_lt(locks, 10);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
-	ck_assert_uint_eq(dlq.records, LETTERS);
+	ck_assert_uint_eq(dlq.records, RECORDS);
 	memset(store.bad, false, sizeof store.bad);
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	assert_stored_once();
 }
 
 /*
- * A store that knows a repeated write by its offsets: cut short behind any
+ * A store that knows a repeated write by its offsets: interrupted after any
  * write that is stored and not answered, a run that the store then takes all
  * from, or that finds the sink further on, writes the same piece first.
  */
@@ -600,8 +601,8 @@ TEST_LOOP(a_piece_in_flight_is_written_again_as_it_was, 2)
 	}
 }
 
-/* A crash between the two: the letter is back, and its place not noted. */
-TEST(a_letter_that_was_just_set_aside_again_is_not_delivered_twice)
+/* A crash between the two: the record is back, the progress not saved. */
+TEST(a_record_that_was_just_dead_lettered_again_is_not_delivered_twice)
 {
 	struct dlq_record l = {.stream = slice_of(STREAM),
 	                       .sink = slice_of("fake"),
@@ -627,7 +628,7 @@ TEST(writes_nothing_when_a_line_is_damaged)
 	ck_assert_int_gt(fputs("{\"stream\":\"x\"}\n", f), 0);
 	ck_assert_int_eq(fclose(f), 0);
 	ck_assert_int_eq(dlq_retry(&d), EXIT_FAILURE);
-	for (int i = 0; i < LETTERS; i++)
+	for (int i = 0; i < RECORDS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
 	ck_assert_int_eq(files(NULL), 1);
 }
@@ -636,14 +637,14 @@ TEST(writes_nothing_when_a_line_is_damaged)
  * The other run ends between our opening of its file and the lock: what it has
  * worked off is not delivered once more.
  */
-TEST(a_file_that_another_retry_has_just_ended_is_passed_over)
+TEST(a_file_that_another_retry_has_just_ended_is_skipped)
 {
 	store.forgets = true;
 	start_batchd("fake", 1000);
 	end_before_lock = true;
 	ck_assert_int_eq(dlq_retry(&d), EXIT_SUCCESS);
 	ck_assert(!end_before_lock);
-	for (int i = 0; i < LETTERS; i++)
+	for (int i = 0; i < RECORDS; i++)
 		ck_assert_uint_eq(store.stored[i], 0);
 	ck_assert_int_eq(files(NULL), 0);
 }

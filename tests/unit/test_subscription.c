@@ -208,7 +208,7 @@ TEST(refuses_what_is_stored_already)
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
 
-TEST(takes_a_batch_behind_a_gap)
+TEST(takes_a_batch_after_a_gap)
 {
 	subscribe(true, 5);
 	send_batch(50, 3, true);
@@ -269,7 +269,7 @@ TEST(tells_the_answer_to_a_flush_from_a_batch)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_EMPTY);
 }
 
-TEST(keeps_the_words_of_a_refusal)
+TEST(keeps_the_text_of_a_refusal)
 {
 	struct frame f = {.type = FRAME_ERROR,
 	                  .error = {.code = ERROR_BUSY,
@@ -282,7 +282,7 @@ TEST(keeps_the_words_of_a_refusal)
 }
 
 /* batchd refuses, and closes; what it has not read resets the link. */
-TEST(hears_a_refusal_behind_a_send_that_fails)
+TEST(reads_a_refusal_after_a_send_that_fails)
 {
 	struct frame f = {
 	    .type = FRAME_ERROR,
@@ -305,7 +305,7 @@ TEST(hears_a_refusal_behind_a_send_that_fails)
 	}
 }
 
-TEST(says_when_batchd_is_gone_or_speaks_rubbish)
+TEST(reports_that_batchd_is_gone_or_sends_rubbish)
 {
 	ck_assert_int_eq(send(batchd.fd, "rubbish", 7, 0), 7);
 	ck_assert_int_eq(subscription_step(&subscription), -EBADMSG);
