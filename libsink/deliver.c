@@ -241,8 +241,8 @@ reconcile(struct deliver *d, struct delivery *w, const struct batch *piece,
 	if (!fenced && (!found || position == piece->position))
 		return 0;
 	log_error("the store's position is not what this sink left; another "
-	          "process writes under this sink's name, or the store was "
-	          "restored from an older copy "
+	          "writer has this sink's name, or the store was restored "
+	          "from an older copy "
 	          "stream=%s expected=%" PRIu64 " found=%s position=%" PRIu64,
 	          piece->stream, piece->position, found ? "yes" : "no",
 	          position);

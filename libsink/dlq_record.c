@@ -9,6 +9,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/hex.h"
+#include "libproto/event_json.h"
 
 static int
 put_string(struct buf *out, const char *key, const struct slice *value)
@@ -44,39 +45,25 @@ fits_line(const struct slice *payload)
 }
 
 static int
-put_payload(struct buf *out, const struct slice *payload)
-{
-	static const char key[] = ",\"payload\":";
-	int rc;
-
-	if (!fits_line(payload))
-		return put_string(out, ",\"payload_text\":", payload);
-	rc = buf_add(out, key, sizeof key - 1);
-	return rc < 0 ? rc : buf_add(out, payload->data, payload->bytes);
-}
-
-static int
 put_event(struct buf *out, const struct dlq_record *record)
 {
+	static const char key[] = ",\"event\":";
 	const struct event *event = &record->event;
-	int rc = put_string(out, ",\"event\":{\"id\":", &event->id);
+	int rc;
 
+	if (!record->without_payload) {
+		rc = buf_add(out, key, sizeof key - 1);
+		if (rc == 0)
+			rc = event_json_add(out, event,
+			                    !fits_line(&event->payload));
+		return rc < 0 ? rc : buf_add(out, "}\n", 2);
+	}
+	rc = put_string(out, ",\"event\":{\"id\":", &event->id);
 	if (rc == 0)
 		rc = put_string(out, ",\"type\":", &event->type);
-	if (rc == 0 && record->without_payload)
-		return buf_addf(out, ",\"payload_bytes\":%" PRIu64 "}}\n",
-		                record->payload_bytes);
-	if (rc == 0 && event->user_id.data)
-		rc = put_string(out, ",\"user_id\":", &event->user_id);
-	else if (rc == 0)
-		rc = buf_addf(out, ",\"user_id\":null");
-	if (rc == 0)
-		rc = put_payload(out, &event->payload);
-	if (rc == 0)
-		rc = put_time(out, ",\"created_at\":", event->created_at_us);
-	if (rc == 0)
-		rc = put_time(out, ",\"received_at\":", event->received_at_us);
-	return rc < 0 ? rc : buf_add(out, "}}\n", 3);
+	return rc < 0 ? rc
+	              : buf_addf(out, ",\"payload_bytes\":%" PRIu64 "}}\n",
+	                         record->payload_bytes);
 }
 
 int

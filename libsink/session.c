@@ -248,8 +248,8 @@ session_report_if_due(struct session *s)
 	if (stop_hangup())
 		log_warn(
 		    "SIGHUP has no effect on a sink; to read leat.conf and "
-		    "the password file again, restart it: it resumes at "
-		    "its position");
+		    "the password file again, restart this sink, which "
+		    "resumes at its position");
 	if (!s->subscription.welcomed)
 		return 0;
 	if (due)

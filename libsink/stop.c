@@ -21,7 +21,7 @@ static volatile sig_atomic_t hanging;
 static int wake_fd = -1;
 
 static void
-on_signal(int signo)
+stop_on_signal(int signo)
 {
 	static const uint64_t one = 1;
 	int saved = errno;
@@ -41,7 +41,7 @@ on_signal(int signo)
  * The time is over.  A write is waited for, since its result would be unknown.
  */
 static void
-on_alarm(int signo)
+stop_on_alarm(int signo)
 {
 	(void)signo;
 	if (hanging)
@@ -63,9 +63,10 @@ hangup_set(void)
 int
 stop_init(void)
 {
-	struct sigaction act = {.sa_handler = on_signal,
+	struct sigaction act = {.sa_handler = stop_on_signal,
 	                        .sa_flags = SA_RESTART};
-	struct sigaction end = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct sigaction end = {.sa_handler = stop_on_alarm,
+	                        .sa_flags = SA_RESTART};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t hangup = hangup_set();
 

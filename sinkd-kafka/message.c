@@ -6,68 +6,6 @@
 
 #include <msgpack.h>
 
-#include "libbase/clock.h"
-
-static int
-message_add_text(struct buf *out, const char *text)
-{
-	return buf_add(out, text, strlen(text));
-}
-
-/* `key` opens the field: `{"id":` or `,"type":`. */
-static int
-message_add_string(struct buf *out, const char *key, const struct slice *s)
-{
-	int rc = message_add_text(out, key);
-
-	if (rc < 0)
-		return rc;
-	if (!s->data)
-		return message_add_text(out, "null");
-	return buf_add_json_string(out, s->data, s->bytes);
-}
-
-static int
-message_add_time(struct buf *out, const char *key, int64_t wall_us)
-{
-	char when[CLOCK_TEXT_BYTES + 1];
-	int rc = message_add_text(out, key);
-
-	if (rc < 0)
-		return rc;
-	clock_format_us(wall_us, when);
-	rc = message_add_text(out, when);
-	return rc < 0 ? rc : message_add_text(out, "\"");
-}
-
-int
-message_json(struct buf *out, const struct event *event)
-{
-	size_t before = out->len;
-	int rc;
-
-	rc = message_add_string(out, "{\"id\":", &event->id);
-	if (rc == 0)
-		rc = message_add_string(out, ",\"type\":", &event->type);
-	if (rc == 0)
-		rc = message_add_string(out, ",\"user_id\":", &event->user_id);
-	if (rc == 0)
-		rc = message_add_text(out, ",\"payload\":");
-	if (rc == 0)
-		rc = buf_add(out, event->payload.data, event->payload.bytes);
-	if (rc == 0)
-		rc = message_add_time(out, ",\"created_at\":\"",
-		                      event->created_at_us);
-	if (rc == 0)
-		rc = message_add_time(out, ",\"received_at\":\"",
-		                      event->received_at_us);
-	if (rc == 0)
-		rc = message_add_text(out, "}");
-	if (rc < 0)
-		out->len = before;
-	return rc;
-}
-
 /* msgpack's write callback.  Returns 0, or -1 if the buffer is full. */
 static int
 message_on_bytes(void *out, const char *bytes, size_t n)

@@ -1,6 +1,6 @@
 /*
- * message - an event as the value of a Kafka message: one JSON object or one
- * msgpack map with six fields.
+ * message - an event as the value of a Kafka message: one JSON object
+ * (libproto/event_json.h) or one msgpack map with six fields.
  */
 #ifndef SINKD_KAFKA_MESSAGE_H
 #define SINKD_KAFKA_MESSAGE_H
@@ -16,15 +16,9 @@
 #define MESSAGE_MAX (EVENT_PACKED_MAX + 8 * KIB)
 
 /*
- * Append the event as a JSON object.  The payload's text is not changed, and
- * times are RFC 3339 with microseconds.  Returns 0, -EMSGSIZE or -ENOMEM.
- */
-MUST_USE int message_json(struct buf *out, const struct event *event);
-
-/*
  * Append the event as a msgpack map.  The payload is a string that holds its
  * unchanged JSON text, and times are integers in microseconds since 1970.
- * Returns as message_json.
+ * Returns 0 or -EMSGSIZE.
  */
 MUST_USE int message_msgpack(struct buf *out, const struct event *event);
 

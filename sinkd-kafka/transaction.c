@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libproto/event_json.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/error_class.h"
@@ -43,7 +44,7 @@ make_value(struct kafka *k, const struct event *event)
 	buf_clear(&k->value);
 	if (k->conf->format == FORMAT_MSGPACK)
 		return message_msgpack(&k->value, event);
-	return message_json(&k->value, event);
+	return event_json_add(&k->value, event, false);
 }
 
 /* Give one message to librdkafka, which copies it. */
