@@ -54,7 +54,7 @@ static int
 recover_read_header(struct store *s, struct segment_info *one,
                     bool *stream_known)
 {
-	struct segment_header h;
+	struct segment_header h = {0};
 	struct disk *d = s->disk;
 	int64_t size;
 	int rc, file = segment_file_open(d, one->first_offset);

@@ -82,10 +82,15 @@ int
 file_read(const char *path, size_t max_bytes, char **out, size_t *bytes)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd < 0 ? NULL : malloc(max_bytes + 1);
-	int rc = fd < 0 ? -errno : text ? 0 : -ENOMEM;
 	size_t used = 0;
+	char *text;
+	int rc = 0;
 
+	if (fd < 0)
+		return -errno;
+	text = malloc(max_bytes + 1);
+	if (!text)
+		rc = -ENOMEM;
 	while (rc == 0) {
 		ssize_t n = read(fd, text + used, max_bytes + 1 - used);
 
@@ -98,8 +103,7 @@ file_read(const char *path, size_t max_bytes, char **out, size_t *bytes)
 		if (used > max_bytes)
 			rc = -EFBIG;
 	}
-	if (fd >= 0)
-		(void)close(fd); /* read only: nothing to lose */
+	(void)close(fd); /* read only: nothing to lose */
 	if (rc < 0) {
 		free(text);
 		return rc;

@@ -65,7 +65,7 @@ on_dead_lettered(struct deliver *d, struct origin first, size_t events,
 		         (int)first.stream.bytes, first.stream.data,
 		         first.offset, events, log_quote(why->code),
 		         log_quote(why->text), suppressed);
-	deliver_recovered(d);
+	delivery_recovered(d);
 	d->stats->dead_letters = d->dlq->records;
 	d->stats->dead_lettered += events;
 }
@@ -111,7 +111,7 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 		struct sink_error error = {0};
 
 		explain_dlq_error(d, rc, &error);
-		rc = deliver_back_off(d, SINK_MISCONFIGURED, &error);
+		rc = delivery_back_off(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
 	}
@@ -148,12 +148,12 @@ find_dead_letters(struct deliver *d, const struct batch *batch)
 		(void)snprintf(error.text, sizeof error.text,
 		               "cannot read the dead letters in %s: %s",
 		               d->dlq->dir, file_error(rc));
-		rc = deliver_back_off(d, SINK_MISCONFIGURED, &error);
+		rc = delivery_back_off(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
 	}
 	if (d->failures > 0)
-		deliver_recovered(d);
+		delivery_recovered(d);
 	d->has_looked = true;
 	return 0;
 }
@@ -259,33 +259,30 @@ end_piece_at(struct deliver *d, struct delivery *w, size_t end)
  */
 static int
 probe(struct deliver *d, struct delivery *w, const struct batch *piece,
-      struct probe_group *g)
+      struct probe_group *g, enum sink_result *result, struct sink_error *error)
 {
 	struct sink_refused refused = {on_probe_refused, g};
-	struct sink_error error = {0};
 	struct batch some = *piece;
-	enum sink_result result;
 	size_t looked = 0, end;
 	int rc;
 
 	if (some.count > PROBE_EVENTS)
 		some.count = PROBE_EVENTS;
-	result = d->sink->probe(d->state, &some, &refused, &looked, &error);
+	*result = d->sink->probe(d->state, &some, &refused, &looked, error);
 	/* If a probe fails or finds nothing, do not ask again for this piece.
 	 */
-	if (result != SINK_DONE || looked == 0 ||
+	if (*result != SINK_DONE || looked == 0 ||
 	    (looked == piece->count && g->count == 0 && g->rc == 0))
 		w->b.pieces[w->b.depth - 1].no_probe = true;
 	end = looked < piece->count ? bisection_index(&w->b, looked)
 	                            : bisection_end(&w->b);
 	rc = end_group(g);
 	if (rc < 0) {
-		explain_dlq_error(d, rc, &error);
-		return deliver_back_off(d, SINK_MISCONFIGURED, &error);
+		*result = SINK_DONE;
+		explain_dlq_error(d, rc, error);
+		return delivery_back_off(d, SINK_MISCONFIGURED, error);
 	}
-	if (result != SINK_DONE)
-		return deliver_interrupted(d, w, piece, result, &error);
-	return looked > 0 ? end_piece_at(d, w, end) : 0;
+	return *result == SINK_DONE && looked > 0 ? end_piece_at(d, w, end) : 0;
 }
 
 /*
@@ -303,15 +300,18 @@ dead_lettering_wants_probe(const struct deliver *d, const struct delivery *w)
 
 int
 dead_lettering_probe(struct deliver *d, struct delivery *w,
-                     const struct batch *piece)
+                     const struct batch *piece, enum sink_result *result,
+                     struct sink_error *error)
 {
 	struct probe_group g = {
 	    .d = d, .w = w, .piece = piece, .index = w->b.low};
 	int rc = bisection_leave_out_begin(&w->b);
 
+	*result = SINK_DONE;
 	g.indices = calloc(piece->count, sizeof *g.indices);
 	if (rc == 0)
-		rc = g.indices ? probe(d, w, piece, &g) : -ENOMEM;
+		rc =
+		    g.indices ? probe(d, w, piece, &g, result, error) : -ENOMEM;
 	free(g.indices);
 	return rc;
 }

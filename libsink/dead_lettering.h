@@ -30,10 +30,13 @@ bool dead_lettering_wants_probe(const struct deliver *d,
 
 /*
  * Have the sink's probe find all that the store refuses in the piece, and put
- * that on disk as dead letters, which are synced together.  Returns as
- * deliver_interrupted, or -ENOMEM.
+ * that on disk as dead letters, which are synced together.  Returns 0, with the
+ * probe's result, and its error if that is not SINK_DONE; or -ENOMEM, or what
+ * d->wait gave up with.
  */
 MUST_USE int dead_lettering_probe(struct deliver *d, struct delivery *w,
-                                  const struct batch *piece);
+                                  const struct batch *piece,
+                                  enum sink_result *result,
+                                  struct sink_error *error);
 
 #endif

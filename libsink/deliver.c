@@ -7,12 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libsink/dead_lettering.h"
-#include "libsink/delivery.h"
 #include "libsink/split_points.h"
 #include "libsink/stop.h"
 
@@ -21,24 +18,6 @@
 
 /* Pieces of one size that are stored before twice the size is tried. */
 #define FITTING_PIECES 16
-
-uint64_t
-deliver_delay_ms(const struct sink_common *common, unsigned n)
-{
-	uint64_t ms = (uint64_t)common->retry_min_ms;
-	uint32_t random = 0;
-
-	while (n > 1 && ms < (uint64_t)common->retry_max_ms) {
-		ms *= 2;
-		n--;
-	}
-	if (ms > (uint64_t)common->retry_max_ms)
-		ms = (uint64_t)common->retry_max_ms;
-	/* Without randomness the waits of several sinks are not spread. */
-	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-		random = 0;
-	return ms - random % (ms / 2 + 1);
-}
 
 void
 deliver_close(struct deliver *d)
@@ -54,45 +33,6 @@ deliver_fini(struct deliver *d)
 	deliver_close(d);
 	dlq_index_fini(&d->dlq_index);
 	split_journal_fini(&d->splits);
-}
-
-void
-deliver_recovered(struct deliver *d)
-{
-	unsigned suppressed;
-
-	if (d->failures > 0 && log_allow(&d->available_limit, &suppressed))
-		log_info("store available again after_ms=%" PRIu64
-		         " suppressed=%u",
-		         clock_mono_ms() - d->unavailable_since_ms, suppressed);
-	d->failures = 0;
-	stats_well(d->stats, STATS_WRITING);
-}
-
-int
-deliver_back_off(struct deliver *d, enum sink_result result,
-                 const struct sink_error *error)
-{
-	bool misconfigured =
-	    result == SINK_MISCONFIGURED || result == SINK_REJECT;
-	unsigned suppressed;
-	uint64_t ms;
-
-	if (d->failures++ == 0)
-		d->unavailable_since_ms = clock_mono_ms();
-	ms = deliver_delay_ms(d->common, d->failures);
-	d->stats->retries++;
-	stats_error(d->stats,
-	            misconfigured ? STATS_MISCONFIGURED : STATS_RETRYING,
-	            error->text, ms);
-	if (log_allow(&d->unavailable_limit, &suppressed))
-		log_warn("%s attempt=%u retry_in_ms=%" PRIu64
-		         " code=%s err=%s suppressed=%u",
-		         misconfigured ? "configuration needs attention"
-		                       : "store unreachable",
-		         d->failures, ms, log_quote(error->code),
-		         log_quote(error->text), suppressed);
-	return d->wait(d->arg, ms);
 }
 
 static enum sink_result
@@ -142,7 +82,7 @@ find_position(struct deliver *d, const char *stream, bool *found,
 
 		if (result == SINK_DONE)
 			return 0;
-		rc = deliver_back_off(d, result, &error);
+		rc = delivery_back_off(d, result, &error);
 		if (rc < 0)
 			return rc;
 	}
@@ -174,7 +114,7 @@ stored(struct deliver *d, struct delivery *w, const struct batch *piece,
        size_t duplicates)
 {
 	assert(duplicates <= piece->count);
-	deliver_recovered(d);
+	delivery_recovered(d);
 	grow_limit(d, piece->count);
 	d->stats->events += piece->count - duplicates;
 	d->stats->duplicates += duplicates;
@@ -287,10 +227,14 @@ explain_limit(const struct deliver *d, const struct delivery *w,
 	return SINK_MISCONFIGURED;
 }
 
-int
-deliver_interrupted(struct deliver *d, struct delivery *w,
-                    const struct batch *piece, enum sink_result result,
-                    struct sink_error *error)
+/*
+ * The piece is neither stored nor refused: close the store, wait, and go on
+ * from the position that the store has then.  Returns 0, ERR_POSITION_MOVED as
+ * deliver_batch, or what d->wait gave up with.
+ */
+static int
+interrupted(struct deliver *d, struct delivery *w, const struct batch *piece,
+            enum sink_result result, struct sink_error *error)
 {
 	bool too_much = exceeds_limit(d, piece->count, error);
 	size_t low = w->b.low;
@@ -306,7 +250,7 @@ deliver_interrupted(struct deliver *d, struct delivery *w,
 	/* If it is fenced, its position decides at once; waiting does not help.
 	 */
 	if (result != SINK_FENCED)
-		rc = deliver_back_off(d, result, error);
+		rc = delivery_back_off(d, result, error);
 	if (rc == 0)
 		rc = reconcile(d, w, piece, result == SINK_FENCED);
 	if (rc == 0 && too_much && !split_points_may_be_stored(w) &&
@@ -319,10 +263,13 @@ static int
 rejected(struct deliver *d, struct delivery *w, const struct batch *piece,
          const struct sink_error *error)
 {
+	enum sink_result result;
+	struct sink_error failure = {0};
 	size_t at[2], n;
+	int rc;
 
 	if (piece->count == 0)
-		return deliver_back_off(d, SINK_MISCONFIGURED, error);
+		return delivery_back_off(d, SINK_MISCONFIGURED, error);
 	/*
 	 * A store that refuses the piece now has refused it before, too, so it
 	 * has stored nothing of it.
@@ -330,8 +277,12 @@ rejected(struct deliver *d, struct delivery *w, const struct batch *piece,
 	w->unwritten = w->b.whole->offset + w->b.low;
 	if (piece->count == 1)
 		return dead_lettering_add(d, w, piece, error);
-	if (dead_lettering_wants_probe(d, w))
-		return dead_lettering_probe(d, w, piece);
+	if (dead_lettering_wants_probe(d, w)) {
+		rc = dead_lettering_probe(d, w, piece, &result, &failure);
+		if (rc == 0 && result != SINK_DONE)
+			rc = interrupted(d, w, piece, result, &failure);
+		return rc;
+	}
 	n = bisection_split(&w->b, piece->count, error->bad_event, at);
 	return split_points_add(d, w, at, n);
 }
@@ -360,7 +311,7 @@ write_piece(struct deliver *d, struct delivery *w)
 	case SINK_FENCED:
 		break;
 	}
-	return deliver_interrupted(d, w, &piece, result, &error);
+	return interrupted(d, w, &piece, result, &error);
 }
 
 int

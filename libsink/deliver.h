@@ -20,55 +20,7 @@
 
 #include <stdbool.h>
 
-#include "libbase/base.h"
-#include "libbase/log.h"
-#include "libsink/dlq_file.h"
-#include "libsink/dlq_index.h"
-#include "libsink/sink.h"
-#include "libsink/split_journal.h"
-#include "libsink/stats.h"
-
-struct deliver {
-	/* Set by the owner. */
-	const struct sink *sink;
-	const struct sink_common *common;
-	const void *conf;
-	void *state; /* sink->state_bytes, zeroed */
-	struct dlq_file *dlq;
-	struct stats *stats;
-	/*
-	 * Wait ms milliseconds.  Returns 0, or a negative error to give up,
-	 * which deliver then returns.
-	 */
-	int (*wait)(void *arg, uint64_t ms);
-	/*
-	 * Called during a batch that is written in pieces.  All events below
-	 * `next` are stored or dead-lettered, and the store's position is
-	 * `position`.  May be NULL.  Returns as wait.
-	 */
-	int (*step)(void *arg, uint64_t next, uint64_t position);
-	void *arg;
-
-	/* Owned by deliver. */
-	bool open;
-	/*
-	 * The events of the batch that have a dead letter from before.  The
-	 * files are read once after a start (dead_lettering.c).
-	 */
-	struct dlq_index dlq_index;
-	bool has_looked;
-	struct split_journal splits; /* of a stable sink */
-	bool had_splits;             /* a journal was there when it was read */
-	unsigned failures;           /* in a row, of whatever kind */
-	/* Writes in a row that failed with too_much and the same code. */
-	unsigned too_much;
-	char too_much_code[16]; /* code of the last of them */
-	size_t most;      /* events to write at once; 0: no limit was met */
-	unsigned fitting; /* pieces of that size that were stored since */
-	uint64_t unavailable_since_ms;
-	struct log_limit dead_letter_limit, unavailable_limit, available_limit,
-	    fewer_limit;
-};
+#include "libsink/delivery.h"
 
 /*
  * Open the store and ask for its position in `stream`, until that succeeds.
@@ -95,11 +47,5 @@ void deliver_close(struct deliver *d);
 
 /* Release everything. */
 void deliver_fini(struct deliver *d);
-
-/*
- * Return the n-th delay in a row (n from 1): retry_min_ms, doubled each time up
- * to retry_max_ms, less a random part of up to a half.
- */
-uint64_t deliver_delay_ms(const struct sink_common *common, unsigned n);
 
 #endif

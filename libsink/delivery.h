@@ -1,8 +1,9 @@
 /*
- * delivery - one batch on its way into the store: what the three files that
- * deliver it share.  Its steps are in deliver.c; split_points.c keeps on disk
- * where the batch of a stable sink is split, and dead_lettering.c moves the
- * events that the store refuses to the dead letters.
+ * delivery - what the three files that deliver batches share: the state of the
+ * deliverer and of the batch on its way into the store, and the back-off.  The
+ * steps of a batch are in deliver.c; split_points.c keeps on disk where the
+ * batch of a stable sink is split, and dead_lettering.c moves the events that
+ * the store refuses to the dead letters.
  */
 #ifndef LIBSINK_DELIVERY_H
 #define LIBSINK_DELIVERY_H
@@ -11,9 +12,57 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libbase/log.h"
 #include "libsink/bisection.h"
-#include "libsink/deliver.h"
+#include "libsink/dlq_file.h"
+#include "libsink/dlq_index.h"
+#include "libsink/sink.h"
+#include "libsink/split_journal.h"
+#include "libsink/stats.h"
 
+struct deliver {
+	/* Set by the owner. */
+	const struct sink *sink;
+	const struct sink_common *common;
+	const void *conf;
+	void *state; /* sink->state_bytes, zeroed */
+	struct dlq_file *dlq;
+	struct stats *stats;
+	/*
+	 * Wait ms milliseconds.  Returns 0, or a negative error to give up,
+	 * which deliver then returns.
+	 */
+	int (*wait)(void *arg, uint64_t ms);
+	/*
+	 * Called during a batch that is written in pieces.  All events below
+	 * `next` are stored or dead-lettered, and the store's position is
+	 * `position`.  May be NULL.  Returns as wait.
+	 */
+	int (*step)(void *arg, uint64_t next, uint64_t position);
+	void *arg;
+
+	/* Owned by deliver. */
+	bool open;
+	/*
+	 * The events of the batch that have a dead letter from before.  The
+	 * files are read once after a start (dead_lettering.c).
+	 */
+	struct dlq_index dlq_index;
+	bool has_looked;
+	struct split_journal splits; /* of a stable sink */
+	bool had_splits;             /* a journal was there when it was read */
+	unsigned failures;           /* in a row, of whatever kind */
+	/* Writes in a row that failed with too_much and the same code. */
+	unsigned too_much;
+	char too_much_code[16]; /* code of the last of them */
+	size_t most;      /* events to write at once; 0: no limit was met */
+	unsigned fitting; /* pieces of that size that were stored since */
+	uint64_t unavailable_since_ms;
+	struct log_limit dead_letter_limit, unavailable_limit, available_limit,
+	    fewer_limit;
+};
+
+/* One batch on its way. */
 struct delivery {
 	struct bisection b;
 	/*
@@ -28,20 +77,16 @@ struct delivery {
 };
 
 /* The store has accepted something: end the back-off and log it. */
-void deliver_recovered(struct deliver *d);
+void delivery_recovered(struct deliver *d);
 
 /* Log and report what is wrong, and wait.  Returns as d->wait. */
-MUST_USE int deliver_back_off(struct deliver *d, enum sink_result result,
-                              const struct sink_error *error);
+MUST_USE int delivery_back_off(struct deliver *d, enum sink_result result,
+                               const struct sink_error *error);
 
 /*
- * The piece is neither stored nor refused: close the store, wait, and go on
- * from the position that the store has then.  Returns 0, ERR_POSITION_MOVED as
- * deliver_batch, or what d->wait gave up with.
+ * Return the n-th delay in a row (n from 1): retry_min_ms, doubled each time up
+ * to retry_max_ms, less a random part of up to a half.
  */
-MUST_USE int deliver_interrupted(struct deliver *d, struct delivery *w,
-                                 const struct batch *piece,
-                                 enum sink_result result,
-                                 struct sink_error *error);
+uint64_t delivery_delay_ms(const struct sink_common *common, unsigned n);
 
 #endif

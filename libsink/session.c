@@ -503,7 +503,7 @@ session_delay_ms(struct session *s, int why)
 		return (uint64_t)common->retry_max_ms;
 	if (s->ready_ms != 0 && clock_mono_ms() - s->ready_ms >= LASTING_MS)
 		s->failures = 0;
-	ms = deliver_delay_ms(common, ++s->failures);
+	ms = delivery_delay_ms(common, ++s->failures);
 	if (why == ERR_BATCHD_REFUSED &&
 	    s->subscription.error_code != ERROR_STOPPING)
 		return ms;

@@ -26,7 +26,7 @@ journal_failed(struct deliver *d, int rc)
 	(void)snprintf(error.text, sizeof error.text,
 	               "cannot write split journal in %s: %s", d->dlq->dir,
 	               file_error(rc));
-	return deliver_back_off(d, SINK_MISCONFIGURED, &error);
+	return delivery_back_off(d, SINK_MISCONFIGURED, &error);
 }
 
 /* Put on disk what must be there before the next piece is written. */

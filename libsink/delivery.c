@@ -1,0 +1,64 @@
+/* delivery - see delivery.h. */
+#include "libsink/delivery.h"
+
+#include <inttypes.h>
+#include <sys/random.h>
+
+#include "libbase/clock.h"
+
+uint64_t
+delivery_delay_ms(const struct sink_common *common, unsigned n)
+{
+	uint64_t ms = (uint64_t)common->retry_min_ms;
+	uint32_t random = 0;
+
+	while (n > 1 && ms < (uint64_t)common->retry_max_ms) {
+		ms *= 2;
+		n--;
+	}
+	if (ms > (uint64_t)common->retry_max_ms)
+		ms = (uint64_t)common->retry_max_ms;
+	/* Without randomness the waits of several sinks are not spread. */
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+		random = 0;
+	return ms - random % (ms / 2 + 1);
+}
+
+void
+delivery_recovered(struct deliver *d)
+{
+	unsigned suppressed;
+
+	if (d->failures > 0 && log_allow(&d->available_limit, &suppressed))
+		log_info("store available again after_ms=%" PRIu64
+		         " suppressed=%u",
+		         clock_mono_ms() - d->unavailable_since_ms, suppressed);
+	d->failures = 0;
+	stats_well(d->stats, STATS_WRITING);
+}
+
+int
+delivery_back_off(struct deliver *d, enum sink_result result,
+                  const struct sink_error *error)
+{
+	bool misconfigured =
+	    result == SINK_MISCONFIGURED || result == SINK_REJECT;
+	unsigned suppressed;
+	uint64_t ms;
+
+	if (d->failures++ == 0)
+		d->unavailable_since_ms = clock_mono_ms();
+	ms = delivery_delay_ms(d->common, d->failures);
+	d->stats->retries++;
+	stats_error(d->stats,
+	            misconfigured ? STATS_MISCONFIGURED : STATS_RETRYING,
+	            error->text, ms);
+	if (log_allow(&d->unavailable_limit, &suppressed))
+		log_warn("%s attempt=%u retry_in_ms=%" PRIu64
+		         " code=%s err=%s suppressed=%u",
+		         misconfigured ? "configuration needs attention"
+		                       : "store unreachable",
+		         d->failures, ms, log_quote(error->code),
+		         log_quote(error->text), suppressed);
+	return d->wait(d->arg, ms);
+}
