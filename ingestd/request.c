@@ -11,8 +11,6 @@
 #include "libhttp/auth.h"
 #include "libhttp/cors.h"
 
-#define OVERLOADED_RETRY_S 1
-
 #define RESPONSE_MAX_BYTES (1 * MIB) /* /metrics with TOKENS_MAX tokens */
 
 /* One request; the http_data of its struct http_request. */
@@ -43,19 +41,6 @@ count_response(const struct request *rq, unsigned status)
 		c->responses_4xx++;
 	else if (status < 300)
 		c->responses_2xx++;
-}
-
-/*
- * Return the seconds after which a request that is refused with this status
- * may be sent again, or 0 if waiting does not help.  For 429, `events` is the
- * number of events that the token's rate must allow by then.
- */
-static unsigned
-retry_after_s(const struct request *rq, unsigned status, uint64_t events)
-{
-	if (status == 429 && rq->token)
-		return token_wait_s(rq->token, events, clock_mono_ms());
-	return status == 503 || status == 504 ? OVERLOADED_RETRY_S : 0;
 }
 
 /*
@@ -119,7 +104,7 @@ respond_unavailable(struct request *rq, const char *why)
 		rc = buf_add_json_string(text, why, strlen(why));
 	if (rc == 0)
 		rc = buf_add(text, "}\n", 2);
-	respond_text(rq, 503, rc, retry_after_s(rq, 503, 0));
+	respond_text(rq, 503, rc, response_retry_after_s(503, NULL, 0));
 }
 
 /* Refuse `events` events, with the time when the rate would allow them. */
@@ -127,7 +112,7 @@ static void
 respond_rate_limited(struct request *rq, uint64_t events)
 {
 	struct buf *text = &rq->all->text;
-	unsigned retry_s = retry_after_s(rq, 429, events);
+	unsigned retry_s = response_retry_after_s(429, rq->token, events);
 
 	buf_clear(text);
 	respond_text(rq, 429,
@@ -150,7 +135,7 @@ respond_fixed(struct request *rq, enum fixed_response fixed)
 		(void)batchd_client_takes(rq->all->batchd_client, &why);
 		respond_unavailable(rq, why);
 	} else {
-		respond(rq, a, retry_after_s(rq, a.status, 0));
+		respond(rq, a, response_retry_after_s(a.status, rq->token, 0));
 	}
 }
 
@@ -435,8 +420,9 @@ request_on_refuse(struct http_request *http, unsigned status, const char *why)
 		return;
 	}
 	count_response(rq, status);
-	http_respond_error(http, status, why,
-	                   headers_of(rq, NULL, retry_after_s(rq, status, 0)));
+	http_respond_error(
+	    http, status, why,
+	    headers_of(rq, NULL, response_retry_after_s(status, rq->token, 0)));
 }
 
 static void

@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "libbase/base.h"
+#include "libbase/clock.h"
+
+/* The log can make room, and batchd can restart, within a second. */
+#define OVERLOADED_RETRY_S 1
 
 #define ALLOW_EVENTS "Allow: POST, OPTIONS\r\n"
 #define ALLOW_GET "Allow: GET, HEAD, OPTIONS\r\n"
@@ -104,4 +108,12 @@ response_fixed(enum fixed_response response)
 	    .body = fixed[response].text,
 	    .body_bytes = n,
 	};
+}
+
+unsigned
+response_retry_after_s(unsigned status, struct token *token, uint64_t events)
+{
+	if (status == 429 && token)
+		return token_wait_s(token, events, clock_mono_ms());
+	return status == 503 || status == 504 ? OVERLOADED_RETRY_S : 0;
 }

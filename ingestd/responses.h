@@ -1,11 +1,14 @@
 /*
- * responses - the responses whose text never changes: a status, a JSON text,
- * and the header lines that belong to the status.
+ * responses - the responses whose text never changes (a status, a JSON text,
+ * and the header lines that belong to the status), and Retry-After.
  */
 #ifndef INGESTD_RESPONSES_H
 #define INGESTD_RESPONSES_H
 
+#include <stdint.h>
+
 #include "libhttp/http.h"
+#include "libhttp/tokens.h"
 
 enum fixed_response {
 	RESPONSE_NONE, /* none: the request may continue */
@@ -38,5 +41,13 @@ enum fixed_response {
 
 /* Return the response; its texts are static. */
 struct http_response response_fixed(enum fixed_response response);
+
+/*
+ * Return the seconds after which a request that is refused with this status
+ * may be sent again, or 0 if waiting does not help.  For 429, `events` is the
+ * number of events that the token's rate must allow by then; token may be NULL.
+ */
+unsigned response_retry_after_s(unsigned status, struct token *token,
+                                uint64_t events);
 
 #endif
