@@ -382,7 +382,7 @@ GCC      = $(PRODUCT:%=$(LINT)/%.gcc)
 ## lint: check the format and run the analysers
 lint: deps-lint
 	@$(MAKE) --no-print-directory lint-checks
-lint-checks: format-check
+lint-checks: format-check lint-words lint-structure
 	@$(MAKE1) --output-sync=target lint-files
 lint-files: $(LINT)/cppcheck $$(TIDY) $$(GCC)
 # legacyUninitvar reports `x = new T{}` as a use of x.  clang's analyser checks

@@ -15,14 +15,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-/* As assert, but says nothing of its own: the fuzzer reports the input. */
+/* Like assert, but prints nothing itself: the fuzzer reports the input. */
 #define HOLDS(what)                                                            \
 	do {                                                                   \
 		if (!(what))                                                   \
 			abort();                                               \
 	} while (0)
 
-/* The input as a source of small numbers; zeros behind its end. */
+/* The input as a source of small numbers; zeros after its end. */
 struct fuzz_input {
 	const uint8_t *at, *end;
 };
@@ -41,7 +41,7 @@ fuzz_u16(struct fuzz_input *in)
 	return high << 8 | fuzz_u8(in);
 }
 
-/* Up to n bytes; says how many there are. */
+/* Return up to *n bytes of the input, and set *n to how many there are. */
 static inline const uint8_t *
 fuzz_bytes(struct fuzz_input *in, size_t *n)
 {
@@ -53,7 +53,7 @@ fuzz_bytes(struct fuzz_input *in, size_t *n)
 	return at;
 }
 
-/* A copy of exactly n bytes, so that a read behind it is seen. */
+/* A copy of exactly n bytes, so that a read past its end is found. */
 static inline void *
 fuzz_copy(const void *bytes, size_t n)
 {

@@ -434,22 +434,51 @@ enum step {
 	STEPS,
 };
 
+/* Send bytes that no TLS library would. */
+static void
+send_raw(struct fuzz_input *in)
+{
+	size_t n = fuzz_u16(in);
+	const uint8_t *raw = fuzz_bytes(in, &n);
+
+	client.altered |= n > 0;
+	into_socket(raw, n);
+}
+
+static void
+update_keys(bool of_peer)
+{
+	/* GnuTLS allows 8 in a second. */
+	client.altered |= ++client.updates > 4;
+	check_client(gnutls_session_key_update(client.session,
+	                                       of_peer ? GNUTLS_KU_PEER : 0));
+}
+
+static void
+rehandshake(void)
+{
+	client.altered = true;
+	check_client(gnutls_handshake(client.session));
+}
+
+static void
+send_close_notify(void)
+{
+	client.altered = true; /* what follows is not read */
+	check_client(gnutls_bye(client.session, GNUTLS_SHUT_WR));
+}
+
 /* A step that needs another state of the session is skipped. */
 static void
 take_step(struct fuzz_input *in)
 {
 	gnutls_protocol_t version = gnutls_protocol_get_version(client.session);
 	bool open = client.handshaken && !client.broken;
-	enum step step = fuzz_u8(in) % STEPS;
-	const uint8_t *raw;
 	size_t n;
 
-	switch (step) {
+	switch ((enum step)(fuzz_u8(in) % STEPS)) {
 	case STEP_RAW:
-		n = fuzz_u16(in);
-		raw = fuzz_bytes(in, &n);
-		client.altered |= n > 0;
-		into_socket(raw, n);
+		send_raw(in);
 		break;
 	case STEP_HANDSHAKE:
 		shake_hands(1);
@@ -478,18 +507,12 @@ take_step(struct fuzz_input *in)
 		break;
 	case STEP_UPDATE_KEYS:
 		n = fuzz_u8(in);
-		if (open && version == GNUTLS_TLS1_3) {
-			/* GnuTLS allows 8 in a second. */
-			client.altered |= ++client.updates > 4;
-			check_client(gnutls_session_key_update(
-			    client.session, n & 1 ? GNUTLS_KU_PEER : 0));
-		}
+		if (open && version == GNUTLS_TLS1_3)
+			update_keys(n & 1);
 		break;
 	case STEP_REHANDSHAKE:
-		if (open && version == GNUTLS_TLS1_2) {
-			client.altered = true;
-			check_client(gnutls_handshake(client.session));
-		}
+		if (open && version == GNUTLS_TLS1_2)
+			rehandshake();
 		break;
 	case STEP_ALERT:
 		n = fuzz_u8(in);
@@ -497,11 +520,8 @@ take_step(struct fuzz_input *in)
 			send_alerts((unsigned)n, 1 + fuzz_u8(in) % 32);
 		break;
 	case STEP_BYE:
-		if (open) {
-			client.altered = true; /* what follows is not read */
-			check_client(
-			    gnutls_bye(client.session, GNUTLS_SHUT_WR));
-		}
+		if (open)
+			send_close_notify();
 		break;
 	case STEP_READ:
 	case STEPS:

@@ -79,18 +79,18 @@ replay(const char *path)
 }
 
 static int
-replay_folder(const char *folder)
+replay_directory(const char *directory)
 {
 	struct dirent **names;
 	char path[1024];
-	int rc = 0, n = scandir(folder, &names, NULL, alphasort);
+	int rc = 0, n = scandir(directory, &names, NULL, alphasort);
 
 	if (n < 0) {
-		perror(folder);
+		perror(directory);
 		return -1;
 	}
 	for (int i = 0; i < n; i++) {
-		(void)snprintf(path, sizeof path, "%s/%s", folder,
+		(void)snprintf(path, sizeof path, "%s/%s", directory,
 		               names[i]->d_name);
 		if (rc == 0 && names[i]->d_name[0] != '.')
 			rc = replay(path);
@@ -103,22 +103,23 @@ replay_folder(const char *folder)
 int
 main(int argc, char **argv)
 {
-	char folder[256];
+	char directory[256];
 	const char *name = strrchr(argv[0], '/');
 	int rc = 0;
 
 	name = strstr(name ? name : argv[0], "test_fuzz_");
-	(void)snprintf(folder, sizeof folder, "tests/fuzz/seeds/%s",
+	(void)snprintf(directory, sizeof directory, "tests/fuzz/seeds/%s",
 	               name ? name + strlen("test_fuzz_") : "");
 	(void)LLVMFuzzerInitialize(&argc, &argv);
 	run(NULL, 0);
 	for (int i = 1; rc == 0 && i < argc; i++)
 		rc = replay(argv[i]);
 	if (argc < 2)
-		rc = replay_folder(folder);
+		rc = replay_directory(directory);
 	if (rc < 0)
 		return EXIT_FAILURE;
-	/* As check says it: tests/run counts each seed as a test. */
+	/* In the form that check prints: tests/run counts each seed as a test.
+	 */
 	printf("%u inputs\n100%%: Checks: %u, Failures: 0, Errors: 0\n", runs,
 	       seeds);
 	return EXIT_SUCCESS;

@@ -12,7 +12,7 @@ import uuid
 # Strings that break careless code: quotes, COPY's escapes, control bytes,
 # composed and astral characters, right-to-left, the longest UTF-8 forms.
 NASTY = [
-    "plain", "it's", 'say "x"', "back\\slash", "\\N", "\\.", "\\x00 not", "tab\tx",
+    "plain", "it's", 'quote "x"', "back\\slash", "\\N", "\\.", "\\x00 not", "tab\tx",
     "line\nfeed", "cr\r\nlf", "\u0001\u001f\u007f", "æøå", "ĳ", "日本語テキスト", "👩‍👩‍👧‍👦",
     "مرحبا", "\u202eabc", "e\u0301", "\ufeffbom", "\uffff", "\U0010ffff",
     "{\"a\":1}", "'; drop table events; --", "%s%n", "$1", "NULL", "null",

@@ -14,7 +14,7 @@ setup(void)
 
 TEST_CASE(quantiles, .setup = setup);
 
-TEST(an_empty_one_says_zero)
+TEST(an_empty_one_has_zero)
 {
 	ck_assert_uint_eq(hist_quantile(&h, 0.99), 0);
 }
@@ -32,14 +32,14 @@ TEST(small_values_are_exact)
 TEST(every_value_is_at_most_two_percent_too_high)
 {
 	for (uint64_t us = 1; us < UINT64_C(1) << 39; us += us / 7 + 1) {
-		uint64_t said;
+		uint64_t found;
 
 		setup();
 		hist_add(&h, us);
 		hist_add(&h, UINT64_C(1) << 39); /* so that max hides nothing */
-		said = hist_quantile(&h, 0.5);
-		ck_assert_uint_ge(said, us);
-		ck_assert_uint_le(said, us + us / 50);
+		found = hist_quantile(&h, 0.5);
+		ck_assert_uint_ge(found, us);
+		ck_assert_uint_le(found, us + us / 50);
 	}
 }
 

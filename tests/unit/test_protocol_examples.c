@@ -100,6 +100,30 @@ add_slice(struct text *t, const char *name, struct slice value)
 	text_add(t, "\n");
 }
 
+static void
+add_subscribe(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->subscribe.stream_no);
+	if (f->subscribe.has_position)
+		add_uint(t, "position", f->subscribe.position);
+	else
+		text_add(t, "position: nil\n");
+	add_uint(t, "max_events", f->subscribe.max_events);
+	add_uint(t, "max_bytes", f->subscribe.max_bytes);
+	add_uint(t, "wait_ms", f->subscribe.wait_ms);
+	add_bool(t, "stable", f->subscribe.stable);
+}
+
+static void
+add_welcome(struct text *t, const struct frame *f)
+{
+	add_uint(t, "version", f->welcome.version);
+	add_slice(t, "stream", f->welcome.stream);
+	add_uint(t, "first_offset", f->welcome.first_offset);
+	add_uint(t, "next_offset", f->welcome.next_offset);
+	add_uint(t, "frame_max_bytes", f->welcome.frame_max_bytes);
+}
+
 /* No default: a new type must be described. */
 static void
 add_fields(struct text *t, const struct frame *f)
@@ -113,11 +137,7 @@ add_fields(struct text *t, const struct frame *f)
 		add_uint(t, "pid", f->hello.pid);
 		break;
 	case FRAME_WELCOME:
-		add_uint(t, "version", f->welcome.version);
-		add_slice(t, "stream", f->welcome.stream);
-		add_uint(t, "first_offset", f->welcome.first_offset);
-		add_uint(t, "next_offset", f->welcome.next_offset);
-		add_uint(t, "frame_max_bytes", f->welcome.frame_max_bytes);
+		add_welcome(t, f);
 		break;
 	case FRAME_APPEND:
 		add_uint(t, "seq", f->append.seq);
@@ -128,15 +148,7 @@ add_fields(struct text *t, const struct frame *f)
 		add_uint(t, "count", f->appended.count);
 		break;
 	case FRAME_SUBSCRIBE:
-		add_uint(t, "stream_no", f->subscribe.stream_no);
-		if (f->subscribe.has_position)
-			add_uint(t, "position", f->subscribe.position);
-		else
-			text_add(t, "position: nil\n");
-		add_uint(t, "max_events", f->subscribe.max_events);
-		add_uint(t, "max_bytes", f->subscribe.max_bytes);
-		add_uint(t, "wait_ms", f->subscribe.wait_ms);
-		add_bool(t, "stable", f->subscribe.stable);
+		add_subscribe(t, f);
 		break;
 	case FRAME_BATCH:
 		add_uint(t, "stream_no", f->batch.stream_no);

@@ -1,7 +1,7 @@
 /*
  * test_runner - the checks that follow each test can fail.
  *
- * The case "wrong" has tests that leave something behind.  It runs only in a
+ * The case "wrong" has tests that do not release something.  It runs only in a
  * second process of this program, which the tests above it start.
  */
 #include <signal.h>
