@@ -56,7 +56,7 @@ struct dlq_file {
 	/*
 	 * Events of `stream` that had no room: their number, and the offset
 	 * after the last of them.  Kept in
-	 * `<dir>/<name>.<stream>.dropped.place`.
+	 * `<dir>/<name>.<stream>.dropped.progress`.
 	 */
 	uint64_t dropped, dropped_end;
 	bool dropped_known;

@@ -19,7 +19,7 @@
 static int
 name_of(const char *path, char out[PATH_MAX])
 {
-	int n = snprintf(out, PATH_MAX, "%s.place", path);
+	int n = snprintf(out, PATH_MAX, "%s.progress", path);
 
 	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }

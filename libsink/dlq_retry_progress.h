@@ -1,8 +1,8 @@
 /*
  * dlq_retry_progress - how many lines of a file of dead letters a --retry-dead
- * has done, in a small file beside it, `<file>.place`.  It holds what no store
- * remembers: the dead letters that were rejected again, and all of them if the
- * store has no position.
+ * has done, in a small file beside it, `<file>.progress`.  It holds what no
+ * store remembers: the dead letters that were rejected again, and all of them
+ * if the store has no position.
  */
 #ifndef LIBSINK_DLQ_RETRY_PROGRESS_H
 #define LIBSINK_DLQ_RETRY_PROGRESS_H

@@ -26,8 +26,8 @@ split_journal_path(const char *dir, const char *sink, const char *stream)
 {
 	char *path;
 
-	return asprintf(&path, "%s/%s.%s.cuts", dir, sink, stream) < 0 ? NULL
-	                                                               : path;
+	return asprintf(&path, "%s/%s.%s.splits", dir, sink, stream) < 0 ? NULL
+	                                                                 : path;
 }
 
 /* Return true if the line is complete.  An incomplete one was never synced. */

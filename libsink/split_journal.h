@@ -9,9 +9,9 @@
  * other offsets.  So the journal also records from which offset on nothing of
  * the batch can be stored.
  *
- * There is one small file for a stream, `<dir>/<sink>.<stream>.cuts`, of lines
- * of one width.  The first line is the end of the batch that the others belong
- * to.  The last line may be `unwritten` and an offset.
+ * There is one small file for a stream, `<dir>/<sink>.<stream>.splits`, of
+ * lines of one width.  The first line is the end of the batch that the others
+ * belong to.  The last line may be `unwritten` and an offset.
  */
 #ifndef LIBSINK_SPLIT_JOURNAL_H
 #define LIBSINK_SPLIT_JOURNAL_H

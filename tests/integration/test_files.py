@@ -42,7 +42,7 @@ def retry_opens_only_its_own_files(kinds):
         dead_letter = main.read_text()
         victim = leat.directory / "victim"
         for kind, text in kinds.items():
-            for name in (main.name, RETRY, RETRY + ".place"):
+            for name in (main.name, RETRY, RETRY + ".progress"):
                 victim.write_text(VICTIM)
                 if name != main.name:
                     main.unlink(missing_ok=True)

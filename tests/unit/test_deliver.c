@@ -862,7 +862,7 @@ TEST(goes_on_and_counts_when_dead_letters_are_full)
 		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 		ck_assert_uint_eq(dlq.records + dlq.dropped, 50);
 		(void)snprintf(path, sizeof path,
-		               "%s/fake." STREAM ".dropped.place", dir);
+		               "%s/fake." STREAM ".dropped.progress", dir);
 		ck_assert_int_eq(unlink(path), 0);
 	}
 }
@@ -874,7 +874,7 @@ TEST(split_points_are_not_kept_through_a_link)
 	uint64_t at = 5;
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof path, "%s/fake." STREAM ".cuts", dir);
+	(void)snprintf(path, sizeof path, "%s/fake." STREAM ".splits", dir);
 	ck_assert_int_eq(split_journal_read(&cuts, dir, "fake", STREAM), 0);
 	ck_assert_int_eq(symlink("victim", path), 0);
 	ck_assert_int_eq(

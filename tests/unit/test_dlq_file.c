@@ -60,7 +60,7 @@ teardown(void)
 	char dropped[128];
 
 	(void)snprintf(dropped, sizeof dropped,
-	               "%s/fake." STREAM ".dropped.place", dir);
+	               "%s/fake." STREAM ".dropped.progress", dir);
 	(void)unlink(dropped);
 	(void)unlink(dlq.path);
 	dlq_file_fini(&dlq);

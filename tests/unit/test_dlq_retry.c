@@ -349,7 +349,7 @@ files(char out[400])
 
 	ck_assert_ptr_nonnull(open_dir);
 	while ((e = readdir(open_dir))) {
-		if (e->d_name[0] == '.' || strstr(e->d_name, ".place"))
+		if (e->d_name[0] == '.' || strstr(e->d_name, ".progress"))
 			continue;
 		n++;
 		if (out)
@@ -369,7 +369,7 @@ teardown(void)
 	deliver_fini(&d);
 	while (files(path) > 0) {
 		ck_assert_int_eq(unlink(path), 0);
-		(void)snprintf(place, sizeof place, "%s.place", path);
+		(void)snprintf(place, sizeof place, "%s.progress", path);
 		(void)unlink(place);
 	}
 	dlq_file_fini(&dlq);
