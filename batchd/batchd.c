@@ -1,6 +1,5 @@
 /* batchd - the log: keeps events on disk and feeds the sinks. */
 #include <signal.h>
-#include <stdlib.h>
 
 #include "batchd/startup.h"
 #include "libbase/conf.h"

@@ -2,8 +2,6 @@
 #include "batchd/disk_jobs.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "batchd/peer.h"

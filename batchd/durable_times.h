@@ -8,7 +8,6 @@
 #ifndef BATCHD_DURABLE_TIMES_H
 #define BATCHD_DURABLE_TIMES_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "libbase/histogram.h"

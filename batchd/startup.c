@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,7 +10,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "libbase/clock.h"
 #include "libbase/directory.h"
 #include "libbase/error.h"
 #include "libbase/fd_limit.h"

@@ -1,7 +1,6 @@
 /* status - see status.h. */
 #include "leat/status.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

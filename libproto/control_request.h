@@ -2,7 +2,6 @@
 #ifndef LIBPROTO_CONTROL_REQUEST_H
 #define LIBPROTO_CONTROL_REQUEST_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "libbase/base.h"
