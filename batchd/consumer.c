@@ -487,17 +487,14 @@ consumer_lag_ms(const struct consumer *c, uint64_t now_ms, int64_t now_us)
 const char *
 consumer_state_name(enum consumer_state state)
 {
-	switch (state) {
-	case CONSUMER_DISCONNECTED:
-		return "disconnected";
-	case CONSUMER_WAITING:
-		return "waiting";
-	case CONSUMER_PLANNING:
-	case CONSUMER_SYNCING:
-	case CONSUMER_SENDING:
-		return "sending";
-	case CONSUMER_IN_FLIGHT:
-		return "in_flight";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [CONSUMER_DISCONNECTED] = "disconnected",
+	    [CONSUMER_WAITING] = "waiting",
+	    [CONSUMER_PLANNING] = "sending",
+	    [CONSUMER_SYNCING] = "sending",
+	    [CONSUMER_SENDING] = "sending",
+	    [CONSUMER_IN_FLIGHT] = "in_flight",
+	};
+
+	return names[state];
 }

@@ -267,19 +267,11 @@ peer_flush(struct peer *p)
 const char *
 peer_state_name(enum peer_state state)
 {
-	switch (state) {
-	case PEER_HELLO:
-		return "hello";
-	case PEER_INGEST:
-		return "ingest";
-	case PEER_SINK:
-		return "connected";
-	case PEER_SUBSCRIBED:
-		return "subscribed";
-	case PEER_CONTROL:
-		return "control";
-	case PEER_CLOSING:
-		return "closing";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [PEER_HELLO] = "hello",     [PEER_INGEST] = "ingest",
+	    [PEER_SINK] = "connected",  [PEER_SUBSCRIBED] = "subscribed",
+	    [PEER_CONTROL] = "control", [PEER_CLOSING] = "closing",
+	};
+
+	return names[state];
 }

@@ -267,39 +267,29 @@ frame_copy_text(char out[FRAME_TEXT_MAX + 1], const struct slice *text)
 const char *
 frame_error_name(enum frame_error code)
 {
-	switch (code) {
-	case ERROR_NONE:
-		break;
-	case ERROR_VERSION:
-		return "version";
-	case ERROR_PROTOCOL:
-		return "protocol";
-	case ERROR_UNKNOWN:
-		return "unknown";
-	case ERROR_BUSY:
-		return "busy";
-	case ERROR_TOO_OLD:
-		return "too_old";
-	case ERROR_AHEAD:
-		return "ahead";
-	case ERROR_FULL:
-		return "full";
-	case ERROR_STOPPING:
-		return "stopping";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [ERROR_NONE] = "?",
+	    [ERROR_VERSION] = "version",
+	    [ERROR_PROTOCOL] = "protocol",
+	    [ERROR_UNKNOWN] = "unknown",
+	    [ERROR_BUSY] = "busy",
+	    [ERROR_TOO_OLD] = "too_old",
+	    [ERROR_AHEAD] = "ahead",
+	    [ERROR_FULL] = "full",
+	    [ERROR_STOPPING] = "stopping",
+	};
+
+	return names[code];
 }
 
 const char *
 frame_role_name(enum frame_role role)
 {
-	switch (role) {
-	case ROLE_INGEST:
-		return "ingest";
-	case ROLE_SINK:
-		return "sink";
-	case ROLE_CONTROL:
-		return "control";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [ROLE_INGEST] = "ingest",
+	    [ROLE_SINK] = "sink",
+	    [ROLE_CONTROL] = "control",
+	};
+
+	return names[role];
 }
