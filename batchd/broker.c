@@ -28,12 +28,6 @@ broker_fini(struct broker *b)
 	buf_fini(&b->status);
 }
 
-bool
-broker_is_full(const struct broker *b)
-{
-	return (int64_t)b->daemon_count >= b->settings->max_connections;
-}
-
 struct broker_sink *
 broker_find_sink(struct broker *b, const struct slice *name)
 {
@@ -50,17 +44,4 @@ broker_closed_reason(const struct broker *b)
 	if (b->stopping)
 		return "batchd is stopping";
 	return store_accepts_requests(&b->store) ? "" : b->store.full_reason;
-}
-
-void
-broker_count_report(struct broker *b, struct broker_sink *sink,
-                    const struct report *before, const struct report *now)
-{
-	enum frame_role role = sink ? ROLE_SINK : ROLE_INGEST;
-
-	if (sink)
-		report_merge(&sink->report, now);
-	if (before)
-		report_count(role, sink ? &sink->totals : &b->ingest, before,
-		             now);
 }

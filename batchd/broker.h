@@ -71,9 +71,6 @@ broker_max_peers(const struct batchd_settings *settings)
 	return (size_t)settings->max_connections + 2;
 }
 
-/* Return true if max_connections daemons are connected. */
-bool broker_is_full(const struct broker *b);
-
 /* The sink of that name, or NULL. */
 struct broker_sink *broker_find_sink(struct broker *b,
                                      const struct slice *name);
@@ -83,13 +80,5 @@ struct broker_sink *broker_find_sink(struct broker *b,
  * Valid until the store changes.
  */
 const char *broker_closed_reason(const struct broker *b);
-
-/*
- * Add to the counters what a process has counted between its reports `before`
- * (NULL: this is the first of its connection) and `now`.  `sink` is NULL for
- * an ingestd.
- */
-void broker_count_report(struct broker *b, struct broker_sink *sink,
-                         const struct report *before, const struct report *now);
 
 #endif

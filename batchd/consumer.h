@@ -155,13 +155,6 @@ void consumer_report_dead_letters(struct consumer *c, uint64_t dead,
 /* More events of the log have become durable. */
 void consumer_log_grew(struct consumer *c, uint64_t now_ms);
 
-/* Return true if the consumer cannot go on until its cursor is written. */
-static inline bool
-consumer_awaits_cursor(const struct consumer *c)
-{
-	return c->state == CONSUMER_SYNCING;
-}
-
 /* The cursor was written. */
 void consumer_cursor_written(struct consumer *c);
 

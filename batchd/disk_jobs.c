@@ -180,7 +180,7 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 	int rc;
 
 	for (size_t i = 0; i < b->sink_count; i++) {
-		if (consumer_awaits_cursor(&b->sinks[i].consumer))
+		if (b->sinks[i].consumer.state == CONSUMER_SYNCING)
 			j->cursors_wanted = true;
 	}
 	/*

@@ -18,20 +18,12 @@
 
 /* --- states --- */
 
-bool
-peer_is_daemon(const struct peer *p)
+/* Return true if batchd has accepted its hello as an ingestd or a sink. */
+static bool
+is_daemon(const struct peer *p)
 {
-	switch (p->state) {
-	case PEER_INGEST:
-	case PEER_SINK:
-	case PEER_SUBSCRIBED:
-		return true;
-	case PEER_HELLO:
-	case PEER_CONTROL:
-	case PEER_CLOSING:
-		break;
-	}
-	return false;
+	return p->state == PEER_INGEST || p->state == PEER_SINK ||
+	       p->state == PEER_SUBSCRIBED;
 }
 
 /* batchd has accepted the hello of a daemon. */
@@ -55,7 +47,7 @@ leave_for_closing(struct peer *p)
 		consumer_unsubscribe(&p->sink->consumer);
 	if (p->state == PEER_SUBSCRIBED || p->state == PEER_SINK)
 		p->sink->peer = NULL;
-	if (peer_is_daemon(p))
+	if (is_daemon(p))
 		p->broker->daemon_count--;
 }
 

@@ -131,9 +131,6 @@ bool peer_has_sent(const struct peer *p);
 /* Return true if frames of the peer should be read now. */
 bool peer_may_read(const struct peer *p);
 
-/* Return true if batchd has accepted its hello as an ingestd or a sink. */
-bool peer_is_daemon(const struct peer *p);
-
 const char *peer_state_name(enum peer_state state);
 
 #endif

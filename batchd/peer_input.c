@@ -40,7 +40,8 @@ on_hello(struct peer *p, const struct frame *f)
 	p->role = f->hello.role;
 	if (b->stopping)
 		return peer_refuse(p, ERROR_STOPPING, "batchd is stopping");
-	if (p->role != ROLE_CONTROL && broker_is_full(b))
+	if (p->role != ROLE_CONTROL &&
+	    (int64_t)b->daemon_count >= b->settings->max_connections)
 		return peer_refuse(
 		    p, ERROR_FULL,
 		    "[batchd] max_connections daemons are connected");
@@ -91,9 +92,13 @@ peer_on_stats(struct peer *p, const struct frame *f)
 	p->done_this_turn = true;
 	if (report_read(p->role, f->body, f->body_bytes, &now) < 0)
 		return peer_refuse(p, ERROR_PROTOCOL, "malformed statistics");
-	if (p->role != ROLE_CONTROL)
-		broker_count_report(p->broker, p->sink,
-		                    p->has_report ? &p->report : NULL, &now);
+	if (p->sink)
+		report_merge(&p->sink->report, &now);
+	/* The first report of a connection is what the others add to. */
+	if (p->has_report)
+		report_count(p->role,
+		             p->sink ? &p->sink->totals : &p->broker->ingest,
+		             &p->report, &now);
 	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
 		consumer_report_dead_letters(
 		    &p->sink->consumer, now.values[SINK_PENDING_DEAD_LETTERS],
@@ -179,27 +184,39 @@ peer_append(struct peer *p, uint64_t seq, uint32_t count, size_t body_bytes,
 /* --- reading --- */
 
 /*
+ * Receive a frame into `at`, which holds FRAME_MAX bytes.  A peer that sends
+ * something else is refused.
+ */
+static int
+peer_receive(struct peer *p, uint8_t *at, struct frame *f)
+{
+	int n = chan_recv(&p->chan, at, FRAME_MAX);
+
+	if (n == -EMSGSIZE)
+		return peer_refuse(p, ERROR_PROTOCOL, "frame is too large");
+	if (n < 0)
+		return n;
+	if (frame_read(at, (size_t)n, f) < 0)
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed frame");
+	return 0;
+}
+
+/*
  * Receive an ingestd's frame.  It is received so that the events of an append
  * lie where the log wants them, and need not be copied.
  */
 static int
 read_ingest(struct peer *p)
 {
-	uint8_t *place = store_append_buffer(&p->broker->store), *at;
+	uint8_t *place = store_append_buffer(&p->broker->store);
 	struct frame f;
-	int n, rc;
+	int rc;
 
 	if (!place)
 		return -EAGAIN;
-	at = place - FRAME_APPEND_HEADER;
-	n = chan_recv(&p->chan, at, FRAME_MAX);
-	if (n == -EMSGSIZE)
-		return peer_refuse(p, ERROR_PROTOCOL, "frame is too large");
-	if (n < 0)
-		return n;
-	rc = frame_read(at, (size_t)n, &f);
+	rc = peer_receive(p, place - FRAME_APPEND_HEADER, &f);
 	if (rc < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "malformed frame");
+		return rc;
 	if (f.type != FRAME_APPEND)
 		return peer_on_frame(p, &f);
 	/* A header of another length than leat's ingestd sends. */
@@ -230,17 +247,10 @@ peek_type(const struct peer *p, uint64_t *type)
 static int
 read_other(struct peer *p)
 {
-	uint8_t *scratch = p->broker->scratch;
 	struct frame f;
-	int n = chan_recv(&p->chan, scratch, FRAME_MAX);
+	int rc = peer_receive(p, p->broker->scratch, &f);
 
-	if (n == -EMSGSIZE)
-		return peer_refuse(p, ERROR_PROTOCOL, "frame is too large");
-	if (n < 0)
-		return n;
-	if (frame_read(scratch, (size_t)n, &f) < 0)
-		return peer_refuse(p, ERROR_PROTOCOL, "malformed frame");
-	return peer_on_frame(p, &f);
+	return rc < 0 ? rc : peer_on_frame(p, &f);
 }
 
 int

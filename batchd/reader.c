@@ -244,7 +244,7 @@ reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
 	out->bytes = 0;
 	out->count = 0;
 	out->ends = true;
-	scan_grown(&r->scan);
+	r->scan.grown = true;
 	for (;;) {
 		rc = reader_find_record(r, limit, &rec, &body);
 		if (rc == ERR_NO_MORE_RECORDS)

@@ -31,12 +31,6 @@ scan_fini(struct scan *s)
 }
 
 void
-scan_grown(struct scan *s)
-{
-	s->grown = true;
-}
-
-void
 scan_forget(struct scan *s)
 {
 	s->window_bytes = 0;

@@ -62,9 +62,6 @@ MUST_USE int scan_find(struct scan *s, uint64_t offset, struct record *r);
  */
 MUST_USE int scan_durable(struct scan *s, uint64_t offset, uint64_t *durable);
 
-/* Note that the file may have grown since the window was read. */
-void scan_grown(struct scan *s);
-
 /* Drop the window, so that the next call reads the file again. */
 void scan_forget(struct scan *s);
 

@@ -152,7 +152,7 @@ next_batch(uint64_t *offset, uint64_t *wake_ms)
 
 		rc = consumer_step(&consumer, now_ms, wake_ms);
 		ck_assert_int_ge(rc == -EAGAIN ? 0 : rc, 0);
-		if (consumer_awaits_cursor(&consumer)) {
+		if (consumer.state == CONSUMER_SYNCING) {
 			write_cursor();
 			continue;
 		}
@@ -436,7 +436,7 @@ TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, true), 0);
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_ge(consumer_step(&consumer, now_ms, &wake), 0);
-	ck_assert(consumer_awaits_cursor(&consumer));
+	ck_assert(consumer.state == CONSUMER_SYNCING);
 	ck_assert_int_eq(chan_recv(&theirs, bytes, sizeof bytes), -EAGAIN);
 	/* Nor is it when the sink comes back before the cursor is written. */
 	consumer_unsubscribe(&consumer);
