@@ -218,45 +218,41 @@ cursor_close(struct cursor *c, struct disk *d)
 	c->file = -1;
 }
 
+/* Only a value that differs has to be written. */
+static void
+cursor_change(struct cursor *c, uint64_t *field, uint64_t value)
+{
+	if (*field == value)
+		return;
+	*field = value;
+	c->dirty = true;
+}
+
 void
 cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end)
 {
-	if (c->now.committed == committed &&
-	    c->now.in_flight_end == in_flight_end)
-		return;
-	c->now.committed = committed;
-	c->now.in_flight_end = in_flight_end;
-	c->dirty = true;
+	cursor_change(c, &c->now.committed, committed);
+	cursor_change(c, &c->now.in_flight_end, in_flight_end);
 }
 
 void
 cursor_set_skipped(struct cursor *c, uint64_t skipped)
 {
-	if (c->now.skipped == skipped)
-		return;
-	c->now.skipped = skipped;
-	c->dirty = true;
+	cursor_change(c, &c->now.skipped, skipped);
 }
 
 void
 cursor_set_dead_letters(struct cursor *c, uint64_t pending_dead_letters,
                         uint64_t dropped)
 {
-	if (c->now.pending_dead_letters == pending_dead_letters &&
-	    c->now.dropped == dropped)
-		return;
-	c->now.pending_dead_letters = pending_dead_letters;
-	c->now.dropped = dropped;
-	c->dirty = true;
+	cursor_change(c, &c->now.pending_dead_letters, pending_dead_letters);
+	cursor_change(c, &c->now.dropped, dropped);
 }
 
 void
 cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position)
 {
-	if (c->now.rejected_position == rejected_position)
-		return;
-	c->now.rejected_position = rejected_position;
-	c->dirty = true;
+	cursor_change(c, &c->now.rejected_position, rejected_position);
 }
 
 bool

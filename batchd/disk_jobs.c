@@ -28,12 +28,22 @@ log_failed(struct disk_jobs *j, const char *what, int rc)
 }
 
 static void
+start_job(struct disk_jobs *j, struct disk_job *job, uv_work_cb on_work,
+          uv_after_work_cb on_done)
+{
+	int rc;
+
+	job->busy = true;
+	rc = uv_queue_work(j->loop, &job->work, on_work, on_done);
+	assert(rc == 0); /* it fails only without a callback */
+}
+
+static void
 on_append_work(uv_work_t *work)
 {
 	struct disk_jobs *j = work->data;
-	struct broker *b = j->broker;
 
-	j->append.rc = store_append_run(&b->store);
+	j->append.rc = store_append_run(&j->broker->store);
 }
 
 static void
@@ -63,36 +73,30 @@ void
 disk_jobs_start_append(struct disk_jobs *j)
 {
 	struct broker *b = j->broker;
-	int rc;
 
 	if (j->append.busy || !store_append_begin(&b->store, clock_wall_us()))
 		return;
 	for (size_t i = 0; i < b->peer_count; i++)
 		ack_queue_write_begins(&b->peers[i]->acks);
-	j->append.busy = true;
-	rc = uv_queue_work(j->loop, &j->append.work, on_append_work,
-	                   on_append_done);
-	assert(rc == 0); /* it fails only without a callback */
+	start_job(j, &j->append, on_append_work, on_append_done);
 }
 
 static void
 on_retention_work(uv_work_t *work)
 {
 	struct disk_jobs *j = work->data;
-	struct broker *b = j->broker;
 
-	retention_run(&b->store);
+	retention_run(&j->broker->store);
 }
 
 static void
 on_retention_done(uv_work_t *work, int status)
 {
 	struct disk_jobs *j = work->data;
-	struct broker *b = j->broker;
 
 	(void)status; /* it is never cancelled */
 	j->retention.busy = false;
-	retention_end(&b->store);
+	retention_end(&j->broker->store);
 }
 
 /*
@@ -123,17 +127,13 @@ void
 disk_jobs_start_retention(struct disk_jobs *j)
 {
 	struct broker *b = j->broker;
-	int rc;
 
 	if (j->retention.busy || !j->retention_wanted)
 		return;
 	j->retention_wanted = false;
 	if (!retention_begin(&b->store, lowest_cursor(b), clock_wall_us()))
 		return;
-	j->retention.busy = true;
-	rc = uv_queue_work(j->loop, &j->retention.work, on_retention_work,
-	                   on_retention_done);
-	assert(rc == 0); /* it fails only without a callback */
+	start_job(j, &j->retention, on_retention_work, on_retention_done);
 }
 
 static void
@@ -177,7 +177,6 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 {
 	struct broker *b = j->broker;
 	bool any = false;
-	int rc;
 
 	for (size_t i = 0; i < b->sink_count; i++) {
 		if (b->sinks[i].consumer.state == CONSUMER_SYNCING)
@@ -196,8 +195,5 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 		any |= cursor_begin(&b->sinks[i].consumer.position.cursor);
 	if (!any)
 		return;
-	j->cursors.busy = true;
-	rc = uv_queue_work(j->loop, &j->cursors.work, on_cursors_work,
-	                   on_cursors_done);
-	assert(rc == 0); /* it fails only without a callback */
+	start_job(j, &j->cursors, on_cursors_work, on_cursors_done);
 }

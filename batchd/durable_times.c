@@ -13,12 +13,6 @@ durable_time_at(const struct durable_times *m, uint64_t n)
 	return &m->list[n % DURABLE_TIMES_MAX];
 }
 
-static uint64_t
-oldest_time(const struct durable_times *m)
-{
-	return m->count > DURABLE_TIMES_MAX ? m->count - DURABLE_TIMES_MAX : 0;
-}
-
 void
 durable_times_add(struct durable_times *m, uint64_t from, uint64_t end_offset,
                   uint64_t now_us)
@@ -46,7 +40,8 @@ durable_times_add(struct durable_times *m, uint64_t from, uint64_t end_offset,
 static uint64_t
 durable_times_find(const struct durable_times *m, uint64_t offset)
 {
-	uint64_t low = oldest_time(m), high = m->count;
+	uint64_t high = m->count;
+	uint64_t low = high > DURABLE_TIMES_MAX ? high - DURABLE_TIMES_MAX : 0;
 
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;

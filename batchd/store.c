@@ -12,28 +12,21 @@
 #include "libbase/clock.h"
 #include "libbase/log.h"
 
-static int
-group_init(struct group *g, const struct store_conf *conf)
-{
-	/*
-	 * A frame is received into the buffer as long as the group is below its
-	 * limit, so one frame must fit beyond it.
-	 */
-	g->bytes = malloc(conf->group_max_bytes + RECORD_HEADER + FRAME_MAX);
-	g->file = -1;
-	return g->bytes ? 0 : -ENOMEM;
-}
-
 int
 store_open(struct store *s, struct disk *disk, const struct store_conf *conf)
 {
 	int rc;
 
 	*s = (struct store){.disk = disk, .conf = *conf, .file = -1};
+	/*
+	 * A frame is received into a group's buffer as long as the group is
+	 * below its limit, so one frame must fit beyond it.
+	 */
 	for (int i = 0; i < 2; i++) {
-		rc = group_init(&s->groups[i], conf);
-		if (rc < 0)
-			return rc;
+		s->groups[i].bytes =
+		    malloc(conf->group_max_bytes + RECORD_HEADER + FRAME_MAX);
+		if (!s->groups[i].bytes)
+			return -ENOMEM;
 	}
 	s->filling = &s->groups[0];
 	rc = recover_log(s);

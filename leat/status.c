@@ -77,9 +77,10 @@ print_log(const msgpack_object *status)
 static void
 print_daemons(const msgpack_object *status)
 {
-	const msgpack_object *all = status_map_get(status, "daemons");
+	const msgpack_object *all =
+	    status_map_get_type(status, "daemons", MSGPACK_OBJECT_ARRAY);
 
-	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
+	if (!all)
 		return;
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
 		const msgpack_object *d = &all->via.array.ptr[i];
@@ -134,9 +135,10 @@ print_dead_room(const msgpack_object *stats)
 static void
 print_sinks(const msgpack_object *status)
 {
-	const msgpack_object *all = status_map_get(status, "sinks");
+	const msgpack_object *all =
+	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
 
-	if (!all || all->type != MSGPACK_OBJECT_ARRAY)
+	if (!all)
 		return;
 	printf("%-16s %-10s %12s %9s %12s %9s %9s %8s %6s\n", "SINK", "STATE",
 	       "COMMITTED", "EVENTS/S", "LAG EVENTS", "LAG BYTES", "LAG",
