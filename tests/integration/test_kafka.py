@@ -168,7 +168,7 @@ def test_broker_errors_and_twins_at_a_real_broker():
              "moves_the_position_without_events",
              "keeps_a_position_for_each_stream",
              "names_the_event_that_is_too_large",
-             "delivers_at_least_once_with_a_lagging_position",
+             "delivers_at_least_once_and_then_moves_the_position",
              "a_stale_twin_is_fenced_and_never_doubles"],
             env=dict(os.environ, LEAT_KAFKA_BROKERS=broker.brokers),
             capture_output=True, text=True, timeout=150)

@@ -218,23 +218,44 @@ add_tests(Suite *suite, char **names)
 	return n;
 }
 
+/* Return the first of the names that selects no test, or NULL. */
+static const char *
+unknown_name(char **names)
+{
+	for (; *names; names++) {
+		char *one[] = {*names, NULL};
+		bool known = false;
+
+		for (size_t i = 0; i < n_entries && !known; i++)
+			known =
+			    entries[i]->test.fn && is_selected(entries[i], one);
+		if (!known)
+			return *names;
+	}
+	return NULL;
+}
+
 int
 main(int argc, char **argv)
 {
 	Suite *suite = suite_create(program_invocation_short_name);
 	SRunner *runner = srunner_create(suite);
+	const char *unknown;
 	int failed = 1;
 
 	(void)argc;
 	sort_entries();
-	if (add_tests(suite, argv + 1) > 0) {
+	unknown = unknown_name(argv + 1);
+	if (unknown) {
+		(void)fprintf(stderr, "%s has no test %s\n", *argv, unknown);
+	} else if (add_tests(suite, argv + 1) > 0) {
 		/* A debugger follows one process; a forked child's check
 		 * library leaks. */
 		srunner_set_fork_status(runner, CK_NOFORK);
 		srunner_run_all(runner, CK_ENV);
 		failed = srunner_ntests_failed(runner);
 	} else {
-		(void)fprintf(stderr, "%s has no test of that name\n", *argv);
+		(void)fprintf(stderr, "%s has no tests\n", *argv);
 	}
 	srunner_free(runner);
 	free(entries);

@@ -87,7 +87,11 @@ TEST(a_test_after_its_time_limit_is_named)
 TEST(an_unknown_name_is_an_error)
 {
 	ck_assert_int_ne(run_wrong("is_right_and_unknown"), 0);
-	ck_assert_ptr_nonnull(strstr(output, "has no test of that name"));
+	ck_assert_ptr_nonnull(
+	    strstr(output, "has no test is_right_and_unknown"));
+	/* Even beside a name that is known. */
+	ck_assert_int_ne(run_wrong("is_right unknown"), 0);
+	ck_assert_ptr_nonnull(strstr(output, "has no test unknown"));
 }
 
 static unsigned loops;
