@@ -60,32 +60,24 @@ static void
 ingest_body_describe(const struct json_report *report, struct buf *answer)
 {
 	size_t start = answer->len;
-	int rc;
 
-	rc = buf_addf(answer, "\"rejected\":%" PRIu64 ",\"errors\":[",
-	              report->rejected);
-	for (uint32_t i = 0; rc == 0 && i < report->error_count; i++) {
+	buf_addf(answer, "\"rejected\":%" PRIu64 ",\"errors\":[",
+	         report->rejected);
+	for (uint32_t i = 0; i < report->error_count; i++) {
 		const struct json_error *e = &report->errors[i];
 
-		rc = buf_addf(answer, "%s{\"index\":%" PRIu64, i ? "," : "",
-		              e->index);
-		if (rc == 0 && e->field_bytes > 0) {
-			rc = buf_addf(answer, ",\"field\":");
-			if (rc == 0)
-				rc = buf_add_json_string(answer, e->field,
-				                         e->field_bytes);
+		buf_addf(answer, "%s{\"index\":%" PRIu64, i ? "," : "",
+		         e->index);
+		if (e->field_bytes > 0) {
+			buf_add_text(answer, ",\"field\":");
+			buf_add_json_string(answer, e->field, e->field_bytes);
 		}
-		if (rc == 0)
-			rc = buf_addf(answer, ",\"reason\":");
-		if (rc == 0)
-			rc = buf_add_json_string(answer, e->reason,
-			                         strlen(e->reason));
-		if (rc == 0)
-			rc = buf_add(answer, "}", 1);
+		buf_add_text(answer, ",\"reason\":");
+		buf_add_json_string(answer, e->reason, strlen(e->reason));
+		buf_add_text(answer, "}");
 	}
-	if (rc == 0)
-		rc = buf_add(answer, "]", 1);
-	if (rc < 0)
+	buf_add_text(answer, "]");
+	if (answer->error)
 		answer->len = start;
 }
 
@@ -175,13 +167,6 @@ ingest_body_commit(struct ingest_body *ib, const struct request_body *body,
 	if (batchd_client_commit(ib->batchd_client, owner) < 0)
 		return BODY_OVERLOADED;
 	return BODY_COMMITTED;
-}
-
-uint64_t
-ingest_body_ignored_fields(const struct ingest_body *ib, const char **name)
-{
-	*name = ib->report.ignored_name;
-	return ib->report.ignored_fields;
 }
 
 enum body_result

@@ -35,7 +35,7 @@ struct ingest_body {
 	struct json_reader *reader;
 	struct inflate *inflate;
 	struct buf unpacked;
-	struct json_report report;
+	struct json_report report; /* of the last body */
 	struct uuid7 uuid7;
 };
 
@@ -71,13 +71,5 @@ enum body_result ingest_body_process(struct ingest_body *ib,
                                      const struct request_body *body,
                                      void *owner, uint64_t *accepted,
                                      uint64_t *rejected, struct buf *answer);
-
-/*
- * Return the number of unknown fields in the events of the last body that
- * were ignored.  *name is the first one's name, or "" if there are none; it is
- * valid until the next body.
- */
-uint64_t ingest_body_ignored_fields(const struct ingest_body *ib,
-                                    const char **name);
 
 #endif

@@ -11,10 +11,9 @@
 #define INGESTD_METRICS_PAGE_H
 
 #include "ingestd/metrics.h"
-#include "libbase/base.h"
 #include "libbase/buf.h"
 
-/* Append the page to out.  Returns as buf_add. */
-MUST_USE int metrics_page(const struct metrics *m, struct buf *out);
+/* Append the page to out.  A failure is kept in out->error. */
+void metrics_page(const struct metrics *m, struct buf *out);
 
 #endif

@@ -52,19 +52,18 @@ headers_of(struct request *rq, const char *own, unsigned retry_s)
 {
 	struct requests *all = rq->all;
 	struct buf *headers = &all->headers;
-	int rc = 0;
 
 	buf_clear(headers);
 	if (own)
-		rc = buf_add(headers, own, strlen(own));
-	if (rc == 0 && retry_s > 0)
-		rc = buf_addf(headers, "Retry-After: %u\r\n", retry_s);
-	if (rc == 0 && rq->head.has_origin)
-		rc = cors_add(headers, all->settings->cors_origins,
-		              rq->head.origin, rq->head.preflight);
-	if (rc == 0)
-		rc = buf_add(headers, "", 1);
-	return rc == 0 ? (const char *)headers->data : NULL;
+		buf_add_text(headers, own);
+	if (retry_s > 0)
+		buf_addf(headers, "Retry-After: %u\r\n", retry_s);
+	if (rq->head.has_origin)
+		cors_add(headers, all->settings->cors_origins, rq->head.origin,
+		         rq->head.preflight);
+	if (buf_add(headers, "", 1) < 0 || headers->error)
+		return NULL;
+	return (const char *)headers->data;
 }
 
 static void
@@ -75,9 +74,9 @@ respond(struct request *rq, struct http_response a, unsigned retry_s)
 	http_respond(http_request_of(rq), &a);
 }
 
-/* Respond with all->text, or with 500 if writing it failed with rc. */
+/* Respond with all->text, or with 500 if writing it failed. */
 static void
-respond_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
+respond_text(struct request *rq, unsigned status, unsigned retry_s)
 {
 	struct buf *text = &rq->all->text;
 	struct http_response a = {.status = status,
@@ -87,7 +86,7 @@ respond_text(struct request *rq, unsigned status, int rc, unsigned retry_s)
 	                          .body = text->data,
 	                          .body_bytes = text->len};
 
-	if (rc < 0)
+	if (text->error)
 		a = response_fixed(RESPONSE_NONE);
 	respond(rq, a, retry_s);
 }
@@ -96,15 +95,12 @@ static void
 respond_unavailable(struct request *rq, const char *why)
 {
 	struct buf *text = &rq->all->text;
-	int rc;
 
 	buf_clear(text);
-	rc = buf_addf(text, "{\"error\":\"pipeline overloaded\",\"reason\":");
-	if (rc == 0)
-		rc = buf_add_json_string(text, why, strlen(why));
-	if (rc == 0)
-		rc = buf_add(text, "}\n", 2);
-	respond_text(rq, 503, rc, response_retry_after_s(503, NULL, 0));
+	buf_add_text(text, "{\"error\":\"pipeline overloaded\",\"reason\":");
+	buf_add_json_string(text, why, strlen(why));
+	buf_add_text(text, "}\n");
+	respond_text(rq, 503, response_retry_after_s(503, NULL, 0));
 }
 
 /* Refuse `events` events, with the time when the rate would allow them. */
@@ -115,12 +111,11 @@ respond_rate_limited(struct request *rq, uint64_t events)
 	unsigned retry_s = response_retry_after_s(429, rq->token, events);
 
 	buf_clear(text);
-	respond_text(rq, 429,
-	             buf_addf(text,
-	                      "{\"error\":\"rate limit\",\"rate\":%" PRId64
-	                      ",\"burst\":%" PRId64 ",\"retry_after_s\":%u}\n",
-	                      rq->token->rate, rq->token->burst, retry_s),
-	             retry_s);
+	buf_addf(text,
+	         "{\"error\":\"rate limit\",\"rate\":%" PRId64
+	         ",\"burst\":%" PRId64 ",\"retry_after_s\":%u}\n",
+	         rq->token->rate, rq->token->burst, retry_s);
+	respond_text(rq, 429, retry_s);
 }
 
 static void
@@ -140,25 +135,21 @@ respond_fixed(struct request *rq, enum fixed_response fixed)
 }
 
 /* Write "," and the details, if there are any, and "}\n". */
-static int
+static void
 add_details(struct buf *text, const struct buf *details)
 {
-	int rc = 0;
-
 	if (details->len > 0)
-		rc = buf_add(text, ",", 1);
-	if (rc == 0)
-		rc = buf_add(text, details->data, details->len);
-	return rc < 0 ? rc : buf_add(text, "}\n", 2);
+		buf_add_text(text, ",");
+	if (buf_add(text, details->data, details->len) == 0)
+		buf_add_text(text, "}\n");
 }
 
 /* Write a member of a JSON object; `before` is what precedes its value. */
-static int
+static void
 add_member(struct buf *text, const char *before, uint64_t value)
 {
-	int rc = buf_add(text, before, strlen(before));
-
-	return rc < 0 ? rc : buf_add_u64(text, value);
+	buf_add_text(text, before);
+	buf_add_u64(text, value);
 }
 
 /*
@@ -170,30 +161,26 @@ static void
 respond_accepted(struct request *rq, const uint64_t *offset)
 {
 	struct buf *text = &rq->all->text;
-	int rc;
 
 	buf_clear(text);
-	rc = add_member(text, "{\"accepted\":", rq->accepted);
-	if (rc == 0 && offset)
-		rc = add_member(text, ",\"offset\":", *offset);
-	if (rc == 0 && rq->ignored > 0)
-		rc = add_member(text, ",\"ignored_fields\":", rq->ignored);
-	if (rc == 0)
-		rc = add_details(text, &rq->details);
-	respond_text(rq, 202, rc, 0);
+	add_member(text, "{\"accepted\":", rq->accepted);
+	if (offset)
+		add_member(text, ",\"offset\":", *offset);
+	if (rq->ignored > 0)
+		add_member(text, ",\"ignored_fields\":", rq->ignored);
+	add_details(text, &rq->details);
+	respond_text(rq, 202, 0);
 }
 
 static void
 respond_invalid(struct request *rq)
 {
 	struct buf *text = &rq->all->text;
-	int rc;
 
 	buf_clear(text);
-	rc = buf_addf(text, "{\"error\":\"invalid payload\"");
-	if (rc == 0)
-		rc = add_details(text, &rq->details);
-	respond_text(rq, 400, rc, 0);
+	buf_add_text(text, "{\"error\":\"invalid payload\"");
+	add_details(text, &rq->details);
+	respond_text(rq, 400, 0);
 }
 
 /* Admission. */
@@ -298,10 +285,10 @@ static void
 report_ignored_fields(struct request *rq)
 {
 	struct requests *all = rq->all;
-	const char *name;
+	const struct json_report *report = &all->ingest_body->report;
 	unsigned suppressed;
 
-	rq->ignored = ingest_body_ignored_fields(all->ingest_body, &name);
+	rq->ignored = report->ignored_fields;
 	if (rq->ignored == 0)
 		return;
 	all->counters->ignored_fields += rq->ignored;
@@ -310,7 +297,7 @@ report_ignored_fields(struct request *rq)
 		         " first=%s token=%s suppressed=%u; they are not "
 		         "stored; correct the sender, or put them into the "
 		         "payload",
-		         rq->ignored, log_quote(name),
+		         rq->ignored, log_quote(report->ignored_name),
 		         rq->token ? rq->token->name : "none", suppressed);
 }
 
@@ -373,7 +360,8 @@ respond_metrics(struct request *rq)
 	struct buf *text = &rq->all->text;
 
 	buf_clear(text);
-	respond_text(rq, 200, metrics_page(rq->all->metrics, text), 0);
+	metrics_page(rq->all->metrics, text);
+	respond_text(rq, 200, 0);
 	if (text->cap > MIB / 4)
 		buf_fini(text);
 }

@@ -22,6 +22,13 @@ buf_fini(struct buf *b)
 	*b = (struct buf){.max_bytes = b->max_bytes};
 }
 
+static int
+buf_fail(struct buf *b, int error)
+{
+	b->error = error;
+	return error;
+}
+
 int
 buf_reserve(struct buf *b, size_t more)
 {
@@ -29,7 +36,7 @@ buf_reserve(struct buf *b, size_t more)
 	uint8_t *data;
 
 	if (more > b->max_bytes || b->len > b->max_bytes - more)
-		return -EMSGSIZE;
+		return buf_fail(b, -EMSGSIZE);
 	need = b->len + more;
 	if (need <= b->cap)
 		return 0;
@@ -40,7 +47,7 @@ buf_reserve(struct buf *b, size_t more)
 		cap = b->max_bytes;
 	data = realloc(b->data, cap);
 	if (!data)
-		return -ENOMEM;
+		return buf_fail(b, -ENOMEM);
 	b->data = data;
 	b->cap = cap;
 	return 0;
@@ -75,6 +82,12 @@ buf_add(struct buf *b, const void *bytes, size_t n)
 }
 
 int
+buf_add_text(struct buf *b, const char *text)
+{
+	return buf_add(b, text, strlen(text));
+}
+
+int
 buf_add_u64(struct buf *b, uint64_t value)
 {
 	char digits[20]; /* of UINT64_MAX */
@@ -96,7 +109,7 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
 	if (n < 0)
-		return -EINVAL;
+		return buf_fail(b, -EINVAL);
 	/* vsnprintf also writes a NUL, which needs room within max_bytes. */
 	rc = buf_reserve(b, (size_t)n + 1);
 	if (rc < 0)
@@ -117,7 +130,7 @@ buf_add_json_string(struct buf *b, const char *text, size_t n)
 
 	/* Worst case: every byte becomes \u00XX. */
 	if (n > (SIZE_MAX - 2) / 6)
-		return -EMSGSIZE;
+		return buf_fail(b, -EMSGSIZE);
 	rc = buf_reserve(b, 6 * n + 2);
 	if (rc < 0)
 		return rc;

@@ -18,6 +18,7 @@ struct buf {
 	size_t len;       /* bytes in use */
 	size_t cap;       /* bytes allocated */
 	size_t max_bytes; /* len never exceeds this */
+	int error;        /* the last failure since buf_clear, or 0 */
 };
 
 /* Allocates nothing. */
@@ -26,11 +27,12 @@ void buf_init(struct buf *b, size_t max_bytes);
 /* Free the memory; b is empty afterwards and may be used again. */
 void buf_fini(struct buf *b);
 
-/* Forget the content, keep the memory. */
+/* Forget the content and the error, keep the memory. */
 static inline void
 buf_clear(struct buf *b)
 {
 	b->len = 0;
+	b->error = 0;
 }
 
 /*
@@ -48,17 +50,25 @@ void buf_trim(struct buf *b, size_t spare);
 /* Append n bytes.  Returns as buf_reserve; on failure nothing changes. */
 MUST_USE int buf_add(struct buf *b, const void *bytes, size_t n);
 
-/* Append a number in decimal digits.  Returns as buf_reserve. */
-MUST_USE int buf_add_u64(struct buf *b, uint64_t value);
+/*
+ * The functions below append a piece of a text.  They return as buf_reserve,
+ * and a failure is also kept in b->error.  So a caller that appends many
+ * pieces can ignore what each returns, and check b->error after the last one.
+ */
 
-/* Append formatted text, without its NUL.  Returns as buf_reserve. */
-MUST_USE int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Append a text without its NUL. */
+int buf_add_text(struct buf *b, const char *text);
+
+/* Append a number in decimal digits. */
+int buf_add_u64(struct buf *b, uint64_t value);
+
+/* Append formatted text, without its NUL. */
+int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
  * Append n bytes of UTF-8 text as a JSON string, including the quotes.  Quotes,
  * backslashes and control characters are escaped; everything else is kept.
- * Returns as buf_reserve.
  */
-MUST_USE int buf_add_json_string(struct buf *b, const char *text, size_t n);
+int buf_add_json_string(struct buf *b, const char *text, size_t n);
 
 #endif

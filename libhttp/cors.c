@@ -65,33 +65,31 @@ cors_find(const char *origins, struct slice origin)
 	return (struct slice){NULL, 0};
 }
 
-int
+void
 cors_add(struct buf *headers, const char *origins, struct slice allowed,
          bool preflight)
 {
-	int rc = 0;
-
 	/* A cache must not give this response to a page of another origin. */
 	if (!is_any(origins))
-		rc = buf_addf(headers, "Vary: Origin\r\n");
+		buf_add_text(headers, "Vary: Origin\r\n");
+	if (!allowed.data)
+		return;
 	/*
 	 * A browser always sends a beacon with the page's credentials, and
 	 * sends one with a JSON body only if the server allows credentials.
 	 * They cannot be allowed for "*" (pages of any origin).
 	 */
-	if (rc == 0 && allowed.data && !is_any(origins))
-		rc = buf_addf(headers,
-		              "Access-Control-Allow-Credentials: true\r\n");
-	if (rc == 0 && allowed.data)
-		rc = buf_addf(headers,
-		              "Access-Control-Allow-Origin: %.*s\r\n"
-		              "Access-Control-Expose-Headers: Retry-After\r\n",
-		              (int)allowed.bytes, allowed.data);
-	if (rc == 0 && allowed.data && preflight)
-		rc = buf_addf(headers,
-		              "Access-Control-Allow-Methods: POST\r\n"
-		              "Access-Control-Allow-Headers: Authorization, "
-		              "Content-Type, Content-Encoding\r\n"
-		              "Access-Control-Max-Age: " CORS_MAX_AGE_S "\r\n");
-	return rc;
+	if (!is_any(origins))
+		buf_add_text(headers,
+		             "Access-Control-Allow-Credentials: true\r\n");
+	buf_addf(headers,
+	         "Access-Control-Allow-Origin: %.*s\r\n"
+	         "Access-Control-Expose-Headers: Retry-After\r\n",
+	         (int)allowed.bytes, allowed.data);
+	if (preflight)
+		buf_add_text(headers,
+		             "Access-Control-Allow-Methods: POST\r\n"
+		             "Access-Control-Allow-Headers: Authorization, "
+		             "Content-Type, Content-Encoding\r\n"
+		             "Access-Control-Max-Age: " CORS_MAX_AGE_S "\r\n");
 }

@@ -34,9 +34,9 @@ struct slice cors_find(const char *origins, struct slice origin);
 /*
  * Append the CORS headers of a response to a page; `allowed` is what cors_find
  * returned.  In the response to a preflight request they also list the methods
- * and headers that the page may use.  Returns as buf_addf.
+ * and headers that the page may use.  A failure is kept in headers->error.
  */
-MUST_USE int cors_add(struct buf *headers, const char *origins,
-                      struct slice allowed, bool preflight);
+void cors_add(struct buf *headers, const char *origins, struct slice allowed,
+              bool preflight);
 
 #endif

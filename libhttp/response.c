@@ -61,43 +61,31 @@ date_of(struct http_server *s)
 	return s->date;
 }
 
-static int
-response_add_text(struct buf *out, const char *text)
-{
-	return buf_add(out, text, strlen(text));
-}
-
-static int
+static void
 response_add_line(struct buf *out, const char *name, const char *value)
 {
-	int rc = response_add_text(out, name);
-
-	if (rc == 0)
-		rc = response_add_text(out, value);
-	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
+	buf_add_text(out, name);
+	buf_add_text(out, value);
+	buf_add_text(out, "\r\n");
 }
 
 /*
  * Add the header by which the client finds the end of the content.  Responses
  * 204 and 304 have no content and need none.
  */
-static int
+static void
 add_length(struct buf *out, const struct http_response *response,
            const struct http_request *rq, bool streams)
 {
-	int rc;
-
 	if (response->status == 204 || response->status == 304)
-		return 0;
-	if (streams)
-		return rq->minor == 0
-		           ? 0 /* the end of the connection is the end */
-		           : response_add_line(
-				 out, "Transfer-Encoding: ", "chunked");
-	rc = response_add_text(out, "Content-Length: ");
-	if (rc == 0)
-		rc = buf_add_u64(out, response->body_bytes);
-	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
+		return;
+	if (!streams) {
+		buf_add_text(out, "Content-Length: ");
+		buf_add_u64(out, response->body_bytes);
+		buf_add_text(out, "\r\n");
+	} else if (rq->minor > 0) { /* else the connection's end is the end */
+		response_add_line(out, "Transfer-Encoding: ", "chunked");
+	}
 }
 
 int
@@ -105,27 +93,23 @@ response_head(struct http_server *s, const struct http_response *response,
               const struct http_request *rq, bool closes, bool streams)
 {
 	struct buf *out = &s->scratch;
-	int rc;
 
 	buf_clear(out);
-	rc = response_add_text(out, "HTTP/1.1 ");
-	if (rc == 0)
-		rc = buf_add_u64(out, response->status);
-	if (rc == 0)
-		rc = response_add_line(out, " ", phrase_of(response->status));
-	if (rc == 0)
-		rc = response_add_line(out, "Date: ", date_of(s));
-	if (rc == 0 && response->type)
-		rc = response_add_line(out, "Content-Type: ", response->type);
-	if (rc == 0)
-		rc = add_length(out, response, rq, streams);
-	if (rc == 0 && response->headers)
-		rc = response_add_text(out, response->headers);
-	if (rc == 0 && closes)
-		rc = response_add_line(out, "Connection: ", "close");
-	else if (rc == 0 && rq->minor == 0)
-		rc = response_add_line(out, "Connection: ", "keep-alive");
-	return rc < 0 ? rc : buf_add(out, "\r\n", 2);
+	buf_add_text(out, "HTTP/1.1 ");
+	buf_add_u64(out, response->status);
+	response_add_line(out, " ", phrase_of(response->status));
+	response_add_line(out, "Date: ", date_of(s));
+	if (response->type)
+		response_add_line(out, "Content-Type: ", response->type);
+	add_length(out, response, rq, streams);
+	if (response->headers)
+		buf_add_text(out, response->headers);
+	if (closes)
+		response_add_line(out, "Connection: ", "close");
+	else if (rq->minor == 0)
+		response_add_line(out, "Connection: ", "keep-alive");
+	buf_add_text(out, "\r\n");
+	return out->error;
 }
 
 size_t
