@@ -20,10 +20,7 @@ clock_wall_us(void)
 uint64_t
 clock_mono_ms(void)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return clock_mono_us() / 1000;
 }
 
 uint64_t

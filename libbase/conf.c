@@ -51,6 +51,9 @@ complain(struct parse *p, const char *fmt, ...)
 	p->errors[p->errors_used] = '\0';
 }
 
+/* The suffixes of sizes: 1024 to the power of 1, 2, 3 and 4. */
+static const char units[] = "KMGT";
+
 /* Parse a whole number, if wanted with a size suffix.  0 or -EINVAL. */
 static int
 parse_number(const char *text, bool size_suffix, int64_t *out)
@@ -63,23 +66,11 @@ parse_number(const char *text, bool size_suffix, int64_t *out)
 	if (errno != 0 || end == text || isspace((unsigned char)*text))
 		return -EINVAL;
 	if (size_suffix && *end) {
-		switch (toupper((unsigned char)*end)) {
-		case 'K':
-			unit = 1 << 10;
-			break;
-		case 'M':
-			unit = 1 << 20;
-			break;
-		case 'G':
-			unit = 1 << 30;
-			break;
-		case 'T':
-			unit = INT64_C(1) << 40;
-			break;
-		default:
+		const char *at = strchr(units, toupper((unsigned char)*end++));
+
+		if (!at)
 			return -EINVAL;
-		}
-		end++;
+		unit = INT64_C(1024) << 10 * (at - units);
 		if (strcmp(end, "iB") == 0)
 			end += 2;
 	}
@@ -92,7 +83,6 @@ parse_number(const char *text, bool size_suffix, int64_t *out)
 const char *
 conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT])
 {
-	static const char units[] = "KMGT";
 	char unit[2] = "";
 
 	for (size_t i = 0; units[i] && bytes > 0 && bytes % 1024 == 0; i++) {

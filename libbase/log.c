@@ -49,40 +49,15 @@ log_set_level(enum log_level level)
 	threshold = level;
 }
 
-static const char *
-level_name(enum log_level level)
-{
-	switch (level) {
-	case LOG_DEBUG:
-		return "debug";
-	case LOG_INFO:
-		return "info";
-	case LOG_WARN:
-		return "warn";
-	case LOG_ERROR:
-		return "error";
-	}
-	return "?";
-}
-
-/* The priority of a line, as the journal reads it (sd-daemon(3)). */
-static const char *
-journal_prefix(enum log_level level)
-{
-	if (!to_journal)
-		return "";
-	switch (level) {
-	case LOG_DEBUG:
-		return "<7>";
-	case LOG_INFO:
-		return "<6>";
-	case LOG_WARN:
-		return "<4>";
-	case LOG_ERROR:
-		return "<3>";
-	}
-	return "";
-}
+/* `priority` begins a line that the journal reads (sd-daemon(3)). */
+static const struct {
+	const char *name, *priority;
+} levels[] = {
+    [LOG_DEBUG] = {"debug", "<7>"},
+    [LOG_INFO] = {"info", "<6>"},
+    [LOG_WARN] = {"warn", "<4>"},
+    [LOG_ERROR] = {"error", "<3>"},
+};
 
 /* The length of text, limited to `most` without cutting a character. */
 static size_t
@@ -112,8 +87,8 @@ log_write(enum log_level level, const char *fmt, ...)
 		return;
 	clock_format_us(clock_wall_us(), when);
 	n = snprintf(line, LINE_MAX_BYTES, "%s%s %s %s[%d] ",
-	             journal_prefix(level), when, level_name(level),
-	             daemon_name, (int)getpid());
+	             to_journal ? levels[level].priority : "", when,
+	             levels[level].name, daemon_name, (int)getpid());
 	if (n < 0)
 		return;
 	used = (size_t)n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;
