@@ -161,6 +161,17 @@ between(const char *at, const char *end)
 	return (struct slice){at, (uint32_t)(end - at)};
 }
 
+/* The same, without the spaces and tabs at both ends. */
+static struct slice
+trimmed(const char *at, const char *end)
+{
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	return between(at, end);
+}
+
 /* The value of the percent escape at `at`, or -1 if it is malformed. */
 static int
 unescape(const char *at, const char *end)
@@ -356,20 +367,15 @@ parse_request_line(struct http_head *head, const char *at, const char *end,
 const char *
 head_parse_field(const char *line, size_t n, struct http_field *field)
 {
-	const char *end = line + n, *colon = memchr(line, ':', n), *at;
+	const char *end = line + n, *colon = memchr(line, ':', n);
 
 	if (!colon || colon == line || !all_of(line, colon, BYTE_TOKEN))
 		return "a header must be a name, a colon and a value, without "
 		       "white space before the colon";
-	at = colon + 1;
-	while (at < end && (*at == ' ' || *at == '\t'))
-		at++;
-	while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-	if (!all_of(at, end, BYTE_VALUE))
+	if (!all_of(colon + 1, end, BYTE_VALUE))
 		return "a header's value has a control character";
 	field->name = between(line, colon);
-	field->value = between(at, end);
+	field->value = trimmed(colon + 1, end);
 	return NULL;
 }
 
@@ -409,15 +415,8 @@ read_connection(struct framing *f, struct slice value)
 
 	while (at < end) {
 		const char *comma = memchr(at, ',', (size_t)(end - at));
-		const char *word_end = comma ? comma : end;
-		struct slice word;
+		struct slice word = trimmed(at, comma ? comma : end);
 
-		while (at < word_end && (*at == ' ' || *at == '\t'))
-			at++;
-		word = between(at, word_end);
-		while (word.bytes > 0 && (word.data[word.bytes - 1] == ' ' ||
-		                          word.data[word.bytes - 1] == '\t'))
-			word.bytes--;
 		if (!all_of(word.data, word.data + word.bytes, BYTE_TOKEN))
 			return false;
 		f->close |= slice_is_nocase(word, "close");
@@ -429,57 +428,39 @@ read_connection(struct framing *f, struct slice value)
 
 /*
  * Look at a header that matters for HTTP itself.  Most headers do not, and the
- * lengths of their names exclude them quickly.  Returns 0, or a status with the
- * reason in *why.
+ * lengths of their names exclude them before a byte is compared.  Returns 0, or
+ * a status with the reason in *why.
  */
 static int
 read_framing_field(struct http_head *head, struct framing *f,
                    const struct http_field *field, const char **why)
 {
-	struct slice value = field->value;
+	struct slice name = field->name, value = field->value;
+	bool good = true;
 
-	switch (field->name.bytes) {
-	case 4:
-		if (!slice_is_nocase(field->name, "Host"))
-			return 0;
+	if (slice_is_nocase(name, "Host")) {
 		*why = "the Host header is repeated or malformed";
-		return f->hosts++ > 0 ||
-		               !is_host(value.data, value.data + value.bytes)
-		           ? 400
-		           : 0;
-	case 6:
-		if (!slice_is_nocase(field->name, "Expect"))
-			return 0;
+		good = f->hosts++ == 0 &&
+		       is_host(value.data, value.data + value.bytes);
+	} else if (slice_is_nocase(name, "Connection")) {
+		*why = "the Connection header is malformed";
+		good = read_connection(f, value);
+	} else if (slice_is_nocase(name, "Content-Length")) {
+		*why = "Content-Length must be given once, as a decimal number";
+		head->has_length = true;
+		good = f->lengths++ == 0 &&
+		       parse_length(value, &head->content_length);
+	} else if (slice_is_nocase(name, "Transfer-Encoding")) {
+		*why = "Transfer-Encoding must be given once, as chunked";
+		head->chunked = true;
+		good = f->codings++ == 0 && slice_is_nocase(value, "chunked");
+	} else if (slice_is_nocase(name, "Expect")) {
 		/* It must be ignored in HTTP/1.0: RFC 9110, section 10.1.1. */
 		head->expect_continue = head->minor == 1;
 		*why = "the only expectation that is known is 100-continue";
 		return slice_is_nocase(value, "100-continue") ? 0 : 417;
-	case 10:
-		*why = "the Connection header is malformed";
-		return slice_is_nocase(field->name, "Connection") &&
-		               !read_connection(f, value)
-		           ? 400
-		           : 0;
-	case 14:
-		if (!slice_is_nocase(field->name, "Content-Length"))
-			return 0;
-		head->has_length = true;
-		*why = "Content-Length must be given once, as a decimal number";
-		return f->lengths++ > 0 ||
-		               !parse_length(value, &head->content_length)
-		           ? 400
-		           : 0;
-	case 17:
-		if (!slice_is_nocase(field->name, "Transfer-Encoding"))
-			return 0;
-		head->chunked = true;
-		*why = "Transfer-Encoding must be given once, as chunked";
-		return f->codings++ > 0 || !slice_is_nocase(value, "chunked")
-		           ? 400
-		           : 0;
-	default:
-		return 0;
 	}
+	return good ? 0 : 400;
 }
 
 /* Check what can only be decided once all headers are parsed. */
