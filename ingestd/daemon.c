@@ -69,7 +69,7 @@ on_drain_timeout(uv_timer_t *timer)
 	log_warn(
 	    "drain timed out; closing unanswered requests requests=%" PRIu64
 	    " drain_ms=%" PRIu64,
-	    http_server_pending(d->http), d->drain_ms);
+	    http_server_stats(d->http)->pending, d->drain_ms);
 	uv_stop(&d->loop);
 }
 
@@ -79,7 +79,7 @@ on_drained(uv_check_t *check)
 {
 	struct daemon *d = check->data;
 
-	if (http_server_pending(d->http) == 0)
+	if (http_server_stats(d->http)->pending == 0)
 		uv_stop(&d->loop);
 }
 
@@ -95,7 +95,7 @@ daemon_on_signal(uv_signal_t *handle, int signum)
 	if (d->requests.stopping)
 		return;
 	log_info("stopping signal=%d pending_requests=%" PRIu64, signum,
-	         http_server_pending(d->http));
+	         http_server_stats(d->http)->pending);
 	d->requests.stopping = true;
 	http_server_quiesce(d->http);
 	(void)uv_timer_start(&d->drain, on_drain_timeout, d->drain_ms, 0);

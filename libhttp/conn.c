@@ -18,7 +18,7 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 
 /* States. */
 
-/* Return true if http_server_pending counts a connection in this state. */
+/* Return true if http_stats.pending counts a connection in this state. */
 static bool
 is_pending(enum conn_state state)
 {
@@ -76,8 +76,8 @@ conn_change_state(struct conn *c, enum conn_state state)
 {
 	struct http_server *s = c->server;
 
-	s->pending += is_pending(state);
-	s->pending -= is_pending(c->state);
+	s->stats.pending += is_pending(state);
+	s->stats.pending -= is_pending(c->state);
 	c->state = state;
 	conn_limits_change_state(&s->limits, &c->slot, state);
 	if (state == CONN_PROCESSING)
@@ -144,6 +144,13 @@ conn_close(struct conn *c)
 	(void)close(c->fd); /* a socket: nothing to lose */
 	c->fd = -1;
 	http_server_on_room(s);
+}
+
+void
+conn_evict(struct conn *c)
+{
+	c->server->stats.evicted++;
+	conn_close(c);
 }
 
 void
@@ -307,13 +314,8 @@ conn_resume(struct conn *c)
 	case CONN_STREAMING:
 		conn_stream_resume(c);
 		break;
-	case CONN_HANDSHAKE:
-	case CONN_PROCESSING:
-	case CONN_SENDING:
-	case CONN_STREAM_BLOCKED:
-	case CONN_LINGER:
-	case CONN_CLOSED:
-		break;
+	default:
+		break; /* the state has changed since conn_make_ready */
 	}
 }
 
@@ -334,14 +336,7 @@ conn_expire(struct conn *c)
 		c->closes = true;
 		conn_after_send(c, conn_flush(c));
 		break;
-	case CONN_HANDSHAKE:
-	case CONN_IDLE:
-	case CONN_PROCESSING:
-	case CONN_SENDING:
-	case CONN_STREAMING:
-	case CONN_STREAM_BLOCKED:
-	case CONN_LINGER:
-	case CONN_CLOSED:
+	default:
 		conn_close(c);
 	}
 }

@@ -135,6 +135,9 @@ MUST_USE int conn_open(struct http_server *s, int fd,
  */
 void conn_close(struct conn *c);
 
+/* Close the connection to make room for another one. */
+void conn_evict(struct conn *c);
+
 /* The deadline of the connection's state has passed. */
 void conn_expire(struct conn *c);
 
@@ -145,7 +148,8 @@ void conn_resume(struct conn *c);
  * The rest is for the files of a connection: conn.c has the states, the events
  * of the loop and the deadlines; conn_receive.c reads and parses requests;
  * conn_respond.c sends a response from memory, and conn_stream.c one that is
- * produced over time; conn_memory.c charges for what is held.
+ * produced over time; response.c writes the head of either; conn_memory.c
+ * charges for what is held.
  *
  * Any of these functions may close the connection, and most can call the
  * program, which may respond.  A caller looks at the state again afterwards.
@@ -250,6 +254,25 @@ void conn_refuse_head(struct conn *c, unsigned status, bool no_body,
 
 /* The rest of the body is not accepted; the program responds (on_refuse). */
 void conn_refuse_body(struct conn *c, unsigned status, const char *why);
+
+/* response.c */
+
+/*
+ * Write the head of a response to the open request into the server's scratch
+ * buffer, which it empties first.  c->closes announces that the connection
+ * closes afterwards; `streams` means that the length of the content is not
+ * known.  Returns 0 or -ENOMEM.
+ */
+MUST_USE int response_head(const struct conn *c,
+                           const struct http_response *response, bool streams);
+
+/*
+ * Write the body of an error, {"error":NAME,"reason":WHY}, and return its
+ * length.  A long reason is cut to some 500 bytes.
+ */
+#define RESPONSE_ERROR_BYTES 1024
+size_t response_error_body(char out[RESPONSE_ERROR_BYTES], unsigned status,
+                           const char *why);
 
 /* conn_stream.c */
 

@@ -107,16 +107,13 @@ charge(struct conn *c, size_t n)
 		greedy = find_greedy(c, n);
 		if (!greedy)
 			break;
-		s->stats.evicted++;
-		conn_close(greedy);
+		conn_evict(greedy);
 	}
 	if (n > room_left(s)) {
 		size_t found = find_slow(c, n, slow);
 
-		for (size_t i = 0; i < found; i++) {
-			s->stats.evicted++;
-			conn_close(slow[i]);
-		}
+		for (size_t i = 0; i < found; i++)
+			conn_evict(slow[i]);
 	}
 	if (n > room_left(s) || !budget_take(s->settings.budget, n))
 		return false;

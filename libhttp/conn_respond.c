@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "libhttp/conn.h"
-#include "libhttp/response.h"
 
 /*
  * A body up to this size is copied after the head, so that both go out with
@@ -133,7 +132,7 @@ conn_begin_response(struct conn *c, const struct http_response *response,
 		c->closes = true;
 	conn_limits_refresh(&s->limits, &c->slot);
 	http_server_on_room(s); /* this connection can be evicted again */
-	if (response_head(s, response, &c->rq, c->closes, streams) == 0)
+	if (response_head(c, response, streams) == 0)
 		return true;
 	conn_close(c); /* a part of a response would be worse than none */
 	return false;
@@ -185,7 +184,6 @@ http_respond_error(struct http_request *rq, unsigned status, const char *why,
 void
 conn_reject(struct conn *c, unsigned status, bool no_body, const char *why)
 {
-	struct http_server *s = c->server;
 	char body[RESPONSE_ERROR_BYTES];
 	struct http_response response = {
 	    .status = status,
@@ -195,7 +193,7 @@ conn_reject(struct conn *c, unsigned status, bool no_body, const char *why)
 
 	c->closes = true;
 	c->rq = (struct http_request){.minor = 1};
-	if (response_head(s, &response, &c->rq, true, false) == 0)
+	if (response_head(c, &response, false) == 0)
 		conn_after_send(
 		    c, conn_send_or_hold(c, body,
 		                         no_body ? 0 : response.body_bytes));

@@ -167,6 +167,8 @@ struct http_settings {
 /* What a server has counted since it was opened. */
 struct http_stats {
 	uint64_t connections; /* open now */
+	uint64_t pending;     /* requests that are processed, or whose response
+	                         is partly sent, streams excepted */
 	uint64_t requests;    /* whose head was complete and well-formed */
 	uint64_t malformed;   /* refused by the server: 400, 417, 431 or 505 */
 	uint64_t overdue;     /* connections closed by a deadline */
@@ -198,12 +200,6 @@ MUST_USE int http_server_adopt(struct http_server *server, int fd);
  * returns HTTP_STREAM_END.
  */
 void http_server_quiesce(struct http_server *server);
-
-/*
- * The number of requests that are being processed or whose response is partly
- * sent.  Streams, and requests whose body has not arrived, are not counted.
- */
-uint64_t http_server_pending(const struct http_server *server);
 
 /*
  * Close all connections now, calling on_end for each request, answered or not.

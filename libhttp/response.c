@@ -1,11 +1,10 @@
-/* response - see response.h. */
+/* response - the head of a response, and the body of an error; see conn.h. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "libhttp/conn.h"
-#include "libhttp/response.h"
 
 static const char *
 phrase_of(unsigned status)
@@ -75,7 +74,7 @@ response_add_line(struct buf *out, const char *name, const char *value)
  */
 static void
 add_length(struct buf *out, const struct http_response *response,
-           const struct http_request *rq, bool streams)
+           unsigned minor, bool streams)
 {
 	if (response->status == 204 || response->status == 304)
 		return;
@@ -83,30 +82,30 @@ add_length(struct buf *out, const struct http_response *response,
 		buf_add_text(out, "Content-Length: ");
 		buf_add_u64(out, response->body_bytes);
 		buf_add_text(out, "\r\n");
-	} else if (rq->minor > 0) { /* else the connection's end is the end */
+	} else if (minor > 0) { /* else the connection's end is the end */
 		response_add_line(out, "Transfer-Encoding: ", "chunked");
 	}
 }
 
 int
-response_head(struct http_server *s, const struct http_response *response,
-              const struct http_request *rq, bool closes, bool streams)
+response_head(const struct conn *c, const struct http_response *response,
+              bool streams)
 {
-	struct buf *out = &s->scratch;
+	struct buf *out = &c->server->scratch;
 
 	buf_clear(out);
 	buf_add_text(out, "HTTP/1.1 ");
 	buf_add_u64(out, response->status);
 	response_add_line(out, " ", phrase_of(response->status));
-	response_add_line(out, "Date: ", date_of(s));
+	response_add_line(out, "Date: ", date_of(c->server));
 	if (response->type)
 		response_add_line(out, "Content-Type: ", response->type);
-	add_length(out, response, rq, streams);
+	add_length(out, response, c->rq.minor, streams);
 	if (response->headers)
 		buf_add_text(out, response->headers);
-	if (closes)
+	if (c->closes)
 		response_add_line(out, "Connection: ", "close");
-	else if (rq->minor == 0)
+	else if (c->rq.minor == 0)
 		response_add_line(out, "Connection: ", "keep-alive");
 	buf_add_text(out, "\r\n");
 	return out->error;

@@ -120,19 +120,6 @@ http_server_on_room(struct http_server *s)
 		watch_listener(s, true);
 }
 
-/* Evict a connection if another one needs its room. */
-static bool
-evict_one(struct http_server *s)
-{
-	struct conn_slot *slot = conn_limits_victim(&s->limits);
-
-	if (!slot)
-		return false;
-	s->stats.evicted++;
-	conn_close(CONTAINER_OF(slot, struct conn, slot));
-	return true;
-}
-
 static void on_deadlines(uv_timer_t *timer);
 
 static void
@@ -146,9 +133,11 @@ start_ticking(struct http_server *s)
 static int
 open_connection(struct http_server *s, int fd, const struct sockaddr *from)
 {
+	struct conn_slot *victim = conn_limits_victim(&s->limits);
 	int rc;
 
-	(void)evict_one(s);
+	if (victim)
+		conn_evict(CONTAINER_OF(victim, struct conn, slot));
 	rc = conn_open(s, fd, from);
 	if (rc < 0)
 		log_error("cannot serve a connection err=%s",
@@ -410,12 +399,6 @@ http_server_quiesce(struct http_server *s)
 	stop_listening(s);
 	while ((slot = conn_limits_oldest(&s->limits, CONN_IDLE)))
 		conn_close(CONTAINER_OF(slot, struct conn, slot));
-}
-
-uint64_t
-http_server_pending(const struct http_server *s)
-{
-	return s->pending;
 }
 
 void

@@ -43,7 +43,6 @@ struct http_server {
 	struct conn_limits limits;
 	uv_timer_t deadlines; /* runs while there are connections */
 	uint64_t tick_ms;
-	uint64_t pending;      /* connections in PROCESSING or SENDING */
 	size_t received_bytes; /* memory of connections' `in`, `body`, `out` */
 
 	struct list_link ready; /* have something to do, without an event */

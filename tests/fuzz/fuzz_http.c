@@ -468,7 +468,7 @@ converse(struct http_server *server, int fd, const uint8_t *bytes, size_t n)
 	case END_HALF:
 		drain(fd, true);
 		HOLDS(!open_request || !seen[seen_count - 1].has_body);
-		HOLDS(http_server_pending(server) == 0);
+		HOLDS(http_server_stats(server)->pending == 0);
 		break;
 	case END_QUIESCE:
 		http_server_quiesce(server);

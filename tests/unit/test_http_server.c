@@ -252,14 +252,14 @@ TEST(pipelined_requests_are_answered_in_order)
 		                                &"123"[i], 1};
 
 		ck_assert_uint_eq(program.bodies, i + 1);
-		ck_assert_uint_eq(http_server_pending(server), 1);
+		ck_assert_uint_eq(http_server_stats(server)->pending, 1);
 		ck_assert_str_eq(hear(fd), "");
 		http_respond(program.deferred[i], &a);
 		turn();
 		ck_assert_ptr_nonnull(strstr(hear(fd), "200 OK"));
 		ck_assert_int_eq(out[out_bytes - 1], '1' + i);
 	}
-	ck_assert_uint_eq(http_server_pending(server), 0);
+	ck_assert_uint_eq(http_server_stats(server)->pending, 0);
 	ck_assert(!is_closed(fd));
 	(void)close(fd);
 }
@@ -440,7 +440,7 @@ TEST(a_large_answer_waits_for_a_slow_reader)
 	send_text(fd, GET GET);
 	/* The second waits until the first is sent. */
 	ck_assert_uint_eq(program.bodies, 1);
-	ck_assert_uint_eq(http_server_pending(server), 1);
+	ck_assert_uint_eq(http_server_stats(server)->pending, 1);
 	ck_assert_uint_gt(budget.used_bytes, sizeof big / 2);
 	while (all < 2 * sizeof big) {
 		out_bytes = 0;
@@ -692,9 +692,9 @@ TEST(a_server_that_stops_lets_each_connection_end)
 	send_text(waiting, GET GET);
 	http_server_quiesce(server);
 	ck_assert(is_closed(idle));
-	ck_assert_uint_eq(http_server_pending(server), 1);
+	ck_assert_uint_eq(http_server_stats(server)->pending, 1);
 	http_respond(program.deferred[0], &a);
-	ck_assert_uint_eq(http_server_pending(server), 0);
+	ck_assert_uint_eq(http_server_stats(server)->pending, 0);
 	ck_assert_ptr_nonnull(strstr(hear(waiting), "Connection: close"));
 	ck_assert(is_closed(waiting));
 	ck_assert_uint_eq(program.bodies, 1);
