@@ -31,6 +31,7 @@ struct counters {
 	struct histogram durable; /* from a request's body to its 202 */
 };
 
+/* The owner sets the pointers, and zeroes the rest. */
 struct metrics {
 	const struct counters *counters;
 	const struct budget *budget;
@@ -40,11 +41,6 @@ struct metrics {
 	/* batchd_client.connects of the connection that has its base. */
 	uint64_t connect;
 };
-
-void metrics_init(struct metrics *m, const struct counters *counters,
-                  const struct budget *budget,
-                  struct batchd_client *batchd_client,
-                  const struct tokens *tokens);
 
 /* Return the figures of this process now. */
 struct report metrics_figures(const struct metrics *m);
