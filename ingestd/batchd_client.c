@@ -236,11 +236,8 @@ client_on_welcome(struct batchd_client *c, const struct frame *f)
 static int
 client_on_appended(struct batchd_client *c, const struct frame *f)
 {
-	int rc;
+	int rc = append_queue_acknowledge(&c->queue, f);
 
-	if (c->state != BATCHD_CLIENT_OPEN)
-		return -EPROTO;
-	rc = append_queue_acknowledge(&c->queue, f);
 	if (rc == 0 && !c->queue.head)
 		(void)uv_timer_stop(&c->expiry);
 	return rc;
@@ -251,8 +248,6 @@ client_on_intake(struct batchd_client *c, const struct frame *f)
 {
 	bool was_open = c->intake_open;
 
-	if (c->state != BATCHD_CLIENT_OPEN)
-		return -EPROTO;
 	c->intake_open = f->intake.open;
 	frame_copy_text(c->intake_reason, &f->intake.reason);
 	if (!f->intake.open) {
@@ -270,8 +265,6 @@ client_on_status(struct batchd_client *c, const struct frame *f)
 {
 	struct wire_reader r = {f->body, f->body + f->body_bytes};
 
-	if (c->state != BATCHD_CLIENT_OPEN)
-		return -EPROTO;
 	if (wire_skip(&r) < 0 || r.at != r.end)
 		return -EBADMSG;
 	/* If there is no memory, the status of the next second will do. */
@@ -295,29 +288,22 @@ client_on_error_frame(const struct frame *f)
 static int
 client_on_frame(struct batchd_client *c, const struct frame *f)
 {
-	switch (f->type) {
-	case FRAME_WELCOME:
+	if (f->type == FRAME_ERROR)
+		return client_on_error_frame(f);
+	if (f->type == FRAME_WELCOME)
 		return client_on_welcome(c, f);
+	if (c->state != BATCHD_CLIENT_OPEN)
+		return -EPROTO;
+	switch (f->type) {
 	case FRAME_APPENDED:
 		return client_on_appended(c, f);
 	case FRAME_INTAKE:
 		return client_on_intake(c, f);
 	case FRAME_STATUS:
 		return client_on_status(c, f);
-	case FRAME_ERROR:
-		return client_on_error_frame(f);
-	case FRAME_HELLO:
-	case FRAME_APPEND:
-	case FRAME_SUBSCRIBE:
-	case FRAME_BATCH:
-	case FRAME_COMMITTED:
-	case FRAME_STATS:
-	case FRAME_CONTROL:
-	case FRAME_REPLY:
-	case FRAME_FLUSH:
-		break; /* batchd does not send these to an ingestd */
+	default:
+		return -EPROTO; /* batchd does not send it to an ingestd */
 	}
-	return -EPROTO;
 }
 
 static int

@@ -99,16 +99,7 @@ scalar(struct json_walk *w, const char *p, const uint32_t *next)
 	case 'n':
 		return literal(w, p, "null", 4);
 	case '-':
-	case '0':
-	case '1':
-	case '2':
-	case '3':
-	case '4':
-	case '5':
-	case '6':
-	case '7':
-	case '8':
-	case '9':
+	case '0' ... '9':
 		return json_walk_number_at(w, p);
 	default:
 		return json_walk_stop(

@@ -18,7 +18,7 @@ struct request {
 	struct requests *all;
 	struct request_head head;
 	struct token *token; /* a reference; NULL: none */
-	uint64_t accepted, rejected;
+	uint64_t accepted;
 	uint64_t ignored;   /* fields */
 	struct buf details; /* of the response: members of a JSON object */
 	uint64_t since_us;  /* when the body was complete, monotonic */
@@ -312,6 +312,8 @@ process_events(struct request *rq, char *bytes, size_t n)
 	                            .partial = rq->head.partial,
 	                            .token = rq->token};
 	enum fixed_response refusal = check_admission(rq);
+	enum body_result result;
+	uint64_t rejected;
 
 	rq->since_us = clock_mono_us();
 	all->counters->body_bytes += n;
@@ -319,38 +321,36 @@ process_events(struct request *rq, char *bytes, size_t n)
 		respond_fixed(rq, refusal);
 		return;
 	}
-	switch (ingest_body_process(all->ingest_body, &body, rq, &rq->accepted,
-	                            &rq->rejected, &rq->details)) {
-	case BODY_CONTINUE:
-		break; /* never returned */
-	case BODY_COMMITTED:
-		all->counters->rejected_events += rq->rejected;
+	result = ingest_body_process(all->ingest_body, &body, rq, &rq->accepted,
+	                             &rejected, &rq->details);
+	all->counters->rejected_events += rejected;
+	if (result == BODY_COMMITTED || result == BODY_NO_EVENTS)
 		report_ignored_fields(rq);
-		return;
+	switch (result) {
+	case BODY_CONTINUE:  /* never returned */
+	case BODY_COMMITTED: /* request_on_done responds */
+		break;
 	case BODY_NO_EVENTS:
-		all->counters->rejected_events += rq->rejected;
-		report_ignored_fields(rq);
 		respond_accepted(rq, NULL);
-		return;
+		break;
 	case BODY_INVALID:
-		all->counters->rejected_events += rq->rejected;
 		respond_invalid(rq);
-		return;
+		break;
 	case BODY_BAD_COMPRESSION:
 		respond_fixed(rq, RESPONSE_BAD_COMPRESSION);
-		return;
+		break;
 	case BODY_TOO_LARGE:
 		respond_fixed(rq, RESPONSE_TOO_LARGE);
-		return;
+		break;
 	case BODY_TOO_MANY_EVENTS:
 		respond_fixed(rq, RESPONSE_TOO_MANY_EVENTS);
-		return;
+		break;
 	case BODY_OVERLOADED:
 		respond_fixed(rq, RESPONSE_OVERLOADED);
-		return;
+		break;
 	case BODY_RATE_LIMITED:
 		respond_rate_limited(rq, rq->accepted);
-		return;
+		break;
 	}
 }
 
