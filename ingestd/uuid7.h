@@ -14,10 +14,6 @@
 
 #include "libbase/base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 #define UUID7_TEXT_BYTES 36 /* without a NUL */
 
 struct uuid7 {
@@ -33,9 +29,5 @@ MUST_USE int uuid7_init(struct uuid7 *u);
 
 /* Write the next identifier as text, without a NUL. */
 void uuid7_next(struct uuid7 *u, int64_t wall_us, char out[UUID7_TEXT_BYTES]);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

@@ -16,28 +16,25 @@
 static void
 print_value(const struct conf_key *key, const void *into)
 {
-	const char *field = (const char *)into + key->offset;
+	const void *field = (const char *)into + key->offset;
 	char size[CONF_SIZE_TEXT];
 
 	printf("%s = ", key->name);
 	switch (key->type) {
 	case CONF_BOOL:
-		printf("%s\n",
-		       *(const bool *)(const void *)field ? "yes" : "no");
+		printf("%s\n", *(const bool *)field ? "yes" : "no");
 		return;
 	case CONF_INT:
-		printf("%" PRId64 "\n", *(const int64_t *)(const void *)field);
+		printf("%" PRId64 "\n", *(const int64_t *)field);
 		return;
 	case CONF_SIZE:
-		printf("%s\n",
-		       conf_size_text(*(const int64_t *)(const void *)field,
-		                      size));
+		printf("%s\n", conf_size_text(*(const int64_t *)field, size));
 		return;
 	case CONF_CHOICE:
-		printf("%s\n", key->choices[*(const int *)(const void *)field]);
+		printf("%s\n", key->choices[*(const int *)field]);
 		return;
 	case CONF_TEXT:
-		printf("%s\n", *(char *const *)(const void *)field);
+		printf("%s\n", *(char *const *)field);
 		return;
 	}
 }

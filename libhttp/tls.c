@@ -96,12 +96,6 @@ http_tls_free(struct http_tls *tls)
 	free(tls);
 }
 
-bool
-http_tls_is_loaded(const struct http_tls *tls)
-{
-	return tls->newest != NULL;
-}
-
 /*
  * Read a file.  GnuTLS has a function for it, which does not return why it
  * failed.

@@ -41,9 +41,6 @@ MUST_USE int http_tls_load(struct http_tls *tls, const char *certificate_path,
                            const char *key_path,
                            char error[HTTP_TLS_ERROR_TEXT]);
 
-/* Return true once a certificate has been loaded. */
-bool http_tls_is_loaded(const struct http_tls *tls);
-
 /* The session of one connection: used by libhttp only. */
 struct tls_session;
 
