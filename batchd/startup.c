@@ -146,11 +146,15 @@ open_log(struct server *s)
 	struct store_conf conf = batchd_settings_store_conf(settings);
 	int rc = disk_real_open(&s->disk, settings->dir);
 
+	/*
+	 * The other batchd may end by itself, as one does that has outlived its
+	 * supervisord.  So this is no status after which no restart is tried.
+	 */
 	if (rc == -EBUSY) {
 		log_error("another batchd uses the log; stop it, or set "
 		          "[batchd] dir to another directory dir=%s",
 		          log_quote(settings->dir));
-		return EXIT_CONFIG;
+		return EXIT_FAILURE;
 	}
 	if (rc < 0) {
 		log_error("cannot open the log's directory dir=%s err=%s",
