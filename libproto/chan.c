@@ -49,9 +49,11 @@ chan_error(const char *path, int rc)
 	switch (rc) {
 	case -ENOENT:
 	case -ECONNREFUSED:
-		(void)snprintf(text, sizeof text,
-		               "%s: start batchd, or correct [leat] socket",
-		               strerror(-rc));
+		(void)snprintf(
+		    text, sizeof text,
+		    "%s: start batchd, or see why it ended in its log, or "
+		    "correct [leat] socket",
+		    strerror(-rc));
 		break;
 	case -EACCES:
 		permissions_describe(path, who);

@@ -158,7 +158,8 @@ def test_a_user_who_may_not_ask_batchd_learns_who_may():
         done = as_other_user(leat, "leat", "status")
         assert f"only root and user root may use {inner}:" in done.stderr, done
         done = leat.run("leat", "status")
-        assert "start batchd, or correct [leat] socket" in done.stderr, done
+        assert "start batchd, or see why it ended in its log, or correct " \
+            "[leat] socket" in done.stderr, done
 
 
 @limit(90)
