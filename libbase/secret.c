@@ -64,6 +64,12 @@ secret_check_file(const struct conf_source *source, const char *section,
 		          "a secret file belongs to another user, who can "
 		          "write it: chown it uid=%u",
 		          (unsigned)st.st_uid);
+	/* Its group may: a group of the daemons is how root shares a file. */
+	if (st.st_mode & S_IROTH)
+		conf_warn(source, section, key, path,
+		          "a secret file can be read by users other than its "
+		          "owner and its group: chmod o-r it mode=%03o",
+		          (unsigned)(st.st_mode & 0777));
 	return 0;
 }
 

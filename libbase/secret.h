@@ -21,7 +21,8 @@ MUST_USE int secret_read(const char *path, const char *env, char *out,
 
 /*
  * As conf_check_file, and also warn if users other than root and the user of
- * this process can write the file.  Returns 0 or -EINVAL.
+ * this process can write the file, or if users other than its owner and its
+ * group can read it.  Returns 0 or -EINVAL.
  */
 MUST_USE int secret_check_file(const struct conf_source *source,
                                const char *section, const char *key,

@@ -574,8 +574,11 @@ def test_careless_settings_are_warned_of():
             found = warnings(name, text)
             assert all(warning in line for line in found), (text, found)
             assert len(found) == (1 if warning else 0), (text, found)
-        for mode in (0o660, 0o602):
+        for mode in (0o660, 0o602, 0o644):
             secret.chmod(mode)
+            words = "can be read by users other than its owner and its " \
+                "group: chmod o-r" if mode == 0o644 else \
+                "can be written by others"
             for name, key in (("sinkd-postgres", "password_file"),
                               ("sinkd-kafka", "password_file"),
                               ("sinkd-clickhouse", "password_file"),
@@ -584,10 +587,13 @@ def test_careless_settings_are_warned_of():
                               ("sinkd-kafka", "[sinkd-kafka.rdkafka]\n"
                                "sasl.kerberos.keytab")):
                 (line,) = warnings(name, f"{key} = {{f}}")
-                assert "secret file can be written by others" in line, line
+                assert "a secret file " + words in line, line
         secret.write_text("shop sha256:" + 64 * "0" + "\n")
         (line,) = warnings("ingestd", "tokens_file = {f}")
-        assert "secret file can be written by others" in line, line
+        assert "a secret file can be read by users other" in line, line
+        secret.chmod(0o642)
+        (line,) = warnings("ingestd", "tokens_file = {f}")
+        assert "a secret file can be written by others" in line, line
 
 
 def test_an_engine_in_conninfo_is_refused():
