@@ -4,9 +4,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <libpq-fe.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
@@ -253,6 +255,37 @@ find_option(const struct postgres_settings *c, const char *keyword,
 		(void)snprintf(out, size, "%s", setting);
 }
 
+/*
+ * Warn if the server's certificate is to be checked, but there is no file with
+ * the certificates to trust: each connection would fail.
+ */
+static void
+postgres_warn_of_authorities(const struct conf_source *source,
+                             const struct postgres_settings *c)
+{
+	const struct passwd *user = getpwuid(geteuid());
+	const char *home = getenv("HOME");
+	char host[512], mode[32], file[1024];
+
+	find_option(c, "host", c->host, host, sizeof host);
+	find_option(c, "sslmode", postgres_sslmodes[c->sslmode], mode,
+	            sizeof mode);
+	find_option(c, "sslrootcert", c->sslrootcert, file, sizeof file);
+	/* libpq does not use TLS on Unix sockets. */
+	if (strncmp(mode, "verify-", 7) != 0 || file[0] ||
+	    strspn(host, "/@") > 0)
+		return;
+	if (!home || !home[0])
+		home = user ? user->pw_dir : "";
+	(void)snprintf(file, sizeof file, "%s/.postgresql/root.crt", home);
+	if (access(file, F_OK) < 0)
+		conf_warn(source, SECTION, "sslmode", mode,
+		          "there are no certificates to check the server with: "
+		          "set sslrootcert; libpq's default, %s, cannot be "
+		          "read: %s",
+		          file, strerror(errno));
+}
+
 /* Warn if a password or the events can be read by others on the network. */
 static void
 postgres_warn_of_settings(const struct conf_source *source,
@@ -324,5 +357,6 @@ postgres_check(const struct conf_source *source, const void *conf)
 	if (postgres_check_files(source, c) < 0)
 		rc = -EINVAL;
 	postgres_warn_of_settings(source, c);
+	postgres_warn_of_authorities(source, c);
 	return rc;
 }

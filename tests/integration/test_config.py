@@ -519,6 +519,8 @@ def test_help_and_wrong_options():
 
 NOT_ENCRYPTED = "over a connection that is not encrypted"
 NOT_CHECKED = "could pose as it"
+NO_AUTHORITIES = "there are no certificates to check the server with: set " \
+    "sslrootcert"
 # Program, its settings, what is warned of.
 CAREFUL = [
     ("sinkd-postgres", "host = db", None),
@@ -536,7 +538,15 @@ CAREFUL = [
     ("sinkd-postgres", "conninfo = host=db passfile={f}", NOT_ENCRYPTED),
     ("sinkd-postgres", "host = db\nsslmode = require", NOT_CHECKED),
     ("sinkd-postgres", "host = db\nsslmode = verify-full\n"
-     "password_file = {f}", None),
+     "password_file = {f}\nsslrootcert = {f}", None),
+    ("sinkd-postgres", "host = db\nsslmode = verify-full", NO_AUTHORITIES),
+    ("sinkd-postgres", "host = localhost\nsslmode = verify-ca",
+     NO_AUTHORITIES),
+    ("sinkd-postgres", "conninfo = host=db sslmode=verify-full",
+     NO_AUTHORITIES),
+    ("sinkd-postgres", "conninfo = host=db sslmode=verify-full "
+     "sslrootcert={f}", None),
+    ("sinkd-postgres", "host = /run/postgresql\nsslmode = verify-full", None),
     ("sinkd-clickhouse", "url = http://ch:8123", None),
     ("sinkd-clickhouse", "password_file = {f}", None),
     ("sinkd-clickhouse", "url = https://ch\npassword_file = {f}", None),
