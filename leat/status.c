@@ -88,7 +88,7 @@ print_daemons(const msgpack_object *status)
 
 		if (strcmp(json_get_text(d, "role"), "ingest") != 0)
 			continue;
-		printf("%-7s pid %" PRIu64 " up %" PRIu64
+		printf("%-7s pid %" PRIu64 " connected %" PRIu64
 		       " s, accepted %" PRIu64 " events, rejected %" PRIu64
 		       ", pending %" PRIu64 " requests, 503 %" PRIu64 "\n",
 		       json_get_text(d, "name"), json_get_uint(d, "pid"),

@@ -1,4 +1,5 @@
 """What an operator does: twins, new and removed sinks, damage, restarts."""
+import re
 import signal
 import socket
 import time
@@ -159,6 +160,9 @@ def test_status_for_people():
         assert done.returncode == 0, done.stderr
         for word in ("postgres", "42", "ingestd"):
             assert word in done.stdout, done.stdout
+        # Since it connected to batchd; it may have been up for longer.
+        assert re.search(r"^ingestd pid \d+ connected \d+ s, ", done.stdout,
+                         re.M), done.stdout
         leat.batchd.stop()
         done = leat.run("leat", "status")
         assert done.returncode == 1 and done.stderr, done
