@@ -26,6 +26,7 @@ static int
 run_status(int argc, char **argv)
 {
 	struct leat_settings settings = {0};
+	const char *path = NULL;
 	bool json = false;
 	const struct conf_table table = {
 	    .section = "leat", .keys = keys, .into = &settings};
@@ -42,11 +43,12 @@ run_status(int argc, char **argv)
 	    .table_count = 1,
 	    .flags = flags,
 	    .flag_count = ARRAY_LEN(flags),
+	    .path = &path,
 	};
 	int rc = conf_start(&program, argc, argv);
 
 	if (rc == CONF_RUN)
-		rc = status_print(settings.socket, json);
+		rc = status_print(settings.socket, path, json);
 	conf_free(&table, 1);
 	return rc;
 }

@@ -8,6 +8,9 @@
 #include <time.h>
 
 #include "leat/json.h"
+#include "libbase/conf.h"
+#include "libbase/file.h"
+#include "libbase/ini.h"
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libproto/control_request.h"
@@ -120,6 +123,39 @@ print_error(const msgpack_object *stats, uint64_t now_us)
 		printf("    retrying now\n");
 }
 
+/*
+ * Print where the sink's dead letters are, and how to store them.  The sink
+ * does not report its dead_dir, so it is read from the settings at `path`.
+ */
+static void
+print_dead_letters(const char *path, const char *sink)
+{
+	char section[sizeof "sinkd-" + FRAME_NAME_MAX], dir[1001];
+	struct ini *ini = calloc(1, sizeof *ini);
+	struct ini_line line;
+	char *text = NULL;
+	size_t bytes;
+
+	(void)snprintf(section, sizeof section, "sinkd-%s", sink);
+	(void)snprintf(dir, sizeof dir, "/var/lib/leat/dead");
+	/* The file was read before: an error here leaves the default. */
+	if (ini && file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes) == 0) {
+		ini->rest = text;
+		while (ini_next(ini, &line)) {
+			if (!line.why && line.name &&
+			    strcmp(line.section, section) == 0 &&
+			    strcmp(line.name, "dead_dir") == 0)
+				(void)snprintf(dir, sizeof dir, "%s",
+				               line.value);
+		}
+	}
+	free(text);
+	free(ini);
+	printf("    dead letters in %s/%s.ndjson; to store them: %s "
+	       "--retry-dead\n",
+	       dir, sink, section);
+}
+
 static void
 print_dead_room(const msgpack_object *stats)
 {
@@ -133,7 +169,7 @@ print_dead_room(const msgpack_object *stats)
 }
 
 static void
-print_sinks(const msgpack_object *status)
+print_sinks(const msgpack_object *status, const char *path)
 {
 	const msgpack_object *all =
 	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
@@ -163,6 +199,8 @@ print_sinks(const msgpack_object *status)
 			printf("    not stored again, for their id: %" PRIu64
 			       "\n",
 			       json_get_uint(stats, "duplicates"));
+		if (json_get_uint(stats, "dead_letters") > 0)
+			print_dead_letters(path, json_get_text(s, "name"));
 		print_dead_room(stats);
 		print_error(stats, json_get_uint(status, "now_us"));
 	}
@@ -212,7 +250,7 @@ status_print_json(const msgpack_object *status)
 }
 
 int
-status_print(const char *socket, bool json)
+status_print(const char *socket, const char *path, bool json)
 {
 	uint8_t *frame = malloc(FRAME_MAX);
 	msgpack_unpacked unpacked;
@@ -238,7 +276,7 @@ status_print(const char *socket, bool json)
 	} else {
 		print_log(&unpacked.data);
 		print_daemons(&unpacked.data);
-		print_sinks(&unpacked.data);
+		print_sinks(&unpacked.data, path);
 		print_problems(&unpacked.data);
 		rc = status_finish(&unpacked.data);
 	}

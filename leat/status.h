@@ -11,9 +11,10 @@
 
 /*
  * Print the status of the batchd at `socket`, as JSON or as text for an
- * operator. Returns the exit status: EXIT_SUCCESS when batchd reports no
+ * operator.  The text names the files of dead letters as the settings at `path`
+ * set them. Returns the exit status: EXIT_SUCCESS when batchd reports no
  * problem, STATUS_NOT_WELL when it does, EXIT_FAILURE when it does not answer.
  */
-MUST_USE int status_print(const char *socket, bool json);
+MUST_USE int status_print(const char *socket, const char *path, bool json);
 
 #endif

@@ -72,9 +72,9 @@ struct conf_flag {
 struct conf_source;
 
 struct conf_program {
-	const char *name;    /* "batchd" */
-	const char *summary; /* one line for --help */
-	const struct conf_table *tables;
+	const char *name;                /* "batchd" */
+	const char *summary;             /* one line for --help */
+	const struct conf_table *tables; /* NULL: the file is not read */
 	size_t table_count;
 	const struct conf_flag *flags; /* may be NULL */
 	size_t flag_count;
@@ -85,8 +85,7 @@ struct conf_program {
 	 */
 	int (*validate)(const struct conf_source *source, void *arg);
 	void *arg;
-	const char **path; /* set to the file's path, which is then not read;
-	                    * NULL: the file is read */
+	const char **path; /* set to the file's path; may be NULL */
 };
 
 /* Returned by conf_start if the program should run. */

@@ -31,6 +31,9 @@ def test_one_among_five_thousand():
         assert "uuid" in dead["reason"], dead
         wait_until(lambda: leat.sink_status()["stats"]["dead_letters"] == 1,
                    "status counts it")
+        text = leat.run("leat", "status").stdout
+        assert f"    dead letters in {leat.directory}/dead/postgres.ndjson; " \
+            "to store them: sinkd-postgres --retry-dead\n" in text, text
 
         # Not corrected yet: it stays.
         done = leat.run("sinkd-postgres", "--retry-dead")
@@ -45,6 +48,9 @@ def test_one_among_five_thousand():
         row = leat.pg.query("select type, payload->>'keep' from events "
                             "where id = 'no uuid'")
         assert row == "t|m\u00e9", row
+
+        wait_until(lambda: "dead letters in" not in
+                   leat.run("leat", "status").stdout, "status names no file")
 
         # Once more changes nothing.
         done = leat.run("sinkd-postgres", "--retry-dead")
