@@ -150,10 +150,10 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 			end = rec->offset;
 		else if (end > limit)
 			end = limit;
-		store_damage_report(
-		    s, r->segment_first, r->file, bad_at,
-		    rc == 0 ? r->scan.at : bad_at, r->next_offset, end,
-		    "damaged or missing record: events are lost");
+		store_damage_report(s, r->segment_first, r->file, bad_at,
+		                    rc == 0 ? r->scan.at : bad_at,
+		                    r->next_offset, end,
+		                    "damaged or missing record");
 		r->next_offset = end;
 	}
 }

@@ -130,10 +130,9 @@ recover_walk(struct store *s, const struct segment_info *last, int file,
 	                   last->first_offset, SEGMENT_WALK_LAST);
 	while ((rc = segment_walk_find(&walk, &r)) == 0) {
 		if (segment_walk_skipped(&walk, &r))
-			store_damage_report(s, last->first_offset, file,
-			                    walk.end, walk.scan.at,
-			                    walk.next_offset, r.offset,
-			                    "damaged record: events are lost");
+			store_damage_report(
+			    s, last->first_offset, file, walk.end, walk.scan.at,
+			    walk.next_offset, r.offset, "damaged record");
 		segment_walk_next(&walk, &r);
 	}
 	s->next_offset = walk.next_offset;

@@ -87,10 +87,13 @@ store_damage_report(struct store *s, uint64_t segment_first, int file,
 	(void)snprintf(name, sizeof name, "quarantine/%020" PRIu64 ".%" PRIu64,
 	               segment_first, at);
 	rc = end > at ? quarantine(s->disk, name, file, at, end) : 0;
-	log_error("%s segment=%020" PRIu64 ".seg bytes=%" PRIu64 "..%" PRIu64
+	log_error("%s%s segment=%020" PRIu64 ".seg bytes=%" PRIu64 "..%" PRIu64
 	          " offsets=%" PRIu64 "..%" PRIu64 " events=%" PRIu64
 	          " copy=%s",
-	          what, segment_first, at, end, from, to, to - from,
+	          what,
+	          to > from ? ": events are lost"
+	                    : ": no event that is still to be stored is lost",
+	          segment_first, at, end, from, to, to - from,
 	          end == at ? "none"
 	          : rc == 0 ? name
 	                    : log_quote(error_text(rc)));

@@ -6,8 +6,9 @@
 
 /*
  * Log, once, that the events from..to of a segment are lost, and copy bytes
- * at..end of its file into quarantine/.  With from == to only bytes are
- * damaged, and no event is lost.
+ * at..end of its file into quarantine/.  `what` names what is damaged.  With
+ * from == to only bytes are damaged, and no event that is still to be stored is
+ * lost.
  */
 void store_damage_report(struct store *s, uint64_t segment_first, int file,
                          uint64_t at, uint64_t end, uint64_t from, uint64_t to,

@@ -3,8 +3,9 @@ import re
 import subprocess
 import threading
 
-from events import small
+from events import event_id, small
 from leat import Leat, limit, program, wait_until
+from wire import BATCH, COMMITTED, SINK, SUBSCRIBE, Peer, pack
 
 PAYLOAD = {"text": "x" * 500}
 
@@ -82,6 +83,32 @@ def test_verify_tells_damage_with_its_offsets():
         code, text = verify(leat)
         assert code == 1 and f"lost_events={lost + gone}" in text, text
         assert f"MISSING  offsets={int(second.name[:20])}.." in text, text
+
+
+@limit(60)
+def test_damage_in_what_was_stored_loses_no_event():
+    """And batchd does not log that any is lost."""
+    with Leat(postgres=False, sinks=(), also=["none"]) as leat:
+        for n in range(0, 30, 10):
+            leat.accept(small("q", 10, n))
+        with Peer(leat, SINK, "none") as sink:
+            sink.send(pack([SUBSCRIBE, 0, None, 20, 1 << 20, 0, False]))
+            assert sink.receive_type() == BATCH
+            sink.send(pack([COMMITTED, 0, 20]))
+            wait_until(lambda: leat.sink_status("none")["committed"] == 20,
+                       "20 are committed")
+        leat.batchd.stop()
+        first = segments(leat)[0]
+        flip(first, first.read_bytes().index(event_id("q", 15).encode()))
+        leat.batchd.start()
+        with Peer(leat, SINK, "none") as sink:
+            sink.send(pack([SUBSCRIBE, 0, 20, 100, 1 << 20, 0, False]))
+            assert sink.receive_type() == BATCH
+            line = leat.batchd.wait_line(r"offsets=20\.\.20 events=0")
+        assert "damaged or missing record: no event that is still to be " \
+            "stored is lost" in line, line
+        assert not leat.batchd.count_lines("events are lost")
+        assert leat.status()["log"]["lost_events"] == 0
 
 
 @limit(60)
