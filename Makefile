@@ -441,6 +441,7 @@ install: all
 	  -e 's|%(ENV_LEAT_BIN)s|$(PREFIX)/bin|; s|%(ENV_LEAT_RUN)s|$(RUN_DIR)|' \
 	  -e 's|%(ENV_LEAT_CONF)s|$(CONF_DIR)/leat.conf|' \
 	  -e 's|%(ENV_LEAT_LOGS)s|$(LOG_DIR)|; s|^; user = leat|user = $(RUN_AS)|' \
+	  -e 's|^; environment = |environment = |' \
 	  supervisord.conf >$(DOC_DIR)/supervisord.conf
 	@for f in leat.conf supervisord.conf; do \
 	  if [ -e $(DESTDIR)$(CONF_DIR)/$$f ]; then \

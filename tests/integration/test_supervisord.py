@@ -229,7 +229,8 @@ def test_what_make_install_writes():
             assert f"command = /usr/local/bin/{name} --config " \
                 "/etc/leat/leat.conf\n" in conf, conf
             assert os.access(root / "usr/local/bin" / name, os.X_OK)
-        for line in ("user = leat", "file = /run/leat/supervisor.sock",
+        for line in ("user = leat", 'environment = HOME="/var/lib/leat"',
+                     "file = /run/leat/supervisor.sock",
                      "serverurl = unix:///run/leat/supervisor.sock",
                      "stderr_logfile = /var/log/leat/%(program_name)s.log"):
             assert f"\n{line}\n" in conf, (line, conf)
