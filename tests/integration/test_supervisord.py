@@ -139,6 +139,7 @@ def test_stopping_supervisord_stops_in_order():
             assert s.ctl("shutdown").strip() == "Shut down"
             # It looks at them again and again, and logs it.
             wait_until(lambda: " to die" in s.log("supervisord"), "it waits")
+            wait_until(lambda: ends(s), "the other ingestd has ended")
             assert ends(s) == ["ingestd-1"]
         s.daemon.wait(60)
         assert in_order(ends(s)), ends(s)
