@@ -592,6 +592,16 @@ dlq_file_refresh(struct dlq_file *d)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+int
+dlq_file_check(const struct dlq_file *d)
+{
+	if (access(d->path, W_OK) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	return access(d->dir, W_OK | X_OK) < 0 ? -errno : 0;
+}
+
 void
 dlq_file_follow(struct dlq_file *d, const char *stream)
 {

@@ -92,6 +92,12 @@ void dlq_file_fini(struct dlq_file *d);
 MUST_USE int dlq_file_refresh(struct dlq_file *d);
 
 /*
+ * Return 0 if a dead letter could be written, or -errno.  dlq_file_refresh
+ * cannot tell while there is no file: it creates none.
+ */
+MUST_USE int dlq_file_check(const struct dlq_file *d);
+
+/*
  * Count the dead letters of `stream` in d->own, from the next dlq_file_refresh
  * or dlq_file_append on.  A name that is too long for a stream is ignored.
  */

@@ -41,6 +41,8 @@ sink_run(struct sink_conf *settings)
 		session_report_dead_letters(&session);
 	} else {
 		rc = dlq_file_refresh(&session.dlq);
+		if (rc == 0)
+			rc = dlq_file_check(&session.dlq);
 		if (rc < 0)
 			log_warn("dead letters cannot be kept: an event that "
 			         "the store rejects will stop this sink "

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "libbase/clock.h"
+#include "libbase/error.h"
 
 static const char *
 state_name(enum stats_state state)
@@ -48,6 +49,20 @@ stats_well(struct stats *s, enum stats_state state)
 	s->error_since_us = s->next_retry_us = 0;
 }
 
+void
+stats_check_dead_letters(struct stats *s, const char *dir, int rc)
+{
+	if (rc == 0) {
+		s->dead_letters_error[0] = '\0';
+		return;
+	}
+	if (s->dead_letters_error[0] == '\0')
+		s->dead_letters_error_since_us = clock_wall_us();
+	(void)snprintf(s->dead_letters_error, sizeof s->dead_letters_error,
+	               "dead letters cannot be kept in %.800s: %s", dir,
+	               error_text(rc));
+}
+
 static void
 put_dead_letters(struct report *r, const struct stats *s)
 {
@@ -73,11 +88,17 @@ stats_dead_letters(const struct stats *s)
 struct report
 stats_report(const struct stats *s)
 {
+	bool no_dead_letters =
+	    s->error[0] == '\0' && s->dead_letters_error[0] != '\0';
 	struct report r = {0};
 
 	report_set_text(&r, SINK_STATE, slice_of(state_name(s->state)));
-	report_set_text(&r, SINK_ERROR, slice_of(s->error));
-	report_set(&r, SINK_ERROR_SINCE_US, (uint64_t)s->error_since_us);
+	report_set_text(
+	    &r, SINK_ERROR,
+	    slice_of(no_dead_letters ? s->dead_letters_error : s->error));
+	report_set(&r, SINK_ERROR_SINCE_US,
+	           (uint64_t)(no_dead_letters ? s->dead_letters_error_since_us
+	                                      : s->error_since_us));
 	report_set(&r, SINK_NEXT_RETRY_US, (uint64_t)s->next_retry_us);
 	report_set(&r, SINK_EVENTS, s->events);
 	report_set(&r, SINK_DUPLICATES, s->duplicates);

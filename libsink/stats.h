@@ -41,6 +41,9 @@ struct stats {
 	int64_t error_since_us;
 	/* in the past while the retry is running */
 	int64_t next_retry_us;
+	/* Reported while `error` is empty: why no dead letter can be kept. */
+	char dead_letters_error[STATS_ERROR_MAX + 1];
+	int64_t dead_letters_error_since_us;
 };
 
 /*
@@ -53,6 +56,13 @@ void stats_error(struct stats *s, enum stats_state state, const char *text,
 
 /* The store works, possibly again: clear the error. */
 void stats_well(struct stats *s, enum stats_state state);
+
+/*
+ * Record whether dead letters can be kept in `dir`: rc is 0 or -errno.  An
+ * operator is to see that in the status before there is one, as the sink could
+ * then not go on.
+ */
+void stats_check_dead_letters(struct stats *s, const char *dir, int rc);
 
 /* Return the same as a report for batchd, without what is not known. */
 struct report stats_report(const struct stats *s);

@@ -168,6 +168,28 @@ def test_status_for_people():
         assert done.returncode == 1 and done.stderr, done
 
 
+def test_a_dead_dir_that_cannot_be_used_is_shown_at_once():
+    """Not when the first event is rejected; and until it is corrected."""
+    with Leat(start=False) as leat:
+        parent = leat.directory / "later"
+        leat.settings["sinkd-postgres"]["dead_dir"] = parent / "dead"
+        leat.write_conf()
+        leat.start()
+        leat.sink["postgres"].wait_line("dead letters cannot be kept")
+        leat.accept(small("d", 3))
+        leat.caught_up()
+        words = f"dead letters cannot be kept in {parent}/dead: No such file"
+        wait_until(lambda: words in leat.sink_status()["stats"]["error"],
+                   "the status has the reason")
+        done = leat.run("leat", "status")
+        assert re.search(rf"^    since \S+ \S+Z: {words}", done.stdout,
+                         re.M), done.stdout
+        parent.mkdir()
+        wait_until(lambda: not leat.sink_status()["stats"]["error"],
+                   "the reason is gone")
+        assert (parent / "dead").is_dir()
+
+
 def start_accepting_gaps(leat):
     return Daemon("batchd", [*leat.batchd.argv, "--accept-gap"],
                   leat.directory / "gap.log", ready=" ready socket=").start()
