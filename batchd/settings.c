@@ -164,6 +164,8 @@ batchd_settings_validate(const struct conf_source *source, void *arg)
 	if (socket_access_set_group(&s->access, s->socket_group) < 0)
 		rc = conf_refuse(source, "batchd", "socket_group",
 		                 s->socket_group, "no such group");
+	conf_check_directory(source, "batchd", "dir", s->dir, false);
+	conf_check_directory(source, "leat", "socket", s->socket, true);
 	return split_sinks(source, s) < 0 ? -EINVAL : rc;
 }
 

@@ -143,6 +143,15 @@ MUST_USE int conf_check_file(const struct conf_source *source,
                              const char *path);
 
 /*
+ * With --check, warn if a daemon could not create files in the directory at
+ * path, of which it creates the last part, because the directory above is
+ * missing or the user of the daemons may not write there.  With is_file, the
+ * path is that of a file to be created, in a directory that must exist.
+ */
+void conf_check_directory(const struct conf_source *source, const char *section,
+                          const char *key, const char *path, bool is_file);
+
+/*
  * Format a size as it can be written in the file, with the largest unit of
  * which it is a multiple, such as "64M".  Returns out.
  */

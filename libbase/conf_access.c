@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -34,6 +35,13 @@ try_read(const char *path)
 	return rc;
 }
 
+/* Try to create a file in the directory.  Returns 0 or -errno. */
+static int
+try_create_in(const char *path)
+{
+	return access(path, W_OK | X_OK) < 0 ? -errno : 0;
+}
+
 /* The user that the daemons run as, who must be able to read the files. */
 struct reader {
 	uid_t uid;
@@ -43,11 +51,11 @@ struct reader {
 };
 
 /*
- * As try_read, for another user.  A child process tries it, because a process
- * that has given up root and its groups cannot get them back.
+ * Return what try(path) returns for another user.  A child process tries it,
+ * because a process that has given up root and its groups cannot get them back.
  */
 static int
-try_read_as(const char *path, const struct reader *reader)
+try_as(int (*try)(const char *), const char *path, const struct reader *reader)
 {
 	pid_t child = fork();
 	int status;
@@ -59,7 +67,7 @@ try_read_as(const char *path, const struct reader *reader)
 		if (rc < 0 || setgid(reader->gid) < 0 ||
 		    setuid(reader->uid) < 0)
 			_exit(CANNOT_TELL);
-		_exit(-try_read(path));
+		_exit(-try(path));
 	}
 	while (child > 0 && waitpid(child, &status, 0) < 0) {
 		if (errno != EINTR)
@@ -93,9 +101,31 @@ socket_directory(const struct conf_source *s, char *out, size_t size)
 }
 
 /*
- * Find out as which user the daemons run.  That is usually the owner of the
- * directory in which batchd creates its socket.  If the directory does not
- * exist yet, assume a user who is the file's owner and in its group, unless
+ * Find the owner of the directory in which batchd creates its socket, which
+ * `directory` is set to.  Usually the daemons run as that user.  Returns false
+ * if the directory does not exist yet.
+ */
+static bool
+find_daemons_user(const struct conf_source *s, char directory[128],
+                  struct reader *reader)
+{
+	struct passwd *user;
+	struct stat st;
+
+	if (!socket_directory(s, directory, 128) || stat(directory, &st) < 0)
+		return false;
+	user = getpwuid(st.st_uid);
+	*reader = (struct reader){
+	    .uid = st.st_uid,
+	    .gid = user ? user->pw_gid : st.st_gid,
+	    .name = user ? user->pw_name : NULL,
+	};
+	return true;
+}
+
+/*
+ * Find out as which user the daemons run.  If find_daemons_user cannot tell,
+ * assume a user who is the file's owner and in its group, unless
  * these are root's.  Returns false if the user is root.
  */
 static bool
@@ -103,22 +133,14 @@ find_reader(const struct conf_source *s, const char *path,
             struct reader *reader)
 {
 	char directory[128];
-	struct passwd *user;
 	struct stat st;
 
-	if (socket_directory(s, directory, sizeof directory) &&
-	    stat(directory, &st) == 0) {
-		if (st.st_uid == 0)
+	if (find_daemons_user(s, directory, reader)) {
+		if (reader->uid == 0)
 			return false;
-		user = getpwuid(st.st_uid);
-		*reader = (struct reader){
-		    .uid = st.st_uid,
-		    .gid = user ? user->pw_gid : st.st_gid,
-		    .name = user ? user->pw_name : NULL,
-		};
 		(void)snprintf(reader->text, sizeof reader->text,
 		               "user %s, who owns %s, cannot read it",
-		               user ? user->pw_name : "without a name",
+		               reader->name ? reader->name : "without a name",
 		               directory);
 		return true;
 	}
@@ -147,7 +169,7 @@ hidden_from_daemons(const struct conf_source *s, const char *path,
 
 	if (!s->check || geteuid() != 0 || !find_reader(s, path, reader))
 		return NULL;
-	rc = try_read_as(path, reader);
+	rc = try_as(try_read, path, reader);
 	if (rc == 0)
 		return NULL;
 	(void)snprintf(text, sizeof text,
@@ -175,6 +197,53 @@ conf_check_file(const struct conf_source *source, const char *section,
 	if (why)
 		conf_warn(source, section, key, path, "%s", why);
 	return 0;
+}
+
+/* Try, as the user of the daemons, to create a file in the directory. */
+static void
+warn_of_directory(const struct conf_source *source, const char *section,
+                  const char *key, const char *value, const char *directory)
+{
+	char socket_parent[128];
+	struct reader user;
+	int rc;
+
+	if (!find_daemons_user(source, socket_parent, &user))
+		return;
+	if (geteuid() == user.uid)
+		rc = try_create_in(directory);
+	else if (geteuid() == 0)
+		rc = try_as(try_create_in, directory, &user);
+	else
+		return; /* this user cannot find out what that one may do */
+	if (rc < 0)
+		conf_warn(source, section, key, value,
+		          "user %s, who owns %s, cannot create files in %s: %s",
+		          user.name ? user.name : "without a name",
+		          socket_parent, directory, strerror(-rc));
+}
+
+void
+conf_check_directory(const struct conf_source *source, const char *section,
+                     const char *key, const char *path, bool is_file)
+{
+	struct stat st;
+	char *copy;
+
+	if (!source->check)
+		return;
+	copy = strdup(path[0] ? path : "/");
+	if (!copy)
+		return;
+	if ((is_file || (stat(copy, &st) < 0 && errno == ENOENT)) &&
+	    directory_parent(copy) && stat(copy, &st) < 0 && errno == ENOENT)
+		conf_warn(source, section, key, path,
+		          "the directory %s is missing: create it, and give it "
+		          "to the user of the daemons",
+		          copy);
+	else
+		warn_of_directory(source, section, key, path, copy);
+	free(copy);
 }
 
 void

@@ -60,6 +60,8 @@ on_validate(const struct conf_source *source, void *arg)
 	int rc = 0;
 
 	conf_warn_sections(source);
+	conf_check_directory(source, s->section, "dead_dir", s->common.dead_dir,
+	                     false);
 	if (s->common.retry_min_ms > s->common.retry_max_ms) {
 		(void)snprintf(value, sizeof value, "%" PRId64,
 		               s->common.retry_min_ms);

@@ -219,12 +219,15 @@ def test_files_that_root_alone_can_read_are_warned_of():
         conf = home / "leat.conf"
         secret.write_text("hunter2\n")
         conf.write_text(f"[leat]\nsocket = {run_directory}/batchd.sock\n"
-                        f"[sinkd-postgres]\npassword_file = {secret}\n")
+                        f"[sinkd-postgres]\npassword_file = {secret}\n"
+                        f"dead_dir = {home}\n")
 
         def warnings():
             done = run("sinkd-postgres", "--check", "--config", str(conf))
             assert done.returncode == 0, done
-            return [l for l in done.stderr.splitlines() if " warn " in l]
+            # The next test has those of dead_dir.
+            return [l for l in done.stderr.splitlines()
+                    if " warn " in l and "dead_dir" not in l]
 
         # The owner of the socket's directory is not known yet.
         secret.chmod(0o600)
@@ -251,6 +254,48 @@ def test_files_that_root_alone_can_read_are_warned_of():
         assert len(warnings()) == 2
 
 
+def test_directories_that_cannot_be_used_are_warned_of():
+    with tempfile.TemporaryDirectory() as directory:
+        home = pathlib.Path(directory)
+        home.chmod(0o755)
+        conf = home / "leat.conf"
+        good = {"[leat]\nsocket": "run/batchd.sock", "[batchd]\ndir": "log",
+                "[sinkd-postgres]\ndead_dir": "dead"}
+
+        def warnings(**paths):
+            conf.write_text("".join(
+                f"{key} = {home}/{paths.get(key.split()[-1], path)}\n"
+                for key, path in good.items()))
+            done = run("leat", "check", "--config", str(conf))
+            assert done.returncode == 0, done
+            return [line for line in done.stderr.splitlines()
+                    if not line.startswith(f"warning: {conf}: ")]
+
+        (line,) = warnings()
+        assert f"leat.conf:2: [leat] socket = {home}/run/batchd.sock: the " \
+            f"directory {home}/run is missing: create it" in line, line
+        (home / "run").mkdir()
+        # The last part of these is created.
+        assert warnings() == []
+        (line,) = warnings(dir="a/log")
+        assert f"leat.conf:4: [batchd] dir = {home}/a/log: the directory " \
+            f"{home}/a is missing" in line, line
+        (line,) = warnings(dead_dir="a/dead")
+        assert "leat.conf:6: [sinkd-postgres] dead_dir" in line, line
+        if os.geteuid() != 0:
+            return
+        for name in ("log", "dead"):
+            (home / name).mkdir()
+        os.chown(home / "run", 65534, 65534)
+        log, dead = warnings()
+        for line, name in ((log, "log"), (dead, "dead")):
+            assert f"who owns {home}/run, cannot create files in " \
+                f"{home}/{name}: Permission denied" in line, line
+        for name in ("log", "dead"):
+            os.chown(home / name, 65534, 65534)
+        assert warnings() == []
+
+
 def test_comments_and_units():
     done = run("ingestd", "--check", text="[ingestd] # x\nport = 81 # x\n"
                "max_body_bytes = 1M ; x\n  # x\n\tmax_event_bytes = 1000\n")
@@ -266,7 +311,9 @@ def test_comments_and_units():
 
 
 def test_leat_check_checks_all_sections():
-    done = run("leat", "check", text="")
+    with tempfile.TemporaryDirectory() as directory:
+        done = run("leat", "check", text=f"[leat]\nsocket = {directory}/b\n"
+                   f"[batchd]\ndir = {directory}/log\n")
     assert done.returncode == 0, done
     assert "0 errors, 0 warnings; checked by batchd, ingestd" in done.stdout \
         or os.geteuid() == 0, done
@@ -578,7 +625,8 @@ def test_careless_settings_are_warned_of():
                        f"[{name}]\n{text.format(f=secret)}\n")
             assert done.returncode == 0, done.stderr
             assert "S3CRET" not in done.stdout + done.stderr
-            return [l for l in done.stderr.splitlines() if " warn " in l]
+            return [l for l in done.stderr.splitlines()
+                    if " warn " in l and "] dead_dir " not in l]
 
         for name, text, warning in CAREFUL:
             found = warnings(name, text)
