@@ -112,6 +112,10 @@ check_urls(const struct conf_source *source, const char *list)
 		if (why)
 			return conf_refuse(source, SECTION, "url", url, "%s",
 			                   why);
+		if (strpbrk(url, "\"'"))
+			conf_warn(source, SECTION, "url", url,
+			          "the quotes are a part of the value: write "
+			          "it without them");
 		count++;
 	}
 	if (rc == 0 && count > 0 && count <= URLS_MAX)
@@ -120,7 +124,7 @@ check_urls(const struct conf_source *source, const char *list)
 	return conf_refuse(source, SECTION, "url", NULL,
 	                   "must be 1 to %d of http://host:port or "
 	                   "https://host:port, separated by spaces, without "
-	                   "user, password or query",
+	                   "quotes, user, password or query",
 	                   URLS_MAX);
 }
 

@@ -129,8 +129,17 @@ static int
 check_table_name(const struct conf_source *source, const char *key,
                  const char *name)
 {
-	if (is_table_name(name))
+	const char *schema = name_end(name);
+	const char *end =
+	    schema && *schema == '.' ? name_end(schema + 1) : NULL;
+
+	if (is_table_name(name)) {
+		if (end && *end == '.')
+			conf_warn(source, SECTION, key, name,
+			          "PostgreSQL refuses a table of another "
+			          "database than dbname: write SCHEMA.TABLE");
 		return 0;
+	}
 	return conf_refuse(source, SECTION, key, name,
 	                   "must be a table's name as in SQL: events, "
 	                   "app.events, or in quotes \"My Events\"");
@@ -341,6 +350,10 @@ postgres_check(const struct conf_source *source, const void *conf)
 		rc = conf_refuse(source, SECTION, "host", c->host,
 		                 "must be a name, an address or a directory, "
 		                 "with commas and no blanks between several");
+	if (strpbrk(c->host, "\"'"))
+		conf_warn(source, SECTION, "host", c->host,
+		          "the quotes are a part of the value: write it "
+		          "without them");
 	if (!is_port_list(c->port))
 		rc =
 		    conf_refuse(source, SECTION, "port", c->port, PORT_ALLOWED);
