@@ -372,10 +372,11 @@ head_parse_field(const char *line, size_t n, struct http_field *field)
 	if (!colon || colon == line || !all_of(line, colon, BYTE_TOKEN))
 		return "a header must be a name, a colon and a value, without "
 		       "white space before the colon";
-	if (!all_of(colon + 1, end, BYTE_VALUE))
-		return "a header's value has a control character";
 	field->name = between(line, colon);
 	field->value = trimmed(colon + 1, end);
+	end = field->value.data + field->value.bytes;
+	if (!all_of(field->value.data, end, BYTE_VALUE))
+		return "a header's value has a control character";
 	return NULL;
 }
 
