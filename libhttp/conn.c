@@ -314,7 +314,12 @@ conn_resume(struct conn *c)
 	case CONN_STREAMING:
 		conn_stream_resume(c);
 		break;
-	default:
+	case CONN_HANDSHAKE:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
+	case CONN_STREAM_BLOCKED:
+	case CONN_LINGER:
+	case CONN_CLOSED:
 		break; /* the state has changed since conn_make_ready */
 	}
 }
@@ -336,7 +341,14 @@ conn_expire(struct conn *c)
 		c->closes = true;
 		conn_after_send(c, conn_flush(c));
 		break;
-	default:
+	case CONN_HANDSHAKE:
+	case CONN_IDLE:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
+	case CONN_STREAMING:
+	case CONN_STREAM_BLOCKED:
+	case CONN_LINGER:
+	case CONN_CLOSED:
 		conn_close(c);
 	}
 }

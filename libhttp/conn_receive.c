@@ -284,9 +284,16 @@ advance_request(struct conn *c, struct input *in)
 		                     : read_length_body(c, in);
 	case CONN_DISCARD:
 		return discard_body(c, in);
-	default: /* what follows is for after the response */
-		return false;
+	case CONN_HANDSHAKE:
+	case CONN_PROCESSING:
+	case CONN_SENDING:
+	case CONN_STREAMING:
+	case CONN_STREAM_BLOCKED:
+	case CONN_LINGER:
+	case CONN_CLOSED:
+		break; /* what follows is for after the response */
 	}
+	return false;
 }
 
 /* Remove what is handled from the connection's own buffer. */
