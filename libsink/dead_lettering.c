@@ -10,6 +10,7 @@
 #include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
+#include "libsink/back_off.h"
 #include "libsink/split_points.h"
 
 /*
@@ -65,7 +66,7 @@ on_dead_lettered(struct deliver *d, struct origin first, size_t events,
 		         (int)first.stream.bytes, first.stream.data,
 		         first.offset, events, log_quote(why->code),
 		         log_quote(why->text), suppressed);
-	delivery_recovered(d);
+	back_off_end(d);
 	d->stats->dead_letters = d->dlq->records;
 	d->stats->dead_lettered += events;
 }
@@ -111,7 +112,7 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 		struct sink_error error = {0};
 
 		explain_dlq_error(d, rc, &error);
-		rc = delivery_back_off(d, SINK_MISCONFIGURED, &error);
+		rc = back_off_wait(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
 	}
@@ -148,12 +149,12 @@ find_dead_letters(struct deliver *d, const struct batch *batch)
 		(void)snprintf(error.text, sizeof error.text,
 		               "cannot read the dead letters in %s: %s",
 		               d->dlq->dir, file_error(rc));
-		rc = delivery_back_off(d, SINK_MISCONFIGURED, &error);
+		rc = back_off_wait(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
 	}
 	if (d->failures > 0)
-		delivery_recovered(d);
+		back_off_end(d);
 	d->has_looked = true;
 	return 0;
 }
@@ -280,7 +281,7 @@ probe(struct deliver *d, struct delivery *w, const struct batch *piece,
 	if (rc < 0) {
 		*result = SINK_DONE;
 		explain_dlq_error(d, rc, error);
-		return delivery_back_off(d, SINK_MISCONFIGURED, error);
+		return back_off_wait(d, SINK_MISCONFIGURED, error);
 	}
 	return *result == SINK_DONE && looked > 0 ? end_piece_at(d, w, end) : 0;
 }

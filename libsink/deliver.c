@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libbase/error.h"
+#include "libsink/back_off.h"
 #include "libsink/dead_lettering.h"
 #include "libsink/split_points.h"
 #include "libsink/stop.h"
@@ -82,7 +83,7 @@ find_position(struct deliver *d, const char *stream, bool *found,
 
 		if (result == SINK_DONE)
 			return 0;
-		rc = delivery_back_off(d, result, &error);
+		rc = back_off_wait(d, result, &error);
 		if (rc < 0)
 			return rc;
 	}
@@ -114,7 +115,7 @@ stored(struct deliver *d, struct delivery *w, const struct batch *piece,
        size_t duplicates)
 {
 	assert(duplicates <= piece->count);
-	delivery_recovered(d);
+	back_off_end(d);
 	grow_limit(d, piece->count);
 	d->stats->events += piece->count - duplicates;
 	d->stats->duplicates += duplicates;
@@ -250,7 +251,7 @@ interrupted(struct deliver *d, struct delivery *w, const struct batch *piece,
 	/* If it is fenced, its position decides at once; waiting does not help.
 	 */
 	if (result != SINK_FENCED)
-		rc = delivery_back_off(d, result, error);
+		rc = back_off_wait(d, result, error);
 	if (rc == 0)
 		rc = reconcile(d, w, piece, result == SINK_FENCED);
 	if (rc == 0 && too_much && !split_points_may_be_stored(w) &&
@@ -269,7 +270,7 @@ rejected(struct deliver *d, struct delivery *w, const struct batch *piece,
 	int rc;
 
 	if (piece->count == 0)
-		return delivery_back_off(d, SINK_MISCONFIGURED, error);
+		return back_off_wait(d, SINK_MISCONFIGURED, error);
 	/*
 	 * A store that refuses the piece now has refused it before, too, so it
 	 * has stored nothing of it.

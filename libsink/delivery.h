@@ -1,9 +1,9 @@
 /*
  * delivery - what the three files that deliver batches share: the state of the
- * deliverer and of the batch on its way into the store, and the back-off.  The
- * steps of a batch are in deliver.c; split_points.c keeps on disk where the
- * batch of a stable sink is split, and dead_lettering.c moves the events that
- * the store refuses to the dead letters.
+ * deliverer and of the batch on its way into the store.  The steps of a batch
+ * are in deliver.c; split_points.c keeps on disk where the batch of a stable
+ * sink is split, and dead_lettering.c moves the events that the store refuses
+ * to the dead letters.
  */
 #ifndef LIBSINK_DELIVERY_H
 #define LIBSINK_DELIVERY_H
@@ -75,18 +75,5 @@ struct delivery {
 	/* An earlier write of the piece in hand may have stored it. */
 	bool in_doubt;
 };
-
-/* The store has accepted something: end the back-off and log it. */
-void delivery_recovered(struct deliver *d);
-
-/* Log and report what is wrong, and wait.  Returns as d->wait. */
-MUST_USE int delivery_back_off(struct deliver *d, enum sink_result result,
-                               const struct sink_error *error);
-
-/*
- * Return the n-th delay in a row (n from 1): retry_min_ms, doubled each time up
- * to retry_max_ms, less a random part of up to a half.
- */
-uint64_t delivery_delay_ms(const struct sink_common *common, unsigned n);
 
 #endif

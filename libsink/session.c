@@ -11,6 +11,7 @@
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
+#include "libsink/back_off.h"
 #include "libsink/stop.h"
 
 /* A report is sent at least this often. */
@@ -505,7 +506,7 @@ session_delay_ms(struct session *s, int why)
 		return (uint64_t)common->retry_max_ms;
 	if (s->ready_ms != 0 && clock_mono_ms() - s->ready_ms >= LASTING_MS)
 		s->failures = 0;
-	ms = delivery_delay_ms(common, ++s->failures);
+	ms = back_off_delay_ms(common, ++s->failures);
 	if (why == ERR_BATCHD_REFUSED &&
 	    s->subscription.error_code != ERROR_STOPPING)
 		return ms;

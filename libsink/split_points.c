@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "libbase/file.h"
+#include "libsink/back_off.h"
 
 /*
  * The key of a batch in the journal.  Dead letters that are retried come in
@@ -26,7 +27,7 @@ journal_failed(struct deliver *d, int rc)
 	(void)snprintf(error.text, sizeof error.text,
 	               "cannot write split journal in %s: %s", d->dlq->dir,
 	               file_error(rc));
-	return delivery_back_off(d, SINK_MISCONFIGURED, &error);
+	return back_off_wait(d, SINK_MISCONFIGURED, &error);
 }
 
 /* Put on disk what must be there before the next piece is written. */

@@ -12,6 +12,7 @@
 #include "libbase/error.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
+#include "libsink/back_off.h"
 #include "libsink/deliver.h"
 #include "tests/support/test.h"
 
@@ -891,12 +892,12 @@ TEST(waits_double_up_to_the_longest)
 	common.retry_min_ms = 100;
 	common.retry_max_ms = 30000;
 	for (int i = 0; i < 50; i++) {
-		ck_assert_uint_le(delivery_delay_ms(&common, 1), 100);
-		ck_assert_uint_ge(delivery_delay_ms(&common, 1), 50);
-		ck_assert_uint_le(delivery_delay_ms(&common, 4), 800);
-		ck_assert_uint_ge(delivery_delay_ms(&common, 4), 400);
-		ck_assert_uint_ge(delivery_delay_ms(&common, 4000), 15000);
-		ck_assert_uint_le(delivery_delay_ms(&common, 4000), 30000);
+		ck_assert_uint_le(back_off_delay_ms(&common, 1), 100);
+		ck_assert_uint_ge(back_off_delay_ms(&common, 1), 50);
+		ck_assert_uint_le(back_off_delay_ms(&common, 4), 800);
+		ck_assert_uint_ge(back_off_delay_ms(&common, 4), 400);
+		ck_assert_uint_ge(back_off_delay_ms(&common, 4000), 15000);
+		ck_assert_uint_le(back_off_delay_ms(&common, 4000), 30000);
 	}
 }
 

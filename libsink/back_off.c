@@ -1,5 +1,5 @@
-/* delivery - see delivery.h. */
-#include "libsink/delivery.h"
+/* back_off - see back_off.h. */
+#include "libsink/back_off.h"
 
 #include <inttypes.h>
 #include <sys/random.h>
@@ -7,7 +7,7 @@
 #include "libbase/clock.h"
 
 uint64_t
-delivery_delay_ms(const struct sink_common *common, unsigned n)
+back_off_delay_ms(const struct sink_common *common, unsigned n)
 {
 	uint64_t ms = (uint64_t)common->retry_min_ms;
 	uint32_t random = 0;
@@ -25,7 +25,7 @@ delivery_delay_ms(const struct sink_common *common, unsigned n)
 }
 
 void
-delivery_recovered(struct deliver *d)
+back_off_end(struct deliver *d)
 {
 	unsigned suppressed;
 
@@ -38,8 +38,8 @@ delivery_recovered(struct deliver *d)
 }
 
 int
-delivery_back_off(struct deliver *d, enum sink_result result,
-                  const struct sink_error *error)
+back_off_wait(struct deliver *d, enum sink_result result,
+              const struct sink_error *error)
 {
 	bool misconfigured =
 	    result == SINK_MISCONFIGURED || result == SINK_REJECT;
@@ -48,7 +48,7 @@ delivery_back_off(struct deliver *d, enum sink_result result,
 
 	if (d->failures++ == 0)
 		d->unavailable_since_ms = clock_mono_ms();
-	ms = delivery_delay_ms(d->common, d->failures);
+	ms = back_off_delay_ms(d->common, d->failures);
 	d->stats->retries++;
 	stats_error(d->stats,
 	            misconfigured ? STATS_MISCONFIGURED : STATS_RETRYING,

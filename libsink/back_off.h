@@ -1,0 +1,23 @@
+/*
+ * back_off - how long a sink waits before it tries again what failed, and what
+ * it logs and reports meanwhile.
+ */
+#ifndef LIBSINK_BACK_OFF_H
+#define LIBSINK_BACK_OFF_H
+
+#include "libsink/delivery.h"
+
+/* The store has accepted something: end the back-off and log it. */
+void back_off_end(struct deliver *d);
+
+/* Log and report what is wrong, and wait.  Returns as d->wait. */
+MUST_USE int back_off_wait(struct deliver *d, enum sink_result result,
+                           const struct sink_error *error);
+
+/*
+ * Return the n-th delay in a row (n from 1): retry_min_ms, doubled each time up
+ * to retry_max_ms, less a random part of up to a half.
+ */
+uint64_t back_off_delay_ms(const struct sink_common *common, unsigned n);
+
+#endif
