@@ -209,7 +209,7 @@ static int
 read_ingest(struct peer *p)
 {
 	uint8_t *place = store_append_buffer(&p->broker->store);
-	struct frame f;
+	struct frame f = {0};
 	int rc;
 
 	if (!place)
@@ -247,7 +247,7 @@ peek_type(const struct peer *p, uint64_t *type)
 static int
 read_other(struct peer *p)
 {
-	struct frame f;
+	struct frame f = {0};
 	int rc = peer_receive(p, p->broker->scratch, &f);
 
 	return rc < 0 ? rc : peer_on_frame(p, &f);
@@ -269,7 +269,7 @@ int
 peer_read_last(struct peer *p)
 {
 	uint8_t *scratch = p->broker->scratch;
-	struct frame f;
+	struct frame f = {0};
 	int n = chan_recv(&p->chan, scratch, FRAME_MAX);
 
 	if (n < 0)

@@ -59,7 +59,7 @@ static void
 conf_print_usage(const struct conf_program *program, FILE *out)
 {
 	(void)fprintf(out, "usage: %s [--config PATH]%s", program->name,
-	              program->tables ? " [--check]" : "");
+	              program->table_count > 0 ? " [--check]" : "");
 	for (size_t i = 0; i < program->flag_count; i++) {
 		const struct conf_flag *f = &program->flags[i];
 
@@ -79,7 +79,7 @@ print_help(const struct conf_program *program)
 	printf("\n%s\n\n"
 	       "  --config PATH  settings (default " DEFAULT_PATH ")\n",
 	       program->summary);
-	if (program->tables)
+	if (program->table_count > 0)
 		printf("  --check        check them, print what is in force, "
 		       "exit\n");
 	for (size_t i = 0; i < program->flag_count; i++) {
@@ -193,7 +193,7 @@ take_arguments(const struct conf_program *program, int argc, char **argv,
 			printf("%s %s\n", program->name, LEAT_VERSION);
 			return finish_output();
 		}
-		if (strcmp(arg, "--check") == 0 && program->tables) {
+		if (strcmp(arg, "--check") == 0 && program->table_count > 0) {
 			arguments->check = true;
 			continue;
 		}
@@ -243,7 +243,7 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 
 	if (program->path)
 		*program->path = arguments.path;
-	if (rc != CONF_RUN || arguments.no_file || !program->tables)
+	if (rc != CONF_RUN || arguments.no_file || program->table_count == 0)
 		return rc;
 	rc = file_read(arguments.path, CONF_FILE_BYTES_MAX, &text, &bytes);
 	if (rc < 0) {
