@@ -61,7 +61,9 @@ def test_four_daemons_run_from_the_build_tree_and_can_be_debugged():
             env=dict(os.environ, DEBUGINFOD_URLS=""))
         assert not directory.exists(), done.stdout
     assert '"accepted":1' in done.stdout, done.stdout
-    assert re.search(r"^postgres +retrying", done.stdout, re.M), done.stdout
+    # The status may be older than the sink's connection.
+    assert re.search(r"^postgres +(retrying|disconnected|starting)",
+                     done.stdout, re.M), done.stdout
     if crash:
         assert done.stdout.count("Saved corefile") == 2, done.stdout
         assert "SIGSEGV" in done.stdout, done.stdout
