@@ -131,10 +131,9 @@ help:
 
 # The compilers and their flags.  Objects depend on this file, which is written
 # only if a flag has changed, and not on the Makefile, so that editing a comment
-# here compiles nothing.  The file's first version gets an old time stamp, so
-# that the objects of a tree without this file are kept.  -Werror is left out
-# because it does not change the objects, and so is the output of pkg-config,
-# which only changes with the distribution.
+# here compiles nothing.  -Werror is left out because it does not change the
+# objects, and so is the output of pkg-config, which only changes with the
+# distribution.
 FLAGS     := $(O)/compiler-flags
 ALL_FLAGS := $(CC) $(CFLAGS) / $(CXX) $(CXXFLAGS) / $(CPPFLAGS) $(WARN) \
              $(CWARN) $(MODE_FLAGS) / $(link-$(MODE)) $(LDFLAGS) $(LDLIBS)
@@ -143,8 +142,7 @@ ifneq ($(strip $(file <$(FLAGS))),$(strip $(ALL_FLAGS)))
 $(FLAGS): always
 endif
 $(FLAGS): | $(TOOLS_OK)
-	@mkdir -p $(@D); first=; [ -e $@ ] || first=1; \
-	echo '$(ALL_FLAGS)' >$@; [ -z "$$first" ] || touch -d 1970-01-02 $@
+	@mkdir -p $(@D) && echo '$(ALL_FLAGS)' >$@
 
 $(O)/%.o: %.c $(FLAGS) | $(TOOLS_OK)
 	@mkdir -p $(@D)
