@@ -192,6 +192,15 @@ test_run(const struct test_entry *test, void (*body)(int), int i)
 	completed = true;
 }
 
+unsigned
+test_stride(void)
+{
+	const char *stride = getenv("LEAT_TEST_STRIDE");
+	unsigned long n = stride ? strtoul(stride, NULL, 10) : 1;
+
+	return n > 0 ? (unsigned)n : 1;
+}
+
 static bool
 is_selected(const struct test_entry *test, char **names)
 {
@@ -258,18 +267,32 @@ unknown_name(char **names)
 	return NULL;
 }
 
+static void
+list_tests(void)
+{
+	char *none[] = {NULL};
+
+	for (size_t i = 0; i < n_entries; i++)
+		if (entries[i]->test.fn && is_selected(entries[i], none))
+			puts(entries[i]->test.name);
+}
+
+/* Run the tests, or those that the arguments name; --list only names them. */
 int
 main(int argc, char **argv)
 {
+	bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
 	Suite *suite = suite_create(program_invocation_short_name);
 	SRunner *runner = srunner_create(suite);
 	const char *unknown;
 	int failed = 1;
 
-	(void)argc;
 	sort_entries();
-	unknown = unknown_name(argv + 1);
-	if (unknown) {
+	unknown = list ? NULL : unknown_name(argv + 1);
+	if (list) {
+		list_tests();
+		failed = 0;
+	} else if (unknown) {
 		(void)fprintf(stderr, "%s has no test %s\n", *argv, unknown);
 	} else if (add_tests(suite, argv + 1) > 0) {
 		/* A debugger follows one process; a forked child's check

@@ -17,13 +17,27 @@
  * AddressSanitizer, if memory has leaked.
  *
  * A program runs all its tests, or those whose names, or whose case's names,
- * are its arguments.
+ * are its arguments.  With --list it prints the names of all that would run.
  */
 #ifndef TESTS_SUPPORT_TEST_H
 #define TESTS_SUPPORT_TEST_H
 
 #include <check.h>
 #include <stddef.h>
+
+/*
+ * check's own macros write a few bytes to a file for each assertion that holds,
+ * to know the last line before a crash, and read all of them after the test.  A
+ * test that asserts a million times would take seconds for that.
+ */
+#undef ck_assert_msg
+#define ck_assert_msg(expr, ...)                                               \
+	do {                                                                   \
+		if (!(expr))                                                   \
+			ck_abort_msg(__VA_ARGS__);                             \
+	} while (0)
+#undef ck_assert
+#define ck_assert(expr) ck_assert_msg(expr, "Assertion '%s' failed", #expr)
 
 /* For .timeout_s of a test case whose tests may take as long as they need. */
 #define TEST_NO_TIMEOUT (-1)
@@ -41,6 +55,13 @@ struct test_entry {
 
 /* Run the body of a test with its time limit; only for TEST_LOOP. */
 void test_run(const struct test_entry *test, void (*body)(int), int i);
+
+/*
+ * The step of a loop over many cases that are alike: 1, or what the environment
+ * variable LEAT_TEST_STRIDE says.  tests/run --unit sets it, so that a change
+ * is tried in seconds; the whole run tries every case.
+ */
+unsigned test_stride(void);
 
 /* clang-format off */
 #define TEST_REGISTER(name, ...)                                               \
