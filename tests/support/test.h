@@ -57,9 +57,9 @@ struct test_entry {
 void test_run(const struct test_entry *test, void (*body)(int), int i);
 
 /*
- * The step of a loop over many cases that are alike: 1, or what the environment
- * variable LEAT_TEST_STRIDE says.  tests/run --unit sets it, so that a change
- * is tried in seconds; the whole run tries every case.
+ * The step of a loop over many cases that are alike: 1, or the value of the
+ * environment variable LEAT_TEST_STRIDE.  tests/run --unit sets it, to try a
+ * change in seconds; the whole run tries every case.
  */
 unsigned test_stride(void);
 
