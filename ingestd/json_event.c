@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ingestd/rfc3339.h"
+#include "libproto/rfc3339.h"
 
 /* Limit on the length of a time that has escapes; others have none. */
 #define TIME_TEXT_MAX EVENT_USER_ID_MAX

@@ -4,9 +4,9 @@
  */
 #include <errno.h>
 
-#include "ingestd/rfc3339.h"
 #include "libbase/clock.h"
 #include "libproto/event.h"
+#include "libproto/rfc3339.h"
 #include "tests/fuzz/fuzz.h"
 
 int

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "ingestd/rfc3339.h"
 #include "libbase/clock.h"
+#include "libproto/rfc3339.h"
 #include "tests/support/test.h"
 
 static const struct {

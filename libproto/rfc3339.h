@@ -8,8 +8,8 @@
  * the last microsecond of its minute, because PostgreSQL and other stores have
  * no such second.  The year must be 1970 to 9999 in UTC.
  */
-#ifndef INGESTD_RFC3339_H
-#define INGESTD_RFC3339_H
+#ifndef LIBPROTO_RFC3339_H
+#define LIBPROTO_RFC3339_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* rfc3339 - see rfc3339.h. */
-#include "ingestd/rfc3339.h"
+#include "libproto/rfc3339.h"
 
 #include <errno.h>
 #include <stdbool.h>
