@@ -86,6 +86,8 @@ USES-libhttp  := libbase
 USES-libsink  := libproto libbase
 USES-libproto := libbase
 $(foreach p,$(filter sinkd-%,$(DIRS)),$(eval USES-$p := libsink libproto libbase))
+# The dashboard shows events and stores none: it is no sink, but a server.
+USES-sinkd-dashboard := libhttp libproto libbase
 
 # x-LIBS are the libraries that x itself uses.  Debian 13 has msgpack-c under
 # the second of its names.
@@ -99,6 +101,7 @@ leat-LIBS             = $(call pc,nettle)
 sinkd-postgres-LIBS   = $(call pc,libpq)
 sinkd-kafka-LIBS      = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
+sinkd-dashboard-LIBS  = $(call pc,libuv libxxhash) -lm
 # ThreadSanitizer does not know C11's threads, which librdkafka uses.  This file
 # implements them with pthreads.
 TSAN_O               := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
