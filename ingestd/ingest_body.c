@@ -157,7 +157,7 @@ static enum body_result
 ingest_body_commit(struct ingest_body *ib, const struct request_body *body,
                    uint64_t cost, uint64_t size_cost, void *owner)
 {
-	uint64_t now_ms = clock_mono_ms();
+	uint64_t now_ms = body->token ? clock_mono_ms() : 0;
 
 	if (body->token && !token_take(body->token, cost, now_ms)) {
 		batchd_client_cancel(ib->batchd_client);

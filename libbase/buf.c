@@ -82,12 +82,6 @@ buf_add(struct buf *b, const void *bytes, size_t n)
 }
 
 int
-buf_add_text(struct buf *b, const char *text)
-{
-	return buf_add(b, text, strlen(text));
-}
-
-int
 buf_add_u64(struct buf *b, uint64_t value)
 {
 	char digits[20]; /* of UINT64_MAX */

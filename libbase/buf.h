@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "libbase/base.h"
 
@@ -56,8 +57,15 @@ MUST_USE int buf_add(struct buf *b, const void *bytes, size_t n);
  * pieces can ignore what each returns, and check b->error after the last one.
  */
 
-/* Append a text without its NUL. */
-int buf_add_text(struct buf *b, const char *text);
+/*
+ * Append a text without its NUL.  It is inline so that the compiler computes
+ * the lengths of constant texts, of which each HTTP response has several.
+ */
+static inline int
+buf_add_text(struct buf *b, const char *text)
+{
+	return buf_add(b, text, strlen(text));
+}
 
 /* Append a number in decimal digits. */
 int buf_add_u64(struct buf *b, uint64_t value);
