@@ -307,6 +307,7 @@ consumer_send_frame(struct consumer *c, const struct batch_chunk *chunk)
 	frame.batch.offset = chunk->offset;
 	frame.batch.count = chunk->count;
 	frame.batch.last = chunk->ends;
+	frame.batch.next = chunk->offset + chunk->count;
 	frame.batch.again = c->batch_resent;
 	return chan_send(c->chan, &frame);
 }

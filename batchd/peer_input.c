@@ -10,17 +10,27 @@
 /* --- what each frame does --- */
 
 static int
-peer_send_welcome(struct peer *p)
+peer_send_stream(struct peer *p)
 {
 	struct store *store = &p->broker->store;
+	struct frame f = {.type = FRAME_STREAM};
+
+	f.stream.name = slice_of(store->stream_text);
+	f.stream.first_offset = store_first_offset(store);
+	f.stream.next_offset = store->durable_offset;
+	return chan_send(&p->chan, &f);
+}
+
+static int
+peer_send_welcome(struct peer *p)
+{
 	struct frame f = {.type = FRAME_WELCOME};
+	int rc;
 
 	f.welcome.version = FRAME_VERSION;
-	f.welcome.stream = slice_of(store->stream_text);
-	f.welcome.first_offset = store_first_offset(store);
-	f.welcome.next_offset = store->durable_offset;
 	f.welcome.frame_max_bytes = FRAME_MAX;
-	return chan_send(&p->chan, &f);
+	rc = chan_send(&p->chan, &f);
+	return rc == 0 && p->state == PEER_SINK ? peer_send_stream(p) : rc;
 }
 
 static int
@@ -64,6 +74,8 @@ on_hello(struct peer *p, const struct frame *f)
 		p->sink = sink;
 		peer_change_state(p, PEER_SINK);
 		break;
+	case ROLE_TAIL:
+		return peer_refuse(p, ERROR_UNKNOWN, "tails are not served");
 	}
 	return peer_send_welcome(p);
 }
@@ -108,6 +120,17 @@ peer_on_stats(struct peer *p, const struct frame *f)
 	return 0;
 }
 
+/* Return true if the body is one complete map. */
+static bool
+is_map(const struct frame *f)
+{
+	struct wire_reader r = {f->body, f->body + f->body_bytes}, map = r;
+	uint32_t pairs;
+
+	return wire_map(&map, &pairs) == 0 && wire_skip(&r) == 0 &&
+	       r.at == r.end;
+}
+
 /*
  * The reply is sent by peer_flush at the end of the turn.  Until then the peer
  * is not read, so it has one request at most.
@@ -116,6 +139,8 @@ static int
 on_control(struct peer *p, const struct frame *f)
 {
 	p->done_this_turn = true;
+	if (!is_map(f))
+		return peer_refuse(p, ERROR_PROTOCOL, "malformed arguments");
 	p->reply = slice_is(f->control.verb, "status")
 	               ? PEER_REPLY_STATUS
 	               : PEER_REPLY_UNKNOWN_VERB;

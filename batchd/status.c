@@ -328,7 +328,7 @@ put_daemons(msgpack_packer *pk, const struct broker *b, struct writer *w,
             uint64_t now_ms)
 {
 	static const enum frame_role order[] = {ROLE_INGEST, ROLE_SINK,
-	                                        ROLE_CONTROL};
+	                                        ROLE_TAIL, ROLE_CONTROL};
 	static const char header[5] = {(char)0xdd};
 	uint32_t listed = 0, omitted = 0;
 	size_t at;

@@ -308,14 +308,20 @@ append_queue_acknowledge(struct append_queue *q, const struct frame *f)
 	if (f->appended.seq != q->acked_seq + n ||
 	    f->appended.seq > q->sent_seq)
 		return -EPROTO;
-	for (uint32_t i = 0; rc == 0 && i < n; i++)
-		rc = wire_uint(&r, &offsets[i]);
+	for (uint32_t i = 0; rc == 0 && i < n; i++) {
+		if (wire_nil(&r))
+			offsets[i] = APPEND_NO_OFFSET;
+		else
+			rc = wire_uint(&r, &offsets[i]);
+	}
 	if (rc < 0 || r.at != r.end)
 		return -EBADMSG;
 	q->acked_seq = f->appended.seq;
 	for (struct pending_request *p = q->unresolved;
 	     p && p->first_seq <= q->acked_seq; p = p->next) {
-		p->offset = offsets[p->first_seq - from] + p->first_index;
+		p->offset = offsets[p->first_seq - from];
+		if (p->offset != APPEND_NO_OFFSET)
+			p->offset += p->first_index;
 		q->unresolved = p->next;
 	}
 	while (q->head && q->head->last_seq <= q->acked_seq)

@@ -42,9 +42,13 @@ enum append_result {
 	APPEND_CONNECTION_LOST,
 };
 
+/* Instead of an offset: the server has none for this request. */
+#define APPEND_NO_OFFSET UINT64_MAX
+
 /*
- * Answers a committed request, once.  `offset` is that of its first event if
- * the result is APPEND_DURABLE.  Must not call into the queue.
+ * Answers a committed request, once.  If the result is APPEND_DURABLE, `offset`
+ * is that of its first event, or APPEND_NO_OFFSET.  Must not call into the
+ * queue.
  */
 typedef void (*append_on_done)(void *owner, enum append_result result,
                                uint64_t offset);

@@ -31,7 +31,6 @@ static void client_on_expiry(uv_timer_t *timer);
 
 /* Why the state changes, for the log. */
 struct cause {
-	const struct frame *welcome; /* to BATCHD_CLIENT_OPEN */
 	/* To BATCHD_CLIENT_DISCONNECTED: the operation that failed with rc;
 	 * NULL: none, the pending requests have all timed out. */
 	const char *failed;
@@ -82,16 +81,12 @@ enter_disconnected(struct batchd_client *c, const struct cause *cause)
 }
 
 static void
-enter_open(struct batchd_client *c, const struct cause *cause)
+enter_open(struct batchd_client *c)
 {
-	const struct frame *f = cause->welcome;
-
 	c->connects++;
 	c->backoff_ms = BACKOFF_MIN_MS;
 	c->unreachable_log = unreachable_limit;
-	log_info("batchd connected socket=%s stream=%.*s next_offset=%" PRIu64,
-	         log_quote(c->conf.socket), (int)f->welcome.stream.bytes,
-	         f->welcome.stream.data, f->welcome.next_offset);
+	log_info("batchd connected socket=%s", log_quote(c->conf.socket));
 }
 
 /*
@@ -110,7 +105,7 @@ client_enter(struct batchd_client *c, enum batchd_client_state state,
 	case BATCHD_CLIENT_HELLO:
 		break;
 	case BATCHD_CLIENT_OPEN:
-		enter_open(c, &cause);
+		enter_open(c);
 		break;
 	case BATCHD_CLIENT_CLOSED:
 		drop_connection(c);
@@ -229,7 +224,7 @@ client_on_welcome(struct batchd_client *c, const struct frame *f)
 	if (c->state != BATCHD_CLIENT_HELLO ||
 	    f->welcome.version != FRAME_VERSION)
 		return -EPROTO;
-	client_enter(c, BATCHD_CLIENT_OPEN, (struct cause){.welcome = f});
+	client_enter(c, BATCHD_CLIENT_OPEN, (struct cause){0});
 	return 0;
 }
 

@@ -436,7 +436,8 @@ request_on_done(void *owner, enum append_result result, uint64_t offset)
 		              clock_mono_us() - rq->since_us, 1);
 		if (rq->token)
 			rq->token->events += rq->accepted;
-		respond_accepted(rq, &offset);
+		respond_accepted(rq,
+		                 offset == APPEND_NO_OFFSET ? NULL : &offset);
 		return;
 	case APPEND_NOT_SENT:
 		respond_fixed(rq, RESPONSE_UNAVAILABLE);

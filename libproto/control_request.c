@@ -44,6 +44,7 @@ int
 control_request(const char *socket, const char *verb, uint8_t *out,
                 const uint8_t **body)
 {
+	static const uint8_t no_arguments[] = {0x80}; /* an empty map */
 	struct frame hello = {.type = FRAME_HELLO};
 	struct frame request = {.type = FRAME_CONTROL};
 	struct frame f = {.type = FRAME_HELLO};
@@ -60,6 +61,8 @@ control_request(const char *socket, const char *verb, uint8_t *out,
 	rc = chan_send(&c, &hello);
 	request.control.id = 1;
 	request.control.verb = slice_of(verb);
+	request.body = no_arguments;
+	request.body_bytes = sizeof no_arguments;
 	if (rc == 0)
 		rc = chan_send(&c, &request);
 	while (rc == 0 && f.type != FRAME_REPLY) {

@@ -12,7 +12,7 @@ enum field_kind {
 	KIND_BOOL,
 	KIND_TEXT,     /* struct slice, min to max bytes */
 	KIND_NAME,     /* the same, of a-z, 0-9 and - */
-	KIND_POSITION, /* subscribe.position, nil if there is none */
+	KIND_OPTIONAL, /* uint64_t, or nil if the bool at `min` is false */
 };
 
 struct field {
@@ -29,7 +29,7 @@ struct field {
 #define BOOL(member) KIND_BOOL, AT(member), 0, 0
 #define TEXT(member, min, max) KIND_TEXT, AT(member), min, max
 #define NAME(member) KIND_NAME, AT(member), 1, FRAME_NAME_MAX
-#define POSITION(member) KIND_POSITION, AT(member), 0, 0
+#define OPTIONAL(has, member) KIND_OPTIONAL, AT(member), AT(has), 0
 
 /*
  * The fields of each type in the order in which they are sent.  These lists
@@ -37,15 +37,12 @@ struct field {
  */
 static const struct field hello[] = {
     {UINT(hello.version)},
-    {U32(hello.role, ROLE_INGEST, ROLE_CONTROL)},
+    {U32(hello.role, ROLE_INGEST, ROLE_TAIL)},
     {NAME(hello.name)},
     {UINT(hello.pid)},
 };
 static const struct field welcome[] = {
     {UINT(welcome.version)},
-    {TEXT(welcome.stream, 1, FRAME_STREAM_MAX)},
-    {UINT(welcome.first_offset)},
-    {UINT(welcome.next_offset)},
     {UINT(welcome.frame_max_bytes)},
 };
 /* Of fixed width: FRAME_APPEND_HEADER bytes. */
@@ -58,15 +55,19 @@ static const struct field appended[] = {
     {U32(appended.count, 1, FRAME_APPENDED_MAX)},
 };
 static const struct field subscribe[] = {
-    {UINT(subscribe.stream_no)},  {POSITION(subscribe.position)},
-    {UINT(subscribe.max_events)}, {UINT(subscribe.max_bytes)},
-    {UINT(subscribe.wait_ms)},    {BOOL(subscribe.stable)},
+    {UINT(subscribe.stream_no)},
+    {OPTIONAL(subscribe.has_position, subscribe.position)},
+    {UINT(subscribe.max_events)},
+    {UINT(subscribe.max_bytes)},
+    {UINT(subscribe.wait_ms)},
+    {BOOL(subscribe.stable)},
 };
 static const struct field batch[] = {
     {UINT(batch.stream_no)},
     {UINT(batch.offset)},
     {U32(batch.count, 0, FRAME_BODY_MAX)},
-    {BOOL(batch.last)},
+    {OPTIONAL(batch.last, batch.next)},
+    {UINT(batch.generation)},
     {BOOL(batch.again)},
 };
 static const struct field committed[] = {
@@ -93,13 +94,30 @@ static const struct field intake[] = {
 static const struct field flush[] = {
     {UINT(flush.stream_no)},
 };
+static const struct field stream[] = {
+    {UINT(stream.stream_no)},
+    {TEXT(stream.name, 1, FRAME_STREAM_NAME_MAX)},
+    {UINT(stream.first_offset)},
+    {UINT(stream.next_offset)},
+};
+static const struct field watch[] = {
+    {OPTIONAL(watch.has_from, watch.from)},
+    {UINT(watch.events)},
+    {BOOL(watch.live)},
+    {UINT(watch.bytes_per_s)},
+};
+static const struct field skipped[] = {
+    {UINT(skipped.from)},
+    {UINT(skipped.to)},
+};
 
 #define FIELDS(list) list, ARRAY_LEN(list)
 
 /*
  * A header has at most six fields.  One of them may be a text of at most
- * FRAME_TEXT_MAX bytes, and the others have at most 9 bytes each, so that any
- * header fits FRAME_HEADER_MAX and the writer need not check for the end.
+ * FRAME_STREAM_NAME_MAX bytes, and the others have at most 9 bytes each, so
+ * that any header fits FRAME_HEADER_MAX and the writer need not check for the
+ * end.
  */
 static const struct layout {
 	const struct field *fields;
@@ -115,10 +133,13 @@ static const struct layout {
     [FRAME_COMMITTED] = {FIELDS(committed), false},
     [FRAME_STATS] = {NULL, 0, true},
     [FRAME_ERROR] = {FIELDS(error), false},
-    [FRAME_CONTROL] = {FIELDS(control), false},
+    [FRAME_CONTROL] = {FIELDS(control), true},
     [FRAME_REPLY] = {FIELDS(reply), true},
     [FRAME_INTAKE] = {FIELDS(intake), false},
     [FRAME_FLUSH] = {FIELDS(flush), false},
+    [FRAME_STREAM] = {FIELDS(stream), false},
+    [FRAME_WATCH] = {FIELDS(watch), false},
+    [FRAME_SKIPPED] = {FIELDS(skipped), false},
     [FRAME_STATUS] = {NULL, 0, true},
 };
 
@@ -152,10 +173,9 @@ put_field(uint8_t *out, const struct field *field, const struct frame *frame)
 		if (text->bytes < field->min || text->bytes > field->max)
 			return NULL;
 		return wire_put_str(out, text);
-	case KIND_POSITION:
-		return frame->subscribe.has_position
-		           ? wire_put_uint(out, frame->subscribe.position)
-		           : wire_put_nil(out);
+	case KIND_OPTIONAL:
+		boolean = (const void *)((const uint8_t *)frame + field->min);
+		return *boolean ? wire_put_uint(out, *u64) : wire_put_nil(out);
 	}
 	return NULL;
 }
@@ -210,6 +230,7 @@ read_field(struct wire_reader *r, const struct field *field,
            struct frame *frame)
 {
 	void *at = (uint8_t *)frame + field->at;
+	bool *has;
 
 	switch ((enum field_kind)field->kind) {
 	case KIND_UINT:
@@ -223,10 +244,11 @@ read_field(struct wire_reader *r, const struct field *field,
 	case KIND_TEXT:
 	case KIND_NAME:
 		return frame_read_text(r, field, at);
-	case KIND_POSITION:
-		frame->subscribe.has_position = !wire_nil(r);
-		frame->subscribe.position = 0;
-		return frame->subscribe.has_position ? wire_uint(r, at) : 0;
+	case KIND_OPTIONAL:
+		has = (bool *)((uint8_t *)frame + field->min);
+		*has = !wire_nil(r);
+		*(uint64_t *)at = 0;
+		return *has ? wire_uint(r, at) : 0;
 	}
 	return -EBADMSG;
 }
@@ -245,7 +267,9 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 	    type < FRAME_HELLO || type > FRAME_STATUS)
 		return -EBADMSG;
 	layout = &layouts[type];
-	if (items != layout->count + 1)
+	/* The types between those of this version have no layout. */
+	if (items != layout->count + 1 ||
+	    (!layout->fields && !layout->has_body))
 		return -EBADMSG;
 	frame->type = (enum frame_type)type;
 	for (uint32_t i = 0; rc == 0 && i < layout->count; i++)
@@ -289,6 +313,7 @@ frame_role_name(enum frame_role role)
 	    [ROLE_INGEST] = "ingest",
 	    [ROLE_SINK] = "sink",
 	    [ROLE_CONTROL] = "control",
+	    [ROLE_TAIL] = "tail",
 	};
 
 	return names[role];

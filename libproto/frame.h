@@ -20,7 +20,7 @@
 #include "libproto/event.h"
 #include "libproto/wire.h"
 
-#define FRAME_VERSION 2
+#define FRAME_VERSION 3
 
 /* Most event bytes in one frame. */
 #define FRAME_BODY_MAX EVENT_PACKED_MAX
@@ -37,9 +37,10 @@
  */
 #define FRAME_APPEND_HEADER 16
 
-#define FRAME_NAME_MAX 64   /* of a peer */
-#define FRAME_STREAM_MAX 36 /* a UUID as text */
-#define FRAME_TEXT_MAX 300  /* of an error or a reason */
+#define FRAME_NAME_MAX 64         /* of a peer */
+#define FRAME_STREAM_MAX 36       /* batchd's stream: a UUID as text */
+#define FRAME_STREAM_NAME_MAX 360 /* of any stream */
+#define FRAME_TEXT_MAX 300        /* of an error or a reason */
 
 /* Most offsets in one `appended` frame. */
 #define FRAME_APPENDED_MAX 1024
@@ -58,10 +59,19 @@ enum frame_type {
 	FRAME_REPLY = 11,
 	FRAME_INTAKE = 12,
 	FRAME_FLUSH = 13,
-	FRAME_STATUS = 14,
+	FRAME_STREAM = 14,
+	/* 15 to 21, 24 and 25 are reserved: see docs/protocol.md. */
+	FRAME_WATCH = 22,
+	FRAME_SKIPPED = 23,
+	FRAME_STATUS = 26,
 };
 
-enum frame_role { ROLE_INGEST = 1, ROLE_SINK = 2, ROLE_CONTROL = 3 };
+enum frame_role {
+	ROLE_INGEST = 1,
+	ROLE_SINK = 2,
+	ROLE_CONTROL = 3,
+	ROLE_TAIL = 4,
+};
 
 /* Why batchd closes a connection. */
 enum frame_error {
@@ -87,9 +97,6 @@ struct frame {
 		} hello;
 		struct {
 			uint64_t version;
-			struct slice stream; /* UUID of the log, as text */
-			uint64_t first_offset;
-			uint64_t next_offset;
 			uint64_t frame_max_bytes;
 		} welcome;
 		struct {
@@ -100,7 +107,8 @@ struct frame {
 			uint64_t seq; /* everything up to it is durable */
 			/*
 			 * Body: `count` msgpack integers, the first offsets
-			 * of frames seq - count + 1 .. seq.
+			 * of frames seq - count + 1 .. seq.  An offset may be
+			 * nil; batchd never sends that.
 			 */
 			uint32_t count;
 		} appended;
@@ -117,7 +125,9 @@ struct frame {
 			uint64_t stream_no;
 			uint64_t offset; /* of the first event in body */
 			uint32_t count;  /* 0: nothing to flush */
-			bool last;       /* of this batch */
+			bool last;       /* the last frame of this batch */
+			uint64_t next;   /* if last: position after the batch */
+			uint64_t generation; /* always 0 */
 			bool again; /* stable: it may have been sent before */
 		} batch;
 		struct {
@@ -129,8 +139,8 @@ struct frame {
 			struct slice text;
 		} error;
 		struct {
-			uint64_t id; /* the reply carries it back */
-			struct slice verb;
+			uint64_t id;       /* the reply carries it back */
+			struct slice verb; /* body: a map of arguments */
 		} control;
 		struct {
 			uint64_t id;
@@ -144,6 +154,23 @@ struct frame {
 		struct {
 			uint64_t stream_no;
 		} flush;
+		struct {
+			uint64_t stream_no;
+			struct slice name; /* 1..FRAME_STREAM_NAME_MAX */
+			uint64_t first_offset;
+			uint64_t next_offset;
+		} stream;
+		struct {
+			bool has_from;   /* if not: the newest event */
+			uint64_t from;   /* offset of the first event wanted */
+			uint64_t events; /* at most so many; 0: no end */
+			bool live;       /* skip events rather than lag */
+			uint64_t bytes_per_s; /* at most so many; 0: no limit */
+		} watch;
+		struct {
+			uint64_t from; /* the tail will not receive these */
+			uint64_t to;   /* offset after the last of them */
+		} skipped;
 	};
 	/* append, batch: events; appended: see above; others: a map */
 	const uint8_t *body;

@@ -86,6 +86,7 @@ report_figures(enum frame_role role, size_t *count)
 		*count = SINK_FIGURES;
 		return sink_figures;
 	case ROLE_CONTROL:
+	case ROLE_TAIL:
 		break;
 	}
 	*count = 0;

@@ -223,7 +223,7 @@ session_change_state(struct session *s, enum session_state to)
 		break;
 	case SESSION_STOPPED:
 		/* What was counted since the last report. */
-		if (s->subscription.welcomed && session_send_report(s) < 0)
+		if (s->subscription.has_stream && session_send_report(s) < 0)
 			log_debug("no last report");
 		log_info("stopped");
 		break;
@@ -253,7 +253,7 @@ session_report_if_due(struct session *s)
 		    "SIGHUP has no effect on a sink; to read leat.conf and "
 		    "the password file again, restart this sink, which "
 		    "resumes at its position");
-	if (!s->subscription.welcomed)
+	if (!s->subscription.has_stream)
 		return 0;
 	if (due)
 		refresh_dead_letters(s);

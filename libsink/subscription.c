@@ -11,8 +11,11 @@
 #include "libbase/error.h"
 #include "libsink/sink.h"
 
-/* A batch header at its widest: array, type, stream, offset, count, last. */
-#define BATCH_HEADER_MAX 32
+/*
+ * A batch header at its widest: array, type, stream, offset, count, next,
+ * generation, again.
+ */
+#define BATCH_HEADER_MAX 48
 #define FIRST_EVENTS 1024
 
 int
@@ -68,6 +71,7 @@ subscription_close(struct subscription *s)
 	chan_close(&s->chan);
 	drop_batch(s);
 	s->welcomed = false;
+	s->has_stream = false;
 	s->subscribed = false;
 }
 
@@ -110,7 +114,7 @@ subscription_start(struct subscription *s, bool has_position, uint64_t position)
 	                                        .wait_ms = s->limits.wait_ms,
 	                                        .stable = s->limits.stable}};
 
-	assert(s->welcomed && !s->subscribed);
+	assert(s->has_stream && !s->subscribed);
 	s->subscribed = true;
 	s->wanted = has_position ? position : 0;
 	return subscription_send(s, &subscribe);
@@ -162,9 +166,21 @@ subscription_on_welcome(struct subscription *s, const struct frame *frame)
 	if (s->welcomed || frame->welcome.version != FRAME_VERSION)
 		return -EPROTO;
 	s->welcomed = true;
-	memcpy(s->stream, frame->welcome.stream.data,
-	       frame->welcome.stream.bytes);
-	s->stream[frame->welcome.stream.bytes] = '\0';
+	return SUBSCRIPTION_OTHER;
+}
+
+/* batchd has one stream, which is number 0 and has a UUID as its name. */
+static int
+subscription_on_stream(struct subscription *s, const struct frame *frame)
+{
+	const struct slice *name = &frame->stream.name;
+
+	if (!s->welcomed || s->has_stream || frame->stream.stream_no != 0 ||
+	    name->bytes > FRAME_STREAM_MAX)
+		return -EPROTO;
+	s->has_stream = true;
+	memcpy(s->stream, name->data, name->bytes);
+	s->stream[name->bytes] = '\0';
 	return SUBSCRIPTION_WELCOME;
 }
 
@@ -215,7 +231,9 @@ subscription_on_batch(struct subscription *s, const struct frame *frame,
 	bool first = s->used == 0;
 	int rc;
 
-	if (!s->subscribed || s->whole || frame->batch.stream_no != 0)
+	if (!s->subscribed || s->whole || frame->batch.stream_no != 0 ||
+	    (frame->batch.last &&
+	     frame->batch.next != frame->batch.offset + frame->batch.count))
 		return -EPROTO;
 	if (frame->batch.count == 0) {
 		if (!first || !frame->batch.last || frame->body_bytes > 0)
@@ -264,6 +282,8 @@ subscription_step(struct subscription *s)
 		return subscription_on_error(s, &frame);
 	if (frame.type == FRAME_WELCOME)
 		return subscription_on_welcome(s, &frame);
+	if (frame.type == FRAME_STREAM)
+		return subscription_on_stream(s, &frame);
 	if (frame.type == FRAME_BATCH)
 		return subscription_on_batch(s, &frame, (size_t)n);
 	/* An answer to no request of ours, or a frame for another role. */

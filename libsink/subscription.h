@@ -21,8 +21,8 @@
 
 /* What subscription_step has received. */
 enum subscription_event {
-	SUBSCRIPTION_WELCOME = 1,
-	SUBSCRIPTION_PART,  /* a part of a batch */
+	SUBSCRIPTION_WELCOME = 1, /* batchd has named the stream */
+	SUBSCRIPTION_PART,        /* a part of a batch */
 	SUBSCRIPTION_BATCH, /* the last part of a batch, which is whole now */
 	SUBSCRIPTION_EMPTY, /* the answer to a flush: there are no events */
 	SUBSCRIPTION_OTHER, /* nothing of interest */
@@ -41,8 +41,9 @@ struct subscription {
 	struct subscription_limits limits;
 	uint64_t events_max; /* of one batch: limits.events, more if stable */
 
-	/* From welcome. */
-	bool welcomed;
+	bool welcomed; /* welcome was received */
+	/* From the stream frame after it. */
+	bool has_stream;
 	char stream[FRAME_STREAM_MAX + 1];
 
 	/* The batch: valid from SUBSCRIPTION_BATCH until
@@ -76,7 +77,7 @@ void subscription_fini(struct subscription *s);
 
 /*
  * Connect and send hello.  subscription_step returns SUBSCRIPTION_WELCOME when
- * batchd has answered.
+ * batchd has answered with welcome and stream.
  */
 MUST_USE int subscription_connect(struct subscription *s, const char *socket);
 

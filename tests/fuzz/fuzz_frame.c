@@ -86,7 +86,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_report(ROLE_INGEST, f.body, f.body_bytes);
 		read_report(ROLE_SINK, f.body, f.body_bytes);
 	}
-	if (f.type == FRAME_STATUS || f.type == FRAME_REPLY)
+	if (f.type == FRAME_STATUS || f.type == FRAME_REPLY ||
+	    f.type == FRAME_CONTROL)
 		read_map(f.body, f.body_bytes);
 	n = frame_put_header(&f, header);
 	HOLDS(n > 0);

@@ -9,8 +9,8 @@ from events import small
 from leat import Leat, limit, wait_until
 from wire import (APPEND, BATCH, COMMITTED, CONTROL, CONTROLLER, ERROR, FLUSH,
                   HELLO, INGEST, INTAKE, REPLY, SINK, STATS, STATUS, SUBSCRIBE,
-                  VERSION,
-                  WELCOME, Peer, append, event, pack)
+                  VERSION, WATCH, WELCOME, Peer, append, batch, control, event,
+                  pack)
 
 ROUNDS = int(os.environ.get("LEAT_GARBAGE", "300"))
 
@@ -22,7 +22,7 @@ BAD_HELLO = [
     pack([HELLO, VERSION, INGEST, "n" * 65, 1]),
     pack([HELLO, VERSION, SINK, "an-unknown-sink", 1]),
     pack([HELLO, VERSION, INGEST, "n", 1, 2]), append(1, [event()]),
-    pack([SUBSCRIBE, 0, None, 1, 1, 1, False]), pack([CONTROL, 1, "status"]),
+    pack([SUBSCRIBE, 0, None, 1, 1, 1, False]), control(1, "status"),
 ]
 
 BAD_INGEST = [
@@ -36,7 +36,8 @@ BAD_INGEST = [
     b"\x93\x03\xcf" + b"\0" * 7 + b"\x01\xce\xff\xff\xff\xff" + event(),
     b"x" * (200 * 1024), pack([HELLO, VERSION, INGEST, "n", 1]),
     pack([COMMITTED, 0, 1]), pack([SUBSCRIBE, 0, None, 1, 1, 1, False]),
-    pack([INTAKE, True, ""]), pack([WELCOME, 1, "s", 0, 0, 1]),
+    pack([INTAKE, True, ""]), pack([WELCOME, 1, 1]),
+    pack([WATCH, None, 0, True, 0]),
 ]
 
 BAD_SINK = [
@@ -44,7 +45,9 @@ BAD_SINK = [
     pack([SUBSCRIBE, 0, 1 << 40, 10, 10, 10, False]),
     pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])
     + pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]),
-    pack([BATCH, 0, 0, 1, True]) + event(), os.urandom(64),
+    batch(0, [event()]), pack([CONTROL, 1, "status"]),
+    pack([CONTROL, 1, "status"]) + pack("text"),
+    pack([CONTROL, 1, "status"]) + b"\x81\xa1a", os.urandom(64),
 ]
 
 
@@ -89,7 +92,7 @@ def test_frames_mutated_at_random():
     print(f"LEAT_SEED={seed}")
     rng = random.Random(seed)
     good = [(INGEST, append(1, [event(), event("b", payload='{"a":1}')])),
-            (CONTROLLER, pack([CONTROL, 7, "status"])),
+            (CONTROLLER, control(7, "status")),
             (SINK, pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])),
             (None, pack([HELLO, VERSION, CONTROLLER, "n", 1]))]
     with Leat(also=["other"]) as leat:
@@ -201,7 +204,7 @@ def test_silent_peers_take_no_connection():
         leat.caught_up()
         # The last of them that still are there.
         assert silent[-1].receive_type() == ERROR
-        asking[-1].send(pack([CONTROL, 1, "status"]))
+        asking[-1].send(control(1, "status"))
         assert asking[-1].receive_type() == REPLY
 
 

@@ -9,8 +9,9 @@ import time
 
 from events import small
 from leat import Leat, fact, limit, need_root, wait_until
-from wire import (BATCH, COMMITTED, CONTROL, CONTROLLER, HELLO, INGEST, INTAKE,
-                  SINK, STATS, SUBSCRIBE, VERSION, Peer, append, event, pack)
+from wire import (BATCH, COMMITTED, CONTROLLER, HELLO, INGEST, INTAKE, SINK,
+                  STATS, SUBSCRIBE, VERSION, Peer, append, control, event,
+                  pack)
 
 GROUP, STRANGER = 12345, 65534
 
@@ -117,7 +118,7 @@ def test_the_user_with_the_most_places_loses_one():
             silent.send(hello(CONTROLLER))
             silent.receive()
             for n in range(20):
-                silent.send(pack([CONTROL, n, "status"]))
+                silent.send(control(n, "status"))
                 assert silent.receive(), n
         assert leat.batchd.count_lines("uid=0 .*why=") == 0
 
@@ -127,7 +128,7 @@ def test_who_only_asks_or_reports_does_not_delay_events():
     """Each has one question or report answered where all have their turn."""
     report = pack([STATS]) + pack({f"k{n}": n for n in range(200)})
     assert len(report) < 4096
-    frames = ((CONTROLLER, pack([CONTROL, 1, "status"])), (INGEST, report))
+    frames = ((CONTROLLER, control(1, "status")), (INGEST, report))
     with guarded(max_connections=1000) as leat:
         for role, frame in frames:
             with stranger(leat, SEND, hello=hello(role), frame=frame):
@@ -155,7 +156,7 @@ def test_lines_that_peers_cause_are_counted():
                 assert sink.receive_type() == BATCH
                 sink.send(pack([COMMITTED, 0, 5]))
                 # Its answer shows that the commit was read.
-                sink.send(pack([CONTROL, 1, "status"]))
+                sink.send(control(1, "status"))
                 sink.receive()
         assert leat.batchd.count_lines("peer connected") <= 200
         assert leat.batchd.count_lines("gone back") <= 20

@@ -2,11 +2,11 @@
 import socket
 import struct
 
-VERSION = 2
+VERSION = 3
 HELLO, WELCOME, APPEND, APPENDED, SUBSCRIBE, BATCH = 1, 2, 3, 4, 5, 6
 COMMITTED, STATS, ERROR, CONTROL, REPLY, INTAKE, FLUSH = 7, 8, 9, 10, 11, 12, 13
-STATUS = 14
-INGEST, SINK, CONTROLLER = 1, 2, 3
+STREAM, WATCH, SKIPPED, STATUS = 14, 22, 23, 26
+INGEST, SINK, CONTROLLER, TAIL = 1, 2, 3, 4
 
 
 def pack(value):
@@ -78,6 +78,17 @@ def append(seq, events):
                        len(events)) + b"".join(events)
 
 
+def control(id_, verb, **arguments):
+    return pack([CONTROL, id_, verb]) + pack(arguments)
+
+
+def batch(offset, events, last=True, again=False):
+    """A frame of a batch; `events` are packed."""
+    after = offset + len(events) if last else None
+    return pack([BATCH, 0, offset, len(events), after, 0, again]) + \
+        b"".join(events)
+
+
 class Peer:
     """One connection; receive() gives frames' bytes, b"" when closed."""
 
@@ -88,6 +99,8 @@ class Peer:
         if role:
             self.send(pack([HELLO, VERSION, role, name, 1]))
             assert self.receive_type() == WELCOME
+            if role in (SINK, TAIL):
+                assert self.receive_type() == STREAM
 
     def __enter__(self):
         return self

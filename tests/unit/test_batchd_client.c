@@ -142,7 +142,6 @@ peer_welcome(void)
 {
 	struct frame welcome = {.type = FRAME_WELCOME,
 	                        .welcome = {.version = FRAME_VERSION,
-	                                    .stream = slice_of("s"),
 	                                    .frame_max_bytes = FRAME_MAX}};
 	struct frame intake = {
 	    .type = FRAME_INTAKE,
@@ -166,7 +165,9 @@ peer_appended(uint64_t seq, const uint64_t *offsets, uint32_t n)
 	                  .body = body};
 
 	for (uint32_t i = 0; i < n; i++)
-		p = wire_put_u64(p, offsets[i]);
+		p = offsets[i] == APPEND_NO_OFFSET
+		        ? wire_put_nil(p)
+		        : wire_put_u64(p, offsets[i]);
 	f.body_bytes = (size_t)(p - body);
 	peer_send(&f);
 }
@@ -239,6 +240,25 @@ TEST(requests_of_one_turn_share_a_frame)
 	ck_assert_uint_eq(answers[0].offset, 1000);
 	ck_assert_uint_eq(answers[1].offset, 1002);
 	ck_assert_uint_eq(budget.used_bytes, 0);
+}
+
+TEST(a_request_may_have_no_offset)
+{
+	uint64_t offsets[] = {APPEND_NO_OFFSET, 5};
+
+	peer_welcome();
+	commit(0, 1, 10);
+	commit(1, 1, 10);
+	batchd_client_flush(&client);
+	peer_read();
+	commit(2, 1, 10);
+	batchd_client_flush(&client);
+	peer_read();
+	peer_appended(2, offsets, 2);
+	ck_assert_int_eq(answers[1].result, APPEND_DURABLE);
+	ck_assert_uint_eq(answers[0].offset, APPEND_NO_OFFSET);
+	ck_assert_uint_eq(answers[1].offset, APPEND_NO_OFFSET);
+	ck_assert_uint_eq(answers[2].offset, 5);
 }
 
 TEST(a_request_over_several_frames_waits_for_the_last)

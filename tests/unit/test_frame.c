@@ -150,17 +150,13 @@ TEST(skip_finds_the_boundaries)
 }
 
 static const uint8_t body[] = "body";
+static const char longest_name[FRAME_STREAM_NAME_MAX] = "a stream";
 
 /* One of each type, with its fields at their widest. */
 static const struct frame samples[] = {
     {.type = FRAME_HELLO,
      .hello = {FRAME_VERSION, ROLE_SINK, {"postgres", 8}, 4194304}},
-    {.type = FRAME_WELCOME,
-     .welcome = {FRAME_VERSION,
-                 {"01234567-89ab-cdef-0123-456789abcdef", 36},
-                 INT64_MAX,
-                 INT64_MAX,
-                 FRAME_MAX}},
+    {.type = FRAME_WELCOME, .welcome = {FRAME_VERSION, FRAME_MAX}},
     {.type = FRAME_APPEND,
      .append = {INT64_MAX, FRAME_BODY_MAX},
      .body = body,
@@ -172,19 +168,32 @@ static const struct frame samples[] = {
     {.type = FRAME_SUBSCRIBE, .subscribe = {0, true, 7, 1, 2, 3, true}},
     {.type = FRAME_SUBSCRIBE, .subscribe = {0, false, 0, 1, 2, 3, false}},
     {.type = FRAME_BATCH,
-     .batch = {0, INT64_MAX, 10, true, true},
+     .batch = {0, INT64_MAX, 10, true, INT64_MAX, 0, true},
+     .body = body,
+     .body_bytes = 4},
+    {.type = FRAME_BATCH,
+     .batch = {0, INT64_MAX, 10, false, 0, INT64_MAX, true},
      .body = body,
      .body_bytes = 4},
     {.type = FRAME_COMMITTED, .committed = {0, 12}},
     {.type = FRAME_STATS, .body = body, .body_bytes = 4},
     {.type = FRAME_ERROR, .error = {ERROR_BUSY, {"busy", 4}}},
-    {.type = FRAME_CONTROL, .control = {9, {"status", 6}}},
+    {.type = FRAME_CONTROL,
+     .control = {9, {"status", 6}},
+     .body = body,
+     .body_bytes = 4},
     {.type = FRAME_REPLY,
      .reply = {9, true, {"", 0}},
      .body = body,
      .body_bytes = 4},
     {.type = FRAME_INTAKE, .intake = {false, {"log full", 8}}},
     {.type = FRAME_FLUSH, .flush = {0}},
+    {.type = FRAME_STREAM,
+     .stream = {0, {longest_name, 360}, INT64_MAX, INT64_MAX}},
+    {.type = FRAME_WATCH, .watch = {true, INT64_MAX, INT64_MAX, true, 1}},
+    {.type = FRAME_WATCH, .watch = {false, 0, 0, false, INT64_MAX}},
+    {.type = FRAME_SKIPPED, .skipped = {INT64_MAX, INT64_MAX}},
+    {.type = FRAME_STATUS, .body = body, .body_bytes = 4},
 };
 
 /* header and body of one sample in bytes; returns their number. */
@@ -213,6 +222,20 @@ TEST(every_frame_comes_back_as_it_went)
 		ck_assert_int_eq(frame_put_header(&got, again),
 		                 (int)(n - got.body_bytes));
 		ck_assert_mem_eq(again, bytes, n - got.body_bytes);
+	}
+}
+
+TEST(a_type_that_this_version_does_not_have_is_refused)
+{
+	static const uint8_t types[] = {0,  15, 16, 17, 18, 19,
+	                                20, 21, 24, 25, 27, 127};
+	struct frame got;
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		const uint8_t bytes[] = {0x91, types[i]};
+
+		ck_assert_int_eq(frame_read(bytes, sizeof bytes, &got),
+		                 -EBADMSG);
 	}
 }
 

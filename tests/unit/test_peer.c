@@ -206,7 +206,9 @@ flush(struct peer *p)
 static int
 control(struct peer *p, const char *verb)
 {
-	struct frame f = {.type = FRAME_CONTROL};
+	static const uint8_t no_arguments[] = {0x80};
+	struct frame f = {
+	    .type = FRAME_CONTROL, .body = no_arguments, .body_bytes = 1};
 
 	f.control.id = 5;
 	f.control.verb = slice_of(verb);
@@ -319,8 +321,10 @@ TEST_LOOP(hello_decides_the_state, 3)
 	ck_assert_int_eq(hello(&peer, cases[_i].role, "one"), 0);
 	ck_assert_int_eq(peer.state, cases[_i].state);
 	ck_assert_uint_eq(broker.daemon_count, cases[_i].daemons);
-	ck_assert_uint_eq(sent_count, 1);
 	ck_assert_int_eq(sent[0].frame.type, FRAME_WELCOME);
+	ck_assert_uint_eq(sent_count, cases[_i].role == ROLE_SINK ? 2 : 1);
+	if (cases[_i].role == ROLE_SINK)
+		ck_assert_int_eq(sent[1].frame.type, FRAME_STREAM);
 	peer_close(&peer, -EPIPE);
 	ck_assert_uint_eq(broker.daemon_count, 0);
 }

@@ -101,13 +101,20 @@ add_slice(struct text *t, const char *name, struct slice value)
 }
 
 static void
+add_optional(struct text *t, const char *name, bool has, uint64_t value)
+{
+	if (has)
+		add_uint(t, name, value);
+	else
+		text_add(t, "%s: nil\n", name);
+}
+
+static void
 add_subscribe(struct text *t, const struct frame *f)
 {
 	add_uint(t, "stream_no", f->subscribe.stream_no);
-	if (f->subscribe.has_position)
-		add_uint(t, "position", f->subscribe.position);
-	else
-		text_add(t, "position: nil\n");
+	add_optional(t, "position", f->subscribe.has_position,
+	             f->subscribe.position);
 	add_uint(t, "max_events", f->subscribe.max_events);
 	add_uint(t, "max_bytes", f->subscribe.max_bytes);
 	add_uint(t, "wait_ms", f->subscribe.wait_ms);
@@ -115,13 +122,63 @@ add_subscribe(struct text *t, const struct frame *f)
 }
 
 static void
+add_hello(struct text *t, const struct frame *f)
+{
+	add_uint(t, "version", f->hello.version);
+	add_uint(t, "role", f->hello.role);
+	add_slice(t, "name", f->hello.name);
+	add_uint(t, "pid", f->hello.pid);
+}
+
+static void
+add_reply(struct text *t, const struct frame *f)
+{
+	add_uint(t, "id", f->reply.id);
+	add_bool(t, "ok", f->reply.ok);
+	add_slice(t, "text", f->reply.text);
+}
+
+static void
 add_welcome(struct text *t, const struct frame *f)
 {
 	add_uint(t, "version", f->welcome.version);
-	add_slice(t, "stream", f->welcome.stream);
-	add_uint(t, "first_offset", f->welcome.first_offset);
-	add_uint(t, "next_offset", f->welcome.next_offset);
 	add_uint(t, "frame_max_bytes", f->welcome.frame_max_bytes);
+}
+
+static void
+add_batch(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->batch.stream_no);
+	add_uint(t, "offset", f->batch.offset);
+	add_uint(t, "count", f->batch.count);
+	add_optional(t, "next", f->batch.last, f->batch.next);
+	add_uint(t, "generation", f->batch.generation);
+	add_bool(t, "again", f->batch.again);
+}
+
+static void
+add_stream(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->stream.stream_no);
+	add_slice(t, "name", f->stream.name);
+	add_uint(t, "first_offset", f->stream.first_offset);
+	add_uint(t, "next_offset", f->stream.next_offset);
+}
+
+static void
+add_watch(struct text *t, const struct frame *f)
+{
+	add_optional(t, "from", f->watch.has_from, f->watch.from);
+	add_uint(t, "events", f->watch.events);
+	add_bool(t, "live", f->watch.live);
+	add_uint(t, "bytes_per_s", f->watch.bytes_per_s);
+}
+
+static void
+add_skipped(struct text *t, const struct frame *f)
+{
+	add_uint(t, "from", f->skipped.from);
+	add_uint(t, "to", f->skipped.to);
 }
 
 /* No default: a new type must be described. */
@@ -131,10 +188,7 @@ add_fields(struct text *t, const struct frame *f)
 	add_uint(t, "type", f->type);
 	switch (f->type) {
 	case FRAME_HELLO:
-		add_uint(t, "version", f->hello.version);
-		add_uint(t, "role", f->hello.role);
-		add_slice(t, "name", f->hello.name);
-		add_uint(t, "pid", f->hello.pid);
+		add_hello(t, f);
 		break;
 	case FRAME_WELCOME:
 		add_welcome(t, f);
@@ -151,11 +205,7 @@ add_fields(struct text *t, const struct frame *f)
 		add_subscribe(t, f);
 		break;
 	case FRAME_BATCH:
-		add_uint(t, "stream_no", f->batch.stream_no);
-		add_uint(t, "offset", f->batch.offset);
-		add_uint(t, "count", f->batch.count);
-		add_bool(t, "last", f->batch.last);
-		add_bool(t, "again", f->batch.again);
+		add_batch(t, f);
 		break;
 	case FRAME_COMMITTED:
 		add_uint(t, "stream_no", f->committed.stream_no);
@@ -173,9 +223,7 @@ add_fields(struct text *t, const struct frame *f)
 		add_slice(t, "verb", f->control.verb);
 		break;
 	case FRAME_REPLY:
-		add_uint(t, "id", f->reply.id);
-		add_bool(t, "ok", f->reply.ok);
-		add_slice(t, "text", f->reply.text);
+		add_reply(t, f);
 		break;
 	case FRAME_INTAKE:
 		add_bool(t, "open", f->intake.open);
@@ -183,6 +231,15 @@ add_fields(struct text *t, const struct frame *f)
 		break;
 	case FRAME_FLUSH:
 		add_uint(t, "stream_no", f->flush.stream_no);
+		break;
+	case FRAME_STREAM:
+		add_stream(t, f);
+		break;
+	case FRAME_WATCH:
+		add_watch(t, f);
+		break;
+	case FRAME_SKIPPED:
+		add_skipped(t, f);
 		break;
 	}
 }

@@ -68,9 +68,11 @@ send_welcome(void)
 {
 	struct frame f = {.type = FRAME_WELCOME,
 	                  .welcome = {.version = FRAME_VERSION,
-	                              .stream = slice_of(STREAM),
 	                              .frame_max_bytes = FRAME_MAX}};
 
+	send_frame(&f);
+	f = (struct frame){.type = FRAME_STREAM,
+	                   .stream = {.name = slice_of(STREAM)}};
 	send_frame(&f);
 }
 
@@ -78,9 +80,11 @@ send_welcome(void)
 static void
 send_batch(uint64_t offset, uint32_t count, bool last)
 {
-	struct frame f = {
-	    .type = FRAME_BATCH,
-	    .batch = {.offset = offset, .count = count, .last = last}};
+	struct frame f = {.type = FRAME_BATCH,
+	                  .batch = {.offset = offset,
+	                            .count = count,
+	                            .last = last,
+	                            .next = offset + count}};
 
 	buf_clear(&body);
 	for (uint32_t i = 0; i < count; i++) {
@@ -101,6 +105,7 @@ static void
 subscribe(bool has_position, uint64_t position)
 {
 	send_welcome();
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_OTHER);
 	ck_assert_int_eq(subscription_step(&subscription),
 	                 SUBSCRIPTION_WELCOME);
 	ck_assert_str_eq(subscription.stream, STREAM);
@@ -226,10 +231,41 @@ TEST(refuses_a_batch_while_one_is_in_hand)
 	assert_batch(0, 3);
 }
 
+TEST(refuses_a_batch_whose_next_is_not_its_end)
+{
+	struct frame f = {.type = FRAME_BATCH,
+	                  .batch = {.offset = 5, .last = true, .next = 6}};
+
+	subscribe(true, 5);
+	send_frame(&f);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
+}
+
+TEST_LOOP(refuses_a_stream_that_it_does_not_expect, 4)
+{
+	static const char longer[] = STREAM "-";
+	struct frame f = {.type = FRAME_STREAM,
+	                  .stream = {.name = slice_of(STREAM)}};
+
+	if (_i > 0)
+		send_welcome();
+	for (int i = 0; _i > 0 && i < 2; i++)
+		ck_assert_int_ge(subscription_step(&subscription), 0);
+	if (_i > 1)
+		subscription.has_stream = false;
+	if (_i == 2)
+		f.stream.stream_no = 1;
+	if (_i == 3)
+		f.stream.name = slice_of(longer);
+	send_frame(&f);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
+}
+
 TEST(refuses_a_batch_before_it_has_subscribed)
 {
 	send_welcome();
 	send_batch(0, 3, true);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_OTHER);
 	ck_assert_int_eq(subscription_step(&subscription),
 	                 SUBSCRIPTION_WELCOME);
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
@@ -238,7 +274,7 @@ TEST(refuses_a_batch_before_it_has_subscribed)
 TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
 {
 	struct frame f = {.type = FRAME_BATCH,
-	                  .batch = {.count = 1, .last = true}};
+	                  .batch = {.count = 1, .last = true, .next = 2}};
 
 	subscribe(false, 0);
 	send_batch(0, 1, true);
