@@ -1,7 +1,53 @@
 /* segment_file - see segment_file.h. */
 #include "batchd/segment_file.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "libbase/compare.h"
 #include "libbase/error.h"
+
+struct segment_file_names {
+	uint64_t *first_offsets;
+	size_t count, cap;
+};
+
+static int
+segment_file_on_name(void *arg, const char *name)
+{
+	struct segment_file_names *found = arg;
+	uint64_t first_offset, *more;
+
+	if (!segment_name_parse(name, &first_offset))
+		return 0;
+	if (found->count == found->cap) {
+		found->cap = found->cap ? 2 * found->cap : 64;
+		more = realloc(found->first_offsets, found->cap * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		found->first_offsets = more;
+	}
+	found->first_offsets[found->count++] = first_offset;
+	return 0;
+}
+
+int
+segment_file_list(struct disk *d, uint64_t **first_offsets, size_t *count)
+{
+	struct segment_file_names found = {0};
+	int rc = d->list(d, "", segment_file_on_name, &found);
+
+	if (rc < 0) {
+		free(found.first_offsets);
+		found = (struct segment_file_names){0};
+	}
+	if (found.count > 0)
+		qsort(found.first_offsets, found.count,
+		      sizeof *found.first_offsets, compare_u64);
+	*first_offsets = found.first_offsets;
+	*count = found.count;
+	return rc;
+}
 
 int
 segment_file_open(struct disk *d, uint64_t first_offset)

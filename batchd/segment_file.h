@@ -1,5 +1,6 @@
 /*
- * segment_file - open a segment's file, and read and check its header.
+ * segment_file - find the segments' files, open one, and read and check its
+ * header.
  *
  * segment.h has the bytes; this is their way from the disk.
  */
@@ -8,6 +9,15 @@
 
 #include "batchd/disk.h"
 #include "batchd/segment.h"
+
+/*
+ * List the segments of the log: set *first_offsets to an array of their first
+ * offsets in ascending order, which the caller must free, and *count to their
+ * number.  Headers are not read.  Returns 0, -ENOMEM, or the -errno of the
+ * listing; the array is NULL if there are no segments, and after a failure.
+ */
+MUST_USE int segment_file_list(struct disk *d, uint64_t **first_offsets,
+                               size_t *count);
 
 /*
  * Open the segment whose first event has this offset.  Returns a handle, which

@@ -10,7 +10,6 @@
 #include "batchd/cursor.h"
 #include "batchd/segment_file.h"
 #include "batchd/segment_walk.h"
-#include "libbase/compare.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
@@ -59,23 +58,23 @@ verify_missing(struct verify *v, uint64_t from, uint64_t to, const char *what)
 /* --- find segments and cursors --- */
 
 static int
-verify_on_segment(void *arg, const char *name)
+verify_find_segments(struct verify *v)
 {
-	struct verify *v = arg;
-	struct verify_segment one = {.previous_first = SEGMENT_NO_PREVIOUS};
-	struct verify_segment *more;
+	uint64_t *first_offsets;
+	int rc = segment_file_list(v->disk, &first_offsets, &v->found_count);
 
-	if (!segment_name_parse(name, &one.first_offset))
-		return 0;
-	if (v->found_count == v->found_cap) {
-		v->found_cap = v->found_cap ? 2 * v->found_cap : 64;
-		more = realloc(v->found, v->found_cap * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		v->found = more;
+	if (v->found_count > 0)
+		v->found = calloc(v->found_count, sizeof *v->found);
+	if (v->found_count > 0 && !v->found) {
+		v->found_count = 0;
+		rc = -ENOMEM;
 	}
-	v->found[v->found_count++] = one;
-	return 0;
+	for (size_t i = 0; i < v->found_count; i++)
+		v->found[i] = (struct verify_segment){
+		    .first_offset = first_offsets[i],
+		    .previous_first = SEGMENT_NO_PREVIOUS};
+	free(first_offsets);
+	return rc;
 }
 
 static int
@@ -153,10 +152,8 @@ static int
 find_all(struct verify *v)
 {
 	struct disk *d = v->disk;
-	int rc = d->list(d, "", verify_on_segment, v);
+	int rc = verify_find_segments(v);
 
-	if (rc == 0 && v->found_count > 0)
-		qsort(v->found, v->found_count, sizeof *v->found, compare_u64);
 	for (size_t i = 0; rc == 0 && i < v->found_count; i++)
 		rc = verify_read_header(v, &v->found[i]);
 	if (rc == 0)

@@ -34,7 +34,7 @@ struct verify {
 	uint8_t stream[STREAM_ID_BYTES];
 	bool stream_known;
 	struct verify_segment *found;
-	size_t found_count, found_cap;
+	size_t found_count;
 	struct verify_cursor *cursors;
 	size_t cursor_count, cursor_cap;
 };
