@@ -58,14 +58,22 @@ struct conf_table {
 	bool whole_values;
 };
 
+/* The values of an option that may be given several times. */
+#define CONF_VALUES_MAX 64
+struct conf_values {
+	const char *at[CONF_VALUES_MAX]; /* in argv */
+	size_t count;
+};
+
 /* An option that one program has in addition to the shared ones. */
 struct conf_flag {
 	const char *name; /* "--retry-dead" */
 	const char *help;
-	bool *set;            /* NULL: it takes a value */
-	const char *argument; /* what --help calls the value: "DIR" */
-	const char **value;   /* set to the value, which is in argv */
-	bool no_file;         /* if it is given, the settings are not read */
+	bool *set;                  /* NULL: it takes a value */
+	const char *argument;       /* what --help calls the value: "DIR" */
+	const char **value;         /* set to the value, which is in argv */
+	struct conf_values *values; /* instead, for an option that repeats */
+	bool no_file; /* if it is given, the settings are not read */
 };
 
 /* The settings file that was read, for messages about its content. */

@@ -63,8 +63,9 @@ conf_print_usage(const struct conf_program *program, FILE *out)
 	for (size_t i = 0; i < program->flag_count; i++) {
 		const struct conf_flag *f = &program->flags[i];
 
-		(void)fprintf(out, " [%s%s%s]", f->name, f->set ? "" : " ",
-		              f->set ? "" : f->argument);
+		(void)fprintf(out, " [%s%s%s]%s", f->name, f->set ? "" : " ",
+		              f->set ? "" : f->argument,
+		              f->values ? "..." : "");
 	}
 	(void)fprintf(out, " [--help] [--version]\n");
 }
@@ -145,7 +146,22 @@ take_value(const char *name, char **argv, int *at, const char **value)
 	return 1;
 }
 
-/* Take one of the program's own options.  Returns as take_value. */
+/* Take a value of an option that repeats.  Returns as take_value, or -E2BIG. */
+static int
+take_another(const struct conf_flag *f, char **argv, int *at)
+{
+	const char *value;
+	int taken = take_value(f->name, argv, at, &value);
+
+	if (taken <= 0)
+		return taken;
+	if (f->values->count == CONF_VALUES_MAX)
+		return -E2BIG;
+	f->values->at[f->values->count++] = value;
+	return taken;
+}
+
+/* Take one of the program's own options.  Returns as take_another. */
 static int
 take_flag(const struct conf_program *program, char **argv, int *at,
           struct arguments *arguments)
@@ -158,6 +174,8 @@ take_flag(const struct conf_program *program, char **argv, int *at,
 			taken = strcmp(f->name, argv[*at]) == 0;
 			if (taken)
 				*f->set = true;
+		} else if (f->values) {
+			taken = take_another(f, argv, at);
 		} else {
 			taken = take_value(f->name, argv, at, f->value);
 		}
@@ -203,8 +221,9 @@ take_arguments(const struct conf_program *program, int argc, char **argv,
 		if (taken == 1)
 			continue;
 		log_error("%s arg=%s",
-		          taken == 0 ? "unknown argument"
-		                     : "this option needs a value",
+		          taken == 0        ? "unknown argument"
+		          : taken == -E2BIG ? "this option is given too often"
+		                            : "this option needs a value",
 		          log_quote(arg));
 		conf_print_usage(program, stderr);
 		return EXIT_CONFIG;
