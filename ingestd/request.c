@@ -239,8 +239,9 @@ authorize(struct request *rq, const struct http_head *head)
 	rq->token = token_ref(found);
 	http_set_payer(http_request_of(rq), &found->payer);
 	found->requests++;
-	return found->for_metrics == metrics ? RESPONSE_NONE
-	                                     : RESPONSE_FORBIDDEN;
+	return found->for_metrics == metrics && !found->for_dashboard
+	           ? RESPONSE_NONE
+	           : RESPONSE_FORBIDDEN;
 }
 
 /* Return RESPONSE_NONE if the body is to be received. */

@@ -2,15 +2,9 @@
 #include "ingestd/settings.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <string.h>
-#include <sys/socket.h>
 
-#include "libbase/secret.h"
 #include "libhttp/cors.h"
-#include "libhttp/tls.h"
-#include "libhttp/tokens.h"
+#include "libhttp/http_conf.h"
 #include "libproto/event.h"
 
 /* Most bytes by which a packed event can be longer than its JSON. */
@@ -84,61 +78,15 @@ static const struct conf_key ingestd_keys[] = {
     {0},
 };
 
-static bool
-is_loopback(const struct sockaddr *address)
-{
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
-
-	if (address->sa_family == AF_INET)
-		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return address->sa_family == AF_INET6 &&
-	       (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
-	        (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) &&
-	         v6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
-}
-
-/*
- * Names are refused, because the address of a name can change, and with it
- * the clients that can reach the port.
- */
-static int
-check_listen(const struct conf_source *source, const struct ingestd_settings *s,
-             bool *loopback)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-	                         .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
-	struct addrinfo *found = NULL;
-
-	if (getaddrinfo(s->listen, NULL, &hints, &found) != 0)
-		return conf_refuse(source, "ingestd", "listen", s->listen,
-		                   "must be an IP address, not a name: "
-		                   "127.0.0.1 or ::1 for this machine alone, "
-		                   "0.0.0.0 or :: for all");
-	*loopback = is_loopback(found->ai_addr);
-	freeaddrinfo(found);
-	return 0;
-}
-
 /* Other machines may send without a token only if allow_anonymous is set. */
 static int
 check_tokens(const struct conf_source *source, const struct ingestd_settings *s,
              bool loopback)
 {
-	char error[TOKENS_ERROR_TEXT];
-	struct tokens tokens = {0};
-	int rc =
-	    secret_check_file(source, "ingestd", "tokens_file", s->tokens_file);
-
-	if (rc < 0)
-		return rc;
-	if (s->tokens_file[0]) {
-		if (tokens_load(&tokens, s->tokens_file, error) < 0)
-			return conf_refuse(source, "ingestd", "tokens_file",
-			                   NULL, "%s", error);
-		tokens_free(&tokens);
+	if (http_conf_check_tokens(source, "ingestd", s->tokens_file) < 0)
+		return -EINVAL;
+	if (s->tokens_file[0])
 		return 0;
-	}
 	if (s->allow_anonymous || loopback)
 		return 0;
 	return conf_refuse(
@@ -146,35 +94,6 @@ check_tokens(const struct conf_source *source, const struct ingestd_settings *s,
 	    "any client that reaches it could send; set tokens_file "
 	    "(`leat token NAME` makes a token), or listen = "
 	    "127.0.0.1, or allow_anonymous = yes");
-}
-
-static int
-check_tls(const struct conf_source *source, const struct ingestd_settings *s)
-{
-	const char *missing =
-	    s->tls_certificate[0] ? "tls_key" : "tls_certificate";
-	char error[HTTP_TLS_ERROR_TEXT] = "out of memory";
-	struct http_tls *tls;
-	int rc;
-
-	if (!s->tls_certificate[0] && !s->tls_key[0])
-		return 0;
-	if (!s->tls_certificate[0] || !s->tls_key[0])
-		return conf_refuse(source, "ingestd", missing, NULL,
-		                   "tls_certificate and tls_key must be set "
-		                   "together");
-	rc = conf_check_file(source, "ingestd", "tls_certificate",
-	                     s->tls_certificate);
-	if (secret_check_file(source, "ingestd", "tls_key", s->tls_key) < 0 ||
-	    rc < 0)
-		return -EINVAL;
-	tls = http_tls_new();
-	rc = tls ? http_tls_load(tls, s->tls_certificate, s->tls_key, error)
-	         : -ENOMEM;
-	http_tls_free(tls);
-	return rc < 0 ? conf_refuse(source, "ingestd", "tls_certificate", NULL,
-	                            "%s", error)
-	              : 0;
 }
 
 static int
@@ -225,10 +144,11 @@ validate(const struct conf_source *source, void *arg)
 	int rc;
 
 	conf_warn_sections(source);
-	rc = check_listen(source, s, &loopback);
+	rc = http_conf_check_listen(source, "ingestd", s->listen, &loopback);
 	if (rc == 0)
 		rc = check_tokens(source, s, loopback);
-	if (check_tls(source, s) < 0)
+	if (http_conf_check_tls(source, "ingestd", s->tls_certificate,
+	                        s->tls_key) < 0)
 		rc = -EINVAL;
 	if (check_cors(source, s) < 0)
 		rc = -EINVAL;

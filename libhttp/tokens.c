@@ -63,6 +63,10 @@ read_option(const char *word, struct token *token)
 		token->for_metrics = true;
 	else if (strcmp(word, "public") == 0)
 		token->is_public = true;
+	else if (strcmp(word, "dashboard") == 0)
+		token->for_dashboard = true;
+	else if (strcmp(word, "events") == 0)
+		token->for_dashboard = token->sees_events = true;
 	else if (strncmp(word, "rate=", 5) == 0) {
 		if (!read_number(word + 5, &token->rate))
 			return "rate must be from 1 to 1000000000 events/s";
@@ -70,8 +74,8 @@ read_option(const char *word, struct token *token)
 		if (!read_number(word + 6, &token->burst))
 			return "burst must be from 1 to 1000000000 events";
 	} else {
-		return "only public, metrics, rate=N and burst=N can follow "
-		       "the hash";
+		return "only public, metrics, dashboard, events, rate=N and "
+		       "burst=N can follow the hash";
 	}
 	return NULL;
 }
@@ -96,8 +100,9 @@ tokens_read_line(char *line, struct token *token,
 		why = read_option(word, token);
 	if (why)
 		return why;
-	if (token->is_public && token->for_metrics)
-		return "public and metrics exclude each other";
+	if (token->is_public + token->for_metrics + token->for_dashboard > 1)
+		return "public, metrics, and dashboard or events exclude each "
+		       "other";
 	if (token->burst > 0 && token->rate == 0)
 		return "burst needs a rate";
 	if (token->burst == 0)
@@ -198,6 +203,8 @@ carry_over(struct token **slot, const struct tokens *before)
 			continue;
 		old->for_metrics = fresh->for_metrics;
 		old->is_public = fresh->is_public;
+		old->for_dashboard = fresh->for_dashboard;
+		old->sees_events = fresh->sees_events;
 		if (old->rate != fresh->rate || old->burst != fresh->burst) {
 			old->level_milli = fresh->level_milli;
 			old->level_ms = fresh->level_ms;

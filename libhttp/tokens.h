@@ -4,8 +4,14 @@
  *
  * The file has one token on each line, as `leat token NAME` prints it:
  *
- *	# name  hash of the token  [public] [metrics] [rate=N] [burst=N]
+ *	# name  hash of the token  [marks] [rate=N] [burst=N]
  *	shop    sha256:9f86d0...   rate=5000 burst=20000
+ *	ann     sha256:60303a...   events
+ *
+ * A mark is what the token is for: `public` (a web page sends with it),
+ * `metrics` (to read /metrics), `dashboard` (to see the names of types on the
+ * dashboard) or `events` (to see whole events there).  A token without one
+ * sends events.
  *
  * A token is long and random, so its plain SHA-256 reveals nothing about it
  * and needs no salt.  A look-up takes the same time whichever token is found,
@@ -36,9 +42,11 @@
 struct token {
 	char name[TOKEN_NAME_MAX + 1];
 	bool for_metrics; /* reads /metrics, sends nothing; else the reverse */
-	bool is_public;   /* may be in a URL: a page cannot keep a secret */
-	int64_t rate;     /* events a second; 0: no limit */
-	int64_t burst;    /* events */
+	bool for_dashboard; /* logs in to the dashboard, sends nothing */
+	bool sees_events;   /* the same, and sees whole events there */
+	bool is_public;     /* may be in a URL: a page cannot keep a secret */
+	int64_t rate;       /* events a second; 0: no limit */
+	int64_t burst;      /* events */
 
 	int64_t level_milli; /* thousandths of events; below 0: a debt */
 	uint64_t level_ms;   /* when that was the level */
