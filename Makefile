@@ -101,7 +101,7 @@ leat-LIBS             = $(call pc,nettle)
 sinkd-postgres-LIBS   = $(call pc,libpq)
 sinkd-kafka-LIBS      = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)
-sinkd-dashboard-LIBS  = $(call pc,libuv libxxhash) -lm
+sinkd-dashboard-LIBS  = $(call pc,libuv nettle libxxhash) -lm
 # ThreadSanitizer does not know C11's threads, which librdkafka uses.  This file
 # implements them with pthreads.
 TSAN_O               := $(if $(filter tsan,$(MODE)),$(O)/tests/support/tsan/threads.o)
@@ -154,6 +154,9 @@ $(O)/%.o: %.c $(FLAGS) | $(TOOLS_OK)
 $(O)/%.o: %.cc $(FLAGS) | $(TOOLS_OK)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(ALL_CXXFLAGS) $(if $(WERROR),-Werror) -MMD -MP -c -o $@ $<
+
+# The page's files are compiled in; see sinkd-dashboard/page.c.
+$(O)/sinkd-dashboard/page.o: $(wildcard sinkd-dashboard/page/*)
 
 $(O)/%.a: $$(call mods,$$*)
 	@mkdir -p $(@D) && rm -f $@

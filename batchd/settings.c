@@ -90,7 +90,7 @@ static int
 check_sink(const struct conf_source *source, const struct batchd_settings *s,
            const char *name, size_t n)
 {
-	static const char prefix[] = "sinkd-";
+	static const char prefix[] = "sinkd-", dashboard[] = "dashboard";
 	int shown = (int)(n > FRAME_NAME_MAX ? FRAME_NAME_MAX : n);
 
 	if (s->sink_count == SINKS_MAX)
@@ -102,6 +102,11 @@ check_sink(const struct conf_source *source, const struct batchd_settings *s,
 		                   "%.*s: a name has 1 to %d of a-z, 0-9 and "
 		                   "-, and names are separated by spaces",
 		                   shown, name, FRAME_NAME_MAX);
+	if (n == strlen(dashboard) && strncmp(name, dashboard, n) == 0)
+		return conf_refuse(source, "batchd", "sinks", NULL,
+		                   "dashboard: sinkd-dashboard stores no "
+		                   "events, and runs without being listed: "
+		                   "remove it");
 	if (strncmp(name, prefix, strlen(prefix)) == 0)
 		return conf_refuse(source, "batchd", "sinks", NULL,
 		                   "%.*s: a sink has the name of its program "

@@ -11,6 +11,7 @@
 #include "libbase/directory.h"
 
 #define SINK_PREFIX "sinkd-"
+#define NO_SINK "sinkd-dashboard" /* shows events, and stores none */
 
 int
 installed_directory(char out[PATH_MAX])
@@ -39,6 +40,7 @@ static int
 is_sink(const struct dirent *entry)
 {
 	return strncmp(entry->d_name, SINK_PREFIX, strlen(SINK_PREFIX)) == 0 &&
+	       strcmp(entry->d_name, NO_SINK) != 0 &&
 	       installed_has(entry->d_name);
 }
 

@@ -8,9 +8,10 @@ import tempfile
 
 from leat import ROOT, Skip, build_tree, program
 
+# The dashboard is no sink: it has none of the settings that they share.
 SINKS = sorted(p.name for p in ROOT.glob("sinkd-*")
-               if (p / f"{p.name}.c").exists())
-DAEMONS = ["ingestd", "batchd"] + SINKS
+               if (p / f"{p.name}.c").exists() and p.name != "sinkd-dashboard")
+DAEMONS = ["ingestd", "batchd", "sinkd-dashboard"] + SINKS
 
 
 def run(name, *args, text=None):
@@ -57,6 +58,7 @@ def test_out_of_range():
 SINK_NAMES = "with commas"
 # Program, its settings, the line that is refused, text of the reason.
 REFUSED = [
+    ("batchd", "[batchd]\nsinks = dashboard", 2, "stores no events"),
     ("batchd", "[batchd]\nsinks = sinkd-postgres", 2, "write postgres"),
     ("batchd", "[batchd]\nsinks = postgres,kafka", 2,
      "names are separated by spaces"),

@@ -1,0 +1,234 @@
+/* pipeline - see pipeline.h. */
+#include "sinkd-dashboard/pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "libproto/status_map.h"
+#include "sinkd-dashboard/json_text.h"
+
+/* A growth that is seen for less time is not extrapolated. */
+#define GROWTH_LEAST_MS 10000
+
+/* What would be full only after this is called never. */
+#define FULL_IN_MOST_S (30 * 86400)
+
+/* --- reading --- */
+
+static uint64_t
+pipeline_number(const msgpack_object *map, const char *key)
+{
+	const msgpack_object *o =
+	    status_map_get_type(map, key, MSGPACK_OBJECT_POSITIVE_INTEGER);
+
+	/* JSON's readers take numbers for doubles; none of these is larger. */
+	return o && o->via.u64 < (UINT64_C(1) << 53) ? o->via.u64 : 0;
+}
+
+static bool
+pipeline_bool(const msgpack_object *map, const char *key)
+{
+	const msgpack_object *o =
+	    status_map_get_type(map, key, MSGPACK_OBJECT_BOOLEAN);
+
+	return o && o->via.boolean;
+}
+
+/* Copy a text, cut to `size` bytes with its NUL; "" if there is none. */
+static void
+pipeline_text(const msgpack_object *map, const char *key, char *out,
+              uint32_t size)
+{
+	const msgpack_object *o =
+	    status_map_get_type(map, key, MSGPACK_OBJECT_STR);
+	struct slice text = {"", 0};
+
+	if (o)
+		text = json_text_cut(
+		    (struct slice){o->via.str.ptr, o->via.str.size}, size - 1);
+	if (text.bytes > 0)
+		memcpy(out, text.data, text.bytes);
+	out[text.bytes] = '\0';
+}
+
+static void
+read_log(const msgpack_object *map, struct pipeline_log *log)
+{
+	pipeline_text(map, "stream", log->stream, sizeof log->stream);
+	log->bytes = pipeline_number(map, "bytes");
+	log->max_bytes = pipeline_number(map, "max_bytes");
+	log->first_offset = pipeline_number(map, "first_offset");
+	log->next_offset = pipeline_number(map, "next_offset");
+	log->durable_offset = pipeline_number(map, "durable_offset");
+	log->appended_bytes = pipeline_number(map, "appended_bytes");
+	log->lost_events = pipeline_number(map, "lost_events");
+	log->open = pipeline_bool(map, "open");
+	pipeline_text(map, "reason", log->reason, sizeof log->reason);
+}
+
+static void
+read_ingest(const msgpack_object *map, struct pipeline_ingest *ingest)
+{
+	ingest->processes = pipeline_number(map, "processes");
+	ingest->connections = pipeline_number(map, "connections");
+	ingest->accepted = pipeline_number(map, "accepted_events");
+	ingest->responses_503 = pipeline_number(map, "responses_503");
+	ingest->rejected = pipeline_number(map, "rejected_events");
+}
+
+static void
+read_sink(const msgpack_object *map, struct pipeline_sink *sink)
+{
+	const msgpack_object *stats = status_map_get(map, "stats");
+
+	pipeline_text(map, "name", sink->name, sizeof sink->name);
+	/* The state that the sink itself reports has precedence. */
+	pipeline_text(stats, "state", sink->state, sizeof sink->state);
+	if (!sink->state[0])
+		pipeline_text(map, "state", sink->state, sizeof sink->state);
+	pipeline_text(stats, "error", sink->error, sizeof sink->error);
+	sink->error_since_us = pipeline_number(stats, "error_since_us");
+	sink->next_retry_us = pipeline_number(stats, "next_retry_us");
+	sink->lag_ms = pipeline_number(map, "lag_ms");
+	sink->lag_events = pipeline_number(map, "lag_events");
+	sink->events_per_s = pipeline_number(map, "events_per_s");
+	sink->dead_letters = pipeline_number(stats, "dead_letters");
+	sink->committed = pipeline_number(map, "committed");
+	sink->absent_since_us = !pipeline_bool(map, "connected");
+}
+
+/* --- what follows from two statuses --- */
+
+/* The rate of a counter, which begins at 0 again with batchd's process. */
+static uint64_t
+rate_of(uint64_t before, uint64_t now, uint64_t passed_ms)
+{
+	if (now < before || passed_ms == 0)
+		return 0;
+	return ((now - before) * 1000 + passed_ms / 2) / passed_ms;
+}
+
+/* When a condition that holds now began, if it held before; else now. */
+static int64_t
+since(bool holds, int64_t before_us, int64_t now_us)
+{
+	if (!holds)
+		return 0;
+	return before_us > 0 ? before_us : now_us;
+}
+
+static const struct pipeline_sink *
+find_sink(const struct pipeline *p, const char *name)
+{
+	for (size_t i = 0; i < p->sink_count; i++) {
+		if (strcmp(p->sinks[i].name, name) == 0)
+			return &p->sinks[i];
+	}
+	return NULL;
+}
+
+static void
+compare(struct pipeline *p, const struct pipeline *before)
+{
+	struct pipeline_ingest *in = &p->ingest;
+	const struct pipeline_ingest *was = &before->ingest;
+	uint64_t passed_ms = before->known ? p->at_ms - before->at_ms : 0;
+
+	in->events_per_s = rate_of(was->accepted, in->accepted, passed_ms);
+	in->responses_503_per_s =
+	    rate_of(was->responses_503, in->responses_503, passed_ms);
+	in->rejected_per_s = rate_of(was->rejected, in->rejected, passed_ms);
+	in->absent_since_us =
+	    since(in->processes == 0, was->absent_since_us, p->now_us);
+	p->log.closed_since_us =
+	    since(!p->log.open, before->log.closed_since_us, p->now_us);
+	for (size_t i = 0; i < p->sink_count; i++) {
+		struct pipeline_sink *sink = &p->sinks[i];
+		const struct pipeline_sink *old = find_sink(before, sink->name);
+
+		sink->absent_since_us =
+		    since(sink->absent_since_us, old ? old->absent_since_us : 0,
+		          p->now_us);
+	}
+}
+
+/*
+ * Keep a point of the log's size every few seconds, and extrapolate from the
+ * oldest one.  A log whose old segments are deleted goes up and down; over
+ * minutes that averages out.
+ */
+static void
+update_growth(struct pipeline *p)
+{
+	size_t newest = (p->growth_next + PIPELINE_GROWTH_POINTS - 1) %
+	                PIPELINE_GROWTH_POINTS;
+	size_t oldest =
+	    p->growth_used < PIPELINE_GROWTH_POINTS ? 0 : p->growth_next;
+	struct pipeline_log *log = &p->log;
+	uint64_t passed_ms, grown;
+
+	if (p->growth_used == 0 ||
+	    p->at_ms - p->growth[newest].at_ms >= PIPELINE_GROWTH_STEP_MS) {
+		p->growth[p->growth_next] =
+		    (struct pipeline_growth){p->at_ms, log->bytes};
+		p->growth_next = (p->growth_next + 1) % PIPELINE_GROWTH_POINTS;
+		if (p->growth_used < PIPELINE_GROWTH_POINTS)
+			p->growth_used++;
+	}
+	log->full_in_s = log->open ? PIPELINE_NEVER : 0;
+	passed_ms = p->at_ms - p->growth[oldest].at_ms;
+	if (!log->open || passed_ms < GROWTH_LEAST_MS ||
+	    log->bytes <= p->growth[oldest].bytes ||
+	    log->bytes >= log->max_bytes)
+		return;
+	grown = log->bytes - p->growth[oldest].bytes;
+	log->full_in_s = (uint64_t)((double)(log->max_bytes - log->bytes) *
+	                            (double)passed_ms / 1000 / (double)grown);
+	if (log->full_in_s > FULL_IN_MOST_S)
+		log->full_in_s = PIPELINE_NEVER;
+}
+
+/* --- */
+
+static void
+read_status(const msgpack_object *status, struct pipeline *p)
+{
+	const msgpack_object *sinks =
+	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
+
+	p->now_us = (int64_t)pipeline_number(status, "now_us");
+	read_log(status_map_get(status, "log"), &p->log);
+	read_ingest(status_map_get(status, "ingest"), &p->ingest);
+	for (uint32_t i = 0; sinks && i < sinks->via.array.size &&
+	                     p->sink_count < PIPELINE_SINKS;
+	     i++)
+		read_sink(&sinks->via.array.ptr[i], &p->sinks[p->sink_count++]);
+}
+
+int
+pipeline_read(struct pipeline *p, const void *map, size_t bytes, uint64_t at_ms)
+{
+	struct pipeline fresh = {.known = true, .at_ms = at_ms};
+	msgpack_unpacked unpacked;
+	size_t at = 0;
+	int rc = -EBADMSG;
+
+	memcpy(fresh.growth, p->growth, sizeof fresh.growth);
+	fresh.growth_next = p->growth_next;
+	fresh.growth_used = p->growth_used;
+	msgpack_unpacked_init(&unpacked);
+	if (msgpack_unpack_next(&unpacked, map, bytes, &at) ==
+	        MSGPACK_UNPACK_SUCCESS &&
+	    status_map_get_type(&unpacked.data, "log", MSGPACK_OBJECT_MAP)) {
+		read_status(&unpacked.data, &fresh);
+		compare(&fresh, p);
+		update_growth(&fresh);
+		*p = fresh;
+		rc = 0;
+	}
+	msgpack_unpacked_destroy(&unpacked);
+	return rc;
+}

@@ -1,0 +1,315 @@
+/* viewers - see viewers.h. */
+#include "sinkd-dashboard/viewers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "libbase/clock.h"
+
+/* Least time between two `events` of a viewer, a little below a quarter of a
+ * second so that a timer of that period always finds it passed. */
+#define EVENTS_MS 240
+
+/* Room for what surrounds the data of a message. */
+#define FRAMING_BYTES 64
+
+/* Windows that all lost their stream do not return at the same time. */
+#define RETRY_MIN_MS 1000
+#define RETRY_RANGE_MS 4000
+
+/* --- memory --- */
+
+static int
+init_texts(struct viewers *v)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < v->max; i++) {
+		buf_init(&v->list[i].text, VIEWER_TEXT_BYTES);
+		v->list[i].all = v;
+		if (rc == 0)
+			rc = buf_reserve(&v->list[i].text, VIEWER_TEXT_BYTES);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(v->ticks); i++) {
+		buf_init(&v->ticks[i].text, VIEWER_TEXT_BYTES);
+		if (rc == 0)
+			rc = buf_reserve(&v->ticks[i].text, VIEWER_TEXT_BYTES);
+	}
+	return rc;
+}
+
+int
+viewers_init(struct viewers *v)
+{
+	uint64_t boot;
+
+	if (getrandom(&boot, sizeof boot, 0) != (ssize_t)sizeof boot)
+		return -errno;
+	(void)snprintf(v->boot, sizeof v->boot, "%016" PRIx64, boot);
+	v->max = (size_t)v->settings->max_viewers;
+	v->list = calloc(v->max, sizeof *v->list);
+	return v->list ? init_texts(v) : -ENOMEM;
+}
+
+void
+viewers_fini(struct viewers *v)
+{
+	for (size_t i = 0; v->list && i < v->max; i++)
+		buf_fini(&v->list[i].text);
+	for (size_t i = 0; i < ARRAY_LEN(v->ticks); i++)
+		buf_fini(&v->ticks[i].text);
+	free(v->list);
+	v->list = NULL;
+}
+
+/* --- messages --- */
+
+static void
+open_message(struct buf *out, const char *event)
+{
+	buf_addf(out, "event: %s\ndata: ", event);
+}
+
+static void
+close_message(struct buf *out)
+{
+	buf_add_text(out, "\n\n");
+}
+
+struct message_hello
+viewers_hello(const struct viewers *v, const struct visitor *visitor)
+{
+	return (struct message_hello){.boot = v->boot,
+	                              .ingest_url = v->settings->ingest_url,
+	                              .show = visitor->show,
+	                              .login =
+	                                  v->settings->tokens_file[0] != '\0',
+	                              .session = visitor->logged_in,
+	                              .now_us = clock_wall_us()};
+}
+
+static void
+compose_hello(struct viewer *viewer)
+{
+	struct message_hello hello =
+	    viewers_hello(viewer->all, &viewer->visitor);
+	unsigned random_ms;
+
+	if (getrandom(&random_ms, sizeof random_ms, GRND_NONBLOCK) < 0)
+		random_ms = 0;
+	buf_addf(&viewer->text, "retry: %u\n",
+	         RETRY_MIN_MS + random_ms % RETRY_RANGE_MS);
+	open_message(&viewer->text, "hello");
+	message_hello(&viewer->text, &hello);
+	close_message(&viewer->text);
+	viewer->stage = VIEWER_SNAPSHOT;
+}
+
+static void
+compose_snapshot(struct viewer *viewer)
+{
+	const struct model *m = viewer->all->model;
+
+	if (viewer->part == 0)
+		open_message(&viewer->text, "snapshot");
+	if (message_snapshot(&viewer->text, m, viewer->visitor.show,
+	                     &viewer->snapshot, viewer->part++))
+		return;
+	close_message(&viewer->text);
+	viewer->stage = VIEWER_LIVE;
+}
+
+/* The tick's text is the same for all viewers of one level. */
+static const struct buf *
+tick_text(struct viewers *v, enum show show)
+{
+	struct buf *text = &v->ticks[show].text;
+
+	if (v->ticks[show].tick != v->model->ticks) {
+		v->ticks[show].tick = v->model->ticks;
+		buf_clear(text);
+		open_message(text, "tick");
+		message_tick(text, v->model, show, v->count, v->max);
+		close_message(text);
+	}
+	return text;
+}
+
+static void
+compose_tick(struct viewer *viewer)
+{
+	const struct buf *text = tick_text(viewer->all, viewer->visitor.show);
+
+	viewer->tick = viewer->all->model->ticks;
+	if (text->error || buf_add(&viewer->text, text->data, text->len) < 0)
+		viewer->text.error = -EMSGSIZE;
+}
+
+static void
+compose_gap(struct viewer *viewer, uint64_t skipped, const char *why)
+{
+	open_message(&viewer->text, "gap");
+	buf_addf(&viewer->text, "{\"skipped\":%" PRIu64 ",\"why\":\"%s\"}",
+	         skipped, why);
+	close_message(&viewer->text);
+}
+
+/* What it has missed, and the new events. */
+static void
+compose_events(struct viewer *viewer)
+{
+	const struct model *m = viewer->all->model;
+	struct buf *text = &viewer->text;
+	uint64_t moved = m->moved_ahead - viewer->moved_ahead;
+	size_t before;
+
+	if (m->ring.first > viewer->position) {
+		uint64_t slow = m->ring.first - viewer->position;
+
+		compose_gap(viewer, slow, "slow");
+		viewer->all->slow_events += slow;
+		viewer->position = m->ring.first;
+	}
+	if (moved > 0)
+		compose_gap(viewer, moved, "moved ahead");
+	viewer->moved_ahead = m->moved_ahead;
+	before = text->len;
+	open_message(text, "events");
+	if (message_events(text, &m->ring, &viewer->wish.filter,
+	                   viewer->position,
+	                   VIEWER_TEXT_BYTES - text->len - FRAMING_BYTES) > 0)
+		close_message(text);
+	else
+		text->len = before;
+	viewer->position = m->ring.next;
+}
+
+static bool
+has_events(const struct viewer *viewer)
+{
+	const struct model *m = viewer->all->model;
+
+	return viewer->wish.rows && viewer->stage == VIEWER_LIVE &&
+	       (m->ring.next > viewer->position ||
+	        m->moved_ahead != viewer->moved_ahead);
+}
+
+/* Compose the next message.  Returns false if there is nothing to send. */
+static bool
+viewer_compose(struct viewer *viewer)
+{
+	const struct model *m = viewer->all->model;
+	uint64_t now_ms = clock_mono_ms();
+
+	buf_clear(&viewer->text);
+	viewer->sent = 0;
+	if (viewer->stage == VIEWER_HELLO) {
+		compose_hello(viewer);
+	} else if (viewer->stage == VIEWER_SNAPSHOT) {
+		compose_snapshot(viewer);
+	} else if (viewer->tick != m->ticks) {
+		compose_tick(viewer);
+	} else if (has_events(viewer) &&
+	           now_ms - viewer->events_ms >= EVENTS_MS) {
+		compose_events(viewer);
+		viewer->events_ms = now_ms;
+	}
+	/*
+	 * A tick whose texts are all as long as possible, and need escapes,
+	 * could be too large.  It is left out, as if the viewer were slow.
+	 */
+	if (viewer->text.error)
+		buf_clear(&viewer->text);
+	return viewer->text.len > 0;
+}
+
+static struct viewer *
+viewer_of(struct http_request *rq)
+{
+	struct viewer **viewer = http_data(rq);
+
+	return *viewer;
+}
+
+static ssize_t
+viewer_produce(struct http_request *rq, char *out, size_t room)
+{
+	struct viewer *viewer = viewer_of(rq);
+	size_t n;
+
+	/* What a session may see ends with the session. */
+	if (viewer->all->stopping ||
+	    !access_goes_on(viewer->all->access, viewer->visitor.session))
+		return HTTP_STREAM_END;
+	if (viewer->sent == viewer->text.len && !viewer_compose(viewer))
+		return HTTP_STREAM_WAIT;
+	n = viewer->text.len - viewer->sent;
+	if (n > room)
+		n = room;
+	memcpy(out, viewer->text.data + viewer->sent, n);
+	viewer->sent += n;
+	return (ssize_t)n;
+}
+
+/* --- beginning and end --- */
+
+bool
+viewer_begin(struct viewers *v, struct http_request *rq, const char *headers,
+             const struct visitor *visitor, const struct viewer_wish *wish)
+{
+	const struct http_response response = {
+	    .status = 200, .type = "text/event-stream", .headers = headers};
+	struct viewer **data = http_data(rq);
+
+	for (size_t i = 0; i < v->max; i++) {
+		struct viewer *viewer = &v->list[i];
+		struct buf text = viewer->text;
+
+		if (viewer->rq)
+			continue;
+		buf_clear(&text);
+		*viewer = (struct viewer){.all = v,
+		                          .rq = rq,
+		                          .visitor = *visitor,
+		                          .wish = *wish,
+		                          .position = v->model->ring.next,
+		                          .moved_ahead = v->model->moved_ahead,
+		                          .text = text};
+		*data = viewer;
+		v->count++;
+		http_stream(rq, &response, viewer_produce);
+		return true;
+	}
+	return false;
+}
+
+void
+viewer_end(struct viewer *viewer)
+{
+	if (!viewer)
+		return;
+	viewer->rq = NULL;
+	viewer->all->count--;
+}
+
+void
+viewers_on_tick(struct viewers *v)
+{
+	for (size_t i = 0; i < v->max; i++) {
+		if (v->list[i].rq)
+			http_stream_wake(v->list[i].rq);
+	}
+}
+
+void
+viewers_on_events(struct viewers *v)
+{
+	for (size_t i = 0; i < v->max; i++) {
+		if (v->list[i].rq && has_events(&v->list[i]))
+			http_stream_wake(v->list[i].rq);
+	}
+}
