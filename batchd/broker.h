@@ -41,7 +41,9 @@ struct broker {
 	struct peer **peers; /* connections.h owns the list and the peers */
 	size_t peer_count;
 	size_t daemon_count; /* of these: ingestd and sinks after their hello */
-	uint8_t *scratch;    /* FRAME_MAX bytes: a frame that is no append */
+	struct peer *tails[TAILS_MAX]; /* of these: tails after their hello */
+	size_t tail_count, next_tail;  /* next_tail: has the next step */
+	uint8_t *scratch; /* FRAME_MAX bytes: a frame that is no append */
 
 	struct buf status;     /* see status.h */
 	bool status_is_new;    /* made in this turn of the loop */
@@ -64,11 +66,14 @@ MUST_USE int broker_init(struct broker *b,
                          const struct batchd_settings *settings);
 void broker_fini(struct broker *b);
 
-/* The most connections at once: daemons, and two that commands always find. */
+/*
+ * The most connections at once: daemons, tails, and two that commands always
+ * find.
+ */
 static inline size_t
 broker_max_peers(const struct batchd_settings *settings)
 {
-	return (size_t)settings->max_connections + 2;
+	return (size_t)(settings->max_connections + settings->max_tails) + 2;
 }
 
 /* The sink of that name, or NULL. */

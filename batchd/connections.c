@@ -186,7 +186,7 @@ evict(struct connections *c, struct peer *p, enum frame_error code,
 	connections_close(p, -ECONNABORTED);
 }
 
-/* Daemons are never evicted. */
+/* Daemons and tails are never evicted. */
 static bool
 is_evictable(const struct peer *p)
 {
@@ -217,7 +217,8 @@ is_evicted_before(const struct peer *a, const struct peer *b)
  * Evict a peer, because the list is full.  It is one of the user who has the
  * most evictable peers, so that a user who connects in a loop takes no
  * connection from other users.  The list is longer than max_connections and
- * holds no more daemons than that, so there always is an evictable peer.
+ * max_tails together, and holds no more daemons and tails than these, so there
+ * always is an evictable peer.
  */
 static void
 make_room(struct connections *c)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -26,17 +27,43 @@ is_daemon(const struct peer *p)
 	       p->state == PEER_SUBSCRIBED;
 }
 
-/* batchd has accepted the hello of a daemon. */
+/* batchd has accepted the hello of a daemon or a tail. */
 static void
-enter_daemon(struct peer *p)
+log_arrival(struct peer *p)
 {
 	unsigned suppressed = 0;
 
-	p->broker->daemon_count++;
 	if (log_allow(&p->broker->arrivals, &suppressed))
 		log_info("peer connected role=%s name=%s pid=%" PRIu64
 		         " suppressed=%u",
 		         frame_role_name(p->role), p->name, p->pid, suppressed);
+}
+
+static void
+enter_daemon(struct peer *p)
+{
+	p->broker->daemon_count++;
+	log_arrival(p);
+}
+
+static void
+enter_tail(struct peer *p)
+{
+	struct broker *b = p->broker;
+
+	b->tails[b->tail_count++] = p;
+	log_arrival(p);
+}
+
+static void
+leave_tail(struct peer *p)
+{
+	struct broker *b = p->broker;
+
+	for (size_t i = 0; i < b->tail_count; i++) {
+		if (b->tails[i] == p)
+			b->tails[i] = b->tails[--b->tail_count];
+	}
 }
 
 /* Undo what was done when the peer entered the state that it leaves. */
@@ -49,6 +76,8 @@ leave_for_closing(struct peer *p)
 		p->sink->peer = NULL;
 	if (is_daemon(p))
 		p->broker->daemon_count--;
+	if (p->state == PEER_TAIL)
+		leave_tail(p);
 }
 
 void
@@ -78,6 +107,10 @@ peer_change_state(struct peer *p, enum peer_state state)
 		break;
 	case PEER_CONTROL:
 		assert(from == PEER_HELLO);
+		break;
+	case PEER_TAIL:
+		assert(from == PEER_HELLO && p->tail);
+		enter_tail(p);
 		break;
 	case PEER_CLOSING:
 		assert(from != PEER_CLOSING);
@@ -121,6 +154,10 @@ peer_fini(struct peer *p)
 {
 	assert(p->state == PEER_CLOSING);
 	ack_queue_fini(&p->acks);
+	if (p->tail)
+		tail_fini(p->tail);
+	free(p->tail);
+	p->tail = NULL;
 }
 
 int
@@ -262,7 +299,8 @@ peer_state_name(enum peer_state state)
 	static const char *const names[] = {
 	    [PEER_HELLO] = "hello",     [PEER_INGEST] = "ingest",
 	    [PEER_SINK] = "connected",  [PEER_SUBSCRIBED] = "subscribed",
-	    [PEER_CONTROL] = "control", [PEER_CLOSING] = "closing",
+	    [PEER_CONTROL] = "control", [PEER_TAIL] = "tail",
+	    [PEER_CLOSING] = "closing",
 	};
 
 	return names[state];

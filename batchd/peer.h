@@ -8,10 +8,10 @@
  *	                          |
  *	                          v
  *	     +----------------- HELLO ----------------+
- *	     | hello,             | hello,            | hello,
- *	     | role ingest        | role sink         | role control
+ *	     | hello,             | hello,            | hello, role control
+ *	     | role ingest        | role sink         | or tail
  *	     v                    v                   v
- *	  INGEST                SINK               CONTROL
+ *	  INGEST                SINK            CONTROL, TAIL
  *	     |                    | subscribe         |
  *	     |                    v                   |
  *	     |                SUBSCRIBED              |
@@ -29,6 +29,7 @@
  *	INGEST      append
  *	SINK        subscribe
  *	SUBSCRIBED  committed, flush
+ *	TAIL        watch
  *	all but HELLO and CLOSING also: stats, control
  *
  * Any other frame is answered with an error frame, and the connection closes.
@@ -47,6 +48,7 @@
 
 #include "batchd/ack_queue.h"
 #include "batchd/broker.h"
+#include "batchd/tail.h"
 #include "libproto/chan.h"
 #include "libproto/report.h"
 
@@ -56,6 +58,7 @@ enum peer_state {
 	PEER_SINK,       /* a sink that has not subscribed yet */
 	PEER_SUBSCRIBED, /* a sink that takes batches */
 	PEER_CONTROL,    /* a command, such as leat status */
+	PEER_TAIL,       /* it watches events: leat tail, the dashboard */
 	PEER_CLOSING,    /* its socket is closed; peer_fini must follow */
 };
 
@@ -89,6 +92,9 @@ struct peer {
 
 	/* For a sink. */
 	struct broker_sink *sink; /* borrowed; NULL before hello */
+
+	/* For a tail. */
+	struct tail *tail; /* owned; NULL before hello */
 };
 
 /*

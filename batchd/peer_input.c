@@ -2,6 +2,7 @@
 #include "batchd/peer_input.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -30,14 +31,47 @@ peer_send_welcome(struct peer *p)
 	f.welcome.version = FRAME_VERSION;
 	f.welcome.frame_max_bytes = FRAME_MAX;
 	rc = chan_send(&p->chan, &f);
-	return rc == 0 && p->state == PEER_SINK ? peer_send_stream(p) : rc;
+	if (rc == 0 && (p->state == PEER_SINK || p->state == PEER_TAIL))
+		rc = peer_send_stream(p);
+	return rc;
+}
+
+static int
+accept_sink(struct peer *p, const struct slice *name)
+{
+	struct broker_sink *sink = broker_find_sink(p->broker, name);
+
+	if (!sink)
+		return peer_refuse(p, ERROR_UNKNOWN,
+		                   "[batchd] sinks does not name this sink");
+	if (sink->peer)
+		return peer_refuse(p, ERROR_BUSY,
+		                   "a sink of this name is connected");
+	p->sink = sink;
+	peer_change_state(p, PEER_SINK);
+	return 0;
+}
+
+static int
+accept_tail(struct peer *p)
+{
+	struct broker *b = p->broker;
+
+	if ((int64_t)b->tail_count >= b->settings->max_tails)
+		return peer_refuse(p, ERROR_FULL,
+		                   "[batchd] max_tails tails are connected");
+	p->tail = malloc(sizeof *p->tail);
+	if (!p->tail || tail_init(p->tail, &b->store, &p->chan) < 0)
+		return -ENOMEM;
+	peer_change_state(p, PEER_TAIL);
+	return 0;
 }
 
 static int
 on_hello(struct peer *p, const struct frame *f)
 {
 	struct broker *b = p->broker;
-	struct broker_sink *sink;
+	int rc = 0;
 
 	if (f->hello.version != FRAME_VERSION)
 		return peer_refuse(
@@ -50,7 +84,7 @@ on_hello(struct peer *p, const struct frame *f)
 	p->role = f->hello.role;
 	if (b->stopping)
 		return peer_refuse(p, ERROR_STOPPING, "batchd is stopping");
-	if (p->role != ROLE_CONTROL &&
+	if ((p->role == ROLE_INGEST || p->role == ROLE_SINK) &&
 	    (int64_t)b->daemon_count >= b->settings->max_connections)
 		return peer_refuse(
 		    p, ERROR_FULL,
@@ -63,21 +97,13 @@ on_hello(struct peer *p, const struct frame *f)
 		peer_change_state(p, PEER_CONTROL);
 		break;
 	case ROLE_SINK:
-		sink = broker_find_sink(b, &f->hello.name);
-		if (!sink)
-			return peer_refuse(
-			    p, ERROR_UNKNOWN,
-			    "[batchd] sinks does not name this sink");
-		if (sink->peer)
-			return peer_refuse(p, ERROR_BUSY,
-			                   "a sink of this name is connected");
-		p->sink = sink;
-		peer_change_state(p, PEER_SINK);
+		rc = accept_sink(p, &f->hello.name);
 		break;
 	case ROLE_TAIL:
-		return peer_refuse(p, ERROR_UNKNOWN, "tails are not served");
+		rc = accept_tail(p);
+		break;
 	}
-	return peer_send_welcome(p);
+	return rc < 0 ? rc : peer_send_welcome(p);
 }
 
 static int
@@ -148,6 +174,15 @@ on_control(struct peer *p, const struct frame *f)
 	return 0;
 }
 
+/* A watch makes batchd open a file, so a peer has one in each turn. */
+static int
+on_watch(struct peer *p, const struct frame *f)
+{
+	p->done_this_turn = true;
+	tail_watch(p->tail, f, clock_mono_ms());
+	return 0;
+}
+
 /* Handle a frame that is no append. */
 static int
 peer_on_frame(struct peer *p, const struct frame *f)
@@ -177,6 +212,10 @@ peer_on_frame(struct peer *p, const struct frame *f)
 			consumer_flush(&p->sink->consumer);
 			return 0;
 		}
+		break;
+	case PEER_TAIL:
+		if (f->type == FRAME_WATCH)
+			return on_watch(p, f);
 		break;
 	case PEER_CLOSING:
 		return -EPIPE;

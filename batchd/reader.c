@@ -150,10 +150,11 @@ reader_find_record(struct reader *r, uint64_t limit, struct record *rec,
 			end = rec->offset;
 		else if (end > limit)
 			end = limit;
-		store_damage_report(s, r->segment_first, r->file, bad_at,
-		                    rc == 0 ? r->scan.at : bad_at,
-		                    r->next_offset, end,
-		                    "damaged or missing record");
+		if (!r->quiet)
+			store_damage_report(
+			    s, r->segment_first, r->file, bad_at,
+			    rc == 0 ? r->scan.at : bad_at, r->next_offset, end,
+			    "damaged or missing record");
 		r->next_offset = end;
 	}
 }
@@ -184,13 +185,52 @@ reader_save(const struct reader *r)
 int
 reader_restore(struct reader *r, const struct reader_savepoint *mark)
 {
-	if (r->file < 0 || mark->at == 0 ||
-	    r->segment_first != mark->segment_first)
+	const struct store *s = r->store;
+	size_t i = store_find(s, mark->next_offset);
+	int rc = 0;
+
+	if (mark->at == 0 || mark->next_offset < store_first_offset(s) ||
+	    i == s->segment_count ||
+	    s->segments[i].first_offset != mark->segment_first)
 		return reader_seek(r, mark->next_offset);
+	if (r->file < 0 || r->segment_first != mark->segment_first)
+		rc = reader_open_segment(r, mark->segment_first);
+	if (rc < 0)
+		return rc;
 	r->next_offset = mark->next_offset;
 	r->scan.at = mark->at;
 	r->hinted_at = 0;
 	return 0;
+}
+
+int
+reader_search(struct reader *r, uint64_t bytes)
+{
+	const uint8_t *body;
+	struct record rec;
+	uint64_t from, end;
+	int rc = enter_segment(r, &end);
+
+	if (rc < 0)
+		return rc;
+	r->scan.grown = true;
+	for (from = r->scan.at; r->scan.at - from < bytes;) {
+		rc = scan_peek(&r->scan, &rec, &body);
+		/* reader_find_record deals with all that is not good. */
+		if (rc < 0 || rec.offset < r->segment_first ||
+		    rec.offset + rec.count > r->next_offset)
+			return 0;
+		read_ahead(r);
+		scan_next(&r->scan, &rec);
+	}
+	return 1;
+}
+
+void
+reader_release(struct reader *r)
+{
+	if (r->file >= 0 && r->segment_first < store_first_offset(r->store))
+		reader_close_file(r);
 }
 
 /* Bytes of the first `count` events of a body. */

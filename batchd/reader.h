@@ -22,6 +22,11 @@ struct reader {
 	uint64_t segment_first; /* of the open file */
 	uint64_t next_offset;   /* of the event to read next */
 	uint64_t hinted_at;     /* the kernel was asked to read up to here */
+	/*
+	 * Skip lost events without a report.  A tail reads events that all
+	 * sinks may have long since: these are not lost.
+	 */
+	bool quiet;
 };
 
 /* A place in the log to return to. */
@@ -52,18 +57,30 @@ MUST_USE int reader_seek(struct reader *r, uint64_t offset);
 /* Remember the place of the next read. */
 struct reader_savepoint reader_save(const struct reader *r);
 /*
- * Return to that place.  Returns as reader_seek, but need not search for the
- * record if the same segment is still open.
+ * Go to that place.  Returns as reader_seek, or the -errno of opening the
+ * segment.  Need not search for the record from the start of the segment if the
+ * log still has that.
  */
 MUST_USE int reader_restore(struct reader *r,
                             const struct reader_savepoint *mark);
 
 /*
+ * Do a part of the search for the record of next_offset, which reader_frame
+ * would do as a whole: move past records of about `bytes` bytes at most.
+ * next_offset must be in the log.  Returns 1 if the search has not ended, 0 if
+ * it has, or the -errno of a read.
+ */
+MUST_USE int reader_search(struct reader *r, uint64_t bytes);
+
+/* Close the file of a segment that was deleted or is being deleted. */
+void reader_release(struct reader *r);
+
+/*
  * Read the next events into *out: up to `limit`, which is at most the log's
  * durable_offset, up to max_bytes of body, and up to one frame.  At least one
  * event is read, even if it is larger than max_bytes.  Events that are lost are
- * reported (store_damage) and skipped, but only before the first event of
- * *out.  Returns 0 or the -errno of a read.
+ * reported (store_damage) unless `quiet`, and skipped, but only before the
+ * first event of *out.  Returns 0 or the -errno of a read.
  */
 MUST_USE int reader_frame(struct reader *r, uint64_t limit, size_t max_bytes,
                           struct batch_chunk *out);

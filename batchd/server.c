@@ -73,6 +73,38 @@ step_sinks(struct broker *b, uint64_t *wake_ms)
 	return more;
 }
 
+/*
+ * Do one piece of work for one tail: see tail.h.  Returns true if there may be
+ * more.
+ */
+static bool
+step_tails(struct broker *b, bool sinks_idle, uint64_t *wake_ms)
+{
+	uint64_t now_ms = b->tail_count > 0 ? clock_mono_ms() : 0, one_ms;
+	size_t count = b->tail_count;
+	bool more = false;
+
+	for (size_t i = 0; i < count && !more; i++) {
+		struct peer *p = b->tails[b->next_tail++ % count];
+		int rc;
+
+		if (p->blocked)
+			continue;
+		rc = tail_step(p->tail, now_ms, sinks_idle, &one_ms);
+		if (rc == -EAGAIN)
+			p->blocked = true;
+		else if (rc < 0)
+			connections_close(p, rc);
+		else if (rc == 0 && one_ms < *wake_ms)
+			*wake_ms = one_ms;
+		/* After a close the list is another one. */
+		more = rc > 0 || (rc < 0 && rc != -EAGAIN);
+	}
+	for (size_t i = 0; i < b->tail_count; i++)
+		tail_release(b->tails[i]->tail);
+	return more;
+}
+
 static int
 flush_peer(struct peer *p)
 {
@@ -207,6 +239,7 @@ server_on_turn(uv_prepare_t *handle)
 	}
 	disk_jobs_start_append(&s->jobs);
 	more = step_sinks(&s->broker, &wake_ms);
+	more |= step_tails(&s->broker, !more, &wake_ms);
 	disk_jobs_start_cursors(&s->jobs);
 	disk_jobs_start_retention(&s->jobs);
 	update_intake(s);

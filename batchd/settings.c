@@ -58,6 +58,9 @@ static const struct conf_key batchd_keys[] = {
     {"max_connections", CONF_INT, AT(max_connections), "64", 4, 1000, NULL,
      "Most daemons connected at once; two more connections are reserved for "
      "commands."},
+    {"max_tails", CONF_INT, AT(max_tails), "8", 0, TAILS_MAX, NULL,
+     "Most connections, besides these, that watch events as they come: leat "
+     "tail and the dashboard."},
     {"drain_ms", CONF_INT, AT(drain_ms), "5000", 0, 600000, NULL,
      "At SIGTERM, longest wait for batches in flight."},
     {0},

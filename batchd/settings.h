@@ -11,6 +11,7 @@
 #include "libproto/frame.h"
 
 #define SINKS_MAX 16
+#define TAILS_MAX 64
 
 enum batchd_start { START_OLDEST, START_NEWEST };
 
@@ -29,6 +30,7 @@ struct batchd_settings {
 	int64_t retain_seconds;
 	int64_t group_max_bytes;
 	int64_t max_connections;
+	int64_t max_tails;
 	int64_t drain_ms;
 
 	bool accept_gap; /* --accept-gap */

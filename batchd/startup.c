@@ -16,7 +16,10 @@
 #include "libbase/file.h"
 #include "libbase/permissions.h"
 
-/* Descriptors other than connections: log, cursors, readers, event loop. */
+/*
+ * Descriptors other than connections: log, cursors, readers of sinks, event
+ * loop.
+ */
 #define OTHER_FDS 64
 
 #define ONLY_ROOT                                                              \
@@ -225,7 +228,8 @@ startup_listen(const struct batchd_settings *settings, int *listener)
 int
 startup_open(struct server *s, const struct batchd_settings *settings)
 {
-	uint64_t need = broker_max_peers(settings) + OTHER_FDS;
+	uint64_t need = broker_max_peers(settings) +
+	                (uint64_t)settings->max_tails + OTHER_FDS;
 	uint64_t got = fd_limit_raise(need);
 	int rc;
 

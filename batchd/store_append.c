@@ -209,6 +209,20 @@ store_append_run(struct store *s)
 	return rc;
 }
 
+/* Note where the newest group that may be read begins. */
+static void
+note_newest(struct store *s, const struct group *g)
+{
+	if (g->records > 0)
+		s->written = (struct log_place){
+		    .offset = g->first_offset,
+		    .segment_first =
+			s->segments[s->segment_count - 1].first_offset,
+		    .at = g->at};
+	if (s->synced_offset == s->durable_offset)
+		s->newest = s->written;
+}
+
 int
 store_append_end(struct store *s, int64_t now_us)
 {
@@ -237,6 +251,7 @@ store_append_end(struct store *s, int64_t now_us)
 		s->synced_offset = g->end_offset;
 	else if (g->previous_file >= 0)
 		s->synced_offset = g->first_offset;
+	note_newest(s, g);
 	durable_times_add(&s->durable_times, synced, s->synced_offset,
 	                  clock_mono_us());
 	if (g->sync) {

@@ -77,6 +77,12 @@ struct spare_plan {
 	int rc; /* of making it; errors of deletion are logged instead */
 };
 
+/* Where a record is: `at` in the file of a segment; 0: not known. */
+struct log_place {
+	uint64_t offset; /* of its first event */
+	uint64_t segment_first, at;
+};
+
 /* A range of lost events that was already reported. */
 struct reported_damage {
 	uint64_t segment_first, at;
@@ -107,6 +113,12 @@ struct store {
 	 */
 	uint64_t durable_offset, synced_offset;
 
+	/*
+	 * The first record of the newest group below synced_offset, for a
+	 * reader that wants the newest events and no others.
+	 */
+	struct log_place newest;
+
 	bool spare_ready;      /* a spare that no group has claimed */
 	char full_reason[128]; /* why there can be no spare; "" if there can */
 
@@ -126,10 +138,11 @@ struct store {
 	uint64_t room_bytes; /* size of that segment */
 	struct group groups[2];
 	struct group *filling;
-	struct group *writing; /* NULL when no append runs */
-	int64_t synced_us;     /* time of the last sync */
-	bool unsynced;         /* something was written since */
-	bool fills_fast;       /* too fast to write segments with zeros */
+	struct group *writing;    /* NULL when no append runs */
+	int64_t synced_us;        /* time of the last sync */
+	bool unsynced;            /* something was written since */
+	struct log_place written; /* the first record of the newest group */
+	bool fills_fast;          /* too fast to write segments with zeros */
 
 	/* --- private to retention and segment_pool --- */
 

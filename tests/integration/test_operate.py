@@ -320,7 +320,7 @@ def test_few_descriptors():
         with_descriptors(leat.batchd, 70)
         leat.batchd.start(wait=False)
         assert leat.batchd.wait() == 2
-        leat.batchd.wait_line(r"too few descriptors: .* limit=70 need=130")
+        leat.batchd.wait_line(r"too few descriptors: .* limit=70 need=146")
 
 
 @limit(60)

@@ -14,7 +14,7 @@ def dialogues():
     """Each is a list of (direction, header, [value in the body, ...])."""
     page = (ROOT / "docs/protocol.md").read_text()
     blocks = re.findall(r"^```dialogue\n(.*?)^```", page, re.M | re.S)
-    assert len(blocks) == 3, "one for each role"
+    assert len(blocks) == 4, "one for each role"
     for block in blocks:
         frames = []
         for line in block.splitlines():

@@ -91,7 +91,8 @@ setup(void)
 
 	log_set_level((enum log_level)(LOG_ERROR + 1));
 	sim_init(&sim, 1);
-	settings = (struct batchd_settings){.max_connections = 2};
+	settings =
+	    (struct batchd_settings){.max_connections = 2, .max_tails = 1};
 	ck_assert_int_eq(broker_init(&broker, &settings), 0);
 	ck_assert_int_eq(store_open(&broker.store, &sim.disk, &conf), 0);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -229,8 +230,18 @@ stats(struct peer *p, enum frame_role role, size_t figure, uint64_t value)
 	return receive(p, &f);
 }
 
+static int
+watch(struct peer *p, uint64_t from)
+{
+	struct frame f = {.type = FRAME_WATCH};
+
+	f.watch.has_from = true;
+	f.watch.from = from;
+	return receive(p, &f);
+}
+
 /* Send frame number i of all kinds that a peer can send. */
-#define FRAME_KINDS 7
+#define FRAME_KINDS 8
 static int
 send_kind(struct peer *p, int i)
 {
@@ -247,6 +258,8 @@ send_kind(struct peer *p, int i)
 		return flush(p);
 	case 5:
 		return stats(p, p->role, 0, 1);
+	case 6:
+		return watch(p, 0);
 	default:
 		return control(p, "status");
 	}
@@ -307,26 +320,30 @@ connect_ingest(struct peer *p)
 
 TEST_CASE(peer, .setup = setup, .teardown = teardown);
 
-TEST_LOOP(hello_decides_the_state, 3)
+TEST_LOOP(hello_decides_the_state, 4)
 {
 	static const struct {
 		enum frame_role role;
 		enum peer_state state;
-		size_t daemons;
-	} cases[] = {{ROLE_INGEST, PEER_INGEST, 1},
-	             {ROLE_SINK, PEER_SINK, 1},
-	             {ROLE_CONTROL, PEER_CONTROL, 0}};
+		size_t daemons, tails;
+		bool stream; /* a stream frame follows welcome */
+	} cases[] = {{ROLE_INGEST, PEER_INGEST, 1, 0, false},
+	             {ROLE_SINK, PEER_SINK, 1, 0, true},
+	             {ROLE_CONTROL, PEER_CONTROL, 0, 0, false},
+	             {ROLE_TAIL, PEER_TAIL, 0, 1, true}};
 
 	ck_assert_int_eq(peer.state, PEER_HELLO);
 	ck_assert_int_eq(hello(&peer, cases[_i].role, "one"), 0);
 	ck_assert_int_eq(peer.state, cases[_i].state);
 	ck_assert_uint_eq(broker.daemon_count, cases[_i].daemons);
+	ck_assert_uint_eq(broker.tail_count, cases[_i].tails);
 	ck_assert_int_eq(sent[0].frame.type, FRAME_WELCOME);
-	ck_assert_uint_eq(sent_count, cases[_i].role == ROLE_SINK ? 2 : 1);
-	if (cases[_i].role == ROLE_SINK)
+	ck_assert_uint_eq(sent_count, cases[_i].stream ? 2 : 1);
+	if (cases[_i].stream)
 		ck_assert_int_eq(sent[1].frame.type, FRAME_STREAM);
 	peer_close(&peer, -EPIPE);
 	ck_assert_uint_eq(broker.daemon_count, 0);
+	ck_assert_uint_eq(broker.tail_count, 0);
 }
 
 TEST_LOOP(only_hello_may_come_first, FRAME_KINDS - 1)
@@ -385,16 +402,32 @@ TEST(more_daemons_than_max_connections_are_refused)
 	ck_assert_int_eq(hello(&peer, ROLE_CONTROL, "x"), 0);
 }
 
+/* Tails have a number of their own: they take no place of a daemon. */
+TEST(more_tails_than_max_tails_are_refused)
+{
+	settings.max_connections = 0;
+	ck_assert_int_eq(hello(&other, ROLE_TAIL, "tail"), 0);
+	sent_count = 0;
+	check_refused(&peer, hello(&peer, ROLE_TAIL, "tail"), ERROR_FULL);
+	ck_assert_uint_eq(broker.tail_count, 1);
+	peer_close(&other, -EPIPE);
+	peer_fini(&peer);
+	peer_init(&peer, &broker, -1, 0);
+	ck_assert_int_eq(hello(&peer, ROLE_TAIL, "tail"), 0);
+}
+
 /* Which frames are accepted after the hello of each role. */
-TEST_LOOP(a_frame_of_another_role_is_refused, 3 * FRAME_KINDS)
+TEST_LOOP(a_frame_of_another_role_is_refused, 4 * FRAME_KINDS)
 {
 	static const enum frame_role roles[] = {ROLE_INGEST, ROLE_SINK,
-	                                        ROLE_CONTROL};
-	static const bool accepted[3][FRAME_KINDS] = {
-	    /* hello, append, subscribe, committed, flush, stats, control */
-	    {false, true, false, false, false, true, true},
-	    {false, false, true, false, false, true, true},
-	    {false, false, false, false, false, true, true},
+	                                        ROLE_CONTROL, ROLE_TAIL};
+	static const bool accepted[4][FRAME_KINDS] = {
+	    /* hello, append, subscribe, committed, flush, stats, watch,
+	     * control */
+	    {false, true, false, false, false, true, false, true},
+	    {false, false, true, false, false, true, false, true},
+	    {false, false, false, false, false, true, false, true},
+	    {false, false, false, false, false, true, true, true},
 	};
 	int rc;
 
@@ -600,6 +633,34 @@ TEST(a_sink_takes_batches_and_commits_them)
 	sent_count = 0;
 	check_refused(&peer, committed(&peer, 4), ERROR_PROTOCOL);
 	ck_assert_int_eq(c->state, CONSUMER_DISCONNECTED);
+}
+
+TEST(a_tail_is_sent_what_it_watches)
+{
+	uint64_t wake_ms;
+
+	connect_ingest(&other);
+	ck_assert_int_eq(append(&other, 1, 3), 0);
+	begin_write();
+	ack_queue_write_begins(&other.acks);
+	end_write();
+	ck_assert_int_eq(hello(&peer, ROLE_TAIL, "tail"), 0);
+	sent_count = 0;
+	ck_assert_int_eq(tail_step(peer.tail, 1, true, &wake_ms), 0);
+	ck_assert_int_eq(watch(&peer, 1), 0);
+	ck_assert(peer.done_this_turn);
+	ck_assert_int_eq(tail_step(peer.tail, 1, true, &wake_ms), 1);
+	ck_assert_int_eq(tail_step(peer.tail, 1, true, &wake_ms), 0);
+	ck_assert_uint_eq(sent_count, 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_BATCH);
+	ck_assert_uint_eq(sent[0].frame.batch.offset, 1);
+	ck_assert_uint_eq(sent[0].frame.batch.count, 2);
+	/* Its statistics are ignored, and it may ask for the status. */
+	ck_assert_int_eq(stats(&peer, ROLE_TAIL, 0, 1), 0);
+	ck_assert_int_eq(control(&peer, "status"), 0);
+	ck_assert_int_eq(peer.reply, PEER_REPLY_STATUS);
+	sent_count = 0;
+	check_refused(&peer, committed(&peer, 3), ERROR_PROTOCOL);
 }
 
 TEST(a_sink_subscribes_once)
