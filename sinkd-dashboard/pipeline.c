@@ -165,8 +165,7 @@ update_growth(struct pipeline *p)
 {
 	size_t newest = (p->growth_next + PIPELINE_GROWTH_POINTS - 1) %
 	                PIPELINE_GROWTH_POINTS;
-	size_t oldest =
-	    p->growth_used < PIPELINE_GROWTH_POINTS ? 0 : p->growth_next;
+	size_t oldest;
 	struct pipeline_log *log = &p->log;
 	uint64_t passed_ms, grown;
 
@@ -178,6 +177,7 @@ update_growth(struct pipeline *p)
 		if (p->growth_used < PIPELINE_GROWTH_POINTS)
 			p->growth_used++;
 	}
+	oldest = p->growth_used < PIPELINE_GROWTH_POINTS ? 0 : p->growth_next;
 	log->full_in_s = log->open ? PIPELINE_NEVER : 0;
 	passed_ms = p->at_ms - p->growth[oldest].at_ms;
 	if (!log->open || passed_ms < GROWTH_LEAST_MS ||
