@@ -189,6 +189,7 @@ open_http(struct daemon *d, const struct ingestd_settings *settings,
 	const struct http_settings http = {
 	    .listen = settings->listen,
 	    .port = (unsigned)settings->port,
+	    .shares_port = true,
 	    .tls = d->tls,
 	    .max_header_bytes = (size_t)settings->max_header_bytes,
 	    .max_body_bytes = (size_t)settings->max_body_bytes,

@@ -146,6 +146,16 @@ struct http_handler {
 struct http_settings {
 	const char *listen; /* numeric address; NULL: http_server_adopt only */
 	unsigned port;      /* 0: any free one */
+	/* Other processes of this user may listen on the port as well; the
+	 * kernel then distributes the connections. */
+	bool shares_port;
+	/*
+	 * Size of each connection's buffer in the kernel, in bytes; 0: the
+	 * system's, which grows to megabytes.  What is in it is as old as a
+	 * slow client is slow, so a program whose streams show the present
+	 * keeps it small.
+	 */
+	int send_buffer_bytes;
 
 	/* NULL for plain HTTP; else loaded, and it must outlive the server. */
 	struct http_tls *tls;

@@ -27,22 +27,36 @@ static void on_listener(uv_poll_t *poll, int status, int events);
 
 /* Listening. */
 
+/* Connections inherit the options of the listener that accepts them. */
 static int
-listen_at(const struct addrinfo *ai, int *fd)
+set_options(const struct http_settings *settings, int family, int fd)
 {
-	int on = 1, off = 0, s, rc = 0;
+	int on = 1, off = 0, bytes = settings->send_buffer_bytes;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    (settings->shares_port &&
+	     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
+	    (bytes > 0 &&
+	     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) < 0) ||
+	    (family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0))
+		return -errno;
+	return 0;
+}
+
+static int
+listen_at(const struct http_settings *settings, const struct addrinfo *ai,
+          int *fd)
+{
+	int s, rc;
 
 	s = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	           0);
 	if (s < 0)
 		return -errno;
-	/* Several processes share a port; the kernel distributes connections.
-	 */
-	if (setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
-	    (ai->ai_family == AF_INET6 &&
-	     setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0) ||
-	    bind(s, ai->ai_addr, ai->ai_addrlen) < 0 || listen(s, BACKLOG) < 0)
+	rc = set_options(settings, ai->ai_family, s);
+	if (rc == 0 && (bind(s, ai->ai_addr, ai->ai_addrlen) < 0 ||
+	                listen(s, BACKLOG) < 0))
 		rc = -errno;
 	if (rc < 0)
 		(void)close(s);
@@ -86,7 +100,7 @@ bind_listener(struct http_server *s)
 		          log_quote(listen), log_quote(gai_strerror(rc)));
 		return -EINVAL;
 	}
-	rc = listen_at(ai, &s->listen_fd);
+	rc = listen_at(&s->settings, ai, &s->listen_fd);
 	if (rc == 0)
 		rc = http_server_find_address(s);
 	freeaddrinfo(ai);

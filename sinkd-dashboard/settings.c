@@ -33,7 +33,8 @@ static const struct conf_key dashboard_keys[] = {
     {"tls_key", CONF_TEXT, AT(tls_key), "", 0, 1000, NULL,
      "PEM file with the certificate's private key."},
     {"tokens_file", CONF_TEXT, AT(tokens_file), "", 0, 1000, NULL,
-     "File with the tokens that may log in. If empty, no login is possible, the "
+     "File with the tokens that may log in. If empty, no login is possible, "
+     "the "
      "page shows figures only, and the address must be a loopback one."},
     {"show", CONF_CHOICE, AT(show), "events", 0, 0, show_names,
      "The most that the page shows after a login."},

@@ -38,6 +38,8 @@
 #define OTHER_CONNECTIONS 128
 #define OTHER_FDS 64
 
+/* Two seconds of messages; the kernel doubles it. */
+#define SEND_BUFFER_BYTES (64 * 1024)
 #define MAX_HEADER_BYTES (8 * KIB)
 #define MAX_BODY_BYTES (4 * KIB)
 #define MAX_RECEIVED_BYTES (8 * MIB)
@@ -209,6 +211,7 @@ open_http(struct daemon *d)
 	const struct http_settings http = {
 	    .listen = s->listen,
 	    .port = (unsigned)s->port,
+	    .send_buffer_bytes = SEND_BUFFER_BYTES,
 	    .tls = d->tls,
 	    .max_header_bytes = MAX_HEADER_BYTES,
 	    .max_body_bytes = MAX_BODY_BYTES,
