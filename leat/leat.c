@@ -6,6 +6,7 @@
 
 #include "leat/check.h"
 #include "leat/status.h"
+#include "leat/tail.h"
 #include "leat/token.h"
 #include "leat/verify.h"
 #include "libbase/conf.h"
@@ -69,31 +70,56 @@ run_check(int argc, char **argv)
 	return rc == CONF_RUN ? check_print(path) : rc;
 }
 
-/* The only setting of batchd that is needed here. */
-struct log_verify_settings {
-	char dir[4001];
+/* The settings of a verb that reads the log on disk. */
+struct log_settings {
+	struct leat_settings shared;
+	char dir[4001]; /* the only setting of batchd that is needed */
 };
 
 static const char *
 on_batchd_pair(void *into, const char *name, const char *value)
 {
-	struct log_verify_settings *s = into;
+	struct log_settings *s = into;
 
 	if (strcmp(name, "dir") == 0)
 		(void)snprintf(s->dir, sizeof s->dir, "%s", value);
 	return NULL;
 }
 
+/* As conf_start.  log_settings_free must follow. */
+static int
+log_settings_start(struct log_settings *s, struct conf_program *program,
+                   int argc, char **argv)
+{
+	const struct conf_table tables[] = {
+	    {.section = "leat", .keys = keys, .into = &s->shared},
+	    {.section = "batchd", .into = s, .on_pair = on_batchd_pair},
+	};
+	int rc;
+
+	*s = (struct log_settings){.dir = "/var/lib/leat/log"};
+	program->tables = tables;
+	program->table_count = ARRAY_LEN(tables);
+	rc = conf_start(program, argc, argv);
+	program->tables = NULL;
+	program->table_count = 0;
+	return rc;
+}
+
+static void
+log_settings_free(struct log_settings *s)
+{
+	const struct conf_table table = {
+	    .section = "leat", .keys = keys, .into = &s->shared};
+
+	conf_free(&table, 1);
+}
+
 static int
 run_log_verify(int argc, char **argv)
 {
-	struct log_verify_settings settings = {.dir = "/var/lib/leat/log"};
-	struct leat_settings shared = {0};
+	struct log_settings settings;
 	const char *dir = NULL;
-	const struct conf_table tables[] = {
-	    {.section = "leat", .keys = keys, .into = &shared},
-	    {.section = "batchd", .into = &settings, .on_pair = on_batchd_pair},
-	};
 	const struct conf_flag flags[] = {
 	    {.name = "--dir",
 	     .argument = "DIR",
@@ -101,20 +127,75 @@ run_log_verify(int argc, char **argv)
 	     .value = &dir,
 	     .no_file = true},
 	};
-	const struct conf_program program = {
+	struct conf_program program = {
 	    .name = "leat log verify",
 	    .summary = "Reads the whole log on disk, in [batchd] dir, and "
 		       "reports what is damaged.",
-	    .tables = tables,
-	    .table_count = ARRAY_LEN(tables),
 	    .flags = flags,
 	    .flag_count = ARRAY_LEN(flags),
 	};
-	int rc = conf_start(&program, argc, argv);
+	int rc = log_settings_start(&settings, &program, argc, argv);
 
 	if (rc == CONF_RUN)
 		rc = verify_print(dir ? dir : settings.dir);
-	conf_free(tables, ARRAY_LEN(tables));
+	log_settings_free(&settings);
+	return rc;
+}
+
+static int
+run_tail(int argc, char **argv)
+{
+	struct log_settings settings;
+	struct tail_request request = {0};
+	const struct conf_flag flags[] = {
+	    {.name = "--from",
+	     .argument = "WHEN",
+	     .help =
+	         "begin at an offset, a time (2026-11-26T14:00Z), "
+	         "-10m (s, m, h, d),\n"
+	         "                 oldest or newest (the default; with --to "
+	         "or --until-end: oldest)",
+	     .value = &request.from},
+	    {.name = "--to",
+	     .argument = "WHEN",
+	     .help =
+	         "end before this offset or time, which must be in the past",
+	     .value = &request.to},
+	    {.name = "--type",
+	     .argument = "TYPE",
+	     .help = "show only this type; may be given again",
+	     .values = &request.types},
+	    {.name = "--user",
+	     .argument = "USER",
+	     .help = "show only this user",
+	     .value = &request.user},
+	    {.name = "--limit",
+	     .argument = "N",
+	     .help = "end after N events were shown",
+	     .value = &request.limit},
+	    {.name = "--until-end",
+	     .help = "end where the log ends now",
+	     .set = &request.until_end},
+	    {.name = "--json",
+	     .help = "one JSON object a line on a terminal, too",
+	     .set = &request.json},
+	};
+	struct conf_program program = {
+	    .name = "leat tail",
+	    .summary = "Shows events as they become durable, or those of the "
+		       "log: columns on a terminal,\notherwise one JSON object "
+		       "a line.  Times are those at which events were\n"
+		       "received, in UTC.",
+	    .flags = flags,
+	    .flag_count = ARRAY_LEN(flags),
+	};
+	int rc = log_settings_start(&settings, &program, argc, argv);
+
+	request.socket = settings.shared.socket;
+	request.log_dir = settings.dir;
+	if (rc == CONF_RUN)
+		rc = tail_print(&request);
+	log_settings_free(&settings);
 	return rc;
 }
 
@@ -146,9 +227,8 @@ static const struct {
 	const char *noun, *verb; /* noun may be NULL */
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-    {NULL, "check", run_check},
-    {NULL, "status", run_status},
-    {"log", "verify", run_log_verify},
+    {NULL, "check", run_check}, {NULL, "status", run_status},
+    {NULL, "tail", run_tail},   {"log", "verify", run_log_verify},
     {NULL, "token", run_token},
 };
 
@@ -158,6 +238,9 @@ leat_print_usage(FILE *out, int status)
 	(void)fputs(
 	    "usage: leat check [--config PATH]\n"
 	    "       leat status [--config PATH] [--check] [--json]\n"
+	    "       leat tail [--config PATH] [--check] [--from WHEN] "
+	    "[--to WHEN] [--type TYPE]...\n"
+	    "            [--user USER] [--limit N] [--until-end] [--json]\n"
 	    "       leat log verify [--config PATH] [--check] [--dir DIR]\n"
 	    "       leat token NAME >>TOKENS_FILE\n"
 	    "       leat help | --help | --version\n"

@@ -174,7 +174,7 @@ struct widths {
 };
 
 static unsigned
-between(unsigned min, unsigned n, unsigned max)
+clamp_width(unsigned min, unsigned n, unsigned max)
 {
 	return n < min ? min : n > max ? max : n;
 }
@@ -182,8 +182,8 @@ between(unsigned min, unsigned n, unsigned max)
 static struct widths
 widths_of(unsigned width)
 {
-	struct widths w = {.type = between(4, width / 6, 24),
-	                   .user = between(4, width / 8, 20)};
+	struct widths w = {.type = clamp_width(4, width / 6, 24),
+	                   .user = clamp_width(4, width / 8, 20)};
 	unsigned others = TIME_COLUMNS + w.type + w.user + 3 * GAP_COLUMNS;
 
 	w.payload = width > others ? width - others : 0;

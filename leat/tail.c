@@ -1,0 +1,554 @@
+/* tail - see tail.h. */
+#include "leat/tail.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "leat/log_time.h"
+#include "leat/tail_link.h"
+#include "leat/tail_rows.h"
+#include "leat/when.h"
+#include "libbase/clock.h"
+#include "libbase/error.h"
+#include "libbase/log.h"
+
+/* Between two tries to reach a batchd that was lost. */
+#define RECONNECT_MS 250
+
+/* Rows are written when there are so many bytes of them, or nothing follows. */
+#define WRITE_BYTES (64 * KIB)
+
+/* A live tail on a busy machine may skip events many times in a second. */
+#define SKIPPED_REPORT_MS 1000
+
+#define DEFAULT_COLUMNS 80
+#define NO_END UINT64_MAX
+
+struct tail {
+	const struct tail_request *request;
+	struct tail_link link;
+	bool was_connected; /* at least once */
+
+	struct when from, to;
+	bool has_to;
+	uint64_t next; /* offset of the next event wanted */
+	uint64_t end;  /* offset at which to end, or NO_END */
+	uint64_t left; /* how many events may still be shown */
+	bool live;     /* skip events rather than lag */
+	char stream[FRAME_STREAM_NAME_MAX + 1]; /* that the offsets are of */
+
+	/* Events that were skipped and are not reported yet: */
+	uint64_t skipped, skipped_from, skipped_to;
+	uint64_t skipped_reported_ms; /* the last report; 0: none */
+
+	bool is_terminal, is_table;
+	struct tail_table table;
+	struct buf out;
+	bool finished; /* nothing more is to be shown */
+	int status;    /* the exit status then */
+};
+
+/* SIGINT: the flag ends loops and writes, the descriptor ends a poll. */
+static volatile sig_atomic_t interrupted;
+static int interrupt_fd = -1;
+
+static void
+tail_finish(struct tail *t, int status)
+{
+	t->finished = true;
+	t->status = status;
+}
+
+/* --- output --- */
+
+/*
+ * Write out what is buffered, as long as something reads it.  After SIGINT
+ * nothing more is written, because the reader may have stopped reading.
+ */
+static void
+tail_write(struct tail *t)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	size_t at = 0;
+
+	while (at < t->out.len && !interrupted) {
+		ssize_t n =
+		    write(STDOUT_FILENO, t->out.data + at, t->out.len - at);
+
+		if (n >= 0) {
+			at += (size_t)n;
+		} else if (errno == EAGAIN) {
+			/* Another process has made the terminal so. */
+			(void)poll(&p, 1, -1);
+		} else if (errno == EPIPE) {
+			tail_finish(t, EXIT_SUCCESS);
+			break;
+		} else if (errno != EINTR) {
+			log_error("cannot write to standard output err=%s",
+			          log_quote(strerror(errno)));
+			tail_finish(t, EXIT_FAILURE);
+			break;
+		}
+	}
+	if (interrupted)
+		tail_finish(t, EXIT_SUCCESS);
+	buf_clear(&t->out);
+}
+
+static unsigned
+terminal_width(void)
+{
+	struct winsize size = {0};
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
+	           ? size.ws_col
+	           : DEFAULT_COLUMNS;
+}
+
+/*
+ * Wait until `fd` (-1: none) can be read.  Ends the tail after SIGINT, and if
+ * nothing reads its output any more, which a write would only notice at the
+ * next event.
+ */
+static void
+tail_wait(struct tail *t, int fd, int timeout_ms)
+{
+	struct pollfd p[3] = {{.fd = fd, .events = POLLIN},
+	                      {.fd = STDOUT_FILENO},
+	                      {.fd = interrupt_fd, .events = POLLIN}};
+
+	/* After an error the caller tries again, as after a time-out. */
+	if ((poll(p, 3, timeout_ms) > 0 &&
+	     p[1].revents & (POLLERR | POLLHUP)) ||
+	    interrupted)
+		tail_finish(t, EXIT_SUCCESS);
+}
+
+static void
+tail_on_interrupt(int signo)
+{
+	static const uint64_t one = 1;
+	int saved = errno;
+
+	(void)signo;
+	/* A write may have begun to wait before it could see the flag. */
+	if (interrupted || write(interrupt_fd, &one, sizeof one) < 0)
+		_exit(EXIT_SUCCESS);
+	interrupted = 1;
+	errno = saved;
+}
+
+/*
+ * Let SIGINT end the tail quietly, and a closed pipe fail the write.  Returns 0
+ * or -errno.
+ */
+static int
+tail_catch_signals(void)
+{
+	/* Without SA_RESTART, so that it interrupts a write. */
+	struct sigaction interrupt = {.sa_handler = tail_on_interrupt};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+
+	interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (interrupt_fd < 0)
+		return -errno;
+	/* These fail only for an invalid signal number. */
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGINT, NULL, &before);
+	if (before.sa_handler != SIG_IGN)
+		(void)sigaction(SIGINT, &interrupt, NULL);
+	return 0;
+}
+
+/* --- options --- */
+
+/* Read an option that names a point of the log.  Returns 0 or -EINVAL. */
+static int
+tail_read_when(const char *option, const char *text, struct when *out)
+{
+	int rc = when_read(text, clock_wall_us(), out);
+
+	if (rc == -ERANGE)
+		log_error("%s is out of range: a time must be from 1970 to "
+		          "now, and an offset below 2^63 value=%s",
+		          option, log_quote(text));
+	else if (rc < 0)
+		log_error("%s must be %s value=%s", option, WHEN_FORMS,
+		          log_quote(text));
+	return rc < 0 ? -EINVAL : 0;
+}
+
+static int
+tail_read_limit(const char *text, uint64_t *limit)
+{
+	char *end;
+
+	errno = 0;
+	*limit = strtoull(text, &end, 10);
+	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
+	    *limit > 0)
+		return 0;
+	log_error("--limit must be a number of events, at least 1 value=%s",
+	          log_quote(text));
+	return -EINVAL;
+}
+
+/*
+ * Read the options.  Without --from the tail follows the log from its newest
+ * event on, but begins at the oldest one if it has an end in the past.
+ */
+static int
+tail_read_options(struct tail *t)
+{
+	const struct tail_request *r = t->request;
+	int rc = 0;
+
+	t->from.kind = r->to || r->until_end ? WHEN_OLDEST : WHEN_NEWEST;
+	t->left = UINT64_MAX;
+	t->end = NO_END;
+	t->has_to = r->to != NULL;
+	if (r->from)
+		rc = tail_read_when("--from", r->from, &t->from);
+	if (rc == 0 && r->to)
+		rc = tail_read_when("--to", r->to, &t->to);
+	if (rc == 0 && r->limit)
+		rc = tail_read_limit(r->limit, &t->left);
+	return rc;
+}
+
+/* Replace a time by its offset, which the log on disk tells. */
+static int
+tail_resolve_time(const struct tail *t, struct when *when)
+{
+	int rc;
+
+	if (when->kind != WHEN_TIME)
+		return 0;
+	rc = log_time_find_in(t->request->log_dir, when->us, &when->offset);
+	return rc < 0 ? rc : 0;
+}
+
+/* --- events --- */
+
+static bool
+is_wanted(const struct tail_request *r, const struct event *e)
+{
+	bool type = r->types.count == 0;
+
+	for (size_t i = 0; !type && i < r->types.count; i++)
+		type = slice_is(e->type, r->types.at[i]);
+	return type &&
+	       (!r->user || (e->user_id.data && slice_is(e->user_id, r->user)));
+}
+
+/* Returns 0 or a negative error. */
+static int
+tail_show(struct tail *t, uint64_t offset, const struct event *e)
+{
+	int rc = 0;
+
+	if (t->is_table)
+		tail_table_row(&t->table, &t->out, e);
+	else
+		rc = tail_json_line(&t->out, offset, e, t->is_terminal);
+	if (rc == 0)
+		rc = t->out.error;
+	if (t->out.len >= WRITE_BYTES)
+		tail_write(t);
+	if (--t->left == 0)
+		tail_finish(t, EXIT_SUCCESS);
+	return rc;
+}
+
+static int
+tail_on_batch(struct tail *t, const struct frame *f)
+{
+	struct wire_reader r = {f->body, f->body + f->body_bytes};
+	uint64_t offset = f->batch.offset;
+	struct event e;
+
+	if (t->is_table)
+		t->table.width = terminal_width();
+	for (uint32_t i = 0; i < f->batch.count; i++, offset++) {
+		int rc = event_read(&r, &e);
+
+		if (rc == 0 && !t->finished && offset >= t->next &&
+		    offset < t->end && is_wanted(t->request, &e))
+			rc = tail_show(t, offset, &e);
+		if (rc < 0)
+			return rc;
+	}
+	if (f->batch.last && f->batch.next > offset)
+		offset = f->batch.next;
+	if (offset > t->next)
+		t->next = offset;
+	return r.at == r.end ? 0 : -EBADMSG;
+}
+
+/*
+ * Report the events that were skipped since the last report; with `now`, even
+ * if that was a moment ago.
+ */
+static void
+tail_report_skipped(struct tail *t, bool now, const char *why)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (t->skipped == 0 ||
+	    (!now && t->skipped_reported_ms > 0 &&
+	     now_ms - t->skipped_reported_ms < SKIPPED_REPORT_MS))
+		return;
+	tail_write(t); /* keep the order on a terminal */
+	log_warn("events skipped count=%" PRIu64 " from=%" PRIu64 " to=%" PRIu64
+	         ": %s",
+	         t->skipped, t->skipped_from, t->skipped_to, why);
+	t->skipped = 0;
+	t->skipped_reported_ms = now_ms;
+}
+
+#define WHY_SKIPPED                                                            \
+	"deleted or damaged, or more than this tail or batchd could keep up "  \
+	"with"
+
+/* The events up to `to` will not be shown although they may be wanted. */
+static void
+tail_skip(struct tail *t, uint64_t to)
+{
+	if (to > t->end)
+		to = t->end;
+	if (to <= t->next)
+		return;
+	if (t->skipped == 0)
+		t->skipped_from = t->next;
+	t->skipped += to - t->next;
+	t->skipped_to = to;
+	t->next = to;
+}
+
+/* --- the connection --- */
+
+/* Return true if it has an offset, of its own or of its time. */
+static bool
+is_offset(const struct when *when)
+{
+	return when->kind == WHEN_OFFSET || when->kind == WHEN_TIME;
+}
+
+/* Set where to begin and where to end, at the first connection. */
+static int
+tail_start(struct tail *t)
+{
+	const struct tail_link *l = &t->link;
+	uint64_t points[] = {[WHEN_OLDEST] = l->first_offset,
+	                     [WHEN_NEWEST] = l->next_offset,
+	                     [WHEN_OFFSET] = t->from.offset,
+	                     [WHEN_TIME] = t->from.offset};
+
+	memcpy(t->stream, l->stream, sizeof t->stream);
+	t->next = points[t->from.kind];
+	if (t->has_to) {
+		points[WHEN_OFFSET] = t->to.offset;
+		points[WHEN_TIME] = t->to.offset;
+		t->end = points[t->to.kind];
+	}
+	if (t->request->until_end && l->next_offset < t->end)
+		t->end = l->next_offset;
+	t->live = t->from.kind == WHEN_NEWEST && t->end == NO_END;
+	if (t->has_to && t->end < t->next && is_offset(&t->from) &&
+	    is_offset(&t->to)) {
+		log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64,
+		          t->end, t->next);
+		tail_finish(t, EXIT_CONFIG);
+		return -EINVAL;
+	}
+	if (t->is_table)
+		tail_table_header(&t->table, &t->out);
+	return 0;
+}
+
+/*
+ * Check that the log still is the one that the offsets are of, and reaches
+ * them.  The offset of a time may be on disk and not durable yet.
+ */
+static int
+tail_check_log(struct tail *t)
+{
+	const struct tail_link *l = &t->link;
+
+	if (strcmp(t->stream, l->stream) != 0) {
+		log_error("batchd has another log than before, with other "
+		          "offsets: run this again");
+		tail_finish(t, EXIT_FAILURE);
+		return -EINVAL;
+	}
+	if (t->next > l->next_offset && t->next < t->end &&
+	    t->from.kind != WHEN_TIME) {
+		log_error(
+		    "the log ends before the offset wanted offset=%" PRIu64
+		    " log_end=%" PRIu64,
+		    t->next, l->next_offset);
+		tail_finish(t, EXIT_FAILURE);
+		return -EINVAL;
+	}
+	tail_skip(t, l->first_offset);
+	tail_report_skipped(t, true, "the log has deleted them");
+	return 0;
+}
+
+/* Connect, and ask for the events.  Returns 0 or a negative error. */
+static int
+tail_connect(struct tail *t)
+{
+	uint64_t events = 0;
+	int rc = tail_link_open(&t->link, t->request->socket);
+
+	if (rc == 0 && !t->was_connected)
+		rc = tail_start(t);
+	if (rc == 0) {
+		t->was_connected = true;
+		rc = tail_check_log(t);
+	}
+	if (rc < 0)
+		return rc;
+	if (t->next >= t->end) {
+		tail_finish(t, EXIT_SUCCESS);
+		return 0;
+	}
+	if (t->end != NO_END)
+		events = t->end - t->next;
+	return tail_link_watch(&t->link, t->next, events, t->live);
+}
+
+/*
+ * Show events until all are shown.  Returns 0 then, or the negative error that
+ * has ended the connection.
+ */
+static int
+tail_receive(struct tail *t)
+{
+	struct frame f;
+	int rc = 0;
+
+	while (rc == 0 && !t->finished) {
+		rc = tail_link_next(&t->link, &f);
+		if (rc == -EAGAIN) {
+			tail_write(t);
+			if (!t->finished)
+				tail_wait(t, t->link.chan.fd,
+				          t->skipped > 0 ? SKIPPED_REPORT_MS
+				                         : -1);
+			tail_report_skipped(t, false, WHY_SKIPPED);
+			rc = 0;
+			continue;
+		}
+		if (rc == 0 && f.type == FRAME_SKIPPED) {
+			tail_skip(t, f.skipped.to);
+			tail_report_skipped(t, !t->live, WHY_SKIPPED);
+		} else if (rc == 0) {
+			rc = tail_on_batch(t, &f);
+		}
+		if (rc == 0 && (t->next >= t->end || interrupted))
+			tail_finish(t, EXIT_SUCCESS);
+	}
+	tail_report_skipped(t, true, WHY_SKIPPED);
+	tail_write(t);
+	return rc;
+}
+
+/*
+ * Return true if the tail should wait for batchd after this error: if it has
+ * been connected, and has no end, for which a script may be waiting.
+ */
+static bool
+tail_should_retry(const struct tail *t, int rc)
+{
+	if (!t->was_connected || t->end != NO_END)
+		return false;
+	switch (rc) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+	case -EPIPE:
+	case -EBUSY:
+	case -ETIMEDOUT:
+		return true;
+	case ERR_BATCHD_REFUSED:
+		return t->link.error_code == ERROR_STOPPING ||
+		       t->link.error_code == ERROR_FULL;
+	default:
+		return false;
+	}
+}
+
+/* Run until the end, through any number of connections. */
+static void
+tail_run(struct tail *t)
+{
+	const char *socket = t->request->socket;
+	bool reported = false;
+
+	while (!t->finished) {
+		int rc = tail_connect(t);
+
+		if (rc == 0) {
+			reported = false;
+			rc = tail_receive(t);
+		}
+		tail_link_close(&t->link);
+		if (t->finished)
+			return;
+		if (!tail_should_retry(t, rc)) {
+			log_error(
+			    "batchd does not answer socket=%s err=%s",
+			    log_quote(socket),
+			    log_quote(tail_link_error(&t->link, socket, rc)));
+			tail_finish(t, EXIT_FAILURE);
+			return;
+		}
+		if (!reported)
+			log_warn(
+			    "connection to batchd lost; connecting again, "
+			    "to continue at offset=%" PRIu64 " err=%s",
+			    t->next,
+			    log_quote(tail_link_error(&t->link, socket, rc)));
+		reported = true;
+		tail_wait(t, -1, RECONNECT_MS);
+	}
+}
+
+int
+tail_print(const struct tail_request *request)
+{
+	struct tail *t = calloc(1, sizeof *t);
+	int status = EXIT_FAILURE;
+
+	if (!t) {
+		log_error("out of memory");
+		return EXIT_FAILURE;
+	}
+	t->request = request;
+	t->link.chan.fd = -1;
+	t->is_terminal = isatty(STDOUT_FILENO);
+	t->is_table = t->is_terminal && !request->json;
+	buf_init(&t->out, WRITE_BYTES + TAIL_ROW_MAX);
+	tail_table_start(&t->table, terminal_width());
+	if (tail_read_options(t) < 0) {
+		status = EXIT_CONFIG;
+	} else if (tail_catch_signals() < 0) {
+		log_error("out of file descriptors");
+	} else if (tail_resolve_time(t, &t->from) == 0 &&
+	           tail_resolve_time(t, &t->to) == 0) {
+		tail_run(t);
+		tail_write(t);
+		status = t->status;
+	}
+	buf_fini(&t->out);
+	free(t);
+	return status;
+}
