@@ -5,6 +5,7 @@
 #include "libbase/conf.h"
 #include "libbase/core_dump.h"
 #include "libbase/log.h"
+#include "libbase/restart_pause.h"
 
 int
 main(int argc, char **argv)
@@ -30,5 +31,5 @@ main(int argc, char **argv)
 			log_info("stopped");
 	}
 	batchd_settings_free(&settings);
-	return rc;
+	return restart_pause(rc);
 }

@@ -290,6 +290,9 @@ list_problems(msgpack_packer *pk, const struct broker *b)
 		               c->position.cursor.name);
 		if (state)
 			put_problem(pk, &n, "sink ", subject, state);
+		else if (p->report.texts[SINK_ERROR][0] != '\0')
+			put_problem(pk, &n, c->position.cursor.name, ": ",
+			            p->report.texts[SINK_ERROR]);
 	}
 	(void)snprintf(lost, sizeof lost, "%" PRIu64, b->store.lost_events);
 	if (b->store.lost_events > 0)

@@ -23,6 +23,7 @@
 #include "libbase/error.h"
 #include "libbase/fd_limit.h"
 #include "libbase/log.h"
+#include "libbase/restart_pause.h"
 #include "libhttp/http.h"
 #include "libhttp/tls.h"
 #include "libhttp/tokens.h"
@@ -144,8 +145,9 @@ on_hangup(uv_signal_t *handle, int signum)
 		    "reload failed; the previous tokens or certificate stay "
 		    "in use");
 	else
-		log_info("reloaded tokens=%zu tls=%s", d->tokens.count,
-		         d->tls ? "yes" : "no");
+		log_info("reloaded the tokens and the certificate, but not "
+		         "leat.conf tokens=%zu tls=%s",
+		         d->tokens.count, d->tls ? "yes" : "no");
 }
 
 /*
@@ -333,5 +335,5 @@ main(int argc, char **argv)
 		log_error("stopped err=%s", log_quote(error_text(rc)));
 	else
 		log_info("stopped");
-	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return restart_pause(rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

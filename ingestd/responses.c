@@ -57,7 +57,8 @@ static const struct {
                                   NULL},
     [RESPONSE_MEDIA_TYPE] =
 	{415,
-         ERROR("content type must be application/json or application/x-ndjson"),
+         ERROR("content type must be application/json, application/x-ndjson "
+               "or text/plain"),
          NULL},
     [RESPONSE_ENCODING] = {415, ERROR("content encoding must be gzip or zstd"),
                            "Accept-Encoding: gzip, zstd\r\n"},

@@ -2,10 +2,13 @@
 #include "leat/status.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "leat/json.h"
 #include "libbase/conf.h"
@@ -133,7 +136,9 @@ print_dead_letters(const char *path, const char *sink)
 	char section[sizeof "sinkd-" + FRAME_NAME_MAX], dir[1001];
 	struct ini *ini = calloc(1, sizeof *ini);
 	struct ini_line line;
+	const struct passwd *owner;
 	char *text = NULL;
+	struct stat st;
 	size_t bytes;
 
 	(void)snprintf(section, sizeof section, "sinkd-%s", sink);
@@ -151,9 +156,12 @@ print_dead_letters(const char *path, const char *sink)
 	}
 	free(text);
 	free(ini);
-	printf("    dead letters in %s/%s.ndjson; to store them: %s "
-	       "--retry-dead\n",
-	       dir, sink, section);
+	printf("    dead letters in %s/%s.ndjson; to store them: ", dir, sink);
+	/* It must run as the user of the sink, whose files it changes. */
+	if (stat(dir, &st) == 0 && st.st_uid != geteuid() &&
+	    (owner = getpwuid(st.st_uid)))
+		printf("runuser -u %s -- ", owner->pw_name);
+	printf("%s --retry-dead\n", section);
 }
 
 static void
@@ -176,7 +184,7 @@ print_sinks(const msgpack_object *status, const char *path)
 
 	if (!all)
 		return;
-	printf("%-16s %-10s %12s %9s %12s %9s %9s %8s %6s\n", "SINK", "STATE",
+	printf("%-16s %-13s %12s %9s %12s %9s %9s %8s %6s\n", "SINK", "STATE",
 	       "COMMITTED", "EVENTS/S", "LAG EVENTS", "LAG BYTES", "LAG",
 	       "RETRIES", "DEAD");
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
@@ -184,7 +192,7 @@ print_sinks(const msgpack_object *status, const char *path)
 		const msgpack_object *stats = status_map_get(s, "stats");
 		const char *state = json_get_text(stats, "state");
 
-		printf("%-16s %-10s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
+		printf("%-16s %-13s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
 		       " %9s %7.1f s %8" PRIu64 " %6" PRIu64 "\n",
 		       json_get_text(s, "name"),
 		       state[0] ? state : json_get_text(s, "state"),

@@ -40,11 +40,14 @@ refresh_dead_letters(struct session *s)
 		                             s->settings->sink->name, stream);
 	s->retry_files_known = rc == 0;
 	stats_check_dead_letters(&s->stats, s->settings->common.dead_dir,
+	                         s->settings->sink->name,
 	                         dlq_file_check(&s->dlq));
 	if (rc < 0 && log_allow(&s->dlq_limit, NULL))
-		log_warn("cannot count the dead letters dir=%s err=%s",
-		         log_quote(s->settings->common.dead_dir),
-		         log_quote(file_error(rc)));
+		log_warn(
+		    "cannot count the dead letters, which user leat must be "
+		    "able to read and write dir=%s err=%s",
+		    log_quote(s->settings->common.dead_dir),
+		    log_quote(file_error(rc)));
 }
 
 /* Put what was last read of the dead letters into the statistics. */

@@ -33,7 +33,7 @@ static const struct conf_key common_keys[] = {
     {"timeout_ms", CONF_INT, AT(timeout_ms), "30000", 1000, 600000, NULL,
      "Longest time for one operation on the store."},
     {"retry_min_ms", CONF_INT, AT(retry_min_ms), "100", 1, 60000, NULL,
-     "Wait before the first retry; each further wait is twice as long."},
+     "Wait before the first retry; each further wait is about twice as long."},
     {"retry_max_ms", CONF_INT, AT(retry_max_ms), "30000", 1, 600000, NULL,
      "Longest wait before a retry."},
     {"dead_dir", CONF_TEXT, AT(dead_dir), "/var/lib/leat/dead", 1, 1000, NULL,

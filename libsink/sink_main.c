@@ -10,6 +10,7 @@
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libbase/permissions.h"
+#include "libbase/restart_pause.h"
 #include "libproto/frame.h"
 #include "libsink/dlq_retry.h"
 #include "libsink/session.h"
@@ -69,5 +70,5 @@ sink_main(int argc, char **argv, const struct sink *sink)
 	if (status == CONF_RUN)
 		status = sink_run(&settings);
 	sink_conf_free(&settings);
-	return status;
+	return restart_pause(status);
 }

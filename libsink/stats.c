@@ -50,7 +50,8 @@ stats_well(struct stats *s, enum stats_state state)
 }
 
 void
-stats_check_dead_letters(struct stats *s, const char *dir, int rc)
+stats_check_dead_letters(struct stats *s, const char *dir, const char *sink,
+                         int rc)
 {
 	if (rc == 0) {
 		s->dead_letters_error[0] = '\0';
@@ -59,8 +60,8 @@ stats_check_dead_letters(struct stats *s, const char *dir, int rc)
 	if (s->dead_letters_error[0] == '\0')
 		s->dead_letters_error_since_us = clock_wall_us();
 	(void)snprintf(s->dead_letters_error, sizeof s->dead_letters_error,
-	               "dead letters cannot be kept in %.800s: %s", dir,
-	               error_text(rc));
+	               "dead letters cannot be kept in %.600s/%.64s.ndjson: %s",
+	               dir, sink, error_text(rc));
 }
 
 static void

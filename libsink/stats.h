@@ -58,11 +58,12 @@ void stats_error(struct stats *s, enum stats_state state, const char *text,
 void stats_well(struct stats *s, enum stats_state state);
 
 /*
- * Record whether dead letters can be kept in `dir`: rc is 0 or -errno.  An
- * operator is to see that in the status before there is one, as the sink could
- * then not go on.
+ * Record whether dead letters of the sink `sink` can be kept in `dir`: rc is 0
+ * or -errno.  An operator is to see that in the status before there is one, as
+ * the sink could then not go on.
  */
-void stats_check_dead_letters(struct stats *s, const char *dir, int rc);
+void stats_check_dead_letters(struct stats *s, const char *dir,
+                              const char *sink, int rc);
 
 /* Return the same as a report for batchd, without what is not known. */
 struct report stats_report(const struct stats *s);

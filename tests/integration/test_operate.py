@@ -21,6 +21,12 @@ def test_a_second_batchd_is_kept_off_the_log():
         # With a status after which supervisord tries again.
         assert done.returncode == 1, done
         assert str(leat.directory / "log") in done.stderr, done.stderr
+        # supervisord tries again at once, for as long as this goes on.
+        start_s = time.monotonic()
+        done = leat.run("batchd", timeout_s=20,
+                        env={"SUPERVISOR_ENABLED": "1"})
+        assert done.returncode == 1, done
+        assert time.monotonic() - start_s >= 1
         leat.accept(small("l", 10))
         leat.caught_up()
         assert count(leat) == 10
@@ -178,12 +184,15 @@ def test_a_dead_dir_that_cannot_be_used_is_shown_at_once():
         leat.sink["postgres"].wait_line("dead letters cannot be kept")
         leat.accept(small("d", 3))
         leat.caught_up()
-        words = f"dead letters cannot be kept in {parent}/dead: No such file"
+        words = f"dead letters cannot be kept in {parent}/dead/postgres" \
+            ".ndjson: No such file"
         wait_until(lambda: words in leat.sink_status()["stats"]["error"],
                    "the status has the reason")
         done = leat.run("leat", "status")
         assert re.search(rf"^    since \S+ \S+Z: {words}", done.stdout,
                          re.M), done.stdout
+        assert done.returncode == 3, done
+        assert re.search(rf"^PROBLEM postgres: {words}", done.stdout, re.M)
         parent.mkdir()
         wait_until(lambda: not leat.sink_status()["stats"]["error"],
                    "the reason is gone")

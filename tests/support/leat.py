@@ -137,12 +137,12 @@ class Leat:
         """In the order of stopping: nothing is cut off from below."""
         return [self.ingestd, *self.sink.values(), self.batchd]
 
-    def run(self, name, *args, mode=None, timeout_s=60):
+    def run(self, name, *args, mode=None, timeout_s=60, env=None):
         """Run one of the programs, with our settings, to its end."""
         return subprocess.run(
             [program(name, mode or self.mode), *args, "--config",
              str(self.conf)], capture_output=True, text=True,
-            timeout=timeout_s)
+            timeout=timeout_s, env={**os.environ, **(env or {})})
 
     # The life of a test.
 
