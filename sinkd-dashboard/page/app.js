@@ -155,11 +155,16 @@ function resize(list, n, create) {
   for (let i = 0; i < list.children.length; i++) hide(list.children[i], i >= n);
 }
 
-const hovers = matchMedia("(hover: hover)");
+/* A finger leaves :hover where it has touched; only a mouse still points there. */
+let pointer = "";
+
+function on_pointer(e) {
+  pointer = e.pointerType;
+}
 
 /* Whether an element is being pointed at or has the focus. */
 function in_use(element) {
-  return hovers.matches && element.matches(":hover") || element.contains(document.activeElement);
+  return pointer === "mouse" && element.matches(":hover") || element.contains(document.activeElement);
 }
 
 /* ------------------------------------------------------------------- state */
@@ -178,7 +183,7 @@ function now_us() {
 }
 
 function level_of(level) {
-  return level in SHAPES ? level : "idle";
+  return Object.hasOwn(SHAPES, level) ? level : "idle";
 }
 
 function show_verdict(level, text) {
@@ -233,11 +238,12 @@ function show_log(log, now) {
   put($("log-bytes"), bytes(log.bytes));
   put($("log-max"), bytes(log.max_bytes));
   $("log-bar").style.width = Math.min(100, 100 * share).toFixed(1) + "%";
-  put($("log-full-name"), log.full ? "full" : "full in");
+  put($("log-full-name"), log.full ? "state" : "full in");
   put($("log-full"), log.full ? "takes no events" :
     known(log.full_in_s) ? duration(log.full_in_s * 1000) :
     known(log.bytes) ? "not at this rate" : "–");
   put($("log-events"), known(log.next_offset) ? number(log.next_offset - log.first_offset) + " events" : "–");
+  hide($("log-oldest").parentElement, log.oldest_us === null);
   put($("log-oldest"), log.oldest_us > 0 ? age(now - log.oldest_us) + " ago" : "–");
   hide($("log-why"), !log.full);
   put($("log-why"), log.full ? plain(log.full_reason || "the log is full") : "");
@@ -317,7 +323,8 @@ const series = {
   events: new Float64Array(SECONDS).fill(NaN), read: new Float64Array(SECONDS),
   types: Array.from({length: SERIES}, () => ({name: null, counts: new Float64Array(SECONDS)})),
 };
-let colours = [];  // for each colour, the type that has it, or null
+let colours = [];       // for each colour, the type that has it, or null
+let colour_rows = [];   // for each colour, the type's row in series.types, or null
 
 const slot = second => ((second % SECONDS) + SECONDS) % SECONDS;
 
@@ -368,6 +375,7 @@ function series_tick(m) {
     const row = series_row(name);
     if (row) row.counts[slot(m.n)] = count;
   }
+  find_colour_rows();
 }
 
 /* A type keeps its colour as long as it is among the most frequent ones. */
@@ -383,6 +391,11 @@ function choose_colours() {
     if (free >= 0) next[free] = name; else next.push(name);
   }
   colours = next;
+  find_colour_rows();
+}
+
+function find_colour_rows() {
+  colour_rows = colours.map(name => name === null ? null : series.types.find(r => r.name === name) ?? null);
 }
 
 /* The class with the colour of a type: "other" has the last one. */
@@ -400,10 +413,9 @@ function add_second(sums, second) {
   if (!(events > 0)) return !Number.isNaN(events);
   const scale = series.read[at] > 0 ? events / series.read[at] : 0;
   let rest = events;
-  for (let i = 0; i < colours.length; i++) {
-    if (colours[i] === null) continue;
-    const row = series.types.find(r => r.name === colours[i]);
-    const value = Math.min(rest, row ? row.counts[at] * scale : 0);
+  for (let i = 0; i < colour_rows.length; i++) {
+    if (colour_rows[i] === null) continue;
+    const value = Math.min(rest, colour_rows[i].counts[at] * scale);
     sums[i] += value;
     rest -= value;
   }
@@ -423,11 +435,13 @@ const SVG = "http://www.w3.org/2000/svg";
 const GRID = 4;   // at most as many lines above zero
 const TIMES = 4;  // labels below
 const chart = {
+  w: 0, h: 0, text: 11,  // the size of the drawing and of its texts
   svg: null, areas: [], grid: [], labels: [], times: [], cursor: null,
   full: 0,        // value at the top line
   reading: null,  // second that is being read, or null for now
   left: 0, width: 0, by_key: false,
-  base: new Float64Array(SECONDS), sums: Array.from({length: SECONDS}, () => new Float64Array(COLOURS + 1)),
+  xs: new Array(SECONDS).fill(""), lows: new Array(SECONDS).fill(""), base: new Float64Array(SECONDS),
+  sums: Array.from({length: SECONDS}, () => new Float64Array(COLOURS + 1)),
   seconds: new Uint8Array(SECONDS),
 };
 
@@ -482,24 +496,26 @@ function chart_bins(step, first_bin, last_bin) {
   return last_bin - first_bin + 1;
 }
 
-/* The outline of one layer: a closed piece for each run of known bins. */
-function chart_path(layer, bins, x, y) {
+/*
+ * The outline of one layer: a closed piece for each run of known bins.  chart.xs
+ * has the places of the bins, and chart.lows the lower edge of the layer, which
+ * becomes its upper edge, where the next layer begins.
+ */
+function chart_path(layer, bins, y) {
+  const {xs, lows, base, sums, seconds} = chart;
   let path = "";
   for (let i = 0; i < bins; i++) {
-    if (!chart.seconds[i]) continue;
-    let up = "", down = "", from = i;
-    for (; i < bins && chart.seconds[i]; i++) {
-      const low = chart.base[i], high = low + chart.sums[i][layer];
-      up += (i > from ? "L" : "M") + x(i) + "," + y(high);
-      down = "L" + x(i) + "," + y(low) + down;
-      chart.base[i] = high;
+    if (!seconds[i]) continue;
+    const from = i;
+    let up = "", down = "";
+    for (; i < bins && seconds[i]; i++) {
+      down = "L" + xs[i] + "," + lows[i] + down;
+      base[i] += sums[i][layer];
+      lows[i] = y(base[i]);
+      up += (i > from ? "L" : "M") + xs[i] + "," + lows[i];
     }
-    if (from === i - 1) {  // a line has no area: draw it as wide as a bin
-      const low = y(chart.base[from] - chart.sums[from][layer]), high = y(chart.base[from]);
-      path += `M${x(from)},${low}V${high}h1V${low}Z`;
-    } else {
-      path += up + down + "Z";
-    }
+    // A single bin has no width: draw it one unit wide.
+    path += up + (from === i - 1 ? "h1" : "") + down + "Z";
   }
   return path;
 }
@@ -531,10 +547,17 @@ function chart_axes(w, h, left, bottom, top, y, text) {
   }
 }
 
+/* Only a change of size asks for the layout, not each tick. */
+function chart_resize() {
+  chart.w = $("chart").clientWidth;
+  chart.h = $("chart").clientHeight;
+  chart.text = parseFloat(getComputedStyle(chart.labels[0]).fontSize);
+  chart_draw();
+}
+
 function chart_draw() {
-  const w = $("chart").clientWidth, h = $("chart").clientHeight;
+  const {w, h, text} = chart;
   if (!w || !h) return;
-  const text = parseFloat(getComputedStyle(chart.labels[0]).fontSize);
   const bottom = Math.round(text * 1.8), top = Math.round(text * .7);
   const step = Math.max(1, Math.ceil(SECONDS / (w / 2)));
   const last_bin = Math.floor(series.second / step);
@@ -552,11 +575,15 @@ function chart_draw() {
     return Math.max(left, x_of(middle)).toFixed(1);
   };
   const y = v => (h - bottom - v * (h - bottom - top) / chart.full).toFixed(1);
+  for (let i = 0; i < bins; i++) {
+    chart.xs[i] = x(i);
+    chart.lows[i] = y(0);
+  }
   attribute(chart.svg, "viewBox", `0 0 ${w} ${h}`);
   chart_axes(w, h, left, bottom, top, y, text);
   chart.base.fill(0);
   for (let k = 0; k <= COLOURS; k++)
-    attribute(chart.areas[k], "d", chart_path(k, bins, x, y));
+    attribute(chart.areas[k], "d", chart_path(k, bins, y));
   attribute(chart.areas[COLOURS], "class", "area c" + (page.show === "figures" ? 0 : COLOURS));
   chart.left = left;
   chart.width = w - left;
@@ -720,7 +747,7 @@ const view = {
   paused: false, filtered: false,
   newest: [],       // at most ROWS rows as received, newest first
   fresh: 0,         // of them, not yet shown
-  drawn_ms: 0, touched_ms: -1e9,
+  drawn_ms: 0, touched_ms: -1e9, selected: false,
   seen: 0, matched: 0, shown: 0, skipped: 0,  // since the filters were set
   passed: 0,        // matched since the rows were last shown
 };
@@ -771,12 +798,15 @@ function rows_draw() {
   view.drawn_ms = performance.now();
 }
 
+/* Asked for only here, because the answer needs the layout. */
+function on_selection() {
+  const selection = getSelection();
+  view.selected = !selection.isCollapsed && $("rows").contains(selection.anchorNode);
+}
+
 /* Whether the rows must stay as they are because they are being read. */
 function rows_held() {
-  const selection = getSelection();
-  return in_use($("rows")) || $("event").open ||
-    performance.now() - view.touched_ms < 1000 ||
-    !selection.isCollapsed && $("rows").contains(selection.anchorNode);
+  return in_use($("rows")) || $("event").open || view.selected || performance.now() - view.touched_ms < 1000;
 }
 
 /* Show new rows: at once when they are few, and once a second when they are many. */
@@ -822,7 +852,7 @@ function events_state() {
   hide($("shown"), !may || empty);
   hide($("login"), may || !page.login || page.session);
   const text = may ? empty ? empty_text() : ""
-    : page.session ? "Your token is not marked events, so this page shows no events. Log out to use another one."
+    : page.session ? "Your login shows no events: its token is not marked events, or the dashboard's setting show leaves them out. Log out to use another token."
     : page.login || !page.boot ? ""
     : "This page shows figures only. To see events, give the dashboard a tokens_file with a token that is marked events.";
   hide($("events-state"), text === "");
@@ -852,6 +882,17 @@ function indented(json) {
   return out;
 }
 
+/* The reason that the server gives for a refusal. */
+async function reason(answer) {
+  const text = await answer.text();
+  try {
+    const m = JSON.parse(text);
+    return plain(m.reason || m.error);
+  } catch {
+    return plain(cut(text, 200));
+  }
+}
+
 async function event_open(offset) {
   const dialog = $("event");
   put($("event-title"), "Event " + grouped.format(offset));
@@ -863,7 +904,7 @@ async function event_open(offset) {
     text = answer.ok ? indented(await answer.text())
       : answer.status === 410 ? "The log has deleted this event."
       : answer.status === 401 || answer.status === 403 ? "Your session is over. Log in again to see this event."
-      : "The dashboard answered " + answer.status + ".";
+      : `The dashboard answered ${answer.status}: ${await reason(answer)}.`;
   } catch {
     text = "The dashboard does not answer.";
   }
@@ -908,7 +949,7 @@ function filter_apply() {
 const link = {
   state: "connecting", abort: null, types: null, user: null,
   opened_ms: 0, heard_ms: 0, retry_at_ms: 0, attempts: 0, base_ms: 2000,
-  hidden_ms: 0, stale_script: false, reason: "",
+  hidden_ms: 0, stale_script: false, logging_out: false,
 };
 
 function show_live() {
@@ -955,7 +996,6 @@ function lost(text, least_ms = 0) {
   const ms = Math.max(least_ms, Math.min(RETRY_MS, link.base_ms * 2 ** Math.min(link.attempts, 8)));
   link.retry_at_ms = performance.now() + ms;
   link.attempts++;
-  link.reason = text;
   notice(text);
   announce("state", text, text);
   show_verdict("bad", "No connection to the dashboard");
@@ -993,8 +1033,7 @@ function on_message(text) {
     else if (line.startsWith("data:")) data += line.slice(5).trim();
     else if (line.startsWith("retry:")) link.base_ms = Math.min(10000, Math.max(500, Number(line.slice(6)) || 2000));
   }
-  const handler = handlers[name];
-  if (handler && data) handler(JSON.parse(data));
+  if (Object.hasOwn(handlers, name) && data) handlers[name](JSON.parse(data));
 }
 
 async function read_stream(body, abort) {
@@ -1222,14 +1261,14 @@ function on_table() {
   hide($("chart"), table);
   attribute($("as-table"), "aria-pressed", table);
   table_draw();
-  chart_draw();
+  chart_resize();
   legend_draw();
 }
 
 function start() {
   if (new URLSearchParams(location.search).has("wall")) document.documentElement.classList.add("wall");
   chart_make();
-  chart_draw();
+  new ResizeObserver(chart_resize).observe($("chart"));
   $("as-table").addEventListener("click", on_table);
   $("chart").addEventListener("keydown", on_chart_key);
   $("chart").addEventListener("blur", () => read_second(null, true));
@@ -1244,8 +1283,10 @@ function start() {
   $("logout").addEventListener("submit", log_out);
   $("retry").addEventListener("click", connect);
   document.addEventListener("keydown", on_key);
+  document.addEventListener("pointermove", on_pointer, {passive: true});
+  document.addEventListener("pointerdown", on_pointer, {passive: true});
+  document.addEventListener("selectionchange", on_selection);
   document.addEventListener("visibilitychange", watch);
-  addEventListener("resize", chart_draw);
   setInterval(watch, 1000);
   events_state();
   connect();
