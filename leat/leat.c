@@ -173,6 +173,12 @@ run_tail(int argc, char **argv)
 	     .argument = "N",
 	     .help = "end after N events were shown",
 	     .value = &request.limit},
+	    {.name = "--bytes-per-s",
+	     .argument = "N",
+	     .help = "take at most so many bytes of events a second; 0: no "
+	             "limit\n                 (the default; or 1048576 if it "
+	             "follows from newest without an end)",
+	     .value = &request.bytes_per_s},
 	    {.name = "--until-end",
 	     .help = "end where the log ends now",
 	     .set = &request.until_end},
@@ -240,7 +246,8 @@ leat_print_usage(FILE *out, int status)
 	    "       leat status [--config PATH] [--check] [--json]\n"
 	    "       leat tail [--config PATH] [--check] [--from WHEN] "
 	    "[--to WHEN] [--type TYPE]...\n"
-	    "            [--user USER] [--limit N] [--until-end] [--json]\n"
+	    "            [--user USER] [--limit N] [--bytes-per-s N] "
+	    "[--until-end] [--json]\n"
 	    "       leat log verify [--config PATH] [--check] [--dir DIR]\n"
 	    "       leat token NAME >>TOKENS_FILE\n"
 	    "       leat help | --help | --version\n"

@@ -28,6 +28,13 @@
 /* A live tail on a busy machine may skip events many times in a second. */
 #define SKIPPED_REPORT_MS 1000
 
+/*
+ * Unless asked for more, a tail that follows the log gets so many bytes of
+ * events a second.  That is more than anyone can read, and so little that no
+ * number of tails takes CPU time from the pipeline on the same machine.
+ */
+#define LIVE_BYTES_PER_S (1 * MIB)
+
 #define DEFAULT_COLUMNS 80
 #define NO_END UINT64_MAX
 
@@ -42,6 +49,8 @@ struct tail {
 	uint64_t end;  /* offset at which to end, or NO_END */
 	uint64_t left; /* how many events may still be shown */
 	bool live;     /* skip events rather than lag */
+	bool has_rate; /* --bytes-per-s was given */
+	uint64_t bytes_per_s;
 	char stream[FRAME_STREAM_NAME_MAX + 1]; /* that the offsets are of */
 
 	/* Events that were skipped and are not reported yet: */
@@ -185,17 +194,35 @@ tail_read_when(const char *option, const char *text, struct when *out)
 	return rc < 0 ? -EINVAL : 0;
 }
 
-static int
-tail_read_limit(const char *text, uint64_t *limit)
+/* Read a number in decimal digits.  Returns true if it is one. */
+static bool
+tail_read_number(const char *text, uint64_t *number)
 {
 	char *end;
 
 	errno = 0;
-	*limit = strtoull(text, &end, 10);
-	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
-	    *limit > 0)
+	*number = strtoull(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
+	       *number <= INT64_MAX;
+}
+
+static int
+tail_read_limit(const char *text, uint64_t *limit)
+{
+	if (tail_read_number(text, limit) && *limit > 0)
 		return 0;
 	log_error("--limit must be a number of events, at least 1 value=%s",
+	          log_quote(text));
+	return -EINVAL;
+}
+
+static int
+tail_read_rate(const char *text, uint64_t *bytes_per_s)
+{
+	if (tail_read_number(text, bytes_per_s))
+		return 0;
+	log_error("--bytes-per-s must be a number of bytes, or 0 for no limit "
+	          "value=%s",
 	          log_quote(text));
 	return -EINVAL;
 }
@@ -220,6 +247,9 @@ tail_read_options(struct tail *t)
 		rc = tail_read_when("--to", r->to, &t->to);
 	if (rc == 0 && r->limit)
 		rc = tail_read_limit(r->limit, &t->left);
+	t->has_rate = r->bytes_per_s != NULL;
+	if (rc == 0 && t->has_rate)
+		rc = tail_read_rate(r->bytes_per_s, &t->bytes_per_s);
 	return rc;
 }
 
@@ -314,8 +344,8 @@ tail_report_skipped(struct tail *t, bool now, const char *why)
 }
 
 #define WHY_SKIPPED                                                            \
-	"deleted or damaged, or more than this tail or batchd could keep up "  \
-	"with"
+	"deleted or damaged, or more than --bytes-per-s, this tail or batchd " \
+	"allow"
 
 /* The events up to `to` will not be shown although they may be wanted. */
 static void
@@ -361,6 +391,8 @@ tail_start(struct tail *t)
 	if (t->request->until_end && l->next_offset < t->end)
 		t->end = l->next_offset;
 	t->live = t->from.kind == WHEN_NEWEST && t->end == NO_END;
+	if (t->live && !t->has_rate)
+		t->bytes_per_s = LIVE_BYTES_PER_S;
 	if (t->has_to && t->end < t->next && is_offset(&t->from) &&
 	    is_offset(&t->to)) {
 		log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64,
@@ -423,7 +455,8 @@ tail_connect(struct tail *t)
 	}
 	if (t->end != NO_END)
 		events = t->end - t->next;
-	return tail_link_watch(&t->link, t->next, events, t->live);
+	return tail_link_watch(&t->link, t->next, events, t->live,
+	                       t->bytes_per_s);
 }
 
 /*

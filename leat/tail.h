@@ -12,6 +12,7 @@ struct tail_request {
 	const char *socket;  /* of batchd */
 	const char *log_dir; /* read only to find the offset of a time */
 	const char *from, *to, *limit; /* as given, or NULL */
+	const char *bytes_per_s;       /* the same */
 	struct conf_values types;      /* show only these; none: all */
 	const char *user;              /* show only this one; NULL: all */
 	bool until_end;                /* end where the log ends at the start */

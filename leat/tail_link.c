@@ -103,7 +103,8 @@ tail_link_open(struct tail_link *l, const char *socket)
 }
 
 int
-tail_link_watch(struct tail_link *l, uint64_t from, uint64_t events, bool live)
+tail_link_watch(struct tail_link *l, uint64_t from, uint64_t events, bool live,
+                uint64_t bytes_per_s)
 {
 	struct frame watch = {.type = FRAME_WATCH};
 
@@ -111,6 +112,7 @@ tail_link_watch(struct tail_link *l, uint64_t from, uint64_t events, bool live)
 	watch.watch.from = from;
 	watch.watch.events = events;
 	watch.watch.live = live;
+	watch.watch.bytes_per_s = bytes_per_s;
 	return tail_link_final_error(l, chan_send(&l->chan, &watch));
 }
 

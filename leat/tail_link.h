@@ -34,10 +34,11 @@ MUST_USE int tail_link_open(struct tail_link *l, const char *socket);
 
 /*
  * Ask for the events from the offset `from` on: at most `events` of them (0: no
- * end).  With `live`, batchd skips events rather than let this tail lag.
+ * end), and at most `bytes_per_s` bytes a second (0: no limit).  With `live`,
+ * batchd skips events rather than let this tail lag.
  */
 MUST_USE int tail_link_watch(struct tail_link *l, uint64_t from,
-                             uint64_t events, bool live);
+                             uint64_t events, bool live, uint64_t bytes_per_s);
 
 /*
  * Receive the next frame, which is of type batch or skipped, and valid until

@@ -17,8 +17,10 @@ add_character(struct buf *out, const char *text, size_t n, uint32_t code)
 {
 	if (n == 1 && code > 0x7f) /* not UTF-8 */
 		buf_add_text(out, "\xEF\xBF\xBD");
-	else if (code == '"' || code == '\\')
-		buf_addf(out, "\\%c", (int)code);
+	else if (code == '"') /* by far the most frequent: payloads are JSON */
+		buf_add_text(out, "\\\"");
+	else if (code == '\\')
+		buf_add_text(out, "\\\\");
 	else if (code < 0x20 || code == 0x7f || code == 0x2028 ||
 	         code == 0x2029)
 		buf_addf(out, "\\u%04x", (unsigned)code);

@@ -210,6 +210,7 @@ def test_wrong_options_are_usage_errors():
                 (("--limit", "0"), "--limit must be"),
                 (("--limit", "-1"), "--limit must be"),
                 (("--limit", "5x"), "--limit must be"),
+                (("--bytes-per-s", "1M"), "--bytes-per-s must be"),
                 (("--from", "9", "--to", "5"), "--to is before --from"),
                 (("--types", "a"), "unknown argument"),
                 (("7",), "unknown argument"),
@@ -222,7 +223,8 @@ def test_wrong_options_are_usage_errors():
         done = leat.run("leat", "tail", "--help")
         assert done.returncode == 0, done
         for option in ("--from WHEN", "--to WHEN", "--type TYPE",
-                       "--user USER", "--limit N", "--until-end", "--json"):
+                       "--user USER", "--limit N", "--bytes-per-s N",
+                       "--until-end", "--json"):
             assert option in done.stdout, done.stdout
         _, errors = tail(leat, "--from", "5", status=1)
         assert "the log ends before" in errors, errors
@@ -539,6 +541,31 @@ def test_what_a_live_tail_skips_is_reported():
         # History is paced by its reader.
         assert offsets(leat, "--from", "0", "--until-end") == \
             list(range(812))
+
+
+@limit(120)
+def test_a_live_tail_takes_no_more_bytes_than_it_may():
+    """1 MiB a second, and the newest events, unless it asks for more."""
+    big = {"x": "y" * 100_000}
+    with Leat(mode="release", **HELD, **LARGE) as leat:
+        t, all_of_it = Tail(leat), Tail(leat, "--bytes-per-s", "0")
+        t.connected(leat)
+        all_of_it.connected(leat)
+        start_s = time.monotonic()
+        for i in range(40):
+            leat.accept([{"type": "big", "payload": big} for _ in range(9)])
+        fill(leat, 1, "last")
+        wait_until(lambda: b'"last-0"' in t.out, "the newest event")
+        took_s = time.monotonic() - start_s
+        # A second's worth may come at once, and a frame beyond it.
+        assert len(t.out) < (took_s + 1) * 2 ** 20 + 2 ** 18, len(t.out)
+        t.interrupt()
+        found = SKIPPED.findall(t.errors.decode())
+        skipped = sum(int(count) for count, _, _ in found)
+        assert skipped > 0 and skipped + len(t.lines) == 361, t.errors
+        wait_until(lambda: len(all_of_it.lines) == 361, "all events")
+        all_of_it.interrupt()
+        assert not SKIPPED.search(all_of_it.errors.decode())
 
 
 def test_a_time_needs_the_log_of_batchd():
