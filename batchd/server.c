@@ -88,7 +88,8 @@ step_tails(struct broker *b, bool sinks_idle, uint64_t *wake_ms)
 		struct peer *p = b->tails[b->next_tail++ % count];
 		int rc;
 
-		if (p->blocked)
+		/* Events must not fill the socket before the reply. */
+		if (p->blocked || p->reply != PEER_REPLY_NONE)
 			continue;
 		rc = tail_step(p->tail, now_ms, sinks_idle, &one_ms);
 		if (rc == -EAGAIN)

@@ -213,6 +213,9 @@ store_append_run(struct store *s)
 static void
 note_newest(struct store *s, const struct group *g)
 {
+	/* A roll syncs the segment before it: all of the groups before. */
+	if (s->synced_offset == g->first_offset)
+		s->newest = s->written;
 	if (g->records > 0)
 		s->written = (struct log_place){
 		    .offset = g->first_offset,

@@ -9,7 +9,7 @@ from events import small
 from leat import Leat, limit, wait_until
 from wire import (APPEND, BATCH, COMMITTED, CONTROL, CONTROLLER, ERROR, FLUSH,
                   HELLO, INGEST, INTAKE, REPLY, SINK, STATS, STATUS, SUBSCRIBE,
-                  VERSION, WATCH, WELCOME, Peer, append, batch, control, event,
+                  TAIL, VERSION, WATCH, WELCOME, Peer, append, batch, control, event,
                   pack)
 
 ROUNDS = int(os.environ.get("LEAT_GARBAGE", "300"))
@@ -93,6 +93,7 @@ def test_frames_mutated_at_random():
     rng = random.Random(seed)
     good = [(INGEST, append(1, [event(), event("b", payload='{"a":1}')])),
             (CONTROLLER, control(7, "status")),
+            (TAIL, pack([WATCH, 0, 10, True, 1 << 20])),
             (SINK, pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])),
             (None, pack([HELLO, VERSION, CONTROLLER, "n", 1]))]
     with Leat(also=["other"]) as leat:

@@ -205,6 +205,23 @@ def test_it_may_ask_for_the_status_and_report():
         assert leat.batchd.count_lines("peer connected role=tail") == 1
 
 
+@limit(60)
+def test_a_reply_comes_before_more_events():
+    """Also if the tail reads so slowly that its socket is always full."""
+    with log(mode="release") as leat, Sender(leat) as sender:
+        sender.fill(20 << 20)
+        with Tail(leat, from_=0) as tail:
+            for n in range(5):
+                time.sleep(0.1)  # for the socket to fill
+                tail.send(control(n, "status"))
+                batches = 0
+                while (header := unpack(tail.receive())[0])[0] == BATCH:
+                    batches += 1
+                    time.sleep(0.02)
+                assert header[:3] == [REPLY, n, True], header
+                assert batches <= 3, batches
+
+
 @limit(120)
 def test_what_a_tail_must_not_send():
     bad = [pack([WATCH, 0, 0, True]), pack([WATCH, -1, 0, True, 0]),

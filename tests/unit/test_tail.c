@@ -30,7 +30,7 @@ static struct {
 } got;
 static bool socket_full;
 
-static const struct store_conf conf = {
+static struct store_conf conf = {
     .max_bytes = 256 * MIB,
     .segment_bytes = 1 * MIB,
     .group_max_bytes = 256 * KIB,
@@ -108,6 +108,7 @@ setup(void)
 	sim_init(&sim, 1);
 	now_ms = 1000;
 	socket_full = false;
+	conf.fsync = FSYNC_ALWAYS;
 	open_all();
 }
 
@@ -607,6 +608,44 @@ TEST_LOOP(any_rate_is_accepted, 3)
 		now_ms = wake == UINT64_MAX ? now_ms : wake;
 	}
 	ck_assert_uint_eq(got.events, 10);
+}
+
+/* Events that a power cut could take away are not sent. */
+TEST_LOOP(only_what_is_synced_is_sent, 2)
+{
+	bool live = _i == 0;
+
+	close_all();
+	conf.fsync = FSYNC_INTERVAL;
+	conf.fsync_interval_us = INT64_C(1) << 40;
+	open_all();
+	put(4, 10);
+	put(1, 10);
+	ck_assert_uint_eq(store.durable_offset, 5);
+	ck_assert_uint_eq(store.synced_offset, 4);
+	watch(true, 0, 0, live, 0);
+	(void)run();
+	ck_assert_uint_eq(got.at, store.synced_offset);
+	/* Nor is a live tail moved ahead to them. */
+	put_bytes(70 * MIB);
+	ck_assert_uint_lt(store.synced_offset, store.durable_offset);
+	(void)run();
+	ck_assert_uint_eq(got.at, store.synced_offset);
+	ck_assert_uint_gt(got.at, 100);
+	ck_assert(live == (got.skipped > 0));
+}
+
+TEST(a_read_that_fails_closes_the_tail)
+{
+	uint64_t wake;
+
+	put(5, 10);
+	watch(true, 0, 0, false, 0);
+	(void)run();
+	put_bytes(300 * KIB);
+	sim.off = true;
+	ck_assert_int_eq(step(true, &wake), -EIO);
+	sim.off = false;
 }
 
 /* Random steps: no event is sent twice, and none is missing without a word. */
