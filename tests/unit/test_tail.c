@@ -130,9 +130,9 @@ run_retention(uint64_t lowest)
 	retention_end(&store);
 }
 
-/* One record of `count` events with payloads of so many bytes, durable. */
+/* Add a record of `count` events with payloads of so many bytes. */
 static void
-put(uint32_t count, uint32_t payload_bytes)
+add(uint32_t count, uint32_t payload_bytes)
 {
 	static char payload[FRAME_BODY_MAX];
 	uint8_t *place;
@@ -159,10 +159,24 @@ put(uint32_t count, uint32_t payload_bytes)
 	ck_assert_ptr_nonnull(place);
 	memcpy(place, body.data, body.len);
 	(void)store_append(&store, (uint32_t)body.len, count, 1);
+	buf_fini(&body);
+}
+
+/* Make the group of the records that were added durable. */
+static void
+sync_group(void)
+{
 	ck_assert(store_append_begin(&store, 1));
 	ck_assert_int_eq(store_append_run(&store), 0);
 	ck_assert_int_eq(store_append_end(&store, 1), 0);
-	buf_fini(&body);
+}
+
+/* A group of one record. */
+static void
+put(uint32_t count, uint32_t payload_bytes)
+{
+	add(count, payload_bytes);
+	sync_group();
 }
 
 static void
@@ -478,6 +492,23 @@ TEST_LOOP(a_tail_has_its_share_although_sinks_have_work, 2)
 	ck_assert_int_eq(step(false, &wake), 0);
 	ck_assert_int_eq(step(true, &wake), 1); /* they have none now */
 	ck_assert_uint_eq(got.events, 2);
+}
+
+/* From within the newest group there is nothing newer to move to. */
+TEST(a_live_tail_is_not_moved_back)
+{
+	uint64_t wake;
+
+	for (int i = 0; i < 3; i++)
+		add(1, 80000);
+	sync_group();
+	watch(true, 0, 0, true, 0);
+	for (int i = 0; i < 3; i++) {
+		now_ms += TAIL_LIVE_SHARE_MS;
+		ck_assert_int_eq(step(false, &wake), 1);
+	}
+	ck_assert_uint_eq(got.events, 3);
+	ck_assert_uint_eq(got.skipped, 0);
 }
 
 /* It shows a part of each tenth of a second, and not the oldest ones. */
