@@ -13,6 +13,9 @@
 /* A higher bytes_per_s is no limit in practice, and could overflow. */
 #define MAX_BYTES_PER_S (INT64_C(1) << 40)
 
+/* How often the intake is measured. */
+#define MEASURE_MS 100
+
 /* Time that fills the bucket of tokens; a longer pause saves up no more. */
 #define BURST_MS 100
 
@@ -73,7 +76,11 @@ tail_watch(struct tail *t, const struct frame *watch, uint64_t now_ms)
 	t->has_end = watch->watch.events > 0;
 	t->events_left = watch->watch.events;
 	t->bytes_per_s = rate < MAX_BYTES_PER_S ? rate : MAX_BYTES_PER_S;
-	t->tokens = (int64_t)t->bytes_per_s * BURST_MS;
+	t->rate = t->bytes_per_s;
+	t->measured_ms = now_ms;
+	t->measured_bytes = s->appended_bytes;
+	t->busy = false;
+	t->tokens = (int64_t)t->rate * BURST_MS;
 	t->tokens_ms = now_ms;
 	t->held_back = false;
 	t->due_ms = now_ms;
@@ -130,15 +137,35 @@ move_ahead(struct tail *t)
 
 /* --- when a tail may do something --- */
 
+/* Decide how many bytes a second the tail is sent now. */
+static void
+set_rate(struct tail *t, uint64_t now_ms)
+{
+	uint64_t elapsed_ms = now_ms - t->measured_ms;
+	uint64_t appended = t->store->appended_bytes - t->measured_bytes;
+
+	if (elapsed_ms < MEASURE_MS)
+		return;
+	t->busy = appended > TAIL_BUSY_INTAKE_BYTES_PER_S * elapsed_ms / 1000;
+	t->measured_ms = now_ms;
+	t->measured_bytes = t->store->appended_bytes;
+	t->rate = t->bytes_per_s;
+	if (t->busy && (t->rate == 0 || t->rate > TAIL_BUSY_BYTES_PER_S))
+		t->rate = TAIL_BUSY_BYTES_PER_S;
+}
+
 /* Fill the bucket of tokens.  Returns the time until it is above 0, in ms. */
 static uint64_t
 wait_for_tokens(struct tail *t, uint64_t now_ms)
 {
-	int64_t rate = (int64_t)t->bytes_per_s;
+	int64_t rate = (int64_t)t->rate;
 	uint64_t elapsed_ms = now_ms - t->tokens_ms;
 
-	if (rate == 0)
+	if (rate == 0) {
+		t->tokens = 0;
+		t->tokens_ms = now_ms;
 		return 0;
+	}
 	/* Longer than any debt lasts, and too short to overflow. */
 	if (elapsed_ms > INT64_C(1) << 20)
 		elapsed_ms = INT64_C(1) << 20;
@@ -158,8 +185,10 @@ share_ms(const struct tail *t)
 static bool
 may_step(struct tail *t, uint64_t now_ms, bool sinks_idle, uint64_t *wake_ms)
 {
-	uint64_t wait_ms = wait_for_tokens(t, now_ms);
+	uint64_t wait_ms;
 
+	set_rate(t, now_ms);
+	wait_ms = wait_for_tokens(t, now_ms);
 	if (wait_ms > 0) {
 		t->held_back = true;
 		*wake_ms = now_ms + wait_ms;
@@ -204,7 +233,7 @@ send_chunk(struct tail *t)
 	if (rc < 0)
 		return rc;
 	t->sent = t->position = f.batch.next;
-	if (t->bytes_per_s > 0)
+	if (t->rate > 0)
 		t->tokens -= (int64_t)chunk->bytes * 1000;
 	if (t->has_end)
 		t->events_left -= chunk->count;
@@ -217,9 +246,9 @@ send_chunk(struct tail *t)
 static size_t
 frame_bytes(const struct tail *t)
 {
-	uint64_t bytes = t->bytes_per_s * BURST_MS / 1000;
+	uint64_t bytes = t->rate * BURST_MS / 1000;
 
-	if (t->bytes_per_s == 0 || bytes > FRAME_BODY_MAX)
+	if (t->rate == 0 || bytes > FRAME_BODY_MAX)
 		return FRAME_BODY_MAX;
 	return bytes > 0 ? (size_t)bytes : 1;
 }

@@ -12,6 +12,9 @@
  *  - While sinks always have work, a live tail still does one step in each
  *    TAIL_LIVE_SHARE_MS and another one in each TAIL_HISTORY_SHARE_MS.  A step
  *    reads one frame at most, so this bounds what a tail costs at full load.
+ *  - While more than TAIL_BUSY_INTAKE_BYTES_PER_S are appended, no tail is sent
+ *    more than TAIL_BUSY_BYTES_PER_S, so that tails without a limit take little
+ *    of the CPU and the memory bandwidth that senders and sinks need then.
  *  - The socket is the only buffer, apart from one frame that was read.
  *
  * A *live* tail must always show new events, so it skips events rather than
@@ -52,6 +55,8 @@
 #define TAIL_LIVE_LAG_BYTES (64 * MIB)
 #define TAIL_LIVE_SHARE_MS 100
 #define TAIL_HISTORY_SHARE_MS 1000
+#define TAIL_BUSY_INTAKE_BYTES_PER_S (32 * MIB)
+#define TAIL_BUSY_BYTES_PER_S (8 * MIB)
 
 enum tail_state {
 	TAIL_IDLE,      /* nothing was asked for, or all of it was sent */
@@ -84,14 +89,20 @@ struct tail {
 	 */
 	uint64_t sent, position;
 
+	/* The limit now: bytes_per_s, or less while the intake is busy. */
+	uint64_t rate;
+	uint64_t measured_ms;    /* when the intake was measured last, */
+	uint64_t measured_bytes; /* and what was appended until then */
+	bool busy;
+
 	/*
-	 * The token bucket of bytes_per_s, in thousandths of a byte.  A frame
-	 * may be sent while it is above 0, and can make it negative.
+	 * The token bucket of `rate`, in thousandths of a byte.  A frame may be
+	 * sent while it is above 0, and can make it negative.
 	 */
 	int64_t tokens;
 	uint64_t tokens_ms; /* when it was filled last */
 
-	bool held_back;  /* by bytes_per_s, since the last frame */
+	bool held_back;  /* by `rate`, since the last frame */
 	uint64_t due_ms; /* it has a step then even if sinks have work */
 };
 

@@ -593,6 +593,30 @@ TEST_LOOP(no_more_bytes_a_second_than_asked_for, 3)
 	                  10 * rate + rate / 10 + 2 * FRAME_BODY_MAX);
 }
 
+/* Senders and sinks need the CPU then. */
+TEST_LOOP(a_tail_without_a_limit_has_one_while_the_intake_is_busy, 2)
+{
+	bool live = _i == 0;
+	uint64_t wake = 0;
+
+	watch(true, 0, 0, live, 0);
+	for (int i = 0; i < 200; i++) { /* 60 MiB/s, for 2 s */
+		now_ms += 10;
+		put_bytes(600 * KIB);
+		if (wake == UINT64_MAX || now_ms >= wake)
+			wake = run();
+	}
+	ck_assert_uint_ge(got.bytes, 15 * MIB);
+	ck_assert_uint_le(got.bytes, 28 * MIB); /* 100 ms without a limit */
+	ck_assert(live == (got.skipped > 0));
+	/* And none when it is not. */
+	now_ms += 1000;
+	(void)run();
+	now_ms += 1000;
+	ck_assert_uint_eq(run(), UINT64_MAX);
+	ck_assert_uint_eq(got.at, store.next_offset);
+}
+
 TEST(bytes_are_not_saved_up)
 {
 	uint64_t rate = 1 * MIB;
