@@ -207,7 +207,7 @@ def test_it_may_ask_for_the_status_and_report():
 
 @limit(60)
 def test_a_reply_comes_before_more_events():
-    """Also if the tail reads so slowly that its socket is always full."""
+    """Even if the tail reads so slowly that its socket is always full."""
     with log(mode="release") as leat, Sender(leat) as sender:
         sender.fill(20 << 20)
         with Tail(leat, from_=0) as tail:
