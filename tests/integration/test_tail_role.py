@@ -275,9 +275,8 @@ def test_max_tails():
             second.socket.close()
             wait_until(lambda: leat.status()["batchd"]["connections"] < 6,
                        "its place is free")
-            with Tail(leat) as again, Sender(leat) as sender:
+            with Tail(leat, from_=0) as again, Sender(leat) as sender:
                 put_each(sender, 0, 2)
-                again.watch(0)
                 assert again.until(2) == names(0, 2)
             assert commands
     with log(settings={"max_tails": 0}) as leat, Peer(leat) as peer:
