@@ -102,7 +102,7 @@ struct tail {
 	int64_t tokens;
 	uint64_t tokens_ms; /* when it was filled last */
 
-	bool held_back;  /* by `rate`, since the last frame */
+	bool held_back;  /* by bytes_per_s, since the last frame */
 	uint64_t due_ms; /* it has a step then even if sinks have work */
 };
 
