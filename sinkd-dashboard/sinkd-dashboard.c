@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <uv.h>
 
@@ -18,6 +19,7 @@
 #include "libbase/error.h"
 #include "libbase/fd_limit.h"
 #include "libbase/log.h"
+#include "libbase/restart_pause.h"
 #include "libhttp/http.h"
 #include "libhttp/tls.h"
 #include "sinkd-dashboard/access.h"
@@ -28,8 +30,11 @@
 #include "sinkd-dashboard/settings.h"
 #include "sinkd-dashboard/viewers.h"
 
-/* How often viewers get new events. */
-#define EVENTS_MS 250
+/*
+ * A lower priority than that of the other daemons, so that what many viewers
+ * cost delays no event on a busy machine.
+ */
+#define NICE 10
 
 /* Time for the end of the streams to reach the viewers when stopping. */
 #define DRAIN_MS 300
@@ -270,8 +275,8 @@ start_parts(struct daemon *d)
 	if (rc == 0)
 		rc = open_http(d);
 	if (rc == 0)
-		rc =
-		    uv_timer_start(&d->events, on_events, EVENTS_MS, EVENTS_MS);
+		rc = uv_timer_start(&d->events, on_events, VIEWERS_EVENTS_MS,
+		                    VIEWERS_EVENTS_MS);
 	if (rc == 0)
 		rc = uv_signal_start(&d->term, on_stop, SIGTERM);
 	if (rc == 0)
@@ -350,11 +355,12 @@ main(int argc, char **argv)
 		conf_free(tables, DASHBOARD_SETTINGS_TABLES);
 		return rc;
 	}
+	(void)setpriority(PRIO_PROCESS, 0, NICE); /* raising it is allowed */
 	rc = daemon_run(&settings);
 	conf_free(tables, DASHBOARD_SETTINGS_TABLES);
 	if (rc < 0)
 		log_error("stopped err=%s", log_quote(error_text(rc)));
 	else
 		log_info("stopped");
-	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return restart_pause(rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

@@ -308,7 +308,8 @@ viewers_on_tick(struct viewers *v)
 void
 viewers_on_events(struct viewers *v)
 {
-	for (size_t i = 0; i < v->max; i++) {
+	v->turn = (v->turn + 1) % VIEWERS_TURNS;
+	for (size_t i = v->turn; i < v->max; i += VIEWERS_TURNS) {
 		if (v->list[i].rq && has_events(&v->list[i]))
 			http_stream_wake(v->list[i].rq);
 	}

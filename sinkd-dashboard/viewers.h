@@ -68,6 +68,7 @@ struct viewers {
 		struct buf text;
 	} ticks[SHOW_EVENTS + 1]; /* one for all viewers of a level */
 	uint64_t slow_events; /* events that viewers missed, since the start */
+	size_t turn;          /* of viewers_on_events: 0 to VIEWERS_TURNS - 1 */
 };
 
 /*
@@ -91,7 +92,13 @@ void viewer_end(struct viewer *viewer); /* NULL is fine */
 /* There is a new tick. */
 void viewers_on_tick(struct viewers *v);
 
-/* To be called four times a second: wake those for whom there are events. */
+/*
+ * To be called every VIEWERS_EVENTS_MS: wake those for whom there are events,
+ * each viewer in one of VIEWERS_TURNS calls.  If all were woken together, their
+ * messages would keep a core from the other daemons for milliseconds.
+ */
+#define VIEWERS_EVENTS_MS 25
+#define VIEWERS_TURNS 10
 void viewers_on_events(struct viewers *v);
 
 /* The hello for a visitor. */
