@@ -14,7 +14,16 @@ event_ring_init(struct event_ring *r)
 	*r = (struct event_ring){
 	    .events = calloc(EVENT_RING_EVENTS, sizeof *r->events),
 	    .text = malloc(EVENT_RING_BYTES)};
-	return r->events && r->text ? 0 : -ENOMEM;
+	if (!r->events || !r->text)
+		return -ENOMEM;
+	/*
+	 * Touch the pages now: then the process has its final size from the
+	 * start, and a machine without memory is noticed at once.
+	 */
+	memset(r->text, ' ', EVENT_RING_BYTES);
+	for (size_t i = 0; i < EVENT_RING_EVENTS; i++)
+		r->events[i].offset = UINT64_MAX;
+	return 0;
 }
 
 void

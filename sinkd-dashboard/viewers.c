@@ -23,22 +23,30 @@
 
 /* --- memory --- */
 
+/* Reserve the memory of a text, and touch its pages, as event_ring does. */
+static int
+init_text(struct buf *text)
+{
+	int rc;
+
+	buf_init(text, VIEWER_TEXT_BYTES);
+	rc = buf_reserve(text, VIEWER_TEXT_BYTES);
+	if (rc == 0)
+		memset(text->data, ' ', VIEWER_TEXT_BYTES);
+	return rc;
+}
+
 static int
 init_texts(struct viewers *v)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < v->max; i++) {
-		buf_init(&v->list[i].text, VIEWER_TEXT_BYTES);
+	for (size_t i = 0; rc == 0 && i < v->max; i++) {
 		v->list[i].all = v;
-		if (rc == 0)
-			rc = buf_reserve(&v->list[i].text, VIEWER_TEXT_BYTES);
+		rc = init_text(&v->list[i].text);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(v->ticks); i++) {
-		buf_init(&v->ticks[i].text, VIEWER_TEXT_BYTES);
-		if (rc == 0)
-			rc = buf_reserve(&v->ticks[i].text, VIEWER_TEXT_BYTES);
-	}
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(v->ticks); i++)
+		rc = init_text(&v->ticks[i].text);
 	return rc;
 }
 
