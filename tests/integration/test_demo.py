@@ -59,6 +59,7 @@ def test_demo_shows_everything_and_stops():
                 assert f"Left out: {name} (" in out, out
         assert "(3 rows)" in out and "Stopping" in out, out
         assert "Commands to try" in out and "psql" in out, out
+        assert re.search(r"The live page\n  http://127.0.0.1:\d+/\n", out), out
 
 
 @limit(120)

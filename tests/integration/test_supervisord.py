@@ -16,7 +16,7 @@ from leat import ROOT, Leat, Skip, build_tree, free_port, limit, program, \
 from process import Daemon
 
 ALL = ["batchd", "ingestd:ingestd-0", "ingestd:ingestd-1", "sinkd-clickhouse",
-       "sinkd-kafka", "sinkd-postgres"]
+       "sinkd-dashboard", "sinkd-kafka", "sinkd-postgres"]
 
 
 class Supervised:
@@ -74,7 +74,8 @@ def supervised():
     if not shutil.which("supervisord"):
         raise Skip("no supervisord")
     port = free_port()
-    with Leat(start=False, settings={"ingestd": {"port": port}}) as leat:
+    with Leat(start=False, settings={"ingestd": {"port": port},
+                                     "sinkd-dashboard": {"port": 0}}) as leat:
         # The default directory is root's, and only an installation makes it.
         for name in ("sinkd-kafka", "sinkd-clickhouse"):
             leat.settings[name] = {"dead_dir": str(leat.directory / "dead")}
@@ -89,7 +90,8 @@ def supervised():
         daemon.start(wait=False)
         s = Supervised(leat, conf, env, leat.directory)
         try:
-            s.wait_ready("ingestd-0", "ingestd-1", "batchd", "sinkd-postgres")
+            s.wait_ready("ingestd-0", "ingestd-1", "batchd", "sinkd-postgres",
+                         "sinkd-dashboard")
             s.daemon = daemon
             yield s
         finally:
@@ -104,10 +106,10 @@ def ends(s):
 
 
 def in_order(names):
-    """ingestd, sinks, batchd."""
+    """ingestd, sinks and the dashboard, batchd."""
     rank = [0 if n.startswith("ingestd") else 2 if n == "batchd" else 1
             for n in names]
-    return rank == [0, 0, 1, 2]
+    return rank == [0, 0, 1, 1, 2]
 
 
 @contextlib.contextmanager
@@ -167,9 +169,9 @@ def test_stop_by_names_is_in_order_and_stop_all_at_once():
         s.accept(small("a", 100))
         with frozen(s, "ingestd:ingestd-0"):
             ctl = s.start_ctl("stop", "all")
-            wait_until(lambda: len(ends(s)) == 7, "all others have ended")
+            wait_until(lambda: len(ends(s)) == 9, "all others have ended")
         ctl.wait(60)
-        assert ends(s)[7:] == ["ingestd-0"], ends(s)
+        assert ends(s)[9:] == ["ingestd-0"], ends(s)
         s.ctl("start", "all")
         wait_until(lambda: s.stored() == 200, "what was left is stored")
 
@@ -230,7 +232,7 @@ def test_what_make_install_writes():
         conf = (root / "etc/leat/supervisord.conf").read_text()
         assert "%(ENV" not in conf and "demo" not in conf, conf
         for name in ("batchd", "ingestd", "sinkd-postgres", "sinkd-kafka",
-                     "sinkd-clickhouse"):
+                     "sinkd-clickhouse", "sinkd-dashboard"):
             assert f"command = /usr/local/bin/{name} --config " \
                 "/etc/leat/leat.conf\n" in conf, conf
             assert os.access(root / "usr/local/bin" / name, os.X_OK)
@@ -255,7 +257,8 @@ def test_an_installation_at_work():
     if not shutil.which("supervisord"):
         raise Skip("no supervisord")
     port = free_port()
-    with Leat(start=False, settings={"ingestd": {"port": port}}) as leat:
+    with Leat(start=False, settings={"ingestd": {"port": port},
+                                     "sinkd-dashboard": {"port": 0}}) as leat:
         places = {n: leat.directory / n for n in ("prefix", "etc", "run", "logs")}
         for place in places.values():
             place.mkdir()
@@ -269,7 +272,8 @@ def test_an_installation_at_work():
         subprocess.run(["supervisord", "-c", s.conf], check=True, cwd="/",
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            s.wait_ready("ingestd-0", "ingestd-1", "batchd", "sinkd-postgres")
+            s.wait_ready("ingestd-0", "ingestd-1", "batchd", "sinkd-postgres",
+                         "sinkd-dashboard")
             s.accept(small("i", 100))
             wait_until(lambda: s.stored() == 100, "all is stored")
             for name in ("sinkd-kafka", "sinkd-postgres", "batchd"):
