@@ -156,6 +156,22 @@ compare(struct pipeline *p, const struct pipeline *before)
 }
 
 /*
+ * By how much the log has grown since a point.  batchd allocates a segment as a
+ * whole, so a new log is 64 MiB larger after one event.  The growth is
+ * therefore at most what was appended, which batchd counts from its start.
+ */
+static uint64_t
+grown_since(const struct pipeline_log *log, const struct pipeline_growth *point)
+{
+	uint64_t appended = log->appended_bytes, grown;
+
+	if (appended >= point->appended_bytes)
+		appended -= point->appended_bytes;
+	grown = log->bytes > point->bytes ? log->bytes - point->bytes : 0;
+	return grown < appended ? grown : appended;
+}
+
+/*
  * Keep a point of the log's size every few seconds, and extrapolate from the
  * oldest one.  A log whose old segments are deleted goes up and down; over
  * minutes that averages out.
@@ -171,8 +187,8 @@ update_growth(struct pipeline *p)
 
 	if (p->growth_used == 0 ||
 	    p->at_ms - p->growth[newest].at_ms >= PIPELINE_GROWTH_STEP_MS) {
-		p->growth[p->growth_next] =
-		    (struct pipeline_growth){p->at_ms, log->bytes};
+		p->growth[p->growth_next] = (struct pipeline_growth){
+		    p->at_ms, log->bytes, log->appended_bytes};
 		p->growth_next = (p->growth_next + 1) % PIPELINE_GROWTH_POINTS;
 		if (p->growth_used < PIPELINE_GROWTH_POINTS)
 			p->growth_used++;
@@ -180,11 +196,10 @@ update_growth(struct pipeline *p)
 	oldest = p->growth_used < PIPELINE_GROWTH_POINTS ? 0 : p->growth_next;
 	log->full_in_s = log->open ? PIPELINE_NEVER : 0;
 	passed_ms = p->at_ms - p->growth[oldest].at_ms;
-	if (!log->open || passed_ms < GROWTH_LEAST_MS ||
-	    log->bytes <= p->growth[oldest].bytes ||
+	grown = grown_since(log, &p->growth[oldest]);
+	if (!log->open || passed_ms < GROWTH_LEAST_MS || grown == 0 ||
 	    log->bytes >= log->max_bytes)
 		return;
-	grown = log->bytes - p->growth[oldest].bytes;
 	log->full_in_s = (uint64_t)((double)(log->max_bytes - log->bytes) *
 	                            (double)passed_ms / 1000 / (double)grown);
 	if (log->full_in_s > FULL_IN_MOST_S)

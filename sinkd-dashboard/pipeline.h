@@ -55,7 +55,7 @@ struct pipeline_sink {
 /* What the log had at a time, for its growth. */
 struct pipeline_growth {
 	uint64_t at_ms;
-	uint64_t bytes;
+	uint64_t bytes, appended_bytes;
 };
 #define PIPELINE_GROWTH_POINTS 60
 #define PIPELINE_GROWTH_STEP_MS 5000
