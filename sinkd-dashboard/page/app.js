@@ -1133,7 +1133,8 @@ function on_tick(m) {
   page.tick = m;
   page.now_us = m.now_us;
   page.tick_ms = performance.now();
-  if (m.events > 0) view.seen += m.events;
+  // After a snapshot the second that it ends with comes once more.
+  if (m.n > series.second && m.events > 0) view.seen += m.events;
   series_tick(m);
   if (m.n % 10 === 0 || colours.length < COLOURS) choose_colours();
   show_verdict(m.level, m.verdict);
