@@ -105,6 +105,7 @@ def test_what_is_sent_is_shown():
         browser.wait(has("#sinks", "up to date"), "the sink has written")
         # The newest events, and one of them whole.
         wait_until(lambda: browser.run("return view.matched") == 500, "all")
+        browser.wait(has("#rows", "signup"), "the newest are shown")
         offset = browser.text("#rows button")
         assert offset == "499", offset
         browser.click("#rows button")

@@ -398,6 +398,7 @@ TEST(the_time_until_the_log_is_full_is_extrapolated)
 	ck_assert_uint_eq(pipeline.log.full_in_s, PIPELINE_NEVER);
 	for (uint64_t t = 1; t <= 600; t++) {
 		s.bytes = 100000 + 1000 * t;
+		s.appended_bytes = 1000 * t;
 		read_pipeline(&s, 1000 + 1000 * t);
 		if (t >= 10) /* the rest at 1000 bytes/s */
 			ck_assert_uint_eq(pipeline.log.full_in_s, 900 - t);
@@ -405,6 +406,11 @@ TEST(the_time_until_the_log_is_full_is_extrapolated)
 	for (uint64_t t = 601; t < 1300; t++)
 		read_pipeline(&s, 1000 + 1000 * t); /* it does not grow */
 	ck_assert_uint_eq(pipeline.log.full_in_s, PIPELINE_NEVER);
+	/* A new segment is allocated, of which a little is used. */
+	s.bytes += 100000;
+	s.appended_bytes += 10;
+	read_pipeline(&s, 1301000);
+	ck_assert_uint_gt(pipeline.log.full_in_s, 86400);
 	s.closed = true;
 	read_pipeline(&s, 2000000);
 	ck_assert_uint_eq(pipeline.log.full_in_s, 0);
