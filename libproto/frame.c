@@ -269,7 +269,7 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 	layout = &layouts[type];
 	/* The types between those of this version have no layout. */
 	if (items != layout->count + 1 ||
-	    (!layout->fields && !layout->has_body))
+	    (layout->count == 0 && !layout->has_body))
 		return -EBADMSG;
 	frame->type = (enum frame_type)type;
 	for (uint32_t i = 0; rc == 0 && i < layout->count; i++)
