@@ -77,7 +77,7 @@ ring_copy(char **to, struct slice text)
 {
 	struct slice copy = {text.data ? *to : NULL, text.bytes};
 
-	if (text.bytes > 0)
+	if (text.data && text.bytes > 0)
 		memcpy(*to, text.data, text.bytes);
 	*to += text.bytes;
 	return copy;

@@ -15,7 +15,7 @@
 	        "_end:\n"                                                      \
 	        ".byte 0\n"                                                    \
 	        ".popsection\n");                                              \
-	extern const char symbol[], symbol##_end[]
+	extern const char(symbol)[], (symbol##_end)[]
 
 EMBED(page_index_html, "index.html");
 EMBED(page_app_css, "app.css");
