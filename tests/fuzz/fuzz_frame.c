@@ -48,8 +48,10 @@ read_report(enum frame_role role, const uint8_t *body, size_t n)
 	n = report_pack(role, &r, map);
 	HOLDS(report_read(role, map, n, &again) == 0);
 	HOLDS(r.known == again.known &&
-	      memcmp(r.values, again.values, sizeof r.values) == 0 &&
-	      memcmp(r.texts, again.texts, sizeof r.texts) == 0);
+	      memcmp(r.values, again.values, sizeof r.values) == 0);
+	/* After its end a text may have the rest of one with the same key. */
+	for (size_t i = 0; i < REPORT_TEXTS; i++)
+		HOLDS(strcmp(r.texts[i], again.texts[i]) == 0);
 }
 
 /* A value that can be skipped can be decoded, within a bound of memory. */
