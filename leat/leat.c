@@ -189,9 +189,8 @@ run_tail(int argc, char **argv)
 	struct conf_program program = {
 	    .name = "leat tail",
 	    .summary = "Shows events as they become durable, or those of the "
-		       "log: columns on a terminal,\notherwise one JSON object "
-		       "a line.  Times are those at which events were\n"
-		       "received, in UTC.",
+		       "log: columns on a terminal,\notherwise a JSON object a "
+		       "line.  Times are when events were received, in UTC.",
 	    .flags = flags,
 	    .flag_count = ARRAY_LEN(flags),
 	};
