@@ -138,16 +138,25 @@ close_seconds(struct model *m, uint64_t second)
 	}
 }
 
+/*
+ * Of many keys that are equally frequent, the table has some, whose counts are
+ * nearly all error.  To show them as the most frequent would be wrong, so only
+ * those are shown whose count is known to within a half.
+ */
 static size_t
 read_shares(struct top *top, struct model_share out[MODEL_TOP])
 {
 	struct top_entry entries[MODEL_TOP];
-	size_t n = top_read(top, entries, MODEL_TOP);
+	size_t n = top_read(top, entries, MODEL_TOP), used = 0;
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = (struct model_share){*entries[i].key, entries[i].count,
-		                              entries[i].error};
-	return n;
+	for (size_t i = 0; i < n; i++) {
+		const struct top_entry *e = &entries[i];
+
+		if (e->error <= e->count / 2)
+			out[used++] =
+			    (struct model_share){*e->key, e->count, e->error};
+	}
+	return used;
 }
 
 /* Choose the rows of the series with the most events. */

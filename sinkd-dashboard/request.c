@@ -343,11 +343,12 @@ respond_login(struct request *rq, const char *body, size_t n)
 static void
 respond_logout(struct request *rq)
 {
+	struct viewers *viewers = rq->all->viewers;
 	char cookie[ACCESS_COOKIE_BYTES];
 
 	access_logout(rq->all->access, &rq->visitor, cookie);
 	respond_to_page(rq, cookie);
-	viewers_on_tick(rq->all->viewers); /* its streams end now */
+	viewers_on_tick(viewers); /* the streams of the session end now */
 }
 
 static void

@@ -735,8 +735,10 @@ function show_lists(tick) {
   show_rank($("types"), "filter-type", tick.types || [], events, read);
   show_rank($("users"), "filter-user", tick.users || [], events, read);
   const note = (n, what) => n > 0 ? number(n) + " " + what : "";
-  put($("types-note"), !(tick.types || []).length ? "None in the last 15 minutes." : note(tick.distinct_types, tick.distinct_types === 1 ? "type" : "types"));
-  put($("users-note"), !(tick.users || []).length ? "None in the last 15 minutes." :
+  // The server leaves out names that are no more frequent than many others.
+  const none = n => n > 0 ? "None is more frequent than the others." : "None in the last 15 minutes.";
+  put($("types-note"), !(tick.types || []).length ? none(tick.distinct_types) : note(tick.distinct_types, tick.distinct_types === 1 ? "type" : "types"));
+  put($("users-note"), !(tick.users || []).length ? none(tick.distinct_users) :
     known(tick.distinct_users) ? "≈ " + note(tick.distinct_users, "users (± 1.6 %)") : "");
   put($("chart-note"), page.show === "figures" ? "" : part);
 }

@@ -388,6 +388,8 @@ def test_foreign_hosts_pages_and_methods_are_refused():
             fields = b.request(method, path, **headers)[2]
             for name, value in SERVER_HEADERS.items():
                 assert fields.get(name) == value, (method, path, name, fields)
+        assert b.request("HEAD", "/stream")[0] == 200
+        assert b.snapshot()["tick"]["viewers"] == 0
         stream = b.stream()
         for name, value in SERVER_HEADERS.items():
             assert stream.headers[name] == value, name
@@ -592,7 +594,7 @@ def test_many_users_do_not_grow_memory():
         fact(f"memory {grown / 1e6:+.2f} MB of {before / 1e6:.0f}, "
              f"{tick['distinct_users']} users")
         assert grown < 1 << 20, grown
-        assert read > 20000, read
+        assert read > 5000, read
         # Four times 1.6 %.
         assert abs(tick["distinct_users"] - read) < 0.065 * read, (tick, read)
 

@@ -578,7 +578,8 @@ TEST(ten_million_users_and_types_take_no_memory)
 #else
 	(void)before;
 #endif
-	ck_assert_uint_eq(model.tick.type_count, MODEL_TOP);
+	/* None of them is more frequent than the others. */
+	ck_assert_uint_eq(model.tick.type_count, 0);
 	ck_assert_uint_le(model.tick.row_count, MODEL_TOP);
 	ck_assert_uint_eq(model.read_events, users);
 }
