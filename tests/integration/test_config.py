@@ -759,7 +759,8 @@ def test_the_units_in_the_docs():
     if not shutil.which("systemd-analyze"):
         raise Skip("there is no systemd-analyze")
     units = documented_units()
-    assert {f"leat-{name}.service" for name in ["batchd", *SINKS]} | \
+    assert {f"leat-{name}.service" for name in ["batchd", "sinkd-dashboard",
+                                              *SINKS]} | \
         {"leat-ingestd@.service"} == set(units), set(units)
     with tempfile.TemporaryDirectory(prefix="leat-units-") as directory:
         paths = []

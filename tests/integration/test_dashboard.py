@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -511,6 +513,42 @@ def test_a_frozen_viewer_and_too_many():
         again.tick()
         for s in (again, alive, frozen[1]):
             s.close()
+
+
+def connect_from(address, port):
+    """A connection from another address of this machine."""
+    s = socket.socket()
+    s.bind((address, 0))
+    s.connect(("127.0.0.1", port))
+    return s
+
+
+@limit(120)
+def test_many_connections_of_another_address_end_no_stream():
+    many = int(os.environ.get("LEAT_CONNECTIONS", "1000"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (
+        min(many + 500, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with board("release") as b:
+        stream = b.stream()
+        first = stream.tick()
+        before = b.daemon.private_bytes()
+        open_now = []
+        for i in range(many):
+            s = connect_from("127.0.0.2", b.port)
+            if i % 2:  # the beginning of a request
+                with contextlib.suppress(OSError):
+                    s.sendall(b"GET /stream HTTP/1.1\r\nHost: ")
+            open_now.append(s)
+        stream.tick(lambda t: t["n"] >= first["n"] + 2, "the stream goes on")
+        assert b.request("GET", "/")[0] == 200
+        grown = b.daemon.private_bytes() - before
+        for s in open_now:
+            s.close()
+        assert not stream.ended
+        fact(f"{many} connections, memory {grown / 1e6:+.1f} MB")
+        assert grown < 12e6, grown
+        stream.close()
 
 
 def test_a_stopped_batchd_is_shown_and_recovered_from():
