@@ -12,11 +12,13 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 import urllib.parse
 
+from certificate import certificate
 from events import NASTY, small
 from leat import Leat, Skip, fact, free_port, limit, program, wait_until
 from process import Daemon
@@ -348,6 +350,33 @@ def test_show_and_mask_users_limit_every_login():
                    for u in users) and len(users) == 7, users
         user = b.request("GET", "/event/0", token="all")[1]["user_id"]
         assert user in [u[0] for u in users]
+
+
+def test_with_tls_the_cookie_is_for_tls_only():
+    with board() as b:
+        b.daemon.stop()
+        cert, key = certificate(b.leat.directory, "live")
+        key.chmod(0o600)
+        b.leat.settings["sinkd-dashboard"].update(tls_certificate=cert,
+                                                  tls_key=key)
+        b.leat.write_conf()
+        b.daemon.start()
+
+        def request(method, path, body=None, **headers):
+            c = http.client.HTTPSConnection(
+                "localhost", b.port, timeout=30,
+                context=ssl.create_default_context(cafile=str(cert)))
+            c.request(method, path, body, headers)
+            r = c.getresponse()
+            return r.status, r.read(), r.getheader("Set-Cookie")
+        status, _, cookie = request(
+            "POST", "/login", "token=all", Origin=f"https://localhost:{b.port}",
+            **{"Content-Type": "application/x-www-form-urlencoded"})
+        assert status == 303 and cookie.startswith("__Host-leat="), cookie
+        assert "; Secure" in cookie and "Domain" not in cookie, cookie
+        status, body, _ = request("GET", "/api/snapshot",
+                                  Cookie=cookie.split(";")[0])
+        assert json.loads(body)["hello"]["show"] == "events"
 
 
 def test_foreign_hosts_pages_and_methods_are_refused():
