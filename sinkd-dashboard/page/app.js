@@ -1276,7 +1276,11 @@ function start() {
   $("chart").addEventListener("keydown", on_chart_key);
   $("chart").addEventListener("blur", () => read_second(null, true));
   $("chart").addEventListener("pointermove", on_chart_move);
-  $("chart").addEventListener("pointerleave", () => read_second(null, true));
+  $("chart").addEventListener("pointerdown", on_chart_move);
+  // A finger that is lifted leaves the reading, until the chart loses the focus.
+  $("chart").addEventListener("pointerleave", e => {
+    if (e.pointerType === "mouse") read_second(null, true);
+  });
   $("pause").addEventListener("click", () => set_paused(!view.paused));
   $("filters").addEventListener("submit", e => e.preventDefault());
   $("filters").addEventListener("input", filter_changed);
