@@ -83,9 +83,9 @@ def test_states_are_shown_in_words():
                 has("#log-why", "max_bytes is reached"),
                 has("#in-503", "214/s"), has("#sinks", "disconnected"))
         becomes("no_ingest", has("#in-processes", "0"),
-                has("#verdict", "No ingestd"))
+                has("#verdict", "ingestd: not connected"))
         # The last figures stay, grey and with their age.
-        becomes("unreachable", has("#verdict", "batchd cannot be reached"),
+        becomes("unreachable", has("#verdict", "batchd: unreachable for"),
                 "document.body.classList.contains('stale')",
                 has("#age", "as of "), has("#age", " 2 s ago"),
                 has("#log-bytes", "1.9 GB"), has("#in-events", ","))

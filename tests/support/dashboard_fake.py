@@ -146,16 +146,20 @@ class Play:
             "retrying": ("warn", f"kafka: retrying for {minutes} min, "
                                  "connection refused"),
             "misconfigured": ("bad", f"kafka: misconfigured for {minutes} min"),
-            "full": ("bad", "The log is full: ingestd takes no events"),
-            "no_ingest": ("bad", "No ingestd is connected"),
-            "unreachable": ("bad", "batchd cannot be reached: No such file or "
-                                   "directory"),
+            "full": ("bad", "log: takes no events for 4 min, max_bytes is "
+                            "reached (and 1 more)"),
+            "no_ingest": ("bad", "ingestd: not connected for 4 min, no event "
+                                 "can arrive"),
+            "unreachable": ("bad", "batchd: unreachable for "
+                            f"{(now_us() - self.fake.changed_us) // 1000000} s"
+                            ", No such file or directory"),
         }.get(self.fake.scene, ("ok", "All well"))
 
     def tick(self, show):
         scene = self.fake.scene
         batchd = scene != "unreachable"
-        n = self.total(self.second) if batchd else 0
+        last = self.total(self.second)
+        n = last if batchd else 0
         read = int(n * self.share())
         level, verdict = self.verdict()
         total = 0 if scene == "empty" else OFFSET + self.second
@@ -190,12 +194,11 @@ class Play:
                     "full_in_s": {"retrying": 11_400, "misconfigured": 2_100}
                     .get(scene), "first_offset": 0 if scene == "empty" else
                     FIRST_OFFSET, "next_offset": total,
-                    "oldest_us": 0 if scene == "empty" else
-                    self.started_us - 11_000_000_000},
+                    "oldest_us": None},
             "ingest": {"processes": 0 if scene == "no_ingest" else 2,
-                       "events_per_s": n, "rejected_per_s": 0.2 if n else 0,
+                       "events_per_s": last, "rejected_per_s": 0,
                        "responses_503_per_s": 214 if scene == "full" else 0,
-                       "connections": 61 if n else 0},
+                       "connections": 61 if last else 0},
             "sinks": self.sinks(), "viewers": 3, "max_viewers": 128}
 
     def events(self, query):
