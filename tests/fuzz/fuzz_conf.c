@@ -1,6 +1,6 @@
 /*
- * fuzz_conf - fuzz the settings file as ingestd and the sinks read it. Each
- * accepted value must be within the limits of its table.
+ * fuzz_conf - fuzz the settings file as ingestd, the dashboard and the sinks
+ * read it. Each accepted value must be within the limits of its table.
  */
 #include <stdio.h>
 #include <sys/mman.h>
@@ -10,6 +10,7 @@
 #include "libbase/log.h"
 #include "libsink/sink_conf.h"
 #include "sinkd-clickhouse/sink.h"
+#include "sinkd-dashboard/settings.h"
 #include "sinkd-kafka/sink.h"
 #include "sinkd-postgres/sink.h"
 #include "tests/fuzz/fuzz.h"
@@ -74,6 +75,19 @@ read_ingestd(char **argv)
 }
 
 static void
+read_dashboard(char **argv)
+{
+	struct conf_table tables[DASHBOARD_SETTINGS_TABLES];
+	struct conf_program program;
+	struct dashboard_settings settings;
+
+	dashboard_settings_init(&settings, tables, &program);
+	if (conf_start(&program, 3, argv) == CONF_RUN)
+		check_tables(tables, DASHBOARD_SETTINGS_TABLES);
+	conf_free(tables, DASHBOARD_SETTINGS_TABLES);
+}
+
+static void
 read_sink(const struct sink *sink, const char *program, char **argv)
 {
 	struct sink_conf conf;
@@ -95,7 +109,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd = memfd_create("fuzz", MFD_CLOEXEC);
 	HOLDS(fd >= 0 && write(fd, data + 1, size - 1) == (ssize_t)(size - 1));
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		read_ingestd(argv);
 		break;
@@ -105,8 +119,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 2:
 		read_sink(&kafka_sink, "sinkd-kafka", argv);
 		break;
-	default:
+	case 3:
 		read_sink(&clickhouse_sink, "sinkd-clickhouse", argv);
+		break;
+	default:
+		read_dashboard(argv);
 		break;
 	}
 	(void)close(fd); /* memory */
