@@ -1079,19 +1079,33 @@ async function connect() {
 
 /* ---------------------------------------------------------------- messages */
 
+/* Remove what a login has shown: no other person may find it in this window. */
+function forget() {
+  for (const id of ["rows", "types", "users", "legend", "chart-table"]) {
+    $(id).replaceChildren();
+    $(id).shown = null;
+  }
+  for (const row of series.types) row.name = null;
+  $("filters").reset();
+  $("event").close();
+  put($("event-text"), "");
+  colours = [];
+  colour_rows = [];
+  view.newest = [];
+  page.tick = null;
+}
+
 function on_hello(m) {
   if (page.boot !== null && page.boot !== m.boot) link.stale_script = true;
   const over = page.show === "events" && m.show !== "events" && m.login && !link.logging_out;
+  if (m.show !== page.show && m.show !== "events") forget();
   link.state = "live";
   link.attempts = 0;
   link.logging_out = false;
   Object.assign(page, {boot: m.boot, show: m.show, login: Boolean(m.login),
     session: Boolean(m.session), curl: m.curl, now_us: m.now_us, tick_ms: performance.now()});
   notice("");
-  if (over) {
-    view.newest = [];
-    announce("session", m.now_us, "Your session is over. Log in again to see events.");
-  }
+  if (over) announce("session", m.now_us, "Your session is over. Log in again to see events.");
   put($("login-why"), (over ? "Your session is over. " : "") +
     "Events, their types and their users are shown with a token that is marked events.");
   hide($("logout"), !page.session);
@@ -1193,6 +1207,19 @@ function watch() {
   show_age();
 }
 
+/*
+ * A browser makes six connections to one address, and a seventh window could not
+ * even load its page.  So a window that opens asks the hidden ones for theirs.
+ */
+const windows = new BroadcastChannel("leat " + location.pathname);
+
+function on_window_opened() {
+  if (document.hidden && link.abort) {
+    stop("hidden");
+    show_live();
+  }
+}
+
 /* ---------------------------------------------------------------- controls */
 
 async function log_in(e) {
@@ -1222,7 +1249,7 @@ async function log_out(e) {
   try {
     await fetch("logout", {method: "POST", redirect: "manual"});
   } catch { /* connect() shows it */ }
-  view.newest = [];
+  forget();
   connect();
 }
 
@@ -1295,6 +1322,8 @@ function start() {
   document.addEventListener("selectionchange", on_selection);
   document.addEventListener("visibilitychange", watch);
   setInterval(watch, 1000);
+  windows.addEventListener("message", on_window_opened);
+  windows.postMessage("opened");
   events_state();
   connect();
 }

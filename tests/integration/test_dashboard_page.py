@@ -170,6 +170,22 @@ def test_hidden_window_closes_its_stream():
         assert len([r for r in fake.requests if "stream" in r]) == 2
 
 
+@limit(120)
+def test_ten_windows_of_one_browser():
+    with page() as (fake, browser):
+        browser.driver.set_page_load_timeout(20)
+        browser.wait(has("#live", "live"), "it is live")
+        for _ in range(9):
+            browser.driver.switch_to.new_window("tab")
+            browser.open(fake.url)
+            browser.wait(has("#live", "live"), "the new window is live", 10)
+        first = browser.driver.window_handles[0]
+        browser.driver.switch_to.window(first)
+        browser.wait(has("#live", "live") + " && page.tick && "
+                     "!document.body.classList.contains('stale')",
+                     "the first one is live again", 10)
+
+
 @limit(60)
 def test_login_and_session():
     with page("figures") as (fake, browser):
@@ -196,6 +212,7 @@ def test_login_and_session():
         fake.sessions.clear()
         browser.wait(has("#login-why", "Your session is over"), "it is over")
         assert browser.run("return " + is_hidden("#rows-table"))
+        assert "user-" not in browser.run("return document.body.textContent")
         browser.wait("document.querySelector('#announce').textContent"
                      ".includes('session is over')", "it is announced")
         browser.click("#token")
@@ -204,6 +221,10 @@ def test_login_and_session():
         browser.click("#logout button")
         browser.wait(has("#login", "token"), "logged out")
         assert "over" not in browser.text("#login-why")
+        # Nothing that only a login shows is left in the page.
+        time.sleep(1.2)
+        left = browser.run("return document.body.textContent")
+        assert "page_view" not in left and "user-" not in left, left
         fake.scene = "figures_only"
         browser.run("connect()")
         browser.wait(has("#events-state", "tokens_file"), "no login possible")
