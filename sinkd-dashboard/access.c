@@ -33,8 +33,10 @@ access_load(struct access *a, char error[TOKENS_ERROR_TEXT])
 
 	if (a->settings->tokens_file[0])
 		rc = tokens_load(&a->tokens, a->settings->tokens_file, error);
-	if (rc == 0)
+	if (rc == 0) {
 		sessions_end_all(&a->sessions);
+		a->loads++;
+	}
 	return rc;
 }
 
@@ -108,6 +110,7 @@ log_in(const struct access *a, struct visitor *visitor, const char *name,
 	if (visitor->show > most)
 		visitor->show = most;
 	visitor->logged_in = true;
+	visitor->loads = a->loads;
 	(void)snprintf(visitor->name, sizeof visitor->name, "%s", name);
 }
 
@@ -233,10 +236,12 @@ access_logout(struct access *a, const struct visitor *visitor,
 }
 
 bool
-access_goes_on(const struct access *a, uint64_t session)
+access_goes_on(const struct access *a, const struct visitor *visitor)
 {
-	return session == 0 ||
-	       session_get(&a->sessions, session, clock_mono_ms());
+	if (visitor->session > 0)
+		return session_get(&a->sessions, visitor->session,
+		                   clock_mono_ms()) != NULL;
+	return !visitor->logged_in || visitor->loads == a->loads;
 }
 
 size_t

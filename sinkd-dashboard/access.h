@@ -35,6 +35,7 @@ struct access {
 	struct sessions sessions;
 	struct login_limit limit;
 	struct log_limit refused_log;
+	uint64_t loads; /* of the tokens, since the start */
 	uint64_t logins, failures; /* since the start */
 };
 
@@ -43,6 +44,7 @@ struct visitor {
 	enum show show;
 	bool logged_in;                /* by a session or a token */
 	uint64_t session;              /* serial number; 0: none */
+	uint64_t loads;                /* of access, when it logged in */
 	bool https;                    /* the page was loaded with TLS */
 	char name[TOKEN_NAME_MAX + 1]; /* of the token; "" if not logged in */
 };
@@ -59,7 +61,7 @@ void access_init(struct access *a);
 void access_fini(struct access *a);
 
 /*
- * Load the tokens, if there is a file of them, and end all sessions: each of
+ * Load the tokens, if there is a file of them, and end all logins: each of
  * them may be of a token that is no longer valid.  Returns 0; or -errno with
  * the reason in error, and nothing changes.
  */
@@ -82,8 +84,12 @@ struct refusal access_login(struct access *a, struct slice token,
 void access_logout(struct access *a, const struct visitor *visitor,
                    char cookie[ACCESS_COOKIE_BYTES]);
 
-/* Return true if the session of this serial number, or 0, goes on. */
-bool access_goes_on(const struct access *a, uint64_t session);
+/*
+ * Return true if what this visitor may see has not ended.  It ends with the
+ * session or, if the visitor sent its token with the request, when the tokens
+ * are loaded again.  What is for everyone does not end.
+ */
+bool access_goes_on(const struct access *a, const struct visitor *visitor);
 
 size_t access_session_count(const struct access *a);
 

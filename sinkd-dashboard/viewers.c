@@ -249,9 +249,9 @@ viewer_produce(struct http_request *rq, char *out, size_t room)
 	struct viewer *viewer = viewer_of(rq);
 	size_t n;
 
-	/* What a session may see ends with the session. */
+	/* What a login may see ends with the login. */
 	if (viewer->all->stopping ||
-	    !access_goes_on(viewer->all->access, viewer->visitor.session))
+	    !access_goes_on(viewer->all->access, &viewer->visitor))
 		return HTTP_STREAM_END;
 	if (viewer->sent == viewer->text.len && !viewer_compose(viewer))
 		return HTTP_STREAM_WAIT;

@@ -323,12 +323,15 @@ def test_a_login_shows_what_its_token_is_marked_for():
         # SIGHUP ends all, and a removed token does not log in again.
         cookie = b.login("all")[2]["set-cookie"].split(";")[0]
         assert b.request("GET", "/event/0", Cookie=cookie)[0] == 200
+        # That of a script that sent its token with the request ends too.
+        stream = b.stream("?rows=1", "all")
         path = b.leat.directory / "tokens"
         path.write_text("\n".join(line for line in
                                   path.read_text().splitlines()
                                   if not line.startswith("all ")) + "\n")
         b.daemon.signal(signal.SIGHUP)
         b.daemon.wait_line(" reloaded tokens=2")
+        wait_until(lambda: stream.ended, "the stream of a token ends")
         assert b.request("GET", "/event/0", Cookie=cookie)[0] == 401
         assert b.request("GET", "/event/0", token="all")[0] == 401
         log = "\n".join(b.daemon.lines)

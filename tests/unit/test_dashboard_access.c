@@ -342,11 +342,11 @@ TEST(a_login_is_known_by_its_cookie_until_the_logout)
 	ck_assert_uint_eq(check_request("GET", line, &v).status, 0);
 	ck_assert_int_eq(v.show, SHOW_EVENTS);
 	ck_assert(v.logged_in);
-	ck_assert(access_goes_on(&gate, v.session));
+	ck_assert(access_goes_on(&gate, &v));
 	ck_assert_uint_eq(access_session_count(&gate), 1);
 	access_logout(&gate, &v, cookie);
 	ck_assert_ptr_nonnull(strstr(cookie, "leat=; Path=/; Max-Age=0"));
-	ck_assert(!access_goes_on(&gate, v.session));
+	ck_assert(!access_goes_on(&gate, &v));
 	(void)check_request("GET", line, &v);
 	ck_assert_int_eq(v.show, SHOW_FIGURES);
 	ck_assert_uint_eq(access_session_count(&gate), 0);
@@ -363,14 +363,36 @@ TEST(the_cookie_is_secure_with_tls)
 
 TEST(a_reload_ends_all_sessions)
 {
-	struct visitor v;
+	struct visitor v, everyone;
 	const char *line;
 
 	load_tokens();
 	line = log_in_as("types", HOST ORIGIN);
+	(void)check_request("GET", line, &v);
+	(void)check_request("GET", HOST, &everyone);
+	ck_assert(v.logged_in);
 	load_tokens();
+	ck_assert(!access_goes_on(&gate, &v));
+	ck_assert(access_goes_on(&gate, &everyone));
 	(void)check_request("GET", line, &v);
 	ck_assert(!v.logged_in);
+}
+
+TEST(a_reload_ends_what_a_token_was_sent_for)
+{
+	char error[TOKENS_ERROR_TEXT];
+	struct visitor v;
+
+	load_tokens();
+	(void)check_request("GET", HOST "Authorization: Bearer all\r\n", &v);
+	ck_assert_int_eq(v.show, SHOW_EVENTS);
+	ck_assert(access_goes_on(&gate, &v));
+	settings.tokens_file = "/nonexistent";
+	ck_assert_int_lt(access_load(&gate, error), 0);
+	ck_assert(access_goes_on(&gate, &v));
+	settings.tokens_file = path;
+	ck_assert_int_eq(access_load(&gate, error), 0);
+	ck_assert(!access_goes_on(&gate, &v));
 }
 
 TEST(a_thousand_wrong_tokens_are_tried_five_times)
