@@ -35,7 +35,7 @@ struct access {
 	struct sessions sessions;
 	struct login_limit limit;
 	struct log_limit refused_log;
-	uint64_t loads; /* of the tokens, since the start */
+	uint64_t loads;            /* of the tokens, since the start */
 	uint64_t logins, failures; /* since the start */
 };
 

@@ -54,6 +54,7 @@ link_on_open(struct tail *t, uint64_t first, uint64_t next)
 {
 	struct batchd_link *l = t->owner;
 	int rc = tail_watch(t, NULL, 0, BATCHD_LINK_BYTES_PER_S);
+	unsigned suppressed;
 
 	(void)first;
 	if (rc < 0) {
@@ -61,10 +62,11 @@ link_on_open(struct tail *t, uint64_t first, uint64_t next)
 		link_lost(l, error_text(rc));
 		return;
 	}
-	l->backoff_ms = BACKOFF_MIN_MS;
-	l->unreachable_log = link_log_limit;
-	log_info("batchd connected socket=%s next_offset=%llu",
-	         log_quote(t->socket), (unsigned long long)next);
+	if (log_allow(&l->connected_log, &suppressed))
+		log_info("batchd connected socket=%s next_offset=%llu "
+		         "suppressed=%u",
+		         log_quote(t->socket), (unsigned long long)next,
+		         suppressed);
 	batchd_link_ask(l);
 }
 
@@ -110,6 +112,9 @@ link_on_reply(struct tail *t, const struct frame *f)
 	}
 	l->last_reply_ms = now_ms;
 	l->lost_since_us = 0;
+	/* Not before: one that is no batchd may accept every connection. */
+	l->backoff_ms = BACKOFF_MIN_MS;
+	l->unreachable_log = link_log_limit;
 	if (f->reply.id == l->asked)
 		l->on_change(l->arg);
 }
@@ -168,7 +173,7 @@ batchd_link_open(struct batchd_link *l, uv_loop_t *loop, const char *socket)
 	                        .owner = l,
 	                        .chan = {.fd = -1}};
 	l->backoff_ms = BACKOFF_MIN_MS;
-	l->unreachable_log = link_log_limit;
+	l->unreachable_log = l->connected_log = link_log_limit;
 	l->lost_since_us = clock_wall_us();
 	(void)uv_timer_init(loop, &l->retry); /* cannot fail */
 	l->retry.data = l;

@@ -35,7 +35,7 @@ struct batchd_link {
 	uint64_t last_reply_ms; /* or when the connection was opened */
 	int64_t lost_since_us;  /* 0: it answers */
 	char error[FRAME_TEXT_MAX + 1];
-	struct log_limit unreachable_log;
+	struct log_limit unreachable_log, connected_log;
 };
 
 /* Set the members before `retry` first.  socket outlives the link. */

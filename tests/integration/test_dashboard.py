@@ -22,6 +22,7 @@ from certificate import certificate
 from events import NASTY, small
 from leat import Leat, Skip, fact, free_port, limit, program, wait_until
 from process import Daemon
+from wire import STREAM, TAIL, VERSION, WELCOME, pack, unpack
 
 TOKENS = {"all": "events", "types": "dashboard", "send": ""}
 SERVER_HEADERS = {
@@ -613,6 +614,38 @@ def test_a_stopped_batchd_is_shown_and_recovered_from():
         b.leat.accept(events(5))
         tick = b.total(15)["tick"]
         assert tick["log"]["next_offset"] == 15
+        stream.close()
+
+
+def test_what_is_no_batchd_is_tried_less_and_less():
+    with board() as b:
+        b.leat.batchd.stop()
+        path = b.leat.settings["leat"]["socket"]
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        logged, opened = len(b.daemon.lines), 0
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as fake:
+            fake.bind(str(path))
+            fake.listen(16)
+            end = time.monotonic() + 5
+            while (left := end - time.monotonic()) > 0:
+                fake.settimeout(left)
+                with contextlib.suppress(OSError):
+                    peer, _ = fake.accept()
+                    with peer:
+                        role = unpack(peer.recv(1 << 18))[0][2]
+                        if role == TAIL:
+                            opened += 1
+                            peer.send(pack([WELCOME, VERSION, 1 << 17]))
+                            peer.send(pack([STREAM, 0, "x", 0, 0]))
+                            peer.send(b"garbage")
+        path.unlink()
+        lines = len(b.daemon.lines) - logged
+        fact(f"{opened} connections, {lines} lines in the log")
+        assert 4 <= opened <= 12 and lines <= 12, (opened, lines)
+        b.leat.batchd.start()
+        stream = b.stream()
+        stream.tick(lambda t: t["batchd"], "it is back")
         stream.close()
 
 
