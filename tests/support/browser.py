@@ -86,7 +86,7 @@ class Browser:
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, condition, what, seconds=20):
+    def wait(self, condition, what, seconds=40):
         """Wait until a JavaScript expression is true, and return its value."""
         end = time.monotonic() + seconds
         while True:
