@@ -163,10 +163,15 @@ route_of(struct request *rq, struct slice path)
 	           : ROUTE_NONE;
 }
 
-/* Read the query of /stream; names too long to be of an event are cut. */
-static void
+/*
+ * Read the query of /stream.  A filter that does not fit is refused: without a
+ * part of it the viewer would be shown other events than it asked for.
+ */
+static struct refusal
 read_wish(struct request *rq, const struct http_head *head)
 {
+	static const struct refusal too_long = {
+	    400, "the filter is too long; it has 16 types at most", 0};
 	struct filter *filter = &rq->wish.filter;
 	const struct model *m = rq->all->model;
 	char text[QUERY_TYPES_BYTES], *rest = NULL;
@@ -175,19 +180,25 @@ read_wish(struct request *rq, const struct http_head *head)
 	rq->wish.rows =
 	    rq->visitor.show >= SHOW_EVENTS && n == 1 && text[0] == '1';
 	n = http_query(head, "user", text, sizeof text);
+	if (n == -EMSGSIZE)
+		return too_long;
 	if (n > 0) {
 		struct slice user = {text, (uint32_t)n};
 
 		filter->has_user = true;
 		filter->user = model_key(m, user).hash;
 	}
-	if (http_query(head, "types", text, sizeof text) <= 0)
-		return;
-	for (char *type = strtok_r(text, ",", &rest);
-	     type && filter->type_count < FILTER_TYPES;
-	     type = strtok_r(NULL, ",", &rest))
+	n = http_query(head, "types", text, sizeof text);
+	if (n == -EMSGSIZE)
+		return too_long;
+	for (char *type = n > 0 ? strtok_r(text, ",", &rest) : NULL; type;
+	     type = strtok_r(NULL, ",", &rest)) {
+		if (filter->type_count == FILTER_TYPES)
+			return too_long;
 		filter->types[filter->type_count++] =
 		    model_key(m, slice_of(type)).hash;
+	}
+	return (struct refusal){0};
 }
 
 static bool
@@ -258,12 +269,12 @@ request_on_head(struct http_request *http, const struct http_head *head)
 		refusal = check_method(rq, head, &allow);
 	if (refusal.status == 0)
 		refusal = check_level(rq);
+	if (refusal.status == 0 && rq->route == ROUTE_STREAM)
+		refusal = read_wish(rq, head);
 	if (refusal.status > 0 && allow)
 		respond_error(rq, refusal.status, refusal.why, allow, 0);
 	else if (refusal.status > 0)
 		respond_refusal(rq, &refusal);
-	else if (rq->route == ROUTE_STREAM)
-		read_wish(rq, head);
 }
 
 /* --- the body --- */

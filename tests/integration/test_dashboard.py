@@ -487,6 +487,13 @@ def test_filters():
         assert not none.of("events") and not quiet.of("events")
         for s in streams.values():
             s.close()
+        # A part of a filter is not left out.
+        for query in ("types=" + ",".join(map(str, range(17))),
+                      "types=" + "t" * 2048, "user=" + "u" * 2048):
+            refused = Stream(b.port, "?rows=1&" + query, "all")
+            assert refused.status == 400, query[:20]
+            refused.close()
+        b.stream("?types=" + ",".join(map(str, range(16)))).close()
 
 
 def flood(b, rate, seconds):
