@@ -482,7 +482,10 @@ request_on_fetched(void *owner, enum fetch_result result, uint64_t offset,
 		respond_error(rq, 404, "no event has this offset yet", NULL, 0);
 		break;
 	case FETCH_UNREACHABLE:
-		respond_error(rq, 503, "batchd is unreachable", NULL, 1);
+		respond_error(rq, 503,
+		              "batchd is unreachable, or serves max_tails "
+		              "tails already",
+		              NULL, 1);
 		break;
 	}
 }

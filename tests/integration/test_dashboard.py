@@ -22,7 +22,7 @@ from certificate import certificate
 from events import NASTY, small
 from leat import Leat, Skip, fact, free_port, limit, program, wait_until
 from process import Daemon
-from wire import STREAM, TAIL, VERSION, WELCOME, pack, unpack
+from wire import STREAM, TAIL, VERSION, WELCOME, Peer, pack, unpack
 
 TOKENS = {"all": "events", "types": "dashboard", "send": ""}
 SERVER_HEADERS = {
@@ -667,6 +667,18 @@ def test_a_killed_dashboard_starts_again():
         assert snapshot["hello"]["boot"] != boot
         # It keeps nothing: what came before is not drawn.
         assert sum(snapshot["snapshot"]["events"]) == 0
+
+
+def test_an_event_is_read_by_a_tail_of_its_own():
+    with board(batchd={"max_tails": 2}) as b:
+        b.leat.accept(events(3))
+        b.total(3)
+        with Peer(b.leat, TAIL):
+            status, error, _ = b.request("GET", "/event/0", token="all")
+            assert status == 503 and "max_tails" in error["reason"], error
+        wait_until(lambda: b.request("GET", "/event/0",
+                                     token="all")[0] == 200,
+                   "a tail is free")
 
 
 def test_deleted_events_are_gone():
