@@ -150,6 +150,12 @@ validate(const struct conf_source *source, void *arg)
 	if (http_conf_check_tls(source, "ingestd", s->tls_certificate,
 	                        s->tls_key) < 0)
 		rc = -EINVAL;
+	else if (s->tokens_file[0] && !s->tls_certificate[0] && !loopback)
+		conf_warn(
+		    source, "ingestd", "tokens_file", NULL,
+		    "without tls_certificate and tls_key, tokens and "
+		    "events can be read on the way; a proxy with TLS "
+		    "should be the only client that reaches this address");
 	if (check_cors(source, s) < 0)
 		rc = -EINVAL;
 	if (check_budget(source, s) < 0)

@@ -159,7 +159,7 @@ run_tail(int argc, char **argv)
 	    {.name = "--to",
 	     .argument = "WHEN",
 	     .help =
-	         "end before this offset or time, which must be in the past",
+	         "end before this offset, or this time, which must have passed",
 	     .value = &request.to},
 	    {.name = "--type",
 	     .argument = "TYPE",

@@ -388,11 +388,6 @@ tail_start(struct tail *t)
 		points[WHEN_TIME] = t->to.offset;
 		t->end = points[t->to.kind];
 	}
-	if (t->request->until_end && l->next_offset < t->end)
-		t->end = l->next_offset;
-	t->live = t->from.kind == WHEN_NEWEST && t->end == NO_END;
-	if (t->live && !t->has_rate)
-		t->bytes_per_s = LIVE_BYTES_PER_S;
 	if (t->has_to && t->end < t->next && is_offset(&t->from) &&
 	    is_offset(&t->to)) {
 		log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64,
@@ -400,6 +395,11 @@ tail_start(struct tail *t)
 		tail_finish(t, EXIT_CONFIG);
 		return -EINVAL;
 	}
+	if (t->request->until_end && l->next_offset < t->end)
+		t->end = l->next_offset;
+	t->live = t->from.kind == WHEN_NEWEST && t->end == NO_END;
+	if (t->live && !t->has_rate)
+		t->bytes_per_s = LIVE_BYTES_PER_S;
 	if (t->is_table)
 		tail_table_header(&t->table, &t->out);
 	return 0;

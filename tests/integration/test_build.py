@@ -142,4 +142,5 @@ def test_the_packages_in_the_readme():
         owners |= {line.split(":")[0] for line in done.stdout.splitlines()}
     # Every Debian has these.
     owners -= {"libc6", "libgcc-s1", "libstdc++6", "zlib1g"}
-    assert packages_in_the_readme(version) == owners | {"supervisor"}, owners
+    assert packages_in_the_readme(version) == owners | {"supervisor", "curl"}, \
+        owners

@@ -380,6 +380,7 @@ TEST(a_reload_ends_all_sessions)
 
 TEST(a_reload_ends_what_a_token_was_sent_for)
 {
+	static char no_such_file[] = "/nonexistent";
 	char error[TOKENS_ERROR_TEXT];
 	struct visitor v;
 
@@ -387,7 +388,7 @@ TEST(a_reload_ends_what_a_token_was_sent_for)
 	(void)check_request("GET", HOST "Authorization: Bearer all\r\n", &v);
 	ck_assert_int_eq(v.show, SHOW_EVENTS);
 	ck_assert(access_goes_on(&gate, &v));
-	settings.tokens_file = "/nonexistent";
+	settings.tokens_file = no_such_file;
 	ck_assert_int_lt(access_load(&gate, error), 0);
 	ck_assert(access_goes_on(&gate, &v));
 	settings.tokens_file = path;
