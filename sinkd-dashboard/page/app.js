@@ -320,6 +320,7 @@ function announce_tick(tick) {
  */
 const series = {
   second: 0, now_us: 0,
+  zero_us: 0,  // the time of second 0
   events: new Float64Array(SECONDS).fill(NaN), read: new Float64Array(SECONDS),
   types: Array.from({length: SERIES}, () => ({name: null, counts: new Float64Array(SECONDS)})),
 };
@@ -327,6 +328,18 @@ let colours = [];       // for each colour, the type that has it, or null
 let colour_rows = [];   // for each colour, the type's row in series.types, or null
 
 const slot = second => ((second % SECONDS) + SECONDS) % SECONDS;
+
+/*
+ * The newest second, and its time.  A tick can be late by some milliseconds, so
+ * the times of all seconds stay until the clock differs by more: otherwise the
+ * time of a second that is being read would change.
+ */
+function set_second(second, now_us) {
+  const zero_us = now_us - second * 1e6;
+  if (Math.abs(zero_us - series.zero_us) > 500e3) series.zero_us = zero_us;
+  series.second = second;
+  series.now_us = now_us;
+}
 
 function series_row(name) {
   let free = null;
@@ -342,8 +355,7 @@ function series_row(name) {
 }
 
 function series_load(m) {
-  series.second = m.second;
-  series.now_us = m.now_us;
+  set_second(m.second, m.now_us);
   for (const row of series.types) row.name = null;
   const load = (into, values) => {
     for (let i = 0; i < SECONDS; i++)
@@ -364,8 +376,7 @@ function series_tick(m) {
     series.read[slot(s)] = 0;
     for (const row of series.types) row.counts[slot(s)] = 0;
   }
-  series.second = m.n;
-  series.now_us = m.now_us;
+  set_second(m.n, m.now_us);
   if (m.batchd === false) return;
   series.events[slot(m.n)] = m.events;
   series.read[slot(m.n)] = m.read;
@@ -618,7 +629,7 @@ function legend_draw() {
 legend_draw.sums = new Float64Array(COLOURS + 1);
 
 function second_us(second) {
-  return series.now_us - (series.second - second) * 1e6;
+  return series.zero_us + second * 1e6;
 }
 
 function reading_draw() {
