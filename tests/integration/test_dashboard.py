@@ -178,7 +178,11 @@ def board(mode="asan", also=(), tokens=True, batchd=None, **settings):
         daemon = leat.daemon("sinkd-dashboard", r" ready address=", mode)
         try:
             daemon.start()
-            yield Board(leat, daemon)
+            b = Board(leat, daemon)
+            # It watches the newest events from before its first status on.
+            wait_until(lambda: b.snapshot()["tick"].get("batchd"),
+                       "the dashboard has the status")
+            yield b
             daemon.stop()
         except BaseException:
             for line in daemon.lines[-20:]:
