@@ -150,11 +150,11 @@ peer_on_stats(struct peer *p, const struct frame *f)
 static bool
 is_map(const struct frame *f)
 {
-	struct wire_reader r = {f->body, f->body + f->body_bytes}, map = r;
+	struct wire_reader map = {f->body, f->body + f->body_bytes};
 	uint32_t pairs;
 
-	return wire_map(&map, &pairs) == 0 && wire_skip(&r) == 0 &&
-	       r.at == r.end;
+	return wire_map(&map, &pairs) == 0 &&
+	       wire_is_one_value(f->body, f->body_bytes);
 }
 
 /*

@@ -258,9 +258,7 @@ client_on_intake(struct batchd_client *c, const struct frame *f)
 static int
 client_on_status(struct batchd_client *c, const struct frame *f)
 {
-	struct wire_reader r = {f->body, f->body + f->body_bytes};
-
-	if (wire_skip(&r) < 0 || r.at != r.end)
+	if (!wire_is_one_value(f->body, f->body_bytes))
 		return -EBADMSG;
 	/* If there is no memory, the status of the next second will do. */
 	buf_clear(&c->status);

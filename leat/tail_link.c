@@ -2,7 +2,6 @@
 #include "leat/tail_link.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,11 +12,10 @@
 /* Time for batchd to accept the connection, and to report the log. */
 #define OPEN_TIMEOUT_MS 5000
 
-/* Receive any frame.  Returns as tail_link_next. */
+/* Read the frame of n bytes; n may be an error.  Returns as tail_link_next. */
 static int
-tail_link_receive(struct tail_link *l, struct frame *f)
+tail_link_read(struct tail_link *l, int n, struct frame *f)
 {
-	int n = chan_recv(&l->chan, l->bytes, sizeof l->bytes);
 	int rc = n < 0 ? n : frame_read(l->bytes, (size_t)n, f);
 
 	if (rc < 0 || f->type != FRAME_ERROR)
@@ -27,25 +25,22 @@ tail_link_receive(struct tail_link *l, struct frame *f)
 	return ERR_BATCHD_REFUSED;
 }
 
+static int
+tail_link_receive(struct tail_link *l, struct frame *f)
+{
+	return tail_link_read(l, chan_recv(&l->chan, l->bytes, sizeof l->bytes),
+	                      f);
+}
+
 /* Wait for a frame of this type. */
 static int
 tail_link_expect(struct tail_link *l, enum frame_type type, uint64_t until_ms,
                  struct frame *f)
 {
-	for (;;) {
-		uint64_t now_ms = clock_mono_ms();
-		int rc = tail_link_receive(l, f);
+	int n = chan_recv_until(&l->chan, l->bytes, sizeof l->bytes, until_ms);
+	int rc = tail_link_read(l, n, f);
 
-		if (rc == 0)
-			return f->type == type ? 0 : -EPROTO;
-		if (rc != -EAGAIN)
-			return rc;
-		if (now_ms >= until_ms)
-			return -ETIMEDOUT;
-		rc = chan_wait(&l->chan, POLLIN, (int)(until_ms - now_ms));
-		if (rc < 0 && rc != -EINTR)
-			return rc;
-	}
+	return rc == 0 && f->type != type ? -EPROTO : rc;
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/permissions.h"
 
@@ -134,6 +135,24 @@ chan_wait(struct chan *c, short events, int timeout_ms)
 	if (n < 0)
 		return -errno;
 	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+int
+chan_recv_until(struct chan *c, void *buf, size_t cap, uint64_t until_ms)
+{
+	for (;;) {
+		uint64_t now_ms = clock_mono_ms();
+		int rc;
+
+		if (now_ms >= until_ms)
+			return -ETIMEDOUT;
+		rc = chan_recv(c, buf, cap);
+		if (rc != -EAGAIN)
+			return rc;
+		rc = chan_wait(c, POLLIN, (int)(until_ms - now_ms));
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+	}
 }
 
 void

@@ -57,6 +57,13 @@ MUST_USE int chan_recv(struct chan *c, void *buf, size_t cap);
  */
 MUST_USE int chan_wait(struct chan *c, short events, int timeout_ms);
 
+/*
+ * As chan_recv, but block until there is a frame or the other end is gone.
+ * Returns -ETIMEDOUT from until_ms on the monotonic clock on.
+ */
+MUST_USE int chan_recv_until(struct chan *c, void *buf, size_t cap,
+                             uint64_t until_ms);
+
 /* Close the socket.  Does nothing if c is closed. */
 void chan_close(struct chan *c);
 

@@ -2,7 +2,6 @@
 #include "libproto/control_request.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
@@ -12,41 +11,25 @@
 /* Time for the whole call; other frames from batchd do not extend it. */
 #define REPLY_TIMEOUT_MS 5000
 
-static int
-next_frame(struct chan *c, uint64_t until_ms, uint8_t *out, struct frame *f)
+struct frame
+control_frame(uint64_t id, const char *verb)
 {
-	for (;;) {
-		uint64_t now_ms = clock_mono_ms();
-		int rc;
+	static const uint8_t no_arguments[] = {0x80}; /* an empty map */
+	struct frame f = {.type = FRAME_CONTROL,
+	                  .body = no_arguments,
+	                  .body_bytes = sizeof no_arguments};
 
-		if (now_ms >= until_ms)
-			return -ETIMEDOUT;
-		rc = chan_recv(c, out, FRAME_MAX);
-		if (rc != -EAGAIN)
-			return rc < 0 ? rc : frame_read(out, (size_t)rc, f);
-		rc = chan_wait(c, POLLIN, (int)(until_ms - now_ms));
-		if (rc < 0 && rc != -EINTR)
-			return rc;
-	}
-}
-
-/* Check that the body is one complete value, as a decoder needs it. */
-static int
-check_map(const struct frame *f)
-{
-	struct wire_reader r = {f->body, f->body + f->body_bytes};
-	int rc = wire_skip(&r);
-
-	return rc < 0 || r.at != r.end ? -EBADMSG : 0;
+	f.control.id = id;
+	f.control.verb = slice_of(verb);
+	return f;
 }
 
 int
 control_request(const char *socket, const char *verb, uint8_t *out,
                 const uint8_t **body)
 {
-	static const uint8_t no_arguments[] = {0x80}; /* an empty map */
+	const struct frame request = control_frame(1, verb);
 	struct frame hello = {.type = FRAME_HELLO};
-	struct frame request = {.type = FRAME_CONTROL};
 	struct frame f = {.type = FRAME_HELLO};
 	uint64_t until_ms = clock_mono_ms() + REPLY_TIMEOUT_MS;
 	struct chan c;
@@ -59,21 +42,20 @@ control_request(const char *socket, const char *verb, uint8_t *out,
 	hello.hello.name = slice_of("leat");
 	hello.hello.pid = (uint64_t)getpid();
 	rc = chan_send(&c, &hello);
-	request.control.id = 1;
-	request.control.verb = slice_of(verb);
-	request.body = no_arguments;
-	request.body_bytes = sizeof no_arguments;
 	if (rc == 0)
 		rc = chan_send(&c, &request);
 	while (rc == 0 && f.type != FRAME_REPLY) {
-		rc = next_frame(&c, until_ms, out, &f);
+		rc = chan_recv_until(&c, out, FRAME_MAX, until_ms);
+		if (rc > 0)
+			rc = frame_read(out, (size_t)rc, &f);
 		if (rc == 0 && f.type == FRAME_ERROR)
 			rc = ERR_BATCHD_REFUSED;
 	}
 	if (rc == 0 && !f.reply.ok)
 		rc = -EOPNOTSUPP;
-	if (rc == 0)
-		rc = check_map(&f);
+	/* A decoder needs one complete value. */
+	if (rc == 0 && !wire_is_one_value(f.body, f.body_bytes))
+		rc = -EBADMSG;
 	if (rc == 0) {
 		*body = f.body;
 		rc = (int)f.body_bytes;

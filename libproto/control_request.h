@@ -5,6 +5,10 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libproto/frame.h"
+
+/* The frame of a control verb without arguments.  Keeps `verb`. */
+struct frame control_frame(uint64_t id, const char *verb);
 
 /*
  * Send the control verb to the batchd at `socket` and wait for its reply.  The

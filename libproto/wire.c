@@ -244,6 +244,14 @@ wire_skip(struct wire_reader *r)
 	}
 }
 
+bool
+wire_is_one_value(const uint8_t *bytes, size_t n)
+{
+	struct wire_reader r = {bytes, bytes + n};
+
+	return wire_skip(&r) == 0 && r.at == r.end;
+}
+
 uint8_t *
 wire_put_u64(uint8_t *out, uint64_t value)
 {

@@ -64,6 +64,9 @@ bool wire_nil(struct wire_reader *r);
 #define WIRE_DEPTH_MAX 16
 MUST_USE int wire_skip(struct wire_reader *r);
 
+/* Return true if the bytes are one such value, and nothing follows it. */
+bool wire_is_one_value(const uint8_t *bytes, size_t n);
+
 /*
  * Each of these writes one value and returns the end of it.  The first two
  * have a fixed width, so that a header has one length whatever its values;

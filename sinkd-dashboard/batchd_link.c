@@ -99,11 +99,10 @@ static void
 link_on_reply(struct tail *t, const struct frame *f)
 {
 	struct batchd_link *l = t->owner;
-	struct wire_reader r = {f->body, f->body + f->body_bytes};
 	uint64_t now_ms = clock_mono_ms();
 
 	/* One complete value: then a decoder is bounded by its bytes. */
-	if (!f->reply.ok || wire_skip(&r) < 0 || r.at != r.end ||
+	if (!f->reply.ok || !wire_is_one_value(f->body, f->body_bytes) ||
 	    model_status(l->model, f->body, f->body_bytes, now_ms) < 0) {
 		tail_close(t);
 		link_lost(l, "batchd's status is malformed; run programs of "

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libbase/error.h"
+#include "libproto/control_request.h"
 
 /* Frames received in one turn of the loop, so that viewers get their turn. */
 #define RECV_BURST 16
@@ -162,12 +163,7 @@ tail_watch(struct tail *t, const uint64_t *from, uint64_t events,
 int
 tail_ask_status(struct tail *t, uint64_t id)
 {
-	static const uint8_t no_arguments[] = {0x80};
-	const struct frame control = {
-	    .type = FRAME_CONTROL,
-	    .control = {.id = id, .verb = slice_of("status")},
-	    .body = no_arguments,
-	    .body_bytes = sizeof no_arguments};
+	const struct frame control = control_frame(id, "status");
 
 	return chan_send(&t->chan, &control);
 }
