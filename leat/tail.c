@@ -194,16 +194,11 @@ tail_read_when(const char *option, const char *text, struct when *out)
 	return rc < 0 ? -EINVAL : 0;
 }
 
-/* Read a number in decimal digits.  Returns true if it is one. */
+/* Return true if the text is a number in decimal digits. */
 static bool
 tail_read_number(const char *text, uint64_t *number)
 {
-	char *end;
-
-	errno = 0;
-	*number = strtoull(text, &end, 10);
-	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
-	       *number <= INT64_MAX;
+	return when_read_number(&text, number) == 0 && *text == '\0';
 }
 
 static int

@@ -9,11 +9,7 @@
 
 #define US_PER_S INT64_C(1000000)
 
-/*
- * Read the decimal digits at *text, which must be there, and move past them.
- * Returns 0, -EINVAL, or -ERANGE if the number is above OFFSET_MAX.
- */
-static int
+int
 when_read_number(const char **text, uint64_t *number)
 {
 	uint64_t n = 0;

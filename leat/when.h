@@ -31,4 +31,10 @@ struct when {
  */
 MUST_USE int when_read(const char *text, int64_t now_us, struct when *out);
 
+/*
+ * Read the decimal digits at *text, which must be there, and move past them.
+ * Returns 0, -EINVAL, or -ERANGE if the number is above OFFSET_MAX.
+ */
+MUST_USE int when_read_number(const char **text, uint64_t *number);
+
 #endif
