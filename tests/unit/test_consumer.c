@@ -12,6 +12,7 @@
 
 #include "batchd/consumer.h"
 #include "libbase/log.h"
+#include "tests/support/sim/damage.h"
 #include "tests/support/sim/simdisk.h"
 #include "tests/support/test.h"
 
@@ -174,28 +175,6 @@ next_batch(uint64_t *offset, uint64_t *wake_ms)
 	ck_abort_msg("a batch never ends");
 }
 
-/* Flip a byte in the body of record number n of the first segment. */
-static void
-damage(int n)
-{
-	static uint8_t bytes[64 * KIB];
-	uint8_t *at = bytes;
-	int file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
-
-	ck_assert_int_ge(file, 0);
-	ck_assert_int_gt(disk_read(&sim.disk, file, bytes, sizeof bytes, 0), 0);
-	for (int i = 0; i <= n; i++) {
-		at = memmem(at + 1, (size_t)(bytes + sizeof bytes - at - 1),
-		            "LREC", 4);
-		ck_assert_ptr_nonnull(at);
-	}
-	at[RECORD_HEADER] ^= 1;
-	ck_assert_int_eq(disk_write(&sim.disk, file, at + RECORD_HEADER, 1,
-	                            (uint64_t)(at + RECORD_HEADER - bytes)),
-	                 0);
-	sim.disk.close(&sim.disk, file);
-}
-
 TEST(a_batch_is_cut_at_so_many_events)
 {
 	uint64_t offset, wake;
@@ -286,7 +265,7 @@ TEST_LOOP(what_a_batch_left_in_the_log_does_not_wait, 2)
 	put(10, 10);
 	put(5, 10);
 	put(10, 10);
-	damage(1);
+	sim_damage(&sim, 1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
@@ -458,7 +437,7 @@ TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_after, 2)
 	put(10, 10);
 	put(5, 10);
 	put(10, 10);
-	damage(1);
+	sim_damage(&sim, 1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 0);
@@ -479,7 +458,7 @@ TEST_LOOP(lost_events_at_the_end_are_skipped, 2)
 
 	put(10, 10);
 	put(5, 10);
-	damage(1);
+	sim_damage(&sim, 1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);

@@ -13,6 +13,7 @@
 
 #include "batchd/tail.h"
 #include "libbase/log.h"
+#include "tests/support/sim/damage.h"
 #include "tests/support/sim/simdisk.h"
 #include "tests/support/test.h"
 
@@ -419,33 +420,11 @@ TEST(a_deleted_segment_is_closed_although_the_socket_is_full)
 
 /* --- what is damaged --- */
 
-/* Change a byte in the body of record n of the first segment. */
-static void
-damage(int n)
-{
-	static uint8_t bytes[64 * KIB];
-	uint8_t *at = bytes;
-	int file = sim.disk.open(&sim.disk, "00000000000000000000.seg", false);
-
-	ck_assert_int_ge(file, 0);
-	ck_assert_int_gt(disk_read(&sim.disk, file, bytes, sizeof bytes, 0), 0);
-	for (int i = 0; i <= n; i++) {
-		at = memmem(at + 1, (size_t)(bytes + sizeof bytes - at - 1),
-		            "LREC", 4);
-		ck_assert_ptr_nonnull(at);
-	}
-	at[RECORD_HEADER] ^= 1;
-	ck_assert_int_eq(disk_write(&sim.disk, file, at + RECORD_HEADER, 1,
-	                            (uint64_t)(at + RECORD_HEADER - bytes)),
-	                 0);
-	sim.disk.close(&sim.disk, file);
-}
-
 TEST_LOOP(damaged_events_are_skipped, 3)
 {
 	for (int i = 0; i < 3; i++)
 		put(10, 10);
-	damage(_i);
+	sim_damage(&sim, _i);
 	watch(true, 0, 0, false, 0);
 	(void)run();
 	ck_assert_uint_eq(got.events, 20);
@@ -462,7 +441,7 @@ TEST(damaged_events_do_not_count_as_sent)
 {
 	for (int i = 0; i < 3; i++)
 		put(10, 10);
-	damage(0);
+	sim_damage(&sim, 0);
 	watch(true, 5, 12, false, 0);
 	(void)run();
 	ck_assert_uint_eq(got.skipped, 5);
