@@ -103,9 +103,10 @@ put_log(msgpack_packer *pk, const struct broker *b)
 	const struct store *store = &b->store;
 
 	put_key(pk, "log");
-	(void)msgpack_pack_map(pk, 15);
+	(void)msgpack_pack_map(pk, 16);
 	status_put_text(pk, "stream", store->stream_text);
 	put_uint(pk, "first_offset", store_first_offset(store));
+	put_uint(pk, "oldest_us", (uint64_t)store_oldest_us(store));
 	put_uint(pk, "durable_offset", store->durable_offset);
 	put_uint(pk, "next_offset", store->next_offset);
 	put_uint(pk, "bytes", store->bytes);

@@ -4,17 +4,32 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/*
+ * The oldest segment, or NULL.  One that is being deleted no longer counts: a
+ * reader that does not have it open could not open it any more.
+ */
+static const struct segment_info *
+oldest_segment(const struct store *s)
+{
+	size_t gone = s->retention_running ? s->retention.doomed_count : 0;
+
+	return s->segment_count > gone ? &s->segments[gone] : NULL;
+}
+
 uint64_t
 store_first_offset(const struct store *s)
 {
-	/*
-	 * A segment that is being deleted no longer counts: a reader that does
-	 * not have it open could not open it any more.
-	 */
-	size_t gone = s->retention_running ? s->retention.doomed_count : 0;
+	const struct segment_info *oldest = oldest_segment(s);
 
-	return s->segment_count > gone ? s->segments[gone].first_offset
-	                               : s->next_offset;
+	return oldest ? oldest->first_offset : s->next_offset;
+}
+
+int64_t
+store_oldest_us(const struct store *s)
+{
+	const struct segment_info *oldest = oldest_segment(s);
+
+	return oldest ? oldest->created_us : 0;
 }
 
 /* The bytes used in segment i.  Sets *end_offset to where its events end. */

@@ -162,6 +162,12 @@ struct store {
 uint64_t store_first_offset(const struct store *s);
 
 /*
+ * When the segment with that event was created, which was before the event
+ * came; 0 if there is no segment or its header is damaged.
+ */
+int64_t store_oldest_us(const struct store *s);
+
+/*
  * Return the index of the segment that holds offset, or segment_count when the
  * offset is below the oldest event.
  */

@@ -203,7 +203,11 @@ add_log(struct buf *out, const struct pipeline_log *log)
 		add_number(out, ",\"full_in_s\":", log->full_in_s);
 	add_number(out, ",\"first_offset\":", log->first_offset);
 	add_number(out, ",\"next_offset\":", log->next_offset);
-	buf_add_text(out, ",\"oldest_us\":null}");
+	if (log->oldest_us == 0)
+		buf_add_text(out, ",\"oldest_us\":null");
+	else
+		add_number(out, ",\"oldest_us\":", log->oldest_us);
+	buf_add_text(out, "}");
 }
 
 static void

@@ -61,6 +61,7 @@ read_log(const msgpack_object *map, struct pipeline_log *log)
 	log->bytes = pipeline_number(map, "bytes");
 	log->max_bytes = pipeline_number(map, "max_bytes");
 	log->first_offset = pipeline_number(map, "first_offset");
+	log->oldest_us = pipeline_number(map, "oldest_us");
 	log->next_offset = pipeline_number(map, "next_offset");
 	log->durable_offset = pipeline_number(map, "durable_offset");
 	log->appended_bytes = pipeline_number(map, "appended_bytes");

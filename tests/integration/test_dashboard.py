@@ -230,8 +230,10 @@ def test_figures_are_those_of_leat_status():
             per_type
         # And the same as leat status, of a sink that has not connected.
         status, tick = b.leat.status(), snapshot["tick"]
-        for key in ("first_offset", "next_offset", "bytes", "max_bytes"):
+        for key in ("first_offset", "next_offset", "bytes", "max_bytes",
+                    "oldest_us"):
             assert tick["log"][key] == status["log"][key], key
+        assert abs(status["log"]["oldest_us"] / 1e6 - time.time()) < 600
         shown, sink = tick["sinks"][0], status["sinks"][0]
         for key in ("name", "state", "lag_events", "events_per_s",
                     "committed"):
