@@ -24,7 +24,7 @@ struct pipeline_log {
 	char stream[FRAME_STREAM_MAX + 1];
 	uint64_t bytes, max_bytes;
 	uint64_t first_offset, next_offset, durable_offset;
-	uint64_t oldest_us; /* when its oldest segment began; 0: unknown */
+	uint64_t oldest_us;      /* when its oldest segment began; 0: unknown */
 	uint64_t appended_bytes; /* since batchd's start */
 	uint64_t lost_events;
 	bool open;
