@@ -77,13 +77,14 @@ $(TEST_LIBS_OK): Makefile | $(TOOLS_OK)
 
 # What a program is linked with.  LAYERS lists each directory before those that
 # it may include (docs/architecture.md).  USES-x lists these for x.
-LAYERS        := $(DIRS) bench libhttp libsink libproto libbase
+LAYERS        := $(DIRS) bench libhttp libsink libjson libproto libbase
 USES-leat     := batchd libproto libbase
-USES-ingestd  := libhttp libproto libbase
+USES-ingestd  := libhttp libjson libproto libbase
 USES-batchd   := libproto libbase
 USES-bench    := libbase
 USES-libhttp  := libbase
 USES-libsink  := libproto libbase
+USES-libjson  := libproto libbase
 USES-libproto := libbase
 $(foreach p,$(filter sinkd-%,$(DIRS)),$(eval USES-$p := libsink libproto libbase))
 # The dashboard shows events and stores none: it is no sink, but a server.
@@ -95,7 +96,8 @@ pc = $(shell pkg-config --libs $(1))
 libproto-LIBS         = $(call pc,$(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c))
 libsink-LIBS          = $(call pc,libxxhash)
 libhttp-LIBS          = $(call pc,libuv gnutls nettle libxxhash)
-ingestd-LIBS          = $(call pc,libuv simdjson zlib libzstd) -lstdc++
+libjson-LIBS          = $(call pc,simdjson) -lstdc++
+ingestd-LIBS          = $(call pc,libuv zlib libzstd)
 batchd-LIBS           = $(call pc,libuv libxxhash)
 leat-LIBS             = $(call pc,nettle)
 sinkd-postgres-LIBS   = $(call pc,libpq)

@@ -10,11 +10,11 @@
 
 #include "ingestd/batchd_client.h"
 #include "ingestd/inflate.h"
-#include "ingestd/json.h"
 #include "ingestd/settings.h"
 #include "ingestd/uuid7.h"
 #include "libbase/buf.h"
 #include "libhttp/tokens.h"
+#include "libjson/json.h"
 
 /* What became of a body; the HTTP response is the caller's decision. */
 enum body_result {

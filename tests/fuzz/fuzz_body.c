@@ -5,9 +5,9 @@
 #include <errno.h>
 
 #include "ingestd/inflate.h"
-#include "ingestd/json.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
+#include "libjson/json.h"
 #include "tests/fuzz/fuzz.h"
 
 #define BODY_MAX (256 * KIB)

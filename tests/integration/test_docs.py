@@ -9,8 +9,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md",
          *sorted((ROOT / "docs").glob("*.md"))]
 # Directories whose names begin the path of a file of ours.
 TOP = ("batchd", "bench", "docs", "ingestd", "leat", "libbase", "libhttp",
-       "libproto", "libsink", "scripts", "sinkd-clickhouse", "sinkd-dashboard",
-       "sinkd-kafka", "sinkd-postgres", "tests")
+       "libjson", "libproto", "libsink", "scripts", "sinkd-clickhouse",
+       "sinkd-dashboard", "sinkd-kafka", "sinkd-postgres", "tests")
 # Names that are in the documents and not in the tree.
 FOREIGN = {"init_transactions", "pg_hba.conf", "leat/dead-kafka"}
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ingestd/json.h"
 #include "libbase/buf.h"
 #include "libbase/error.h"
+#include "libjson/json.h"
 #include "tests/support/test.h"
 
 #define NOW_US INT64_C(1700000000123456)

@@ -1,11 +1,11 @@
 /* json_walk - see json_walk.h. */
-#include "ingestd/json_walk.h"
+#include "libjson/json_walk.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "ingestd/json_escape.h"
-#include "ingestd/json_report.h"
+#include "libjson/json_escape.h"
+#include "libjson/json_report.h"
 
 /* Bytes that may follow a number or a literal. */
 static const bool may_follow[256] = {

@@ -1,14 +1,14 @@
 /* json - see json.h. */
-#include "ingestd/json.h"
+#include "libjson/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ingestd/json_event.h"
-#include "ingestd/json_structure.h"
-#include "ingestd/json_walk.h"
 #include "libbase/error.h"
+#include "libjson/json_event.h"
+#include "libjson/json_structure.h"
+#include "libjson/json_walk.h"
 
 _Static_assert(JSON_PADDING >= JSON_STRUCTURE_PADDING,
                "callers leave the room that json_structure_find needs");

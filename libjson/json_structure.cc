@@ -2,7 +2,7 @@
  * json_structure - see json_structure.h.  The only C++ file: simdjson is a
  * C++ library.
  */
-#include "ingestd/json_structure.h"
+#include "libjson/json_structure.h"
 
 #include <cerrno>
 #include <memory>

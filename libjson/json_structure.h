@@ -7,8 +7,8 @@
  * UTF-8 and that strings contain no control characters.  It checks nothing
  * else of the text; json_walk does that, from position to position.
  */
-#ifndef INGESTD_JSON_STRUCTURE_H
-#define INGESTD_JSON_STRUCTURE_H
+#ifndef LIBJSON_JSON_STRUCTURE_H
+#define LIBJSON_JSON_STRUCTURE_H
 
 #include <stdbool.h>
 #include <stddef.h>

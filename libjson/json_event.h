@@ -1,15 +1,15 @@
 /*
  * json_event - read the fields of one event from a JSON object.
  */
-#ifndef INGESTD_JSON_EVENT_H
-#define INGESTD_JSON_EVENT_H
+#ifndef LIBJSON_JSON_EVENT_H
+#define LIBJSON_JSON_EVENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ingestd/json_escape.h"
-#include "ingestd/json_report.h"
-#include "ingestd/json_walk.h"
+#include "libjson/json_escape.h"
+#include "libjson/json_report.h"
+#include "libjson/json_walk.h"
 #include "libproto/event.h"
 
 struct json_event_reader {

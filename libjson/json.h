@@ -14,13 +14,13 @@
  * itself: it is reported, and reading continues after it.  In NDJSON each line
  * is a document of its own.
  */
-#ifndef INGESTD_JSON_H
-#define INGESTD_JSON_H
+#ifndef LIBJSON_JSON_H
+#define LIBJSON_JSON_H
 
 #include <stddef.h>
 
-#include "ingestd/json_report.h"
 #include "libbase/base.h"
+#include "libjson/json_report.h"
 #include "libproto/event.h"
 
 /* Bytes after the text that json_read may read and write. */

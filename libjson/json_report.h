@@ -2,8 +2,8 @@
  * json_report - the limits of a body's JSON, the rules of one reading, and
  * what was rejected: what all files that read JSON share.
  */
-#ifndef INGESTD_JSON_REPORT_H
-#define INGESTD_JSON_REPORT_H
+#ifndef LIBJSON_JSON_REPORT_H
+#define LIBJSON_JSON_REPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>

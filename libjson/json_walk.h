@@ -5,8 +5,8 @@
  * each is what RFC 8259 allows there, and that strings contain only what a
  * store can hold: no U+0000 and no unpaired surrogate.  It builds nothing.
  */
-#ifndef INGESTD_JSON_WALK_H
-#define INGESTD_JSON_WALK_H
+#ifndef LIBJSON_JSON_WALK_H
+#define LIBJSON_JSON_WALK_H
 
 #include <stdbool.h>
 #include <stddef.h>

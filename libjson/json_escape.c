@@ -1,5 +1,5 @@
 /* json_escape - see json_escape.h. */
-#include "ingestd/json_escape.h"
+#include "libjson/json_escape.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * json_escape - the escapes in JSON strings: \n, \u00e9, \ud83d\ude00.
  */
-#ifndef INGESTD_JSON_ESCAPE_H
-#define INGESTD_JSON_ESCAPE_H
+#ifndef LIBJSON_JSON_ESCAPE_H
+#define LIBJSON_JSON_ESCAPE_H
 
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /* json_event - see json_event.h. */
-#include "ingestd/json_event.h"
+#include "libjson/json_event.h"
 
 #include <errno.h>
 #include <string.h>
