@@ -8,9 +8,6 @@
 #include "libhttp/auth.h"
 #include "sinkd-dashboard/host.h"
 
-#define HOUR_MS UINT64_C(3600000)
-#define HOUR_S INT64_C(3600)
-
 static const struct refusal granted;
 
 void
@@ -200,7 +197,7 @@ access_login(struct access *a, struct slice text, const struct visitor *visitor,
              const char *address, char cookie[ACCESS_COOKIE_BYTES])
 {
 	uint64_t now_ms = clock_mono_ms();
-	uint64_t hours = (uint64_t)a->settings->session_hours;
+	uint64_t seconds = (uint64_t)a->settings->session_seconds;
 	unsigned wait_s =
 	    login_limit_wait_s(&a->limit, login_address(address), now_ms);
 	char id[SESSION_TEXT_BYTES + 1];
@@ -218,9 +215,9 @@ access_login(struct access *a, struct slice text, const struct visitor *visitor,
 		return refuse_token(a, address);
 	/* A window that logs in again has no use for the former session. */
 	session_end(&a->sessions, visitor->session);
-	if (!session_begin(&a->sessions, token, now_ms + hours * HOUR_MS, id))
+	if (!session_begin(&a->sessions, token, now_ms + seconds * 1000, id))
 		return (struct refusal){503, "out of random numbers", 1};
-	write_cookie(a, visitor, id, (int64_t)hours * HOUR_S, cookie);
+	write_cookie(a, visitor, id, (int64_t)seconds, cookie);
 	explicit_bzero(id, sizeof id);
 	a->logins++;
 	log_info("login token=%s address=%s", token->name, address);

@@ -45,8 +45,8 @@ static const struct conf_key dashboard_keys[] = {
      "localhost and IP addresses are always accepted."},
     {"max_viewers", CONF_INT, AT(max_viewers), "128", 1, 1000, NULL,
      "Most windows that show the page at the same time."},
-    {"session_hours", CONF_INT, AT(session_hours), "12", 1, 720, NULL,
-     "How long a login lasts."},
+    {"session_seconds", CONF_INT, AT(session_seconds), "43200", 1, 2592000,
+     NULL, "How long a login lasts."},
     {"ingest_url", CONF_TEXT, AT(ingest_url), "http://127.0.0.1:8080/v1/events",
      0, 300, NULL,
      "URL that the page shows in its example of how to send an event; empty: "

@@ -26,7 +26,7 @@ struct dashboard_settings {
 	bool mask_users;
 	char *hosts; /* separated by spaces */
 	int64_t max_viewers;
-	int64_t session_hours;
+	int64_t session_seconds;
 	char *ingest_url; /* empty: the page shows no example */
 };
 

@@ -727,6 +727,25 @@ def test_many_users_do_not_grow_memory():
         assert abs(tick["distinct_users"] - read) < 0.065 * read, (tick, read)
 
 
+def test_a_session_ends_by_itself():
+    with board(session_seconds=2) as b:
+        # The first message of the stream comes within the two seconds, also on
+        # a slow machine: the login is made again until it does.
+        def stream_of_a_new_session():
+            fields = b.login("all")[2]
+            assert "Max-Age=2" in fields["set-cookie"], fields
+            cookie = fields["set-cookie"].split(";")[0]
+            stream = b.stream("?rows=1", headers={"Cookie": cookie})
+            hello = stream.wait(lambda e, d: e == "hello", "hello")
+            return hello["session"] and (cookie, stream)
+        cookie, stream = wait_until(stream_of_a_new_session, "a session")
+        wait_until(lambda: stream.ended, "the stream ends with the session")
+        assert b.request("GET", "/event/0", Cookie=cookie)[0] == 401
+        hello = b.stream("", headers={"Cookie": cookie}).wait(
+            lambda e, d: e == "hello", "hello")
+        assert hello["show"] == "figures" and not hello["session"], hello
+
+
 def test_nginx_with_its_defaults_passes_the_stream_on():
     if not shutil.which("nginx"):
         raise Skip("no nginx: scripts/install-deps --peers installs it")

@@ -200,7 +200,7 @@ access_setup(void)
 	                                       .hosts = no_hosts,
 	                                       .tls_certificate = no_tls,
 	                                       .show = SHOW_EVENTS,
-	                                       .session_hours = 1};
+	                                       .session_seconds = 1};
 	gate.settings = &settings;
 	access_init(&gate);
 	(void)snprintf(path, sizeof path, "/tmp/leat-dashboard-XXXXXX");
