@@ -20,10 +20,10 @@
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
+#include "libproto/dlq_lines.h"
 #include "libproto/frame.h"
 #include "libsink/dlq_retry_progress.h"
 
-#define SCAN_BYTES (2 * (size_t)DLQ_RECORD_MAX)
 /* Lines of a group are written when they are this many bytes together. */
 #define LINES_BYTES (256 * KIB)
 
@@ -109,42 +109,23 @@ static int
 dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, const void *arg,
               uint64_t *end)
 {
-	char *bytes = malloc(SCAN_BYTES);
-	size_t used = 0;
-	int rc = 0;
+	struct dlq_lines lines;
+	char *line;
+	size_t bytes;
+	bool ended = false;
+	int rc = dlq_lines_init(&lines, d->fd, from);
 
 	*end = from;
-	if (!bytes)
-		return -ENOMEM;
-	while (rc == 0) {
-		char *line = bytes, *newline;
-		ssize_t n = pread(d->fd, bytes + used, SCAN_BYTES - used,
-		                  (off_t)(*end + used));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			rc = -errno;
-		if (n <= 0)
+	while (rc == 0 && !ended) {
+		rc = dlq_lines_next(&lines, &line, &bytes);
+		if (rc <= 0)
 			break;
-		used += (size_t)n;
-		while (rc == 0 &&
-		       (newline = memchr(line, '\n',
-		                         used - (size_t)(line - bytes)))) {
-			size_t len = (size_t)(newline - line);
-
-			rc = f(d, line, len, *end, arg) ? 1 : 0;
-			*end += len + 1;
-			line = newline + 1;
-		}
-		used -= (size_t)(line - bytes);
-		memmove(bytes, line, used);
-		if (rc == 0 && used == SCAN_BYTES)
-			/* no dead letter is that long: this is not our file */
-			rc = -EFBIG;
+		ended = f(d, line, bytes, *end, arg);
+		*end = lines.at;
+		rc = 0;
 	}
-	free(bytes);
-	return rc;
+	dlq_lines_fini(&lines);
+	return rc < 0 ? rc : ended;
 }
 
 /*

@@ -16,7 +16,7 @@
 #include "libbase/base.h"
 #include "libbase/buf.h"
 #include "libbase/log.h"
-#include "libsink/dlq_record.h"
+#include "libproto/dlq_record.h"
 
 /*
  * The shares of max_bytes for dead letters with their payload: a half for all

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libsink/dlq_record.h"
+#include "libproto/dlq_record.h"
 
 #define READ_BYTES (64 * KIB)
 

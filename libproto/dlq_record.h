@@ -12,8 +12,8 @@
  * what there was, and nothing else of the event.
  * Reading takes exactly what writing makes and refuses all else.
  */
-#ifndef LIBSINK_DLQ_RECORD_H
-#define LIBSINK_DLQ_RECORD_H
+#ifndef LIBPROTO_DLQ_RECORD_H
+#define LIBPROTO_DLQ_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>

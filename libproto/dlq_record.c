@@ -1,5 +1,5 @@
 /* dlq_record - see dlq_record.h. */
-#include "libsink/dlq_record.h"
+#include "libproto/dlq_record.h"
 
 #include <ctype.h>
 #include <errno.h>

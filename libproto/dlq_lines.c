@@ -1,0 +1,70 @@
+/* dlq_lines - see dlq_lines.h. */
+#include "libproto/dlq_lines.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libproto/dlq_record.h"
+
+#define LINES_BYTES (2 * (size_t)DLQ_RECORD_MAX)
+
+int
+dlq_lines_init(struct dlq_lines *l, int fd, uint64_t from)
+{
+	*l = (struct dlq_lines){
+	    .fd = fd, .at = from, .bytes = malloc(LINES_BYTES)};
+	return l->bytes ? 0 : -ENOMEM;
+}
+
+void
+dlq_lines_fini(struct dlq_lines *l)
+{
+	free(l->bytes);
+	l->bytes = NULL;
+}
+
+/* Read more bytes.  Returns 1, 0 at the end of the file, or -errno. */
+static int
+dlq_lines_fill(struct dlq_lines *l)
+{
+	ssize_t n;
+
+	if (l->start > 0) {
+		l->used -= l->start;
+		memmove(l->bytes, l->bytes + l->start, l->used);
+		l->start = 0;
+	}
+	if (l->used == LINES_BYTES)
+		return -EFBIG;
+	do
+		n = pread(l->fd, l->bytes + l->used, LINES_BYTES - l->used,
+		          (off_t)(l->at + l->used));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	l->used += (size_t)n;
+	return n > 0;
+}
+
+int
+dlq_lines_next(struct dlq_lines *l, char **line, size_t *bytes)
+{
+	size_t looked = 0; /* there is no newline in so many bytes */
+	char *newline;
+	int rc;
+
+	while (!(newline = memchr(l->bytes + l->start + looked, '\n',
+	                          l->used - l->start - looked))) {
+		looked = l->used - l->start;
+		rc = dlq_lines_fill(l);
+		if (rc <= 0)
+			return rc;
+	}
+	*line = l->bytes + l->start;
+	*bytes = (size_t)(newline - *line);
+	l->start += *bytes + 1;
+	l->at += *bytes + 1;
+	return 1;
+}
