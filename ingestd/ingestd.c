@@ -25,8 +25,7 @@
 #include "libbase/log.h"
 #include "libbase/restart_pause.h"
 #include "libhttp/http.h"
-#include "libhttp/tls.h"
-#include "libhttp/tokens.h"
+#include "libhttp/http_conf.h"
 
 #define STATS_MS 1000
 
@@ -109,29 +108,13 @@ daemon_on_signal(uv_signal_t *handle, int signum)
 	(void)uv_check_start(&d->drained, on_drained);
 }
 
-/*
- * Load the tokens and the certificate.  If a file is invalid, that is logged
- * and what was loaded before stays in use.
- */
 static int
 load_files(struct daemon *d)
 {
-	char tokens_error[TOKENS_ERROR_TEXT], tls_error[HTTP_TLS_ERROR_TEXT];
-	const struct ingestd_settings *c = d->settings;
-	int rc = 0, tls_rc = 0;
+	const struct ingestd_settings *s = d->settings;
 
-	if (c->tokens_file[0])
-		rc = tokens_load(&d->tokens, c->tokens_file, tokens_error);
-	if (rc < 0)
-		log_error("cannot load the tokens err=%s",
-		          log_quote(tokens_error));
-	if (d->tls)
-		tls_rc = http_tls_load(d->tls, c->tls_certificate, c->tls_key,
-		                       tls_error);
-	if (tls_rc < 0)
-		log_error("cannot load the certificate err=%s",
-		          log_quote(tls_error));
-	return rc < 0 ? rc : tls_rc;
+	return http_conf_load(d->tls, s->tls_certificate, s->tls_key,
+	                      &d->tokens, s->tokens_file);
 }
 
 static void

@@ -7,9 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "libbase/log.h"
 #include "libbase/secret.h"
-#include "libhttp/tls.h"
-#include "libhttp/tokens.h"
 
 static bool
 is_loopback(const struct sockaddr *address)
@@ -85,4 +84,26 @@ http_conf_check_tls(const struct conf_source *source, const char *section,
 	return rc < 0 ? conf_refuse(source, section, "tls_certificate", NULL,
 	                            "%s", error)
 	              : 0;
+}
+
+int
+http_conf_load(struct http_tls *tls, const char *certificate, const char *key,
+               struct tokens *tokens, const char *tokens_file)
+{
+	char tls_error[HTTP_TLS_ERROR_TEXT], tokens_error[TOKENS_ERROR_TEXT];
+	int rc = 0;
+
+	if (tls)
+		rc = http_tls_load(tls, certificate, key, tls_error);
+	if (rc < 0) {
+		log_error("cannot load the certificate err=%s",
+		          log_quote(tls_error));
+		return rc;
+	}
+	if (tokens_file[0])
+		rc = tokens_load(tokens, tokens_file, tokens_error);
+	if (rc < 0)
+		log_error("cannot load the tokens err=%s",
+		          log_quote(tokens_error));
+	return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "libbase/clock.h"
 #include "libhttp/auth.h"
+#include "libhttp/http_conf.h"
 #include "sinkd-dashboard/host.h"
 
 static const struct refusal granted;
@@ -24,12 +25,12 @@ access_fini(struct access *a)
 }
 
 int
-access_load(struct access *a, char error[TOKENS_ERROR_TEXT])
+access_load(struct access *a, struct http_tls *tls)
 {
-	int rc = 0;
+	const struct dashboard_settings *s = a->settings;
+	int rc = http_conf_load(tls, s->tls_certificate, s->tls_key, &a->tokens,
+	                        s->tokens_file);
 
-	if (a->settings->tokens_file[0])
-		rc = tokens_load(&a->tokens, a->settings->tokens_file, error);
 	if (rc == 0) {
 		sessions_end_all(&a->sessions);
 		a->loads++;

@@ -21,6 +21,7 @@
 #include "libbase/base.h"
 #include "libbase/log.h"
 #include "libhttp/head.h"
+#include "libhttp/tls.h"
 #include "libhttp/tokens.h"
 #include "sinkd-dashboard/login_limit.h"
 #include "sinkd-dashboard/sessions.h"
@@ -61,11 +62,10 @@ void access_init(struct access *a);
 void access_fini(struct access *a);
 
 /*
- * Load the tokens, if there is a file of them, and end all logins: each of
- * them may be of a token that is no longer valid.  Returns 0; or -errno with
- * the reason in error, and nothing changes.
+ * Load the certificate and the tokens (http_conf_load) and, if both are valid,
+ * end all logins: each of them may be of a token that is no longer valid.
  */
-MUST_USE int access_load(struct access *a, char error[TOKENS_ERROR_TEXT]);
+MUST_USE int access_load(struct access *a, struct http_tls *tls);
 
 /* Check a request from this address (http_client_address). */
 struct refusal access_check(struct access *a, const struct http_head *head,

@@ -21,7 +21,6 @@
 #include "libbase/log.h"
 #include "libbase/restart_pause.h"
 #include "libhttp/http.h"
-#include "libhttp/tls.h"
 #include "sinkd-dashboard/access.h"
 #include "sinkd-dashboard/batchd_link.h"
 #include "sinkd-dashboard/event_fetch.h"
@@ -154,35 +153,13 @@ on_stop(uv_signal_t *handle, int signum)
 	(void)uv_timer_start(&d->drain, on_drained, DRAIN_MS, 0);
 }
 
-/*
- * Load the tokens and the certificate.  If a file is invalid, that is logged
- * and what was loaded before stays in use.
- */
-static int
-load_files(struct daemon *d)
-{
-	char tokens_error[TOKENS_ERROR_TEXT], tls_error[HTTP_TLS_ERROR_TEXT];
-	int rc = access_load(&d->access, tokens_error), tls_rc = 0;
-
-	if (rc < 0)
-		log_error("cannot load the tokens err=%s",
-		          log_quote(tokens_error));
-	if (d->tls)
-		tls_rc = http_tls_load(d->tls, d->settings->tls_certificate,
-		                       d->settings->tls_key, tls_error);
-	if (tls_rc < 0)
-		log_error("cannot load the certificate err=%s",
-		          log_quote(tls_error));
-	return rc < 0 ? rc : tls_rc;
-}
-
 static void
 on_hangup(uv_signal_t *handle, int signum)
 {
 	struct daemon *d = handle->data;
 
 	(void)signum;
-	if (load_files(d) < 0)
+	if (access_load(&d->access, d->tls) < 0)
 		log_warn("reload failed; the previous tokens or certificate "
 		         "stay in use");
 	else
@@ -271,7 +248,7 @@ start_parts(struct daemon *d)
 
 	if (d->settings->tls_certificate[0] && !(d->tls = http_tls_new()))
 		return -ENOMEM;
-	rc = load_files(d);
+	rc = access_load(&d->access, d->tls);
 	if (rc == 0)
 		rc = open_http(d);
 	if (rc == 0)
