@@ -224,7 +224,7 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
            size_t text_bytes)
 {
 	const char *const pairs[][2] = {
-	    {"group.id", k->name},
+	    {"group.id", k->stream->name},
 	    {"enable.auto.commit", "false"},
 	    /*
 	     * The position must not come from a transaction that may still be

@@ -9,7 +9,7 @@
 
 /*
  * Create the producer with the transactional id k->name, or a consumer of the
- * group k->name.  Its properties come from the settings, the section of
+ * group k->stream->name.  Its properties come from the settings, the section of
  * librdkafka's own properties, and the password.  Returns SINK_DONE, with a
  * handle that the caller owns, or SINK_MISCONFIGURED.
  */

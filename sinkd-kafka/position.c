@@ -15,11 +15,11 @@ open_reader(struct kafka *k, struct sink_error *error)
 {
 	enum sink_result result;
 
-	if (k->reader)
+	if (k->stream->reader)
 		return SINK_DONE;
-	result = client_new(k, RD_KAFKA_CONSUMER, &k->reader, error);
+	result = client_new(k, RD_KAFKA_CONSUMER, &k->stream->reader, error);
 	if (result == SINK_DONE)
-		(void)rd_kafka_poll_set_consumer(k->reader);
+		(void)rd_kafka_poll_set_consumer(k->stream->reader);
 	return result;
 }
 
@@ -30,7 +30,8 @@ open_reader(struct kafka *k, struct sink_error *error)
 static void
 take_reader_error(struct kafka *k, int timeout_ms)
 {
-	rd_kafka_message_t *m = rd_kafka_consumer_poll(k->reader, timeout_ms);
+	rd_kafka_message_t *m =
+	    rd_kafka_consumer_poll(k->stream->reader, timeout_ms);
 
 	if (m && m->err)
 		client_note_error(k, m->err, rd_kafka_message_errstr(m));
@@ -68,7 +69,7 @@ position_read(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		int left = client_left_ms(deadline_ms);
 
 		p->offset = RD_KAFKA_OFFSET_INVALID;
-		err = rd_kafka_committed(k->reader, k->offsets,
+		err = rd_kafka_committed(k->stream->reader, k->offsets,
 		                         left < slice ? left : slice);
 		slice = left < slice ? slice : 2 * slice;
 		if (!err)
@@ -76,8 +77,8 @@ position_read(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	} while (err && retry_later(k, err, deadline_ms));
 	if (err)
 		return client_error(k, "position", err, NULL, error);
-	k->found = p->offset >= 0;
-	k->position = k->found ? (uint64_t)p->offset : 0;
+	k->stream->found = p->offset >= 0;
+	k->stream->position = k->stream->found ? (uint64_t)p->offset : 0;
 	return SINK_DONE;
 }
 
@@ -93,22 +94,22 @@ position_store(struct kafka *k, uint64_t position, uint64_t deadline_ms,
 	k->offsets->elems[0].offset = (int64_t)position;
 	/* librdkafka limits the time of a commit by socket.timeout.ms. */
 	do
-		err = rd_kafka_commit(k->reader, k->offsets, 0);
+		err = rd_kafka_commit(k->stream->reader, k->offsets, 0);
 	while (err && retry_later(k, err, deadline_ms));
 	/* Process what is in the reader's queue, which would grow otherwise. */
-	(void)rd_kafka_poll(k->reader, 0);
+	(void)rd_kafka_poll(k->stream->reader, 0);
 	if (err)
 		return client_error(k, "store position", err, NULL, error);
-	k->found = true;
-	k->position = position;
+	k->stream->found = true;
+	k->stream->position = position;
 	return SINK_DONE;
 }
 
 void
 position_close(struct kafka *k)
 {
-	if (k->reader)
-		rd_kafka_destroy_flags(k->reader,
+	if (k->stream->reader)
+		rd_kafka_destroy_flags(k->stream->reader,
 		                       RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	k->reader = NULL;
+	k->stream->reader = NULL;
 }

@@ -12,8 +12,8 @@
 #include "sinkd-kafka/kafka.h"
 
 /*
- * Read the committed offset into k->found and k->position.  Opens k->reader,
- * which position_close closes.
+ * Read the committed offset of k->stream.  Opens its reader, which
+ * position_close closes.
  */
 enum sink_result position_read(struct kafka *k, uint64_t deadline_ms,
                                struct sink_error *error);
@@ -25,6 +25,7 @@ enum sink_result position_read(struct kafka *k, uint64_t deadline_ms,
 enum sink_result position_store(struct kafka *k, uint64_t position,
                                 uint64_t deadline_ms, struct sink_error *error);
 
+/* Close the reader of k->stream. */
 void position_close(struct kafka *k);
 
 #endif

@@ -49,33 +49,73 @@ producer_start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 		return result;
 	k->offsets = rd_kafka_topic_partition_list_new(1);
 	(void)rd_kafka_topic_partition_list_add(k->offsets, k->conf->topic, 0);
-	k->group = rd_kafka_consumer_group_metadata_new(k->name);
 	result = topic_ready(k, deadline_ms, error);
 	if (result == SINK_DONE && k->conf->delivery == EXACTLY_ONCE)
 		result = init_transactions(k, deadline_ms, error);
-	if (result == SINK_DONE)
-		result = position_read(k, deadline_ms, error);
+	return result;
+}
+
+/* Find out the position of k->stream. */
+static enum sink_result
+stream_start(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	struct kafka_stream *stream = k->stream;
+	enum sink_result result = position_read(k, deadline_ms, error);
+
 	/* From here on the transactions carry the position. */
 	if (k->conf->delivery == EXACTLY_ONCE)
 		position_close(k);
-	return result;
+	if (result != SINK_DONE)
+		return result;
+	stream->group = rd_kafka_consumer_group_metadata_new(stream->name);
+	stream->known = true;
+	return SINK_DONE;
+}
+
+/* Release what belongs to k->stream, whose position must be read again. */
+static void
+stream_close(struct kafka *k)
+{
+	struct kafka_stream *stream = k->stream;
+
+	position_close(k);
+	if (stream->group)
+		rd_kafka_consumer_group_metadata_destroy(stream->group);
+	stream->group = NULL;
+	stream->known = stream->found = false;
+	stream->position = 0;
+}
+
+/* Set k->stream.  The first stream stays; others replace each other. */
+static void
+stream_select(struct kafka *k, const char *stream)
+{
+	char name[KAFKA_NAME_MAX];
+	int n =
+	    snprintf(name, sizeof name, "leat-%s-%s", KAFKA_SINK_NAME, stream);
+
+	assert(n > 0 && (size_t)n < sizeof name);
+	k->stream = &k->streams[0];
+	if (k->stream->name[0] && strcmp(k->stream->name, name) != 0)
+		k->stream = &k->streams[1];
+	if (strcmp(k->stream->name, name) != 0)
+		stream_close(k);
+	memcpy(k->stream->name, name, sizeof name);
+	if (!k->name[0])
+		memcpy(k->name, name, sizeof name);
 }
 
 enum sink_result
 producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
                struct sink_error *error)
 {
-	char name[KAFKA_NAME_MAX];
-	enum sink_result result;
-	int n;
+	enum sink_result result = SINK_DONE;
 
-	n = snprintf(name, sizeof name, "leat-%s-%s", KAFKA_SINK_NAME, stream);
-	assert(n > 0 && (size_t)n < sizeof name);
-	if (k->rk && strcmp(name, k->name) == 0)
-		return SINK_DONE;
-	producer_close(k);
-	memcpy(k->name, name, sizeof name);
-	result = producer_start(k, deadline_ms, error);
+	stream_select(k, stream);
+	if (!k->rk)
+		result = producer_start(k, deadline_ms, error);
+	if (result == SINK_DONE && !k->stream->known)
+		result = stream_start(k, deadline_ms, error);
 	if (result != SINK_DONE)
 		producer_close(k);
 	return result;
@@ -89,11 +129,13 @@ producer_close(struct kafka *k)
 	 * broker keeps them busy.  Let a stop end the process meanwhile.
 	 */
 	bool hanging = stop_hanging(true);
+	struct kafka_stream *stream = k->stream;
 
-	position_close(k);
-	if (k->group)
-		rd_kafka_consumer_group_metadata_destroy(k->group);
-	k->group = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(k->streams); i++) {
+		k->stream = &k->streams[i];
+		stream_close(k);
+	}
+	k->stream = stream;
 	if (k->offsets)
 		rd_kafka_topic_partition_list_destroy(k->offsets);
 	k->offsets = NULL;
@@ -109,7 +151,5 @@ producer_close(struct kafka *k)
 	}
 	k->rk = NULL;
 	(void)stop_hanging(hanging);
-	k->found = false;
-	k->position = 0;
 	client_clear_errors(k);
 }

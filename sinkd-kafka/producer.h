@@ -1,14 +1,13 @@
-/* producer - create, check and close librdkafka's producer for one stream. */
+/* producer - create, check and close librdkafka's producer. */
 #ifndef SINKD_KAFKA_PRODUCER_H
 #define SINKD_KAFKA_PRODUCER_H
 
 #include "sinkd-kafka/kafka.h"
 
 /*
- * Make sure that k has a producer for `stream` and knows its position.  An
- * existing producer of this stream is kept; that of another stream is closed.
- * Tries until deadline_ms.  After any result but SINK_DONE there is no
- * producer.
+ * Make sure that k has a producer, and knows the position of `stream`, which
+ * becomes k->stream.  Tries until deadline_ms.  After any result but SINK_DONE
+ * there is no producer.
  */
 enum sink_result producer_ready(struct kafka *k, const char *stream,
                                 uint64_t deadline_ms, struct sink_error *error);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libbase/clock.h"
 #include "sinkd-kafka/kafka.h"
@@ -42,9 +43,9 @@ kafka_position(void *state, const char *stream, bool *found,
 	enum sink_result result =
 	    producer_ready(k, stream, kafka_deadline(k), error);
 
-	if (result == SINK_DONE && k->found) {
+	if (result == SINK_DONE && k->stream->found) {
 		*found = true;
-		*next_offset = k->position;
+		*next_offset = k->stream->position;
 	}
 	return result;
 }
@@ -64,12 +65,12 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 	if (result != SINK_DONE)
 		return result;
 	/* I9: the position moves only from the value that this sink knows. */
-	if (k->found && k->position != batch->position) {
+	if (k->stream->found && k->stream->position != batch->position) {
 		(void)snprintf(
 		    error->text, sizeof error->text,
 		    "another process moved the position: group %s has %" PRIu64
 		    " instead of %" PRIu64,
-		    k->name, k->position, batch->position);
+		    k->stream->name, k->stream->position, batch->position);
 		return SINK_FENCED;
 	}
 	if (k->conf->delivery == AT_LEAST_ONCE)
@@ -83,6 +84,8 @@ kafka_close(void *state)
 	struct kafka *k = state;
 
 	producer_close(k); /* ends librdkafka's threads, which use log_lock */
+	k->name[0] = '\0';
+	memset(k->streams, 0, sizeof k->streams);
 	buf_fini(&k->value);
 	if (k->log_ready)
 		(void)pthread_mutex_destroy(&k->log_lock);

@@ -136,7 +136,7 @@ call_once(struct kafka *k, enum call call, int timeout_ms)
 	switch (call) {
 	case SEND_OFFSETS:
 		return rd_kafka_send_offsets_to_transaction(
-		    k->rk, k->offsets, k->group, timeout_ms);
+		    k->rk, k->offsets, k->stream->group, timeout_ms);
 	case COMMIT:
 		return rd_kafka_commit_transaction(k->rk, timeout_ms);
 	case ABORT:
@@ -269,8 +269,8 @@ transaction_write(struct kafka *k, const struct batch *batch,
 	if (e)
 		return transaction_failed(k, "commit", e, 0, error);
 	assert(!err); /* a failed transaction does not commit */
-	k->found = true;
-	k->position = batch->next_offset;
+	k->stream->found = true;
+	k->stream->position = batch->next_offset;
 	return SINK_DONE;
 }
 

@@ -9,12 +9,23 @@
 void
 pg_position_remember(struct postgres *s, const char *stream)
 {
+	/* The first is that of the log; those of retries replace each other. */
+	char *at = s->streams[s->streams[0][0] != '\0'];
+
 	/*
 	 * A longer name is not remembered.  Each batch then uses INSERT ... ON
 	 * CONFLICT, which costs a no-op INSERT.
 	 */
-	if (strlen(stream) < sizeof s->stream)
-		memcpy(s->stream, stream, strlen(stream) + 1);
+	if (!pg_position_is_remembered(s, stream) &&
+	    strlen(stream) < sizeof s->streams[0])
+		memcpy(at, stream, strlen(stream) + 1);
+}
+
+bool
+pg_position_is_remembered(const struct postgres *s, const char *stream)
+{
+	return strcmp(s->streams[0], stream) == 0 ||
+	       strcmp(s->streams[1], stream) == 0;
 }
 
 /*
@@ -29,7 +40,7 @@ pg_position_add_move(struct postgres *s, const struct batch *b,
 	struct buf *sql = &s->sql;
 	int rc;
 
-	if (strcmp(s->stream, b->stream) == 0)
+	if (pg_position_is_remembered(s, b->stream))
 		rc = buf_addf(sql,
 		              "WITH moved AS (UPDATE %s SET next_offset = "
 		              "%" PRIu64 " WHERE stream = %s "
@@ -111,7 +122,7 @@ pg_position_confirm(struct postgres *s, const struct batch *b,
 	if (result != SINK_DONE)
 		*error = now;
 	else if (position != b->position ||
-	         (!found && strcmp(s->stream, b->stream) == 0))
+	         (!found && pg_position_is_remembered(s, b->stream)))
 		return pg_position_fenced(b, error);
 	return result == SINK_DONE ? SINK_REJECT : result;
 }

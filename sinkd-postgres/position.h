@@ -51,4 +51,7 @@ enum sink_result pg_position_confirm(struct postgres *s, const struct batch *b,
  */
 void pg_position_remember(struct postgres *s, const char *stream);
 
+/* Return true if the stream was remembered. */
+bool pg_position_is_remembered(const struct postgres *s, const char *stream);
+
 #endif

@@ -23,9 +23,13 @@ struct postgres {
 	struct table table;
 	const struct postgres_settings *settings;
 	char password[PASSWORD_MAX];
-	bool password_read;      /* the environment is read only once */
-	char stream[STREAM_MAX]; /* stream whose position row exists */
-	char *position_table;    /* quoted; owned */
+	bool password_read; /* the environment is read only once */
+	/*
+	 * The streams whose position rows exist: that of the log, and that of
+	 * a retry of dead letters, of which batches come in turn.
+	 */
+	char streams[2][STREAM_MAX];
+	char *position_table; /* quoted; owned */
 	struct buf sql;
 	struct buf piece;
 	struct log_limit probe_limit;

@@ -257,7 +257,7 @@ postgres_close(void *state)
 	s->position_table = NULL;
 	buf_fini(&s->sql);
 	buf_fini(&s->piece);
-	s->stream[0] = '\0';
+	memset(s->streams, 0, sizeof s->streams);
 }
 
 static enum sink_result

@@ -137,7 +137,7 @@ is_expected(const struct postgres *s, const struct batch *b,
             const PGresult *res)
 {
 	if (PQntuples(res) == 0)
-		return strcmp(s->stream, b->stream) != 0;
+		return !pg_position_is_remembered(s, b->stream);
 	return strtoull(PQgetvalue(res, 0, 0), NULL, 10) == b->position;
 }
 
