@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "libbase/json_text.h"
 #include "libbase/printable.h"
 #include "libproto/status_map.h"
 
@@ -15,40 +16,6 @@ static int
 json_put_text(struct buf *out, const char *text)
 {
 	return buf_add(out, text, strlen(text));
-}
-
-static int
-json_put_escape(struct buf *out, uint32_t code, size_t bytes)
-{
-	if (bytes == 1 && code > 0x7f)
-		code = 0xfffd; /* JSON must be UTF-8, and this byte is not */
-	if (code <= 0xffff)
-		return buf_addf(out, "\\u%04x", (unsigned)code);
-	code -= 0x10000;
-	return buf_addf(out, "\\u%04x\\u%04x",
-	                (unsigned)(0xd800 + (code >> 10)),
-	                (unsigned)(0xdc00 + (code & 0x3ff)));
-}
-
-/* Escape control characters even where JSON does not: see printable.h. */
-static int
-json_put_string(struct buf *out, const char *text, size_t bytes)
-{
-	int rc = json_put_text(out, "\"");
-	size_t n;
-
-	for (size_t i = 0; rc == 0 && i < bytes; i += n) {
-		uint32_t code;
-		bool safe;
-
-		n = printable_next(text + i, bytes - i, &code, &safe);
-		if (safe && (code == '"' || code == '\\'))
-			rc = json_put_text(out, "\\");
-		if (rc == 0)
-			rc = safe ? buf_add(out, text + i, n)
-			          : json_put_escape(out, code, n);
-	}
-	return rc < 0 ? rc : json_put_text(out, "\"");
 }
 
 static int
@@ -99,8 +66,8 @@ json_put(struct buf *out, const msgpack_object *value)
 	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
 		return buf_addf(out, "%" PRId64, value->via.i64);
 	case MSGPACK_OBJECT_STR:
-		return json_put_string(out, value->via.str.ptr,
-		                       value->via.str.size);
+		return json_text_add(out, (struct slice){value->via.str.ptr,
+		                                         value->via.str.size});
 	case MSGPACK_OBJECT_MAP:
 		return json_put_map(out, &value->via.map);
 	case MSGPACK_OBJECT_ARRAY:

@@ -10,6 +10,7 @@
 #include <wchar.h>
 
 #include "libbase/clock.h"
+#include "libbase/json_text.h"
 #include "libbase/printable.h"
 #include "libproto/event_json.h"
 
@@ -242,37 +243,19 @@ tail_table_row(struct tail_table *t, struct buf *out, const struct event *event)
 
 /* --- JSON --- */
 
-/*
- * Escape the unsafe characters of the line that begins at out->data[from].  In
- * JSON they can only be inside of strings, where \u means the same.
- */
+/* Escape the unsafe characters of the line that begins at out->data[from]. */
 static int
 escape_line(struct buf *out, size_t from)
 {
-	size_t bytes = out->len - from, n;
+	size_t bytes = out->len - from;
 	char *line = malloc(bytes);
-	int rc = 0;
+	int rc;
 
 	if (!line)
 		return -ENOMEM;
 	memcpy(line, out->data + from, bytes);
 	out->len = from;
-	for (size_t i = 0; rc == 0 && i < bytes; i += n) {
-		uint32_t code;
-		bool safe;
-
-		n = printable_next(line + i, bytes - i, &code, &safe);
-		if (safe)
-			rc = buf_add(out, line + i, n);
-		else if (n == 1 && code > 0x7f)
-			rc = buf_add_text(out, "\\ufffd");
-		else if (code > 0xffff)
-			rc = buf_addf(out, "\\u%04x\\u%04x",
-			              0xd800 + (code - 0x10000) / 0x400,
-			              0xdc00 + code % 0x400);
-		else
-			rc = buf_addf(out, "\\u%04x", code);
-	}
+	rc = json_text_add_escaped(out, line, bytes);
 	free(line);
 	return rc;
 }

@@ -93,3 +93,14 @@ printable_put(char *out, const char *text, size_t bytes, const char *also)
 	out[used] = '\0';
 	return used;
 }
+
+struct slice
+printable_cut(struct slice text, uint32_t bytes)
+{
+	if (text.bytes <= bytes)
+		return text;
+	/* Bytes 10xxxxxx continue a character: do not cut before one. */
+	while (bytes > 0 && ((unsigned char)text.data[bytes] & 0xC0) == 0x80)
+		bytes--;
+	return (struct slice){text.data, bytes};
+}

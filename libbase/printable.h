@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libbase/slice.h"
 
 /* The most bytes that one byte of text becomes: those of "\xNN". */
 #define PRINTABLE_GROWTH 4
@@ -37,5 +38,11 @@ size_t printable_next(const char *text, size_t bytes, uint32_t *code,
  */
 size_t printable_put(char *out, const char *text, size_t bytes,
                      const char *also);
+
+/*
+ * Return the longest beginning of text, of at most `bytes`, that does not end
+ * within a UTF-8 character.
+ */
+struct slice printable_cut(struct slice text, uint32_t bytes);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinkd-dashboard/json_text.h"
+#include "libbase/printable.h"
 
 int
 event_ring_init(struct event_ring *r)
@@ -87,7 +87,7 @@ void
 event_ring_add(struct event_ring *r, const struct ring_event *event)
 {
 	struct slice payload =
-	    json_text_cut(event->payload, EVENT_RING_PAYLOAD);
+	    printable_cut(event->payload, EVENT_RING_PAYLOAD);
 	/* At least one byte, so that each event has its own address. */
 	char *to = make_room(r, event->type.bytes + event->user.bytes +
 	                            payload.bytes + 1);

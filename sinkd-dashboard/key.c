@@ -4,20 +4,15 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "libbase/printable.h"
+
 void
 key_make(struct key *key, struct slice name, uint64_t seed)
 {
-	size_t n = name.bytes;
+	const struct slice text = printable_cut(name, KEY_TEXT_BYTES);
 
-	if (n > KEY_TEXT_BYTES) {
-		/* Bytes 10xxxxxx continue a character: do not cut before one.
-		 */
-		n = KEY_TEXT_BYTES;
-		while (n > 0 && ((unsigned char)name.data[n] & 0xC0) == 0x80)
-			n--;
-	}
 	key->hash = XXH3_64bits_withSeed(name.data, name.bytes, seed);
-	key->bytes = (uint8_t)n;
-	if (n > 0)
-		memcpy(key->text, name.data, n);
+	key->bytes = (uint8_t)text.bytes;
+	if (text.bytes > 0)
+		memcpy(key->text, text.data, text.bytes);
 }

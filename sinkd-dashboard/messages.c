@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "libbase/base.h"
-#include "sinkd-dashboard/json_text.h"
+#include "libbase/json_text.h"
 
 /* Room for what an `events` message has besides its rows. */
 #define EVENTS_EXTRA_BYTES 128

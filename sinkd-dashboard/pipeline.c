@@ -7,8 +7,8 @@
 
 #include <msgpack.h>
 
+#include "libbase/printable.h"
 #include "libproto/status_map.h"
-#include "sinkd-dashboard/json_text.h"
 
 /* A growth that is seen for less time is not extrapolated. */
 #define GROWTH_LEAST_MS 10000
@@ -47,7 +47,7 @@ pipeline_text(const msgpack_object *map, const char *key, char *out,
 	struct slice text = {"", 0};
 
 	if (o)
-		text = json_text_cut(
+		text = printable_cut(
 		    (struct slice){o->via.str.ptr, o->via.str.size}, size - 1);
 	if (text.bytes > 0)
 		memcpy(out, text.data, text.bytes);

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/json_text.h"
 #include "libbase/log.h"
-#include "sinkd-dashboard/json_text.h"
 #include "sinkd-dashboard/metrics.h"
 #include "sinkd-dashboard/page.h"
 

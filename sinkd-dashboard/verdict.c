@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sinkd-dashboard/json_text.h"
+#include "libbase/printable.h"
 
 /* A process that restarts is not connected for a moment. */
 #define RESTART_S 10
@@ -162,7 +162,7 @@ is_working(const char *state)
 static const char *
 short_error(const char *error, char out[REASON_BYTES + 8])
 {
-	struct slice text = json_text_cut(slice_of(error), REASON_BYTES);
+	struct slice text = printable_cut(slice_of(error), REASON_BYTES);
 
 	(void)snprintf(out, REASON_BYTES + 8, "%.*s%s", (int)text.bytes,
 	               text.data, error[text.bytes] ? "…" : "");

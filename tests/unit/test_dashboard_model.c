@@ -7,7 +7,6 @@
 #include <msgpack.h>
 
 #include "sinkd-dashboard/event_ring.h"
-#include "sinkd-dashboard/json_text.h"
 #include "sinkd-dashboard/messages.h"
 #include "sinkd-dashboard/model.h"
 #include "sinkd-dashboard/verdict.h"
@@ -15,46 +14,6 @@
 
 #define SECOND_US INT64_C(1000000)
 #define NOW_US (INT64_C(1700000000) * SECOND_US)
-
-/* --- text --- */
-
-static const char *
-json_of(const char *text, size_t n)
-{
-	static struct buf out;
-
-	buf_fini(&out);
-	buf_init(&out, 1 * MIB);
-	json_text_add(&out, (struct slice){text, (uint32_t)n});
-	ck_assert_int_eq(out.error, 0);
-	ck_assert_int_eq(buf_add(&out, "", 1), 0);
-	return (const char *)out.data;
-}
-
-TEST(every_text_becomes_valid_json)
-{
-	static const struct {
-		const char *text, *json;
-	} cases[] = {
-	    {"", "\"\""},
-	    {"plain", "\"plain\""},
-	    {"a\"b\\c", "\"a\\\"b\\\\c\""},
-	    {"</script>", "\"</script>\""},
-	    {"\n\t\r\x01\x1f\x7f",
-	     "\"\\u000a\\u0009\\u000d\\u0001\\u001f\\u007f\""},
-	    {"\xE2\x80\xA8\xE2\x80\xA9", "\"\\u2028\\u2029\""},
-	    {"æ日👍", "\"æ日👍\""},
-	    {"\xE2\x80\xAE", "\"\xE2\x80\xAE\""}, /* the page shows it */
-	    {"\xff\x80x", "\"\xEF\xBF\xBD\xEF\xBF\xBDx\""},
-	    {"\xE2\x82", "\"\xEF\xBF\xBD\xEF\xBF\xBD\""}, /* cut */
-	    {"\xC0\xAF", "\"\xEF\xBF\xBD\xEF\xBF\xBD\""}, /* overlong */
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		ck_assert_str_eq(json_of(cases[i].text, strlen(cases[i].text)),
-		                 cases[i].json);
-	ck_assert_str_eq(json_of("a\0b", 3), "\"a\\u0000b\"");
-}
 
 /* --- the ring --- */
 
