@@ -2,11 +2,9 @@
  * tail_rows - events as text: columns for a terminal, JSON for programs.
  *
  * What senders put into an event must not act on the terminal of the operator
- * who looks at it.  Control characters (C0, DEL and C1), characters that change
- * the direction of text, other invisible ones (printable.h) and bytes that are
- * not UTF-8 are therefore shown as ⟨U+202E⟩ or ⟨0xFF⟩ in columns.  In JSON that
- * goes to a terminal they become \u202e, which has the same meaning to a
- * reader of JSON.
+ * who looks at it.  In columns, unsafe characters are shown as cell.h has it.
+ * In JSON that goes to a terminal they become \u202e, which has the same
+ * meaning to a reader of JSON.
  */
 #ifndef LEAT_TAIL_ROWS_H
 #define LEAT_TAIL_ROWS_H
@@ -27,10 +25,7 @@ struct tail_table {
 	int64_t day;    /* of the last row, days since 1970 */
 };
 
-/*
- * Set the locale that knows how wide characters are, and start a table.  Where
- * the system does not have that locale, all that is not ASCII is escaped.
- */
+/* Set the locale (cell_set_locale), and start a table. */
 void tail_table_start(struct tail_table *t, unsigned width);
 
 /* Append the line with the names of the columns. */
