@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "leat/json.h"
+#include "leat/units.h"
 #include "libbase/conf.h"
 #include "libbase/file.h"
 #include "libbase/ini.h"
@@ -20,54 +20,21 @@
 #include "libproto/frame.h"
 #include "libproto/status_map.h"
 
-/* A number of bytes with few digits: "1.2G".  Valid for three later calls. */
-static const char *
-bytes_text(uint64_t bytes)
-{
-	static char texts[4][16];
-	static unsigned next;
-	static const char units[] = "BKMGTP";
-	char *out = texts[next++ % 4];
-	double v = (double)bytes;
-	int unit = 0;
-
-	while (v >= 1024 && units[unit + 1]) {
-		v /= 1024;
-		unit++;
-	}
-	(void)snprintf(out, sizeof texts[0], unit ? "%.1f%c" : "%.0f%c", v,
-	               units[unit]);
-	return out;
-}
-
-#define TIME_TEXT_BYTES 32
-
-static const char *
-time_text(uint64_t us, char out[TIME_TEXT_BYTES])
-{
-	time_t at = (time_t)(us / 1000000);
-	struct tm tm;
-
-	if (!gmtime_r(&at, &tm) ||
-	    strftime(out, TIME_TEXT_BYTES, "%Y-%m-%d %H:%M:%SZ", &tm) == 0)
-		memcpy(out, "?", 2);
-	return out;
-}
-
 static void
 print_log(const msgpack_object *status)
 {
 	const msgpack_object *log = status_map_get(status, "log");
 	const msgpack_object *batchd = status_map_get(status, "batchd");
 	const char *reason = json_get_text(log, "reason");
+	char bytes[UNITS_TEXT_BYTES], max[UNITS_TEXT_BYTES];
 
 	printf("leat %s, batchd pid %" PRIu64 " up %" PRIu64 " s\n",
 	       json_get_text(status, "version"), json_get_uint(batchd, "pid"),
 	       json_get_uint(batchd, "uptime_ms") / 1000);
 	printf("log     %s of %s in %" PRIu64 " segments, offsets %" PRIu64
 	       " .. %" PRIu64 " (durable %" PRIu64 "), fsync %s, %s\n",
-	       bytes_text(json_get_uint(log, "bytes")),
-	       bytes_text(json_get_uint(log, "max_bytes")),
+	       units_bytes(json_get_uint(log, "bytes"), bytes),
+	       units_bytes(json_get_uint(log, "max_bytes"), max),
 	       json_get_uint(log, "segments"),
 	       json_get_uint(log, "first_offset"),
 	       json_get_uint(log, "next_offset"),
@@ -111,16 +78,16 @@ static void
 print_error(const msgpack_object *stats, uint64_t now_us)
 {
 	uint64_t next_us = json_get_uint(stats, "next_retry_us");
-	char since[TIME_TEXT_BYTES], next[TIME_TEXT_BYTES];
+	char since[UNITS_TEXT_BYTES], next[UNITS_TEXT_BYTES];
 
 	if (json_get_text(stats, "error")[0] == '\0')
 		return;
 	printf("    since %s: %s\n",
-	       time_text(json_get_uint(stats, "error_since_us"), since),
+	       units_time(json_get_uint(stats, "error_since_us"), since),
 	       json_get_text(stats, "error"));
 	if (next_us > now_us)
 		printf("    next retry at %s, in %.1f s\n",
-		       time_text(next_us, next),
+		       units_time(next_us, next),
 		       (double)(next_us - now_us) / 1e6);
 	else if (next_us > 0)
 		printf("    retrying now\n");
@@ -191,6 +158,7 @@ print_sinks(const msgpack_object *status, const char *path)
 		const msgpack_object *s = &all->via.array.ptr[i];
 		const msgpack_object *stats = status_map_get(s, "stats");
 		const char *state = json_get_text(stats, "state");
+		char lag[UNITS_TEXT_BYTES];
 
 		printf("%-16s %-13s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
 		       " %9s %7.1f s %8" PRIu64 " %6" PRIu64 "\n",
@@ -199,7 +167,7 @@ print_sinks(const msgpack_object *status, const char *path)
 		       json_get_uint(s, "committed"),
 		       json_get_uint(s, "events_per_s"),
 		       json_get_uint(s, "lag_events"),
-		       bytes_text(json_get_uint(s, "lag_bytes")),
+		       units_bytes(json_get_uint(s, "lag_bytes"), lag),
 		       (double)json_get_uint(s, "lag_ms") / 1000,
 		       json_get_uint(status_map_get(s, "totals"), "retries"),
 		       json_get_uint(stats, "dead_letters"));
