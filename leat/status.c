@@ -228,20 +228,24 @@ status_print_json(const msgpack_object *status)
 int
 status_print(const char *socket, const char *path, bool json)
 {
-	uint8_t *frame = malloc(FRAME_MAX);
+	const struct control_request request = {.socket = socket,
+	                                        .verb = "status",
+	                                        .timeout_ms =
+	                                            CONTROL_TIMEOUT_MS};
+	struct control_reply *reply = malloc(sizeof *reply);
 	msgpack_unpacked unpacked;
-	const uint8_t *body;
 	int n, rc = EXIT_FAILURE;
 	size_t at = 0;
 
-	if (!frame)
+	if (!reply)
 		return EXIT_FAILURE;
 	msgpack_unpacked_init(&unpacked);
-	n = control_request(socket, "status", frame, &body);
+	n = control_request(&request, reply);
 	if (n < 0) {
 		log_error("batchd does not answer socket=%s err=%s",
 		          log_quote(socket), log_quote(chan_error(socket, n)));
-	} else if (msgpack_unpack_next(&unpacked, (const char *)body, (size_t)n,
+	} else if (msgpack_unpack_next(&unpacked, (const char *)reply->body,
+	                               reply->body_bytes,
 	                               &at) != MSGPACK_UNPACK_SUCCESS) {
 		log_error(
 		    "batchd's answer is malformed: run leat and batchd of "
@@ -257,6 +261,6 @@ status_print(const char *socket, const char *path, bool json)
 		rc = status_finish(&unpacked.data);
 	}
 	msgpack_unpacked_destroy(&unpacked);
-	free(frame);
+	free(reply);
 	return rc;
 }

@@ -5,22 +5,42 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libproto/control_args.h"
 #include "libproto/frame.h"
+
+/* A time that suffices for a verb that batchd replies to at once, ms. */
+#define CONTROL_TIMEOUT_MS 5000
+
+struct control_request {
+	const char *socket; /* of batchd */
+	const char *verb;
+	const struct control_args *args; /* NULL: none */
+	uint64_t timeout_ms; /* for the whole call, from connecting on */
+};
+
+struct control_reply {
+	char text[FRAME_TEXT_MAX + 1]; /* why batchd refuses; else empty */
+	const uint8_t *body;           /* one complete map; in `bytes` */
+	size_t body_bytes;
+	uint8_t bytes[FRAME_MAX]; /* the frame, as it was received */
+};
 
 /* The frame of a control verb without arguments.  Keeps `verb`. */
 struct frame control_frame(uint64_t id, const char *verb);
 
 /*
- * Send the control verb to the batchd at `socket` and wait for its reply.  The
- * reply is received into out (FRAME_MAX bytes), and *body points to its map
- * there.  The map is complete, so a decoder that allocates memory for each
- * value is bounded by the number of bytes.
- * Returns the body's length, or a negative error: -ENOENT and -ECONNREFUSED
- * mean that batchd is not running, -EBUSY that it accepts no connection,
- * -ETIMEDOUT that it does not reply, both within 5 s, ERR_BATCHD_REFUSED that
- * it sent an error frame, and -EOPNOTSUPP that it does not know the verb.
+ * Send a control verb to batchd and wait for the reply.  The map of the reply
+ * is complete, so a decoder that allocates memory for each value is bounded by
+ * the number of bytes.
+ *
+ * Returns 0 or a negative error: -EOPNOTSUPP means that batchd refuses the
+ * request or does not know the verb, and reply->text is the reason; -ENOENT and
+ * -ECONNREFUSED mean that batchd is not running, -EBUSY that it accepts no
+ * connection, -ETIMEDOUT that it does not reply in time, ERR_BATCHD_REFUSED
+ * that it sent an error frame, and -ENOMEM or -EMSGSIZE that the arguments have
+ * no room.
  */
-MUST_USE int control_request(const char *socket, const char *verb, uint8_t *out,
-                             const uint8_t **body);
+MUST_USE int control_request(const struct control_request *request,
+                             struct control_reply *reply);
 
 #endif

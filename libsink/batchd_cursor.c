@@ -52,24 +52,27 @@ batchd_cursor_read_status(struct batchd_cursor *s, const msgpack_object *status,
 int
 batchd_cursor_ask(struct batchd_cursor *s, const char *socket, const char *sink)
 {
-	uint8_t *frame = malloc(FRAME_MAX);
-	const uint8_t *body;
+	const struct control_request request = {.socket = socket,
+	                                        .verb = "status",
+	                                        .timeout_ms =
+	                                            CONTROL_TIMEOUT_MS};
+	struct control_reply *reply = malloc(sizeof *reply);
 	msgpack_unpacked status;
 	int rc;
 
-	if (!frame)
+	if (!reply)
 		return -ENOMEM;
-	rc = control_request(socket, "status", frame, &body);
-	if (rc >= 0) {
+	rc = control_request(&request, reply);
+	if (rc == 0) {
 		msgpack_unpacked_init(&status);
-		rc =
-		    msgpack_unpack_next(&status, (const char *)body, (size_t)rc,
-		                        NULL) == MSGPACK_UNPACK_SUCCESS
-			? batchd_cursor_read_status(s, &status.data, sink)
-			: -EBADMSG;
+		rc = msgpack_unpack_next(&status, (const char *)reply->body,
+		                         reply->body_bytes,
+		                         NULL) == MSGPACK_UNPACK_SUCCESS
+		         ? batchd_cursor_read_status(s, &status.data, sink)
+		         : -EBADMSG;
 		msgpack_unpacked_destroy(&status);
 	}
-	free(frame);
+	free(reply);
 	if (rc == 0 || rc == ERR_UNKNOWN_SINK)
 		return rc;
 	log_error("cannot get the sink's position from batchd socket=%s err=%s",
