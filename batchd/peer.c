@@ -19,12 +19,19 @@
 
 /* --- states --- */
 
+/* Return true if batchd has accepted its hello as a sink. */
+static bool
+is_sink(const struct peer *p)
+{
+	return p->state == PEER_SINK || p->state == PEER_STARTED ||
+	       p->state == PEER_SUBSCRIBED;
+}
+
 /* Return true if batchd has accepted its hello as an ingestd or a sink. */
 static bool
 is_daemon(const struct peer *p)
 {
-	return p->state == PEER_INGEST || p->state == PEER_SINK ||
-	       p->state == PEER_SUBSCRIBED;
+	return p->state == PEER_INGEST || is_sink(p);
 }
 
 /* batchd has accepted the hello of a daemon or a tail. */
@@ -72,7 +79,7 @@ leave_for_closing(struct peer *p)
 {
 	if (p->state == PEER_SUBSCRIBED)
 		consumer_unsubscribe(&p->sink->consumer);
-	if (p->state == PEER_SUBSCRIBED || p->state == PEER_SINK)
+	if (is_sink(p))
 		p->sink->peer = NULL;
 	if (is_daemon(p))
 		p->broker->daemon_count--;
@@ -102,8 +109,11 @@ peer_change_state(struct peer *p, enum peer_state state)
 		p->sink->peer = p;
 		enter_daemon(p);
 		break;
-	case PEER_SUBSCRIBED:
+	case PEER_STARTED:
 		assert(from == PEER_SINK);
+		break;
+	case PEER_SUBSCRIBED:
+		assert(from == PEER_STARTED);
 		break;
 	case PEER_CONTROL:
 		assert(from == PEER_HELLO);
@@ -278,11 +288,25 @@ flush_status(struct peer *p)
 	return rc == -EAGAIN ? 0 : rc;
 }
 
+/* Let a sink work that waits for it. */
+static int
+flush_start(struct peer *p)
+{
+	const struct frame f = {.type = FRAME_START};
+	int rc = chan_send(&p->chan, &f);
+
+	if (rc == 0)
+		peer_change_state(p, PEER_STARTED);
+	return rc;
+}
+
 int
 peer_flush(struct peer *p)
 {
 	int rc = flush_reply(p);
 
+	if (rc == 0 && p->state == PEER_SINK)
+		rc = flush_start(p);
 	if (rc == 0 && p->state == PEER_INGEST) {
 		rc = flush_appended(p);
 		if (rc == 0)
@@ -297,9 +321,13 @@ const char *
 peer_state_name(enum peer_state state)
 {
 	static const char *const names[] = {
-	    [PEER_HELLO] = "hello",     [PEER_INGEST] = "ingest",
-	    [PEER_SINK] = "connected",  [PEER_SUBSCRIBED] = "subscribed",
-	    [PEER_CONTROL] = "control", [PEER_TAIL] = "tail",
+	    [PEER_HELLO] = "hello",
+	    [PEER_INGEST] = "ingest",
+	    [PEER_SINK] = "halted",
+	    [PEER_STARTED] = "started",
+	    [PEER_SUBSCRIBED] = "subscribed",
+	    [PEER_CONTROL] = "control",
+	    [PEER_TAIL] = "tail",
 	    [PEER_CLOSING] = "closing",
 	};
 

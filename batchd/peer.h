@@ -12,6 +12,9 @@
  *	     | role ingest        | role sink         | or tail
  *	     v                    v                   v
  *	  INGEST                SINK            CONTROL, TAIL
+ *	     |                    | start is sent     |
+ *	     |                    v                   |
+ *	     |                 STARTED                |
  *	     |                    | subscribe         |
  *	     |                    v                   |
  *	     |                SUBSCRIBED              |
@@ -27,7 +30,7 @@
  *
  *	HELLO       hello
  *	INGEST      append
- *	SINK        subscribe
+ *	STARTED     subscribe
  *	SUBSCRIBED  committed, flush
  *	TAIL        watch
  *	all but HELLO and CLOSING also: stats, control
@@ -55,7 +58,8 @@
 enum peer_state {
 	PEER_HELLO,      /* it has sent no hello yet */
 	PEER_INGEST,     /* an ingestd: it sends events */
-	PEER_SINK,       /* a sink that has not subscribed yet */
+	PEER_SINK,       /* a sink that waits for start: its store is closed */
+	PEER_STARTED,    /* a sink that has not subscribed yet */
 	PEER_SUBSCRIBED, /* a sink that takes batches */
 	PEER_CONTROL,    /* a command, such as leat status */
 	PEER_TAIL,       /* it watches events: leat tail, the dashboard */

@@ -198,8 +198,9 @@ peer_on_frame(struct peer *p, const struct frame *f)
 		break;
 	case PEER_INGEST: /* read_ingest handles append */
 	case PEER_CONTROL:
-		break;
 	case PEER_SINK:
+		break;
+	case PEER_STARTED:
 		if (f->type == FRAME_SUBSCRIBE)
 			return on_subscribe(p, f);
 		break;

@@ -110,6 +110,21 @@ static const struct field skipped[] = {
     {UINT(skipped.from)},
     {UINT(skipped.to)},
 };
+static const struct field start[] = {
+    {UINT(start.stream_no)},
+};
+static const struct field halt[] = {
+    {UINT(halt.stream_no)},
+};
+static const struct field halted[] = {
+    {UINT(halted.stream_no)},
+    {OPTIONAL(halted.has_position, halted.position)},
+};
+static const struct field seek[] = {
+    {UINT(seek.stream_no)},
+    {UINT(seek.from)},
+    {UINT(seek.to)},
+};
 
 #define FIELDS(list) list, ARRAY_LEN(list)
 
@@ -138,9 +153,13 @@ static const struct layout {
     [FRAME_INTAKE] = {FIELDS(intake), false},
     [FRAME_FLUSH] = {FIELDS(flush), false},
     [FRAME_STREAM] = {FIELDS(stream), false},
+    [FRAME_HALT] = {FIELDS(halt), false},
+    [FRAME_HALTED] = {FIELDS(halted), false},
+    [FRAME_SEEK] = {FIELDS(seek), false},
     [FRAME_WATCH] = {FIELDS(watch), false},
     [FRAME_SKIPPED] = {FIELDS(skipped), false},
     [FRAME_STATUS] = {NULL, 0, true},
+    [FRAME_START] = {FIELDS(start), false},
 };
 
 _Static_assert(sizeof(enum frame_role) == sizeof(uint32_t) &&
@@ -264,7 +283,7 @@ frame_read(const void *bytes, size_t len, struct frame *frame)
 	int rc = 0;
 
 	if (wire_array(&r, &items) < 0 || wire_uint(&r, &type) < 0 ||
-	    type < FRAME_HELLO || type > FRAME_STATUS)
+	    type < FRAME_HELLO || type > FRAME_START)
 		return -EBADMSG;
 	layout = &layouts[type];
 	/* The types between those of this version have no layout. */

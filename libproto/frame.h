@@ -20,7 +20,7 @@
 #include "libproto/event.h"
 #include "libproto/wire.h"
 
-#define FRAME_VERSION 3
+#define FRAME_VERSION 4
 
 /* Most event bytes in one frame. */
 #define FRAME_BODY_MAX EVENT_PACKED_MAX
@@ -60,10 +60,14 @@ enum frame_type {
 	FRAME_INTAKE = 12,
 	FRAME_FLUSH = 13,
 	FRAME_STREAM = 14,
-	/* 15 to 21, 24 and 25 are reserved: see docs/protocol.md. */
+	/* 15 to 18, 24 and 25 are reserved: see docs/protocol.md. */
+	FRAME_HALT = 19,
+	FRAME_HALTED = 20,
+	FRAME_SEEK = 21,
 	FRAME_WATCH = 22,
 	FRAME_SKIPPED = 23,
 	FRAME_STATUS = 26,
+	FRAME_START = 27,
 };
 
 enum frame_role {
@@ -171,6 +175,22 @@ struct frame {
 			uint64_t from; /* the tail will not receive these */
 			uint64_t to;   /* offset after the last of them */
 		} skipped;
+		struct {
+			uint64_t stream_no;
+		} start;
+		struct {
+			uint64_t stream_no;
+		} halt;
+		struct {
+			uint64_t stream_no;
+			bool has_position; /* the store's is known */
+			uint64_t position;
+		} halted;
+		struct {
+			uint64_t stream_no;
+			uint64_t from; /* the position that is moved */
+			uint64_t to;   /* where it is moved */
+		} seek;
 	};
 	/* append, batch: events; appended: see above; others: a map */
 	const uint8_t *body;

@@ -155,6 +155,8 @@ session_state_name(enum session_state state)
 	switch (state) {
 	case SESSION_CONNECTING:
 		return "connecting";
+	case SESSION_HALTED:
+		return "halted";
 	case SESSION_OPENING_STORE:
 		return "opening-store";
 	case SESSION_RECEIVING:
@@ -190,6 +192,9 @@ session_change_state(struct session *s, enum session_state to)
 		s->ready_ms = 0;
 		s->has_base = false;
 		s->stats.state = STATS_STARTING;
+		break;
+	case SESSION_HALTED:
+		deliver_close(&s->deliver);
 		break;
 	case SESSION_OPENING_STORE:
 		break;
@@ -450,21 +455,28 @@ session_work(struct session *s, bool known, uint64_t position)
 	}
 }
 
+/* Wait until batchd has sent what is expected, but not longer than until_ms. */
 static int
-session_await_welcome(struct session *s)
+session_await(struct session *s, enum subscription_event expected,
+              uint64_t until_ms)
 {
-	uint64_t until = clock_mono_ms() + WELCOME_MS;
-
 	for (;;) {
-		int rc = session_wait(s, until);
+		int rc = session_wait(s, until_ms);
 
 		if (rc == 0)
 			rc = subscription_step(&s->subscription);
-		if (rc == SUBSCRIPTION_WELCOME)
+		if (rc == (int)expected)
 			return 0;
 		if (rc < 0 && rc != -EAGAIN)
 			return rc;
 	}
+}
+
+static int
+session_await_welcome(struct session *s)
+{
+	return session_await(s, SUBSCRIPTION_WELCOME,
+	                     clock_mono_ms() + WELCOME_MS);
 }
 
 /* One connection to batchd.  Returns what has ended it. */
@@ -479,6 +491,10 @@ session_run_once(struct session *s)
 	rc = subscription_connect(&s->subscription, s->settings->common.socket);
 	if (rc == 0)
 		rc = session_await_welcome(s);
+	if (rc == 0) {
+		session_change_state(s, SESSION_HALTED);
+		rc = session_await(s, SUBSCRIPTION_START, UINT64_MAX);
+	}
 	if (rc == 0) {
 		session_change_state(s, SESSION_OPENING_STORE);
 		rc = deliver_start(&s->deliver, s->subscription.stream, &found,

@@ -8,6 +8,8 @@
  *	                   |
  *	              CONNECTING
  *	                   | welcome
+ *	                HALTED
+ *	                   | start
  *	             OPENING_STORE
  *	                   | position, subscribed
  *	                   v
@@ -42,6 +44,7 @@
 
 enum session_state {
 	SESSION_CONNECTING,    /* to batchd, up to its welcome */
+	SESSION_HALTED,        /* the store is closed until batchd's start */
 	SESSION_OPENING_STORE, /* and asking for its position */
 	SESSION_RECEIVING,     /* waiting for the next batch */
 	SESSION_DELIVERING,    /* writing a batch to the store */

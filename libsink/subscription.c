@@ -72,6 +72,7 @@ subscription_close(struct subscription *s)
 	drop_batch(s);
 	s->welcomed = false;
 	s->has_stream = false;
+	s->started = false;
 	s->subscribed = false;
 }
 
@@ -114,7 +115,7 @@ subscription_start(struct subscription *s, bool has_position, uint64_t position)
 	                                        .wait_ms = s->limits.wait_ms,
 	                                        .stable = s->limits.stable}};
 
-	assert(s->has_stream && !s->subscribed);
+	assert(s->started && !s->subscribed);
 	s->subscribed = true;
 	s->wanted = has_position ? position : 0;
 	return subscription_send(s, &subscribe);
@@ -182,6 +183,15 @@ subscription_on_stream(struct subscription *s, const struct frame *frame)
 	memcpy(s->stream, name->data, name->bytes);
 	s->stream[name->bytes] = '\0';
 	return SUBSCRIPTION_WELCOME;
+}
+
+static int
+subscription_on_start(struct subscription *s, const struct frame *frame)
+{
+	if (!s->has_stream || s->started || frame->start.stream_no != 0)
+		return -EPROTO;
+	s->started = true;
+	return SUBSCRIPTION_START;
 }
 
 static int
@@ -284,6 +294,8 @@ subscription_step(struct subscription *s)
 		return subscription_on_welcome(s, &frame);
 	if (frame.type == FRAME_STREAM)
 		return subscription_on_stream(s, &frame);
+	if (frame.type == FRAME_START)
+		return subscription_on_start(s, &frame);
 	if (frame.type == FRAME_BATCH)
 		return subscription_on_batch(s, &frame, (size_t)n);
 	/* An answer to no request of ours, or a frame for another role. */

@@ -1,6 +1,6 @@
 /*
- * subscription - a sink's connection to batchd: hello, subscribe, receive whole
- * batches, report them as committed.
+ * subscription - a sink's connection to batchd: hello, wait for start,
+ * subscribe, receive whole batches, report them as committed.
  *
  * A batch is collected from its frames into one buffer that is allocated once,
  * and its events are decoded in place.  Only sends block, for at most
@@ -22,6 +22,7 @@
 /* What subscription_step has received. */
 enum subscription_event {
 	SUBSCRIPTION_WELCOME = 1, /* batchd has named the stream */
+	SUBSCRIPTION_START,       /* the sink may open its store and work */
 	SUBSCRIPTION_PART,        /* a part of a batch */
 	SUBSCRIPTION_BATCH, /* the last part of a batch, which is whole now */
 	SUBSCRIPTION_EMPTY, /* the answer to a flush: there are no events */
@@ -45,6 +46,7 @@ struct subscription {
 	/* From the stream frame after it. */
 	bool has_stream;
 	char stream[FRAME_STREAM_MAX + 1];
+	bool started; /* start was received */
 
 	/* The batch: valid from SUBSCRIPTION_BATCH until
 	 * subscription_committed. */
@@ -77,11 +79,15 @@ void subscription_fini(struct subscription *s);
 
 /*
  * Connect and send hello.  subscription_step returns SUBSCRIPTION_WELCOME when
- * batchd has answered with welcome and stream.
+ * batchd has answered with welcome and stream, and SUBSCRIPTION_START when the
+ * sink may work, which follows at once unless the sink is paused.
  */
 MUST_USE int subscription_connect(struct subscription *s, const char *socket);
 
-/* Ask for batches from `position` on or, without one, from batchd's cursor. */
+/*
+ * Ask for batches from `position` on or, without one, from batchd's cursor.
+ * The sink must have been started.
+ */
 MUST_USE int subscription_start(struct subscription *s, bool has_position,
                                 uint64_t position);
 

@@ -54,7 +54,7 @@ take_packets(struct fuzz_input *in, int peer)
 		if (n == 0 || send(peer, packet, n, MSG_DONTWAIT) < 0)
 			break;
 		rc = subscription_step(&subscription);
-		if (rc == SUBSCRIPTION_WELCOME)
+		if (rc == SUBSCRIPTION_START)
 			rc = subscription_start(&subscription, commits % 2, 0);
 		if (rc == SUBSCRIPTION_BATCH) {
 			check_batch();

@@ -2,10 +2,11 @@
 import socket
 import struct
 
-VERSION = 3
+VERSION = 4
 HELLO, WELCOME, APPEND, APPENDED, SUBSCRIBE, BATCH = 1, 2, 3, 4, 5, 6
 COMMITTED, STATS, ERROR, CONTROL, REPLY, INTAKE, FLUSH = 7, 8, 9, 10, 11, 12, 13
-STREAM, WATCH, SKIPPED, STATUS = 14, 22, 23, 26
+STREAM, HALT, HALTED, SEEK = 14, 19, 20, 21
+WATCH, SKIPPED, STATUS, START = 22, 23, 26, 27
 INGEST, SINK, CONTROLLER, TAIL = 1, 2, 3, 4
 
 
@@ -101,6 +102,8 @@ class Peer:
             assert self.receive_type() == WELCOME
             if role in (SINK, TAIL):
                 assert self.receive_type() == STREAM
+            if role == SINK:
+                assert self.receive_type() == START
 
     def __enter__(self):
         return self

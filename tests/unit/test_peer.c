@@ -318,6 +318,17 @@ connect_ingest(struct peer *p)
 	sent_count = 0;
 }
 
+/* A sink is connected and has been started. */
+static void
+connect_sink(struct peer *p)
+{
+	ck_assert_int_eq(hello(p, ROLE_SINK, "one"), 0);
+	ck_assert_uint_eq(flushed(p), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_START);
+	ck_assert_int_eq(p->state, PEER_STARTED);
+	sent_count = 0;
+}
+
 TEST_CASE(peer, .setup = setup, .teardown = teardown);
 
 TEST_LOOP(hello_decides_the_state, 4)
@@ -417,21 +428,27 @@ TEST(more_tails_than_max_tails_are_refused)
 }
 
 /* Which frames are accepted after the hello of each role. */
-TEST_LOOP(a_frame_of_another_role_is_refused, 4 * FRAME_KINDS)
+TEST_LOOP(a_frame_of_another_role_is_refused, 5 * FRAME_KINDS)
 {
-	static const enum frame_role roles[] = {ROLE_INGEST, ROLE_SINK,
-	                                        ROLE_CONTROL, ROLE_TAIL};
-	static const bool accepted[4][FRAME_KINDS] = {
+	/* The second sink has not been started. */
+	static const enum frame_role roles[] = {
+	    ROLE_INGEST, ROLE_SINK, ROLE_SINK, ROLE_CONTROL, ROLE_TAIL};
+	static const bool accepted[5][FRAME_KINDS] = {
 	    /* hello, append, subscribe, committed, flush, stats, watch,
 	     * control */
 	    {false, true, false, false, false, true, false, true},
 	    {false, false, true, false, false, true, false, true},
 	    {false, false, false, false, false, true, false, true},
+	    {false, false, false, false, false, true, false, true},
 	    {false, false, false, false, false, true, true, true},
 	};
 	int rc;
 
-	ck_assert_int_eq(hello(&peer, roles[_i / FRAME_KINDS], "one"), 0);
+	if (_i / FRAME_KINDS == 1)
+		connect_sink(&peer);
+	else
+		ck_assert_int_eq(hello(&peer, roles[_i / FRAME_KINDS], "one"),
+		                 0);
 	sent_count = 0;
 	rc = send_kind(&peer, _i % FRAME_KINDS);
 	if (accepted[_i / FRAME_KINDS][_i % FRAME_KINDS])
@@ -614,7 +631,7 @@ TEST(a_sink_takes_batches_and_commits_them)
 	ck_assert_int_eq(append(&other, 1, 3), 0);
 	begin_write();
 	end_write();
-	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	connect_sink(&peer);
 	ck_assert_int_eq(subscribe(&peer), 0);
 	ck_assert_int_eq(peer.state, PEER_SUBSCRIBED);
 	sent_count = 0;
@@ -665,7 +682,7 @@ TEST(a_tail_is_sent_what_it_watches)
 
 TEST(a_sink_subscribes_once)
 {
-	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	connect_sink(&peer);
 	ck_assert_int_eq(subscribe(&peer), 0);
 	sent_count = 0;
 	check_refused(&peer, subscribe(&peer), ERROR_PROTOCOL);
@@ -677,8 +694,7 @@ TEST(a_sink_whose_position_is_past_the_end_is_refused)
 
 	f.subscribe.has_position = true;
 	f.subscribe.position = 1;
-	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
-	sent_count = 0;
+	connect_sink(&peer);
 	check_refused(&peer, receive(&peer, &f), ERROR_AHEAD);
 	ck_assert_int_eq(broker.sinks[0].consumer.state, CONSUMER_DISCONNECTED);
 	ck_assert_ptr_null(broker.sinks[0].peer);
@@ -689,8 +705,7 @@ TEST(there_is_one_stream)
 	struct frame f = {.type = FRAME_SUBSCRIBE};
 
 	f.subscribe.stream_no = 1;
-	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
-	sent_count = 0;
+	connect_sink(&peer);
 	check_refused(&peer, receive(&peer, &f), ERROR_PROTOCOL);
 }
 

@@ -181,6 +181,65 @@ add_skipped(struct text *t, const struct frame *f)
 	add_uint(t, "to", f->skipped.to);
 }
 
+static void
+add_seek(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->seek.stream_no);
+	add_uint(t, "from", f->seek.from);
+	add_uint(t, "to", f->seek.to);
+}
+
+static void
+add_appended(struct text *t, const struct frame *f)
+{
+	add_uint(t, "seq", f->appended.seq);
+	add_uint(t, "count", f->appended.count);
+}
+
+static void
+add_halted(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->halted.stream_no);
+	add_optional(t, "position", f->halted.has_position, f->halted.position);
+}
+
+static void
+add_committed(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->committed.stream_no);
+	add_uint(t, "next_offset", f->committed.next_offset);
+}
+
+/* Frames of which the number of the stream is the only field. */
+static void
+add_stream_no(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no",
+	         f->type == FRAME_FLUSH   ? f->flush.stream_no
+	         : f->type == FRAME_START ? f->start.stream_no
+	                                  : f->halt.stream_no);
+}
+
+/* Returns false if the frame is not between batchd and a sink. */
+static bool
+add_sink_fields(struct text *t, const struct frame *f)
+{
+	if (f->type == FRAME_SUBSCRIBE)
+		add_subscribe(t, f);
+	else if (f->type == FRAME_COMMITTED)
+		add_committed(t, f);
+	else if (f->type == FRAME_HALTED)
+		add_halted(t, f);
+	else if (f->type == FRAME_SEEK)
+		add_seek(t, f);
+	else if (f->type == FRAME_FLUSH || f->type == FRAME_START ||
+	         f->type == FRAME_HALT)
+		add_stream_no(t, f);
+	else
+		return false;
+	return true;
+}
+
 /* No default: a new type must be described. */
 static void
 add_fields(struct text *t, const struct frame *f)
@@ -198,18 +257,10 @@ add_fields(struct text *t, const struct frame *f)
 		add_uint(t, "count", f->append.count);
 		break;
 	case FRAME_APPENDED:
-		add_uint(t, "seq", f->appended.seq);
-		add_uint(t, "count", f->appended.count);
-		break;
-	case FRAME_SUBSCRIBE:
-		add_subscribe(t, f);
+		add_appended(t, f);
 		break;
 	case FRAME_BATCH:
 		add_batch(t, f);
-		break;
-	case FRAME_COMMITTED:
-		add_uint(t, "stream_no", f->committed.stream_no);
-		add_uint(t, "next_offset", f->committed.next_offset);
 		break;
 	case FRAME_STATS:
 	case FRAME_STATUS:
@@ -229,9 +280,6 @@ add_fields(struct text *t, const struct frame *f)
 		add_bool(t, "open", f->intake.open);
 		add_slice(t, "reason", f->intake.reason);
 		break;
-	case FRAME_FLUSH:
-		add_uint(t, "stream_no", f->flush.stream_no);
-		break;
 	case FRAME_STREAM:
 		add_stream(t, f);
 		break;
@@ -240,6 +288,15 @@ add_fields(struct text *t, const struct frame *f)
 		break;
 	case FRAME_SKIPPED:
 		add_skipped(t, f);
+		break;
+	case FRAME_SUBSCRIBE:
+	case FRAME_COMMITTED:
+	case FRAME_FLUSH:
+	case FRAME_START:
+	case FRAME_HALT:
+	case FRAME_HALTED:
+	case FRAME_SEEK:
+		ck_assert(add_sink_fields(t, f));
 		break;
 	}
 }

@@ -76,6 +76,14 @@ send_welcome(void)
 	send_frame(&f);
 }
 
+static void
+send_start(void)
+{
+	const struct frame f = {.type = FRAME_START};
+
+	send_frame(&f);
+}
+
 /* Events that are named by their offsets. */
 static void
 send_batch(uint64_t offset, uint32_t count, bool last)
@@ -109,6 +117,8 @@ subscribe(bool has_position, uint64_t position)
 	ck_assert_int_eq(subscription_step(&subscription),
 	                 SUBSCRIPTION_WELCOME);
 	ck_assert_str_eq(subscription.stream, STREAM);
+	send_start();
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_START);
 	ck_assert_int_eq(
 	    subscription_start(&subscription, has_position, position), 0);
 	ck_assert_int_eq(received().type, FRAME_SUBSCRIBE);
@@ -257,6 +267,19 @@ TEST_LOOP(refuses_a_stream_that_it_does_not_expect, 4)
 		f.stream.stream_no = 1;
 	if (_i == 3)
 		f.stream.name = slice_of(longer);
+	send_frame(&f);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
+}
+
+TEST_LOOP(refuses_a_start_that_it_does_not_expect, 3)
+{
+	struct frame f = {.type = FRAME_START};
+
+	if (_i > 0)
+		subscribe(false, 0);
+	if (_i == 1)
+		subscription.started = false;
+	f.start.stream_no = _i == 1 ? 1 : 0;
 	send_frame(&f);
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
