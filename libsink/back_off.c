@@ -2,26 +2,15 @@
 #include "libsink/back_off.h"
 
 #include <inttypes.h>
-#include <sys/random.h>
 
 #include "libbase/clock.h"
+#include "libbase/retry_delay.h"
 
 uint64_t
 back_off_delay_ms(const struct sink_common *common, unsigned n)
 {
-	uint64_t ms = (uint64_t)common->retry_min_ms;
-	uint32_t random = 0;
-
-	while (n > 1 && ms < (uint64_t)common->retry_max_ms) {
-		ms *= 2;
-		n--;
-	}
-	if (ms > (uint64_t)common->retry_max_ms)
-		ms = (uint64_t)common->retry_max_ms;
-	/* Without randomness the waits of several sinks are not spread. */
-	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-		random = 0;
-	return ms - random % (ms / 2 + 1);
+	return retry_delay_ms((uint64_t)common->retry_min_ms,
+	                      (uint64_t)common->retry_max_ms, n);
 }
 
 void

@@ -14,10 +14,7 @@ void back_off_end(struct deliver *d);
 MUST_USE int back_off_wait(struct deliver *d, enum sink_result result,
                            const struct sink_error *error);
 
-/*
- * Return the n-th delay in a row (n from 1): retry_min_ms, doubled each time up
- * to retry_max_ms, less a random part of up to a half.
- */
+/* Return the n-th delay in a row, by the sink's settings; see retry_delay.h. */
 uint64_t back_off_delay_ms(const struct sink_common *common, unsigned n);
 
 #endif
