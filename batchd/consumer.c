@@ -155,8 +155,7 @@ consumer_commit(struct consumer *c, uint64_t next_offset)
 		return -EPROTO;
 	position_commit(&c->position, next_offset,
 	                c->stable && !whole ? c->batch_end : CURSOR_NO_BATCH,
-	                c->batch_lost, clock_wall_us() - c->batch_appended_us);
-	c->batch_lost = 0;
+	                clock_wall_us() - c->batch_appended_us);
 	c->oldest_pending_us = 0;
 	if (!whole)
 		return 0;
@@ -318,6 +317,8 @@ wait_step(struct consumer *c, uint64_t now_ms, uint64_t *wake_ms)
 	struct batch_chunk none = {.offset = c->batch_begin, .ends = true};
 	int rc;
 
+	if (!position_may_send(&c->position))
+		return 0;
 	if (is_due(c, now_ms, wake_ms))
 		return begin_batch(c, now_ms);
 	if (!c->flush_requested)
@@ -329,15 +330,40 @@ wait_step(struct consumer *c, uint64_t now_ms, uint64_t *wake_ms)
 	return rc;
 }
 
-/* Read the next chunk of the batch. */
+/*
+ * Skip the lost events at the start of the batch, of which nothing was sent.
+ * It begins again after them.
+ */
+static void
+skip_lost(struct consumer *c, uint64_t to)
+{
+	position_skip(&c->position, to);
+	c->oldest_pending_us = 0;
+	c->next_batch_ms = 0;
+	consumer_change_state(c, CONSUMER_WAITING);
+}
+
+/*
+ * Read the next chunk of the batch.  Returns 0; 1 if lost events were skipped
+ * instead; or -errno.
+ */
 static int
 read_chunk(struct consumer *c)
 {
+	struct batch_chunk *chunk = &c->chunk;
+	uint64_t from = c->reader.next_offset;
 	int rc;
 
-	c->chunk.body = c->body;
-	rc = reader_frame(&c->reader, c->batch_end, c->batch_bytes_left,
-	                  &c->chunk);
+	chunk->body = c->body;
+	rc = reader_frame(&c->reader, c->batch_end, c->batch_bytes_left, chunk);
+	if (rc == 0 && (chunk->count == 0 || chunk->offset != from)) {
+		if (from == c->batch_begin) {
+			skip_lost(c,
+			          chunk->count ? chunk->offset : c->batch_end);
+			return 1;
+		}
+		rc = -EBADMSG; /* damaged since the chunk before it was read */
+	}
 	if (rc < 0) {
 		log_error("cannot read the log sink=%s offset=%" PRIu64
 		          " err=%s",
@@ -345,23 +371,13 @@ read_chunk(struct consumer *c)
 		          log_quote(error_text(rc)));
 		return rc;
 	}
-	c->batch_bytes_left = c->batch_bytes_left > c->chunk.bytes
-	                          ? c->batch_bytes_left - c->chunk.bytes
+	c->batch_bytes_left = c->batch_bytes_left > chunk->bytes
+	                          ? c->batch_bytes_left - chunk->bytes
 	                          : 0;
 	if (c->batch_bytes_left == 0 || c->reader.next_offset >= c->batch_end)
-		c->chunk.ends = true;
+		chunk->ends = true;
 	c->chunk_ready = true;
 	return 0;
-}
-
-/* Where the chunk ends.  The reader may have skipped lost events after it. */
-static uint64_t
-chunk_end(const struct consumer *c)
-{
-	const struct batch_chunk *chunk = &c->chunk;
-
-	return chunk->count > 0 ? chunk->offset + chunk->count
-	                        : c->reader.next_offset;
 }
 
 /*
@@ -373,7 +389,7 @@ chunk_end(const struct consumer *c)
 static void
 end_batch(struct consumer *c)
 {
-	uint64_t end = chunk_end(c);
+	uint64_t end = c->chunk.offset + c->chunk.count;
 
 	if (end < c->batch_end) {
 		c->next_batch_ms = 0;
@@ -393,7 +409,7 @@ plan_step(struct consumer *c)
 	for (int i = 0; i < STEP_FRAMES; i++) {
 		int rc = read_chunk(c);
 
-		if (rc < 0)
+		if (rc != 0)
 			return rc;
 		c->chunk_ready = false;
 		if (!c->chunk.ends)
@@ -407,16 +423,6 @@ plan_step(struct consumer *c)
 	return 1;
 }
 
-/* No event of the batch is left in the log: the sink is sent nothing. */
-static void
-skip_batch(struct consumer *c)
-{
-	position_skip(&c->position, c->batch_end);
-	c->oldest_pending_us = 0;
-	c->next_batch_ms = 0;
-	consumer_change_state(c, CONSUMER_WAITING);
-}
-
 static int
 send_step(struct consumer *c)
 {
@@ -425,19 +431,14 @@ send_step(struct consumer *c)
 	for (int i = 0; i < STEP_FRAMES; i++) {
 		int rc = c->chunk_ready ? 0 : read_chunk(c);
 
-		if (rc == 0 && chunk->count == 0) {
-			skip_batch(c);
-			return 1;
-		}
 		if (rc == 0)
 			rc = consumer_send_frame(c, chunk);
-		if (rc < 0)
+		if (rc != 0)
 			return rc;
 		c->chunk_ready = false;
 		if (c->batch_appended_us == 0) {
 			c->batch_appended_us = chunk->appended_us;
 			c->oldest_pending_us = chunk->appended_us;
-			c->batch_lost = chunk->offset - c->batch_begin;
 		}
 		if (chunk->ends) {
 			end_batch(c);

@@ -86,7 +86,6 @@ struct consumer {
 	 */
 	uint64_t batch_end;
 	uint64_t batch_bytes_left; /* of max_bytes */
-	uint64_t batch_lost;       /* lost events at the start of the batch */
 	bool batch_resent;    /* stable: its end was decided before it began */
 	bool flush_requested; /* the sink does not want to wait for more */
 

@@ -10,21 +10,60 @@
 #include "batchd/little_endian.h"
 #include "libbase/error.h"
 
-#define SLOT_BYTES 152
+#define SLOT_BYTES 1296
 #define SLOT_DISTANCE 2048
 #define STREAM_AT 32
 #define NAME_AT 48
-#define SKIPPED_AT 112
-#define PENDING_AT 120
-#define DROPPED_AT 128
-#define REJECTED_POSITION_AT 136
-#define SUM_AT 144
+#define PENDING_AT 112
+#define DROPPED_AT 120
+#define REJECTED_POSITION_AT 128
+#define SKIPPED_AT 512 /* their number, and then the ranges */
+#define RANGE_BYTES 24
+#define SUM_AT (SLOT_BYTES - 8)
 #define FIRST_SEQUENCE 2
 
-static const uint8_t cursor_magic[8] = "LEATCUR4";
+static const uint8_t cursor_magic[8] = "LEATCUR5";
 
-_Static_assert(NAME_AT + FRAME_NAME_MAX == SKIPPED_AT,
+_Static_assert(NAME_AT + FRAME_NAME_MAX == PENDING_AT,
                "the name fills its field");
+_Static_assert(SKIPPED_AT + 8 + RANGES_MAX * RANGE_BYTES == SUM_AT,
+               "the ranges fill their field");
+
+static void
+put_ranges(const struct ranges *ranges, uint8_t *out)
+{
+	put_le64(out, ranges->n);
+	for (size_t i = 0; i < ranges->n; i++) {
+		uint8_t *at = out + 8 + i * RANGE_BYTES;
+
+		put_le64(at, ranges->at[i].from);
+		put_le64(at + 8, ranges->at[i].to);
+		put_le64(at + 16, ranges->at[i].count);
+	}
+}
+
+/* Returns 0, or -EBADMSG if they are not in order, or not below `end`. */
+static int
+get_ranges(struct ranges *ranges, const uint8_t *in, uint64_t end)
+{
+	uint64_t n = get_le64(in), before = 0;
+
+	*ranges = (struct ranges){0};
+	if (n > RANGES_MAX)
+		return -EBADMSG;
+	for (ranges->n = 0; ranges->n < n; ranges->n++) {
+		const uint8_t *at = in + 8 + ranges->n * RANGE_BYTES;
+		struct range r = {get_le64(at), get_le64(at + 8),
+		                  get_le64(at + 16)};
+
+		if (r.from < before || r.from >= r.to || r.to > end ||
+		    r.count > r.to - r.from)
+			return -EBADMSG;
+		ranges->at[ranges->n] = r;
+		before = r.to;
+	}
+	return 0;
+}
 
 static void
 slot_put(const struct cursor *c, const struct cursor_slot *slot,
@@ -37,7 +76,7 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	put_le64(out + 24, slot->in_flight_end);
 	memcpy(out + STREAM_AT, c->stream, STREAM_ID_BYTES);
 	memcpy(out + NAME_AT, c->name, strlen(c->name));
-	put_le64(out + SKIPPED_AT, slot->skipped);
+	put_ranges(&slot->skipped, out + SKIPPED_AT);
 	put_le64(out + PENDING_AT, slot->pending_dead_letters);
 	put_le64(out + DROPPED_AT, slot->dropped);
 	put_le64(out + REJECTED_POSITION_AT, slot->rejected_position);
@@ -61,14 +100,13 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->sequence = get_le64(in + 8);
 	slot->committed = get_le64(in + 16);
 	slot->in_flight_end = get_le64(in + 24);
-	slot->skipped = get_le64(in + SKIPPED_AT);
 	slot->pending_dead_letters = get_le64(in + PENDING_AT);
 	slot->dropped = get_le64(in + DROPPED_AT);
 	slot->rejected_position = get_le64(in + REJECTED_POSITION_AT);
 	if (slot->committed > OFFSET_MAX ||
 	    slot->in_flight_end <= slot->committed)
 		return -EBADMSG;
-	return 0;
+	return get_ranges(&slot->skipped, in + SKIPPED_AT, slot->committed);
 }
 
 static uint64_t
@@ -189,8 +227,8 @@ cursor_create(struct cursor *c, struct disk *d, const char *sink,
 	init(c, sink, stream);
 	c->now = (struct cursor_slot){.sequence = FIRST_SEQUENCE,
 	                              .committed = committed,
-	                              .in_flight_end = CURSOR_NO_BATCH,
-	                              .skipped = committed};
+	                              .in_flight_end = CURSOR_NO_BATCH};
+	ranges_add(&c->now.skipped, 0, committed);
 	slot_put(c, &c->now, bytes);
 	cursor_path(sink, path);
 	c->file = d->open(d, temporary, true);
@@ -233,12 +271,50 @@ cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end)
 {
 	cursor_change(c, &c->now.committed, committed);
 	cursor_change(c, &c->now.in_flight_end, in_flight_end);
+	ranges_cut(&c->now.skipped, committed);
 }
 
 void
-cursor_set_skipped(struct cursor *c, uint64_t skipped)
+cursor_skip(struct cursor *c, uint64_t to)
 {
-	cursor_change(c, &c->now.skipped, skipped);
+	uint64_t from = c->now.committed;
+	uint64_t end = c->now.in_flight_end;
+
+	cursor_set(c, to, end > to ? end : CURSOR_NO_BATCH);
+	ranges_add(&c->now.skipped, from, to);
+}
+
+void
+cursor_unskip(struct cursor *c, uint64_t n)
+{
+	if (n == 0)
+		return;
+	ranges_uncount(&c->now.skipped, n);
+	c->dirty = true;
+}
+
+uint64_t
+cursor_skipped(const struct cursor *c)
+{
+	return ranges_count(&c->now.skipped, c->now.committed);
+}
+
+bool
+cursor_has_skipped(const struct cursor *c, uint64_t from)
+{
+	const struct range *last = ranges_last(&c->now.skipped);
+
+	return last && last->from <= from && from < last->to &&
+	       last->to == c->now.committed;
+}
+
+bool
+cursor_skips_are_durable(const struct cursor *c)
+{
+	const struct range *now = ranges_last(&c->now.skipped);
+	const struct range *durable = ranges_last(&c->durable.skipped);
+
+	return !now || (durable && durable->to == now->to);
 }
 
 void

@@ -15,6 +15,7 @@
 
 #include "batchd/disk.h"
 #include "batchd/segment.h"
+#include "libbase/ranges.h"
 #include "libproto/frame.h"
 
 #define CURSOR_FILE_BYTES 4096
@@ -25,7 +26,7 @@ struct cursor_slot {
 	uint64_t committed;     /* the offset that the sink needs next */
 	uint64_t in_flight_end; /* or CURSOR_NO_BATCH */
 	/* Of the events below committed: */
-	uint64_t skipped; /* never sent: before its start, or lost */
+	struct ranges skipped; /* never sent: before its start, or lost */
 	/* Refused by the store, as the sink last reported: */
 	uint64_t pending_dead_letters; /* dead letters that can be retried */
 	uint64_t dropped;              /* there was no room for a dead letter */
@@ -93,8 +94,24 @@ MUST_USE int cursor_create(struct cursor *c, struct disk *d, const char *sink,
 
 void cursor_close(struct cursor *c, struct disk *d);
 
+/* Return the number of events that were skipped. */
+uint64_t cursor_skipped(const struct cursor *c);
+
+/*
+ * Return true if all events from `from` up to committed were skipped, at least
+ * one.
+ */
+bool cursor_has_skipped(const struct cursor *c, uint64_t from);
+
+/* Return true if the skipped events are on disk. */
+bool cursor_skips_are_durable(const struct cursor *c);
+
+/* Skipped events from `committed` on are forgotten: they come again. */
 void cursor_set(struct cursor *c, uint64_t committed, uint64_t in_flight_end);
-void cursor_set_skipped(struct cursor *c, uint64_t skipped);
+/* Move on to `to`, and count the events before it as skipped. */
+void cursor_skip(struct cursor *c, uint64_t to);
+/* n of the events that were skipped last are not skipped. */
+void cursor_unskip(struct cursor *c, uint64_t n);
 void cursor_set_dead_letters(struct cursor *c, uint64_t pending_dead_letters,
                              uint64_t dropped);
 void cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position);

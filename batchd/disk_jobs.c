@@ -179,7 +179,10 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 	bool any = false;
 
 	for (size_t i = 0; i < b->sink_count; i++) {
-		if (b->sinks[i].consumer.state == CONSUMER_SYNCING)
+		const struct consumer *c = &b->sinks[i].consumer;
+
+		if (c->state == CONSUMER_SYNCING ||
+		    !position_may_send(&c->position))
 			j->cursors_wanted = true;
 	}
 	/*

@@ -34,33 +34,15 @@ position_open(struct position *p, struct store *store, const char *name)
 	return rc;
 }
 
-/*
- * Count the events from..to, which the log no longer has, as skipped, because
- * the operator gave --accept-gap.
- *
- * They may have been counted in part: position_accept_gap skips to the oldest
- * event before a store with a position of its own has reported it, and that
- * position may be further back.  Its sink may also subscribe several times
- * before it moves its position.  So the gap that was counted last is taken
- * back first, and the same gap is not logged twice.
- */
+/* Skip what the log does not have up to `to`, as --accept-gap allows. */
 static void
-skip_gap(struct position *p, uint64_t from, uint64_t to)
+skip_gap(struct position *p, uint64_t to)
 {
-	uint64_t counted = p->accepted_gap_to - p->accepted_gap_from;
-	uint64_t skipped = p->cursor.now.skipped;
-
-	if (p->accepted_gap_to == to && p->accepted_gap_from == from &&
-	    counted > 0)
-		return;
 	log_warn(
 	    "skipping missing events (--accept-gap) sink=%s offsets=%" PRIu64
 	    "..%" PRIu64,
-	    p->cursor.name, from, to);
-	skipped = skipped > counted ? skipped - counted : 0;
-	cursor_set_skipped(&p->cursor, skipped + to - from);
-	p->accepted_gap_from = from;
-	p->accepted_gap_to = to;
+	    p->cursor.name, p->cursor.now.committed, to);
+	position_skip(p, to);
 }
 
 void
@@ -68,10 +50,8 @@ position_accept_gap(struct position *p)
 {
 	uint64_t first = store_first_offset(p->store);
 
-	if (p->cursor.file < 0 || p->cursor.now.committed >= first)
-		return;
-	skip_gap(p, p->cursor.now.committed, first);
-	cursor_set(&p->cursor, first, CURSOR_NO_BATCH);
+	if (p->cursor.file >= 0 && p->cursor.now.committed < first)
+		skip_gap(p, first);
 }
 
 int
@@ -115,76 +95,72 @@ position_close(struct position *p)
  * other events than those that the store has under these offsets.  If the
  * position were accepted, the sink would skip them silently (I7).
  *
- * With accept_gap, (b) and (c) are accepted, and *skipped is the number of the
- * log's events that the sink does not get.  (a) is rejected even then, since
- * the log has no such offset yet.
+ * With accept_gap, (b) and (c) are accepted, and *missed is set: the sink does
+ * not get the log's events up to there.  (a) is rejected even then, since the
+ * log has no such offset yet.
  */
 static bool
-is_rejected(struct position *p, uint64_t at, bool accept_gap, uint64_t *skipped)
+is_rejected(struct position *p, uint64_t at, bool accept_gap, bool *missed)
 {
 	struct cursor *c = &p->cursor;
 	bool never_sent = at > p->max_sent_offset && at > c->now.committed;
 
-	*skipped = 0;
+	*missed = false;
 	if (at > p->store->synced_offset || (never_sent && !accept_gap)) {
 		cursor_set_rejected_position(c, at);
 		return true;
 	}
 	if (c->now.rejected_position == 0 && !never_sent)
 		return false;
-	if (at > c->now.committed && !accept_gap)
+	*missed = at > c->now.committed;
+	if (*missed && !accept_gap)
 		return true;
-	if (at > c->now.committed)
-		*skipped = at - c->now.committed;
 	cursor_set_rejected_position(c, 0);
 	return false;
 }
 
 /*
- * Start the account of a sink that subscribes: `skipped` events before its
- * position will never be sent.  A new cursor counts what is before it as
- * skipped.  That is wrong for a store that has a position: it has received
- * these events, and only the cursor was lost.
+ * Move the cursor to the position `from` of a store.  Events before it that
+ * were skipped, or before a new cursor, were not: the store has received them.
+ * Those from there on remain skipped if there are no others: a store learns of
+ * them only with the next batch.
  */
 static void
-start_account(struct position *p, bool has_position, uint64_t skipped)
+move_to(struct position *p, uint64_t from, bool skipped)
 {
 	struct cursor *c = &p->cursor;
-	uint64_t before = c->now.skipped;
-
-	if (has_position && cursor_is_new(c))
-		before = 0;
-	cursor_set_skipped(c, before + skipped);
-	c->dirty = true; /* it is no longer new */
-	p->has_report = false;
-}
-
-/* Move the cursor to the store's position. */
-static void
-move_to(struct position *p, uint64_t at)
-{
-	uint64_t committed = p->cursor.now.committed;
+	uint64_t committed = c->now.committed;
 	unsigned suppressed;
 
-	if (at == committed)
-		return;
+	if (skipped)
+		cursor_set(c, ranges_last(&c->now.skipped)->from,
+		           c->now.in_flight_end);
+	else if (cursor_is_new(c))
+		cursor_set(c, 0, CURSOR_NO_BATCH);
 	/* A sink that does so again and again is faulty: limit the lines. */
-	if (at < committed && log_allow(&p->rewinds, &suppressed))
+	else if (from < committed && log_allow(&p->rewinds, &suppressed))
 		log_warn("store has gone back; sending events again sink=%s "
 		         "from=%" PRIu64 " cursor=%" PRIu64 " suppressed=%u",
-		         p->cursor.name, at, committed, suppressed);
-	cursor_set(&p->cursor, at, CURSOR_NO_BATCH);
+		         c->name, from, committed, suppressed);
+	if (from != c->now.committed)
+		cursor_set(c, from,
+		           skipped ? c->now.in_flight_end : CURSOR_NO_BATCH);
+	if (skipped)
+		position_skip(p, committed);
 }
 
 enum frame_error
 position_subscribe(struct position *p, const struct frame *subscribe,
                    bool accept_gap, const char **text)
 {
+	struct cursor *c = &p->cursor;
 	bool has_position = subscribe->subscribe.has_position;
 	uint64_t first = store_first_offset(p->store);
-	uint64_t from = has_position ? subscribe->subscribe.position
-	                             : p->cursor.now.committed;
-	uint64_t at = from, skipped;
+	uint64_t from =
+	    has_position ? subscribe->subscribe.position : c->now.committed;
+	bool skipped = !cursor_is_new(c) && cursor_has_skipped(c, from);
+	uint64_t at = skipped ? c->now.committed : from;
+	bool missed;
 
 	if (at < first && accept_gap)
 		at = first;
@@ -193,7 +169,7 @@ position_subscribe(struct position *p, const struct frame *subscribe,
 			"batchd --accept-gap skips the events between";
 		return ERROR_TOO_OLD;
 	}
-	if (is_rejected(p, at, accept_gap, &skipped)) {
+	if (is_rejected(p, at, accept_gap, &missed)) {
 		*text =
 		    "the store's position is, or was, past the log's end: "
 		    "the log has lost its end, or the position is of another "
@@ -202,10 +178,14 @@ position_subscribe(struct position *p, const struct frame *subscribe,
 		    "between";
 		return ERROR_AHEAD;
 	}
-	start_account(p, has_position, skipped);
-	if (from < at)
-		skip_gap(p, from, at);
-	move_to(p, at);
+	if (missed)
+		skip_gap(p, at);
+	else if (has_position)
+		move_to(p, from, skipped);
+	if (c->now.committed < first)
+		skip_gap(p, first);
+	c->dirty = true; /* it is no longer new */
+	p->has_report = false;
 	return ERROR_NONE;
 }
 
@@ -216,7 +196,7 @@ position_subscribe(struct position *p, const struct frame *subscribe,
 
 void
 position_commit(struct position *p, uint64_t next_offset,
-                uint64_t in_flight_end, uint64_t lost, int64_t older_us)
+                uint64_t in_flight_end, int64_t older_us)
 {
 	struct cursor *c = &p->cursor;
 	uint64_t from = c->now.committed;
@@ -231,7 +211,6 @@ position_commit(struct position *p, uint64_t next_offset,
 	                    clock_mono_us(), (uint64_t)older_us,
 	                    &p->commit_times);
 	cursor_set(c, next_offset, in_flight_end);
-	cursor_set_skipped(c, c->now.skipped + lost);
 }
 
 void
@@ -243,13 +222,15 @@ position_settle_dead_letters(struct position *p)
 }
 
 void
-position_skip(struct position *p, uint64_t next_offset)
+position_skip(struct position *p, uint64_t to)
 {
-	struct cursor *c = &p->cursor;
-	uint64_t lost = next_offset - c->now.committed;
+	cursor_skip(&p->cursor, to);
+}
 
-	cursor_set(c, next_offset, CURSOR_NO_BATCH);
-	cursor_set_skipped(c, c->now.skipped + lost);
+bool
+position_may_send(const struct position *p)
+{
+	return cursor_skips_are_durable(&p->cursor);
 }
 
 /*
@@ -280,8 +261,8 @@ uint64_t
 position_stored_events(const struct position *p)
 {
 	const struct cursor_slot *slot = &p->cursor.now;
-	const uint64_t others[] = {slot->skipped, slot->pending_dead_letters,
-	                           slot->dropped};
+	const uint64_t others[] = {cursor_skipped(&p->cursor),
+	                           slot->pending_dead_letters, slot->dropped};
 	uint64_t stored = slot->committed;
 
 	/* A faulty sink may report more events than there are. */

@@ -38,12 +38,6 @@ struct position {
 	 */
 	uint64_t max_sent_offset;
 
-	/*
-	 * With --accept-gap: the offsets that were skipped because the log no
-	 * longer has them, and that `skipped` counts.  Empty if both are equal.
-	 */
-	uint64_t accepted_gap_from, accepted_gap_to;
-
 	/* Of this log's events, by the sink's latest report: */
 	uint64_t reported_dead;    /* those that are dead letters */
 	uint64_t reported_dropped; /* those that were dropped */
@@ -98,20 +92,26 @@ MUST_USE enum frame_error position_subscribe(struct position *p,
                                              const char **text);
 
 /*
- * The sink has committed the events up to next_offset.  `lost` of them were
- * not in the log and were not sent.  in_flight_end is the end of the batch,
- * part of which is still in flight, or CURSOR_NO_BATCH.  older_us is how
- * long ago the events became durable, for those of which durable_times does
- * not know it.
+ * The sink has committed the events up to next_offset.  in_flight_end is the
+ * end of the batch, part of which is still in flight, or CURSOR_NO_BATCH.
+ * older_us is how long ago the events became durable, for those of which
+ * durable_times does not know it.
  */
 void position_commit(struct position *p, uint64_t next_offset,
-                     uint64_t in_flight_end, uint64_t lost, int64_t older_us);
+                     uint64_t in_flight_end, int64_t older_us);
 
 /* The sink has committed all that it was sent: its report counts now. */
 void position_settle_dead_letters(struct position *p);
 
-/* All events up to next_offset are lost.  Skip them. */
-void position_skip(struct position *p, uint64_t next_offset);
+/*
+ * The events up to `to` will not be sent.  That must be on disk before any
+ * event after them is sent (position_may_send): the store can then be past
+ * them, and nothing else tells that they are not in it.
+ */
+void position_skip(struct position *p, uint64_t to);
+
+/* Return true if what was skipped is on disk. */
+bool position_may_send(const struct position *p);
 
 /*
  * The sink, or its --retry-dead, has reported how many of this log's events

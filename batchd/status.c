@@ -241,7 +241,8 @@ put_sinks(msgpack_packer *pk, const struct broker *b, uint64_t now_ms,
 		put_uint(pk, "pending_dead_letters",
 		         c->position.cursor.now.pending_dead_letters);
 		put_uint(pk, "dropped_events", c->position.cursor.now.dropped);
-		put_uint(pk, "skipped_events", c->position.cursor.now.skipped);
+		put_uint(pk, "skipped_events",
+		         cursor_skipped(&c->position.cursor));
 		put_uint(pk, "lag_events", position_lag_events(&c->position));
 		put_uint(pk, "lag_bytes",
 		         store_bytes_from(&b->store,

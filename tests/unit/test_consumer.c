@@ -153,7 +153,8 @@ next_batch(uint64_t *offset, uint64_t *wake_ms)
 
 		rc = consumer_step(&consumer, now_ms, wake_ms);
 		ck_assert_int_ge(rc == -EAGAIN ? 0 : rc, 0);
-		if (consumer.state == CONSUMER_SYNCING) {
+		if (consumer.state == CONSUMER_SYNCING ||
+		    !position_may_send(&consumer.position)) {
 			write_cursor();
 			continue;
 		}
@@ -428,26 +429,63 @@ TEST(a_stable_batch_is_sent_only_when_its_end_is_durable)
 	ck_assert_int_gt(chan_recv(&theirs, bytes, sizeof bytes), 0);
 }
 
+/* --- what has become of the events below the position --- */
+
+static void
+expect(uint64_t committed, uint64_t stored, uint64_t skipped)
+{
+	const struct position *p = &consumer.position;
+
+	ck_assert_uint_eq(p->cursor.now.committed, committed);
+	ck_assert_uint_eq(position_stored_events(p), stored);
+	ck_assert_uint_eq(cursor_skipped(&p->cursor), skipped);
+}
+
+/* 10 events, 5 that are lost, and 10 more. */
+static void
+put_damaged(void)
+{
+	put(10, 10);
+	put(5, 10);
+	put(10, 10);
+	sim_damage(&sim, 1);
+}
+
+/* batchd is killed: what its cursor was not written with is gone. */
+static void
+crash(void)
+{
+	close_all();
+	open_all();
+}
+
+/* The sink connects again, and its store has the position. */
+static void
+come_back(uint64_t position)
+{
+	if (consumer.state != CONSUMER_DISCONNECTED)
+		consumer_unsubscribe(&consumer);
+	ck_assert_int_eq(subscribe_at(true, position, 100, 1 * MIB, 0, false),
+	                 0);
+}
+
 /* Lost events are skipped and counted, and delivery goes on. */
 TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_after, 2)
 {
 	bool stable = _i == 1;
 	uint64_t offset, wake;
 
-	put(10, 10);
-	put(5, 10);
-	put(10, 10);
-	sim_damage(&sim, 1);
+	put_damaged();
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 0);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	expect(10, 10, 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
-	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 0);
+	expect(15, 10, 5);
 	ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 5);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 20);
+	expect(25, 20, 5);
 	ck_assert_uint_eq(position_lag_events(&consumer.position), 0);
 }
 
@@ -463,9 +501,104 @@ TEST_LOOP(lost_events_at_the_end_are_skipped, 2)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.committed, 15);
-	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 5);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 10);
+	expect(15, 10, 5);
+}
+
+/* A store may learn of them, so they must not be forgotten in a crash. */
+TEST_LOOP(what_is_skipped_is_on_disk_before_more_is_sent, 2)
+{
+	bool stable = _i == 1;
+	uint64_t offset, wake;
+	uint8_t bytes[FRAME_MAX];
+
+	put_damaged();
+	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	write_cursor();
+	consumer_flush(&consumer);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ge(consumer_step(&consumer, now_ms, &wake), 0);
+	ck_assert_int_eq(chan_recv(&theirs, bytes, sizeof bytes), -EAGAIN);
+	expect(15, 10, 5);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	if (stable)
+		return;
+	/* The store has it all, and the cursor is from before that. */
+	crash();
+	expect(15, 10, 5);
+	come_back(25);
+	expect(25, 20, 5);
+}
+
+/* No batch has moved the store past them: its position is before them. */
+TEST(what_was_skipped_stays_skipped_until_the_store_learns_of_it)
+{
+	uint64_t offset, wake;
+
+	put_damaged();
+	crash();
+	come_back(10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	for (int i = 0; i < 3; i++) {
+		come_back(10);
+		expect(15, 10, 5);
+	}
+	crash();
+	come_back(10);
+	expect(15, 10, 5);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 15);
+	ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
+	expect(25, 20, 5);
+}
+
+TEST(a_store_that_goes_back_skips_lost_events_once)
+{
+	uint64_t offset, wake;
+
+	put_damaged();
+	crash();
+	for (int i = 0; i < 2; i++) {
+		come_back(4);
+		expect(4, 4, 0);
+		ck_assert_uint_eq(next_batch(&offset, &wake), 6);
+		ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+		ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+		ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
+		expect(25, 20, 5);
+		come_back(20);
+		expect(20, 15, 5);
+		/* batchd may be killed before the cursor is written, or not. */
+		if (i == 0)
+			write_cursor();
+		crash();
+	}
+}
+
+/* A sink that is new in the settings, with and without a position. */
+TEST(what_is_before_a_new_cursor_is_skipped_unless_the_store_has_it)
+{
+	for (int i = 0; i < 3; i++) {
+		if (i == 0)
+			put(10, 10);
+		consumer_close(&consumer);
+		ck_assert_int_eq(
+		    sim.disk.unlink(&sim.disk, "cursors/one.cursor"), 0);
+		ck_assert_int_eq(consumer_open(&consumer, &store, "one"), 0);
+		ck_assert_int_eq(consumer_start(&consumer, true), 0);
+		expect(10, 0, 10);
+		if (i == 0)
+			ck_assert_int_eq(
+			    subscribe_at(false, 0, 1, 1 * MIB, 0, false), 0);
+		else
+			come_back(i == 1 ? 4 : 10);
+		if (i == 0)
+			expect(10, 0, 10);
+		else
+			expect(i == 1 ? 4 : 10, i == 1 ? 4 : 10, 0);
+		consumer_unsubscribe(&consumer);
+	}
 }
 
 TEST(dead_letters_count_with_their_batch)
@@ -596,7 +729,7 @@ TEST(a_position_once_ahead_is_accepted_with_accept_gap)
 	put(5, 10);
 	ck_assert_int_eq(consumer_subscribe(&consumer, &ours, &f, true, &text),
 	                 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.skipped, 6);
+	ck_assert_uint_eq(cursor_skipped(&consumer.position.cursor), 6);
 	ck_assert_uint_eq(position_lag_events(&consumer.position), 4);
 }
 
@@ -656,18 +789,23 @@ TEST(a_gap_is_counted_once_however_often_the_sink_comes)
 	position_accept_gap(&consumer.position);
 	ck_assert_int_eq(store_start(&store, 0), 0);
 	ck_assert_int_eq(consumer_start(&consumer, false), 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.skipped, first - 2);
+	ck_assert_uint_eq(cursor_skipped(&consumer.position.cursor), first - 2);
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(
 		    consumer_subscribe(&consumer, &ours, &f, true, &text), 0);
 		ck_assert_uint_eq(consumer.position.cursor.now.committed,
 		                  first);
-		ck_assert_uint_eq(consumer.position.cursor.now.skipped,
+		ck_assert_uint_eq(cursor_skipped(&consumer.position.cursor),
 		                  first - 3);
 		ck_assert_uint_eq(position_stored_events(&consumer.position),
 		                  3);
 		consumer_unsubscribe(&consumer);
 	}
+	/* It is accepted for good. */
+	write_cursor();
+	crash();
+	come_back(3);
+	expect(first, 3, first - 3);
 }
 
 /* An operator must see how long a disconnected sink has been lagging. */
