@@ -243,7 +243,8 @@ print_result(const struct check *c)
 	return c->errors > 0 ? EXIT_CONFIG : EXIT_SUCCESS;
 }
 
-int
+/* Check the settings file at `path`.  Returns the exit status. */
+static int
 check_print(const char *path)
 {
 	struct check c = {.path = path};
@@ -276,3 +277,23 @@ check_print(const char *path)
 	free(text);
 	return rc;
 }
+
+static int
+check_run(const struct verb_call *call)
+{
+	return check_print(call->path);
+}
+
+static const struct verb_example examples[] = {
+    {"leat check", "before a restart: is the settings file right?"},
+    {0},
+};
+
+const struct verb check_verb = {
+    .name = "check",
+    .summary = "Checks all sections of the settings file, and the files that "
+	       "it names.",
+    .settings = VERB_PATH,
+    .examples = examples,
+    .run = check_run,
+};

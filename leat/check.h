@@ -3,20 +3,16 @@
  *
  * Only the program that owns a section can check it, and a sink may not be part
  * of leat at all.  Therefore each installed program is run with --check, and
- * their findings are merged.
+ * their findings are merged.  Files are read, but stores are not contacted.
+ *
+ * The exit status is EXIT_SUCCESS without errors, even if there are warnings;
+ * EXIT_CONFIG with errors; EXIT_FAILURE when a program could not be run.
  */
 #ifndef LEAT_CHECK_H
 #define LEAT_CHECK_H
 
-#include "libbase/base.h"
+#include "leat/verb.h"
 
-/*
- * Check the settings file with ingestd, batchd, and the sinks that the file
- * names or has a section for.  Files are read, but stores are not contacted.
- * Returns the exit status: EXIT_SUCCESS without errors, even if there are
- * warnings; EXIT_CONFIG with errors; EXIT_FAILURE when a program could not be
- * run.
- */
-MUST_USE int check_print(const char *path);
+extern const struct verb check_verb;
 
 #endif

@@ -208,7 +208,7 @@ status_finish(const msgpack_object *status)
 {
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return EXIT_FAILURE;
-	return count_problems(status) > 0 ? STATUS_NOT_WELL : EXIT_SUCCESS;
+	return count_problems(status) > 0 ? EXIT_NOT_WELL : EXIT_SUCCESS;
 }
 
 static int
@@ -225,8 +225,9 @@ status_print_json(const msgpack_object *status)
 	return rc < 0 ? EXIT_FAILURE : status_finish(status);
 }
 
-int
-status_print(const char *socket, const char *path, bool json)
+/* Print the status of the batchd at `socket`.  Returns the exit status. */
+static int
+status_print(const char *socket, const char *path, bool as_json)
 {
 	const struct control_request request = {.socket = socket,
 	                                        .verb = "status",
@@ -251,7 +252,7 @@ status_print(const char *socket, const char *path, bool json)
 		    "batchd's answer is malformed: run leat and batchd of "
 		    "one release socket=%s",
 		    log_quote(socket));
-	} else if (json) {
+	} else if (as_json) {
 		rc = status_print_json(&unpacked.data);
 	} else {
 		print_log(&unpacked.data);
@@ -264,3 +265,33 @@ status_print(const char *socket, const char *path, bool json)
 	free(reply);
 	return rc;
 }
+
+static bool json;
+
+static int
+status_run(const struct verb_call *call)
+{
+	return status_print(call->socket, call->path, json);
+}
+
+static const struct conf_flag flags[] = {
+    {.name = "--json",
+     .help = "print the status as one JSON object",
+     .set = &json},
+    {0},
+};
+static const struct verb_example examples[] = {
+    {"leat status", "how all of leat is, and what needs attention"},
+    {"leat status --json | jq .problems", "the same, for programs"},
+    {0},
+};
+
+const struct verb status_verb = {
+    .name = "status",
+    .summary = "Shows the status of the log, the daemons and the sinks.",
+    .details = "The exit status is 0 if all is well, 3 if batchd reports a "
+	       "problem, and 1 if batchd does not answer.",
+    .flags = flags,
+    .examples = examples,
+    .run = status_run,
+};

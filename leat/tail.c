@@ -38,6 +38,18 @@
 #define DEFAULT_COLUMNS 80
 #define NO_END UINT64_MAX
 
+/* What the operator asks for.  All texts are borrowed. */
+struct tail_request {
+	const char *socket;  /* of batchd */
+	const char *log_dir; /* read only to find the offset of a time */
+	const char *from, *to, *limit; /* as given, or NULL */
+	const char *bytes_per_s;       /* the same */
+	struct conf_values types;      /* show only these; none: all */
+	const char *user;              /* show only this one; NULL: all */
+	bool until_end;                /* end where the log ends at the start */
+	bool json;                     /* JSON on a terminal as well */
+};
+
 struct tail {
 	const struct tail_request *request;
 	struct tail_link link;
@@ -550,7 +562,8 @@ tail_run(struct tail *t)
 	}
 }
 
-int
+/* Print the events.  Returns the exit status. */
+static int
 tail_print(const struct tail_request *request)
 {
 	struct tail *t = calloc(1, sizeof *t);
@@ -580,3 +593,67 @@ tail_print(const struct tail_request *request)
 	free(t);
 	return status;
 }
+
+static struct tail_request request;
+
+static int
+tail_run_verb(const struct verb_call *call)
+{
+	request.socket = call->socket;
+	request.log_dir = call->log_dir;
+	return tail_print(&request);
+}
+
+static const struct conf_flag flags[] = {
+    {.name = "--from",
+     .argument = "WHEN",
+     .help = "begin at an offset, a time (2026-11-26T14:00Z), -10m (s, m, h, "
+             "d), oldest or newest (the default; with --to or --until-end: "
+             "oldest)",
+     .value = &request.from},
+    {.name = "--to",
+     .argument = "WHEN",
+     .help = "end before this offset, or this time, which must have passed",
+     .value = &request.to},
+    {.name = "--type",
+     .argument = "TYPE",
+     .help = "show only this type; may be given again",
+     .values = &request.types},
+    {.name = "--user",
+     .argument = "USER",
+     .help = "show only this user",
+     .value = &request.user},
+    {.name = "--limit",
+     .argument = "N",
+     .help = "end after N events were shown",
+     .value = &request.limit},
+    {.name = "--bytes-per-s",
+     .argument = "N",
+     .help = "take at most so many bytes of events a second; 0: no limit (the "
+             "default; or 1048576 if it follows from newest without an end)",
+     .value = &request.bytes_per_s},
+    {.name = "--until-end",
+     .help = "end where the log ends now",
+     .set = &request.until_end},
+    {.name = "--json",
+     .help = "one JSON object a line on a terminal, too",
+     .set = &request.json},
+    {0},
+};
+static const struct verb_example examples[] = {
+    {"leat tail", "the events as they become durable, until ^C"},
+    {"leat tail --from -10m --type order", "from ten minutes ago on"},
+    {"leat tail --from 2026-11-26T14:00Z --to 2026-11-26T15:00Z >hour.ndjson",
+     "one hour, as JSON"},
+    {0},
+};
+
+const struct verb tail_verb = {
+    .name = "tail",
+    .summary = "Shows events as they become durable, or those of the log.",
+    .details = "Prints columns on a terminal, otherwise a JSON object a line.  "
+	       "Times are when events were received, in UTC.",
+    .flags = flags,
+    .examples = examples,
+    .run = tail_run_verb,
+};

@@ -56,7 +56,8 @@ print_line(const char *name, const char *secret)
 	printf("\n");
 }
 
-int
+/* Make a token with the name `name`.  Returns the exit status. */
+static int
 token_make(const char *name)
 {
 	char secret[TOKEN_BYTES];
@@ -91,3 +92,27 @@ token_make(const char *name)
 	explicit_bzero(secret, sizeof secret);
 	return rc;
 }
+
+static int
+token_run(const struct verb_call *call)
+{
+	return token_make(call->args[0]);
+}
+
+static const struct verb_example examples[] = {
+    {"leat token shop >>/etc/leat/tokens",
+     "make a token for the sender \"shop\"; give it the text on the terminal"},
+    {0},
+};
+
+const struct verb token_verb = {
+    .name = "token",
+    .arguments = "NAME",
+    .summary = "Makes a token for a sender.",
+    .details = "Prints its line for ingestd's tokens_file to standard output, "
+	       "and the token itself, which is not shown again, to standard "
+	       "error.",
+    .settings = VERB_NO_SETTINGS,
+    .examples = examples,
+    .run = token_run,
+};

@@ -1,14 +1,13 @@
-/* token - `leat token`: make a token for ingestd's tokens_file. */
+/*
+ * token - `leat token`: make a token for ingestd's tokens_file.
+ *
+ * The token is kept nowhere, so it cannot be shown again.
+ */
 #ifndef LEAT_TOKEN_H
 #define LEAT_TOKEN_H
 
-#include "libbase/base.h"
+#include "leat/verb.h"
 
-/*
- * Make a token with the name `name`.  Prints its line for the file to standard
- * output, and the token itself to standard error.  The token is kept nowhere
- * else, so it cannot be shown again.  Returns the exit status.
- */
-MUST_USE int token_make(const char *name);
+extern const struct verb token_verb;
 
 #endif

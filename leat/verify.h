@@ -13,6 +13,7 @@
 
 #include "batchd/disk.h"
 #include "batchd/segment.h"
+#include "leat/verb.h"
 
 /* A damaged range of a segment. */
 struct verify_damage {
@@ -48,9 +49,9 @@ MUST_USE int verify_run(struct verify *v, struct disk *disk, FILE *out);
 void verify_fini(struct verify *v);
 
 /*
- * Verify the log in the directory dir.  Returns the exit status: EXIT_FAILURE
- * when the log is damaged or cannot be read.
+ * The exit status of the verb is EXIT_FAILURE when the log is damaged or cannot
+ * be read.
  */
-MUST_USE int verify_print(const char *dir);
+extern const struct verb log_verify_verb;
 
 #endif

@@ -16,6 +16,11 @@
 
 /* Exit status for a configuration error, which a restart does not fix. */
 #define EXIT_CONFIG 2
+/*
+ * Exit status of a command when batchd, or another program, has answered and
+ * something is not well: a problem, or an order that is refused.
+ */
+#define EXIT_NOT_WELL 3
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)

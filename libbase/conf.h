@@ -67,11 +67,11 @@ struct conf_values {
 
 /* An option that one program has in addition to the shared ones. */
 struct conf_flag {
-	const char *name; /* "--retry-dead" */
-	const char *help;
-	bool *set;                  /* NULL: it takes a value */
-	const char *argument;       /* what --help calls the value: "DIR" */
-	const char **value;         /* set to the value, which is in argv */
+	const char *name;     /* "--retry-dead" */
+	const char *help;     /* may be longer than a line: --help wraps it */
+	bool *set;            /* NULL: it takes a value */
+	const char *argument; /* what --help calls the value: "DIR" */
+	const char **value;   /* set to the value, which is in argv */
 	struct conf_values *values; /* instead, for an option that repeats */
 	bool no_file; /* if it is given, the settings are not read */
 };
@@ -94,6 +94,21 @@ struct conf_program {
 	int (*validate)(const struct conf_source *source, void *arg);
 	void *arg;
 	const char **path; /* set to the file's path; may be NULL */
+	/*
+	 * What --help shows between the summary and the options, and after
+	 * the options; may be NULL.
+	 */
+	const char *details, *examples;
+	/*
+	 * A command, not a daemon: it has no --check, and --help does not list
+	 * the keys.  `operands` is set to the arguments that are no options;
+	 * what and how many they may be is in `arguments`, as "SINK" or
+	 * "[FILE]".  With no_config, it has no --config either.
+	 */
+	bool is_command;
+	bool no_config;
+	const char *arguments;
+	struct conf_values *operands;
 };
 
 /* Returned by conf_start if the program should run. */

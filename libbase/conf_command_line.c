@@ -9,6 +9,7 @@
 #include "libbase/conf_source.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
+#include "libbase/wrap.h"
 
 #define DEFAULT_PATH "/etc/leat/leat.conf"
 #define ERRORS_BYTES 4096
@@ -55,43 +56,92 @@ print_tables(const struct conf_program *program)
 	}
 }
 
-static void
-conf_print_usage(const struct conf_program *program, FILE *out)
-{
-	(void)fprintf(out, "usage: %s [--config PATH]%s", program->name,
-	              program->table_count > 0 ? " [--check]" : "");
-	for (size_t i = 0; i < program->flag_count; i++) {
-		const struct conf_flag *f = &program->flags[i];
+/* The least and the greatest width of the column of options. */
+#define OPTION_COLUMNS_MIN 14
+#define OPTION_COLUMNS_MAX 26
 
-		(void)fprintf(out, " [%s%s%s]%s", f->name, f->set ? "" : " ",
-		              f->set ? "" : f->argument,
-		              f->values ? "..." : "");
-	}
-	(void)fprintf(out, " [--help] [--version]\n");
+/* Format an option with its value, as "--dir DIR".  Returns out. */
+#define OPTION_TEXT 64
+static const char *
+option_text(const struct conf_flag *f, char out[OPTION_TEXT])
+{
+	(void)snprintf(out, OPTION_TEXT, "%s%s%s", f->name, f->set ? "" : " ",
+	               f->set ? "" : f->argument);
+	return out;
 }
 
 static void
-print_help(const struct conf_program *program)
+conf_print_usage(const struct conf_program *program, FILE *out)
 {
-	char allowed[512], option[64];
-	const char *section = "";
+	static const char start[] = "usage: ";
+	struct wrap w = {.out = out, .indent = sizeof start - 1};
+	char option[OPTION_TEXT], text[OPTION_TEXT + 8];
 
-	conf_print_usage(program, stdout);
-	printf("\n%s\n\n"
-	       "  --config PATH  settings (default " DEFAULT_PATH ")\n",
-	       program->summary);
-	if (program->table_count > 0)
-		printf("  --check        check them, print what is in force, "
-		       "exit\n");
+	(void)fprintf(out, "%s", start);
+	w.column = w.indent;
+	wrap_text(&w, program->name);
+	w.indent += strlen(program->name) + 1;
+	if (program->arguments)
+		wrap_text(&w, program->arguments);
+	if (!program->no_config)
+		wrap_word(&w, "[--config PATH]");
+	if (!program->is_command)
+		wrap_word(&w, "[--check]");
 	for (size_t i = 0; i < program->flag_count; i++) {
 		const struct conf_flag *f = &program->flags[i];
 
-		(void)snprintf(option, sizeof option, "%s%s%s", f->name,
-		               f->set ? "" : " ", f->set ? "" : f->argument);
-		printf("  %-14s %s\n", option, f->help);
+		(void)snprintf(text, sizeof text, "[%s]%s",
+		               option_text(f, option), f->values ? "..." : "");
+		wrap_word(&w, text);
 	}
-	printf("  -h, --help     this text\n"
-	       "  -V, --version  the version\n");
+	wrap_word(&w, "[--help]");
+	wrap_word(&w, "[--version]");
+	wrap_end(&w);
+}
+
+static void
+print_option(size_t columns, const char *option, const char *help)
+{
+	struct wrap w = {.out = stdout, .indent = columns + 3};
+
+	w.column = (size_t)printf("  %s", option);
+	if (w.column + 1 > w.indent)
+		wrap_end(&w);
+	wrap_text(&w, help);
+	wrap_end(&w);
+}
+
+static void
+print_options(const struct conf_program *program)
+{
+	size_t columns = OPTION_COLUMNS_MIN;
+	char option[OPTION_TEXT];
+
+	for (size_t i = 0; i < program->flag_count; i++) {
+		size_t n = strlen(option_text(&program->flags[i], option));
+
+		if (n > columns && n <= OPTION_COLUMNS_MAX)
+			columns = n;
+	}
+	for (size_t i = 0; i < program->flag_count; i++)
+		print_option(columns, option_text(&program->flags[i], option),
+		             program->flags[i].help);
+	if (!program->no_config)
+		print_option(columns, "--config PATH",
+		             "settings (default " DEFAULT_PATH ")");
+	if (!program->is_command)
+		print_option(columns, "--check",
+		             "check them, print what is in force, exit");
+	print_option(columns, "-h, --help", "this text");
+	print_option(columns, "-V, --version", "the version");
+}
+
+static void
+print_keys(const struct conf_program *program)
+{
+	const char *section = "";
+	char allowed[512];
+
 	for (size_t i = 0; i < program->table_count; i++) {
 		const struct conf_table *t = &program->tables[i];
 
@@ -106,6 +156,28 @@ print_help(const struct conf_program *program)
 			       key->initial, key->help, allowed);
 		}
 	}
+}
+
+static void
+print_help(const struct conf_program *program)
+{
+	struct wrap w = {.out = stdout};
+
+	conf_print_usage(program, stdout);
+	wrap_end(&w);
+	wrap_text(&w, program->summary);
+	wrap_end(&w);
+	if (program->details) {
+		wrap_end(&w);
+		wrap_text(&w, program->details);
+		wrap_end(&w);
+	}
+	wrap_end(&w);
+	print_options(program);
+	if (program->examples)
+		printf("\n%s", program->examples);
+	if (!program->is_command)
+		print_keys(program);
 }
 
 /* Flush standard output.  Returns the status to exit with. */
@@ -123,6 +195,7 @@ struct arguments {
 	const char *path;
 	bool check;
 	bool no_file;
+	bool only_operands; /* "--" was given */
 };
 
 /*
@@ -193,6 +266,62 @@ is_one_of(const char *arg, const char *brief, const char *name)
 	return strcmp(arg, brief) == 0 || strcmp(arg, name) == 0;
 }
 
+/*
+ * Take an argument that is no option.  Options may follow, until an argument
+ * that is "--".  Returns as take_another.
+ */
+static int
+take_operand(const struct conf_program *program, const char *arg,
+             struct arguments *arguments)
+{
+	if (!program->operands)
+		return 0;
+	if (!arguments->only_operands && strcmp(arg, "--") == 0) {
+		arguments->only_operands = true;
+		return 1;
+	}
+	if (!arguments->only_operands && arg[0] == '-' && arg[1] != '\0')
+		return 0;
+	if (program->operands->count == CONF_VALUES_MAX)
+		return -E2BIG;
+	program->operands->at[program->operands->count++] = arg;
+	return 1;
+}
+
+/* Take the argument at argv[*at].  Returns as take_another. */
+static int
+take_argument(const struct conf_program *program, char **argv, int *at,
+              struct arguments *arguments)
+{
+	int taken = take_operand(program, argv[*at], arguments);
+
+	if (taken == 0 && !program->is_command &&
+	    strcmp(argv[*at], "--check") == 0) {
+		arguments->check = true;
+		return 1;
+	}
+	if (taken == 0 && !program->no_config)
+		taken = take_value("--config", argv, at, &arguments->path);
+	return taken == 0 ? take_flag(program, argv, at, arguments) : taken;
+}
+
+/* Return true if so many operands fit "A [B]": at least A, at most both. */
+static bool
+is_operand_count(const struct conf_program *program)
+{
+	const char *p = program->arguments ? program->arguments : "";
+	size_t least = 0, most = 0;
+
+	while (*p) {
+		least += *p != '[';
+		most++;
+		p += strcspn(p, " ");
+		p += strspn(p, " ");
+	}
+	return !program->operands || (program->operands->count >= least &&
+	                              program->operands->count <= most);
+}
+
 /* Returns CONF_RUN, or the status to exit with. */
 static int
 take_arguments(const struct conf_program *program, int argc, char **argv,
@@ -203,28 +332,32 @@ take_arguments(const struct conf_program *program, int argc, char **argv,
 		const char *arg = argv[i];
 		int taken;
 
-		if (is_one_of(arg, "-h", "--help")) {
+		if (!arguments->only_operands &&
+		    is_one_of(arg, "-h", "--help")) {
 			print_help(program);
 			return finish_output();
 		}
-		if (is_one_of(arg, "-V", "--version")) {
+		if (!arguments->only_operands &&
+		    is_one_of(arg, "-V", "--version")) {
 			printf("%s %s\n", program->name, LEAT_VERSION);
 			return finish_output();
 		}
-		if (strcmp(arg, "--check") == 0 && program->table_count > 0) {
-			arguments->check = true;
-			continue;
-		}
-		taken = take_value("--config", argv, &i, &arguments->path);
-		if (taken == 0)
-			taken = take_flag(program, argv, &i, arguments);
+		taken = take_argument(program, argv, &i, arguments);
 		if (taken == 1)
 			continue;
 		log_error("%s arg=%s",
 		          taken == 0        ? "unknown argument"
-		          : taken == -E2BIG ? "this option is given too often"
+		          : taken == -E2BIG ? "this is given too often"
 		                            : "this option needs a value",
 		          log_quote(arg));
+		conf_print_usage(program, stderr);
+		return EXIT_CONFIG;
+	}
+	if (!is_operand_count(program)) {
+		log_error("%s: too %s arguments", program->name,
+		          !program->arguments || program->operands->count > 0
+		              ? "many"
+		              : "few");
 		conf_print_usage(program, stderr);
 		return EXIT_CONFIG;
 	}

@@ -1,0 +1,16 @@
+/* verbs - the table of all verbs of the command; see verb.h. */
+#include <stddef.h>
+
+#include "leat/check.h"
+#include "leat/help.h"
+#include "leat/status.h"
+#include "leat/tail.h"
+#include "leat/token.h"
+#include "leat/verb.h"
+#include "leat/verify.h"
+
+/* In the order in which `leat help` lists them. */
+const struct verb *const verbs[] = {
+    &status_verb, &tail_verb, &log_verify_verb, &check_verb, &token_verb,
+    &help_verb,   NULL,
+};
