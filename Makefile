@@ -121,12 +121,14 @@ link     = $(Q)$(CC) $(MODE_FLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
 mods  = $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/$(1).c $(BENCH_MAINS),$(wildcard $(1)/*.c))) \
         $(patsubst %.cc,$(O)/%.o,$(wildcard $(1)/*.cc))
 
+COMMAND_FILES := $(addprefix $(O)/leat.,1 bash zsh fish)
+
 .DEFAULT_GOAL := all
 .PHONY: all clean format format-check
 .SECONDARY:
 .SECONDEXPANSION:
 ## all: build the programs into build/$(MODE)/bin; MODE is release, debug, asan, tsan or clang
-all: $(PROGRAMS:%=$(O)/bin/%)
+all: $(PROGRAMS:%=$(O)/bin/%) $(COMMAND_FILES)
 	@:
 
 .PHONY: help
@@ -167,6 +169,12 @@ $(O)/%.a: $$(call mods,$$*)
 $(PROGRAMS:%=$(O)/bin/%): $(O)/bin/%: $(O)/$$*/$$*.o $$(call archives,$$*)
 	@mkdir -p $(@D)
 	$(call link,$*)
+
+# The manual page and the completions of the shells, which the command prints.
+$(O)/leat.1: $(O)/bin/leat
+	$(Q)$< --manual >$@.new && mv $@.new $@
+$(O)/leat.bash $(O)/leat.zsh $(O)/leat.fish: $(O)/leat.%: $(O)/bin/leat
+	$(Q)$< completion $* >$@.new && mv $@.new $@
 
 # Unit tests: each tests/unit/test_X.c is a program.  It is linked with the
 # directories that it includes, and with what these use.
@@ -437,12 +445,17 @@ lint-structure:
 
 # Do not overwrite settings that exist: they are the operator's.  The new ones
 # are installed with the documents.
-DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/leat
+SHARE   = $(DESTDIR)$(PREFIX)/share
+DOC_DIR = $(SHARE)/doc/leat
 ## install: install into PREFIX and CONF_DIR, below DESTDIR
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DOC_DIR) $(DESTDIR)$(CONF_DIR)
 	install $(PROGRAMS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 leat.conf README.md docs/*.md $(DOC_DIR)
+	install -D -m 644 $(O)/leat.1 $(SHARE)/man/man1/leat.1
+	install -D -m 644 $(O)/leat.bash $(SHARE)/bash-completion/completions/leat
+	install -D -m 644 $(O)/leat.zsh $(SHARE)/zsh/site-functions/_leat
+	install -D -m 644 $(O)/leat.fish $(SHARE)/fish/vendor_completions.d/leat.fish
 	sed -e '1,/^$$/c ; leat under supervisord, as `make install` has written it.\n' \
 	  -e 's|%(ENV_LEAT_BIN)s|$(PREFIX)/bin|; s|%(ENV_LEAT_RUN)s|$(RUN_DIR)|' \
 	  -e 's|%(ENV_LEAT_CONF)s|$(CONF_DIR)/leat.conf|' \

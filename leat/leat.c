@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leat/completion.h"
 #include "leat/help.h"
+#include "leat/manual.h"
 #include "leat/verb.h"
 #include "libbase/base.h"
 #include "libbase/log.h"
@@ -29,6 +31,16 @@ main(int argc, char **argv)
 	v = verb_find((const char *const *)argv + 1, &count);
 	if (v)
 		return verb_run(v, argc - count, argv + count);
+	/* For the scripts of completion.h, and for the build. */
+	if (strcmp(argv[1], "--complete") == 0) {
+		completion_print_candidates((const char *const *)argv + 2,
+		                            (size_t)argc - 2);
+		return verb_finish_output(EXIT_SUCCESS);
+	}
+	if (strcmp(argv[1], "--manual") == 0) {
+		manual_print();
+		return verb_finish_output(EXIT_SUCCESS);
+	}
 	if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0) {
 		printf("leat %s\n", LEAT_VERSION);
 		return EXIT_SUCCESS;
@@ -36,7 +48,7 @@ main(int argc, char **argv)
 	/* This includes a noun without a verb: leat log --help. */
 	if (is_help(argv[argc - 1])) {
 		help_print_verbs(stdout, argc > 2 ? argv[1] : NULL);
-		return EXIT_SUCCESS;
+		return verb_finish_output(EXIT_SUCCESS);
 	}
 	help_print_unknown((const char *const *)argv + 1);
 	return EXIT_CONFIG;

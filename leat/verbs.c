@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "leat/check.h"
+#include "leat/completion.h"
 #include "leat/help.h"
 #include "leat/status.h"
 #include "leat/tail.h"
@@ -11,6 +12,6 @@
 
 /* In the order in which `leat help` lists them. */
 const struct verb *const verbs[] = {
-    &status_verb, &tail_verb, &log_verify_verb, &check_verb, &token_verb,
-    &help_verb,   NULL,
+    &status_verb, &tail_verb,       &log_verify_verb, &check_verb,
+    &token_verb,  &completion_verb, &help_verb,       NULL,
 };

@@ -434,7 +434,9 @@ verify_print(const char *dir)
 		          log_quote(file_error(rc)));
 	if (fflush(stdout) != 0 || ferror(stdout))
 		rc = -EIO;
-	return rc < 0 || v.damages > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (rc < 0)
+		return EXIT_FAILURE;
+	return v.damages > 0 ? EXIT_NOT_WELL : EXIT_SUCCESS;
 }
 
 static const char *dir_option;
@@ -464,7 +466,8 @@ const struct verb log_verify_verb = {
     .name = "verify",
     .summary = "Reads the whole log on disk, in [batchd] dir, and reports what "
 	       "is damaged.",
-    .details = "It changes nothing, needs no batchd, and can run beside one.",
+    .details = "It changes nothing, needs no batchd, and can run beside one.  "
+	       "The exit status is 3 if the log is damaged.",
     .flags = flags,
     .examples = examples,
     .run = log_verify_run,

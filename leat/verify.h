@@ -49,8 +49,8 @@ MUST_USE int verify_run(struct verify *v, struct disk *disk, FILE *out);
 void verify_fini(struct verify *v);
 
 /*
- * The exit status of the verb is EXIT_FAILURE when the log is damaged or cannot
- * be read.
+ * The exit status of the verb is EXIT_NOT_WELL when the log is damaged, and
+ * EXIT_FAILURE when it cannot be read.
  */
 extern const struct verb log_verify_verb;
 

@@ -111,12 +111,15 @@ struct conf_program {
 	struct conf_values *operands;
 };
 
+/* The settings file, unless --config names another one. */
+#define CONF_PATH "/etc/leat/leat.conf"
+
 /* Returned by conf_start if the program should run. */
 #define CONF_RUN (-1)
 
 /*
  * Handle the command line, which is --config PATH (default
- * /etc/leat/leat.conf), --check (print the effective settings), --help,
+ * CONF_PATH), --check (print the effective settings), --help,
  * --version and the program's flags; then read the file into the tables.
  * Returns CONF_RUN, or the status to exit with: 0, EXIT_CONFIG after logging
  * what is wrong, or EXIT_FAILURE if standard output cannot be written to.

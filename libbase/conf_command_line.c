@@ -11,7 +11,6 @@
 #include "libbase/log.h"
 #include "libbase/wrap.h"
 
-#define DEFAULT_PATH "/etc/leat/leat.conf"
 #define ERRORS_BYTES 4096
 
 static void
@@ -128,7 +127,7 @@ print_options(const struct conf_program *program)
 		             program->flags[i].help);
 	if (!program->no_config)
 		print_option(columns, "--config PATH",
-		             "settings (default " DEFAULT_PATH ")");
+		             "settings (default " CONF_PATH ")");
 	if (!program->is_command)
 		print_option(columns, "--check",
 		             "check them, print what is in force, exit");
@@ -327,7 +326,7 @@ static int
 take_arguments(const struct conf_program *program, int argc, char **argv,
                struct arguments *arguments)
 {
-	*arguments = (struct arguments){.path = DEFAULT_PATH};
+	*arguments = (struct arguments){.path = CONF_PATH};
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i];
 		int taken;

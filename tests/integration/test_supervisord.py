@@ -248,7 +248,12 @@ def test_what_make_install_writes():
         out = make_install(DESTDIR=root)
         assert f"kept {mine}" in out, out
         assert mine.read_text() == "[batchd]\nmax_bytes = 100G\n"
-        assert (root / "usr/local/share/doc/leat/leat.conf").exists()
+        share = root / "usr/local/share"
+        for name in ("doc/leat/leat.conf", "man/man1/leat.1",
+                     "bash-completion/completions/leat",
+                     "zsh/site-functions/_leat",
+                     "fish/vendor_completions.d/leat.fish"):
+            assert (share / name).stat().st_size > 100, name
 
 
 @limit(240)
