@@ -78,7 +78,7 @@ $(TEST_LIBS_OK): Makefile | $(TOOLS_OK)
 # What a program is linked with.  LAYERS lists each directory before those that
 # it may include (docs/architecture.md).  USES-x lists these for x.
 LAYERS        := $(DIRS) bench libhttp libsink libjson libproto libbase
-USES-leat     := batchd libproto libbase
+USES-leat     := batchd libjson libproto libbase
 USES-ingestd  := libhttp libjson libproto libbase
 USES-batchd   := libproto libbase
 USES-bench    := libbase
@@ -99,7 +99,7 @@ libhttp-LIBS          = $(call pc,libuv gnutls nettle libxxhash)
 libjson-LIBS          = $(call pc,simdjson) -lstdc++
 ingestd-LIBS          = $(call pc,libuv zlib libzstd)
 batchd-LIBS           = $(call pc,libuv libxxhash)
-leat-LIBS             = $(call pc,nettle)
+leat-LIBS             = $(call pc,nettle libcurl)
 sinkd-postgres-LIBS   = $(call pc,libpq)
 sinkd-kafka-LIBS      = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)

@@ -4,6 +4,7 @@
 #include "leat/check.h"
 #include "leat/completion.h"
 #include "leat/help.h"
+#include "leat/send.h"
 #include "leat/status.h"
 #include "leat/tail.h"
 #include "leat/token.h"
@@ -12,6 +13,7 @@
 
 /* In the order in which `leat help` lists them. */
 const struct verb *const verbs[] = {
-    &status_verb, &tail_verb,       &log_verify_verb, &check_verb,
-    &token_verb,  &completion_verb, &help_verb,       NULL,
+    &status_verb,     &tail_verb,  &send_verb,
+    &log_verify_verb, &check_verb, &token_verb,
+    &completion_verb, &help_verb,  NULL,
 };

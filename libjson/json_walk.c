@@ -127,6 +127,20 @@ name(struct json_walk *w, const uint32_t **next)
 	return f;
 }
 
+enum json_found
+json_walk_name(struct json_walk *w, struct json_span *s)
+{
+	enum json_found f;
+
+	if (json_walk_peek(w) != '"')
+		return json_walk_stop(w, JSON_BROKEN,
+		                      "expected a field name in quotes");
+	f = json_walk_string(w, s);
+	if (w->text[*w->next++] != ':' && f != JSON_BROKEN)
+		return json_walk_stop(w, JSON_BROKEN, "expected ':'");
+	return f;
+}
+
 /* Return true if f ends the walk; remember the first refusal. */
 static inline bool
 breaks(const struct json_walk *w, enum json_found f, const char **refused)

@@ -98,6 +98,13 @@ json_walk_string(struct json_walk *w, struct json_span *s)
 	return json_walk_string_at(w, open, w->text + *w->next, s);
 }
 
+/*
+ * Read the name of a member of an object at w->next, and its colon.  *s is the
+ * text between the quotes, in which escapes are kept.
+ */
+MUST_USE enum json_found json_walk_name(struct json_walk *w,
+                                        struct json_span *s);
+
 /* Read the number at w->next, which is a digit or a minus. */
 MUST_USE enum json_found json_walk_number(struct json_walk *w);
 
