@@ -78,8 +78,9 @@ struct send {
 	struct log_limit failure_limit;
 
 	uint64_t start_ms, start_bytes;
-	uint64_t accepted; /* events, by this run */
-	uint64_t refused;  /* by ingestd, of those before `done` */
+	uint64_t start_rejected; /* by earlier runs that have ended early */
+	uint64_t accepted;       /* events, by this run */
+	uint64_t refused;        /* by ingestd, of those before `done` */
 	uint64_t ignored_fields;
 	bool finished;
 	int status; /* the exit status then */
@@ -524,9 +525,10 @@ step_request(struct send *s)
 static void
 complete(struct send *s)
 {
-	const uint64_t rejected = count_rejected(s);
+	uint64_t rejected;
 
 	s->done = s->read;
+	rejected = count_rejected(s);
 	if (s->end == SPLITTER_END) {
 		/* A later run, when the file has grown, counts from 0. */
 		s->done.rejected = s->refused = 0;
@@ -591,9 +593,14 @@ report(const struct send *s)
 
 	printf("%" PRIu64 " events accepted, %" PRIu64
 	       " rejected; %s in %.1f s (%.0f events/s, %s/s)\n",
-	       s->accepted, count_rejected(s), units_bytes(bytes, size),
-	       (double)ms / 1000, (double)s->accepted * 1000 / (double)ms,
+	       s->accepted, count_rejected(s) - s->start_rejected,
+	       units_bytes(bytes, size), (double)ms / 1000,
+	       (double)s->accepted * 1000 / (double)ms,
 	       units_bytes(bytes * 1000 / ms, rate));
+	if (s->start_rejected > 0)
+		printf("%" PRIu64 " more were rejected by earlier runs, which "
+		       "have listed them\n",
+		       s->start_rejected);
 	if (s->ignored_fields > 0)
 		printf("ingestd ignored %" PRIu64
 		       " fields that it does not know\n",
@@ -715,6 +722,7 @@ open_splitter(struct send *s)
 	s->read.position = s->splitter.position;
 	s->done = s->read;
 	s->start_bytes = s->read.position.bytes;
+	s->start_rejected = s->read.rejected;
 	memcpy(s->events.key, s->input.key, UUID_BYTES);
 	return rc;
 }
@@ -826,8 +834,11 @@ static struct send_request request;
 static int
 send_run(const struct verb_call *call)
 {
-	return send_input_to(&request,
-	                     call->arg_count > 0 ? call->args[0] : NULL);
+	const char *path = call->arg_count > 0 ? call->args[0] : NULL;
+
+	if (path && strcmp(path, "-") == 0)
+		path = NULL;
+	return send_input_to(&request, path);
 }
 
 static const struct conf_flag flags[] = {

@@ -166,7 +166,7 @@ def test_files_and_streams_arrive_in_order():
                         json.dumps(events[10:]))
         send(leat, path)
         # The last line has no newline.
-        send(leat, text=lines_of(7, "pipe")[:-1])
+        send(leat, "-", text=lines_of(7, "pipe")[:-1])
         with open(pathlib.Path(d) / "redirected", "w+") as f:
             f.write(lines_of(5, "redirect"))
             f.seek(0)
@@ -240,6 +240,13 @@ def test_rejected_events_are_listed():
         with open(path, "a") as f:
             f.write(lines_of(4))
         assert send(leat, path)[0].startswith("4 events accepted, 0 rejected")
+        # Nothing else, and after the last event.
+        for text, good in (("x\n" * 300, 0), ("y" * 5_000_000, 0),
+                           (lines_of(3) + "x" * 5_000_000 + "\n{}", 3)):
+            path.write_text(text)
+            out, errors = send(leat, path, "--restart", status=3)
+            bad = len(errors.splitlines())
+            assert out.startswith(f"{good} events accepted, {bad} rejected")
         # What only ingestd knows: 600 of 1,500 events, in every place.
         bad = {i for i in range(1500) if i % 5 in (0, 3)}
         path = pathlib.Path(d) / "unknown"
@@ -251,7 +258,7 @@ def test_rejected_events_are_listed():
         assert out.startswith("900 events accepted, 600 rejected"), out
         assert errors.splitlines() == [
             f"{path}:{i + 1}: \\x1b[1m: unknown field" for i in sorted(bad)]
-        assert users(leat)[10:] == [f"u-{i}" for i in range(1500)
+        assert users(leat)[13:] == [f"u-{i}" for i in range(1500)
                                     if i not in bad]
 
 
@@ -343,6 +350,31 @@ def test_killed_at_random_and_resumed():
         assert sorted(rows) == sorted(expected(n)), len(rows)
         assert ended == 0
         fact(f"{n} events, {kills} kills, {sent - n} sent twice")
+
+
+def test_a_request_whose_answer_was_lost_is_repeated():
+    """It is killed after ingestd has kept a request, before it knows that."""
+    with directory() as d:
+        path = pathlib.Path(d) / "events"
+        path.write_text(lines_of(1200) + "{}\n" + lines_of(1200))
+        server = Server(None, lambda _: sender.child.kill())
+        sender = Sender(path, "--url", server.url)
+        sender.end(-signal.SIGKILL)
+        out, errors = send(None, path, "--url", server.url, status=3)
+        assert out.startswith("1400 events accepted, 1 rejected"), out
+        requests = [events for _, _, events in server.requests]
+        assert len(requests) == 4 and requests[1] == requests[2]
+        assert len({e["id"] for events in requests for e in events}) == 2400
+        # Events that were rejected before the place are not forgotten.
+        path.write_text("{}\n" + lines_of(1500))
+        server.answers = [None, lambda _: sender.child.kill()]
+        sender = Sender(path, "--url", server.url, "--restart")
+        sender.end(-signal.SIGKILL)
+        out, errors = send(None, path, "--url", server.url, status=3)
+        assert out.startswith("500 events accepted, 0 rejected"), out
+        assert "1 more were rejected by earlier runs" in out and not errors
+        assert send(None, path, "--url", server.url)[0].startswith("0 events")
+        server.close()
 
 
 def test_failures_are_retried():
