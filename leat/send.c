@@ -82,6 +82,8 @@ struct send {
 	uint64_t accepted;       /* events, by this run */
 	uint64_t refused;        /* by ingestd, of those before `done` */
 	uint64_t ignored_fields;
+	bool restarted; /* --restart was given */
+	bool noted_signal;
 	bool finished;
 	int status; /* the exit status then */
 };
@@ -543,6 +545,18 @@ complete(struct send *s)
 	                                                       : EXIT_NOT_WELL);
 }
 
+/* A signal has come while a request is being sent. */
+static void
+note_signal(struct send *s)
+{
+	if (s->noted_signal)
+		return;
+	s->noted_signal = true;
+	send_progress_erase(&s->progress);
+	(void)fprintf(stderr, "ending after the request that is being sent; "
+	                      "the signal again ends at once\n");
+}
+
 static void
 wait_turn(struct send *s)
 {
@@ -575,6 +589,8 @@ run(struct send *s)
 		           s->filling->count == 0) {
 			complete(s);
 		} else if (!more && !may_start(s, more)) {
+			if (interrupted)
+				note_signal(s);
 			s->progress.total = send_input_size(&s->input);
 			send_progress_draw(&s->progress, clock_mono_ms());
 			wait_turn(s);
@@ -612,8 +628,9 @@ report(const struct send *s)
 	if (s->input.has_sent_file)
 		(void)fprintf(stderr,
 		              "not sent: %s from line %" PRIu64
-		              " on; the same command continues there\n",
-		              s->label, s->done.position.line);
+		              " on; the same command%s continues there\n",
+		              s->label, s->done.position.line,
+		              s->restarted ? " without --restart" : "");
 	else if (s->input.is_random)
 		(void)fprintf(stderr,
 		              "not all was sent; to send the same input again "
@@ -755,6 +772,7 @@ send_open(struct send *s, const struct send_request *q, const char *path)
 	s->failure_limit = (struct log_limit){.interval_ms = 10000, .burst = 1};
 	send_batch_init(s->sending);
 	send_batch_init(s->filling);
+	s->restarted = q->restart;
 	rc = read_numbers(s, q);
 	if (rc == 0)
 		rc = open_http(s, q);

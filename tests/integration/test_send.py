@@ -490,7 +490,7 @@ def test_signals_end_it():
     with directory() as d:
         path = pathlib.Path(d) / "events"
         path.write_text(lines_of(5000))
-        server = Server(None, lambda _: time.sleep(1))
+        server = Server(None, lambda _: time.sleep(2))
         sender = Sender(path, "--url", server.url)
         wait_until(lambda: len(server.requests) == 2, "the second request")
         sender.child.send_signal(signal.SIGINT)
@@ -498,6 +498,7 @@ def test_signals_end_it():
         # The request in flight was finished, and counts.
         assert out.startswith("2000 events accepted"), out
         assert "from line 2000 on; the same command continues" in errors
+        assert "ending after the request that is being sent" in errors
         send(None, path, "--url", server.url)
         assert sum(len(events) for _, _, events in server.requests) == 5000
         server.close()
@@ -506,7 +507,7 @@ def test_signals_end_it():
         sender = Sender(path, "--url", server.url, "--restart")
         wait_until(lambda: server.requests, "the first request")
         sender.child.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        sender.read(b"the signal again ends at once")
         assert sender.child.poll() is None
         sender.child.send_signal(signal.SIGINT)
         sender.end(-signal.SIGINT, timeout_s=2)
