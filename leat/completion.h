@@ -2,8 +2,8 @@
  * completion - `leat completion`: scripts that complete the command line.
  *
  * The scripts are short and the same for every version.  They run
- * `leat --complete WORD...`, which prints what can stand for the last of these
- * words, one a line: the text, a tab, and what it means.  The line ":files"
+ * `leat --complete WORD...`, which prints what can stand for the last of its
+ * arguments, one a line: the text, a tab, and what it means.  The line ":files"
  * stands for the names of files.
  */
 #ifndef LEAT_COMPLETION_H

@@ -31,7 +31,7 @@ print_text(const char *text)
 	}
 }
 
-/* Print a line, in bold letters if `bold`. */
+/* Print a line in a font, which is a request to change to it, or "". */
 static void
 print_line(const char *text, const char *font)
 {

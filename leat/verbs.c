@@ -4,6 +4,8 @@
 #include "leat/check.h"
 #include "leat/completion.h"
 #include "leat/help.h"
+#include "leat/pause.h"
+#include "leat/replay.h"
 #include "leat/send.h"
 #include "leat/status.h"
 #include "leat/tail.h"
@@ -11,9 +13,21 @@
 #include "leat/verb.h"
 #include "leat/verify.h"
 
-/* In the order in which `leat help` lists them. */
+/* In the order in which `leat help` lists them, one a line. */
+/* clang-format off */
 const struct verb *const verbs[] = {
-    &status_verb,     &tail_verb,  &send_verb,
-    &log_verify_verb, &check_verb, &token_verb,
-    &completion_verb, &help_verb,  NULL,
+	&status_verb,
+	&tail_verb,
+	&pause_verb,
+	&resume_verb,
+	&replay_verb,
+	&skip_verb,
+	&send_verb,
+	&log_verify_verb,
+	&check_verb,
+	&token_verb,
+	&completion_verb,
+	&help_verb,
+	NULL,
 };
+/* clang-format on */

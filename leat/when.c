@@ -27,8 +27,7 @@ when_read_number(const char **text, uint64_t *number)
 	return 0;
 }
 
-/* Read a duration such as "10m", in µs.  Returns as when_read. */
-static int
+int
 when_read_duration(const char *text, int64_t *us)
 {
 	static const struct {

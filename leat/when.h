@@ -31,6 +31,9 @@ struct when {
  */
 MUST_USE int when_read(const char *text, int64_t now_us, struct when *out);
 
+/* Read a duration such as "10m" (s, m, h, d), in µs.  Returns as when_read. */
+MUST_USE int when_read_duration(const char *text, int64_t *us);
+
 /*
  * Read the decimal digits at *text, which must be there, and move past them.
  * Returns 0, -EINVAL, or -ERANGE if the number is above OFFSET_MAX.

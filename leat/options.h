@@ -1,0 +1,33 @@
+/*
+ * options - values of options that several verbs have.  Each function logs what
+ * is wrong with a value, and returns 0 or -EINVAL.
+ */
+#ifndef LEAT_OPTIONS_H
+#define LEAT_OPTIONS_H
+
+#include <stdint.h>
+
+#include "leat/when.h"
+#include "libbase/base.h"
+
+/* The text of --help for --timeout. */
+#define OPTIONS_TIMEOUT_HELP                                                   \
+	"wait at most so long until it is done, as 90s or 5m (default 60s); "  \
+	"the order goes on after that"
+
+/* Read --timeout; NULL is the default, 60 s. */
+MUST_USE int options_timeout(const char *text, uint64_t *ms);
+
+/* Read a duration such as 30m, which is not 0. */
+MUST_USE int options_duration(const char *option, const char *text,
+                              uint64_t *ms);
+
+/*
+ * Read a point of the log, and find the offset of a time in the log on disk in
+ * log_dir.  `first` and `end` are those of the log: oldest and newest.
+ */
+MUST_USE int options_offset(const char *option, const char *text,
+                            const char *log_dir, uint64_t first, uint64_t end,
+                            struct when *when);
+
+#endif

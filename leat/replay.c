@@ -1,0 +1,354 @@
+/* replay - see replay.h. */
+#include "leat/replay.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "leat/ask.h"
+#include "leat/json.h"
+#include "leat/options.h"
+#include "leat/units.h"
+#include "libbase/file.h"
+#include "libbase/ini.h"
+#include "libbase/log.h"
+#include "libproto/frame.h"
+#include "libproto/status_map.h"
+
+#define INDENT "    "
+
+static const char *from_option, *to_option, *timeout_option;
+static bool execute;
+
+/* A move of a sink's position. */
+struct move {
+	const char *sink;
+	bool back;                         /* a replay; else a skip */
+	uint64_t position, to;             /* the present one and the new one */
+	struct when when;                  /* `to`, as it was given */
+	const msgpack_object *log, *state; /* of the log; of the sink */
+};
+
+/* A number with a comma between each three digits. */
+#define NUMBER_TEXT 28
+static const char *
+number_text(uint64_t n, char out[NUMBER_TEXT])
+{
+	size_t at = NUMBER_TEXT - 1;
+
+	out[at] = '\0';
+	for (unsigned digits = 0; n > 0 || digits == 0; digits++, n /= 10) {
+		if (digits > 0 && digits % 3 == 0)
+			out[--at] = ',';
+		out[--at] = (char)('0' + n % 10);
+	}
+	return out + at;
+}
+
+/*
+ * Return true if the settings of this sink have the pair dedup_by_id = yes.
+ * The file was read before: an error here is as if it had none.
+ */
+static bool
+has_dedup(const char *path, const char *sink)
+{
+	char section[sizeof "sinkd-" + FRAME_NAME_MAX];
+	struct ini *ini = calloc(1, sizeof *ini);
+	struct ini_line line;
+	char *text = NULL;
+	bool found = false;
+	size_t bytes;
+
+	(void)snprintf(section, sizeof section, "sinkd-%s", sink);
+	if (ini && file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes) == 0) {
+		ini->rest = text;
+		while (ini_next(ini, &line))
+			found |= !line.why && line.name &&
+			         strcmp(line.section, section) == 0 &&
+			         strcmp(line.name, "dedup_by_id") == 0 &&
+			         strcmp(line.value, "yes") == 0;
+	}
+	free(text);
+	free(ini);
+	return found;
+}
+
+/* Print what the store has twice after a replay. */
+static void
+show_doubles(const struct move *m, const char *path)
+{
+	if (has_dedup(path, m->sink))
+		printf(INDENT "dedup_by_id = yes: those that the table still "
+		              "has are not stored again.\n");
+	else if (strcmp(m->sink, "postgres") == 0)
+		printf(INDENT "dedup_by_id = no: those that the table still "
+		              "has will be in it TWICE.\n");
+	else
+		printf(INDENT "Those that the store still has will be in it "
+		              "TWICE.\n");
+}
+
+static void
+show_log(const struct move *m)
+{
+	uint64_t first = json_get_uint(m->log, "first_offset");
+	uint64_t next = json_get_uint(m->log, "next_offset");
+	uint64_t bytes = json_get_uint(m->log, "bytes");
+	uint64_t events = next > first ? next - first : 1;
+	double held =
+	    (double)bytes / (double)events * (double)(m->position - m->to);
+	char number[NUMBER_TEXT], part[UNITS_TEXT_BYTES], max[UNITS_TEXT_BYTES];
+
+	printf(INDENT "The log keeps events from offset %s on.  The replay "
+	              "holds about %s of %s in it meanwhile.\n",
+	       number_text(first, number), units_bytes((uint64_t)held, part),
+	       units_bytes(json_get_uint(m->log, "max_bytes"), max));
+}
+
+/* Print what the move would do. */
+static void
+show_move(const struct move *m, const char *path)
+{
+	const msgpack_object *stats = status_map_get(m->state, "stats");
+	uint64_t letters = json_get_uint(stats, "dead_letters");
+	char a[NUMBER_TEXT], b[NUMBER_TEXT], time[UNITS_TEXT_BYTES];
+
+	printf("%s: present position %s, new position %s\n", m->sink,
+	       number_text(m->position, a), number_text(m->to, b));
+	if (m->when.kind == WHEN_TIME)
+		printf(INDENT "(the first event at or after %s by batchd's "
+		              "clock)\n",
+		       units_time((uint64_t)m->when.us, time));
+	if (m->back) {
+		printf(INDENT "%s events are sent to the store again.\n",
+		       number_text(m->position - m->to, a));
+		show_doubles(m, path);
+		show_log(m);
+	} else {
+		printf(INDENT "%s events are NEVER sent to this store; they "
+		              "count as skipped.  Other sinks get them.\n",
+		       number_text(m->to - m->position, a));
+	}
+	if (letters > 0)
+		printf(INDENT "The sink has %s dead letters; those in the "
+		              "range remain dead letters.\n",
+		       number_text(letters, a));
+}
+
+/* Return why batchd would refuse the move, or NULL. */
+static const char *
+why_refused(const struct move *m)
+{
+	const msgpack_object *connected =
+	    status_map_get_type(m->state, "connected", MSGPACK_OBJECT_BOOLEAN);
+	static char text[160];
+	char number[NUMBER_TEXT];
+
+	if (m->back && m->to > m->position)
+		return "that is after the present position: leat skip moves "
+		       "it ahead";
+	if (!m->back && m->to < m->position)
+		return "that is before the present position: leat replay "
+		       "moves it back";
+	if (m->to < json_get_uint(m->log, "first_offset")) {
+		(void)snprintf(
+		    text, sizeof text,
+		    "the log has deleted what was before offset %s: "
+		    "give that one (oldest), or a later one",
+		    number_text(json_get_uint(m->log, "first_offset"), number));
+		return text;
+	}
+	if (m->to > json_get_uint(m->log, "durable_offset")) {
+		(void)snprintf(
+		    text, sizeof text,
+		    "the log ends at offset %s: give that one "
+		    "(newest), or an earlier one",
+		    number_text(json_get_uint(m->log, "durable_offset"),
+		                number));
+		return text;
+	}
+	if (json_get_text(m->state, "order")[0] != '\0') {
+		(void)snprintf(text, sizeof text,
+		               "another order of this sink is in progress "
+		               "(%s): wait until leat status shows none",
+		               json_get_text(m->state, "order"));
+		return text;
+	}
+	if (!connected || !connected->via.boolean)
+		return "the sink is not connected: start it, because it moves "
+		       "the position in its store";
+	return NULL;
+}
+
+/* Give the order.  Returns the exit status. */
+static int
+do_move(struct move *m, struct ask *a, const struct verb_call *call,
+        uint64_t timeout_ms)
+{
+	const struct slice sink = slice_of(m->sink);
+	char moved[NUMBER_TEXT], from[NUMBER_TEXT], to[NUMBER_TEXT];
+	struct control_args args;
+	uint64_t n = m->back ? m->position - m->to : m->to - m->position;
+	int rc;
+
+	control_args_init(&args);
+	control_args_add_text(&args, "sink", &sink);
+	control_args_add_uint(&args, "from", m->position);
+	control_args_add_uint(&args, "to", m->to);
+	rc = ask_order(a, call->socket, "seek", &args, timeout_ms);
+	control_args_fini(&args);
+	if (rc != 0)
+		return rc;
+	printf("Done: %s moved from %s to %s; %s events are %s.\n", m->sink,
+	       number_text(m->position, from), number_text(m->to, to),
+	       number_text(n, moved), m->back ? "sent again" : "skipped");
+	return verb_finish_output(EXIT_SUCCESS);
+}
+
+/* Show the move and, with --execute, do it.  Returns the exit status. */
+static int
+move_run(struct move *m, struct ask *a, const struct verb_call *call,
+         uint64_t timeout_ms)
+{
+	const char *why_not;
+
+	if (m->to == m->position) {
+		printf("%s is at offset %" PRIu64 " already: nothing to do.\n",
+		       m->sink, m->to);
+		return verb_finish_output(EXIT_SUCCESS);
+	}
+	why_not = why_refused(m);
+	if (why_not) {
+		log_error("refused: %s", why_not);
+		return EXIT_NOT_WELL;
+	}
+	show_move(m, call->path);
+	if (fflush(stdout) != 0)
+		return verb_finish_output(EXIT_FAILURE);
+	if (execute)
+		return do_move(m, a, call, timeout_ms);
+	printf(INDENT "Nothing was changed.  Add --execute to do it.\n");
+	return verb_finish_output(EXIT_SUCCESS);
+}
+
+static int
+move_prepare(const struct verb_call *call, bool back, const char *option,
+             const char *text)
+{
+	struct move m = {.sink = call->args[0], .back = back};
+	uint64_t timeout_ms;
+	struct ask a;
+	int rc;
+
+	if (!text) {
+		log_error("%s is missing: it must be %s", option, WHEN_FORMS);
+		return EXIT_CONFIG;
+	}
+	if (options_timeout(timeout_option, &timeout_ms) < 0)
+		return EXIT_CONFIG;
+	if (ask_init(&a) < 0)
+		return EXIT_FAILURE;
+	rc = ask_status(&a, call->socket);
+	if (rc == 0) {
+		m.log = status_map_get(a.map, "log");
+		m.state = ask_find_sink(&a, m.sink);
+		rc = m.state ? 0 : EXIT_NOT_WELL;
+	}
+	if (rc == 0 &&
+	    options_offset(option, text, call->log_dir,
+	                   json_get_uint(m.log, "first_offset"),
+	                   json_get_uint(m.log, "durable_offset"), &m.when) < 0)
+		rc = EXIT_CONFIG;
+	if (rc == 0) {
+		m.position = json_get_uint(m.state, "committed");
+		m.to = m.when.offset;
+		rc = move_run(&m, &a, call, timeout_ms);
+	}
+	ask_fini(&a);
+	return rc;
+}
+
+static int
+replay_run(const struct verb_call *call)
+{
+	return move_prepare(call, true, "--from", from_option);
+}
+
+static int
+skip_run(const struct verb_call *call)
+{
+	return move_prepare(call, false, "--to", to_option);
+}
+
+#define TIMEOUT_FLAG                                                           \
+	{                                                                      \
+		.name = "--timeout", .argument = "DURATION",                   \
+		.help = OPTIONS_TIMEOUT_HELP, .value = &timeout_option         \
+	}
+#define EXECUTE_FLAG                                                           \
+	{                                                                      \
+		.name = "--execute",                                           \
+		.help = "do it; without this, only show what would be done",   \
+		.set = &execute                                                \
+	}
+
+static const struct conf_flag replay_flags[] = {
+    {.name = "--from",
+     .argument = "WHEN",
+     .help = "send again from there on: " WHEN_FORMS,
+     .value = &from_option},
+    EXECUTE_FLAG,
+    TIMEOUT_FLAG,
+    {0},
+};
+static const struct verb_example replay_examples[] = {
+    {"leat replay postgres --from 2026-11-26T14:00Z",
+     "show what it would send again"},
+    {"leat replay postgres --from 2026-11-26T14:00Z --execute",
+     "send it again"},
+    {"leat replay kafka --from oldest --execute", "all that the log has"},
+    {0},
+};
+
+const struct verb replay_verb = {
+    .name = "replay",
+    .arguments = "SINK",
+    .summary = "Sends events of the log to one sink again.",
+    .details =
+	"Shows what it would do, and does it with --execute.  The position in "
+	"the store and in batchd move as one, also through a crash.  It is "
+	"refused if the sink is not connected, or the log no longer has the "
+	"events.",
+    .flags = replay_flags,
+    .examples = replay_examples,
+    .run = replay_run,
+};
+
+static const struct conf_flag skip_flags[] = {
+    {.name = "--to",
+     .argument = "WHEN",
+     .help = "go on from there: " WHEN_FORMS,
+     .value = &to_option},
+    EXECUTE_FLAG,
+    TIMEOUT_FLAG,
+    {0},
+};
+static const struct verb_example skip_examples[] = {
+    {"leat skip kafka --to newest", "show what the store would never get"},
+    {"leat skip kafka --to 8812004 --execute", "go on from this offset"},
+    {0},
+};
+
+const struct verb skip_verb = {
+    .name = "skip",
+    .arguments = "SINK",
+    .summary = "Moves one sink ahead, past events that its store never gets.",
+    .details =
+	"Shows what it would do, and does it with --execute.  The events "
+	"count as skipped.  Other sinks get them all the same.",
+    .flags = skip_flags,
+    .examples = skip_examples,
+    .run = skip_run,
+};
