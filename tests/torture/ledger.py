@@ -4,6 +4,7 @@ Every event has a number; its id holds the number and the seed, so a stored id
 proves that it was sent, and by whom.  What had no answer, or another one than
 202, is sent no second time: it may be stored or not, but not twice.
 """
+import array
 import collections
 import http.client
 import json
@@ -12,6 +13,7 @@ import threading
 import time
 
 SENT, ACKED = 1, 2
+UNKNOWN = -1             # an offset
 POISON = "poison-"       # such an id fits no uuid column
 FAR_MS = 253402300799999  # the last moment of the year 9999
 ODD_EVERY = 5000         # one event in so many is one of the two above
@@ -27,6 +29,7 @@ class Ledger:
         self.state = bytearray()  # by number: SENT or ACKED
         self.poisoned = set()
         self.far = set()
+        self.offsets = array.array("q")  # by number; UNKNOWN if not answered
         self.spans = []  # (first offset, events) of each 202
         self.statuses = collections.Counter()
         self.lock = threading.Condition()
@@ -36,6 +39,7 @@ class Ledger:
         with self.lock:
             first = len(self.state)
             self.state += bytes([SENT]) * n
+            self.offsets.extend([UNKNOWN] * n)
             for i in range(first, first + n):
                 dice = self.odd.randrange(ODD_EVERY * 2)
                 if dice == 0:
@@ -51,6 +55,8 @@ class Ledger:
             if status == 202:
                 for i in numbers:
                     self.state[i] = ACKED
+                for i in range(in_a_row):
+                    self.offsets[numbers[i]] = offset + i
                 self.spans.append((offset, in_a_row))
             self.lock.notify_all()
 

@@ -10,15 +10,17 @@ from clickhouse import clickhouse
 from kafka import kafka
 from leat import (Leat, Skip, build_tree, free_port, own_mounts,
                   wait_until)
+from watcher import Watcher
 
 UUID_TABLE = """create table events (id uuid not null, type text not null,
   user_id text, payload jsonb, created_at timestamptz,
   received_at timestamptz)"""
+UNIQUE = "; create unique index on events (id)"
 READY_S = 90  # for a store on a busy machine
 # librdkafka 2.0.2 ends its process on some of its own mistakes; that is a kill
 # like any other, and supervisord starts the sink again.  Counted, and reported.
 LIBRARY = re.compile(r"rdkafka_\w+\.c:\d+: .*Assertion")
-ID = re.compile(rb'"id":"([^"]+)"')
+MESSAGE = re.compile(rb'\S*?leat-offset=(\d+)\S* .*?"id":"([^"]+)"')
 
 
 class Victim:
@@ -60,7 +62,8 @@ class Victim:
 
 
 class Store(Victim):
-    once = True  # exactly; otherwise at least
+    once = True    # each time that it is sent; otherwise at least so often
+    dedups = False  # once, however often it is sent
     gentle = signal.SIGTERM
 
     def __init__(self, sink, daemon):
@@ -106,10 +109,15 @@ class PostgresStore(Store):
 
 class KafkaStore(Store):
     def ids(self):
+        return [id_ for _, id_ in self.messages()]
+
+    def messages(self):
+        """(offset in leat's log, id) of all messages."""
         out = self.daemon.kcat("-C", "-t", "events", "-o", "beginning", "-e",
                                "-q", "-X", "isolation.level=read_committed",
-                               "-f", "%s\\n", timeout_s=300)
-        return [ID.search(line)[1].decode() for line in out.splitlines()]
+                               "-f", "%h %s\\n", timeout_s=300)
+        found = (MESSAGE.match(line) for line in out.splitlines())
+        return [(int(m[1]), m[2].decode()) for m in found]
 
 
 class ClickHouseStore(Store):
@@ -240,7 +248,8 @@ def run(argv):
 class World:
     """Everything, started; close() ends it all."""
 
-    def __init__(self, mode, names, clocked=True):
+    def __init__(self, mode, names, clocked=True, dedups=False):
+        self.dedups = dedups  # PostgreSQL, by id
         if clocked:
             clock_library(mode)  # built?  Before anything is started.
         self.left_out = {}
@@ -260,10 +269,12 @@ class World:
             self.clock = Clock(clock_file)
         self.leat = Pipeline(clock_file if clocked else None, mode=mode,
                              sinks=sinks, postgres="postgres" in names,
-                             table=UUID_TABLE, start=False, settings=settings)
+                             table=UUID_TABLE + (UNIQUE if dedups else ""),
+                             start=False, settings=settings)
         self.disks.mount(self.leat.directory)
         if self.leat.pg:
             self.stores.insert(0, PostgresStore("postgres", self.leat.pg))
+            self.stores[0].dedups = dedups
         self.port = settings["ingestd"]["port"]
 
     def start_stores(self, names):
@@ -293,6 +304,8 @@ class World:
         for name in names:
             settings.setdefault(f"sinkd-{name}", {}).update(
                 drain_ms=2000, retry_max_ms=1000)
+        if self.dedups and "postgres" in names:
+            settings["sinkd-postgres"]["dedup_by_id"] = "yes"
         return settings
 
     def open(self):
@@ -306,10 +319,13 @@ class World:
                       for name, d in leat.sink.items()}
         self.daemons = [self.batchd, *self.ingestds, *self.sinks.values()]
         self.victims = self.daemons + self.stores
+        self.watcher = Watcher(leat)
 
     def close(self, error=None):
         """Stop all in order; with an error, kill all and show the logs."""
         kind = type(error) if error else None
+        if hasattr(self, "watcher"):
+            self.watcher.stopping.set()
         try:
             if not error:
                 self.leat.stop()

@@ -1,0 +1,48 @@
+"""Reads the status beside the faults, and checks it each time."""
+import threading
+import time
+
+EQUATION = ("stored_events", "pending_dead_letters", "dropped_events",
+            "skipped_events", "lag_events")
+
+
+class Watcher(threading.Thread):
+    """
+    Reads the status again and again, and checks in each one what is true at
+    any time: the equation of docs/protocol.md.
+    """
+
+    def __init__(self, leat, every_s=0.2):
+        super().__init__(daemon=True)
+        self.leat, self.every_s = leat, every_s
+        self.status, self.began = None, 0.0  # the newest, and when it was asked
+        self.reads = 0
+        self.error = None
+        self.stopping = threading.Event()
+        self.start()
+
+    def run(self):
+        try:
+            while not self.stopping.wait(self.every_s):
+                began = time.monotonic()
+                status = self.leat.try_status()
+                if status:
+                    self.check(status)
+                    self.status, self.began = status, began
+                    self.reads += 1
+        except BaseException as e:
+            if not self.stopping.is_set():
+                self.error = f"leat status: {e!r}"
+
+    def check(self, status):
+        end = status["log"]["durable_offset"]
+        for s in status["sinks"]:
+            parts = {k: s[k] for k in EQUATION}
+            assert sum(parts.values()) == end and min(parts.values()) >= 0, \
+                f"{s['name']}: {parts} do not add up to {end}: {s}"
+            assert s["lag_events"] == end - s["committed"], \
+                f"{s['name']}: wrong lag: {s}, the log ends at {end}"
+
+    def stop(self):
+        self.stopping.set()
+        self.join(30)
