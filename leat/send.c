@@ -7,85 +7,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "leat/send_answer.h"
-#include "leat/send_batch.h"
-#include "leat/send_event.h"
-#include "leat/send_http.h"
-#include "leat/send_input.h"
-#include "leat/send_progress.h"
-#include "leat/splitter.h"
+#include "leat/send_read.h"
+#include "leat/send_request.h"
+#include "leat/send_state.h"
 #include "leat/units.h"
 #include "libbase/clock.h"
 #include "libbase/error.h"
-#include "libbase/log.h"
 #include "libbase/printable.h"
-#include "libbase/retry_delay.h"
 #include "libbase/secret.h"
 
 #define DEFAULT_URL "http://127.0.0.1:8080"
-#define TOKEN_ENV "LEAT_TOKEN"
-
-#define RETRY_MIN_MS 200
-#define RETRY_MAX_MS 15000
-#define RETRY_AFTER_MAX_S 300
 
 /* How long the loop waits at most before it looks at time and signals. */
 #define TURN_MS 200
 
-/* An answer names so many errors; with more, the next request is smaller. */
-#define NAMED_ERRORS 10
-
 /* What the user asks for: the values of the options. */
-struct send_request {
+struct send_options {
 	const char *url, *token_file, *ca_file;
 	const char *limit_rate, *name, *timeout;
 	bool restart;
-};
-
-struct send {
-	struct send_input input;
-	struct splitter splitter;
-	struct send_event events;
-	struct json_structure *answers; /* owned; for reading answers */
-	struct send_http http;
-	struct send_progress progress;
-	char *label; /* owned: the input's name in messages, printable */
-
-	/*
-	 * While the events of one batch are sent, the other one is filled.
-	 * They change places when all events of the first were dealt with.
-	 */
-	struct send_batch batches[2];
-	struct send_batch *sending, *filling;
-	struct send_place read;   /* the input was split up to here */
-	struct send_place done;   /* and dealt with up to here */
-	bool input_ended;         /* nothing more is read */
-	enum splitter_result end; /* how it has ended */
-
-	/* Limits of a request, which a 413 or many errors make smaller. */
-	size_t max_events, max_bytes;
-	size_t max_window;    /* events of the next request */
-	size_t request_bytes; /* of the request that was started last */
-	uint64_t rate;        /* bytes a second; 0: no limit */
-
-	uint64_t due_ms;   /* no request begins before */
-	unsigned failures; /* in a row */
-	uint64_t failing_since_ms;
-	uint64_t give_up_ms; /* after so long without success; 0: never */
-	char waiting[SEND_HTTP_ERROR_TEXT + 64]; /* for what */
-	struct log_limit failure_limit;
-
-	uint64_t start_ms, start_bytes;
-	uint64_t start_rejected; /* by earlier runs that have ended early */
-	uint64_t accepted;       /* events, by this run */
-	uint64_t refused;        /* by ingestd, of those before `done` */
-	uint64_t ignored_fields;
-	bool restarted; /* --restart was given */
-	bool noted_signal;
-	bool finished;
-	int status; /* the exit status then */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -97,430 +38,6 @@ on_signal(int number)
 	interrupted = 1;
 }
 
-static void
-send_finish(struct send *s, int status)
-{
-	s->finished = true;
-	s->status = status;
-}
-
-/* --- what is rejected --- */
-
-/* Write text, of n bytes, without what could act on a terminal. */
-static void
-put_printable(const char *text, size_t n)
-{
-	char safe[PRINTABLE_GROWTH * SEND_ANSWER_TEXT + 1];
-
-	if (n > SEND_ANSWER_TEXT)
-		n = SEND_ANSWER_TEXT;
-	(void)printable_put(safe, text, n, "");
-	(void)fputs(safe, stderr);
-}
-
-/* List an event that was rejected, as compilers list errors. */
-static void
-list_rejected(struct send *s, uint64_t line, const char *field,
-              size_t field_bytes, const char *reason)
-{
-	send_progress_erase(&s->progress);
-	(void)fprintf(stderr, "%s:%" PRIu64 ": ", s->label, line);
-	if (field_bytes > 0) {
-		put_printable(field, field_bytes);
-		(void)fputs(": ", stderr);
-	}
-	put_printable(reason, strlen(reason));
-	(void)fputc('\n', stderr);
-}
-
-static uint64_t
-count_rejected(const struct send *s)
-{
-	return s->done.rejected + s->refused;
-}
-
-/* --- reading --- */
-
-static void
-take_piece(struct send *s, const struct splitter_piece *piece)
-{
-	struct send_event_fault fault = {0};
-	const struct send_place after = {s->splitter.position,
-	                                 s->read.rejected};
-	int rc = send_batch_add(s->filling, &s->events, piece, &after, &fault);
-
-	s->read = after;
-	if (rc == -EINVAL) {
-		s->read.rejected++;
-		list_rejected(s, piece->start.line, fault.field.at,
-		              json_span_bytes(&fault.field), fault.reason);
-	} else if (rc < 0) {
-		log_error("cannot read an event err=%s",
-		          log_quote(error_text(rc)));
-		send_finish(s, EXIT_FAILURE);
-	}
-}
-
-static void
-take_too_long(struct send *s, const struct splitter_piece *piece)
-{
-	s->read =
-	    (struct send_place){s->splitter.position, s->read.rejected + 1};
-	list_rejected(s, piece->start.line, NULL, 0,
-	              "longer than 128 KiB, which is the longest event");
-}
-
-static void
-take_end(struct send *s, enum splitter_result result,
-         const struct splitter_piece *piece)
-{
-	s->input_ended = true;
-	s->end = result;
-	if (result == SPLITTER_END)
-		s->read.position = s->splitter.position;
-	else
-		list_rejected(s, piece->start.line, NULL, 0, piece->why);
-}
-
-static bool
-filling_is_full(const struct send *s)
-{
-	return send_batch_is_full(s->filling) ||
-	       s->filling->count >= s->max_events ||
-	       s->filling->text.len >= s->max_bytes;
-}
-
-/* Read once, if something is there.  Returns true if it was. */
-static bool
-read_more(struct send *s)
-{
-	int rc = send_input_read(&s->input, &s->splitter);
-
-	if (rc < 0) {
-		log_error("cannot read %s err=%s", s->label,
-		          log_quote(error_text(rc)));
-		send_finish(s, EXIT_FAILURE);
-	}
-	return rc > 0;
-}
-
-/*
- * Fill the batch with what was read, and read once.  Returns false if nothing
- * more can be done before the input has more, or a request ends.
- */
-static bool
-fill(struct send *s)
-{
-	struct splitter_piece piece;
-	enum splitter_result result;
-
-	while (!s->finished && !s->input_ended && !filling_is_full(s)) {
-		result = splitter_next(&s->splitter, &piece);
-		switch (result) {
-		case SPLITTER_PIECE:
-			take_piece(s, &piece);
-			break;
-		case SPLITTER_TOO_LONG:
-			take_too_long(s, &piece);
-			break;
-		case SPLITTER_MORE:
-			s->filling->end = s->read;
-			return !interrupted && read_more(s);
-		case SPLITTER_END:
-		case SPLITTER_UNFINISHED:
-		case SPLITTER_BROKEN:
-			take_end(s, result, &piece);
-			break;
-		}
-	}
-	s->filling->end = s->read;
-	return false;
-}
-
-/* --- FILE.sent --- */
-
-/* Keep the place up to which the input was dealt with. */
-static void
-save(struct send *s)
-{
-	struct sent_file *f = &s->input.sent;
-	int rc;
-
-	s->progress.bytes = s->done.position.bytes;
-	s->progress.events = s->accepted;
-	if (!s->input.has_sent_file)
-		return;
-	f->state.position = s->done.position;
-	f->state.rejected = count_rejected(s);
-	rc = sent_file_save(f);
-	if (rc == 0)
-		return;
-	send_progress_erase(&s->progress);
-	log_error("cannot write file=%s.sent err=%s; the events up to line "
-	          "%" PRIu64 " were accepted",
-	          s->label, log_quote(error_text(rc)), s->done.position.line);
-	send_finish(s, EXIT_FAILURE);
-}
-
-/* --- requests --- */
-
-static uint64_t
-pause_ms(const struct send *s)
-{
-	if (s->http.retry_after_s > RETRY_AFTER_MAX_S)
-		return RETRY_AFTER_MAX_S * UINT64_C(1000);
-	if (s->http.retry_after_s > 0)
-		return s->http.retry_after_s * 1000;
-	return retry_delay_ms(RETRY_MIN_MS, RETRY_MAX_MS, s->failures);
-}
-
-/* A request has failed, and may succeed later. */
-static void
-try_again(struct send *s, const char *what, const char *why)
-{
-	const uint64_t now = clock_mono_ms();
-	unsigned suppressed;
-	uint64_t ms;
-
-	if (s->failures++ == 0)
-		s->failing_since_ms = now;
-	ms = pause_ms(s);
-	s->due_ms = now + ms;
-	(void)snprintf(s->waiting, sizeof s->waiting, "%s", what);
-	s->progress.waiting = s->waiting;
-	if (s->give_up_ms > 0 &&
-	    s->due_ms > s->failing_since_ms + s->give_up_ms) {
-		send_progress_erase(&s->progress);
-		log_error("giving up after_s=%" PRIu64
-		          " url=%s what=%s err=%s; --timeout 0 waits for ever",
-		          (now - s->failing_since_ms) / 1000,
-		          log_quote(s->http.url), log_quote(what),
-		          log_quote(why));
-		send_finish(s, EXIT_FAILURE);
-	} else if (log_allow(&s->failure_limit, &suppressed)) {
-		send_progress_erase(&s->progress);
-		log_warn("%s url=%s err=%s retry_in_ms=%" PRIu64
-		         " suppressed=%u",
-		         what, log_quote(s->http.url), log_quote(why), ms,
-		         suppressed);
-	}
-}
-
-/* Something is wrong that a retry does not change. */
-static void
-give_up(struct send *s, int status, const char *what, const char *why,
-        const char *advice)
-{
-	send_progress_erase(&s->progress);
-	log_error("%s url=%s err=%s; %s", what, log_quote(s->http.url),
-	          log_quote(why), advice);
-	send_finish(s, status);
-}
-
-/* The events of the request are on disk. */
-static void
-on_accepted(struct send *s, size_t n, const struct send_answer *a)
-{
-	if (!a->has_accepted || a->accepted != n) {
-		give_up(s, EXIT_CONFIG, "this is not the answer of ingestd",
-		        "the number of accepted events is missing or wrong",
-		        "check --url");
-		return;
-	}
-	if (s->failures > 0 && s->failure_limit.used > 0) {
-		send_progress_erase(&s->progress);
-		log_info("ingestd accepts events again after_ms=%" PRIu64,
-		         clock_mono_ms() - s->failing_since_ms);
-		s->failure_limit = (struct log_limit){
-		    .interval_ms = s->failure_limit.interval_ms,
-		    .burst = s->failure_limit.burst};
-	}
-	s->failures = 0;
-	s->progress.waiting = NULL;
-	s->accepted += n;
-	s->input.sent.state.accepted += n;
-	s->ignored_fields += a->ignored_fields;
-	s->max_window *= 2;
-	if (s->max_window > s->max_events)
-		s->max_window = s->max_events;
-	s->done = send_batch_remove(s->sending, n);
-	save(s);
-}
-
-/*
- * ingestd has refused the request because of some events, and kept none.
- * Those that it names are taken out.  If there are more, so few are sent next
- * that it can name all.
- */
-static void
-on_refused(struct send *s, size_t n, const struct send_answer *a)
-{
-	size_t named = 0;
-
-	for (size_t i = 0; i < a->error_count; i++) {
-		const struct send_answer_error *e = &a->errors[i];
-
-		if (e->index >= n || (i > 0 && e->index <= e[-1].index))
-			break;
-		list_rejected(
-		    s, s->sending->items[s->sending->first + e->index].line,
-		    e->field, strlen(e->field), e->reason);
-		named++;
-	}
-	if (named == 0) {
-		give_up(s, EXIT_FAILURE, "ingestd refused the request",
-		        a->reason[0] ? a->reason : a->error,
-		        "check --url, and ingestd's log");
-		return;
-	}
-	s->refused += named;
-	for (size_t i = named; i > 0; i--)
-		send_batch_take_out(s->sending, a->errors[i - 1].index);
-	if (a->rejected > named) {
-		s->max_window = n * NAMED_ERRORS / a->rejected;
-		if (s->max_window < NAMED_ERRORS)
-			s->max_window = NAMED_ERRORS;
-	}
-	if (send_batch_left(s->sending) == 0) {
-		s->done = send_batch_remove(s->sending, 0);
-		save(s);
-	}
-}
-
-/* The request has more bytes or events than ingestd's settings allow. */
-static void
-on_too_large(struct send *s, size_t n)
-{
-	struct send_item *item = &s->sending->items[s->sending->first];
-
-	if (n > 1) {
-		s->max_window = n / 2;
-		s->max_events = s->max_window;
-		if (s->max_bytes > s->request_bytes / 2)
-			s->max_bytes = s->request_bytes / 2;
-		return;
-	}
-	list_rejected(s, item->line, NULL, 0, "larger than max_body_bytes");
-	s->refused++;
-	s->done = send_batch_remove(s->sending, 1);
-	save(s);
-}
-
-static void
-on_answer(struct send *s, size_t n)
-{
-	const struct send_http *h = &s->http;
-	char what[64];
-	struct send_answer a;
-	const char *why;
-
-	(void)send_answer_read(s->answers, (const char *)h->body.data,
-	                       h->body.len, &a);
-	(void)snprintf(what, sizeof what, "ingestd answers %ld", h->status);
-	why = a.reason[0] ? a.reason : a.error;
-	switch (h->status) {
-	case 200:
-	case 202:
-		on_accepted(s, n, &a);
-		break;
-	case 400:
-		on_refused(s, n, &a);
-		break;
-	case 401:
-		give_up(s, EXIT_CONFIG, what, why,
-		        "give the token of a sender with --token-file, or in "
-		        "the environment variable " TOKEN_ENV
-		        " (`leat token NAME` makes one)");
-		break;
-	case 403:
-		give_up(s, EXIT_CONFIG, what, why,
-		        "this token is not one of a sender");
-		break;
-	case 413:
-		on_too_large(s, n);
-		break;
-	case 408:
-	case 429:
-	case 500:
-	case 502:
-	case 503:
-	case 504:
-		try_again(s, what, why);
-		break;
-	default:
-		give_up(s, EXIT_CONFIG, what, why,
-		        "check that --url is that of ingestd");
-		break;
-	}
-}
-
-/* Return true if a request is to be started now. */
-static bool
-may_start(struct send *s, bool may_read_more)
-{
-	if (s->finished || s->http.busy || interrupted ||
-	    clock_mono_ms() < s->due_ms)
-		return false;
-	if (send_batch_left(s->sending) > 0)
-		return true;
-	if (s->filling->count == 0 ||
-	    (may_read_more && !filling_is_full(s) && !s->input_ended))
-		return false;
-	return true;
-}
-
-static void
-start_request(struct send *s)
-{
-	struct send_batch *swap = s->sending;
-	size_t n, bytes;
-	const void *body;
-
-	if (send_batch_left(s->sending) == 0) {
-		s->sending = s->filling;
-		s->filling = swap;
-		s->filling->end = s->read;
-	}
-	n = send_batch_left(s->sending);
-	if (n > s->max_window)
-		n = s->max_window;
-	body = send_batch_request(s->sending, n, &bytes);
-	s->request_bytes = bytes;
-	if (s->rate > 0)
-		s->due_ms = clock_mono_ms() + bytes * 1000 / s->rate;
-	if (send_http_start(&s->http, body, bytes) < 0) {
-		send_batch_end(s->sending);
-		log_error("cannot start a request err=%s",
-		          log_quote(error_text(-ENOMEM)));
-		send_finish(s, EXIT_FAILURE);
-	}
-}
-
-static void
-step_request(struct send *s)
-{
-	const size_t n = s->sending->requested;
-	const enum send_http_result result = send_http_step(&s->http);
-
-	if (result == SEND_HTTP_BUSY)
-		return;
-	send_batch_end(s->sending);
-	switch (result) {
-	case SEND_HTTP_ANSWER:
-		on_answer(s, n);
-		break;
-	case SEND_HTTP_UNREACHABLE:
-		try_again(s, "ingestd unreachable", s->http.error);
-		break;
-	case SEND_HTTP_MISCONFIGURED:
-		give_up(s, EXIT_CONFIG, "ingestd cannot be used", s->http.error,
-		        "check --url and --ca-file");
-		break;
-	case SEND_HTTP_BUSY:
-		break;
-	}
-}
-
 /* --- the run --- */
 
 /* All of the input was dealt with. */
@@ -530,14 +47,14 @@ complete(struct send *s)
 	uint64_t rejected;
 
 	s->done = s->read;
-	rejected = count_rejected(s);
+	rejected = send_count_rejected(s);
 	if (s->end == SPLITTER_END) {
 		/* A later run, when the file has grown, counts from 0. */
 		s->done.rejected = s->refused = 0;
-		save(s);
+		send_save(s);
 		s->done.rejected = rejected;
 	} else {
-		save(s);
+		send_save(s);
 	}
 	if (s->finished)
 		return;
@@ -560,7 +77,7 @@ note_signal(struct send *s)
 static void
 wait_turn(struct send *s)
 {
-	const bool reads = !s->input_ended && !filling_is_full(s);
+	const bool reads = !s->input_ended && !send_filling_is_full(s);
 	const uint64_t now = clock_mono_ms();
 	int ms = TURN_MS;
 
@@ -574,22 +91,25 @@ static void
 run(struct send *s)
 {
 	while (!s->finished) {
-		bool more = fill(s);
+		bool more;
 
-		if (may_start(s, more))
-			start_request(s);
+		s->stopping = interrupted;
+		more = send_read(s);
+
+		if (send_may_start(s, more))
+			send_start_request(s);
 		if (s->http.busy)
-			step_request(s);
+			send_step_request(s);
 		if (s->finished)
 			break;
-		if (!s->http.busy && interrupted) {
+		if (!s->http.busy && s->stopping) {
 			send_finish(s, EXIT_FAILURE);
 		} else if (!s->http.busy && s->input_ended &&
 		           send_batch_left(s->sending) == 0 &&
 		           s->filling->count == 0) {
 			complete(s);
-		} else if (!more && !may_start(s, more)) {
-			if (interrupted)
+		} else if (!more && !send_may_start(s, more)) {
+			if (s->stopping)
 				note_signal(s);
 			s->progress.total = send_input_size(&s->input);
 			send_progress_draw(&s->progress, clock_mono_ms());
@@ -609,7 +129,7 @@ report(const struct send *s)
 
 	printf("%" PRIu64 " events accepted, %" PRIu64
 	       " rejected; %s in %.1f s (%.0f events/s, %s/s)\n",
-	       s->accepted, count_rejected(s) - s->start_rejected,
+	       s->accepted, send_count_rejected(s) - s->start_rejected,
 	       units_bytes(bytes, size), (double)ms / 1000,
 	       (double)s->accepted * 1000 / (double)ms,
 	       units_bytes(bytes * 1000 / ms, rate));
@@ -658,7 +178,7 @@ send_read_number(const char *text, uint64_t *out, const char **end)
 }
 
 static int
-read_numbers(struct send *s, const struct send_request *q)
+read_numbers(struct send *s, const struct send_options *q)
 {
 	static const char units[] = "KMG";
 	const char *end = "", *unit;
@@ -693,19 +213,20 @@ read_numbers(struct send *s, const struct send_request *q)
 }
 
 static int
-open_http(struct send *s, const struct send_request *q)
+send_open_http(struct send *s, const struct send_options *q)
 {
 	char token[SEND_HTTP_TOKEN_MAX + 1];
 	struct send_http_options o = {.url = q->url ? q->url : DEFAULT_URL,
 	                              .token = token,
 	                              .ca_file = q->ca_file};
-	int rc = secret_read(q->token_file ? q->token_file : "", TOKEN_ENV,
+	int rc = secret_read(q->token_file ? q->token_file : "", SEND_TOKEN_ENV,
 	                     token, sizeof token);
 
 	if (rc < 0) {
-		log_error("cannot read the token file=%s err=%s",
-		          log_quote(q->token_file ? q->token_file : TOKEN_ENV),
-		          log_quote(error_text(rc)));
+		log_error(
+		    "cannot read the token file=%s err=%s",
+		    log_quote(q->token_file ? q->token_file : SEND_TOKEN_ENV),
+		    log_quote(error_text(rc)));
 		return -EINVAL;
 	}
 	if (rc == 0 && q->token_file) {
@@ -759,7 +280,7 @@ make_label(struct send *s, const char *path)
 
 /* The command line is checked before the input, which is opened last. */
 static int
-send_open(struct send *s, const struct send_request *q, const char *path)
+send_open(struct send *s, const struct send_options *q, const char *path)
 {
 	int rc;
 
@@ -775,7 +296,7 @@ send_open(struct send *s, const struct send_request *q, const char *path)
 	s->restarted = q->restart;
 	rc = read_numbers(s, q);
 	if (rc == 0)
-		rc = open_http(s, q);
+		rc = send_open_http(s, q);
 	if (rc == 0)
 		rc = send_event_init(&s->events);
 	if (rc == 0)
@@ -822,7 +343,7 @@ catch_signals(void)
 }
 
 static int
-send_input_to(const struct send_request *q, const char *path)
+send_input_to(const struct send_options *q, const char *path)
 {
 	struct send *s = calloc(1, sizeof *s);
 	int rc, status = EXIT_FAILURE;
@@ -847,7 +368,7 @@ send_input_to(const struct send_request *q, const char *path)
 	return status;
 }
 
-static struct send_request request;
+static struct send_options options;
 
 static int
 send_run(const struct verb_call *call)
@@ -856,7 +377,7 @@ send_run(const struct verb_call *call)
 
 	if (path && strcmp(path, "-") == 0)
 		path = NULL;
-	return send_input_to(&request, path);
+	return send_input_to(&options, path);
 }
 
 static const struct conf_flag flags[] = {
@@ -864,34 +385,34 @@ static const struct conf_flag flags[] = {
      .argument = "URL",
      .help =
          "of ingestd, as https://events.example.com (default " DEFAULT_URL ")",
-     .value = &request.url},
+     .value = &options.url},
     {.name = "--token-file",
      .argument = "FILE",
      .help = "file whose first line is the token of a sender; without it the "
-             "environment variable " TOKEN_ENV " may have the token",
-     .value = &request.token_file},
+             "environment variable " SEND_TOKEN_ENV " may have the token",
+     .value = &options.token_file},
     {.name = "--ca-file",
      .argument = "FILE",
      .help = "trust only the certificates in this PEM file (default: those of "
              "the system)",
-     .value = &request.ca_file},
+     .value = &options.ca_file},
     {.name = "--limit-rate",
      .argument = "N",
      .help = "send at most so many bytes a second, as 500K or 10M",
-     .value = &request.limit_rate},
+     .value = &options.limit_rate},
     {.name = "--timeout",
      .argument = "S",
      .help = "give up when ingestd has accepted nothing for so many seconds "
              "(default 300); 0: never",
-     .value = &request.timeout},
+     .value = &options.timeout},
     {.name = "--name",
      .argument = "NAME",
      .help = "of a stream, from which the ids of its events are made: the same "
              "input with the same name has the same ids",
-     .value = &request.name},
+     .value = &options.name},
     {.name = "--restart",
      .help = "send a file from its first byte, whatever FILE.sent contains",
-     .set = &request.restart},
+     .set = &options.restart},
     {0},
 };
 

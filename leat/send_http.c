@@ -24,7 +24,7 @@
 #define STALLED_S 60L
 
 static size_t
-http_on_body(char *data, size_t size, size_t count, void *user)
+send_http_on_body(char *data, size_t size, size_t count, void *user)
 {
 	struct send_http *h = user;
 
@@ -156,7 +156,7 @@ http_set_options(struct send_http *h, const char *ca_file)
 	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
 	SET(CURLOPT_LOW_SPEED_TIME, STALLED_S);
 	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
-	SET(CURLOPT_WRITEFUNCTION, http_on_body);
+	SET(CURLOPT_WRITEFUNCTION, send_http_on_body);
 	SET(CURLOPT_WRITEDATA, h);
 	if (ca_file) {
 		SET(CURLOPT_CAINFO, ca_file);

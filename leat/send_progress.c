@@ -90,7 +90,7 @@ send_progress_line(const struct send_progress *p, unsigned width, char *out,
 
 /* Once a second, compute the rates. */
 static void
-measure(struct send_progress *p, uint64_t now_ms)
+measure_rates(struct send_progress *p, uint64_t now_ms)
 {
 	const bool first = p->bytes_per_s == 0 && p->events_per_s == 0;
 	const double weight = first ? 1 : RATE_WEIGHT;
@@ -116,7 +116,7 @@ send_progress_draw(struct send_progress *p, uint64_t now_ms)
 
 	if (!p->shown || now_ms - p->drawn_ms < DRAW_MS)
 		return;
-	measure(p, now_ms);
+	measure_rates(p, now_ms);
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
 		width = size.ws_col;
 	if (width > LINE_BYTES)

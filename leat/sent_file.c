@@ -126,7 +126,7 @@ put_record(const struct sent_file *f, const uint8_t before[UUID_BYTES],
 
 /* Return what follows `name` in the record, or "". */
 static const char *
-value_of(const char *record, const char *name)
+sent_file_value(const char *record, const char *name)
 {
 	const char *at = strstr(record, name);
 
@@ -134,15 +134,15 @@ value_of(const char *record, const char *name)
 }
 
 static uint64_t
-number_of(const char *record, const char *name)
+sent_file_number(const char *record, const char *name)
 {
-	return strtoull(value_of(record, name), NULL, 10);
+	return strtoull(sent_file_value(record, name), NULL, 10);
 }
 
 static void
 uuid_of(const char *record, const char *name, uint8_t out[UUID_BYTES])
 {
-	const char *p = value_of(record, name);
+	const char *p = sent_file_value(record, name);
 
 	memset(out, 0, UUID_BYTES);
 	for (size_t i = 0; i < UUID_BYTES && *p; i++) {
@@ -166,15 +166,16 @@ get_record(struct sent_file *f, const char *record, uint8_t before[UUID_BYTES])
 	char again[RECORD_BYTES + 1];
 
 	f->state = (struct sent_state){
-	    .position = {.bytes = number_of(record, "\nbytes "),
-	                 .line = number_of(record, "\nline "),
-	                 .in_array = number_of(record, "\nin_array ") == 1},
-	    .accepted = number_of(record, "\naccepted "),
-	    .rejected = number_of(record, "\nrejected "),
+	    .position = {.bytes = sent_file_number(record, "\nbytes "),
+	                 .line = sent_file_number(record, "\nline "),
+	                 .in_array =
+	                     sent_file_number(record, "\nin_array ") == 1},
+	    .accepted = sent_file_number(record, "\naccepted "),
+	    .rejected = sent_file_number(record, "\nrejected "),
 	};
 	uuid_of(record, "\nids ", f->state.key);
-	f->inode = number_of(record, "\ninode ");
-	f->head_bytes = number_of(record, "\nhead_bytes ");
+	f->inode = sent_file_number(record, "\ninode ");
+	f->head_bytes = sent_file_number(record, "\nhead_bytes ");
 	uuid_of(record, "\nhead ", f->head);
 	uuid_of(record, "\nbefore ", before);
 	put_record(f, before, again);
@@ -243,7 +244,7 @@ find_difference(const struct sent_file *f, const uint8_t before[UUID_BYTES])
 }
 
 static int
-refuse(const char *sent_path, const char *path, const char *why)
+sent_file_refuse(const char *sent_path, const char *path, const char *why)
 {
 	log_error("%s does not describe %s: %s; to send the file from its "
 	          "first byte, add --restart",
@@ -273,7 +274,7 @@ resume(struct sent_file *f, const char *sent_path, const char *path,
 	if (restart)
 		return begin(f, !why);
 	if (why)
-		return refuse(sent_path, path, why);
+		return sent_file_refuse(sent_path, path, why);
 	f->resumed = true;
 	return 0;
 }

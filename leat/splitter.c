@@ -314,7 +314,7 @@ next_piece(struct splitter *s, struct splitter_piece *piece)
  * or why neither is possible.
  */
 static const char *
-between(struct splitter *s)
+splitter_between(struct splitter *s)
 {
 	const char c = (char)s->data[s->at];
 
@@ -364,7 +364,7 @@ splitter_next(struct splitter *s, struct splitter_piece *piece)
 			piece->why = "the array has no ']'";
 			return SPLITTER_UNFINISHED;
 		}
-		why = between(s);
+		why = splitter_between(s);
 		if (why)
 			return broken(s, piece, why);
 	}
