@@ -112,7 +112,7 @@ static void
 show_move(const struct move *m, const char *path)
 {
 	const msgpack_object *stats = status_map_get(m->state, "stats");
-	uint64_t letters = json_get_uint(stats, "dead_letters");
+	uint64_t dead = json_get_uint(stats, "dead_letters");
 	char a[NUMBER_TEXT], b[NUMBER_TEXT], time[UNITS_TEXT_BYTES];
 
 	printf("%s: present position %s, new position %s\n", m->sink,
@@ -131,10 +131,10 @@ show_move(const struct move *m, const char *path)
 		              "count as skipped.  Other sinks get them.\n",
 		       number_text(m->to - m->position, a));
 	}
-	if (letters > 0)
+	if (dead > 0)
 		printf(INDENT "The sink has %s dead letters; those in the "
 		              "range remain dead letters.\n",
-		       number_text(letters, a));
+		       number_text(dead, a));
 }
 
 /* Return why batchd would refuse the move, or NULL. */

@@ -3,7 +3,10 @@
 
 #include "leat/check.h"
 #include "leat/completion.h"
+#include "leat/health.h"
 #include "leat/help.h"
+#include "leat/log_dump.h"
+#include "leat/log_ls.h"
 #include "leat/pause.h"
 #include "leat/replay.h"
 #include "leat/send.h"
@@ -23,8 +26,11 @@ const struct verb *const verbs[] = {
 	&replay_verb,
 	&skip_verb,
 	&send_verb,
+	&log_ls_verb,
+	&log_dump_verb,
 	&log_verify_verb,
 	&check_verb,
+	&health_verb,
 	&token_verb,
 	&completion_verb,
 	&help_verb,

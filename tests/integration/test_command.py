@@ -1,4 +1,5 @@
 """The table of verbs: help, completions, the manual page, the documents."""
+import functools
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ def run(*args, env=None, **options):
                           text=True, timeout=20, env=env, **options)
 
 
+@functools.cache
 def candidates(*words):
     """What can stand for the last of `words`: {text: what it means}."""
     done = run("--complete", *words)
@@ -24,6 +26,7 @@ def candidates(*words):
                 for line in done.stdout.splitlines())
 
 
+@functools.cache
 def verbs():
     """{name: arguments} of all verbs, from leat help alone."""
     found = {}
@@ -35,6 +38,7 @@ def verbs():
     return found
 
 
+@functools.cache
 def help_of(verb):
     done = run(*verb.split(), "--help")
     assert done.returncode == 0 and done.stderr == "", done

@@ -92,7 +92,7 @@ class Fake:
         return done.stdout
 
 
-def test_a_pause_says_what_was_done():
+def test_a_pause_reports_what_was_done():
     with Fake(pause={"position": 8812004}) as fake:
         text = fake.ok("pause", "postgres")
         assert text.startswith("postgres is paused at offset 8812004; "
@@ -110,7 +110,7 @@ def test_a_pause_says_what_was_done():
             ("pause", {"sink": "postgres"})], fake.requests
 
 
-def test_a_resume_says_what_was_done():
+def test_a_resume_reports_what_was_done():
     with Fake(resume={}) as fake:
         assert fake.ok("resume", "postgres").startswith("postgres is resumed")
         assert fake.requests == [("resume", {"sink": "postgres"})]
@@ -182,7 +182,7 @@ ORDERS = {"pause": ("pause", "postgres"), "resume": ("resume", "postgres"),
           "skip": ("skip", "postgres", "--to", "newest", "--execute")}
 
 
-def test_an_order_that_batchd_refuses_says_why():
+def test_an_order_that_batchd_refuses_has_the_reason():
     why = "another order is in progress: wait"
     with Fake(pause=why, resume=why, seek=why) as fake:
         for args in ORDERS.values():

@@ -1,0 +1,134 @@
+/* health - see health.h. */
+#include "leat/health.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "leat/ask.h"
+#include "libbase/log.h"
+
+#define DEFAULT_URL "http://127.0.0.1:8080"
+#define NO_URL "none"
+#define TIMEOUT_MS 5000L
+
+static const char *url_option, *ca_option;
+
+/* Take nothing of the body: the status suffices. */
+static size_t
+on_body(char *bytes, size_t size, size_t count, void *arg)
+{
+	(void)bytes;
+	(void)arg;
+	return size * count;
+}
+
+static CURLcode
+set_options(CURL *c, const char *url, char *error)
+{
+	CURLcode rc = CURLE_OK;
+
+#define SET(option, value)                                                     \
+	do {                                                                   \
+		if (rc == CURLE_OK)                                            \
+			rc = curl_easy_setopt(c, (option), (value));           \
+	} while (0)
+	SET(CURLOPT_ERRORBUFFER, error);
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
+	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	if (ca_option) {
+		SET(CURLOPT_CAINFO, ca_option);
+		SET(CURLOPT_CAPATH, NULL);
+	}
+#undef SET
+	return rc;
+}
+
+/* Ask ingestd whether it is ready.  Returns the exit status. */
+static int
+ask_ingestd(const char *base)
+{
+	char error[CURL_ERROR_SIZE] = "", *url = NULL;
+	size_t n = strlen(base);
+	CURL *c = curl_easy_init();
+	CURLcode rc = CURLE_OUT_OF_MEMORY;
+	long status = 0;
+
+	n -= n > 0 && base[n - 1] == '/';
+	if (c && asprintf(&url, "%.*s/readyz", (int)n, base) >= 0)
+		rc = set_options(c, url, error);
+	if (rc == CURLE_OK)
+		rc = curl_easy_perform(c);
+	if (rc == CURLE_OK)
+		rc = curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_cleanup(c);
+	free(url);
+	if (rc != CURLE_OK) {
+		log_error("ingestd does not answer url=%s err=%s",
+		          log_quote(base),
+		          log_quote(error[0] ? error : curl_easy_strerror(rc)));
+		return EXIT_FAILURE;
+	}
+	if (status == 200)
+		return EXIT_SUCCESS;
+	log_error("ingestd is not ready url=%s status=%ld; leat status has the "
+	          "reason",
+	          log_quote(base), status);
+	return EXIT_NOT_WELL;
+}
+
+static int
+health_run(const struct verb_call *call)
+{
+	const char *url = url_option ? url_option : DEFAULT_URL;
+	bool with_ingestd = strcmp(url, NO_URL) != 0;
+	struct ask a;
+	int rc;
+
+	if (ask_init(&a) < 0)
+		return EXIT_FAILURE;
+	rc = ask_status(&a, call->socket);
+	ask_fini(&a);
+	if (rc == 0 && with_ingestd)
+		rc = ask_ingestd(url);
+	if (rc != 0)
+		return rc;
+	printf("%s\n", with_ingestd ? "well: batchd replies, ingestd is ready"
+	                            : "well: batchd replies");
+	return verb_finish_output(EXIT_SUCCESS);
+}
+
+static const struct conf_flag flags[] = {
+    {.name = "--url",
+     .argument = "URL",
+     .help =
+         "of ingestd (default " DEFAULT_URL "); " NO_URL ": ask only batchd",
+     .value = &url_option},
+    {.name = "--ca-file",
+     .argument = "FILE",
+     .help = "trust only the certificates in this PEM file",
+     .value = &ca_option},
+    {0},
+};
+static const struct verb_example examples[] = {
+    {"leat health", "for the health check of a container"},
+    {"leat health --url " NO_URL, "in a container that has only batchd"},
+    {0},
+};
+
+const struct verb health_verb = {
+    .name = "health",
+    .summary = "Asks whether batchd replies and ingestd is ready.",
+    .details = "Answers within 10 s.  What sinks and stores do does not count: "
+	       "leat status shows it.",
+    .flags = flags,
+    .examples = examples,
+    .run = health_run,
+};

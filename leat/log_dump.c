@@ -1,0 +1,280 @@
+/* log_dump - see log_dump.h. */
+#include "leat/log_dump.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "batchd/segment_file.h"
+#include "batchd/segment_walk.h"
+#include "leat/options.h"
+#include "leat/tail_rows.h"
+#include "libbase/error.h"
+#include "libbase/file.h"
+#include "libbase/log.h"
+
+static const char *from_option, *to_option, *dir_option;
+
+struct log_dump {
+	struct disk *disk;
+	FILE *out;
+	bool for_terminal;
+	uint64_t next; /* offset of the event to print next */
+	uint64_t to;
+	uint64_t lost;
+	uint64_t seed; /* of the records */
+	struct buf line;
+};
+
+/* The events from d->next on and before `offset` cannot be read. */
+static void
+dump_lose(struct log_dump *d, uint64_t offset, const char *why)
+{
+	if (offset > d->to)
+		offset = d->to;
+	if (offset <= d->next)
+		return;
+	log_warn("events cannot be read offsets=%" PRIu64 "..%" PRIu64
+	         " events=%" PRIu64 ": %s",
+	         d->next, offset, offset - d->next, why);
+	d->lost += offset - d->next;
+	d->next = offset;
+}
+
+static int
+dump_event(struct log_dump *d, uint64_t offset, const struct event *e)
+{
+	int rc = tail_json_line(&d->line, offset, e, d->for_terminal);
+
+	if (rc == 0 && d->line.len > 0)
+		(void)fwrite(d->line.data, 1, d->line.len, d->out);
+	d->line.len = 0;
+	d->next = offset + 1;
+	return rc;
+}
+
+/* Print the events of one record.  Its checksum is right. */
+static int
+dump_record(struct log_dump *d, const struct record *r, const uint8_t *body)
+{
+	struct wire_reader reader = {body, body + r->body_bytes};
+	struct event e;
+
+	for (uint64_t at = r->offset; at < r->offset + r->count; at++) {
+		int rc;
+
+		if (at >= d->to)
+			return 0;
+		if (event_read(&reader, &e) < 0) {
+			dump_lose(d, r->offset + r->count,
+			          "the record has a checksum that is right, "
+			          "and no events");
+			return 0;
+		}
+		if (at < d->next)
+			continue;
+		rc = dump_event(d, at, &e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Print the events of an open segment. */
+static int
+dump_records(struct log_dump *d, struct segment_walk *w)
+{
+	bool reread = false;
+	const uint8_t *body;
+	struct record r;
+	int rc = 0;
+
+	while (d->next < d->to && !ferror(d->out) &&
+	       (rc = segment_walk_find(w, &r)) == 0) {
+		if (segment_walk_skipped(w, &r) && !reread) {
+			/* batchd may have written it while it was read. */
+			segment_walk_reread(w);
+			reread = true;
+			continue;
+		}
+		reread = false;
+		dump_lose(d, r.offset, "no valid record");
+		if (r.offset + r.count > d->next) {
+			rc = scan_peek(&w->scan, &r, &body);
+			if (rc == 0)
+				rc = dump_record(d, &r, body);
+			if (rc < 0)
+				return rc;
+		}
+		segment_walk_next(w, &r);
+	}
+	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
+}
+
+/* Print the events of the segment that begins at `first`, up to `limit`. */
+static int
+dump_segment(struct log_dump *d, uint64_t first, uint64_t limit)
+{
+	struct segment_walk w;
+	int rc, file = segment_file_open(d->disk, first);
+
+	if (file == -ENOENT) {
+		dump_lose(d, limit, "the segment was deleted meanwhile");
+		return 0;
+	}
+	if (file < 0)
+		return file;
+	dump_lose(d, first, "a segment is missing");
+	segment_walk_start(&w, d->disk, file, d->seed, first, limit);
+	rc = dump_records(d, &w);
+	segment_walk_fini(&w);
+	d->disk->close(d->disk, file);
+	if (rc == 0 && limit != SEGMENT_WALK_LAST && !ferror(d->out))
+		dump_lose(d, limit, "no valid record at the end");
+	return rc;
+}
+
+/* Take the seed of the records from the first header that is good. */
+static int
+dump_find_seed(struct log_dump *d, const uint64_t *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct segment_header h;
+		int rc, file = segment_file_open(d->disk, all[i]);
+
+		if (file == -ENOENT)
+			continue;
+		if (file < 0)
+			return file;
+		rc = segment_file_read_header(d->disk, file, all[i], &h);
+		d->disk->close(d->disk, file);
+		if (rc == 0)
+			d->seed = record_seed(h.stream);
+		if (rc != ERR_DAMAGED_HEADER)
+			return rc;
+	}
+	return ERR_DAMAGED_HEADER;
+}
+
+int
+log_dump(struct disk *disk, uint64_t from, uint64_t to, FILE *out,
+         uint64_t *lost)
+{
+	struct log_dump d = {.disk = disk, .out = out, .to = to, .next = from};
+	uint64_t *all = NULL;
+	size_t count = 0;
+	int rc = segment_file_list(disk, &all, &count);
+
+	d.for_terminal = isatty(fileno(out));
+	buf_init(&d.line, TAIL_ROW_MAX);
+	if (rc == 0 && count == 0)
+		rc = -ENOENT;
+	if (rc == 0)
+		rc = dump_find_seed(&d, all, count);
+	/* What the log has deleted is not lost. */
+	if (rc == 0 && d.next < all[0])
+		d.next = all[0];
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		uint64_t limit =
+		    i + 1 < count ? all[i + 1] : (uint64_t)SEGMENT_WALK_LAST;
+
+		if (d.next < limit && d.next < to && !ferror(out))
+			rc = dump_segment(&d, all[i], limit);
+	}
+	buf_fini(&d.line);
+	free(all);
+	*lost = d.lost;
+	return rc;
+}
+
+/* Read --from and --to.  Returns 0 or the exit status. */
+static int
+read_range(const char *dir, uint64_t *from, uint64_t *to)
+{
+	struct when when;
+
+	*from = 0;
+	*to = UINT64_MAX;
+	if (from_option &&
+	    options_offset("--from", from_option, dir, 0, UINT64_MAX, &when))
+		return EXIT_CONFIG;
+	if (from_option)
+		*from = when.offset;
+	if (to_option &&
+	    options_offset("--to", to_option, dir, 0, UINT64_MAX, &when))
+		return EXIT_CONFIG;
+	if (to_option)
+		*to = when.offset;
+	if (*to >= *from)
+		return 0;
+	log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64, *to,
+	          *from);
+	return EXIT_CONFIG;
+}
+
+static int
+log_dump_run(const struct verb_call *call)
+{
+	const char *dir = dir_option ? dir_option : call->log_dir;
+	uint64_t from, to, lost = 0;
+	struct disk_real real;
+	int rc = read_range(dir, &from, &to);
+
+	if (rc != 0)
+		return rc;
+	rc = disk_real_open_read(&real, dir);
+	if (rc == 0)
+		rc = log_dump(&real.disk, from, to, stdout, &lost);
+	disk_real_close(&real);
+	if (rc == -ENOENT)
+		log_error("no log in this directory dir=%s; correct [batchd] "
+		          "dir, or give --dir",
+		          log_quote(dir));
+	else if (rc < 0)
+		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
+		          log_quote(file_error(rc)));
+	if (lost > 0)
+		log_warn("not all events could be read events=%" PRIu64
+		         "; leat log verify has more",
+		         lost);
+	return verb_finish_output(rc < 0     ? EXIT_FAILURE
+	                          : lost > 0 ? EXIT_NOT_WELL
+	                                     : EXIT_SUCCESS);
+}
+
+static const struct conf_flag flags[] = {
+    {.name = "--from",
+     .argument = "WHEN",
+     .help = "begin there: " WHEN_FORMS " (default oldest)",
+     .value = &from_option},
+    {.name = "--to",
+     .argument = "WHEN",
+     .help = "end before there (default: at the end of the log)",
+     .value = &to_option},
+    {.name = "--dir",
+     .argument = "DIR",
+     .help = "dump the log in DIR, without reading the settings",
+     .value = &dir_option,
+     .no_file = true},
+    {0},
+};
+static const struct verb_example examples[] = {
+    {"leat log dump >events.ndjson", "all events that the log has"},
+    {"leat log dump --from -1h | jq .type", "those of the last hour"},
+    {"leat log dump --dir /mnt/backup/log --from 8812004 --to 8812005",
+     "one event of a copy"},
+    {0},
+};
+
+const struct verb log_dump_verb = {
+    .noun = "log",
+    .name = "dump",
+    .summary = "Prints the events of the log on disk, a JSON object a line.",
+    .details =
+	"It changes nothing, needs no batchd, and can run beside one.  Events "
+	"that cannot be read are reported, and the exit status is then 3.",
+    .flags = flags,
+    .examples = examples,
+    .run = log_dump_run,
+};
