@@ -52,7 +52,7 @@ Q = $(if $(V),,@echo "  $(@:$(O)/%=$(MODE) %)";)
 # msgpack-c has two names.
 TOOLS   = $(firstword $(CC)) $(firstword $(CXX)) $(AR) pkg-config
 MODULES = libuv gnutls nettle simdjson zlib libzstd libpq rdkafka libcurl \
-          libxxhash
+          libxxhash ncursesw
 TOOLS_OK     := $(O)/tools.ok
 TEST_LIBS_OK := $(O)/test-libs.ok
 # The last part of a recipe that has collected what is missing in $$missing.
@@ -99,7 +99,7 @@ libhttp-LIBS          = $(call pc,libuv gnutls nettle libxxhash)
 libjson-LIBS          = $(call pc,simdjson) -lstdc++
 ingestd-LIBS          = $(call pc,libuv zlib libzstd)
 batchd-LIBS           = $(call pc,libuv libxxhash)
-leat-LIBS             = $(call pc,nettle libcurl)
+leat-LIBS             = $(call pc,nettle libcurl ncursesw)
 sinkd-postgres-LIBS   = $(call pc,libpq)
 sinkd-kafka-LIBS      = $(call pc,rdkafka)
 sinkd-clickhouse-LIBS = $(call pc,libcurl zlib)

@@ -13,6 +13,7 @@
 #include "leat/status.h"
 #include "leat/tail.h"
 #include "leat/token.h"
+#include "leat/top.h"
 #include "leat/verb.h"
 #include "leat/verify.h"
 
@@ -20,6 +21,7 @@
 /* clang-format off */
 const struct verb *const verbs[] = {
 	&status_verb,
+	&top_verb,
 	&tail_verb,
 	&pause_verb,
 	&resume_verb,
