@@ -11,6 +11,8 @@
 
 #include "leat/json.h"
 #include "leat/units.h"
+#include "leat/when.h"
+#include "libbase/clock.h"
 #include "libbase/conf.h"
 #include "libbase/file.h"
 #include "libbase/ini.h"
@@ -143,6 +145,32 @@ print_dead_room(const msgpack_object *stats)
 		       percent, json_get_uint(stats, "dead_dropped"));
 }
 
+static bool
+is_paused(const msgpack_object *sink)
+{
+	const msgpack_object *v =
+	    status_map_get_type(sink, "paused", MSGPACK_OBJECT_BOOLEAN);
+
+	return v && v->via.boolean;
+}
+
+/* Print since when and until when the sink is paused, by whom, and why. */
+static void
+print_pause(const msgpack_object *sink)
+{
+	uint64_t until_us = json_get_uint(sink, "paused_until_us");
+	const char *why = json_get_text(sink, "paused_why");
+	char since[UNITS_TEXT_BYTES], until[UNITS_TEXT_BYTES];
+
+	if (!is_paused(sink))
+		return;
+	printf("    paused since %s%s%s by uid %" PRIu64 "%s%s\n",
+	       units_time(json_get_uint(sink, "paused_since_us"), since),
+	       until_us > 0 ? " until " : "",
+	       until_us > 0 ? units_time(until_us, until) : "",
+	       json_get_uint(sink, "paused_uid"), why[0] ? ": " : "", why);
+}
+
 static void
 print_sinks(const msgpack_object *status, const char *path)
 {
@@ -157,7 +185,8 @@ print_sinks(const msgpack_object *status, const char *path)
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
 		const msgpack_object *s = &all->via.array.ptr[i];
 		const msgpack_object *stats = status_map_get(s, "stats");
-		const char *state = json_get_text(stats, "state");
+		const char *state =
+		    json_get_text(is_paused(s) ? s : stats, "state");
 		char lag[UNITS_TEXT_BYTES];
 
 		printf("%-16s %-13s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
@@ -178,6 +207,7 @@ print_sinks(const msgpack_object *status, const char *path)
 		if (json_get_uint(stats, "dead_letters") > 0)
 			print_dead_letters(path, json_get_text(s, "name"));
 		print_dead_room(stats);
+		print_pause(s);
 		print_error(stats, json_get_uint(status, "now_us"));
 	}
 }
@@ -266,18 +296,56 @@ status_print(const char *socket, const char *path, bool as_json)
 	return rc;
 }
 
-static bool json;
+static bool json, watch;
+
+/* The most seconds from one status to the next. */
+#define WATCH_S_MAX 86400
+
+/* Print the status again and again, until a signal or a write ends that. */
+static int
+status_watch(const struct verb_call *call, unsigned seconds)
+{
+	char now[UNITS_TEXT_BYTES];
+
+	for (;;) {
+		int rc;
+
+		if (!json)
+			printf("--- %s\n",
+			       units_time((uint64_t)clock_wall_us(), now));
+		rc = status_print(call->socket, call->path, json);
+		/* batchd may be started again. */
+		(void)rc;
+		if (fflush(stdout) != 0 || ferror(stdout))
+			return EXIT_FAILURE;
+		(void)sleep(seconds);
+	}
+}
 
 static int
 status_run(const struct verb_call *call)
 {
-	return status_print(call->socket, call->path, json);
+	const char *text = call->arg_count > 0 ? call->args[0] : "1";
+	uint64_t seconds;
+
+	if (!watch && call->arg_count == 0)
+		return status_print(call->socket, call->path, json);
+	if (!watch || when_read_number(&text, &seconds) < 0 || *text ||
+	    seconds < 1 || seconds > WATCH_S_MAX) {
+		log_error("SECONDS must be a number from 1 to %d, with --watch",
+		          WATCH_S_MAX);
+		return EXIT_CONFIG;
+	}
+	return status_watch(call, (unsigned)seconds);
 }
 
 static const struct conf_flag flags[] = {
     {.name = "--json",
      .help = "print the status as one JSON object",
      .set = &json},
+    {.name = "--watch",
+     .help = "print it again each second, or each SECONDS, until Ctrl-C",
+     .set = &watch},
     {0},
 };
 static const struct verb_example examples[] = {
@@ -288,6 +356,7 @@ static const struct verb_example examples[] = {
 
 const struct verb status_verb = {
     .name = "status",
+    .arguments = "[SECONDS]",
     .summary = "Shows the status of the log, the daemons and the sinks.",
     .details = "The exit status is 0 if all is well, 3 if batchd reports a "
 	       "problem, and 1 if batchd does not answer.",

@@ -202,3 +202,27 @@ def test_it_is_cheap():
         assert used_s() - before < 0.2, used_s() - before
         terminal.keys("q")
         terminal.ended()
+
+
+def test_status_watches_and_shows_a_pause():
+    paused = sink("kafka", paused=True, state="paused", paused_uid=7,
+                  paused_since_us=1795701600000000,
+                  paused_until_us=1795708800000000, paused_why="moving")
+    with Scripted([paused]) as s:
+        child = subprocess.Popen(
+            [program("leat"), "status", "--watch", "1", "--config",
+             str(s.conf)], stdout=subprocess.PIPE, text=True)
+        seen = [child.stdout.readline() for _ in range(12)]
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        assert sum(line.startswith("--- 20") for line in seen) >= 2, seen
+        assert any(line.split()[:2] == ["kafka", "paused"]
+                   for line in seen), seen
+        assert "    paused since 2026-11-26 14:00:00Z until 2026-11-26 " \
+            "16:00:00Z by uid 7: moving\n" in seen, seen
+        for args in (["--watch", "0"], ["--watch", "x"], ["5"]):
+            done = subprocess.run([program("leat"), "status", *args,
+                                   "--config", str(s.conf)],
+                                  capture_output=True, text=True)
+            assert done.returncode == 2 and "--watch" in done.stderr, done
