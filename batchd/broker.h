@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "batchd/consumer.h"
+#include "batchd/order.h"
 #include "batchd/rate.h"
 #include "batchd/settings.h"
 #include "batchd/store.h"
@@ -29,6 +30,7 @@ struct broker_sink {
 	struct report report;      /* the latest value of each figure */
 	struct report_sums totals; /* counters of all its processes */
 	struct rate rate;          /* of events committed */
+	struct order order;        /* of an operator */
 };
 
 struct broker {

@@ -165,6 +165,29 @@ consumer_commit(struct consumer *c, uint64_t next_offset)
 }
 
 void
+consumer_halted(struct consumer *c, bool has_position, uint64_t at)
+{
+	if (c->state == CONSUMER_DISCONNECTED)
+		return;
+	/* Any other position is looked at when the sink subscribes again. */
+	if (has_position && consumer_commit(c, at) < 0)
+		log_debug("halted sink=%s position=%" PRIu64,
+		          c->position.cursor.name, at);
+	consumer_unsubscribe(c);
+}
+
+void
+consumer_end_seek(struct consumer *c, bool moved)
+{
+	position_end_seek(&c->position, moved);
+	c->batch_begin = c->position.cursor.now.committed;
+	c->oldest_pending_us = 0;
+	c->pending_since_ms = c->batch_begin < c->store->synced_offset
+	                          ? PENDING_SINCE_UNKNOWN
+	                          : 0;
+}
+
+void
 consumer_flush(struct consumer *c)
 {
 	c->flush_requested = true;
@@ -307,6 +330,7 @@ consumer_send_frame(struct consumer *c, const struct batch_chunk *chunk)
 	frame.batch.count = chunk->count;
 	frame.batch.last = chunk->ends;
 	frame.batch.next = chunk->offset + chunk->count;
+	frame.batch.generation = c->position.cursor.now.generation;
 	frame.batch.again = c->batch_resent;
 	return chan_send(c->chan, &frame);
 }

@@ -144,6 +144,18 @@ void consumer_unsubscribe(struct consumer *c);
  */
 MUST_USE int consumer_commit(struct consumer *c, uint64_t next_offset);
 
+/*
+ * The sink is halted.  If its store has the position `at`, it may have stored a
+ * part of the batch in flight that it did not report.
+ */
+void consumer_halted(struct consumer *c, bool has_position, uint64_t at);
+
+/*
+ * The sink has moved its store's position to the cursor's seek_to, if `moved`.
+ * It is disconnected, or halted, and subscribes again.
+ */
+void consumer_end_seek(struct consumer *c, bool moved);
+
 /* The sink wants the events that are there now, and not wait for more. */
 void consumer_flush(struct consumer *c);
 

@@ -17,6 +17,13 @@
 #define PENDING_AT 112
 #define DROPPED_AT 120
 #define REJECTED_POSITION_AT 128
+#define PAUSED_SINCE_AT 136
+#define PAUSED_UNTIL_AT 144
+#define PAUSED_UID_AT 152
+#define SEEK_TO_AT 160
+#define GENERATION_AT 168
+#define REPLAYED_AT 176
+#define PAUSED_WHY_AT 184
 #define SKIPPED_AT 512 /* their number, and then the ranges */
 #define RANGE_BYTES 24
 #define SUM_AT (SLOT_BYTES - 8)
@@ -26,6 +33,8 @@ static const uint8_t cursor_magic[8] = "LEATCUR5";
 
 _Static_assert(NAME_AT + FRAME_NAME_MAX == PENDING_AT,
                "the name fills its field");
+_Static_assert(PAUSED_WHY_AT + CURSOR_WHY_MAX <= SKIPPED_AT,
+               "the reason of a pause has its field");
 _Static_assert(SKIPPED_AT + 8 + RANGES_MAX * RANGE_BYTES == SUM_AT,
                "the ranges fill their field");
 
@@ -80,6 +89,13 @@ slot_put(const struct cursor *c, const struct cursor_slot *slot,
 	put_le64(out + PENDING_AT, slot->pending_dead_letters);
 	put_le64(out + DROPPED_AT, slot->dropped);
 	put_le64(out + REJECTED_POSITION_AT, slot->rejected_position);
+	put_le64(out + PAUSED_SINCE_AT, (uint64_t)slot->pause.since_us);
+	put_le64(out + PAUSED_UNTIL_AT, (uint64_t)slot->pause.until_us);
+	put_le64(out + PAUSED_UID_AT, slot->pause.uid);
+	put_le64(out + SEEK_TO_AT, slot->seek_to);
+	put_le64(out + GENERATION_AT, slot->generation);
+	put_le64(out + REPLAYED_AT, slot->replayed_events);
+	memcpy(out + PAUSED_WHY_AT, slot->pause.why, strlen(slot->pause.why));
 	put_le64(out + SUM_AT, XXH3_64bits(out, SUM_AT));
 }
 
@@ -103,6 +119,14 @@ slot_read(const struct cursor *c, const uint8_t in[SLOT_BYTES],
 	slot->pending_dead_letters = get_le64(in + PENDING_AT);
 	slot->dropped = get_le64(in + DROPPED_AT);
 	slot->rejected_position = get_le64(in + REJECTED_POSITION_AT);
+	slot->pause.since_us = (int64_t)get_le64(in + PAUSED_SINCE_AT);
+	slot->pause.until_us = (int64_t)get_le64(in + PAUSED_UNTIL_AT);
+	slot->pause.uid = (uint32_t)get_le64(in + PAUSED_UID_AT);
+	memcpy(slot->pause.why, in + PAUSED_WHY_AT, CURSOR_WHY_MAX);
+	slot->pause.why[CURSOR_WHY_MAX] = '\0';
+	slot->seek_to = get_le64(in + SEEK_TO_AT);
+	slot->generation = get_le64(in + GENERATION_AT);
+	slot->replayed_events = get_le64(in + REPLAYED_AT);
 	if (slot->committed > OFFSET_MAX ||
 	    slot->in_flight_end <= slot->committed)
 		return -EBADMSG;
@@ -227,7 +251,8 @@ cursor_create(struct cursor *c, struct disk *d, const char *sink,
 	init(c, sink, stream);
 	c->now = (struct cursor_slot){.sequence = FIRST_SEQUENCE,
 	                              .committed = committed,
-	                              .in_flight_end = CURSOR_NO_BATCH};
+	                              .in_flight_end = CURSOR_NO_BATCH,
+	                              .seek_to = CURSOR_NO_SEEK};
 	ranges_add(&c->now.skipped, 0, committed);
 	slot_put(c, &c->now, bytes);
 	cursor_path(sink, path);
@@ -329,6 +354,35 @@ void
 cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position)
 {
 	cursor_change(c, &c->now.rejected_position, rejected_position);
+}
+
+void
+cursor_set_pause(struct cursor *c, const struct cursor_pause *pause)
+{
+	c->now.pause = *pause;
+	c->dirty = true;
+}
+
+void
+cursor_set_seek(struct cursor *c, uint64_t seek_to)
+{
+	cursor_change(c, &c->now.seek_to, seek_to);
+}
+
+void
+cursor_set_replay(struct cursor *c, uint64_t generation,
+                  uint64_t replayed_events)
+{
+	cursor_change(c, &c->now.generation, generation);
+	cursor_change(c, &c->now.replayed_events, replayed_events);
+}
+
+/* A write that is under way has the number of `now`, and the next one more. */
+uint64_t
+cursor_want_write(struct cursor *c)
+{
+	c->dirty = true;
+	return c->now.sequence + 1;
 }
 
 bool

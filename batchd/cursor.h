@@ -20,6 +20,16 @@
 
 #define CURSOR_FILE_BYTES 4096
 #define CURSOR_NO_BATCH UINT64_MAX
+#define CURSOR_NO_SEEK UINT64_MAX
+#define CURSOR_WHY_MAX 200 /* bytes */
+
+/* An operator has paused the sink: it is sent nothing until the end. */
+struct cursor_pause {
+	int64_t since_us; /* wall clock; 0: the sink is not paused */
+	int64_t until_us; /* wall clock; 0: until an operator resumes it */
+	uint32_t uid;     /* of the operator */
+	char why[CURSOR_WHY_MAX + 1]; /* the operator's reason; may be empty */
+};
 
 struct cursor_slot {
 	uint64_t sequence;
@@ -36,6 +46,19 @@ struct cursor_slot {
 	 * later are other events than those that the store has.
 	 */
 	uint64_t rejected_position;
+	struct cursor_pause pause;
+	/*
+	 * An operator moves the position there, or CURSOR_NO_SEEK.  Until that
+	 * is done, the store has either this position or `committed`.
+	 */
+	uint64_t seek_to;
+	/*
+	 * How often an operator has moved the position.  A store that
+	 * recognizes repeated events by their offsets stores those of another
+	 * generation again.
+	 */
+	uint64_t generation;
+	uint64_t replayed_events; /* that were committed more than once */
 };
 
 struct cursor {
@@ -115,6 +138,17 @@ void cursor_unskip(struct cursor *c, uint64_t n);
 void cursor_set_dead_letters(struct cursor *c, uint64_t pending_dead_letters,
                              uint64_t dropped);
 void cursor_set_rejected_position(struct cursor *c, uint64_t rejected_position);
+void cursor_set_pause(struct cursor *c, const struct cursor_pause *pause);
+void cursor_set_seek(struct cursor *c, uint64_t seek_to);
+void cursor_set_replay(struct cursor *c, uint64_t generation,
+                       uint64_t replayed_events);
+
+/*
+ * Have the cursor written even if nothing has changed.  Returns the sequence
+ * number of that write: when durable.sequence has reached it, all that was set
+ * before is on disk.
+ */
+uint64_t cursor_want_write(struct cursor *c);
 
 /* Return true if the cursor is as cursor_create left it. */
 MUST_USE bool cursor_is_new(const struct cursor *c);

@@ -119,6 +119,11 @@ lowest_cursor(const struct broker *b)
 		 */
 		if (c->now.committed < lowest)
 			lowest = c->now.committed;
+		/* An operator moves the position there. */
+		if (c->now.seek_to < lowest)
+			lowest = c->now.seek_to;
+		if (c->durable.seek_to < lowest)
+			lowest = c->durable.seek_to;
 	}
 	return lowest;
 }
@@ -183,6 +188,8 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 
 		if (c->state == CONSUMER_SYNCING ||
 		    !position_may_send(&c->position))
+			j->cursors_wanted = true;
+		if (order_awaits_cursor(&b->sinks[i].order))
 			j->cursors_wanted = true;
 	}
 	/*

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +25,8 @@ static bool
 is_sink(const struct peer *p)
 {
 	return p->state == PEER_SINK || p->state == PEER_STARTED ||
-	       p->state == PEER_SUBSCRIBED;
+	       p->state == PEER_SUBSCRIBED || p->state == PEER_HALTING ||
+	       p->state == PEER_SEEKING;
 }
 
 /* Return true if batchd has accepted its hello as an ingestd or a sink. */
@@ -77,10 +79,13 @@ leave_tail(struct peer *p)
 static void
 leave_for_closing(struct peer *p)
 {
-	if (p->state == PEER_SUBSCRIBED)
-		consumer_unsubscribe(&p->sink->consumer);
-	if (is_sink(p))
+	if (is_sink(p)) {
+		if (p->sink->consumer.state != CONSUMER_DISCONNECTED)
+			consumer_unsubscribe(&p->sink->consumer);
 		p->sink->peer = NULL;
+	}
+	for (size_t i = 0; i < p->broker->sink_count; i++)
+		order_forget(&p->broker->sinks[i].order, p);
 	if (is_daemon(p))
 		p->broker->daemon_count--;
 	if (p->state == PEER_TAIL)
@@ -105,7 +110,9 @@ peer_change_state(struct peer *p, enum peer_state state)
 		enter_daemon(p);
 		break;
 	case PEER_SINK:
-		assert(from == PEER_HELLO && !p->sink->peer);
+		if (from != PEER_HELLO)
+			break; /* it is halted */
+		assert(!p->sink->peer);
 		p->sink->peer = p;
 		enter_daemon(p);
 		break;
@@ -114,6 +121,12 @@ peer_change_state(struct peer *p, enum peer_state state)
 		break;
 	case PEER_SUBSCRIBED:
 		assert(from == PEER_STARTED);
+		break;
+	case PEER_HALTING:
+		assert(from == PEER_STARTED || from == PEER_SUBSCRIBED);
+		break;
+	case PEER_SEEKING:
+		assert(from == PEER_SINK);
 		break;
 	case PEER_CONTROL:
 		assert(from == PEER_HELLO);
@@ -213,12 +226,15 @@ flush_reply(struct peer *p)
 	struct frame f = {.type = FRAME_REPLY};
 	int rc;
 
-	if (p->reply == PEER_REPLY_NONE)
+	if (p->reply == PEER_REPLY_NONE || p->reply == PEER_REPLY_AWAITED)
 		return 0;
 	f.reply.id = p->reply_id;
 	f.reply.text = slice_of("");
-	if (p->reply == PEER_REPLY_UNKNOWN_VERB) {
-		f.reply.text = slice_of("unknown verb");
+	if (p->reply == PEER_REPLY_READY) {
+		f.reply.text = slice_of(p->reply_text);
+		f.reply.ok = p->reply_text[0] == '\0';
+		f.body = p->reply_map;
+		f.body_bytes = f.reply.ok ? p->reply_map_bytes : 0;
 	} else if (status->len == 0) {
 		f.reply.text = slice_of("out of memory");
 	} else {
@@ -288,15 +304,45 @@ flush_status(struct peer *p)
 	return rc == -EAGAIN ? 0 : rc;
 }
 
-/* Let a sink work that waits for it. */
-static int
-flush_start(struct peer *p)
+void
+peer_reply(struct peer *p, const char *refusal, const uint8_t *map,
+           size_t bytes)
 {
-	const struct frame f = {.type = FRAME_START};
-	int rc = chan_send(&p->chan, &f);
+	assert(bytes <= sizeof p->reply_map);
+	(void)snprintf(p->reply_text, sizeof p->reply_text, "%s", refusal);
+	if (bytes > 0)
+		memcpy(p->reply_map, map, bytes);
+	p->reply_map_bytes = bytes;
+	p->reply = PEER_REPLY_READY;
+}
 
+/* Send a sink what its order asks for, or start it if it has none. */
+static int
+flush_task(struct peer *p)
+{
+	const enum order_task task =
+	    order_task(&p->sink->order, &p->sink->consumer.position.cursor.now);
+	const struct order *o = &p->sink->order;
+	struct frame f = {.type = FRAME_START};
+	enum peer_state state = PEER_STARTED;
+	int rc;
+
+	if (p->state == PEER_SINK && task == TASK_SEEK) {
+		f.type = FRAME_SEEK;
+		f.seek.stream_no = 0;
+		f.seek.from = o->from;
+		f.seek.to = o->to;
+		state = PEER_SEEKING;
+	} else if (p->state != PEER_SINK && task == TASK_HALT) {
+		f.type = FRAME_HALT;
+		state = PEER_HALTING;
+	} else if (p->state != PEER_SINK || task != TASK_WORK ||
+	           p->broker->stopping) {
+		return 0;
+	}
+	rc = chan_send(&p->chan, &f);
 	if (rc == 0)
-		peer_change_state(p, PEER_STARTED);
+		peer_change_state(p, state);
 	return rc;
 }
 
@@ -305,8 +351,9 @@ peer_flush(struct peer *p)
 {
 	int rc = flush_reply(p);
 
-	if (rc == 0 && p->state == PEER_SINK)
-		rc = flush_start(p);
+	if (rc == 0 && (p->state == PEER_SINK || p->state == PEER_STARTED ||
+	                p->state == PEER_SUBSCRIBED))
+		rc = flush_task(p);
 	if (rc == 0 && p->state == PEER_INGEST) {
 		rc = flush_appended(p);
 		if (rc == 0)
@@ -326,6 +373,8 @@ peer_state_name(enum peer_state state)
 	    [PEER_SINK] = "halted",
 	    [PEER_STARTED] = "started",
 	    [PEER_SUBSCRIBED] = "subscribed",
+	    [PEER_HALTING] = "halting",
+	    [PEER_SEEKING] = "seeking",
 	    [PEER_CONTROL] = "control",
 	    [PEER_TAIL] = "tail",
 	    [PEER_CLOSING] = "closing",

@@ -18,7 +18,10 @@
  *	     |                    | subscribe         |
  *	     |                    v                   |
  *	     |                SUBSCRIBED              |
- *	     |                    |                   |
+ *	     |                    | halt is sent      |
+ *	     |                    v                   |
+ *	     |                 HALTING                |
+ *	     |                    | halted: to SINK   |
  *	     +---------+----------+---------+---------+
  *	               |                    |
  *	               | disconnects,       | breaks the protocol,
@@ -26,12 +29,16 @@
  *	               v                    v
  *	                       CLOSING
  *
- * A peer in HELLO can go to CLOSING too.  What a peer may send:
+ * A peer in HELLO can go to CLOSING too.  A sink in STARTED can go to HALTING,
+ * and one in SINK to SEEKING when seek is sent, and from there back to SINK
+ *when it answers halted.  What a peer may send:
  *
  *	HELLO       hello
  *	INGEST      append
  *	STARTED     subscribe
  *	SUBSCRIBED  committed, flush
+ *	HALTING     halted, and what STARTED and SUBSCRIBED allow
+ *	SEEKING     halted
  *	TAIL        watch
  *	all but HELLO and CLOSING also: stats, control
  *
@@ -55,12 +62,17 @@
 #include "libproto/chan.h"
 #include "libproto/report.h"
 
+/* Longest map in a reply but that of the status. */
+#define PEER_REPLY_MAX 256
+
 enum peer_state {
 	PEER_HELLO,      /* it has sent no hello yet */
 	PEER_INGEST,     /* an ingestd: it sends events */
 	PEER_SINK,       /* a sink that waits for start: its store is closed */
 	PEER_STARTED,    /* a sink that has not subscribed yet */
 	PEER_SUBSCRIBED, /* a sink that takes batches */
+	PEER_HALTING,    /* a sink that was sent halt */
+	PEER_SEEKING,    /* a sink that was sent seek */
 	PEER_CONTROL,    /* a command, such as leat status */
 	PEER_TAIL,       /* it watches events: leat tail, the dashboard */
 	PEER_CLOSING,    /* its socket is closed; peer_fini must follow */
@@ -70,7 +82,8 @@ enum peer_state {
 enum peer_reply {
 	PEER_REPLY_NONE,
 	PEER_REPLY_STATUS,
-	PEER_REPLY_UNKNOWN_VERB,
+	PEER_REPLY_AWAITED, /* an order is in progress: peer_reply follows */
+	PEER_REPLY_READY,   /* reply_text and reply_map */
 };
 
 struct peer {
@@ -87,7 +100,10 @@ struct peer {
 	bool has_report;      /* it has sent statistics */
 	struct report report; /* the latest of them */
 	enum peer_reply reply;
-	uint64_t reply_id; /* of the control frame */
+	uint64_t reply_id;                   /* of the control frame */
+	char reply_text[FRAME_TEXT_MAX + 1]; /* not empty: a refusal */
+	uint8_t reply_map[PEER_REPLY_MAX];
+	size_t reply_map_bytes;
 
 	/* For an ingestd. */
 	struct ack_queue acks;         /* appends not acknowledged yet */
@@ -134,6 +150,13 @@ void peer_fini(struct peer *p);
  * must peer_close.
  */
 MUST_USE int peer_flush(struct peer *p);
+
+/*
+ * Answer the control frame that the peer has sent: with a refusal if the text
+ * is not empty, else with a map of at most PEER_REPLY_MAX bytes.
+ */
+void peer_reply(struct peer *p, const char *refusal, const uint8_t *map,
+                size_t bytes);
 
 /* Return true if the socket holds something that has not been read. */
 bool peer_has_sent(const struct peer *p);

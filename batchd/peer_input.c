@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "batchd/control.h"
+#include "batchd/order_steps.h"
 #include "libbase/clock.h"
 
 /* --- what each frame does --- */
@@ -118,8 +120,45 @@ on_subscribe(struct peer *p, const struct frame *f)
 	                          p->broker->settings->accept_gap, &text);
 	if (code != ERROR_NONE)
 		return peer_refuse(p, code, text);
-	peer_change_state(p, PEER_SUBSCRIBED);
+	/* A sink that sent it before it received halt is sent nothing. */
+	if (p->state == PEER_STARTED)
+		peer_change_state(p, PEER_SUBSCRIBED);
 	return 0;
+}
+
+static int
+on_halted(struct peer *p, const struct frame *f)
+{
+	bool sought = p->state == PEER_SEEKING;
+
+	if (f->halted.stream_no != 0)
+		return peer_refuse(p, ERROR_PROTOCOL, "stream_no must be 0");
+	consumer_halted(&p->sink->consumer, f->halted.has_position,
+	                f->halted.position);
+	peer_change_state(p, PEER_SINK);
+	order_on_halted(p->sink, f, sought);
+	return 0;
+}
+
+/* Handle a frame of a sink that was started.  Returns -EPROTO for any other. */
+static int
+on_sink_frame(struct peer *p, const struct frame *f)
+{
+	struct consumer *c = &p->sink->consumer;
+	bool subscribed = c->state != CONSUMER_DISCONNECTED;
+
+	if (!subscribed && f->type == FRAME_SUBSCRIBE)
+		return on_subscribe(p, f);
+	if (subscribed && f->type == FRAME_COMMITTED &&
+	    f->committed.stream_no == 0)
+		return consumer_commit(c, f->committed.next_offset);
+	if (subscribed && f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
+		consumer_flush(c);
+		return 0;
+	}
+	if (p->state == PEER_HALTING && f->type == FRAME_HALTED)
+		return on_halted(p, f);
+	return -EPROTO;
 }
 
 static int
@@ -167,10 +206,8 @@ on_control(struct peer *p, const struct frame *f)
 	p->done_this_turn = true;
 	if (!is_map(f))
 		return peer_refuse(p, ERROR_PROTOCOL, "malformed arguments");
-	p->reply = slice_is(f->control.verb, "status")
-	               ? PEER_REPLY_STATUS
-	               : PEER_REPLY_UNKNOWN_VERB;
 	p->reply_id = f->control.id;
+	control_begin(p, f);
 	return 0;
 }
 
@@ -187,6 +224,8 @@ on_watch(struct peer *p, const struct frame *f)
 static int
 peer_on_frame(struct peer *p, const struct frame *f)
 {
+	int rc;
+
 	if (p->state != PEER_HELLO && f->type == FRAME_STATS)
 		return peer_on_stats(p, f);
 	if (p->state != PEER_HELLO && f->type == FRAME_CONTROL)
@@ -201,18 +240,15 @@ peer_on_frame(struct peer *p, const struct frame *f)
 	case PEER_SINK:
 		break;
 	case PEER_STARTED:
-		if (f->type == FRAME_SUBSCRIBE)
-			return on_subscribe(p, f);
-		break;
 	case PEER_SUBSCRIBED:
-		if (f->type == FRAME_COMMITTED && f->committed.stream_no == 0 &&
-		    consumer_commit(&p->sink->consumer,
-		                    f->committed.next_offset) == 0)
-			return 0;
-		if (f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
-			consumer_flush(&p->sink->consumer);
-			return 0;
-		}
+	case PEER_HALTING:
+		rc = on_sink_frame(p, f);
+		if (rc != -EPROTO)
+			return rc;
+		break;
+	case PEER_SEEKING:
+		if (f->type == FRAME_HALTED)
+			return on_halted(p, f);
 		break;
 	case PEER_TAIL:
 		if (f->type == FRAME_WATCH)

@@ -257,6 +257,36 @@ position_report_dead_letters(struct position *p, bool connected, uint64_t dead,
 		cursor_set_dead_letters(c, dead, c->now.dropped);
 }
 
+/* --- an operator moves the position --- */
+
+/*
+ * If the connection breaks after the store has moved ahead, the sink reports a
+ * position to which batchd has sent it nothing.  It is valid nevertheless.
+ */
+void
+position_begin_seek(struct position *p, uint64_t to)
+{
+	cursor_set_seek(&p->cursor, to);
+	if (p->max_sent_offset < to)
+		p->max_sent_offset = to;
+}
+
+void
+position_end_seek(struct position *p, bool moved)
+{
+	struct cursor *c = &p->cursor;
+	const uint64_t from = c->now.committed, to = c->now.seek_to;
+
+	cursor_set_seek(c, CURSOR_NO_SEEK);
+	if (!moved)
+		return;
+	cursor_set(c, to < from ? to : from, CURSOR_NO_BATCH);
+	if (to > from)
+		cursor_skip(c, to);
+	cursor_set_replay(c, c->now.generation + 1,
+	                  c->now.replayed_events + (to < from ? from - to : 0));
+}
+
 uint64_t
 position_stored_events(const struct position *p)
 {

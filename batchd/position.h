@@ -121,6 +121,19 @@ bool position_may_send(const struct position *p);
 void position_report_dead_letters(struct position *p, bool connected,
                                   uint64_t dead, uint64_t dropped);
 
+/*
+ * An operator moves the position to `to`, which the log has.  From now on the
+ * log keeps the events from there on.
+ */
+void position_begin_seek(struct position *p, uint64_t to);
+
+/*
+ * The store's position is seek_to now, if `moved`, or it was not moved.  If the
+ * position has gone back, the events from there on come again.  If it has gone
+ * ahead, those between count as skipped.
+ */
+void position_end_seek(struct position *p, bool moved);
+
 /* The number of events below the position that are in the store. */
 uint64_t position_stored_events(const struct position *p);
 

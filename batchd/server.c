@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "batchd/order_steps.h"
 #include "batchd/status.h"
 #include "libbase/clock.h"
 
@@ -40,6 +41,16 @@ on_tick(uv_timer_t *timer)
 		rate_sample(&b->sinks[i].rate, now_ms,
 		            b->sinks[i].consumer.position.committed_events);
 	connections_tick(&s->connections);
+}
+
+/* Take up what operators have ordered of the sinks. */
+static void
+step_orders(struct broker *b)
+{
+	int64_t now_us = clock_wall_us();
+
+	for (size_t i = 0; i < b->sink_count; i++)
+		order_step(&b->sinks[i], now_us);
 }
 
 /* Do one piece of work for each sink.  Returns true if there is more. */
@@ -241,6 +252,7 @@ server_on_turn(uv_prepare_t *handle)
 	disk_jobs_start_append(&s->jobs);
 	more = step_sinks(&s->broker, &wake_ms);
 	more |= step_tails(&s->broker, !more, &wake_ms);
+	step_orders(&s->broker);
 	disk_jobs_start_cursors(&s->jobs);
 	disk_jobs_start_retention(&s->jobs);
 	update_intake(s);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "batchd/order_steps.h"
 #include "libbase/directory.h"
 #include "libbase/error.h"
 #include "libbase/fd_limit.h"
@@ -110,9 +111,12 @@ open_sinks(struct server *s)
 			return rc;
 	}
 	rc = store_start(&s->broker.store, highest);
-	for (size_t i = 0; rc == 0 && i < s->broker.sink_count; i++)
+	for (size_t i = 0; rc == 0 && i < s->broker.sink_count; i++) {
 		rc = consumer_start(&s->broker.sinks[i].consumer,
 		                    settings->start == START_NEWEST);
+		if (rc == 0)
+			order_open(&s->broker.sinks[i]);
+	}
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <msgpack.h>
@@ -167,12 +168,45 @@ put_ingest(msgpack_packer *pk, const struct broker *b)
 
 /* --- sinks --- */
 
+/* Return true if the sink is connected, and paused with its store closed. */
+static bool
+is_paused(const struct broker_sink *sink)
+{
+	return sink->consumer.position.cursor.now.pause.since_us != 0 &&
+	       sink->peer && sink->peer->state == PEER_SINK;
+}
+
+static void
+put_order(msgpack_packer *pk, const struct broker_sink *sink)
+{
+	const struct cursor_slot *now = &sink->consumer.position.cursor.now;
+
+	put_bool(pk, "paused", now->pause.since_us != 0);
+	put_uint(pk, "paused_since_us", (uint64_t)now->pause.since_us);
+	put_uint(pk, "paused_until_us", (uint64_t)now->pause.until_us);
+	status_put_text(pk, "paused_why", now->pause.why);
+	put_uint(pk, "paused_uid", now->pause.uid);
+	status_put_text(pk, "order", order_name(&sink->order));
+	if (now->seek_to != CURSOR_NO_SEEK) {
+		put_uint(pk, "seek_to", now->seek_to);
+	} else {
+		put_key(pk, "seek_to");
+		(void)msgpack_pack_nil(pk);
+	}
+	put_uint(pk, "generation", now->generation);
+	put_uint(pk, "replayed_events", now->replayed_events);
+}
+
 /* The state that keeps a connected sink from storing events; NULL: none. */
 static const char *
-hindrance(const struct consumer *c, const struct peer *p)
+hindrance(const struct broker_sink *sink)
 {
+	const struct consumer *c = &sink->consumer;
+	const struct peer *p = sink->peer;
 	const char *state = p->report.texts[SINK_STATE];
 
+	if (is_paused(sink))
+		return NULL; /* that is a problem of its own */
 	if (!p->has_report || !report_has(&p->report, SINK_STATE))
 		return c->state == CONSUMER_DISCONNECTED ? "starting" : NULL;
 	return strcmp(state, "idle") == 0 || strcmp(state, "writing") == 0
@@ -228,11 +262,14 @@ put_sinks(msgpack_packer *pk, const struct broker *b, uint64_t now_ms,
 		const struct peer *p = sink->peer;
 		bool in_flight = c->state == CONSUMER_IN_FLIGHT;
 
-		(void)msgpack_pack_map(pk, 17);
+		(void)msgpack_pack_map(pk, 26);
 		status_put_text(pk, "name", c->position.cursor.name);
 		put_bool(pk, "connected", p != NULL);
 		put_uint(pk, "pid", p ? p->pid : 0);
-		status_put_text(pk, "state", consumer_state_name(c->state));
+		status_put_text(
+		    pk, "state",
+		    is_paused(sink) ? "paused" : consumer_state_name(c->state));
+		put_order(pk, sink);
 		put_uint(pk, "committed", c->position.cursor.now.committed);
 		put_uint(pk, "in_flight_events",
 		         in_flight ? c->batch_end - c->batch_begin : 0);
@@ -270,6 +307,26 @@ put_problem(msgpack_packer *pk, uint32_t *count, const char *before,
 	put_key(pk, text);
 }
 
+/* "sink S is paused since 2026-01-31T10:00:00Z by uid N: WHY" */
+static void
+put_pause_problem(msgpack_packer *pk, uint32_t *count,
+                  const struct cursor *cursor)
+{
+	const struct cursor_pause *pause = &cursor->now.pause;
+	const time_t since = (time_t)(pause->since_us / 1000000);
+	char when[32] = "?", subject[FRAME_NAME_MAX + 96];
+	struct tm tm;
+
+	if (pause->since_us == 0)
+		return;
+	if (gmtime_r(&since, &tm))
+		(void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	(void)snprintf(subject, sizeof subject,
+	               "%s is paused since %s by uid %u%s", cursor->name, when,
+	               (unsigned)pause->uid, pause->why[0] ? ": " : "");
+	put_problem(pk, count, "sink ", subject, pause->why);
+}
+
 /* List the problems.  Returns their number; pk may be NULL. */
 static uint32_t
 list_problems(msgpack_packer *pk, const struct broker *b)
@@ -285,9 +342,11 @@ list_problems(msgpack_packer *pk, const struct broker *b)
 	for (size_t i = 0; i < b->sink_count; i++) {
 		const struct consumer *c = &b->sinks[i].consumer;
 		const struct peer *p = b->sinks[i].peer;
-		const char *state = p ? hindrance(c, p) : "not connected";
+		const char *state =
+		    p ? hindrance(&b->sinks[i]) : "not connected";
 		char subject[FRAME_NAME_MAX + 16];
 
+		put_pause_problem(pk, &n, &c->position.cursor);
 		(void)snprintf(subject, sizeof subject, "%s is ",
 		               c->position.cursor.name);
 		if (state)

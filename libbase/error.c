@@ -43,6 +43,8 @@ error_text(int rc)
 		return "another writer has moved the position";
 	case ERR_STOPPED:
 		return "stopped on request";
+	case ERR_HALTED:
+		return "halted by batchd";
 	case ERR_CHILD_FAILED:
 		return "a child process failed";
 	}

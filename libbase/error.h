@@ -128,6 +128,9 @@ enum error {
 	 */
 	ERR_STOPPED = -5050,
 
+	/* Returned when batchd has sent halt before the work was done. */
+	ERR_HALTED = -5052,
+
 	/* Returned when a child process crashed or gave an unexpected status.
 	 */
 	ERR_CHILD_FAILED = -5051,

@@ -163,6 +163,7 @@ bisection_next(struct bisection *b)
 	size_t end = bisection_end(b);
 	struct batch piece = {
 	    .stream = whole->stream,
+	    .generation = whole->generation,
 	    .position = b->position,
 	    .offset = whole->offset + b->low,
 	    .next_offset =

@@ -157,6 +157,8 @@ session_state_name(enum session_state state)
 		return "connecting";
 	case SESSION_HALTED:
 		return "halted";
+	case SESSION_SEEKING:
+		return "seeking";
 	case SESSION_OPENING_STORE:
 		return "opening-store";
 	case SESSION_RECEIVING:
@@ -195,7 +197,9 @@ session_change_state(struct session *s, enum session_state to)
 		break;
 	case SESSION_HALTED:
 		deliver_close(&s->deliver);
+		stats_well(&s->stats, STATS_STARTING);
 		break;
+	case SESSION_SEEKING:
 	case SESSION_OPENING_STORE:
 		break;
 	case SESSION_RECEIVING:
@@ -322,6 +326,8 @@ session_on_wait(void *arg, uint64_t ms)
 			return 0;
 		if (rc == 0)
 			rc = subscription_step(&s->subscription);
+		if (rc == SUBSCRIPTION_HALT)
+			return ERR_HALTED;
 		if (rc < 0 && rc != -EAGAIN)
 			return rc;
 	}
@@ -342,7 +348,7 @@ session_start_drain(struct session *s)
 
 /*
  * The step of deliver.c, after each piece.  A batch with many bad events takes
- * long, so reports and a stop are not left to its end.
+ * long, so reports, a halt and a stop are not left to its end.
  *
  * A stable sink starts at batchd's cursor, since its store has no position. The
  * cursor follows piece by piece.  Otherwise batchd would send stored events
@@ -354,11 +360,18 @@ session_on_step(void *arg, uint64_t next, uint64_t position)
 	struct session *s = arg;
 	int rc = session_report_if_due(s);
 
-	(void)position;
+	s->has_position = !s->subscription.limits.stable;
+	s->position = position;
 	if (rc == 0 && s->subscription.limits.stable && next > s->parted) {
 		rc = subscription_committed_part(&s->subscription, next);
 		s->parted = next;
 	}
+	if (rc == 0)
+		rc = subscription_step(&s->subscription);
+	if (rc == SUBSCRIPTION_HALT)
+		return ERR_HALTED;
+	if (rc > 0 || rc == -EAGAIN)
+		rc = 0;
 	if (rc == 0 && stop_asked() && s->drain_until_ms == 0)
 		rc = session_start_drain(s);
 	if (rc == 0 && s->drain_until_ms != 0 &&
@@ -379,6 +392,8 @@ session_next_batch(struct session *s)
 
 		if (rc == SUBSCRIPTION_BATCH || rc == SUBSCRIPTION_EMPTY)
 			return rc;
+		if (rc == SUBSCRIPTION_HALT)
+			return ERR_HALTED;
 		if (rc == -EAGAIN) {
 			uint64_t until = s->drain_until_ms;
 
@@ -404,13 +419,17 @@ session_deliver(struct session *s, const char *stream, bool *known,
 	                      .next_offset = sub->offset + sub->count,
 	                      .events = sub->events,
 	                      .count = sub->count,
-	                      .again = sub->again};
+	                      .again = sub->again,
+	                      .generation = sub->generation};
 	int rc;
 
 	session_change_state(s, SESSION_DELIVERING);
+	s->has_position = false; /* until a piece is known to be stored */
 	rc = deliver_batch(&s->deliver, &batch);
 	if (rc < 0)
 		return rc;
+	s->has_position = !sub->limits.stable;
+	s->position = batch.next_offset;
 	s->stats.bytes += sub->body_bytes;
 	*known = true;
 	*position = batch.next_offset;
@@ -479,29 +498,22 @@ session_await_welcome(struct session *s)
 	                     clock_mono_ms() + WELCOME_MS);
 }
 
-/* One connection to batchd.  Returns what has ended it. */
+/* From batchd's start until its halt, or until the connection ends. */
 static int
-session_run_once(struct session *s)
+session_serve(struct session *s)
 {
 	uint64_t position = 0;
 	bool found = false;
 	int rc;
 
-	session_change_state(s, SESSION_CONNECTING);
-	rc = subscription_connect(&s->subscription, s->settings->common.socket);
-	if (rc == 0)
-		rc = session_await_welcome(s);
-	if (rc == 0) {
-		session_change_state(s, SESSION_HALTED);
-		rc = session_await(s, SUBSCRIPTION_START, UINT64_MAX);
-	}
-	if (rc == 0) {
-		session_change_state(s, SESSION_OPENING_STORE);
-		rc = deliver_start(&s->deliver, s->subscription.stream, &found,
-		                   &position);
-	}
-	if (rc == 0)
-		rc = subscription_start(&s->subscription, found, position);
+	session_change_state(s, SESSION_OPENING_STORE);
+	rc = deliver_start(&s->deliver, s->subscription.stream, &found,
+	                   &position);
+	if (rc < 0)
+		return rc;
+	s->has_position = found;
+	s->position = position;
+	rc = subscription_start(&s->subscription, found, position);
 	if (rc < 0)
 		return rc;
 	if (found)
@@ -512,6 +524,100 @@ session_run_once(struct session *s)
 		         s->subscription.stream);
 	session_change_state(s, session_receiving(s));
 	return session_work(s, found, position);
+}
+
+/*
+ * Move the store's position, as a batch without events does.  The store may
+ * have the new one already, if the sink was killed after it had moved it.
+ * Nothing of what the sink has read of the stream may be used after that:
+ * deliver_start reads it again.
+ */
+static int
+session_seek(struct session *s)
+{
+	const struct subscription *sub = &s->subscription;
+	const uint64_t from = sub->seek_from, to = sub->seek_to;
+	const struct batch move = {.stream = sub->stream,
+	                           .position = from,
+	                           .offset = to,
+	                           .next_offset = to};
+	int rc;
+
+	session_change_state(s, SESSION_SEEKING);
+	/* Batches come again with other tokens, and may be split elsewhere. */
+	rc = split_journal_remove(s->dlq.dir, s->settings->sink->name,
+	                          sub->stream);
+	if (rc < 0)
+		log_warn("cannot remove the split journal; batches that come "
+		         "again are split as before dir=%s err=%s",
+		         log_quote(s->dlq.dir), log_quote(file_error(rc)));
+	rc = deliver_start(&s->deliver, sub->stream, &s->has_position,
+	                   &s->position);
+	if (rc == 0 && s->has_position && s->position == from && from != to) {
+		rc = deliver_batch(&s->deliver, &move);
+		if (rc == 0)
+			s->position = to;
+	}
+	if (rc == 0)
+		log_info("position moved stream=%s from=%" PRIu64 " to=%" PRIu64
+		         " has_position=%s position=%" PRIu64,
+		         sub->stream, from, to, s->has_position ? "yes" : "no",
+		         s->position);
+	return rc;
+}
+
+/*
+ * Wait with the store closed until batchd sends start or seek.  Returns
+ * SUBSCRIPTION_START, SUBSCRIPTION_SEEK, or a negative error.  A stop ends the
+ * wait at once, since there is nothing to drain.
+ */
+static int
+session_await_task(struct session *s)
+{
+	for (;;) {
+		int rc =
+		    stop_asked() ? ERR_STOPPED : session_wait(s, UINT64_MAX);
+
+		if (rc == 0)
+			rc = subscription_step(&s->subscription);
+		if (rc == SUBSCRIPTION_START || rc == SUBSCRIPTION_SEEK)
+			return rc;
+		if (rc < 0 && rc != -EAGAIN)
+			return rc;
+	}
+}
+
+/* One connection to batchd.  Returns what has ended it. */
+static int
+session_run_once(struct session *s)
+{
+	int rc;
+
+	session_change_state(s, SESSION_CONNECTING);
+	s->has_position = false;
+	rc = subscription_connect(&s->subscription, s->settings->common.socket);
+	if (rc == 0)
+		rc = session_await_welcome(s);
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		session_change_state(s, SESSION_HALTED);
+		if (s->subscription.halting) {
+			log_info("halted stream=%s", s->subscription.stream);
+			rc = subscription_halted(&s->subscription,
+			                         s->has_position, s->position);
+		}
+		if (rc == 0)
+			rc = session_await_task(s);
+		if (rc == SUBSCRIPTION_SEEK)
+			rc = session_seek(s);
+		else if (rc == SUBSCRIPTION_START)
+			rc = session_serve(s);
+		if (rc == ERR_HALTED)
+			rc = 0;
+		if (rc < 0)
+			return rc;
+	}
 }
 
 /* The delay before the next connection, after one that `why` has ended. */
@@ -547,7 +653,8 @@ session_pause(struct session *s, uint64_t ms)
 			return 0;
 		if (rc == 0)
 			rc = subscription_step(&s->subscription);
-		if (rc < 0 && rc != -EAGAIN)
+		/* After a halt batchd need not wait: the store is closed. */
+		if (rc == SUBSCRIPTION_HALT || (rc < 0 && rc != -EAGAIN))
 			subscription_close(&s->subscription);
 	}
 }

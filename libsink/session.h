@@ -25,6 +25,9 @@
  *	                   | nothing is left, or drain_ms have passed
  *	                STOPPED
  *
+ * After batchd's halt the session goes from any state in which it works to
+ * HALTED.  After seek it goes from there to SEEKING and back.
+ *
  * If batchd is unreachable, refuses the sink or closes the connection, the
  * session goes to BACKING_OFF, and from there to CONNECTING when the wait is
  * over.  If another writer has moved the position, it goes to FENCED, and from
@@ -45,6 +48,7 @@
 enum session_state {
 	SESSION_CONNECTING,    /* to batchd, up to its welcome */
 	SESSION_HALTED,        /* the store is closed until batchd's start */
+	SESSION_SEEKING,       /* moving the store's position */
 	SESSION_OPENING_STORE, /* and asking for its position */
 	SESSION_RECEIVING,     /* waiting for the next batch */
 	SESSION_DELIVERING,    /* writing a batch to the store */
@@ -71,6 +75,8 @@ struct session {
 	struct report last_report; /* the last that a batchd has received */
 	bool
 	    has_base; /* the base of the counters was sent on this connection */
+	bool has_position; /* what the store has is known: position */
+	uint64_t position;
 	uint64_t drain_until_ms; /* 0: not draining */
 	uint64_t ready_ms;       /* 0: not ready yet on this connection */
 	uint64_t parted;         /* events of the batch below it are reported */

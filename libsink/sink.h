@@ -124,6 +124,12 @@ struct batch {
 	/* for the runtime: to a stable sink, it may have been sent before */
 	bool again;
 	/*
+	 * How often an operator has moved the position in the stream.  A store
+	 * that recognizes a repeated batch by its offsets must store a batch of
+	 * another generation again.
+	 */
+	uint64_t generation;
+	/*
 	 * If NULL, event i has offset + i in stream.  Otherwise event i has
 	 * origins[i].  That is so when dead letters are retried, under a stream
 	 * name of their own, and when some events between offset and

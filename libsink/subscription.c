@@ -73,6 +73,7 @@ subscription_close(struct subscription *s)
 	s->welcomed = false;
 	s->has_stream = false;
 	s->started = false;
+	s->halting = false;
 	s->subscribed = false;
 }
 
@@ -142,6 +143,20 @@ subscription_committed(struct subscription *s, uint64_t next_offset)
 }
 
 int
+subscription_halted(struct subscription *s, bool has_position,
+                    uint64_t position)
+{
+	struct frame halted = {
+	    .type = FRAME_HALTED,
+	    .halted = {.has_position = has_position, .position = position}};
+
+	assert(s->halting);
+	drop_batch(s);
+	s->started = s->halting = s->subscribed = false;
+	return subscription_send(s, &halted);
+}
+
+int
 subscription_flush(struct subscription *s)
 {
 	struct frame flush = {.type = FRAME_FLUSH};
@@ -188,10 +203,33 @@ subscription_on_stream(struct subscription *s, const struct frame *frame)
 static int
 subscription_on_start(struct subscription *s, const struct frame *frame)
 {
-	if (!s->has_stream || s->started || frame->start.stream_no != 0)
+	if (!s->has_stream || s->started || s->halting ||
+	    frame->start.stream_no != 0)
 		return -EPROTO;
 	s->started = true;
 	return SUBSCRIPTION_START;
+}
+
+/* The batch stays valid, since it may be on its way into the store. */
+static int
+subscription_on_halt(struct subscription *s, const struct frame *frame)
+{
+	if (!s->started || s->halting || frame->halt.stream_no != 0)
+		return -EPROTO;
+	s->halting = true;
+	return SUBSCRIPTION_HALT;
+}
+
+static int
+subscription_on_seek(struct subscription *s, const struct frame *frame)
+{
+	if (!s->has_stream || s->started || s->halting ||
+	    frame->seek.stream_no != 0)
+		return -EPROTO;
+	s->halting = true;
+	s->seek_from = frame->seek.from;
+	s->seek_to = frame->seek.to;
+	return SUBSCRIPTION_SEEK;
 }
 
 static int
@@ -241,7 +279,8 @@ subscription_on_batch(struct subscription *s, const struct frame *frame,
 	bool first = s->used == 0;
 	int rc;
 
-	if (!s->subscribed || s->whole || frame->batch.stream_no != 0 ||
+	if (!s->subscribed || s->halting || s->whole ||
+	    frame->batch.stream_no != 0 ||
 	    (frame->batch.last &&
 	     frame->batch.next != frame->batch.offset + frame->batch.count))
 		return -EPROTO;
@@ -256,6 +295,7 @@ subscription_on_batch(struct subscription *s, const struct frame *frame,
 	if (first) {
 		s->offset = frame->batch.offset;
 		s->again = frame->batch.again;
+		s->generation = frame->batch.generation;
 	}
 	rc = subscription_on_events(s, frame);
 	if (rc < 0)
@@ -296,6 +336,10 @@ subscription_step(struct subscription *s)
 		return subscription_on_stream(s, &frame);
 	if (frame.type == FRAME_START)
 		return subscription_on_start(s, &frame);
+	if (frame.type == FRAME_HALT)
+		return subscription_on_halt(s, &frame);
+	if (frame.type == FRAME_SEEK)
+		return subscription_on_seek(s, &frame);
 	if (frame.type == FRAME_BATCH)
 		return subscription_on_batch(s, &frame, (size_t)n);
 	/* An answer to no request of ours, or a frame for another role. */

@@ -26,6 +26,8 @@ enum subscription_event {
 	SUBSCRIPTION_PART,        /* a part of a batch */
 	SUBSCRIPTION_BATCH, /* the last part of a batch, which is whole now */
 	SUBSCRIPTION_EMPTY, /* the answer to a flush: there are no events */
+	SUBSCRIPTION_HALT,  /* the sink must close its store and answer */
+	SUBSCRIPTION_SEEK,  /* it must move its position: seek_from, seek_to */
 	SUBSCRIPTION_OTHER, /* nothing of interest */
 };
 
@@ -47,6 +49,8 @@ struct subscription {
 	bool has_stream;
 	char stream[FRAME_STREAM_MAX + 1];
 	bool started; /* start was received */
+	bool halting; /* halt or seek was received, and not answered */
+	uint64_t seek_from, seek_to;
 
 	/* The batch: valid from SUBSCRIPTION_BATCH until
 	 * subscription_committed. */
@@ -56,6 +60,7 @@ struct subscription {
 	size_t body_bytes;
 	bool whole;
 	bool again; /* it may have been sent before, to a stable sink */
+	uint64_t generation; /* how often the position was moved before it */
 
 	bool subscribed;
 	uint64_t wanted; /* no batch may start below this offset */
@@ -104,6 +109,13 @@ MUST_USE int subscription_step(struct subscription *s);
  */
 MUST_USE int subscription_committed_part(struct subscription *s,
                                          uint64_t next_offset);
+
+/*
+ * Answer halt or seek: the store is closed, and has this position if that is
+ * known.  Releases the batch and ends the subscription; start or seek follows.
+ */
+MUST_USE int subscription_halted(struct subscription *s, bool has_position,
+                                 uint64_t position);
 
 /* Report the batch as committed, release it, and ask for the next one. */
 MUST_USE int subscription_committed(struct subscription *s,

@@ -151,8 +151,9 @@ ch_insert_build_url(struct clickhouse *c, const struct batch *batch)
 			rc = ch_sql_add_parameter(url, s->name, s->value,
 			                          strlen(s->value));
 	}
-	n = snprintf(token, sizeof token, "%s:%s:%" PRIu64 "-%" PRIu64,
-	             batch->stream, CLICKHOUSE_SINK_NAME, batch->offset,
+	n = snprintf(token, sizeof token,
+	             "%s:%s:%" PRIu64 ":%" PRIu64 "-%" PRIu64, batch->stream,
+	             CLICKHOUSE_SINK_NAME, batch->generation, batch->offset,
 	             batch->next_offset);
 	if (n < 0 || (size_t)n >= sizeof token)
 		return -EMSGSIZE;

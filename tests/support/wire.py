@@ -133,3 +133,24 @@ class Peer:
         while (t := self.receive_type()) is not None:
             types.append(t)
         return types
+
+
+class Refused(Exception):
+    """batchd refuses an order; the text is the reason."""
+
+
+def order(leat, verb, sink, **arguments):
+    """Order something of a sink; returns the map of the reply at its end."""
+    with Peer(leat, CONTROLLER) as peer:
+        peer.socket.settimeout(60)
+        peer.send(control(1, verb, sink=sink, **arguments))
+        (_, _, ok, text), body = unpack(peer.receive())
+        if not ok:
+            raise Refused(text)
+        return unpack(body)[0]
+
+
+def begin_order(leat, verb, sink, **arguments):
+    """Order something and do not wait for the end."""
+    with Peer(leat, CONTROLLER) as peer:
+        peer.send(control(1, verb, sink=sink, **arguments))

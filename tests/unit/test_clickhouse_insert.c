@@ -253,7 +253,7 @@ TEST(sends_rows_under_a_token_of_their_offsets)
 	ck_assert_ptr_nonnull(strstr(r->bytes, "FORMAT%20RowBinary&"));
 	ck_assert_ptr_nonnull(strstr(r->bytes,
 	                             "&insert_deduplication_token=s%3A"
-	                             "clickhouse%3A10-11 HTTP/1.1\r\n"));
+	                             "clickhouse%3A0%3A10-11 HTTP/1.1\r\n"));
 	ck_assert_ptr_nonnull(strstr(r->bytes, "&async_insert=0&"));
 	ck_assert_ptr_nonnull(strstr(r->bytes, "&insert_deduplicate=1&"));
 	ck_assert_ptr_nonnull(strstr(r->bytes, "X-ClickHouse-User: me\r\n"));

@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "batchd/order_steps.h"
 #include "batchd/peer.h"
 #include "batchd/peer_input.h"
 #include "libbase/log.h"
+#include "libproto/control_args.h"
 #include "tests/support/sim/simdisk.h"
 #include "tests/support/test.h"
 
@@ -747,4 +749,299 @@ TEST(a_reply_waits_for_room_in_the_socket)
 	ck_assert_uint_eq(flushed(&peer), 1);
 	ck_assert(!sent[0].frame.reply.ok);
 	ck_assert_str_eq(sent[0].text, "unknown verb");
+}
+
+/* --- orders --- */
+
+/* Send a verb of the sink "one" with up to two integers. */
+static int
+send_order(struct peer *p, const char *verb, const char *key, uint64_t value,
+           const char *key2, uint64_t value2)
+{
+	const struct slice name = slice_of("one");
+	struct control_args args;
+	struct frame f = {.type = FRAME_CONTROL};
+	int rc;
+
+	control_args_init(&args);
+	control_args_add_text(&args, "sink", &name);
+	if (key)
+		control_args_add_uint(&args, key, value);
+	if (key2)
+		control_args_add_uint(&args, key2, value2);
+	f.control.id = 5;
+	f.control.verb = slice_of(verb);
+	f.body = args.map.data;
+	f.body_bytes = args.map.len;
+	rc = receive(p, &f);
+	control_args_fini(&args);
+	return rc;
+}
+
+static int
+halted(struct peer *p, bool has_position, uint64_t position)
+{
+	struct frame f = {.type = FRAME_HALTED};
+
+	f.halted.has_position = has_position;
+	f.halted.position = position;
+	return receive(p, &f);
+}
+
+/* Write the cursors, and take the steps of the orders. */
+static void
+turn(void)
+{
+	struct broker_sink *sink = &broker.sinks[0];
+	struct cursor *c = &sink->consumer.position.cursor;
+
+	order_step(sink, 1);
+	if (cursor_begin(c)) {
+		ck_assert_int_eq(cursor_write(c, &sim.disk), 0);
+		cursor_end(c);
+	}
+	order_step(sink, 1);
+}
+
+/* Three events are durable, and a sink has subscribed. */
+static void
+connect_subscribed(void)
+{
+	struct peer ingest;
+
+	peer_init(&ingest, &broker, -1, 0);
+	connect_ingest(&ingest);
+	ck_assert_int_eq(append(&ingest, 1, 3), 0);
+	ck_assert(store_append_begin(&broker.store, 1));
+	ack_queue_write_begins(&ingest.acks);
+	ck_assert_int_eq(store_append_run(&broker.store), 0);
+	ck_assert_int_eq(store_append_end(&broker.store, 1), 0);
+	peer_close(&ingest, -EPIPE);
+	peer_fini(&ingest);
+	connect_sink(&peer);
+	ck_assert_int_eq(subscribe(&peer), 0);
+	ck_assert_int_eq(hello(&other, ROLE_CONTROL, "leat"), 0);
+	sent_count = 0;
+}
+
+static void
+check_reply(bool ok, const char *text)
+{
+	ck_assert_uint_eq(flushed(&other), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_REPLY);
+	ck_assert_int_eq(sent[0].frame.reply.ok, ok);
+	ck_assert_msg(strstr(sent[0].text, text) != NULL, "%s", sent[0].text);
+}
+
+/* The cursor first, then halt, then the reply. */
+TEST(a_pause_is_on_disk_before_the_sink_is_halted)
+{
+	struct consumer *c = &broker.sinks[0].consumer;
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(c->state, CONSUMER_IN_FLIGHT);
+	ck_assert_int_eq(send_order(&other, "pause", NULL, 0, NULL, 0), 0);
+	ck_assert(!peer_may_read(&other));
+	ck_assert(order_awaits_cursor(&broker.sinks[0].order));
+	ck_assert_uint_eq(flushed(&peer), 0);
+	turn();
+	ck_assert(c->position.cursor.durable.pause.since_us > 0);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_HALT);
+	ck_assert_int_eq(peer.state, PEER_HALTING);
+	/* The write in progress ends, and a flush crosses the halt. */
+	ck_assert_int_eq(committed(&peer, 3), 0);
+	ck_assert_int_eq(flush(&peer), 0);
+	ck_assert_uint_eq(flushed(&other), 0);
+	ck_assert_int_eq(halted(&peer, true, 3), 0);
+	ck_assert_int_eq(peer.state, PEER_SINK);
+	ck_assert_int_eq(c->state, CONSUMER_DISCONNECTED);
+	turn();
+	check_reply(true, "");
+	ck_assert_uint_eq(flushed(&peer), 0);
+	ck_assert_int_eq(send_order(&other, "resume", NULL, 0, NULL, 0), 0);
+	ck_assert_uint_eq(flushed(&peer), 0);
+	turn();
+	check_reply(true, "");
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_START);
+}
+
+TEST(a_halted_sink_may_have_stored_a_part_of_its_batch)
+{
+	struct consumer *c = &broker.sinks[0].consumer;
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(send_order(&other, "pause", NULL, 0, NULL, 0), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(halted(&peer, true, 2), 0);
+	ck_assert_uint_eq(c->position.cursor.now.committed, 2);
+}
+
+/* With _i == 1 the command disconnects meanwhile, and its order goes on. */
+TEST_LOOP(a_seek_takes_its_steps, 2)
+{
+	struct consumer *c = &broker.sinks[0].consumer;
+	const struct cursor *cursor = &c->position.cursor;
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(committed(&peer, 3), 0);
+	ck_assert_int_eq(send_order(&other, "seek", "from", 3, "to", 1), 0);
+	turn();
+	ck_assert_uint_eq(cursor->now.seek_to, CURSOR_NO_SEEK);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_HALT);
+	if (_i == 1)
+		peer_close(&other, -EPIPE);
+	ck_assert_int_eq(halted(&peer, true, 3), 0);
+	turn();
+	ck_assert_uint_eq(cursor->durable.seek_to, 1);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
+	ck_assert_uint_eq(sent[0].frame.seek.from, 3);
+	ck_assert_uint_eq(sent[0].frame.seek.to, 1);
+	ck_assert_int_eq(halted(&peer, true, 1), 0);
+	ck_assert_uint_eq(flushed(&peer), 0);
+	turn();
+	ck_assert_uint_eq(cursor->durable.seek_to, CURSOR_NO_SEEK);
+	ck_assert_uint_eq(cursor->durable.committed, 1);
+	ck_assert_uint_eq(cursor->durable.generation, 1);
+	ck_assert_uint_eq(cursor->durable.replayed_events, 2);
+	if (_i == 0)
+		check_reply(true, "");
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_START);
+	ck_assert_int_eq(subscribe(&peer), 0);
+	sent_count = 0;
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_uint_eq(sent[0].frame.batch.offset, 1);
+	ck_assert_uint_eq(sent[0].frame.batch.generation, 1);
+}
+
+/*
+ * The sink was killed after its store had taken a batch, so the store's
+ * position is not the cursor's.  With _i == 1 it is another one even then.
+ */
+TEST_LOOP(a_seek_starts_where_the_store_is, 2)
+{
+	struct consumer *c = &broker.sinks[0].consumer;
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 1), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(halted(&peer, false, 0), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_uint_eq(sent[0].frame.seek.from, 0);
+	ck_assert_int_eq(halted(&peer, true, 3), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
+	ck_assert_uint_eq(sent[0].frame.seek.from, 3);
+	ck_assert_int_eq(halted(&peer, true, _i == 0 ? 1 : 2), 0);
+	turn();
+	check_reply(_i == 0, _i == 0 ? "" : "another writer");
+	ck_assert_uint_eq(c->position.cursor.durable.committed,
+	                  _i == 0 ? 1 : 3);
+	ck_assert_uint_eq(c->position.cursor.durable.seek_to, CURSOR_NO_SEEK);
+}
+
+/* A retention job that runs may delete what is to be sent again. */
+TEST(a_seek_waits_for_a_retention_job)
+{
+	connect_subscribed();
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 2), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	broker.store.retention_running = true;
+	ck_assert_int_eq(halted(&peer, true, 0), 0);
+	turn();
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 0);
+	broker.store.retention_running = false;
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
+}
+
+/* After a crash the sink that connects is sent seek before start. */
+TEST(a_seek_in_the_cursor_is_taken_up)
+{
+	struct broker_sink *sink = &broker.sinks[0];
+
+	connect_subscribed();
+	peer_close(&peer, -EPIPE);
+	peer_fini(&peer);
+	peer_init(&peer, &broker, -1, 0);
+	cursor_set_seek(&sink->consumer.position.cursor, 2);
+	order_open(sink);
+	turn();
+	ck_assert_str_eq(order_name(&sink->order), "seeking");
+	ck_assert_int_eq(hello(&peer, ROLE_SINK, "one"), 0);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
+	ck_assert_uint_eq(sent[0].frame.seek.to, 2);
+	/* A store without positions. */
+	ck_assert_int_eq(halted(&peer, false, 0), 0);
+	turn();
+	ck_assert_uint_eq(sink->consumer.position.cursor.durable.committed, 2);
+	ck_assert_uint_eq(cursor_skipped(&sink->consumer.position.cursor), 2);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_START);
+}
+
+TEST(orders_are_refused_with_a_reason)
+{
+	connect_subscribed();
+	ck_assert_int_eq(send_order(&other, "resume", NULL, 0, NULL, 0), 0);
+	check_reply(false, "not paused");
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 4), 0);
+	check_reply(false, "log ends at offset 3");
+	ck_assert_int_eq(send_order(&other, "seek", "from", 9, "to", 1), 0);
+	check_reply(false, "gone back to 0");
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, NULL, 0), 0);
+	check_reply(false, "must be integers");
+	ck_assert_int_eq(control(&other, "pause"), 0);
+	check_reply(false, "sink must be a text");
+	/* One at a time; and none over a connection that is not for orders. */
+	ck_assert_int_eq(send_order(&peer, "pause", NULL, 0, NULL, 0), 0);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert(!sent[0].frame.reply.ok);
+}
+
+TEST(a_pause_ends_by_itself)
+{
+	struct broker_sink *sink = &broker.sinks[0];
+
+	connect_subscribed();
+	ck_assert_int_eq(send_order(&other, "pause", "for_ms", 60000, NULL, 0),
+	                 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(halted(&peer, true, 0), 0);
+	turn();
+	ck_assert_int_eq(
+	    order_task(&sink->order, &sink->consumer.position.cursor.now),
+	    TASK_HALT);
+	order_step(sink, sink->consumer.position.cursor.now.pause.until_us);
+	turn();
+	ck_assert_int_eq(
+	    order_task(&sink->order, &sink->consumer.position.cursor.now),
+	    TASK_WORK);
+	ck_assert(sink->consumer.position.cursor.durable.pause.since_us == 0);
 }

@@ -284,6 +284,74 @@ TEST_LOOP(refuses_a_start_that_it_does_not_expect, 3)
 	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
 }
 
+static void
+send_halt(void)
+{
+	const struct frame f = {.type = FRAME_HALT};
+
+	send_frame(&f);
+}
+
+static void
+send_seek(void)
+{
+	const struct frame f = {.type = FRAME_SEEK,
+	                        .seek = {.from = 9, .to = 4}};
+
+	send_frame(&f);
+}
+
+/* The batch in hand may be on its way into the store. */
+TEST(a_halt_ends_the_subscription_when_it_is_answered)
+{
+	struct frame f;
+
+	subscribe(true, 5);
+	send_batch(5, 3, true);
+	send_halt();
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_HALT);
+	assert_batch(5, 3);
+	ck_assert_int_eq(subscription_committed(&subscription, 8), 0);
+	ck_assert_int_eq(received().type, FRAME_COMMITTED);
+	ck_assert_int_eq(subscription_halted(&subscription, true, 8), 0);
+	f = received();
+	ck_assert_int_eq(f.type, FRAME_HALTED);
+	ck_assert(f.halted.has_position);
+	ck_assert_uint_eq(f.halted.position, 8);
+	send_seek();
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_SEEK);
+	ck_assert_uint_eq(subscription.seek_from, 9);
+	ck_assert_uint_eq(subscription.seek_to, 4);
+	ck_assert_int_eq(subscription_halted(&subscription, false, 0), 0);
+	ck_assert(!received().halted.has_position);
+	send_start();
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_START);
+	ck_assert_int_eq(subscription_start(&subscription, true, 4), 0);
+	ck_assert_int_eq(received().type, FRAME_SUBSCRIBE);
+	send_batch(4, 1, true);
+	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
+}
+
+TEST_LOOP(refuses_what_does_not_follow_a_halt, 4)
+{
+	subscribe(false, 0);
+	if (_i == 0) {
+		send_seek();
+	} else {
+		send_halt();
+		ck_assert_int_eq(subscription_step(&subscription),
+		                 SUBSCRIPTION_HALT);
+	}
+	if (_i == 1)
+		send_halt();
+	if (_i == 2)
+		send_start();
+	if (_i == 3)
+		send_batch(0, 1, true);
+	ck_assert_int_eq(subscription_step(&subscription), -EPROTO);
+}
+
 TEST(refuses_a_batch_before_it_has_subscribed)
 {
 	send_welcome();
