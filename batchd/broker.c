@@ -23,6 +23,8 @@ broker_init(struct broker *b, const struct batchd_settings *settings)
 void
 broker_fini(struct broker *b)
 {
+	for (size_t i = 0; i < b->sink_count; i++)
+		dead_order_fini(&b->sinks[i].dead_order);
 	free(b->scratch);
 	free(b->peers);
 	buf_fini(&b->status);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "batchd/consumer.h"
+#include "batchd/dead_order.h"
 #include "batchd/order.h"
 #include "batchd/rate.h"
 #include "batchd/settings.h"
@@ -31,6 +32,7 @@ struct broker_sink {
 	struct report_sums totals; /* counters of all its processes */
 	struct rate rate;          /* of events committed */
 	struct order order;        /* of an operator */
+	struct dead_order dead_order;
 };
 
 struct broker {

@@ -78,6 +78,26 @@ control_seek(const struct request *r)
 	return order_seek(r->sink, r->peer, from, to);
 }
 
+static const char *
+control_dead(const struct request *r)
+{
+	struct broker_sink *sink = r->sink;
+
+	if (!sink->peer)
+		return "the sink is not connected: start it";
+	if (order_name(&sink->order)[0] != '\0')
+		return "another order of this sink is in progress: wait until "
+		       "leat status shows none";
+	if (sink->consumer.position.cursor.now.pause.since_us != 0)
+		return "the sink is paused: resume it";
+	if (sink->peer->state != PEER_SUBSCRIBED)
+		return "the sink has not opened its store yet: see its error "
+		       "in leat status";
+	return dead_order_begin(&sink->dead_order, r->map, r->bytes,
+	                        &sink->consumer.position.cursor, r->peer,
+	                        peer_reply);
+}
+
 static const struct {
 	const char *verb;
 	const char *(*run)(const struct request *r);
@@ -85,6 +105,7 @@ static const struct {
     {"pause", control_pause},
     {"resume", control_resume},
     {"seek", control_seek},
+    {"dead", control_dead},
 };
 
 /* Log who has asked, as the kernel reports it. */

@@ -82,10 +82,13 @@ leave_for_closing(struct peer *p)
 	if (is_sink(p)) {
 		if (p->sink->consumer.state != CONSUMER_DISCONNECTED)
 			consumer_unsubscribe(&p->sink->consumer);
+		dead_order_interrupt(&p->sink->dead_order);
 		p->sink->peer = NULL;
 	}
-	for (size_t i = 0; i < p->broker->sink_count; i++)
+	for (size_t i = 0; i < p->broker->sink_count; i++) {
 		order_forget(&p->broker->sinks[i].order, p);
+		dead_order_forget(&p->broker->sinks[i].dead_order, p);
+	}
 	if (is_daemon(p))
 		p->broker->daemon_count--;
 	if (p->state == PEER_TAIL)
@@ -354,6 +357,10 @@ peer_flush(struct peer *p)
 	if (rc == 0 && (p->state == PEER_SINK || p->state == PEER_STARTED ||
 	                p->state == PEER_SUBSCRIBED))
 		rc = flush_task(p);
+	if (rc == 0 && p->state == PEER_SUBSCRIBED)
+		rc = dead_order_flush(&p->sink->dead_order,
+		                      &p->sink->consumer.position.cursor,
+		                      &p->chan);
 	if (rc == 0 && p->state == PEER_INGEST) {
 		rc = flush_appended(p);
 		if (rc == 0)

@@ -136,6 +136,7 @@ on_halted(struct peer *p, const struct frame *f)
 	consumer_halted(&p->sink->consumer, f->halted.has_position,
 	                f->halted.position);
 	peer_change_state(p, PEER_SINK);
+	dead_order_interrupt(&p->sink->dead_order);
 	order_on_halted(p->sink, f, sought);
 	return 0;
 }
@@ -156,6 +157,8 @@ on_sink_frame(struct peer *p, const struct frame *f)
 		consumer_flush(c);
 		return 0;
 	}
+	if (subscribed && f->type == FRAME_RETRIED)
+		return dead_order_on_retried(&p->sink->dead_order, f);
 	if (p->state == PEER_HALTING && f->type == FRAME_HALTED)
 		return on_halted(p, f);
 	return -EPROTO;

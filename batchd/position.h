@@ -114,7 +114,7 @@ void position_skip(struct position *p, uint64_t to);
 bool position_may_send(const struct position *p);
 
 /*
- * The sink, or its --retry-dead, has reported how many of this log's events
+ * The sink has reported how many of this log's events
  * are dead letters, and how many were dropped.  `connected` is whether the
  * sink has subscribed.
  */

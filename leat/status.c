@@ -2,20 +2,17 @@
 #include "leat/status.h"
 
 #include <inttypes.h>
-#include <pwd.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "leat/dead_file.h"
 #include "leat/json.h"
 #include "leat/units.h"
 #include "leat/when.h"
 #include "libbase/clock.h"
-#include "libbase/conf.h"
-#include "libbase/file.h"
-#include "libbase/ini.h"
 #include "libbase/log.h"
 #include "libproto/chan.h"
 #include "libproto/control_request.h"
@@ -95,42 +92,16 @@ print_error(const msgpack_object *stats, uint64_t now_us)
 		printf("    retrying now\n");
 }
 
-/*
- * Print where the sink's dead letters are, and how to store them.  The sink
- * does not report its dead_dir, so it is read from the settings at `path`.
- */
+/* Print where the sink's dead letters are, and how to store them. */
 static void
 print_dead_letters(const char *path, const char *sink)
 {
-	char section[sizeof "sinkd-" + FRAME_NAME_MAX], dir[1001];
-	struct ini *ini = calloc(1, sizeof *ini);
-	struct ini_line line;
-	const struct passwd *owner;
-	char *text = NULL;
-	struct stat st;
-	size_t bytes;
+	char file[PATH_MAX];
 
-	(void)snprintf(section, sizeof section, "sinkd-%s", sink);
-	(void)snprintf(dir, sizeof dir, "/var/lib/leat/dead");
-	/* The file was read before: an error here leaves the default. */
-	if (ini && file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes) == 0) {
-		ini->rest = text;
-		while (ini_next(ini, &line)) {
-			if (!line.why && line.name &&
-			    strcmp(line.section, section) == 0 &&
-			    strcmp(line.name, "dead_dir") == 0)
-				(void)snprintf(dir, sizeof dir, "%s",
-				               line.value);
-		}
-	}
-	free(text);
-	free(ini);
-	printf("    dead letters in %s/%s.ndjson; to store them: ", dir, sink);
-	/* It must run as the user of the sink, whose files it changes. */
-	if (stat(dir, &st) == 0 && st.st_uid != geteuid() &&
-	    (owner = getpwuid(st.st_uid)))
-		printf("runuser -u %s -- ", owner->pw_name);
-	printf("%s --retry-dead\n", section);
+	if (dead_file_path(path, sink, file) == 0)
+		printf("    dead letters in %s; to store them: leat dead retry "
+		       "%s --execute\n",
+		       file, sink);
 }
 
 static void

@@ -3,6 +3,7 @@
 
 #include "leat/check.h"
 #include "leat/completion.h"
+#include "leat/dead.h"
 #include "leat/health.h"
 #include "leat/help.h"
 #include "leat/log_dump.h"
@@ -30,6 +31,10 @@ const struct verb *const verbs[] = {
 	&send_verb,
 	&log_ls_verb,
 	&log_dump_verb,
+	&dead_ls_verb,
+	&dead_show_verb,
+	&dead_retry_verb,
+	&dead_drop_verb,
 	&log_verify_verb,
 	&check_verb,
 	&health_verb,

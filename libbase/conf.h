@@ -67,7 +67,7 @@ struct conf_values {
 
 /* An option that one program has in addition to the shared ones. */
 struct conf_flag {
-	const char *name;     /* "--retry-dead" */
+	const char *name;     /* "--accept-gap" */
 	const char *help;     /* may be longer than a line: --help wraps it */
 	bool *set;            /* NULL: it takes a value */
 	const char *argument; /* what --help calls the value: "DIR" */

@@ -33,8 +33,11 @@ error_text(int rc)
 		return "too many events";
 	case ERR_DEAD_LETTERS_FULL:
 		return "the dead letters have reached dead_max_bytes";
-	case ERR_RETRY_IN_PROGRESS:
-		return "the dead letters are being retried";
+	case ERR_DEAD_LETTERS_LOCKED:
+		return "another process of this sink has the lock of the "
+		       "dead letters; stop it";
+	case ERR_RETRY_SUSPENDED:
+		return "the retry of dead letters is suspended";
 	case ERR_STORE_UNREACHABLE:
 		return "the store is unreachable";
 	case ERR_STORE_MISCONFIGURED:

@@ -95,10 +95,16 @@ enum error {
 	ERR_DEAD_LETTERS_FULL = -5031,
 
 	/*
-	 * Returned when another process, which retries the dead letters of the
-	 * same sink, holds their lock.
+	 * Returned when another process of the same sink holds the lock of its
+	 * dead letters, so that this one must not change them.
 	 */
-	ERR_RETRY_IN_PROGRESS = -5032,
+	ERR_DEAD_LETTERS_LOCKED = -5032,
+
+	/*
+	 * Returned when a retry of dead letters lets the log go on, and is to
+	 * be continued later.
+	 */
+	ERR_RETRY_SUSPENDED = -5033,
 
 	/* --- a sink's store --- */
 

@@ -106,6 +106,16 @@ static const struct field watch[] = {
     {BOOL(watch.live)},
     {UINT(watch.bytes_per_s)},
 };
+static const struct field retry[] = {
+    {UINT(retry.id)},
+    {U32(retry.action, RETRY_STORE, RETRY_DROP)},
+    {UINT(retry.committed)},
+};
+static const struct field retried[] = {
+    {UINT(retried.id)},
+    {BOOL(retried.ok)},
+    {TEXT(retried.text, 0, FRAME_TEXT_MAX)},
+};
 static const struct field skipped[] = {
     {UINT(skipped.from)},
     {UINT(skipped.to)},
@@ -158,11 +168,14 @@ static const struct layout {
     [FRAME_SEEK] = {FIELDS(seek), false},
     [FRAME_WATCH] = {FIELDS(watch), false},
     [FRAME_SKIPPED] = {FIELDS(skipped), false},
+    [FRAME_RETRY] = {FIELDS(retry), true},
+    [FRAME_RETRIED] = {FIELDS(retried), true},
     [FRAME_STATUS] = {NULL, 0, true},
     [FRAME_START] = {FIELDS(start), false},
 };
 
 _Static_assert(sizeof(enum frame_role) == sizeof(uint32_t) &&
+                   sizeof(enum frame_retry) == sizeof(uint32_t) &&
                    sizeof(enum frame_error) == sizeof(uint32_t),
                "KIND_U32 reads and writes these enums");
 

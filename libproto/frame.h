@@ -60,12 +60,14 @@ enum frame_type {
 	FRAME_INTAKE = 12,
 	FRAME_FLUSH = 13,
 	FRAME_STREAM = 14,
-	/* 15 to 18, 24 and 25 are reserved: see docs/protocol.md. */
+	/* 15 to 18 are reserved: see docs/protocol.md. */
 	FRAME_HALT = 19,
 	FRAME_HALTED = 20,
 	FRAME_SEEK = 21,
 	FRAME_WATCH = 22,
 	FRAME_SKIPPED = 23,
+	FRAME_RETRY = 24,
+	FRAME_RETRIED = 25,
 	FRAME_STATUS = 26,
 	FRAME_START = 27,
 };
@@ -75,6 +77,12 @@ enum frame_role {
 	ROLE_SINK = 2,
 	ROLE_CONTROL = 3,
 	ROLE_TAIL = 4,
+};
+
+/* What a sink is to do with dead letters. */
+enum frame_retry {
+	RETRY_STORE = 1, /* write them to the store again */
+	RETRY_DROP = 2,
 };
 
 /* Why batchd closes a connection. */
@@ -175,6 +183,20 @@ struct frame {
 			uint64_t from; /* the tail will not receive these */
 			uint64_t to;   /* offset after the last of them */
 		} skipped;
+		struct {
+			uint64_t id; /* `retried` carries it back */
+			enum frame_retry action;
+			/*
+			 * The sink's position, as it is on disk.  Body: a map
+			 * of arguments.
+			 */
+			uint64_t committed;
+		} retry;
+		struct {
+			uint64_t id;
+			bool ok;
+			struct slice text; /* why not ok.  Body: a map */
+		} retried;
 		struct {
 			uint64_t stream_no;
 		} start;

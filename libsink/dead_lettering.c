@@ -23,16 +23,43 @@
 #define PROBE_EVENTS 10000
 
 static void
-explain_dlq_error(struct deliver *d, int rc, struct sink_error *error)
+explain_dlq_error(const char *path, int rc, struct sink_error *error)
 {
 	if (rc == ERR_DEAD_LETTERS_FULL)
 		(void)snprintf(error->text, sizeof error->text,
-		               "dead letters are at dead_max_bytes: run "
-		               "--retry-dead, move the file away, or raise it");
+		               "dead letters are at dead_max_bytes: run leat "
+		               "dead retry, move the file away, or raise it");
 	else
 		(void)snprintf(error->text, sizeof error->text,
-		               "cannot write the dead letters %s: %s",
-		               d->dlq->path, file_error(rc));
+		               "cannot write the dead letters %s: %s", path,
+		               file_error(rc));
+}
+
+/* The file for what the store refuses of the batch. */
+static struct dlq_file *
+target_file(const struct deliver *d, const struct delivery *w)
+{
+	return w->is_retry ? d->kept : d->dlq;
+}
+
+/*
+ * The file cannot be written.  A batch of the log waits until it can.  A retry
+ * of dead letters must not hold up the log for that, so it is suspended.
+ */
+static int
+dlq_failed(struct deliver *d, const struct delivery *w, int rc)
+{
+	struct sink_error error = {0};
+	unsigned suppressed;
+
+	explain_dlq_error(target_file(d, w)->path, rc, &error);
+	if (!w->is_retry)
+		return back_off_wait(d, SINK_MISCONFIGURED, &error);
+	if (log_allow(&d->kept_limit, &suppressed))
+		log_warn("retry of dead letters suspended err=%s "
+		         "suppressed=%u",
+		         log_quote(error.text), suppressed);
+	return ERR_RETRY_SUSPENDED;
 }
 
 static struct dlq_record
@@ -55,20 +82,26 @@ make_record(const struct deliver *d, struct origin from,
  * the first of them.
  */
 static void
-on_dead_lettered(struct deliver *d, struct origin first, size_t events,
+on_dead_lettered(struct deliver *d, const struct delivery *w,
+                 struct origin first, size_t events,
                  const struct sink_error *why)
 {
 	unsigned suppressed;
 
-	if (log_allow(&d->dead_letter_limit, &suppressed))
-		log_warn("event dead-lettered stream=%.*s offset=%" PRIu64
+	back_off_end(d);
+	if (!w->is_retry) {
+		d->stats->dead_letters = d->dlq->records;
+		d->stats->dead_lettered += events;
+	}
+	if (log_allow(w->is_retry ? &d->kept_limit : &d->dead_letter_limit,
+	              &suppressed))
+		log_warn("%s stream=%.*s offset=%" PRIu64
 		         " events=%zu code=%s err=%s suppressed=%u",
+		         w->is_retry ? "dead letter refused again"
+		                     : "event dead-lettered",
 		         (int)first.stream.bytes, first.stream.data,
 		         first.offset, events, log_quote(why->code),
 		         log_quote(why->text), suppressed);
-	back_off_end(d);
-	d->stats->dead_letters = d->dlq->records;
-	d->stats->dead_lettered += events;
 }
 
 /*
@@ -76,12 +109,11 @@ on_dead_lettered(struct deliver *d, struct origin first, size_t events,
  * only count its event.  A dead letter that is being retried is never dropped.
  */
 static int
-add_or_drop(struct deliver *d, const struct batch *piece,
+add_or_drop(struct deliver *d, const struct delivery *w,
             const struct dlq_record *record)
 {
-	int rc = dlq_file_add(d->dlq, record);
-	bool drop = d->common->dead_full == DEAD_FULL_COUNT &&
-	            slice_is(record->stream, piece->stream);
+	int rc = dlq_file_add(target_file(d, w), record);
+	bool drop = d->common->dead_full == DEAD_FULL_COUNT && !w->is_retry;
 
 	return rc == ERR_DEAD_LETTERS_FULL && drop
 	           ? dlq_file_drop(d->dlq, record)
@@ -89,14 +121,15 @@ add_or_drop(struct deliver *d, const struct batch *piece,
 }
 
 static int
-add_one(struct deliver *d, const struct batch *piece,
+add_one(struct deliver *d, const struct delivery *w,
         const struct dlq_record *record)
 {
-	int rc = dlq_file_begin(d->dlq), ended;
+	struct dlq_file *dlq = target_file(d, w);
+	int rc = dlq_file_begin(dlq), ended;
 
 	if (rc == 0)
-		rc = add_or_drop(d, piece, record);
-	ended = dlq_file_end(d->dlq);
+		rc = add_or_drop(d, w, record);
+	ended = dlq_file_end(dlq);
 	return rc < 0 ? rc : ended;
 }
 
@@ -108,15 +141,14 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 	struct dlq_record record = make_record(d, from, &piece->events[0], why);
 	int rc;
 
-	while ((rc = add_one(d, piece, &record)) < 0) {
-		struct sink_error error = {0};
-
-		explain_dlq_error(d, rc, &error);
-		rc = back_off_wait(d, SINK_MISCONFIGURED, &error);
+	while ((rc = add_one(d, w, &record)) < 0) {
+		rc = dlq_failed(d, w, rc);
 		if (rc < 0)
 			return rc;
 	}
-	on_dead_lettered(d, from, 1, why);
+	if (w->is_retry)
+		d->is_kept[w->b.low] = true;
+	on_dead_lettered(d, w, from, 1, why);
 	w->b.refused++;
 	bisection_pass(&w->b);
 	return 0;
@@ -125,8 +157,8 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 /*
  * Find the events of the batch that have a dead letter from before: the sink
  * crashed after it had written the dead letter, and before the position had
- * passed the event.  If such an event were stored now, --retry-dead would store
- * it again.
+ * passed the event.  If such an event were stored now, a retry would store it
+ * again.
  *
  * The index is read for the first batch after a start.  It remembers the
  * highest offset that has a dead letter, so that batches past it need no look.
@@ -137,18 +169,16 @@ find_dead_letters(struct deliver *d, const struct batch *batch)
 	int rc;
 
 	dlq_index_clear(&d->dlq_index);
-	/* A batch of dead letters being retried is not from the log. */
-	if (batch->origins ||
-	    (d->has_looked && batch->offset > d->dlq_index.top))
+	if (d->has_looked && batch->offset > d->dlq_index.top)
 		return 0;
-	while ((rc = dlq_index_find(&d->dlq_index, d->dlq->dir, d->sink->name,
-	                            NULL, batch->stream, batch->offset,
+	while ((rc = dlq_index_find(&d->dlq_index, d->dlq->path, batch->stream,
+	                            batch->offset,
 	                            batch->offset + batch->count)) < 0) {
 		struct sink_error error = {0};
 
 		(void)snprintf(error.text, sizeof error.text,
-		               "cannot read the dead letters in %s: %s",
-		               d->dlq->dir, file_error(rc));
+		               "cannot read the dead letters %s: %s",
+		               d->dlq->path, file_error(rc));
 		rc = back_off_wait(d, SINK_MISCONFIGURED, &error);
 		if (rc < 0)
 			return rc;
@@ -159,17 +189,32 @@ find_dead_letters(struct deliver *d, const struct batch *batch)
 	return 0;
 }
 
+/* Leave out what an earlier piece has found to be refused again. */
+static int
+leave_out_kept(const struct deliver *d, struct delivery *w)
+{
+	for (size_t i = 0; i < w->b.whole->count; i++) {
+		if (!d->is_kept[i])
+			continue;
+		if (bisection_leave_out_begin(&w->b) < 0)
+			return -ENOMEM;
+		bisection_leave_out(&w->b, i);
+	}
+	return 0;
+}
+
 int
 dead_lettering_begin(struct deliver *d, struct delivery *w)
 {
 	uint64_t offset = w->b.whole->offset, at;
 	size_t events = 0, first = 0;
-	int rc = find_dead_letters(d, w->b.whole);
+	int rc;
 
-	if (rc < 0)
+	if (w->is_retry)
+		return leave_out_kept(d, w);
+	rc = find_dead_letters(d, w->b.whole);
+	if (rc < 0 || d->dlq_index.count == 0)
 		return rc;
-	if (d->dlq_index.count == 0 || w->b.whole->origins)
-		return 0;
 	if (bisection_leave_out_begin(&w->b) < 0)
 		return -ENOMEM;
 	for (at = dlq_index_next(&d->dlq_index, offset);
@@ -209,7 +254,7 @@ on_probe_refused(void *arg, size_t event, const struct sink_error *why)
 	if (g->rc < 0)
 		return;
 	if (!g->begun) {
-		g->rc = dlq_file_begin(g->d->dlq);
+		g->rc = dlq_file_begin(target_file(g->d, g->w));
 		g->begun = true;
 		g->why = *why;
 	}
@@ -220,7 +265,7 @@ on_probe_refused(void *arg, size_t event, const struct sink_error *why)
 	record = make_record(g->d, batch_origin(g->piece, event),
 	                     &g->piece->events[event], why);
 	if (g->rc == 0)
-		g->rc = add_or_drop(g->d, g->piece, &record);
+		g->rc = add_or_drop(g->d, g->w, &record);
 	if (g->rc == 0)
 		g->indices[g->count++] = g->index;
 }
@@ -230,14 +275,17 @@ on_probe_refused(void *arg, size_t event, const struct sink_error *why)
 static int
 end_group(struct probe_group *g)
 {
-	int rc = g->begun ? dlq_file_end(g->d->dlq) : 0;
+	int rc = g->begun ? dlq_file_end(target_file(g->d, g->w)) : 0;
 
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < g->count; i++)
+	for (size_t i = 0; i < g->count; i++) {
 		bisection_leave_out(&g->w->b, g->indices[i]);
+		if (g->w->is_retry)
+			g->d->is_kept[g->indices[i]] = true;
+	}
 	if (g->count > 0)
-		on_dead_lettered(g->d,
+		on_dead_lettered(g->d, g->w,
 		                 batch_origin(g->w->b.whole, g->indices[0]),
 		                 g->count, &g->why);
 	return g->rc;
@@ -280,8 +328,7 @@ probe(struct deliver *d, struct delivery *w, const struct batch *piece,
 	rc = end_group(g);
 	if (rc < 0) {
 		*result = SINK_DONE;
-		explain_dlq_error(d, rc, error);
-		return back_off_wait(d, SINK_MISCONFIGURED, error);
+		return dlq_failed(d, w, rc);
 	}
 	return *result == SINK_DONE && looked > 0 ? end_piece_at(d, w, end) : 0;
 }
@@ -294,7 +341,7 @@ probe(struct deliver *d, struct delivery *w, const struct batch *piece,
 bool
 dead_lettering_wants_probe(const struct deliver *d, const struct delivery *w)
 {
-	return d->sink->probe && !(w->b.whole->origins && d->sink->stable) &&
+	return d->sink->probe && !(w->is_retry && d->sink->stable) &&
 	       w->b.refused >= PROBE_AFTER &&
 	       !w->b.pieces[w->b.depth - 1].no_probe;
 }

@@ -33,7 +33,8 @@ deliver_fini(struct deliver *d)
 {
 	deliver_close(d);
 	dlq_index_fini(&d->dlq_index);
-	split_journal_fini(&d->splits);
+	split_journal_fini(&d->log_splits.journal);
+	split_journal_fini(&d->retry_splits.journal);
 }
 
 static enum sink_result
@@ -41,13 +42,18 @@ try_start(struct deliver *d, const char *stream, bool *found,
           uint64_t *position, struct sink_error *error)
 {
 	enum sink_result result = SINK_DONE;
+	bool was_open = d->open;
 
 	(void)stop_hanging(true);
-	if (!d->open) {
+	if (!was_open) {
 		/* Set before the call, so that a half open state is closed. */
 		d->open = true;
 		result = d->sink->open(d->state, d->common, d->conf, error);
 	}
+	/* The first stream that a sink is asked for is that of the log. */
+	if (result == SINK_DONE && !was_open && strcmp(stream, d->log) != 0)
+		result =
+		    d->sink->position(d->state, d->log, found, position, error);
 	*found = false;
 	if (result == SINK_DONE)
 		result =
@@ -67,6 +73,7 @@ set_limits(struct deliver *d)
 	d->unavailable_limit.interval_ms = d->available_limit.interval_ms =
 	    60000;
 	d->unavailable_limit.burst = d->available_limit.burst = 10;
+	d->kept_limit = d->dead_letter_limit;
 	d->fewer_limit.interval_ms = 60000;
 	d->fewer_limit.burst = 10;
 }
@@ -94,8 +101,19 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
               uint64_t *position)
 {
 	set_limits(d);
+	if (strcmp(stream, d->log) != 0)
+		deliver_close(d);
+	(void)snprintf(d->log, sizeof d->log, "%s", stream);
 	d->has_looked = false;
-	split_journal_fini(&d->splits);
+	split_journal_fini(&d->log_splits.journal);
+	return find_position(d, stream, found, position);
+}
+
+int
+deliver_start_retry(struct deliver *d, const char *stream, bool *found,
+                    uint64_t *position)
+{
+	split_journal_fini(&d->retry_splits.journal);
 	return find_position(d, stream, found, position);
 }
 
@@ -159,6 +177,17 @@ write_less(struct deliver *d, struct delivery *w, size_t count)
 	return split_points_limit(d, w);
 }
 
+static void
+log_moved(const struct batch *batch, bool found, uint64_t position)
+{
+	log_error("the store's position is not what this sink left; another "
+	          "writer has this sink's name, or the store was restored "
+	          "from an older copy "
+	          "stream=%s expected=%" PRIu64 " found=%s position=%" PRIu64,
+	          batch->stream, batch->position, found ? "yes" : "no",
+	          position);
+}
+
 /*
  * Ask the store for its position after a write whose result is unknown.  If
  * that is the end of the piece, the piece is stored.  If it is the start, the
@@ -181,12 +210,7 @@ reconcile(struct deliver *d, struct delivery *w, const struct batch *piece,
 	}
 	if (!fenced && (!found || position == piece->position))
 		return 0;
-	log_error("the store's position is not what this sink left; another "
-	          "writer has this sink's name, or the store was restored "
-	          "from an older copy "
-	          "stream=%s expected=%" PRIu64 " found=%s position=%" PRIu64,
-	          piece->stream, piece->position, found ? "yes" : "no",
-	          position);
+	log_moved(piece, found, position);
 	return ERR_POSITION_MOVED;
 }
 
@@ -315,15 +339,35 @@ write_piece(struct deliver *d, struct delivery *w)
 	return interrupted(d, w, &piece, result, &error);
 }
 
+/*
+ * Open the store for a batch of the log, after a retry has left it closed.  The
+ * position must be where the log's batches left it.
+ */
+static int
+reopen(struct deliver *d, const struct batch *batch)
+{
+	uint64_t position = 0;
+	bool found;
+	int rc = find_position(d, batch->stream, &found, &position);
+
+	if (rc < 0 || !found || position == batch->position)
+		return rc;
+	log_moved(batch, found, position);
+	return ERR_POSITION_MOVED;
+}
+
 int
 deliver_batch(struct deliver *d, const struct batch *batch)
 {
-	struct delivery w = {0};
+	struct delivery w = {.is_retry = batch->origins != NULL};
 	int rc;
 
+	w.splits = w.is_retry ? &d->retry_splits : &d->log_splits;
 	d->stats->state = STATS_WRITING;
+	rc = d->open ? 0 : reopen(d, batch);
 	bisection_init(&w.b, batch);
-	rc = dead_lettering_begin(d, &w);
+	if (rc == 0)
+		rc = dead_lettering_begin(d, &w);
 	if (rc == 0)
 		rc = split_points_begin(d, &w);
 	while (rc == 0) {

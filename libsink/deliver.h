@@ -30,15 +30,26 @@ MUST_USE int deliver_start(struct deliver *d, const char *stream, bool *found,
                            uint64_t *position);
 
 /*
+ * The same for the stream of a retry of dead letters, whose batches have
+ * origins.  deliver_start was called before.
+ */
+MUST_USE int deliver_start_retry(struct deliver *d, const char *stream,
+                                 bool *found, uint64_t *position);
+
+/*
  * Store or dead-letter every event of the batch, and move the store's position
  * to next_offset.  An event that has a dead letter from before is not stored:
  * the sink crashed after it had written the dead letter and before the position
  * had passed the event.
  *
+ * In a batch of dead letters that are retried, the events of is_kept are not
+ * stored, and what the store refuses is recorded in d->kept.
+ *
  * Returns 0; ERR_POSITION_MOVED when this batch cannot have led to the store's
  * position, so that another writer must be at work or the store was restored
- * from a copy (the owner starts again from the store's position); or what wait
- * or step gave up with.
+ * from a copy (the owner starts again from the store's position);
+ * ERR_RETRY_SUSPENDED when d->kept cannot be written; or what wait or step gave
+ * up with.
  */
 MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch);
 

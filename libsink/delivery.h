@@ -13,12 +13,23 @@
 
 #include "libbase/base.h"
 #include "libbase/log.h"
+#include "libproto/frame.h"
 #include "libsink/bisection.h"
 #include "libsink/dlq_file.h"
 #include "libsink/dlq_index.h"
 #include "libsink/sink.h"
 #include "libsink/split_journal.h"
 #include "libsink/stats.h"
+
+/*
+ * Where the batches of a stable sink are split.  Batches of two streams, the
+ * log's and that of a retry of dead letters, come in turn, and each stream has
+ * a journal.
+ */
+struct split_state {
+	struct split_journal journal;
+	bool had_splits; /* a journal was there when it was read */
+};
 
 struct deliver {
 	/* Set by the owner. */
@@ -27,6 +38,13 @@ struct deliver {
 	const void *conf;
 	void *state; /* sink->state_bytes, zeroed */
 	struct dlq_file *dlq;
+	/*
+	 * While dead letters are retried: where those that the store refuses
+	 * again are recorded, and which events of the batch are in there.
+	 * deliver sets more of them.
+	 */
+	struct dlq_file *kept;
+	bool *is_kept;
 	struct stats *stats;
 	/*
 	 * Wait ms milliseconds.  Returns 0, or a negative error to give up,
@@ -43,15 +61,15 @@ struct deliver {
 
 	/* Owned by deliver. */
 	bool open;
+	char log[FRAME_STREAM_MAX + 1]; /* stream of the log, or "" */
 	/*
 	 * The events of the batch that have a dead letter from before.  The
-	 * files are read once after a start (dead_lettering.c).
+	 * file is read once after a start (dead_lettering.c).
 	 */
 	struct dlq_index dlq_index;
 	bool has_looked;
-	struct split_journal splits; /* of a stable sink */
-	bool had_splits;             /* a journal was there when it was read */
-	unsigned failures;           /* in a row, of whatever kind */
+	struct split_state log_splits, retry_splits;
+	unsigned failures; /* in a row, of whatever kind */
 	/* Writes in a row that failed with too_much and the same code. */
 	unsigned too_much;
 	char too_much_code[16]; /* code of the last of them */
@@ -59,12 +77,14 @@ struct deliver {
 	unsigned fitting; /* pieces of that size that were stored since */
 	uint64_t unavailable_since_ms;
 	struct log_limit dead_letter_limit, unavailable_limit, available_limit,
-	    fewer_limit;
+	    fewer_limit, kept_limit;
 };
 
 /* One batch on its way. */
 struct delivery {
 	struct bisection b;
+	bool is_retry; /* of dead letters; else it is from the log */
+	struct split_state *splits;
 	/*
 	 * Of a stable sink.  The store may have a piece that begins below this
 	 * offset, since a write of it has ended with an unknown result.  Such a

@@ -31,7 +31,7 @@ int
 dlq_file_init(struct dlq_file *d, const char *dir, const char *name,
               uint64_t max_bytes)
 {
-	*d = (struct dlq_file){.fd = -1, .max_bytes = max_bytes};
+	*d = (struct dlq_file){.fd = -1, .lock_fd = -1, .max_bytes = max_bytes};
 	buf_init(&d->lines, LINES_BYTES + DLQ_RECORD_MAX);
 	d->payload_limit.interval_ms = 60000;
 	d->payload_limit.burst = 1;
@@ -40,12 +40,14 @@ dlq_file_init(struct dlq_file *d, const char *dir, const char *name,
 	if (getrandom(&d->type_seed, sizeof d->type_seed, GRND_NONBLOCK) < 0)
 		d->type_seed = 0;
 	d->dir = strdup(dir);
-	if (!d->dir || asprintf(&d->path, "%s/%s.ndjson", dir, name) < 0) {
+	if (asprintf(&d->path, "%s/%s.ndjson", dir, name) < 0)
 		d->path = NULL;
-		dlq_file_fini(d);
-		return -ENOMEM;
-	}
-	return 0;
+	if (asprintf(&d->lock_path, "%s/%s.lock", dir, name) < 0)
+		d->lock_path = NULL;
+	if (d->dir && d->path && d->lock_path)
+		return 0;
+	dlq_file_fini(d);
+	return -ENOMEM;
 }
 
 static void
@@ -73,11 +75,49 @@ void
 dlq_file_fini(struct dlq_file *d)
 {
 	dlq_file_close(d);
+	dlq_file_unlock(d);
 	buf_fini(&d->lines);
 	free(d->path);
 	free(d->dir);
-	d->path = NULL;
-	d->dir = NULL;
+	free(d->lock_path);
+	d->path = d->dir = d->lock_path = NULL;
+}
+
+int
+dlq_file_lock(struct dlq_file *d)
+{
+	int fd, rc = 0;
+
+	if (d->lock_fd >= 0)
+		return 0;
+	rc = directory_make(d->dir);
+	if (rc < 0)
+		return rc;
+	fd = file_open(AT_FDCWD, d->lock_path, O_RDWR | O_CREAT, FILE_LOCK);
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		rc = errno == EWOULDBLOCK ? ERR_DEAD_LETTERS_LOCKED : -errno;
+	if (rc == 0)
+		d->lock_fd = fd;
+	else
+		(void)close(fd); /* nothing was written */
+	return rc;
+}
+
+void
+dlq_file_unlock(struct dlq_file *d)
+{
+	if (d->lock_fd >= 0)
+		(void)close(d->lock_fd); /* that releases it */
+	d->lock_fd = -1;
+}
+
+/* Return true if this process may write to the file. */
+static bool
+may_write(const struct dlq_file *d)
+{
+	return d->is_part || d->lock_fd >= 0;
 }
 
 /* Return true if the open file is still the one at the path. */
@@ -172,7 +212,7 @@ count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 	d->records++;
 	count_bytes(d, line, bytes + 1);
 	if (dlq_record_peek(line, bytes, &stream, &offset) < 0)
-		/* an operator's edit, which --retry-dead reports */
+		/* an operator's edit, which a retry reports */
 		return false;
 	if (same_stream(d, &stream)) {
 		d->own++;
@@ -183,7 +223,8 @@ count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 }
 
 /*
- * Count what is in the file and truncate a torn last line.  The file is locked.
+ * Count what is in the file, and truncate a torn last line if this process may.
+ * Otherwise another process may be writing it.
  */
 static int
 dlq_file_count(struct dlq_file *d)
@@ -198,7 +239,7 @@ dlq_file_count(struct dlq_file *d)
 	if (fstat(d->fd, &st) < 0)
 		return -errno;
 	d->counted = true;
-	if ((uint64_t)st.st_size == d->bytes)
+	if ((uint64_t)st.st_size == d->bytes || !may_write(d))
 		return 0;
 	log_warn("torn last line of the dead letters truncated path=%s "
 	         "bytes=%" PRIu64,
@@ -208,70 +249,44 @@ dlq_file_count(struct dlq_file *d)
 	return 0;
 }
 
+/* Open the file at the path, and create it if `create`. */
 static int
-dlq_file_lock(struct dlq_file *d)
-{
-	while (flock(d->fd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
-/* Open and lock the file at the path, and create it if `create`. */
-static int
-dlq_file_open_locked(struct dlq_file *d, bool create)
+dlq_file_open(struct dlq_file *d, bool create)
 {
 	int flags = O_RDWR | O_APPEND | (create ? O_CREAT : 0);
-	struct stat st = {0};
-	int rc;
+	struct stat st;
+	int rc = directory_make(d->dir);
 
-	rc = directory_make(d->dir);
+	dlq_file_close(d);
+	if (rc == 0)
+		rc = file_open(AT_FDCWD, d->path, flags, FILE_OWN);
 	if (rc < 0)
 		return rc;
-	/* Repeat if --retry-dead has renamed it between open and lock. */
-	do {
-		dlq_file_close(d);
-		rc = file_open(AT_FDCWD, d->path, flags, FILE_LOCK);
-		if (rc < 0)
-			return rc;
-		d->fd = rc;
-		rc = dlq_file_lock(d);
-		if (rc == 0 && fstat(d->fd, &st) < 0)
-			rc = -errno;
-		if (rc < 0)
-			return rc;
-		d->dev = st.st_dev;
-		d->ino = st.st_ino;
-	} while (!is_current(d));
+	d->fd = rc;
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	d->dev = st.st_dev;
+	d->ino = st.st_ino;
 	rc = directory_sync(d->dir);
 	return rc < 0 ? rc : dlq_file_count(d);
 }
 
-/* Lock the current file.  Other writers may have added to it. */
+/*
+ * Have the file at the path open and counted.  An operator may have moved it
+ * elsewhere, and another process may have added to it.
+ */
 static int
-dlq_file_lock_current(struct dlq_file *d, bool create)
+dlq_file_open_current(struct dlq_file *d, bool create)
 {
 	struct stat st;
-	int rc;
 
 	if (!is_current(d))
-		return dlq_file_open_locked(d, create);
-	rc = dlq_file_lock(d);
-	if (rc < 0)
-		return rc;
-	if (!is_current(d))
-		return dlq_file_open_locked(d, create);
+		return dlq_file_open(d, create);
 	if (fstat(d->fd, &st) < 0)
 		return -errno;
-	return (uint64_t)st.st_size == d->bytes ? 0 : dlq_file_count(d);
-}
-
-static void
-dlq_file_unlock(struct dlq_file *d)
-{
-	if (d->fd >= 0)
-		(void)flock(d->fd, LOCK_UN); /* cannot fail on an open file */
+	return d->counted && (uint64_t)st.st_size == d->bytes
+	           ? 0
+	           : dlq_file_count(d);
 }
 
 static bool
@@ -341,8 +356,10 @@ flush_lines(struct dlq_file *d)
 int
 dlq_file_begin(struct dlq_file *d)
 {
-	int rc = dlq_file_lock_current(d, true);
+	int rc = d->is_part ? 0 : dlq_file_lock(d);
 
+	if (rc == 0)
+		rc = dlq_file_open_current(d, true);
 	if (rc < 0)
 		return rc;
 	buf_clear(&d->lines);
@@ -368,7 +385,7 @@ dlq_file_add_line(struct dlq_file *d, const struct dlq_record *record)
 	const char *line = (const char *)d->lines.data + before;
 
 	n = d->lines.len - before;
-	if (rc < 0 || record->without_payload || d->keeps_payloads ||
+	if (rc < 0 || record->without_payload || d->is_part ||
 	    (d->full_bytes + n <= d->max_bytes / DLQ_FULL_SHARE &&
 	     *bytes_of_type(d, line, n, &ignored) + n <=
 	         d->max_bytes / DLQ_TYPE_SHARE))
@@ -380,10 +397,10 @@ dlq_file_add_line(struct dlq_file *d, const struct dlq_record *record)
 	return dlq_record_add(&d->lines, &without);
 }
 
-int
-dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
+/* Return 1 if the dead letter is in the file already, else 0 or -errno. */
+static int
+dlq_file_look(struct dlq_file *d, const struct dlq_record *record)
 {
-	size_t before;
 	int rc = 0;
 
 	/* A search, and the count for another stream, read the file. */
@@ -392,8 +409,17 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 		rc = flush_lines(d);
 	if (rc == 0)
 		rc = set_stream(d, &record->stream);
-	if (rc == 0)
-		rc = dlq_file_find(d, record);
+	return rc == 0 ? dlq_file_find(d, record) : rc;
+}
+
+int
+dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
+{
+	size_t before;
+	int rc = 0;
+
+	if (!d->is_part)
+		rc = dlq_file_look(d, record);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	before = d->lines.len;
@@ -408,7 +434,7 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	count_bytes(d, (const char *)d->lines.data + before,
 	            d->lines.len - before);
 	d->records++;
-	d->own++; /* set_stream was called above */
+	d->own++; /* dlq_file_look has set the stream */
 	d->group_records++;
 	if (record->offset > d->top_offset)
 		d->top_offset = record->offset;
@@ -462,12 +488,13 @@ save_dropped(struct dlq_file *d)
 	}
 	if (rc < 0)
 		d->dropped_known = false; /* to be read again */
-	else if (log_allow(&d->dropped_limit, NULL))
-		log_error("the dead letters are full: refused events are only "
-		          "counted, run --retry-dead, move the file away, or "
-		          "raise dead_max_bytes path=%s dropped=%" PRIu64
-		          " next_offset=%" PRIu64,
-		          log_quote(d->path), d->dropped, d->dropped_end);
+	else if (d->in_group && log_allow(&d->dropped_limit, NULL))
+		log_error(
+		    "the dead letters are full: refused events are only "
+		    "counted, run leat dead retry, move the file away, or "
+		    "raise dead_max_bytes path=%s dropped=%" PRIu64
+		    " next_offset=%" PRIu64,
+		    log_quote(d->path), d->dropped, d->dropped_end);
 	return rc;
 }
 
@@ -486,6 +513,17 @@ dlq_file_drop(struct dlq_file *d, const struct dlq_record *record)
 	return 0;
 }
 
+int
+dlq_file_set_dropped(struct dlq_file *d, uint64_t dropped)
+{
+	int rc = read_dropped(d);
+
+	if (rc < 0 || !d->has_stream)
+		return rc;
+	d->dropped = dropped;
+	return save_dropped(d);
+}
+
 /* Warn in time that the room for dead letters is running out. */
 static void
 warn_of_room(struct dlq_file *d)
@@ -499,7 +537,7 @@ warn_of_room(struct dlq_file *d)
 	if (step > d->warned_percent)
 		log_warn("the dead letters use %u%% of dead_max_bytes; at "
 		         "100%% new ones are not kept, or the sink waits: "
-		         "run --retry-dead, move the file away, or raise it "
+		         "run leat dead retry, move the file away, or raise it "
 		         "path=%s bytes=%" PRIu64 " max_bytes=%" PRIu64
 		         " without_payload=%" PRIu64,
 		         step, log_quote(d->path), d->bytes, d->max_bytes,
@@ -547,7 +585,6 @@ dlq_file_end(struct dlq_file *d)
 	}
 	buf_clear(&d->lines);
 	d->in_group = false;
-	dlq_file_unlock(d);
 	return rc;
 }
 
@@ -560,11 +597,10 @@ dlq_file_refresh(struct dlq_file *d)
 	rc = read_dropped(d);
 	if (rc < 0)
 		return rc;
-	if (is_current(d) && fstat(d->fd, &st) == 0 &&
+	if (is_current(d) && d->counted && fstat(d->fd, &st) == 0 &&
 	    (uint64_t)st.st_size == d->bytes)
 		return 0;
-	rc = dlq_file_lock_current(d, false);
-	dlq_file_unlock(d);
+	rc = dlq_file_open_current(d, false);
 	if (rc < 0)
 		dlq_file_close(d);
 	if (rc == -ENOENT)
@@ -608,28 +644,8 @@ dlq_file_append(struct dlq_file *d, const struct dlq_record *record)
 	return rc < 0 ? rc : ended;
 }
 
-int
-dlq_file_take(struct dlq_file *d, char *out, size_t size)
+void
+dlq_file_replaced(struct dlq_file *d)
 {
-	char when[CLOCK_TEXT_BYTES + 1];
-	int rc, n;
-
-	rc = dlq_file_lock_current(d, false);
-	if (rc == 0 && d->records == 0)
-		rc = -ENOENT;
-	if (rc == 0) {
-		clock_format_us(clock_wall_us(), when);
-		n = snprintf(out, size, "%.*s.retry-%s.ndjson",
-		             (int)(strlen(d->path) - strlen(".ndjson")),
-		             d->path, when);
-		if (n < 0 || (size_t)n >= size)
-			rc = -ENAMETOOLONG;
-	}
-	if (rc == 0 && rename(d->path, out) < 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = directory_sync(d->dir);
-	dlq_file_unlock(d);
 	dlq_file_close(d);
-	return rc;
 }

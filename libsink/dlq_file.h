@@ -3,9 +3,10 @@
  * that the store rejects for their content, each with the store's reason.
  *
  * A dead letter is on disk when dlq_file_append or dlq_file_end returns (I10).
- * It is in the file once, even if a crash makes the sink write it again.  The
- * file is locked (flock) only while it is written to, so that --retry-dead can
- * rename it while the sink is running.
+ * It is in the file once, even if a crash makes the sink write it again.
+ *
+ * Only one process writes to the dead letters of a sink: the one that holds the
+ * lock of `<dir>/<name>.lock`.  Commands read the file at any time.
  */
 #ifndef LIBSINK_DLQ_FILE_H
 #define LIBSINK_DLQ_FILE_H
@@ -34,7 +35,9 @@
 struct dlq_file {
 	char *path; /* owned, as the next two */
 	char *dir;
-	int fd; /* -1: not open */
+	char *lock_path;
+	int lock_fd; /* -1: the lock is not held */
+	int fd;      /* -1: not open */
 	dev_t dev;
 	ino_t ino;
 	uint64_t max_bytes;
@@ -44,9 +47,11 @@ struct dlq_file {
 	uint64_t own;             /* of these, the ones of `stream` */
 	uint64_t without_payload; /* of all, the ones without payload */
 	/*
-	 * Set by the owner: dead letters that are retried keep their payload.
+	 * Set by the owner, for the file of dead letters that a retry keeps.
+	 * They keep their payload, the owner adds none twice, and the lock of
+	 * the sink's file covers this one.
 	 */
-	bool keeps_payloads;
+	bool is_part;
 	/* Bytes of the dead letters with their payload, of all and by type. */
 	uint64_t full_bytes;
 	uint64_t type_bytes[DLQ_TYPES];
@@ -85,11 +90,24 @@ MUST_USE int dlq_file_init(struct dlq_file *d, const char *dir,
 void dlq_file_fini(struct dlq_file *d);
 
 /*
+ * Take the lock, without waiting for it, unless it is held.  Creates the
+ * directory if it is missing.  Returns 0, ERR_DEAD_LETTERS_LOCKED when another
+ * process has it, or -errno.
+ */
+MUST_USE int dlq_file_lock(struct dlq_file *d);
+
+/* Release the lock, which may not be held. */
+void dlq_file_unlock(struct dlq_file *d);
+
+/*
  * Update d->records and the other counts from the file.  Creates the directory
- * if it is missing, and truncates a torn last line.  A missing file counts as
- * empty.  Returns 0 or -errno.
+ * if it is missing, and with the lock truncates a torn last line.  A missing
+ * file counts as empty.  Returns 0 or -errno.
  */
 MUST_USE int dlq_file_refresh(struct dlq_file *d);
+
+/* The file was replaced: count again at the next use. */
+void dlq_file_replaced(struct dlq_file *d);
 
 /*
  * Return 0 if a dead letter could be written, or -errno.  dlq_file_refresh
@@ -114,8 +132,8 @@ MUST_USE int dlq_file_append(struct dlq_file *d,
 
 /*
  * The same for many dead letters, which are synced together: dlq_file_begin,
- * dlq_file_add for each, dlq_file_end.  The file is locked from the first call
- * to the last, so the caller must not wait in between.
+ * dlq_file_add for each, dlq_file_end.  dlq_file_begin takes the lock, and
+ * dlq_file_unlock releases it.
  *
  * After ERR_DEAD_LETTERS_FULL from dlq_file_add, which adds nothing,
  * dlq_file_end still keeps the dead letters before.  If dlq_file_end fails,
@@ -134,9 +152,9 @@ MUST_USE int dlq_file_end(struct dlq_file *d);
 MUST_USE int dlq_file_drop(struct dlq_file *d, const struct dlq_record *record);
 
 /*
- * Move all dead letters to a new file in the same directory, and write its path
- * to out (size bytes).  Returns 0, -ENOENT when there are none, or -errno.
+ * Record that `dropped` events of the stream that is followed were dropped.
+ * Returns 0 or -errno.
  */
-MUST_USE int dlq_file_take(struct dlq_file *d, char *out, size_t size);
+MUST_USE int dlq_file_set_dropped(struct dlq_file *d, uint64_t dropped);
 
 #endif

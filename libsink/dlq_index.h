@@ -1,6 +1,6 @@
 /*
  * dlq_index - which events of a range of the log have a dead letter of a sink
- * on disk, in its file or in one that a --retry-dead is working on.
+ * on disk.
  */
 #ifndef LIBSINK_DLQ_INDEX_H
 #define LIBSINK_DLQ_INDEX_H
@@ -19,11 +19,10 @@ struct dlq_index {
 };
 
 /*
- * Find the offsets in from..to of `stream`, without the file at `skip` (or
- * NULL).  Returns 0, or -errno with an empty index.
+ * Find the offsets in from..to of `stream` in the file at path, which may be
+ * missing.  Returns 0, or -errno with an empty index.
  */
-MUST_USE int dlq_index_find(struct dlq_index *k, const char *dir,
-                            const char *sink, const char *skip,
+MUST_USE int dlq_index_find(struct dlq_index *k, const char *path,
                             const char *stream, uint64_t from, uint64_t to);
 
 /*
@@ -32,11 +31,8 @@ MUST_USE int dlq_index_find(struct dlq_index *k, const char *dir,
  */
 uint64_t dlq_index_next(struct dlq_index *k, uint64_t offset);
 
-/* Return true if the offset is in the index. */
-bool dlq_index_has(const struct dlq_index *k, uint64_t offset);
-
 /*
- * Empty the index, but keep `top`: batches past it need no look at the files.
+ * Empty the index, but keep `top`: batches past it need no look at the file.
  */
 void dlq_index_clear(struct dlq_index *k);
 void dlq_index_fini(struct dlq_index *k);

@@ -1,550 +1,925 @@
 /* dlq_retry - see dlq_retry.h. */
 #include "libsink/dlq_retry.h"
 
+#include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "libbase/clock.h"
-#include "libbase/directory.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
-#include "libsink/batchd_cursor.h"
-#include "libsink/dlq_retry_files.h"
-#include "libsink/dlq_retry_progress.h"
-#include "libsink/stop.h"
 
-struct dlq_retry_run {
-	struct deliver *d;
-	char path[PATH_MAX]; /* of the file being retried */
-	int fd;
-	char stream[sizeof "dead-" + 16]; /* its name in the store */
-	uint64_t line;     /* lines from the start that are done */
-	uint64_t position; /* of the store: after these lines, or before */
-	struct dlq_retry_progress progress;
-	/*
-	 * The offsets of others_stream that other files have, when they were
-	 * read.
-	 */
-	struct dlq_index others;
-	char others_stream[64];
-	uint64_t retried; /* dead letters, in all files */
-	uint64_t kept;
+/* Bytes of a file that one step reads. */
+#define STEP_BYTES (8 * MIB)
+/* A batch that the store refuses in part ends its step after this time. */
+#define STEP_MS 500
+/* Failures in a row before a retry is suspended. */
+#define FAILURES_MIN 5
 
-	/* A chunk of the file: whole lines, and the start of one more. */
-	char *bytes;
-	size_t cap, used;
-	struct dlq_record *records; /* of these lines, at most batch_events */
-	/* their events, and where these are in the log */
-	struct event *events;
-	struct origin *origins;
-	size_t count;
-	size_t parsed; /* bytes of the lines in records */
+static const char *
+phase_name(enum dlq_retry_phase phase)
+{
+	switch (phase) {
+	case DLQ_RETRY_IDLE:
+		return "idle";
+	case DLQ_RETRY_SELECTING:
+		return "selecting";
+	case DLQ_RETRY_DELIVERING:
+		return "delivering";
+	case DLQ_RETRY_REMOVING:
+		return "removing";
+	}
+	return "?";
+}
 
-	/*
-	 * The sink's position in the stream of the record that was looked at
-	 * last.
-	 */
-	char origin[64];
-	uint64_t origin_position;
-	struct batchd_cursor batchd_cursor;
-	bool has_asked;
-};
+static const char *
+action_name(const struct dlq_retry *r)
+{
+	return r->selection.action == DLQ_DROP ? "drop" : "retry";
+}
+
+/* The phase in which a recorded selection begins. */
+static enum dlq_retry_phase
+first_phase(const struct dlq_retry *r)
+{
+	return r->selection.action == DLQ_DROP ? DLQ_RETRY_REMOVING
+	                                       : DLQ_RETRY_DELIVERING;
+}
+
+/* Close what the phase has open. */
+static void
+close_phase(struct dlq_retry *r)
+{
+	if (r->from_fd >= 0)
+		(void)close(r->from_fd); /* read only */
+	if (r->kept_fd >= 0)
+		(void)close(r->kept_fd); /* read only */
+	r->from_fd = r->kept_fd = -1;
+	dlq_lines_fini(&r->from);
+	dlq_lines_fini(&r->kept_lines);
+	dlq_piece_fini(&r->piece);
+	dlq_retry_progress_close(&r->progress);
+	dlq_rewrite_abort(&r->rewrite);
+	buf_fini(&r->text);
+	r->is_rewriting = r->has_position = false;
+}
+
+/* The only place where the phase changes. */
+static void
+dlq_retry_change_phase(struct dlq_retry *r, enum dlq_retry_phase to)
+{
+	log_debug("retry of dead letters phase=%s was=%s", phase_name(to),
+	          phase_name(r->phase));
+	close_phase(r);
+	r->phase = to;
+	r->not_before_ms = 0;
+	if (to != DLQ_RETRY_IDLE)
+		return;
+	dlq_selection_close(&r->selection);
+	dlq_file_fini(&r->kept);
+	free(r->is_kept);
+	r->is_kept = NULL;
+	r->line = r->dropped = 0;
+	r->has_dropped = false;
+	r->has_result = true;
+}
+
+int
+dlq_retry_init(struct dlq_retry *r, struct deliver *d)
+{
+	*r = (struct dlq_retry){.deliver = d,
+	                        .from_fd = -1,
+	                        .kept_fd = -1,
+	                        .progress = {.fd = -1},
+	                        .kept = {.fd = -1, .lock_fd = -1},
+	                        .limit = {.interval_ms = 60000, .burst = 3}};
+	buf_init(&r->event_bytes, EVENT_PACKED_MAX);
+	buf_init(&r->text, DLQ_RECORD_MAX + 1);
+	dlq_rewrite_init(&r->rewrite, d->dlq);
+	return dlq_selection_init(&r->selection, d->dlq->dir, d->sink->name);
+}
+
+void
+dlq_retry_fini(struct dlq_retry *r)
+{
+	if (!r->deliver)
+		return;
+	close_phase(r);
+	dlq_selection_fini(&r->selection);
+	dlq_file_fini(&r->kept);
+	buf_fini(&r->event_bytes);
+	free(r->is_kept);
+	r->is_kept = NULL;
+}
+
+bool
+dlq_retry_is_active(const struct dlq_retry *r)
+{
+	return r->phase != DLQ_RETRY_IDLE;
+}
+
+bool
+dlq_retry_is_due(const struct dlq_retry *r, uint64_t position)
+{
+	return dlq_retry_is_active(r) && clock_mono_ms() >= r->not_before_ms &&
+	       (r->phase == DLQ_RETRY_SELECTING || position >= r->own_end);
+}
+
+uint64_t
+dlq_retry_left(const struct dlq_retry *r)
+{
+	return r->phase == DLQ_RETRY_DELIVERING ? r->selection.count - r->line
+	                                        : 0;
+}
+
+/* Let the log go on, and continue after `ms`. */
+static void
+suspend(struct dlq_retry *r, uint64_t ms)
+{
+	r->has_position = false;
+	r->not_before_ms = clock_mono_ms() + ms;
+}
+
+/* Something on the disk has failed. */
+static void
+suspend_for_disk(struct dlq_retry *r, const char *what, int rc)
+{
+	unsigned suppressed;
+
+	if (log_allow(&r->limit, &suppressed))
+		log_warn("retry of dead letters suspended: cannot %s dir=%s "
+		         "err=%s suppressed=%u",
+		         what, log_quote(r->deliver->dlq->dir),
+		         log_quote(file_error(rc)), suppressed);
+	suspend(r, (uint64_t)r->deliver->common->retry_max_ms);
+}
+
+/* --- the files of a selection --- */
 
 /*
- * The wait of deliver.c.  An operator waits for this process, so it gives up
- * when the store was unreachable for timeout_ms.
+ * Return true if the file belongs to a selection: `<sink>.dead-...`, or one of
+ * `<sink>.retry.new` and `<sink>.ndjson.new`, which a crash has left.
+ */
+static bool
+is_rest(const char *name, const char *sink)
+{
+	size_t n = strlen(sink);
+
+	return strncmp(name, sink, n) == 0 &&
+	       (strncmp(name + n, ".dead-", strlen(".dead-")) == 0 ||
+	        strcmp(name + n, ".retry.new") == 0 ||
+	        strcmp(name + n, ".ndjson.new") == 0);
+}
+
+/* Remove what belongs to selections that are no longer there. */
+static int
+remove_rest(const struct dlq_retry *r)
+{
+	const struct deliver *d = r->deliver;
+	DIR *dir = opendir(d->dlq->dir);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (rc == 0 && (e = readdir(dir)))
+		if (is_rest(e->d_name, d->sink->name) &&
+		    unlinkat(dirfd(dir), e->d_name, 0) < 0)
+			rc = -errno;
+	(void)closedir(dir); /* read only */
+	return rc;
+}
+
+/* Mark the lines whose dead letters were refused again. */
+static int
+read_kept(struct dlq_retry *r)
+{
+	int fd = file_open(AT_FDCWD, r->kept.path, O_RDONLY, FILE_OWN), rc;
+	struct dlq_lines lines;
+	struct slice stream;
+	uint64_t offset;
+	size_t bytes, i;
+	char *line;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	rc = dlq_lines_init(&lines, fd, 0);
+	while (rc == 0 && (rc = dlq_lines_next(&lines, &line, &bytes)) > 0) {
+		rc = dlq_record_peek(line, bytes, &stream, &offset);
+		i = rc == 0 ? dlq_selection_find(&r->selection, &stream, offset)
+		            : SIZE_MAX;
+		if (i != SIZE_MAX)
+			r->is_kept[i] = true;
+	}
+	dlq_lines_fini(&lines);
+	(void)close(fd); /* read only */
+	return rc;
+}
+
+/* The selection is recorded and open: prepare what its later phases need. */
+static int
+open_rest(struct dlq_retry *r, const char *log)
+{
+	const struct dlq_selection *s = &r->selection;
+	const struct deliver *d = r->deliver;
+	char name[FRAME_NAME_MAX + sizeof s->stream + 8];
+	int n, rc;
+
+	n = snprintf(r->kept_path, sizeof r->kept_path, "%s/%s.%s", d->dlq->dir,
+	             d->sink->name, s->stream);
+	if (n < 0 || (size_t)n >= sizeof r->kept_path)
+		return -ENAMETOOLONG;
+	(void)snprintf(name, sizeof name, "%s.%s.kept", d->sink->name,
+	               s->stream);
+	dlq_file_fini(&r->kept);
+	rc = dlq_file_init(&r->kept, d->dlq->dir, name, INT64_MAX);
+	if (rc < 0)
+		return rc;
+	r->kept.is_part = true;
+	free(r->is_kept);
+	r->is_kept = calloc(s->count + 1, sizeof *r->is_kept);
+	if (!r->is_kept)
+		return -ENOMEM;
+	r->own = dlq_selection_count_of(s, log, &r->own_end);
+	rc = read_kept(r);
+	dlq_selection_mark_repeated(s, r->is_kept);
+	return rc;
+}
+
+static void
+log_begin(const struct dlq_retry *r, const char *how)
+{
+	log_info("%s of dead letters %s stream=%s dead_letters=%zu",
+	         action_name(r), how, r->selection.stream, r->selection.count);
+}
+
+/* --- SELECTING --- */
+
+/* The order cannot be carried out, and nothing was changed. */
+static void
+give_up(struct dlq_retry *r, const char *why)
+{
+	(void)snprintf(r->result.text, sizeof r->result.text, "%s", why);
+	log_warn("dead letters not selected err=%s", log_quote(why));
+	dlq_retry_change_phase(r, DLQ_RETRY_IDLE);
+}
+
+static int
+open_selecting(struct dlq_retry *r)
+{
+	struct dlq_selection *s = &r->selection;
+	const struct deliver *d = r->deliver;
+	int rc = dlq_file_lock(d->dlq);
+
+	if (rc == 0)
+		rc = remove_rest(r);
+	if (rc < 0)
+		return rc;
+	s->action = r->order.action;
+	s->batch_events = (uint64_t)d->common->batch_events;
+	if (s->batch_events > DLQ_SELECTION_MAX)
+		s->batch_events = DLQ_SELECTION_MAX;
+	s->batch_bytes = (uint64_t)d->common->batch_bytes;
+	s->is_edited = r->order.event != NULL;
+	rc = dlq_selection_begin(s);
+	if (rc < 0)
+		return rc;
+	rc = file_open(AT_FDCWD, d->dlq->path, O_RDONLY, FILE_OWN);
+	if (rc < 0) /* a missing file has no dead letters */
+		return rc == -ENOENT ? 0 : rc;
+	r->from_fd = rc;
+	return dlq_lines_init(&r->from, r->from_fd, 0);
+}
+
+static int
+copy_event(struct dlq_retry *r, const struct event *event)
+{
+	struct wire_reader reader;
+	int rc;
+
+	buf_clear(&r->event_bytes);
+	rc = event_pack(&r->event_bytes, event);
+	reader = (struct wire_reader){r->event_bytes.data,
+	                              r->event_bytes.data + r->event_bytes.len};
+	if (rc == 0)
+		rc = event_read(&reader, &r->event);
+	r->order.event = &r->event;
+	return rc;
+}
+
+bool
+dlq_retry_accept(struct dlq_retry *r, const struct dlq_retry_order *order)
+{
+	int rc;
+
+	if (dlq_retry_is_active(r)) {
+		(void)snprintf(r->result.text, sizeof r->result.text,
+		               "a %s of dead letters is in progress, %" PRIu64
+		               " are left: wait for its end",
+		               action_name(r), dlq_retry_left(r));
+		return false;
+	}
+	r->result = (struct dlq_retry_result){0};
+	r->order = *order;
+	dlq_retry_change_phase(r, DLQ_RETRY_SELECTING);
+	rc = order->event ? copy_event(r, order->event) : 0;
+	if (rc == 0)
+		rc = open_selecting(r);
+	if (rc == 0)
+		return true;
+	(void)snprintf(r->result.text, sizeof r->result.text,
+	               "cannot select dead letters in %s: %s",
+	               r->deliver->dlq->dir, file_error(rc));
+	dlq_retry_change_phase(r, DLQ_RETRY_IDLE);
+	r->has_result = false;
+	return false;
+}
+
+/* Add the line of the dead letter, with the event of the order if it has one.
+ */
+static int
+select_record(struct dlq_retry *r, struct dlq_record *record)
+{
+	int rc = 0;
+
+	if (r->order.event) {
+		record->event = *r->order.event;
+		record->without_payload = false;
+		buf_clear(&r->text);
+		rc = dlq_record_add(&r->text, record);
+		r->text.len -= rc == 0; /* the newline */
+	}
+	r->result.selected++;
+	return rc < 0
+	           ? rc
+	           : dlq_selection_add(&r->selection, r->text.data, r->text.len,
+	                               &record->stream, record->offset);
+}
+
+static int
+select_line(struct dlq_retry *r, char *line, size_t bytes)
+{
+	const struct dlq_retry_order *o = &r->order;
+	uint64_t limit = o->filter.limit;
+	struct dlq_record record;
+	const char *why;
+	size_t at;
+	int rc;
+
+	/* Reading a record changes its line. */
+	buf_clear(&r->text);
+	rc = buf_add(&r->text, line, bytes);
+	if (rc < 0)
+		return rc;
+	if (limit == 0 || limit > DLQ_SELECTION_MAX)
+		limit = DLQ_SELECTION_MAX;
+	if (dlq_record_read(line, bytes, &record, &why, &at) < 0)
+		r->result.damaged++;
+	else if (!dlq_filter_matches(&o->filter, &record))
+		return 0;
+	else if (slice_is(record.stream, r->deliver->log) &&
+	         record.offset >= o->below)
+		r->result.waiting++;
+	else if (record.without_payload && o->action == DLQ_RETRY && !o->event)
+		r->result.without_payload++;
+	else if (r->result.selected == limit)
+		r->result.more++;
+	else
+		rc = select_record(r, &record);
+	return rc;
+}
+
+/* The whole file was read: record the selection. */
+static int
+end_selecting(struct dlq_retry *r)
+{
+	struct dlq_selection *s = &r->selection;
+	int rc;
+
+	if (s->count == 0) {
+		dlq_retry_change_phase(r, DLQ_RETRY_IDLE);
+		return 0;
+	}
+	if (r->order.event && s->count > 1) {
+		give_up(r, "several dead letters have this offset, each of "
+		           "another log: only one can be given an event");
+		return 0;
+	}
+	rc = dlq_selection_commit(s);
+	if (rc == 0)
+		rc = open_rest(r, r->deliver->log);
+	if (rc < 0)
+		return rc;
+	log_begin(r, "begins");
+	dlq_retry_change_phase(r, first_phase(r));
+	return 0;
+}
+
+static int
+select_step(struct dlq_retry *r)
+{
+	const uint64_t end = r->from.at + STEP_BYTES;
+	char *line;
+	size_t bytes;
+	int rc = 1;
+
+	while (rc > 0 && r->from_fd >= 0 && r->from.at < end) {
+		rc = dlq_lines_next(&r->from, &line, &bytes);
+		if (rc > 0 && (rc = select_line(r, line, bytes)) == 0)
+			rc = 1;
+	}
+	if (rc > 0 && r->from_fd >= 0)
+		rc = dlq_selection_sync(&r->selection);
+	else if (rc >= 0)
+		rc = end_selecting(r);
+	if (rc < 0) {
+		char why[FRAME_TEXT_MAX];
+
+		/* It may be recorded, and would be found at the next start. */
+		(void)unlink(r->selection.path);
+		(void)snprintf(why, sizeof why,
+		               "cannot record the selected dead letters in "
+		               "%s: %s",
+		               r->deliver->dlq->dir, file_error(rc));
+		give_up(r, why);
+	}
+	return 0;
+}
+
+/* --- DELIVERING --- */
+
+/* In place of the deliverer's wait: a retry does not hold up the log for long.
  */
 static int
 dlq_retry_on_wait(void *arg, uint64_t ms)
 {
-	struct dlq_retry_run *r = arg;
-	uint64_t waited_ms = clock_mono_ms() - r->d->unavailable_since_ms;
-	int rc;
+	struct dlq_retry *r = arg;
+	const struct deliver *d = r->deliver;
+	uint64_t waited_ms = clock_mono_ms() - d->unavailable_since_ms;
+	unsigned suppressed;
 
-	if (waited_ms > (uint64_t)r->d->common->timeout_ms)
-		return ERR_STORE_UNREACHABLE;
-	rc = stop_wait(-1, 0, (int)ms);
-	return rc == -ETIMEDOUT ? 0 : rc;
+	/* After so many failures a batch that is too large was halved. */
+	if (waited_ms <= (uint64_t)d->common->timeout_ms ||
+	    d->failures <= FAILURES_MIN)
+		return r->log_wait(r->arg, ms);
+	if (log_allow(&r->limit, &suppressed))
+		log_warn("retry of dead letters suspended: the store has not "
+		         "taken a batch within timeout_ms retry_in_ms=%" PRId64
+		         " suppressed=%u",
+		         d->common->retry_max_ms, suppressed);
+	suspend(r, (uint64_t)d->common->retry_max_ms);
+	return ERR_RETRY_SUSPENDED;
 }
 
-/*
- * The step of deliver.c.  Records the progress, so that no piece is written
- * again, and ends a batch early if a stop was requested.
- */
+static int
+save_progress(struct dlq_retry *r, uint64_t line)
+{
+	int rc = dlq_retry_progress_save(&r->progress, line, 0);
+
+	if (rc == 0)
+		return 0;
+	suspend_for_disk(r, "record the progress", rc);
+	return ERR_RETRY_SUSPENDED;
+}
+
+/* In place of the deliverer's step. */
 static int
 dlq_retry_on_step(void *arg, uint64_t next, uint64_t position)
 {
-	struct dlq_retry_run *r = arg;
-	int rc = dlq_retry_progress_save(&r->progress, next, position);
+	struct dlq_retry *r = arg;
+	int rc = save_progress(r, next);
 
-	return rc == 0 && stop_asked() ? ERR_STOPPED : rc;
-}
-
-/* Read on until the buffer is full or the file ends.  Returns 0 or -errno. */
-static int
-dlq_retry_fill(struct dlq_retry_run *r)
-{
-	memmove(r->bytes, r->bytes + r->parsed, r->used - r->parsed);
-	r->used -= r->parsed;
-	r->parsed = 0;
-	r->count = 0;
-	while (r->used < r->cap) {
-		ssize_t n = read(r->fd, r->bytes + r->used, r->cap - r->used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		r->used += (size_t)n;
+	(void)position;
+	if (rc == 0)
+		rc = r->on_write(r->arg);
+	/* Something must be done in each step. */
+	if (rc == 0 && next > r->line && clock_mono_ms() >= r->until_ms) {
+		suspend(r, 0);
+		rc = ERR_RETRY_SUSPENDED;
 	}
-	return 0;
+	return rc;
 }
 
-/* Parse lines for one batch. */
+/* Find where line r->line begins in the selection. */
 static int
-dlq_retry_parse(struct dlq_retry_run *r, uint64_t first_line)
+seek_line(struct dlq_retry *r)
 {
-	size_t most = (size_t)r->d->common->batch_events;
+	const struct dlq_selection *s = &r->selection;
+	struct dlq_lines lines;
+	uint64_t n = 0;
+	char *line;
+	size_t bytes;
+	int rc = dlq_lines_init(&lines, s->fd, s->lines_at);
 
-	while (r->count < most && r->parsed < r->used) {
-		char *line = r->bytes + r->parsed, *end;
-		struct dlq_record *record = &r->records[r->count];
-		const char *why = "the line has no end";
-		size_t at = 0;
-
-		end = memchr(line, '\n', r->used - r->parsed);
-		if (!end && r->count > 0)
-			return 0; /* it comes whole with the next chunk */
-		if (!end || dlq_record_read(line, (size_t)(end - line), record,
-		                            &why, &at) < 0) {
-			log_error("not a dead letter; correct the line and try "
-			          "again path=%s line=%" PRIu64
-			          " column=%zu err=%s",
-			          log_quote(r->path), first_line + r->count + 1,
-			          at + 1, log_quote(why));
-			return -EBADMSG;
-		}
-		r->origins[r->count] =
-		    (struct origin){record->stream, record->offset};
-		r->events[r->count++] = record->event;
-		r->parsed = (size_t)(end + 1 - r->bytes);
-	}
-	return 0;
-}
-
-static int
-dlq_retry_rewind(struct dlq_retry_run *r)
-{
-	r->used = r->parsed = r->count = 0;
-	return lseek(r->fd, 0, SEEK_SET) < 0 ? -errno : 0;
-}
-
-/*
- * Check the whole file before anything is written.  After a retry has begun,
- * the file must not be edited, since its lines are counted.
- */
-static int
-dlq_retry_check_file(struct dlq_retry_run *r)
-{
-	uint64_t line = 0;
-	int rc = 0;
-
-	while (rc == 0) {
-		rc = dlq_retry_fill(r);
-		if (rc == 0 && line == 0) {
-			const char *name = strrchr(r->path, '/') + 1;
-			char *end = memchr(r->bytes, '\n', r->used);
-			size_t n = end ? (size_t)(end - r->bytes) : r->used;
-			XXH64_hash_t hash = XXH3_64bits_withSeed(
-			    r->bytes, n, XXH3_64bits(name, strlen(name)));
-
-			(void)snprintf(r->stream, sizeof r->stream,
-			               "dead-%016" PRIx64, (uint64_t)hash);
-		}
-		if (rc == 0 && r->used == 0)
-			break;
+	while (rc == 0 && n < r->line) {
+		rc = dlq_lines_next(&lines, &line, &bytes);
 		if (rc == 0)
-			rc = dlq_retry_parse(r, line);
-		line += r->count;
+			rc = -EBADMSG; /* it was longer */
+		else if (rc > 0)
+			rc = 0;
+		n++;
 	}
-	return rc < 0 ? rc : dlq_retry_rewind(r);
+	r->line_at = lines.at;
+	dlq_lines_fini(&lines);
+	return rc;
 }
 
 /*
- * Find the sink's position in `stream`.  It comes from the store or, if the
- * store has none, from batchd, at whose cursor the sink then starts.
+ * Find out what is dealt with.  The position of the store counts.  If it has
+ * none, the recorded progress does, which is at most a moment older.
  */
 static int
-find_origin(struct dlq_retry_run *r, const char *stream)
+find_position(struct dlq_retry *r)
 {
+	const struct dlq_selection *s = &r->selection;
+	uint64_t position = 0;
 	bool found = false;
-	int rc = 0;
-
-	if (!r->d->sink->position_fences)
-		rc = deliver_start(r->d, stream, &found, &r->origin_position);
-	if (rc == 0 && !found && !r->has_asked) {
-		rc = batchd_cursor_ask(&r->batchd_cursor, r->d->common->socket,
-		                       r->d->sink->name);
-		r->has_asked = rc == 0;
-	}
-	if (rc == 0 && !found) {
-		/* Events of another log than batchd's do not come again. */
-		r->origin_position =
-		    strcmp(r->batchd_cursor.stream, stream) == 0
-			? r->batchd_cursor.committed
-			: UINT64_MAX;
-	}
-	return rc;
-}
-
-/*
- * Find out whether the sink has moved past the event of the record.  If it has
- * not, it will look for the dead letter, and skip the event only if the dead
- * letter is there.  So the record must stay.
- */
-static int
-is_sink_past(struct dlq_retry_run *r, const struct dlq_record *record,
-             bool *settled)
-{
-	const struct slice *stream = &record->stream;
-
-	if (!slice_is(*stream, r->origin)) {
-		char name[sizeof r->origin];
-		int rc;
-
-		(void)snprintf(name, sizeof name, "%.*s", (int)stream->bytes,
-		               stream->data);
-		rc = find_origin(r, name);
-		if (rc < 0)
-			return rc;
-		memcpy(r->origin, name, sizeof name);
-	}
-	*settled = record->offset < r->origin_position;
-	return 0;
-}
-
-/* Put records from..to back unchanged, synced together. */
-static int
-keep_range(struct dlq_retry_run *r, size_t from, size_t to)
-{
-	struct dlq_file *dlq = r->d->dlq;
-	int rc = dlq_file_begin(dlq), ended;
-
-	for (size_t i = from; rc == 0 && i < to; i++)
-		rc = dlq_file_add(dlq, &r->records[i]);
-	ended = dlq_file_end(dlq);
-	if (rc == 0)
-		rc = ended;
-	if (rc < 0)
-		log_error("cannot write the dead letters path=%s err=%s",
-		          log_quote(dlq->path), log_quote(file_error(rc)));
-	return rc;
-}
-
-/* What to do with a record. */
-enum dlq_fate {
-	FATE_DELIVER,
-	FATE_KEEP, /* put it back unchanged */
-	/* an earlier run has put it back, or it was rejected again */
-	FATE_DONE,
-};
-
-/* Handle records from..to, which all have one fate. */
-static int
-retry_range(struct dlq_retry_run *r, size_t from, size_t to, enum dlq_fate fate)
-{
-	struct batch batch = {.stream = r->stream,
-	                      .position = r->position,
-	                      .offset = r->line,
-	                      .next_offset = r->line + (to - from),
-	                      .events = r->events + from,
-	                      .origins = r->origins + from,
-	                      .count = fate == FATE_DELIVER ? to - from : 0};
-	const struct stats *stats = r->d->stats;
-	uint64_t stored = stats->events + stats->duplicates;
-	int rc = 0;
-
-	if (from == to)
-		return 0;
-	if (fate == FATE_KEEP)
-		rc = keep_range(r, from, to);
-	if (rc == 0)
-		rc = deliver_batch(r->d, &batch);
-	if (rc < 0)
-		return rc;
-	r->line = r->position = batch.next_offset;
-	if (fate != FATE_DONE) {
-		r->retried += to - from;
-		r->kept +=
-		    to - from - (stats->events + stats->duplicates - stored);
-	}
-	return dlq_retry_progress_save(&r->progress, r->line, r->position);
-}
-
-/*
- * An earlier run may have ended after it had put records back, or had
- * dead-lettered them again, and before it had recorded that.  Then another file
- * has each of them, too, and the retry of that file counts.  Records that this
- * run adds are not looked for.
- */
-static int
-find_other_records(struct dlq_retry_run *r, const struct slice *stream)
-{
-	char name[sizeof r->others_stream];
-	int rc;
-
-	if (slice_is(*stream, r->others_stream))
-		return 0;
-	(void)snprintf(name, sizeof name, "%.*s", (int)stream->bytes,
-	               stream->data);
-	rc = dlq_index_find(&r->others, r->d->dlq->dir, r->d->sink->name,
-	                    r->path, name, 0, UINT64_MAX);
-	if (rc == 0)
-		memcpy(r->others_stream, name, sizeof name);
-	return rc;
-}
-
-static int
-find_fate(struct dlq_retry_run *r, const struct dlq_record *record,
-          enum dlq_fate *fate)
-{
-	bool settled = false;
-	int rc = find_other_records(r, &record->stream);
+	int rc = deliver_start_retry(r->deliver, s->stream, &found, &position);
 
 	if (rc < 0)
 		return rc;
-	*fate = FATE_DONE;
-	if (dlq_index_has(&r->others, record->offset))
-		return 0;
-	/* A record without payload is kept, for an operator to remove. */
-	if (!record->without_payload)
-		rc = is_sink_past(r, record, &settled);
-	*fate = settled ? FATE_DELIVER : FATE_KEEP;
-	return rc;
-}
-
-static int
-retry_records(struct dlq_retry_run *r, size_t from)
-{
-	enum dlq_fate run_fate = FATE_DELIVER, fate = FATE_DELIVER;
-	size_t start = from;
-	int rc = 0;
-
-	for (size_t i = from; rc == 0 && i < r->count; i++) {
-		rc = find_fate(r, &r->records[i], &fate);
-		if (rc == 0 && fate != run_fate) {
-			rc = retry_range(r, start, i, run_fate);
-			start = i;
-			run_fate = fate;
-		}
-	}
-	return rc < 0 ? rc : retry_range(r, start, r->count, run_fate);
-}
-
-static int
-retry_file_from_position(struct dlq_retry_run *r)
-{
-	uint64_t position = 0, line = 0;
-	bool found = false;
-	int rc;
-
-	rc = deliver_start(r->d, r->stream, &found, &position);
-	if (rc == 0)
-		rc = dlq_retry_progress_open(&r->progress, r->d->dlq->dir,
-		                             r->path);
-	/*
-	 * The store's position counts.  But the store does not know of the
-	 * records after it that were dead-lettered again.
-	 */
-	r->line = r->progress.found ? r->progress.line : 0;
-	if (found && (!r->progress.found || r->progress.position != position))
-		r->line = position;
-	r->position = found ? position : r->line;
-	dlq_index_clear(&r->others);
-	r->others_stream[0] = '\0';
-	while (rc == 0) {
-		uint64_t skip;
-
-		rc = dlq_retry_fill(r);
-		if (rc == 0 && r->used == 0)
-			return 0;
-		if (rc == 0)
-			rc = dlq_retry_parse(r, line);
-		if (rc < 0)
-			return rc;
-		/* Skip what an earlier run has done. */
-		skip = r->line > line ? r->line - line : 0;
-		if (skip < r->count)
-			rc = retry_records(r, (size_t)skip);
-		line += r->count;
-	}
-	return rc;
-}
-
-/* Retry one file to its end, and remove it. */
-static int
-retry_file(struct dlq_retry_run *r)
-{
-	struct stat st = {0};
-	int rc = 0;
-
-	r->fd = file_open(AT_FDCWD, r->path, O_RDONLY, FILE_LOCK);
-	if (r->fd < 0)
-		return r->fd == -ENOENT ? 0 : r->fd;
-	if (flock(r->fd, LOCK_EX | LOCK_NB) < 0)
-		rc = errno == EWOULDBLOCK ? ERR_RETRY_IN_PROGRESS : -errno;
-	else if (fstat(r->fd, &st) < 0)
-		rc = -errno;
-	/* Another run has finished and removed it before our lock. */
-	if (rc == 0 && st.st_nlink == 0) {
-		(void)close(r->fd); /* read only */
-		return 0;
-	}
-	if (rc == 0)
-		rc = dlq_retry_rewind(r);
-	if (rc == 0)
-		rc = dlq_retry_check_file(r);
-	if (rc == 0)
-		rc = retry_file_from_position(r);
 	dlq_retry_progress_close(&r->progress);
-	if (rc == 0 && unlink(r->path) < 0)
-		rc = -errno;
+	rc = dlq_retry_progress_open(&r->progress, r->deliver->dlq->dir,
+	                             r->kept_path);
+	r->line = found ? position : r->progress.line;
+	if (rc == 0 && r->line > s->count)
+		rc = -EBADMSG;
+	if (rc == 0 && !r->piece.bytes)
+		rc = dlq_piece_init(&r->piece, s->batch_events, s->batch_bytes);
 	if (rc == 0)
-		rc = directory_sync(r->d->dlq->dir);
+		rc = seek_line(r);
+	if (rc < 0) {
+		suspend_for_disk(r, "read the recorded selection", rc);
+		return ERR_RETRY_SUSPENDED;
+	}
+	dlq_piece_seek(&r->piece, r->line_at);
+	r->has_position = true;
+	return 0;
+}
+
+/* Deliver one batch, by the deliverer of the log. */
+static int
+deliver_piece(struct dlq_retry *r)
+{
+	struct deliver *d = r->deliver;
+	const struct dlq_piece *p = &r->piece;
+	struct batch batch = {.stream = r->selection.stream,
+	                      .position = r->line,
+	                      .offset = r->line,
+	                      .next_offset = r->line + p->count,
+	                      .events = p->events,
+	                      .origins = p->origins,
+	                      .count = p->count};
+	int rc;
+
+	d->kept = &r->kept;
+	d->is_kept = r->is_kept + r->line;
+	rc = deliver_batch(d, &batch);
+	d->kept = NULL;
+	d->is_kept = NULL;
 	if (rc == 0)
-		rc = dlq_retry_progress_remove(r->path);
+		rc = save_progress(r, batch.next_offset);
 	if (rc == 0)
-		rc = split_journal_remove(r->d->dlq->dir, r->d->sink->name,
-		                          r->stream);
-	(void)close(r->fd); /* read only */
+		r->line = batch.next_offset;
 	return rc;
 }
 
 static int
-note_oldest(void *arg, int dir, const char *name)
+deliver_next(struct dlq_retry *r)
 {
-	char *oldest = arg; /* NAME_MAX + 1 bytes */
+	const char *why = "";
+	int rc = r->has_position ? 0 : find_position(r);
 
-	(void)dir;
-	if (!oldest[0] || strcmp(name, oldest) < 0)
-		(void)snprintf(oldest, NAME_MAX + 1, "%s", name);
+	if (rc < 0)
+		return rc;
+	rc = dlq_piece_read(&r->piece, r->selection.fd, &why);
+	if (rc < 0) {
+		suspend_for_disk(r, "read the recorded selection", rc);
+		return ERR_RETRY_SUSPENDED;
+	}
+	if (r->piece.count > 0)
+		return deliver_piece(r);
+	dlq_retry_change_phase(r, DLQ_RETRY_REMOVING);
+	return 0;
+}
+
+static int
+deliver_step(struct dlq_retry *r)
+{
+	struct deliver *d = r->deliver;
+	int (*wait)(void *arg, uint64_t ms) = d->wait;
+	int (*step)(void *arg, uint64_t next, uint64_t position) = d->step;
+	void *arg = d->arg;
+	int rc;
+
+	r->log_wait = wait;
+	r->until_ms = clock_mono_ms() + STEP_MS;
+	d->wait = dlq_retry_on_wait;
+	d->step = dlq_retry_on_step;
+	d->arg = r;
+	rc = deliver_next(r);
+	d->wait = wait;
+	d->step = step;
+	d->arg = arg;
+	if (rc == 0)
+		return 0;
+	r->has_position = false;
+	if (rc != ERR_RETRY_SUSPENDED)
+		return rc;
+	/* Only deliver does not report when to go on. */
+	if (r->not_before_ms == 0)
+		suspend(r, (uint64_t)d->common->retry_max_ms);
+	return 0;
+}
+
+/* --- REMOVING --- */
+
+/* Read the next of the dead letters that were refused again. */
+static int
+next_kept(struct dlq_retry *r)
+{
+	int rc;
+
+	r->kept_bytes = 0;
+	if (r->kept_fd < 0)
+		return 0;
+	rc = dlq_lines_next(&r->kept_lines, &r->kept_line, &r->kept_bytes);
+	return rc < 0 ? rc : 0;
+}
+
+static int
+open_kept(struct dlq_retry *r)
+{
+	int rc;
+
+	/* An edited event is not kept; the one that it was made from is. */
+	if (r->selection.is_edited)
+		return 0;
+	rc = file_open(AT_FDCWD, r->kept.path, O_RDONLY, FILE_OWN);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	r->kept_fd = rc;
+	rc = dlq_lines_init(&r->kept_lines, r->kept_fd, 0);
+	return rc == 0 ? next_kept(r) : rc;
+}
+
+/*
+ * Keep a dead letter that was refused again, with the new reason.  Both files
+ * have them in the same order, unless the file was edited; then the old reason
+ * stays.
+ */
+static int
+put_kept(struct dlq_retry *r, const char *line, size_t bytes,
+         const struct slice *stream, uint64_t offset)
+{
+	struct slice kept;
+	uint64_t kept_offset;
+	int rc;
+
+	if (r->kept_bytes == 0 ||
+	    dlq_record_peek(r->kept_line, r->kept_bytes, &kept, &kept_offset) <
+	        0 ||
+	    kept_offset != offset || kept.bytes != stream->bytes ||
+	    memcmp(kept.data, stream->data, kept.bytes) != 0)
+		return dlq_rewrite_put(&r->rewrite, line, bytes);
+	rc = dlq_rewrite_put(&r->rewrite, r->kept_line, r->kept_bytes);
+	return rc < 0 ? rc : next_kept(r);
+}
+
+static int
+remove_line(struct dlq_retry *r, const char *line, size_t bytes)
+{
+	struct slice stream;
+	uint64_t offset;
+	size_t i = SIZE_MAX;
+
+	if (dlq_record_peek(line, bytes, &stream, &offset) == 0)
+		i = dlq_selection_find(&r->selection, &stream, offset);
+	if (i == SIZE_MAX)
+		return dlq_rewrite_put(&r->rewrite, line, bytes);
+	if (r->selection.action == DLQ_RETRY && r->is_kept[i])
+		return put_kept(r, line, bytes, &stream, offset);
+	return 0;
+}
+
+static void
+count_result(struct dlq_retry *r)
+{
+	struct dlq_retry_result *result = &r->result;
+	const struct dlq_selection *s = &r->selection;
+	bool *repeated = calloc(s->count + 1, sizeof *repeated);
+
+	/* Without memory, a dead letter that was there twice counts as kept. */
+	if (repeated)
+		dlq_selection_mark_repeated(s, repeated);
+	result->selected = result->kept = 0;
+	for (size_t i = 0; i < s->count; i++) {
+		if (repeated && repeated[i])
+			continue;
+		result->selected++;
+		result->kept += s->action == DLQ_RETRY && r->is_kept[i];
+	}
+	free(repeated);
+	if (s->action == DLQ_DROP)
+		result->dropped = result->selected;
+	else
+		result->stored = result->selected - result->kept;
+}
+
+/*
+ * Count the events of this log that are dropped.  The count must be right after
+ * a crash at any moment, so its new value is recorded before the file is
+ * replaced, and set after that.
+ */
+static int
+count_dropped(struct dlq_retry *r)
+{
+	int rc;
+
+	/* A write that failed may have set it nevertheless. */
+	if (r->dropped > 0 && r->dropped == r->deliver->dlq->dropped)
+		r->has_dropped = true;
+	if (r->selection.action != DLQ_DROP || r->has_dropped)
+		return 0;
+	r->dropped = r->deliver->dlq->dropped + r->own;
+	rc = dlq_retry_progress_save(&r->progress, r->selection.count,
+	                             r->dropped);
+	return rc;
+}
+
+static int
+set_dropped(struct dlq_retry *r)
+{
+	int rc = 0;
+
+	if (r->selection.action == DLQ_DROP && !r->has_dropped)
+		rc = dlq_file_set_dropped(r->deliver->dlq, r->dropped);
+	r->has_dropped = rc == 0;
+	return rc;
+}
+
+/* Replace the sink's file, and forget the selection. */
+static int
+end_removing(struct dlq_retry *r)
+{
+	struct deliver *d = r->deliver;
+	int rc = count_dropped(r);
+
+	if (rc == 0 && r->is_rewriting)
+		rc = dlq_rewrite_end(&r->rewrite);
+	if (rc == 0)
+		rc = dlq_file_refresh(d->dlq);
+	if (rc == 0)
+		rc = set_dropped(r);
+	if (rc < 0)
+		return rc;
+	count_result(r);
+	rc = dlq_selection_remove(&r->selection);
+	if (rc < 0)
+		return rc;
+	log_info("%s of dead letters ends stored=%" PRIu64 " kept=%" PRIu64
+	         " dropped=%" PRIu64,
+	         action_name(r), r->result.stored, r->result.kept,
+	         r->result.dropped);
+	dlq_retry_change_phase(r, DLQ_RETRY_IDLE);
+	rc = remove_rest(r);
+	if (rc < 0)
+		log_warn("cannot remove the files of a retry dir=%s err=%s",
+		         log_quote(d->dlq->dir), log_quote(file_error(rc)));
+	return 0;
+}
+
+static int
+begin_removing(struct dlq_retry *r)
+{
+	int rc = dlq_file_lock(r->deliver->dlq);
+
+	if (rc == 0)
+		rc = dlq_file_refresh(r->deliver->dlq);
+	if (rc == 0)
+		rc = dlq_retry_progress_open(&r->progress, r->deliver->dlq->dir,
+		                             r->kept_path);
+	if (rc == 0)
+		rc = open_kept(r);
+	if (rc < 0)
+		return rc;
+	/* If an operator has moved the file elsewhere, nothing is left to do.
+	 */
+	rc = dlq_rewrite_begin(&r->rewrite);
+	r->is_rewriting = rc == 0;
+	r->has_position = rc == 0 || rc == -ENOENT;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int
+remove_some(struct dlq_retry *r)
+{
+	const uint64_t end = r->rewrite.lines.at + STEP_BYTES;
+	char *line;
+	size_t bytes;
+	int rc = 1;
+
+	if (!r->is_rewriting)
+		return 0;
+	while (rc > 0 && r->rewrite.lines.at < end) {
+		rc = dlq_rewrite_next(&r->rewrite, &line, &bytes);
+		if (rc > 0 && (rc = remove_line(r, line, bytes)) == 0)
+			rc = 1;
+	}
+	if (rc > 0 && dlq_rewrite_sync(&r->rewrite) < 0)
+		rc = -EIO;
+	return rc;
+}
+
+static int
+remove_step(struct dlq_retry *r)
+{
+	int rc = r->has_position ? 0 : begin_removing(r);
+
+	if (rc == 0)
+		rc = remove_some(r);
+	if (rc == 0)
+		rc = end_removing(r);
+	if (rc < 0 && dlq_retry_is_active(r)) {
+		close_phase(r);
+		suspend_for_disk(r, "write the file without those retried", rc);
+	}
+	return 0;
+}
+
+/* --- all phases --- */
+
+int
+dlq_retry_step(struct dlq_retry *r)
+{
+	r->not_before_ms = 0;
+	switch (r->phase) {
+	case DLQ_RETRY_IDLE:
+		break;
+	case DLQ_RETRY_SELECTING:
+		return select_step(r);
+	case DLQ_RETRY_DELIVERING:
+		return deliver_step(r);
+	case DLQ_RETRY_REMOVING:
+		return remove_step(r);
+	}
 	return 0;
 }
 
 /*
- * Find the oldest file of dead letters being retried, of this run or an earlier
- * one.  Names sort by time.  Returns 1, 0 if there is none, or -errno.
+ * What an interrupted drop has dropped must be counted before it is reported,
+ * and its file replaced.
  */
 static int
-find_oldest_file(struct dlq_retry_run *r)
+resume_drop(struct dlq_retry *r)
 {
-	const char *dir = r->d->dlq->dir;
-	char oldest[NAME_MAX + 1] = "";
-	int rc =
-	    dlq_retry_files_each(dir, r->d->sink->name, note_oldest, oldest);
+	int rc = begin_removing(r);
 
-	if (rc < 0)
-		(void)snprintf(r->path, sizeof r->path, "%s", dir);
-	if (rc < 0 || !oldest[0])
-		return rc;
-	if ((size_t)snprintf(r->path, sizeof r->path, "%s/%s", dir, oldest) >=
-	    sizeof r->path)
-		return -ENAMETOOLONG;
-	return 1;
-}
-
-static int
-retry_all_files(struct dlq_retry_run *r)
-{
-	int rc = dlq_file_take(r->d->dlq, r->path, sizeof r->path);
-
-	if (rc < 0) /* nothing was moved out of it */
-		(void)snprintf(r->path, sizeof r->path, "%s", r->d->dlq->path);
-	if (rc == -ENOENT)
-		rc = 0;
-	while (rc == 0 && (rc = find_oldest_file(r)) > 0)
-		rc = retry_file(r);
-	return rc;
-}
-
-static int
-dlq_retry_alloc(struct dlq_retry_run *r)
-{
-	size_t most = (size_t)r->d->common->batch_events;
-
-	r->cap = (size_t)r->d->common->batch_bytes + DLQ_RECORD_MAX;
-	r->bytes = malloc(r->cap);
-	r->records = calloc(most, sizeof *r->records);
-	r->events = calloc(most, sizeof *r->events);
-	r->origins = calloc(most, sizeof *r->origins);
-	return r->bytes && r->records && r->events && r->origins ? 0 : -ENOMEM;
-}
-
-static const char *
-dlq_retry_reason(int rc)
-{
-	switch (rc) {
-	case ERR_RETRY_IN_PROGRESS:
-		return "another --retry-dead is running";
-	case ERR_STORE_UNREACHABLE:
-		return "the store is unreachable; try again later, nothing is "
-		       "lost";
-	case ERR_POSITION_MOVED:
-		return "another --retry-dead has moved the position";
-	case ERR_STOPPED:
-		return "stopped; run it again to go on, nothing is lost";
-	case ERR_BATCHD_UNREACHABLE:
-		return "the store has no position, so that of batchd is "
-		       "needed; "
-		       "start batchd and run it again, nothing is lost";
-	case ERR_UNKNOWN_SINK:
-		return "batchd does not know this sink; add its name to "
-		       "[batchd] sinks, restart batchd, run it again";
-	case -EBADMSG:
-		return "a line is damaged, see above";
-	default:
-		return file_error(rc);
+	if (rc == 0 && r->progress.found) {
+		r->dropped = r->progress.position;
+		rc = set_dropped(r);
 	}
+	while (rc == 0 && dlq_retry_is_active(r) && r->not_before_ms == 0)
+		rc = remove_step(r);
+	return rc;
 }
 
 int
-dlq_retry(struct deliver *d)
+dlq_retry_resume(struct dlq_retry *r, const char *log)
 {
-	struct dlq_retry_run r = {.d = d, .fd = -1, .progress = {.fd = -1}};
-	int rc = dlq_retry_alloc(&r);
+	struct dlq_selection *s = &r->selection;
+	int rc;
 
-	d->dlq->keeps_payloads = true;
-	d->wait = dlq_retry_on_wait;
-	d->step = dlq_retry_on_step;
-	d->arg = &r;
+	if (dlq_retry_is_active(r)) {
+		/* The stream of the log may be another one. */
+		r->own =
+		    dlq_selection_count_of(s, r->deliver->log, &r->own_end);
+		return 0;
+	}
+	rc = dlq_selection_open(s);
 	if (rc == 0)
-		rc = retry_all_files(&r);
+		return remove_rest(r);
+	if (rc > 0)
+		rc = open_rest(r, log);
+	if (rc == 0) {
+		r->result = (struct dlq_retry_result){0};
+		log_begin(r, "continues");
+		dlq_retry_change_phase(r, first_phase(r));
+		if (s->action == DLQ_DROP)
+			rc = resume_drop(r);
+	}
 	if (rc < 0)
-		log_error("not all dead letters were retried path=%s err=%s",
-		          log_quote(r.path), log_quote(dlq_retry_reason(rc)));
-	printf("retried %" PRIu64 ", stored %" PRIu64 ", kept %" PRIu64 "\n",
-	       r.retried, r.retried - r.kept, r.kept);
-	free(r.bytes);
-	free(r.records);
-	free(r.events);
-	free(r.origins);
-	dlq_index_fini(&r.others);
-	deliver_close(d);
-	d->wait = NULL;
-	d->step = NULL;
-	d->arg = NULL;
-	return rc < 0 || r.kept > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		log_error("cannot continue a retry of dead letters; if the "
+		          "file is damaged, move it elsewhere path=%s err=%s",
+		          log_quote(s->path), log_quote(file_error(rc)));
+	if (rc < 0 && !dlq_retry_is_active(r))
+		dlq_selection_close(s);
+	return rc;
 }

@@ -58,7 +58,11 @@ dlq_retry_progress_open(struct dlq_retry_progress *p, const char *dir,
 {
 	int rc = open_progress(p, path, O_RDWR | O_CREAT);
 
-	return rc < 0 ? rc : directory_sync(dir);
+	if (rc == 0)
+		rc = directory_sync(dir);
+	if (rc < 0)
+		dlq_retry_progress_close(p);
+	return rc;
 }
 
 int

@@ -1,8 +1,7 @@
 /*
- * dlq_retry_progress - how many lines of a file of dead letters a --retry-dead
- * has done, in a small file beside it, `<file>.progress`.  It holds what no
- * store remembers: the dead letters that were rejected again, and all of them
- * if the store has no position.
+ * dlq_retry_progress - two numbers in a small file, `<file>.progress`: how many
+ * lines of a selection of dead letters are dealt with, for a store that has no
+ * position, or has forgotten it; or how many events were dropped.
  */
 #ifndef LIBSINK_DLQ_RETRY_PROGRESS_H
 #define LIBSINK_DLQ_RETRY_PROGRESS_H

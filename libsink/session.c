@@ -21,24 +21,29 @@
 #define LASTING_MS 5000
 /* batchd is on this machine, so trying to connect often costs nothing. */
 #define BATCHD_RETRY_MS 1000
+/* How often a retry of dead letters that must wait is tried again. */
+#define RETRY_WAIT_MS 100
 
 /*
- * Read again what is on disk: an operator may have removed dead letters, and a
- * --retry-dead may have stored some.
+ * Read again what is on disk, since an operator may have removed dead letters.
+ * batchd admits one process of a sink, which takes the lock.
  */
 static void
 refresh_dead_letters(struct session *s)
 {
-	const char *stream = s->subscription.stream;
-	int rc;
+	int rc, locked = dlq_file_lock(&s->dlq);
 
-	dlq_file_follow(&s->dlq, stream);
+	dlq_file_follow(&s->dlq, s->subscription.stream);
 	rc = dlq_file_refresh(&s->dlq);
-	if (rc == 0)
-		rc = dlq_retry_files_refresh(&s->retry_files,
-		                             s->settings->common.dead_dir,
-		                             s->settings->sink->name, stream);
-	s->retry_files_known = rc == 0;
+	/* Go on with a retry that was interrupted. */
+	if (locked == 0 && rc == 0 && !s->retry_resumed) {
+		s->retry_resumed = true;
+		rc = dlq_retry_resume(&s->retry, s->subscription.stream);
+	}
+	if (locked == ERR_DEAD_LETTERS_LOCKED && log_allow(&s->dlq_limit, NULL))
+		log_warn("dead letters cannot be written path=%s err=%s",
+		         log_quote(s->dlq.lock_path),
+		         log_quote(error_text(locked)));
 	stats_check_dead_letters(&s->stats, s->settings->common.dead_dir,
 	                         s->settings->sink->name,
 	                         dlq_file_check(&s->dlq));
@@ -56,10 +61,10 @@ count_dead_letters(struct session *s)
 {
 	struct stats *stats = &s->stats;
 
-	stats->dead_letters_known = s->dlq.counted && s->retry_files_known;
-	stats->dead_letters = s->dlq.records + s->retry_files.records;
+	stats->dead_letters_known = s->dlq.counted;
+	stats->dead_letters = s->dlq.records;
 	stats->dead_dropped = s->dlq.dropped;
-	stats->pending_dead_letters = s->dlq.own + s->retry_files.own;
+	stats->pending_dead_letters = s->dlq.own;
 	stats->dead_without_payload = s->dlq.without_payload;
 	stats->dead_bytes = s->dlq.bytes;
 	stats->dead_max_bytes = s->dlq.max_bytes;
@@ -192,11 +197,15 @@ session_change_state(struct session *s, enum session_state to)
 	switch (to) {
 	case SESSION_CONNECTING:
 		s->ready_ms = 0;
-		s->has_base = false;
+		s->has_base = s->retry_resumed = false;
 		s->stats.state = STATS_STARTING;
 		break;
 	case SESSION_HALTED:
 		deliver_close(&s->deliver);
+		/* What was recorded of an order goes on; batchd has ended it.
+		 */
+		s->subscription.order.pending = false;
+		s->subscription.order.is_new = false;
 		stats_well(&s->stats, STATS_STARTING);
 		break;
 	case SESSION_SEEKING:
@@ -217,6 +226,8 @@ session_change_state(struct session *s, enum session_state to)
 		s->parted = s->subscription.offset;
 		break;
 	case SESSION_BACKING_OFF:
+		/* batchd may admit another process of this sink. */
+		dlq_file_unlock(&s->dlq);
 		session_log_failure(s);
 		subscription_close(&s->subscription);
 		break;
@@ -380,6 +391,127 @@ session_on_step(void *arg, uint64_t next, uint64_t position)
 	return rc;
 }
 
+/* Called after each write of a retry of dead letters. */
+static int
+session_on_retry_write(void *arg)
+{
+	struct session *s = arg;
+	int rc = session_report_if_due(s);
+
+	return rc == 0 && stop_asked() ? ERR_RETRY_SUSPENDED : rc;
+}
+
+/* Report what has become of an operator's order. */
+static int
+session_send_retried(struct session *s)
+{
+	const struct dlq_retry_result *r = &s->retry.result;
+	const struct {
+		const char *key;
+		uint64_t value;
+	} counts[] = {
+	    {"selected", r->selected}, {"stored", r->stored},
+	    {"kept", r->kept},         {"dropped", r->dropped},
+	    {"waiting", r->waiting},   {"without_payload", r->without_payload},
+	    {"more", r->more},         {"damaged", r->damaged},
+	};
+	struct control_args args;
+	int rc;
+
+	s->retry.has_result = false;
+	if (!s->subscription.order.pending)
+		return 0; /* the order came on an earlier connection */
+	control_args_init(&args);
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+		control_args_add_uint(&args, counts[i].key, counts[i].value);
+	rc = args.map.error;
+	if (rc == 0)
+		rc = subscription_retried(&s->subscription, r->text,
+		                          args.map.data, args.map.len);
+	control_args_fini(&args);
+	return rc;
+}
+
+/* Read the order that batchd has sent.  Returns 0 or -EBADMSG. */
+static int
+session_read_order(const struct session *s, struct dlq_retry_order *order,
+                   struct event *event)
+{
+	const uint8_t *map = s->subscription.order.map;
+	const size_t bytes = s->subscription.order.map_bytes;
+	struct wire_reader reader;
+	struct slice packed;
+	int rc = dlq_filter_read(&order->filter, map, bytes);
+
+	order->action =
+	    s->subscription.order.action == RETRY_DROP ? DLQ_DROP : DLQ_RETRY;
+	order->below = s->subscription.order.committed;
+	if (rc < 0)
+		return rc;
+	rc = control_args_find_text(map, bytes, "event", &packed);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	reader =
+	    (struct wire_reader){(const uint8_t *)packed.data,
+	                         (const uint8_t *)packed.data + packed.bytes};
+	order->event = event;
+	rc = event_read(&reader, event);
+	return rc == 0 && reader.at != reader.end ? -EBADMSG : rc;
+}
+
+static int
+session_on_order(struct session *s)
+{
+	struct dlq_retry_order order = {0};
+	struct event event;
+
+	s->subscription.order.is_new = false;
+	if (session_read_order(s, &order, &event) < 0)
+		return subscription_retried(&s->subscription,
+		                            "malformed arguments", NULL, 0);
+	/* A store without positions has passed what batchd has on disk. */
+	if (order.below > s->passed)
+		s->passed = order.below;
+	if (dlq_retry_accept(&s->retry, &order))
+		return 0;
+	return subscription_retried(&s->subscription, s->retry.result.text,
+	                            NULL, 0);
+}
+
+/* Retry dead letters for a while, if there are some to be retried. */
+static int
+session_retry(struct session *s)
+{
+	int rc = s->subscription.order.is_new ? session_on_order(s) : 0;
+
+	if (rc == 0 && s->drain_until_ms == 0 &&
+	    dlq_retry_is_due(&s->retry, s->passed))
+		rc = dlq_retry_step(&s->retry);
+	return rc == 0 && s->retry.has_result ? session_send_retried(s) : rc;
+}
+
+/* Wait for a frame, or until a retry of dead letters can go on. */
+static int
+session_wait_for_work(struct session *s)
+{
+	uint64_t until = s->drain_until_ms;
+	int rc;
+
+	if (until != 0)
+		return session_wait(s, until);
+	if (!dlq_retry_is_active(&s->retry) && !s->subscription.order.is_new)
+		return session_wait(s, UINT64_MAX);
+	rc = session_retry(s);
+	until = clock_mono_ms();
+	if (rc == 0 && !dlq_retry_is_due(&s->retry, s->passed))
+		until += RETRY_WAIT_MS;
+	if (rc == 0)
+		rc = session_wait(s, until);
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
 /*
  * Returns SUBSCRIPTION_BATCH, SUBSCRIPTION_EMPTY, ERR_STOPPED when drain_ms
  * have passed, or a negative error.
@@ -388,17 +520,18 @@ static int
 session_next_batch(struct session *s)
 {
 	for (;;) {
-		int rc = subscription_step(&s->subscription);
+		int rc;
 
+		/* It may have come while a retry waited for the store. */
+		if (s->subscription.whole)
+			return SUBSCRIPTION_BATCH;
+		rc = subscription_step(&s->subscription);
 		if (rc == SUBSCRIPTION_BATCH || rc == SUBSCRIPTION_EMPTY)
 			return rc;
 		if (rc == SUBSCRIPTION_HALT)
 			return ERR_HALTED;
-		if (rc == -EAGAIN) {
-			uint64_t until = s->drain_until_ms;
-
-			rc = session_wait(s, until ? until : UINT64_MAX);
-		}
+		if (rc == -EAGAIN)
+			rc = session_wait_for_work(s);
 		if (rc == -ETIMEDOUT)
 			return ERR_STOPPED;
 		if (rc == ERR_STOPPED && s->drain_until_ms == 0)
@@ -432,7 +565,7 @@ session_deliver(struct session *s, const char *stream, bool *known,
 	s->position = batch.next_offset;
 	s->stats.bytes += sub->body_bytes;
 	*known = true;
-	*position = batch.next_offset;
+	*position = s->passed = batch.next_offset;
 	s->failures = 0;
 	session_change_state(s, session_receiving(s));
 	/*
@@ -467,6 +600,9 @@ session_work(struct session *s, bool known, uint64_t position)
 		if (rc == SUBSCRIPTION_EMPTY)
 			continue;
 		rc = session_deliver(s, stream, &known, &position);
+		/* Under load, batches and steps of a retry come in turn. */
+		if (rc == 0)
+			rc = session_retry(s);
 		if (rc == 0 && s->drain_until_ms != 0)
 			rc = subscription_flush(&s->subscription);
 		if (rc < 0)
@@ -516,6 +652,7 @@ session_serve(struct session *s)
 	rc = subscription_start(&s->subscription, found, position);
 	if (rc < 0)
 		return rc;
+	s->passed = found ? position : 0;
 	if (found)
 		log_info("ready stream=%s position=%" PRIu64,
 		         s->subscription.stream, position);
@@ -693,37 +830,6 @@ session_run(struct session *s)
 	session_change_state(s, SESSION_STOPPED);
 }
 
-void
-session_report_dead_letters(struct session *s)
-{
-	uint8_t map[REPORT_PACKED_MAX];
-	struct report records;
-	int rc =
-	    subscription_connect(&s->subscription, s->settings->common.socket);
-
-	if (rc == 0)
-		rc = session_await_welcome(s);
-	if (rc == 0) {
-		refresh_dead_letters(s);
-		count_dead_letters(s);
-		records = stats_dead_letters(&s->stats);
-		rc = subscription_stats(&s->subscription, map,
-		                        report_pack(ROLE_SINK, &records, map));
-	}
-	if (rc < 0 && !(rc == ERR_BATCHD_REFUSED &&
-	                s->subscription.error_code == ERROR_BUSY))
-		log_info("cannot report to batchd how many dead letters are "
-		         "left; its status is out of date until the sink runs "
-		         "socket=%s "
-		         "err=%s",
-		         log_quote(s->settings->common.socket),
-		         log_quote(
-			     rc == ERR_BATCHD_REFUSED
-				 ? s->subscription.error_text
-				 : chan_error(s->settings->common.socket, rc)));
-	subscription_close(&s->subscription);
-}
-
 int
 session_init(struct session *s, struct sink_conf *settings)
 {
@@ -738,7 +844,7 @@ session_init(struct session *s, struct sink_conf *settings)
 	*s = (struct session){
 	    .settings = settings,
 	    .subscription = {.chan = {.fd = -1}},
-	    .dlq = {.fd = -1},
+	    .dlq = {.fd = -1, .lock_fd = -1},
 	    .unreachable_limit = {.interval_ms = 60000, .burst = 3},
 	    .dlq_limit = {.interval_ms = 60000, .burst = 3},
 	    .deliver = {.sink = settings->sink,
@@ -756,6 +862,10 @@ session_init(struct session *s, struct sink_conf *settings)
 	rc = dlq_file_init(&s->dlq, c->dead_dir, settings->sink->name,
 	                   (uint64_t)c->dead_max_bytes);
 	if (rc == 0)
+		rc = dlq_retry_init(&s->retry, &s->deliver);
+	s->retry.on_write = session_on_retry_write;
+	s->retry.arg = s;
+	if (rc == 0)
 		rc = subscription_init(&s->subscription, settings->sink->name,
 		                       &limits);
 	return rc;
@@ -764,6 +874,7 @@ session_init(struct session *s, struct sink_conf *settings)
 void
 session_fini(struct session *s)
 {
+	dlq_retry_fini(&s->retry);
 	deliver_fini(&s->deliver);
 	free(s->deliver.state);
 	s->deliver.state = NULL;

@@ -41,7 +41,7 @@
 #define LIBSINK_SESSION_H
 
 #include "libsink/deliver.h"
-#include "libsink/dlq_retry_files.h"
+#include "libsink/dlq_retry.h"
 #include "libsink/sink_conf.h"
 #include "libsink/subscription.h"
 
@@ -65,8 +65,14 @@ struct session {
 	struct subscription subscription;
 	struct deliver deliver;
 	struct dlq_file dlq;
-	struct dlq_retry_files retry_files;
-	bool retry_files_known; /* it was read without an error */
+	struct dlq_retry retry;
+	/*
+	 * All events of the log below it are dealt with: stored, dead-lettered,
+	 * dropped or skipped.
+	 */
+	uint64_t passed;
+	/* A retry that was interrupted was looked for on this connection. */
+	bool retry_resumed;
 	struct stats stats;
 	/* What the last report to batchd contained, and when it was sent. */
 	enum stats_state reported_state;
@@ -96,11 +102,5 @@ void session_fini(struct session *s);
  * after a delay.
  */
 void session_run(struct session *s);
-
-/*
- * After --retry-dead: report to batchd how many dead letters are left.  A sink
- * that is running reports that itself, and batchd then refuses this connection.
- */
-void session_report_dead_letters(struct session *s);
 
 #endif

@@ -183,12 +183,6 @@ struct sink {
 	const char *batch_events; /* defaults of the shared settings */
 	const char *batch_wait_ms;
 	bool stable; /* must get the same batches again after a crash */
-	/*
-	 * Asking for the position shuts out any other writer of that stream
-	 * (Kafka's transactions).  --retry-dead then asks batchd instead, so
-	 * that it does not disturb the running sink.
-	 */
-	bool position_fences;
 
 	/*
 	 * Checks across settings, and with --check of the files that they name
@@ -208,6 +202,9 @@ struct sink {
 
 	/*
 	 * Set *next_offset to the next offset of `stream` that the store needs.
+	 * The first stream that is asked for after open is that of the log.
+	 * When dead letters are retried, batches of another stream, with a
+	 * position of its own, come between those of the log.
 	 * *found stays false if the store remembers none; the runtime then
 	 * starts at batchd's cursor.
 	 */

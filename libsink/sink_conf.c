@@ -95,20 +95,13 @@ int
 sink_conf_start(struct sink_conf *s, const struct sink *sink,
                 const char *program, int argc, char **argv)
 {
-	struct conf_flag retry_dead = {
-	    .name = "--retry-dead",
-	    .help = "write the dead letters to the store again, exit",
-	};
 	struct conf_program conf = {.name = program,
 	                            .summary = sink->summary,
-	                            .flags = &retry_dead,
-	                            .flag_count = 1,
 	                            .validate = on_validate,
 	                            .arg = s};
 	size_t n = 0;
 
 	*s = (struct sink_conf){.sink = sink, .section = program};
-	retry_dead.set = &s->retry_dead;
 	if (build_tables(s) < 0) {
 		log_error("out of memory");
 		return EXIT_FAILURE;

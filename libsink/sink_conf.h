@@ -12,7 +12,6 @@
 struct sink_conf {
 	struct sink_common common;
 	void *conf; /* owned; the sink's own */
-	bool retry_dead;
 
 	/* What conf reads from; owned. */
 	const struct sink *sink;

@@ -12,7 +12,6 @@
 #include "libbase/permissions.h"
 #include "libbase/restart_pause.h"
 #include "libproto/frame.h"
-#include "libsink/dlq_retry.h"
 #include "libsink/session.h"
 #include "libsink/stop.h"
 
@@ -37,9 +36,6 @@ sink_run(struct sink_conf *settings)
 	if (rc < 0) {
 		log_error("cannot start err=%s", log_quote(error_text(rc)));
 		status = EXIT_FAILURE;
-	} else if (settings->retry_dead) {
-		status = dlq_retry(&session.deliver);
-		session_report_dead_letters(&session);
 	} else {
 		rc = dlq_file_refresh(&session.dlq);
 		if (rc == 0)

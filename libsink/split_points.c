@@ -13,9 +13,9 @@
  * points of their file.
  */
 static uint64_t
-journal_key(const struct batch *batch)
+journal_key(const struct delivery *w)
 {
-	return batch->origins ? UINT64_MAX : batch->next_offset;
+	return w->is_retry ? UINT64_MAX : w->b.whole->next_offset;
 }
 
 /* The journal cannot be read or written: report it, and wait. */
@@ -32,15 +32,15 @@ journal_failed(struct deliver *d, int rc)
 
 /* Put on disk what must be there before the next piece is written. */
 static int
-journal_write(struct deliver *d, const struct batch *batch, const uint64_t *at,
+journal_write(struct deliver *d, const struct delivery *w, const uint64_t *at,
               size_t n, uint64_t unwritten)
 {
 	int rc;
 
 	if (!d->sink->stable)
 		return 0;
-	while ((rc = split_journal_add(&d->splits, journal_key(batch), at, n,
-	                               unwritten)) < 0) {
+	while ((rc = split_journal_add(&w->splits->journal, journal_key(w), at,
+	                               n, unwritten)) < 0) {
 		rc = journal_failed(d, rc);
 		if (rc < 0)
 			return rc;
@@ -49,15 +49,16 @@ journal_write(struct deliver *d, const struct batch *batch, const uint64_t *at,
 }
 
 static int
-journal_read(struct deliver *d, const struct batch *batch)
+journal_read(struct deliver *d, const struct delivery *w)
 {
+	struct split_state *s = w->splits;
+	const char *stream = w->b.whole->stream;
 	int rc;
 
-	while (!d->splits.stream ||
-	       strcmp(d->splits.stream, batch->stream) != 0) {
-		rc = split_journal_read(&d->splits, d->dlq->dir, d->sink->name,
-		                        batch->stream);
-		d->had_splits = d->splits.found;
+	while (!s->journal.stream || strcmp(s->journal.stream, stream) != 0) {
+		rc = split_journal_read(&s->journal, d->dlq->dir, d->sink->name,
+		                        stream);
+		s->had_splits = s->journal.found;
 		if (rc < 0)
 			rc = journal_failed(d, rc);
 		if (rc < 0)
@@ -70,6 +71,7 @@ int
 split_points_begin(struct deliver *d, struct delivery *w)
 {
 	const struct batch *batch = w->b.whole;
+	const struct split_journal *journal = &w->splits->journal;
 	const uint64_t next = batch->next_offset;
 	bool again;
 	int rc;
@@ -78,22 +80,21 @@ split_points_begin(struct deliver *d, struct delivery *w)
 		w->unwritten = batch->offset;
 		return 0;
 	}
-	rc = journal_read(d, batch);
+	rc = journal_read(d, w);
 	/* The end of a batch of retried dead letters is a split point, too. */
-	if (rc == 0 && batch->origins &&
-	    split_journal_next(&d->splits, UINT64_MAX, next - 1) != next)
-		rc = journal_write(
-		    d, batch, &next, 1,
-		    split_journal_unwritten(&d->splits, UINT64_MAX));
+	if (rc == 0 && w->is_retry &&
+	    split_journal_next(journal, UINT64_MAX, next - 1) != next)
+		rc =
+		    journal_write(d, w, &next, 1,
+		                  split_journal_unwritten(journal, UINT64_MAX));
 	/*
 	 * If the batch was sent before, perhaps to another process, all of it
 	 * may be stored that is not known to be unwritten.  If an earlier run
 	 * has left split points, the file of dead letters was read before.
 	 */
-	again = batch->origins ? d->had_splits : batch->again;
-	w->unwritten =
-	    again ? split_journal_unwritten(&d->splits, journal_key(batch))
-		  : batch->offset;
+	again = w->is_retry ? w->splits->had_splits : batch->again;
+	w->unwritten = again ? split_journal_unwritten(journal, journal_key(w))
+	                     : batch->offset;
 	return rc;
 }
 
@@ -114,17 +115,17 @@ split_points_before_write(struct deliver *d, struct delivery *w,
 		return 0;
 	if (w->unwritten < next)
 		w->unwritten = next;
-	if (split_journal_unwritten(&d->splits, journal_key(w->b.whole)) >=
+	if (split_journal_unwritten(&w->splits->journal, journal_key(w)) >=
 	    next)
 		return 0;
-	return journal_write(d, w->b.whole, NULL, 0, next);
+	return journal_write(d, w, NULL, 0, next);
 }
 
 int
 split_points_not_stored(struct deliver *d, struct delivery *w)
 {
 	w->unwritten = w->b.whole->offset + w->b.low;
-	return journal_write(d, w->b.whole, NULL, 0, w->unwritten);
+	return journal_write(d, w, NULL, 0, w->unwritten);
 }
 
 void
@@ -134,7 +135,7 @@ split_points_follow(const struct deliver *d, struct delivery *w)
 
 	if (!d->sink->stable || w->b.depth == 0)
 		return;
-	next = split_journal_next(&d->splits, journal_key(w->b.whole),
+	next = split_journal_next(&w->splits->journal, journal_key(w),
 	                          offset + w->b.low);
 	if (next < offset + bisection_end(&w->b))
 		bisection_push(&w->b, next - offset);
@@ -153,7 +154,7 @@ split_points_add(struct deliver *d, const struct delivery *w, const size_t *at,
 
 	for (size_t i = 0; i < n; i++)
 		offsets[i] = w->b.whole->offset + at[i];
-	return journal_write(d, w->b.whole, offsets, n, SPLIT_JOURNAL_UNKNOWN);
+	return journal_write(d, w, offsets, n, SPLIT_JOURNAL_UNKNOWN);
 }
 
 int
@@ -166,7 +167,7 @@ split_points_limit(struct deliver *d, struct delivery *w)
 	    bisection_end(&w->b) - w->b.low <= d->most)
 		return 0;
 	at = w->b.whole->offset + w->b.low + d->most;
-	rc = journal_write(d, w->b.whole, &at, 1, at);
+	rc = journal_write(d, w, &at, 1, at);
 	if (rc == 0)
 		bisection_push(&w->b, w->b.low + d->most);
 	return rc;

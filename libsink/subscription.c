@@ -52,6 +52,8 @@ subscription_fini(struct subscription *s)
 	subscription_close(s);
 	free(s->bytes);
 	free(s->events);
+	free(s->order.map);
+	s->order.map = NULL;
 	s->bytes = NULL;
 	s->events = NULL;
 }
@@ -75,6 +77,7 @@ subscription_close(struct subscription *s)
 	s->started = false;
 	s->halting = false;
 	s->subscribed = false;
+	s->order.pending = s->order.is_new = false;
 }
 
 static int
@@ -162,6 +165,21 @@ subscription_flush(struct subscription *s)
 	struct frame flush = {.type = FRAME_FLUSH};
 
 	return subscription_send(s, &flush);
+}
+
+int
+subscription_retried(struct subscription *s, const char *why,
+                     const uint8_t *map, size_t bytes)
+{
+	struct frame retried = {
+	    .type = FRAME_RETRIED, .body = map, .body_bytes = bytes};
+
+	assert(s->order.pending);
+	s->order.pending = s->order.is_new = false;
+	retried.retried.id = s->order.id;
+	retried.retried.ok = why[0] == '\0';
+	retried.retried.text = slice_of(why);
+	return subscription_send(s, &retried);
 }
 
 int
@@ -306,6 +324,28 @@ subscription_on_batch(struct subscription *s, const struct frame *frame,
 }
 
 static int
+subscription_on_retry(struct subscription *s, const struct frame *frame)
+{
+	uint8_t *map;
+
+	if (!s->started || s->order.pending)
+		return -EPROTO;
+	if (!wire_is_one_value(frame->body, frame->body_bytes))
+		return -EBADMSG;
+	map = realloc(s->order.map, frame->body_bytes);
+	if (!map)
+		return -ENOMEM;
+	memcpy(map, frame->body, frame->body_bytes);
+	s->order.map = map;
+	s->order.map_bytes = frame->body_bytes;
+	s->order.id = frame->retry.id;
+	s->order.action = frame->retry.action;
+	s->order.committed = frame->retry.committed;
+	s->order.pending = s->order.is_new = true;
+	return SUBSCRIPTION_ORDER;
+}
+
+static int
 subscription_on_error(struct subscription *s, const struct frame *frame)
 {
 	s->error_code = frame->error.code;
@@ -342,6 +382,8 @@ subscription_step(struct subscription *s)
 		return subscription_on_seek(s, &frame);
 	if (frame.type == FRAME_BATCH)
 		return subscription_on_batch(s, &frame, (size_t)n);
+	if (frame.type == FRAME_RETRY)
+		return subscription_on_retry(s, &frame);
 	/* An answer to no request of ours, or a frame for another role. */
 	return frame.type == FRAME_REPLY ? SUBSCRIPTION_OTHER : -EPROTO;
 }

@@ -28,6 +28,7 @@ enum subscription_event {
 	SUBSCRIPTION_EMPTY, /* the answer to a flush: there are no events */
 	SUBSCRIPTION_HALT,  /* the sink must close its store and answer */
 	SUBSCRIPTION_SEEK,  /* it must move its position: seek_from, seek_to */
+	SUBSCRIPTION_ORDER, /* dead letters are to be retried: see `order` */
 	SUBSCRIPTION_OTHER, /* nothing of interest */
 };
 
@@ -67,6 +68,20 @@ struct subscription {
 	uint8_t *bytes;  /* owned; frames as they came */
 	size_t bytes_cap, used;
 	size_t events_cap;
+
+	/*
+	 * An order to retry or drop dead letters, which the owner has not
+	 * answered with subscription_retried.
+	 */
+	struct {
+		bool pending;
+		bool is_new; /* the owner has not looked at it; it clears it */
+		uint64_t id;
+		enum frame_retry action;
+		uint64_t committed;
+		uint8_t *map; /* owned: the arguments */
+		size_t map_bytes;
+	} order;
 
 	/* From batchd's error frame, after ERR_BATCHD_REFUSED. */
 	enum frame_error error_code;
@@ -131,6 +146,13 @@ MUST_USE int subscription_final_error(struct subscription *s);
  * Ask for what is in the log now.  The answer is a batch or SUBSCRIPTION_EMPTY.
  */
 MUST_USE int subscription_flush(struct subscription *s);
+
+/*
+ * Answer the order that is pending: with counts as a map, or with the reason
+ * why it cannot be carried out.
+ */
+MUST_USE int subscription_retried(struct subscription *s, const char *why,
+                                  const uint8_t *map, size_t bytes);
 
 /*
  * Send a stats map.  Returns 1, or 0 if it was not sent because the socket is

@@ -102,7 +102,6 @@ const struct sink kafka_sink = {
     .state_bytes = sizeof(struct kafka),
     .batch_events = "50000",
     .batch_wait_ms = "10",
-    .position_fences = true,
     .check = kafka_check,
     .open = kafka_open,
     .position = kafka_position,

@@ -1,8 +1,7 @@
 /*
  * fuzz_dlq_file - the file of dead letters, which an operator may have edited:
  * read, appended to, and each line taken apart.  A letter that reads can be
- * written, and reads the same again.  Taken out to be retried, each line is
- * still counted.
+ * written, and reads the same again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,16 +10,16 @@
 
 #include "libbase/log.h"
 #include "libsink/dlq_file.h"
-#include "libsink/dlq_retry_files.h"
+#include "libsink/dlq_index.h"
 #include "tests/fuzz/fuzz.h"
 
-static char dir[64], path[96], retry_path[96];
+static char dir[64], path[96], lock_path[96];
 
 static void
 remove_dir(void)
 {
 	(void)unlink(path);
-	(void)unlink(retry_path);
+	(void)unlink(lock_path);
 	(void)rmdir(dir);
 }
 
@@ -37,8 +36,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 		HOLDS(mkdtemp(dir));
 	}
 	(void)snprintf(path, sizeof path, "%s/fuzz.ndjson", dir);
-	(void)snprintf(retry_path, sizeof retry_path, "%s/fuzz.retry-1.ndjson",
-	               dir);
+	(void)snprintf(lock_path, sizeof lock_path, "%s/fuzz.lock", dir);
 	HOLDS(atexit(remove_dir) == 0);
 	return 0;
 }
@@ -119,26 +117,22 @@ is_of(const char *line, size_t n, char own[64])
 	return slice_is(stream, own);
 }
 
-/* What is taken out is counted by its lines, and by those of one stream. */
+/* Those of one stream are found. */
 static void
-check_taken(const uint8_t *data, size_t size)
+check_index(const uint8_t *data, size_t size)
 {
 	const char *at = (const char *)data, *end = at + size, *newline;
-	struct dlq_retry_files taken = {0};
-	uint64_t lines = 0, count = 0;
+	struct dlq_index index = {0};
+	uint64_t count = 0;
 	char own[64] = "";
 
 	for (; at < end && (newline = memchr(at, '\n', (size_t)(end - at)));
-	     at = newline + 1) {
-		lines++;
+	     at = newline + 1)
 		count += is_of(at, (size_t)(newline - at), own);
-	}
-	write_file(retry_path, data, size);
-	HOLDS(dlq_retry_files_refresh(&taken, dir, "fuzz", own) == 0);
-	HOLDS(taken.records == lines && taken.own == count);
-	HOLDS(unlink(retry_path) == 0);
-	HOLDS(dlq_retry_files_refresh(&taken, dir, "fuzz", own) == 0);
-	HOLDS(taken.records == 0 && taken.own == 0);
+	write_file(path, data, size);
+	HOLDS(dlq_index_find(&index, path, own, 0, UINT64_MAX) == 0);
+	HOLDS(index.count == count);
+	dlq_index_fini(&index);
 }
 
 static void
@@ -178,7 +172,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at = newline < end ? newline + 1 : end;
 	}
 	if (size < 16 * KIB) {
-		check_taken(data, size);
+		check_index(data, size);
 		check_file(data, size);
 	}
 	return 0;

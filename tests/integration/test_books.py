@@ -51,16 +51,10 @@ def test_dead_lettered_and_retried():
         come_to(leat, (110, 98, 2, 0, 10))
         leat.sink["postgres"].start()
         come_to(leat, (110, 108, 2, 0, 0))
-        # A --retry-dead that was interrupted leaves its dead letters here.
-        dead = leat.directory / "dead"
-        (dead / "postgres.ndjson").rename(
-            dead / "postgres.retry-2026-01-01T00:00:00.000000Z.ndjson")
         leat.accept(small("b", 5, 110))
         come_to(leat, (115, 113, 2, 0, 0))
-        wait_until(lambda: leat.sink_status()["stats"]["dead_letters"] == 2,
-                   "the dead letters are still counted")
         leat.pg.query("alter table events alter column id type text")
-        done = leat.run("sinkd-postgres", "--retry-dead")
+        done = leat.retry_dead("postgres")
         assert done.returncode == 0, done.stderr
         come_to(leat, (115, 115, 0, 0, 0))
         assert rows(leat) == 115
@@ -80,8 +74,7 @@ def gauges(leat):
             gauge("leat_sink_pending_dead_letters"))
 
 
-def test_dead_letters_that_are_retried_while_the_sink_is_stopped():
-    """Only the retry reports to batchd; events wait, so none is committed."""
+def test_dead_letters_that_are_retried_and_dropped():
     with Leat(table=UUID_TABLE) as leat:
         events = small("s", 10)
         for i in (2, 5, 7):
@@ -89,42 +82,34 @@ def test_dead_letters_that_are_retried_while_the_sink_is_stopped():
         leat.accept(events)
         leat.caught_up()
         wait_until(lambda: gauges(leat) == (3, 3, 3), "they are shown")
-        leat.sink["postgres"].stop()
-        leat.accept(small("s", 4, 10))
-        come_to(leat, (14, 7, 3, 0, 4))
         # One is good now, and the others are refused again.
         leat.pg.query("alter table events alter column id type text, "
                       "add check (id <> 'no uuid 5' and id <> 'no uuid 7')")
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 1, done
+        done = leat.retry_dead("postgres")
+        assert done.returncode == 3, done
         # Their own offsets, and not those of the lines of the file.
-        stream = leat.status()["log"]["stream"]
-        for offset in (5, 7):
-            assert f"event dead-lettered stream={stream} offset={offset} " \
-                in done.stderr, done.stderr
-        come_to(leat, (14, 8, 2, 0, 4))
+        leat.sink["postgres"].wait_line("dead letter refused again .* offset=5")
+        come_to(leat, (10, 8, 2, 0, 0))
         wait_until(lambda: gauges(leat) == (2, 2, 2), "one less is shown")
-        # What is known of the sink otherwise stays.
-        stats = leat.sink_status()["stats"]
-        assert stats["batches"] > 0 and stats["events"] == 7, stats
-        # Retry the rest while batchd is stopped, and then with a batchd that
-        # knows no more than its cursor.
+        assert {d["code"] for d in leat.dead_letters()} == {"23514"}
         leat.pg.query("alter table events drop constraint events_id_check")
-        leat.batchd.stop()
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 0, done
-        assert "cannot report to batchd" in done.stderr, done.stderr
+        # Dropped is dropped, over a restart of all.
+        done = leat.run("leat", "dead", "drop", "postgres", "--offset", "5",
+                        "--execute")
+        assert done.returncode == 0 and "dropped 1" in done.stdout, done
+        wait_until(lambda: gauges(leat) == (1, 1, 1), "one is left")
+        wait_until(lambda: leat.sink_status()["stats"]["dead_dropped"] == 1,
+                   "one is dropped")
+        for d in (leat.sink["postgres"], leat.batchd):
+            d.stop()
         leat.batchd.start()
-        leat.intake_open()
-        assert counters(leat) == (14, 8, 2, 0, 4)
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 0 and \
-            "cannot report" not in done.stderr, done
-        come_to(leat, (14, 10, 0, 0, 4))
-        wait_until(lambda: gauges(leat) == (0, 0, 0), "none is shown")
         leat.sink["postgres"].start()
-        come_to(leat, (14, 14, 0, 0, 0))
-        assert rows(leat) == 14
+        leat.intake_open()
+        done = leat.retry_dead("postgres")
+        assert done.returncode == 0, done
+        wait_until(lambda: gauges(leat) == (0, 0, 0), "none is shown")
+        assert leat.sink_status()["stats"]["dead_dropped"] == 1
+        assert rows(leat) == 9
 
 
 def test_dead_letters_that_cannot_be_counted_are_still_shown():

@@ -202,7 +202,7 @@ def test_bad_events_are_dead_lettered():
         ch.query(table_of(columns.replace("UUID", "String")
                           .replace("FixedString(4)", "String")
                           .replace("DateTime", "UInt64"), is_current()))
-        done = leat.run("sinkd-clickhouse", "--retry-dead")
+        done = leat.retry_dead("clickhouse")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert ch.number("SELECT count() FROM events") == 3
         assert leat.dead_letters("clickhouse") == []
@@ -675,7 +675,7 @@ def test_a_verdict_that_changes_after_a_kill_during_a_batch():
         leat.caught_up()
         assert len(leat.dead_letters("clickhouse")) == dead_letters
         assert len(ids(ch)) == 2000 - dead_letters
-        done = leat.run("sinkd-clickhouse", "--retry-dead")
+        done = leat.retry_dead("clickhouse")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert sorted(ids(ch)) == sorted(e["id"] for e in events)
 

@@ -548,7 +548,6 @@ def test_help_and_wrong_options():
         done = run(name, *verb, "--nonsense")
         assert done.returncode == 2 and done.stdout == "", done
         assert "usage: " + " ".join([name, *verb]) in done.stderr, done
-    assert "[--retry-dead]" in run("sinkd-kafka", "-h").stdout
     assert "[--accept-gap]" in run("batchd", "-h").stdout
     top = run("leat", "--help").stdout
     done = run("leat", "help")

@@ -11,7 +11,6 @@ UUID_TABLE = """create table events (id uuid not null, type text not null,
   received_at timestamptz)"""
 # No newline at the end: a sink that took it for its own would cut it.
 VICTIM = "root's own file, which no other user may change"
-RETRY = "postgres.retry-2026-01-01T00:00:00.000000Z.ndjson"
 OTHER_UID = 65534
 
 
@@ -33,31 +32,25 @@ FOREIGN = {"owner": "belongs to another user"}
 
 
 def retry_opens_only_its_own_files(kinds):
-    with Leat(table=UUID_TABLE) as leat:
+    with Leat(table=UUID_TABLE,
+              settings={"sinkd-postgres": {"retry_max_ms": 200}}) as leat:
         leat.accept([{"type": "t", "id": "no uuid"}])
         leat.caught_up()
-        leat.sink["postgres"].stop()
         dead = leat.directory / "dead"
         main = dead / "postgres.ndjson"
         dead_letter = main.read_text()
         victim = leat.directory / "victim"
         for kind, text in kinds.items():
-            for name in (main.name, RETRY, RETRY + ".progress"):
+            for name in ("postgres.ndjson", "postgres.retry.new"):
                 victim.write_text(VICTIM)
-                if name != main.name:
-                    main.unlink(missing_ok=True)
-                    (dead / RETRY).write_text(dead_letter)
                 replace(dead / name, kind, victim)
-                done = leat.run("sinkd-postgres", "--retry-dead",
-                                timeout_s=20)
-                assert done.returncode == 1, (name, kind, done)
-                assert text in done.stderr, (name, kind, done.stderr)
-                # The file that the operator has to look at is named.
-                shown = RETRY if name != main.name else name
-                assert f'path="{dead / shown}"' in done.stderr, done.stderr
+                done = leat.retry_dead("postgres", timeout_s=20)
+                # One that is only in the way is removed.
+                if name == main.name:
+                    assert done.returncode == 3, (name, kind, done)
+                    assert text in done.stderr, (name, kind, done.stderr)
                 assert victim.read_text() == VICTIM, (name, kind)
-                for path in dead.iterdir():
-                    path.unlink()
+                (dead / name).unlink(missing_ok=True)
                 main.write_text(dead_letter)
 
 
@@ -135,26 +128,23 @@ def test_no_other_user_can_lock_what_is_locked():
     """Neither the sink nor batchd nor a retry waits for a lock of others."""
     need_root()
     with Leat(table=UUID_TABLE) as leat:
-        main = leat.directory / "dead/postgres.ndjson"
+        main = leat.directory / "dead/postgres.lock"
         lock = leat.directory / "log/lock"
         for n in range(2):
             leat.accept([{"type": "t", "id": f"bad {n}"}])
             leat.caught_up()
-            with locks(main) as held:
-                leat.accept([{"type": "t", "id": f"more {n}"}])
-                leat.caught_up(10)
-                assert held == 0
             for d in (leat.sink["postgres"], leat.batchd):
                 d.stop()
             with locks(lock, main) as held:
                 leat.batchd.start()
                 leat.sink["postgres"].start()
-                done = leat.run("sinkd-postgres", "--retry-dead",
-                                timeout_s=20)
-                assert done.returncode == 1, done  # they are kept
-                assert "retried" in done.stdout, done
                 assert held == 0
-            leat.intake_open()
+                leat.intake_open()
+                leat.accept([{"type": "t", "id": f"more {n}"}])
+                leat.caught_up(10)
+                done = leat.retry_dead("postgres", timeout_s=20)
+                assert done.returncode == 3, done  # they are kept
+                assert "kept" in done.stdout, done
             # Files of an earlier release could be opened by the group.
             for path in (main, lock):
                 assert path.stat().st_mode & 0o777 == 0o600

@@ -258,8 +258,7 @@ def test_events_that_no_ingestd_sends_keep_no_letter_from_a_retry():
             leat.accept('[{"type":"t","id":"big","payload":{"a":1e200000}}]')
             leat.caught_up()
         leat.pg.query("alter table events alter payload type text")
-        leat.sink["postgres"].stop()
-        done = leat.run("sinkd-postgres", "--retry-dead")
+        done = leat.retry_dead("postgres")
         # A text of PostgreSQL has no NUL.
         assert "retried 6, stored 5, kept 1" in done.stdout, done
         assert leat.pg.number("select count(*) from events") == 5

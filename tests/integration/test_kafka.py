@@ -206,7 +206,9 @@ def test_an_event_that_is_too_large_is_dead_lettered():
         # With a higher limit it is stored; its own stream keeps its place.
         leat.settings["sinkd-kafka.rdkafka"] = {}
         leat.write_conf()
-        done = leat.run("sinkd-kafka", "--retry-dead")
+        leat.sink["kafka"].stop()
+        leat.sink["kafka"].start()
+        done = leat.retry_dead("kafka")
         assert done.returncode == 0, done.stderr
         assert sorted(ids(broker)) == \
             sorted(event_id("p", i) for i in range(500))

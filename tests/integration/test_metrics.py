@@ -202,7 +202,7 @@ def test_the_figures_of_a_sink_outlast_its_connection():
         becomes(events_total=80)
         # The dead letter is stored: there is none now, and there was one.
         leat.pg.query("alter table events alter payload type text")
-        done = leat.run("sinkd-postgres", "--retry-dead")
+        done = leat.retry_dead("postgres")
         assert done.returncode == 0, done
         becomes(dead_letters=0, dead_lettered_events_total=1)
         # Each event and each sync is in its histogram.

@@ -33,15 +33,15 @@ def test_one_among_five_thousand():
                    "status counts it")
         text = leat.run("leat", "status").stdout
         assert f"    dead letters in {leat.directory}/dead/postgres.ndjson; " \
-            "to store them: sinkd-postgres --retry-dead\n" in text, text
+            "to store them: leat dead retry postgres --execute\n" in text, text
 
         # Not corrected yet: it stays.
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 1, (done.stdout, done.stderr)
+        done = leat.retry_dead("postgres")
+        assert done.returncode == 3, (done.stdout, done.stderr)
         assert len(leat.dead_letters()) == 1
 
         leat.pg.query("alter table events alter column id type text")
-        done = leat.run("sinkd-postgres", "--retry-dead")
+        done = leat.retry_dead("postgres")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert leat.dead_letters() == []
         assert leat.pg.number("select count(*) from events") == 5000
@@ -53,7 +53,7 @@ def test_one_among_five_thousand():
                    leat.run("leat", "status").stdout, "status names no file")
 
         # Once more changes nothing.
-        done = leat.run("sinkd-postgres", "--retry-dead")
+        done = leat.retry_dead("postgres")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert leat.pg.number("select count(*) from events") == 5000
 
@@ -131,7 +131,7 @@ def test_dead_letters_survive_kill():
 
 
 def test_a_stop_in_a_flood_of_bad_events_then_a_corrected_table():
-    """It stops in time; what has a letter is stored by --retry-dead alone."""
+    """It stops in time; what has a letter is stored by a retry alone."""
     # A trigger for each statement: no probe, so each one is searched for.
     table = TEXT_TABLE[:-1] + """, constraint c check (id not like 'bad %'));
       create function nothing() returns trigger language plpgsql as $$
@@ -156,15 +156,16 @@ def test_a_stop_in_a_flood_of_bad_events_then_a_corrected_table():
         dead_letters = len(leat.dead_letters())
         assert 20 <= dead_letters < 10000, dead_letters
         leat.pg.query("alter table events drop constraint c")
-        # The sink has not moved past them: --retry-dead leaves them.
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 1, (done.stdout, done.stderr)
+        # No order reaches a sink that is stopped.
+        done = leat.retry_dead("postgres")
+        assert done.returncode == 3, (done.stdout, done.stderr)
+        assert "is not connected" in done.stderr, done.stderr
         assert leat.pg.number("select count(*) from events") == 0
         sink.start()
         leat.caught_up()
         assert leat.pg.number("select count(*) from events") == \
             10000 - dead_letters
-        done = leat.run("sinkd-postgres", "--retry-dead")
+        done = leat.retry_dead("postgres")
         assert done.returncode == 0, (done.stdout, done.stderr)
         assert leat.dead_letters() == []
         assert leat.pg.number("select count(*) from events") == 10000
@@ -471,8 +472,8 @@ def test_no_sender_stops_a_sink_by_its_dead_letters():
                    "counted")
         assert refused() == (dead_letters, 10501 - dead_letters)
         leat.pg.query("alter table events drop constraint events_type_check")
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 1, (done.stdout, done.stderr)
+        done = leat.retry_dead("postgres")
+        assert done.returncode == 3, (done.stdout, done.stderr)
         left = leat.dead_letters()
         assert left and all("payload" not in d["event"] for d in left)
         assert leat.pg.number("select count(*) from events") == \

@@ -747,7 +747,7 @@ def test_backends_are_terminated_under_load():
         check_exactly_once(leat, load)
 
 
-def test_kill_in_the_middle_of_retry_dead():
+def test_kill_in_the_middle_of_a_retry():
     """kill -9 at moments of all kinds: each letter is stored once."""
     with Leat(table=table(), settings={"sinkd-postgres": {
             "batch_events": 20}}) as leat:
@@ -758,27 +758,26 @@ def test_kill_in_the_middle_of_retry_dead():
         leat.accept(events)
         leat.caught_up()
         assert len(leat.dead_letters()) == 1499
-        leat.sink["postgres"].stop()
         # Slow enough for a kill to come in between.
         leat.pg.query("alter table events alter id type text; " + SLOW)
-        argv = leat.sink["postgres"].argv + ["--retry-dead"]
-        retry = leat.daemon("sinkd-postgres", r"connected")
-        retry.argv = argv
+        done = leat.retry_dead("postgres", "--timeout", "1")
+        assert done.returncode == 3, (done.stdout, done.stderr)
+        assert "not finished within --timeout" in done.stderr, done.stderr
         count = "select count(*) from events"
         for n in (2, 100, 300, 600):
-            retry.start()
             wait_until(lambda: leat.pg.number(count) >= n, f"{n} stored",
                        pause_s=0)
-            retry.kill()
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 0, (done.stdout, done.stderr)
+            leat.sink["postgres"].kill()
+            leat.sink["postgres"].start()
+        wait_until(lambda: leat.dead_letters() == [], "all are stored")
         assert leat.pg.number(count) == 1500
         assert leat.pg.number("select count(distinct id) from events") == 1500
-        left = [p.name for p in pathlib.Path(leat.directory / "dead").iterdir()]
-        assert left == [], left
+        dead = pathlib.Path(leat.directory / "dead")
+        wait_until(lambda: [p.name for p in dead.iterdir()] ==
+                   ["postgres.lock"], "its files are removed")
 
 
-def test_retry_dead_keeps_what_is_still_bad():
+def test_a_retry_keeps_what_is_still_bad():
     with Leat(table=table()) as leat:
         events = small("k", 30)
         for i in (3, 4, 20):
@@ -789,8 +788,8 @@ def test_retry_dead_keeps_what_is_still_bad():
         # The sink goes on while the dead letters are retried.
         leat.pg.query("alter table events alter id type text, add check "
                       "(id <> 'bad 3')")
-        done = leat.run("sinkd-postgres", "--retry-dead")
-        assert done.returncode == 1, (done.stdout, done.stderr)
+        done = leat.retry_dead("postgres")
+        assert done.returncode == 3, (done.stdout, done.stderr)
         assert "retried 3, stored 2, kept 1" in done.stdout, done.stdout
         (dead,) = leat.dead_letters()
         assert (dead["offset"], dead["code"]) == (3, "23514"), dead

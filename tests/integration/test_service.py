@@ -120,10 +120,9 @@ def test_what_root_would_leave_in_the_directories_of_another_user():
         leat.write_conf()
         os.chown(run, OTHER_UID, OTHER_UID)
         refused("batchd")
-        # Dead letters, by the sink and by an operator who retries them.
+        # Dead letters.
         os.chown(dead, OTHER_UID, OTHER_UID)
         refused("sinkd-postgres")
-        refused("sinkd-postgres", "--retry-dead")
         # A socket that is given to a group may lie in another's directory.
         leat.settings["batchd"]["socket_group"] = str(OTHER_UID)
         leat.write_conf()

@@ -144,6 +144,11 @@ class Leat:
              str(self.conf)], capture_output=True, text=True,
             timeout=timeout_s, env={**os.environ, **(env or {})})
 
+    def retry_dead(self, name="postgres", *args, **options):
+        """Have a running sink retry its dead letters."""
+        return self.run("leat", "dead", "retry", name, "--execute", *args,
+                        **options)
+
     # The life of a test.
 
     def __enter__(self):

@@ -110,14 +110,16 @@ def twin(world, victim, down_s, end):
 
 
 def retry_dead(world, victim, down_s):
-    """--retry-dead beside the sink, killed in the midst of it or not."""
-    p = subprocess.Popen([program(victim.name, world.leat.mode),
-                          "--retry-dead", "--config", str(world.leat.conf)],
+    """A retry by the sink, whose command is killed or not."""
+    sink = victim.name.removeprefix("sinkd-")
+    p = subprocess.Popen([program("leat", world.leat.mode), "dead", "retry",
+                          sink, "--execute", "--config",
+                          str(world.leat.conf)],
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     yield down_s
     p.kill()
     text = p.communicate()[1].decode("utf-8", "replace")
-    assert p.returncode in (0, 1, -9), (p.returncode, text)
+    assert p.returncode in (0, 1, 3, -9), (p.returncode, text)
 
 
 WEIGHTS = {"kill": 40, "freeze": 14, "restart": 14, "kill store": 8,
@@ -182,6 +184,6 @@ def plan(world, seed, i):
         return Fault(f"twin of {sink.name}, {down_s} s, {end.name}",
                      [f"twin of {sink.name}"],
                      lambda: twin(world, sink, down_s, end))
-    return Fault(f"{sink.name} --retry-dead, {down_s} s",
+    return Fault(f"leat dead retry of {sink.name}, {down_s} s",
                  [f"retry {sink.name}"],
                  lambda: retry_dead(world, sink, down_s))

@@ -177,7 +177,7 @@ class Pipeline(Leat):
         assert not bad, "reports:\n" + "\n".join(bad)
 
     def retry_files(self, sink):
-        return list((self.directory / "dead").glob(f"{sink}.retry-*"))
+        return list((self.directory / "dead").glob(f"{sink}.retry.*"))
 
 
 def clock_library(mode):

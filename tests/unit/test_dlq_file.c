@@ -50,7 +50,7 @@ setup(void)
 	log_set_level(LOG_ERROR + 1);
 	(void)snprintf(dir, sizeof dir, "/tmp/leat-dead-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	dlq = (struct dlq_file){.fd = -1};
+	dlq = (struct dlq_file){.fd = -1, .lock_fd = -1};
 	reopen();
 }
 
@@ -63,6 +63,7 @@ teardown(void)
 	               "%s/fake." STREAM ".dropped.progress", dir);
 	(void)unlink(dropped);
 	(void)unlink(dlq.path);
+	(void)unlink(dlq.lock_path);
 	dlq_file_fini(&dlq);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
@@ -292,7 +293,7 @@ TEST(dead_letters_survive_a_restart_and_are_counted)
 	append(7);
 	ck_assert_uint_eq(dlq.records, 2);
 	ck_assert_int_eq(stat(dlq.path, &st), 0);
-	ck_assert_int_eq(st.st_mode & 07777, 0600);
+	ck_assert_int_eq(st.st_mode & 07777, 0640);
 	reopen();
 	ck_assert_uint_eq(dlq.records, 0);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
@@ -337,6 +338,7 @@ TEST(a_torn_last_line_is_cut_wherever_it_was_torn)
 	for (off_t cut = one; cut < two; cut++) {
 		ck_assert_int_eq(truncate(dlq.path, cut), 0);
 		reopen();
+		ck_assert_int_eq(dlq_file_lock(&dlq), 0);
 		ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 		ck_assert_uint_eq(dlq.records, 1);
 		ck_assert_int_eq(file_size(), one);
@@ -351,20 +353,23 @@ TEST(another_writer_of_the_file_is_seen)
 	struct dlq_record l = record_of(STREAM, 2);
 
 	append(1);
+	dlq_file_unlock(&dlq);
 	ck_assert_int_eq(dlq_file_init(&twin, dir, "fake", 1 << 20), 0);
 	ck_assert_int_eq(dlq_file_append(&twin, &l), 0);
+	dlq_file_unlock(&twin);
 	append(2);
 	ck_assert_uint_eq(dlq.records, 2);
 	dlq_file_fini(&twin);
 }
 
-/* As --retry-dead puts dead letters back beside a running sink. */
+/* As another process of the sink does before this one. */
 TEST(what_another_process_adds_is_counted)
 {
 	struct dlq_record l = record_of(STREAM, 9);
 	struct dlq_file other;
 
 	append(5);
+	dlq_file_unlock(&dlq);
 	ck_assert_int_eq(dlq_file_init(&other, dir, "fake", 1 << 20), 0);
 	ck_assert_int_eq(dlq_file_append(&other, &l), 0);
 	dlq_file_fini(&other);
@@ -420,26 +425,51 @@ TEST(a_group_that_failed_is_counted_when_it_comes_again)
 	ck_assert_uint_eq(dlq.dropped, 1);
 }
 
+/* As an operator does it. */
 TEST(moving_dead_letters_makes_room_for_new_ones)
 {
-	struct dlq_file taker;
 	char path[200];
 
 	append(1);
 	append(2);
-	ck_assert_int_eq(dlq_file_init(&taker, dir, "fake", 1 << 20), 0);
-	ck_assert_int_eq(dlq_file_take(&taker, path, sizeof path), 0);
-	ck_assert_int_eq(access(path, F_OK), 0);
-	ck_assert_int_eq(access(dlq.path, F_OK), -1);
+	(void)snprintf(path, sizeof path, "%s/moved", dir);
+	ck_assert_int_eq(rename(dlq.path, path), 0);
 	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
 	ck_assert_uint_eq(dlq.records, 0);
-	/* The running sink's next dead letter goes to a new file. */
+	/* The next dead letter goes to a new file. */
 	append(3);
 	ck_assert_uint_eq(dlq.records, 1);
 	ck_assert_int_eq(unlink(path), 0);
-	ck_assert_int_eq(unlink(dlq.path), 0);
-	ck_assert_int_eq(dlq_file_take(&taker, path, sizeof path), -ENOENT);
-	dlq_file_fini(&taker);
+}
+
+/* Only the process that holds the lock writes, and truncates a torn line. */
+TEST(a_second_process_only_counts)
+{
+	struct dlq_record l = record_of(STREAM, 9);
+	struct dlq_file other;
+	struct stat st;
+	int fd;
+
+	append(5);
+	fd = open(dlq.path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "{\"torn", 6), 6);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_eq(dlq_file_init(&other, dir, "fake", 1 << 20), 0);
+	ck_assert_int_eq(dlq_file_refresh(&other), 0);
+	ck_assert_uint_eq(other.records, 1);
+	ck_assert_int_eq(stat(dlq.path, &st), 0);
+	ck_assert_uint_eq((uint64_t)st.st_size, other.bytes + 6);
+	ck_assert_int_eq(dlq_file_append(&other, &l), ERR_DEAD_LETTERS_LOCKED);
+	ck_assert_int_eq(dlq_file_lock(&other), ERR_DEAD_LETTERS_LOCKED);
+	dlq_file_unlock(&dlq);
+	ck_assert_int_eq(dlq_file_append(&other, &l), 0);
+	ck_assert_uint_eq(other.records, 2);
+	ck_assert_int_eq(dlq_file_lock(&dlq), ERR_DEAD_LETTERS_LOCKED);
+	dlq_file_fini(&other);
+	ck_assert_int_eq(dlq_file_refresh(&dlq), 0);
+	ck_assert_uint_eq(dlq.records, 2);
+	ck_assert_int_eq(dlq_file_lock(&dlq), 0);
 }
 
 TEST(a_missing_directory_is_made)

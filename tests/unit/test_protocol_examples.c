@@ -190,6 +190,22 @@ add_seek(struct text *t, const struct frame *f)
 }
 
 static void
+add_retry(struct text *t, const struct frame *f)
+{
+	add_uint(t, "id", f->retry.id);
+	add_uint(t, "action", f->retry.action);
+	add_uint(t, "committed", f->retry.committed);
+}
+
+static void
+add_retried(struct text *t, const struct frame *f)
+{
+	add_uint(t, "id", f->retried.id);
+	add_bool(t, "ok", f->retried.ok);
+	add_slice(t, "text", f->retried.text);
+}
+
+static void
 add_appended(struct text *t, const struct frame *f)
 {
 	add_uint(t, "seq", f->appended.seq);
@@ -232,6 +248,10 @@ add_sink_fields(struct text *t, const struct frame *f)
 		add_halted(t, f);
 	else if (f->type == FRAME_SEEK)
 		add_seek(t, f);
+	else if (f->type == FRAME_RETRY)
+		add_retry(t, f);
+	else if (f->type == FRAME_RETRIED)
+		add_retried(t, f);
 	else if (f->type == FRAME_FLUSH || f->type == FRAME_START ||
 	         f->type == FRAME_HALT)
 		add_stream_no(t, f);
@@ -296,6 +316,8 @@ add_fields(struct text *t, const struct frame *f)
 	case FRAME_HALT:
 	case FRAME_HALTED:
 	case FRAME_SEEK:
+	case FRAME_RETRY:
+	case FRAME_RETRIED:
 		ck_assert(add_sink_fields(t, f));
 		break;
 	}

@@ -1,0 +1,612 @@
+/* dead - see dead.h. */
+#include "leat/dead.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <msgpack.h>
+
+#include "leat/cell.h"
+#include "leat/dead_event.h"
+#include "leat/dead_file.h"
+#include "leat/json.h"
+#include "leat/when.h"
+#include "libbase/clock.h"
+#include "libbase/log.h"
+#include "libproto/chan.h"
+#include "libproto/control_request.h"
+#include "libproto/event_json.h"
+
+/* The exit status of an order that was not carried out, or not wholly. */
+#define EXIT_NOT_ALL 3
+
+#define TIMEOUT_S_MAX 86400
+#define CODES_MAX 20 /* listed one by one */
+
+/* Columns of `leat dead ls`. */
+#define CODE_COLUMNS 10
+#define TYPE_COLUMNS 16
+#define ID_COLUMNS 36
+#define REASON_COLUMNS 60
+
+/* The options of all four verbs; each offers some of them. */
+static struct dead_options {
+	const char *code, *type, *since, *limit, *offset, *event, *timeout;
+	bool json, only_event, execute;
+} options;
+
+#define SELECTION_FLAGS                                                        \
+	{.name = "--code",                                                     \
+	 .argument = "CODE",                                                   \
+	 .help = "only those with this code of the store, such as 22P02",      \
+	 .value = &options.code},                                              \
+	    {.name = "--type",                                                 \
+	     .argument = "TYPE",                                               \
+	     .help = "only those of events of this type",                      \
+	     .value = &options.type},                                          \
+	    {.name = "--since",                                                \
+	     .argument = "WHEN",                                               \
+	     .help = "only those refused since this time "                     \
+	             "(2026-11-26T14:00Z, -10m)",                              \
+	     .value = &options.since},                                         \
+	    {.name = "--offset",                                               \
+	     .argument = "N",                                                  \
+	     .help = "only that of the event with this offset",                \
+	     .value = &options.offset},                                        \
+	{                                                                      \
+		.name = "--limit", .argument = "N", .help = "at most so many", \
+		.value = &options.limit                                        \
+	}
+#define ORDER_FLAGS                                                            \
+	{.name = "--timeout",                                                  \
+	 .argument = "SECONDS",                                                \
+	 .help = "wait so long for the end (default 60)",                      \
+	 .value = &options.timeout},                                           \
+	{                                                                      \
+		.name = "--execute", .help = "do it", .set = &options.execute  \
+	}
+
+/* --- options --- */
+
+static int
+read_number(const char *option, const char *text, uint64_t *out)
+{
+	const char *at = text;
+
+	if (when_read_number(&at, out) == 0 && *at == '\0')
+		return 0;
+	log_error("not a number option=%s value=%s", option, log_quote(text));
+	return -EINVAL;
+}
+
+static int
+read_text(const char *option, const char *text, char *out, size_t size)
+{
+	if (strlen(text) < size) {
+		(void)snprintf(out, size, "%s", text);
+		return 0;
+	}
+	log_error("the value is too long option=%s value=%s", option,
+	          log_quote(text));
+	return -EINVAL;
+}
+
+static int
+read_since(const char *text, int64_t *us)
+{
+	struct when when;
+	int rc = when_read(text, clock_wall_us(), &when);
+
+	if (rc == 0 && when.kind == WHEN_TIME) {
+		*us = when.us;
+		return 0;
+	}
+	log_error("not a time in the past: use 2026-11-26T14:00Z or -10m "
+	          "option=--since value=%s",
+	          log_quote(text));
+	return -EINVAL;
+}
+
+/* Returns 0, or -EINVAL after logging what is wrong. */
+static int
+read_filter(struct dlq_filter *f)
+{
+	const struct dead_options *o = &options;
+	int rc = 0;
+
+	*f = (struct dlq_filter){.has_code = o->code != NULL,
+	                         .has_type = o->type != NULL,
+	                         .has_offset = o->offset != NULL};
+	if (o->code)
+		rc = read_text("--code", o->code, f->code, sizeof f->code);
+	if (rc == 0 && o->type)
+		rc = read_text("--type", o->type, f->type, sizeof f->type);
+	if (rc == 0 && o->since)
+		rc = read_since(o->since, &f->since_us);
+	if (rc == 0 && o->offset)
+		rc = read_number("--offset", o->offset, &f->offset);
+	if (rc == 0 && o->limit)
+		rc = read_number("--limit", o->limit, &f->limit);
+	return rc;
+}
+
+/* --- ls and show --- */
+
+struct listing {
+	uint64_t count;
+	bool as_json;
+	struct buf row;
+};
+
+static void
+add_cell(struct buf *row, struct slice text, unsigned columns)
+{
+	cell_add_spaces(row, columns + 1 - cell_add(row, &text, columns));
+}
+
+static int
+print_row(void *arg, const struct dlq_record *record, const struct slice *line)
+{
+	struct listing *l = arg;
+	char at[CLOCK_TEXT_BYTES + 1];
+
+	if (l->as_json) {
+		printf("%.*s\n", (int)line->bytes, line->data);
+		l->count++;
+		return 0;
+	}
+	if (l->count++ == 0)
+		printf("%12s %-27s %-*s %-*s %-*s %s\n", "OFFSET",
+		       "DEAD-LETTERED AT", CODE_COLUMNS, "CODE", TYPE_COLUMNS,
+		       "TYPE", ID_COLUMNS, "ID", "REASON");
+	clock_format_us(record->at_us, at);
+	buf_clear(&l->row);
+	add_cell(&l->row, record->code, CODE_COLUMNS);
+	add_cell(&l->row, record->event.type, TYPE_COLUMNS);
+	add_cell(&l->row, record->event.id, ID_COLUMNS);
+	(void)cell_add(&l->row, &record->reason, REASON_COLUMNS);
+	printf("%12" PRIu64 " %s %.*s%s\n", record->offset, at, (int)l->row.len,
+	       (const char *)l->row.data,
+	       record->without_payload ? " (no payload)" : "");
+	return 0;
+}
+
+/* Report the lines of the file that are no dead letters. */
+static int
+finish_reading(uint64_t damaged, const char *path)
+{
+	if (damaged == 0)
+		return EXIT_SUCCESS;
+	log_warn("some lines are no dead letters path=%s lines=%" PRIu64,
+	         log_quote(path), damaged);
+	return EXIT_NOT_ALL;
+}
+
+static int
+dead_ls_run(const struct verb_call *call)
+{
+	struct listing l = {.as_json = options.json};
+	struct dlq_filter filter;
+	char path[PATH_MAX];
+	uint64_t damaged;
+	int rc = read_filter(&filter);
+
+	if (rc < 0)
+		return EXIT_CONFIG;
+	cell_set_locale();
+	buf_init(&l.row, 16 * KIB);
+	rc = dead_file_path(call->path, call->args[0], path);
+	if (rc == 0)
+		rc = dead_file_read(path, &filter, print_row, &l, &damaged);
+	buf_fini(&l.row);
+	if (rc < 0)
+		return EXIT_FAILURE;
+	if (!l.as_json)
+		printf("%s%" PRIu64 " dead letter%s in %s\n",
+		       l.count > 0 ? "\n" : "", l.count,
+		       l.count == 1 ? "" : "s", path);
+	return finish_reading(damaged, path);
+}
+
+/* Print a text, which on a terminal must not act on it. */
+static void
+print_safely(const struct slice *text)
+{
+	struct buf out;
+
+	if (!isatty(STDOUT_FILENO)) {
+		printf("%.*s\n", (int)text->bytes, text->data);
+		return;
+	}
+	buf_init(&out, 16 * DLQ_RECORD_MAX);
+	(void)cell_add(&out, text, UINT32_MAX);
+	printf("%.*s\n", (int)out.len, (const char *)out.data);
+	buf_fini(&out);
+}
+
+static int
+print_whole(void *arg, const struct dlq_record *record,
+            const struct slice *line)
+{
+	struct listing *l = arg;
+	struct slice text = *line;
+	int rc = 0;
+
+	if (options.only_event && record->without_payload) {
+		log_warn("this dead letter has no payload offset=%" PRIu64,
+		         record->offset);
+		return 0;
+	}
+	buf_clear(&l->row);
+	if (options.only_event) {
+		rc = event_json_add(&l->row, &record->event, false);
+		/* A sender does not set received_at, which is the last. */
+		l->row.len -=
+		    sizeof ",\"received_at\":\"\"}" - 1 + CLOCK_TEXT_BYTES;
+		if (rc == 0)
+			rc = buf_add(&l->row, "}", 1);
+		text = (struct slice){(const char *)l->row.data,
+		                      (uint32_t)l->row.len};
+	}
+	if (rc == 0)
+		print_safely(&text);
+	l->count++;
+	return rc;
+}
+
+static int
+dead_show_run(const struct verb_call *call)
+{
+	struct listing l = {0};
+	struct dlq_filter filter;
+	char path[PATH_MAX];
+	uint64_t damaged;
+	int rc = read_filter(&filter);
+
+	if (rc < 0)
+		return EXIT_CONFIG;
+	cell_set_locale();
+	buf_init(&l.row, DLQ_RECORD_MAX);
+	rc = dead_file_path(call->path, call->args[0], path);
+	if (rc == 0)
+		rc = dead_file_read(path, &filter, print_whole, &l, &damaged);
+	buf_fini(&l.row);
+	if (rc < 0)
+		return EXIT_FAILURE;
+	if (l.count == 0)
+		log_warn("no dead letter matches path=%s", log_quote(path));
+	return l.count == 0 ? EXIT_NOT_ALL : finish_reading(damaged, path);
+}
+
+/* --- retry and drop --- */
+
+/* What an order would do. */
+struct preview {
+	uint64_t count, without_payload;
+	struct {
+		char code[DLQ_CODE_MAX + 1];
+		uint64_t count;
+	} codes[CODES_MAX];
+	size_t code_count;
+	/* With --event: the event that is replaced, packed. */
+	struct buf old;
+};
+
+static int
+preview_record(void *arg, const struct dlq_record *record,
+               const struct slice *line)
+{
+	struct preview *p = arg;
+	size_t i = 0;
+
+	(void)line;
+	p->count++;
+	p->without_payload += record->without_payload;
+	while (i < p->code_count && !slice_is(record->code, p->codes[i].code))
+		i++;
+	if (i == p->code_count && i < CODES_MAX) {
+		(void)snprintf(p->codes[i].code, sizeof p->codes[i].code,
+		               "%.*s", (int)record->code.bytes,
+		               record->code.data);
+		p->code_count++;
+	}
+	if (i < CODES_MAX)
+		p->codes[i].count++;
+	buf_clear(&p->old);
+	return options.event ? event_pack(&p->old, &record->event) : 0;
+}
+
+static void
+print_preview(const struct preview *p, const char *sink, bool is_drop)
+{
+	printf("%-10s %" PRIu64 " dead letter%s would be %s\n", sink, p->count,
+	       p->count == 1 ? "" : "s",
+	       is_drop ? "dropped: their events would be lost for this store"
+	               : "written to the store again");
+	for (size_t i = 0; i < p->code_count; i++)
+		printf("           %" PRIu64 " with the code %s\n",
+		       p->codes[i].count,
+		       p->codes[i].code[0] ? log_quote(p->codes[i].code)
+		                           : "\"\"");
+	if (p->without_payload > 0 && !is_drop && !options.event)
+		printf("           %" PRIu64 " of them cannot be: they have "
+		       "no payload\n",
+		       p->without_payload);
+	printf("           Those whose events the sink has not passed would "
+	       "be left.\n"
+	       "           Nothing was changed. Add --execute to do it.\n");
+}
+
+/* Add the event of --event to the arguments.  Returns 0 or -errno. */
+static int
+add_event(struct control_args *args, const struct preview *p)
+{
+	struct wire_reader old = {p->old.data, p->old.data + p->old.len};
+	struct slice text;
+	struct event event;
+	struct buf packed;
+	int rc;
+
+	if (p->count != 1) {
+		log_error("--event is for one dead letter: name it with "
+		          "--offset dead_letters=%" PRIu64,
+		          p->count);
+		return -EINVAL;
+	}
+	rc = event_read(&old, &event);
+	if (rc < 0)
+		return rc;
+	buf_init(&packed, DEAD_EVENT_MAX);
+	rc = dead_event_read(options.event, &event, &packed);
+	text = (struct slice){(const char *)packed.data, (uint32_t)packed.len};
+	if (rc == 0)
+		control_args_add_text(args, "event", &text);
+	buf_fini(&packed);
+	return rc;
+}
+
+/* Print what has become of the order.  Returns the exit status. */
+static int
+print_result(const char *sink, const struct control_reply *reply, bool is_drop)
+{
+	static const struct {
+		const char *key, *text;
+	} others[] = {
+	    {"waiting", "left, whose events the sink has not passed yet"},
+	    {"without_payload", "left, which have no payload"},
+	    {"more", "left, which are beyond the limit: run it again"},
+	    {"damaged", "lines are no dead letters: correct the file"},
+	};
+	msgpack_unpacked unpacked;
+	const msgpack_object *map;
+	bool is_all = true;
+
+	msgpack_unpacked_init(&unpacked);
+	if (msgpack_unpack_next(&unpacked, (const char *)reply->body,
+	                        reply->body_bytes,
+	                        NULL) != MSGPACK_UNPACK_SUCCESS) {
+		msgpack_unpacked_destroy(&unpacked);
+		log_error("batchd's answer is malformed: run leat and batchd "
+		          "of one release");
+		return EXIT_FAILURE;
+	}
+	map = &unpacked.data;
+	if (is_drop)
+		printf("%-10s dropped %" PRIu64 "\n", sink,
+		       json_get_uint(map, "dropped"));
+	else
+		printf("%-10s retried %" PRIu64 ", stored %" PRIu64
+		       ", kept %" PRIu64 "\n",
+		       sink, json_get_uint(map, "selected"),
+		       json_get_uint(map, "stored"),
+		       json_get_uint(map, "kept"));
+	is_all = json_get_uint(map, "kept") == 0;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		uint64_t n = json_get_uint(map, others[i].key);
+
+		if (n > 0)
+			printf("           %" PRIu64 " %s\n", n,
+			       others[i].text);
+		is_all = is_all && n == 0;
+	}
+	msgpack_unpacked_destroy(&unpacked);
+	return is_all ? EXIT_SUCCESS : EXIT_NOT_ALL;
+}
+
+static int
+send_order(const struct verb_call *call, const struct control_args *args,
+           uint64_t timeout_s, bool is_drop)
+{
+	const struct control_request request = {.socket = call->socket,
+	                                        .verb = "dead",
+	                                        .args = args,
+	                                        .timeout_ms = timeout_s * 1000};
+	struct control_reply *reply = malloc(sizeof *reply);
+	int rc = reply ? control_request(&request, reply) : -ENOMEM;
+	int status = EXIT_FAILURE;
+
+	if (rc == 0) {
+		status = print_result(call->args[0], reply, is_drop);
+	} else if (rc == -EOPNOTSUPP) {
+		log_error("refused sink=%s why=%s", log_quote(call->args[0]),
+		          log_quote(reply->text));
+		status = EXIT_NOT_ALL;
+	} else if (rc == -ETIMEDOUT) {
+		log_error("not finished within --timeout; the sink goes on "
+		          "with it sink=%s timeout_s=%" PRIu64,
+		          log_quote(call->args[0]), timeout_s);
+		status = EXIT_NOT_ALL;
+	} else {
+		log_error("batchd does not answer socket=%s err=%s",
+		          log_quote(call->socket),
+		          log_quote(chan_error(call->socket, rc)));
+	}
+	free(reply);
+	return status;
+}
+
+static int
+order_execute(const struct verb_call *call, const struct dlq_filter *filter,
+              const struct preview *p, uint64_t timeout_s, bool is_drop)
+{
+	const struct slice sink = slice_of(call->args[0]);
+	const struct slice action = slice_of(is_drop ? "drop" : "retry");
+	struct control_args args;
+	int rc = 0, status = EXIT_CONFIG;
+
+	control_args_init(&args);
+	control_args_add_text(&args, "sink", &sink);
+	control_args_add_text(&args, "action", &action);
+	dlq_filter_put(filter, &args);
+	if (options.event)
+		rc = add_event(&args, p);
+	if (rc == 0)
+		status = send_order(call, &args, timeout_s, is_drop);
+	control_args_fini(&args);
+	return status;
+}
+
+static int
+order_run(const struct verb_call *call, bool is_drop)
+{
+	struct preview p = {0};
+	struct dlq_filter filter;
+	char path[PATH_MAX];
+	uint64_t timeout_s = 60, damaged;
+	int rc = read_filter(&filter), status = EXIT_SUCCESS;
+
+	if (rc == 0 && options.timeout)
+		rc = read_number("--timeout", options.timeout, &timeout_s);
+	if (rc < 0 || timeout_s < 1 || timeout_s > TIMEOUT_S_MAX)
+		return EXIT_CONFIG;
+	buf_init(&p.old, EVENT_PACKED_MAX);
+	/* Who executes the order need not be able to read the file. */
+	if (!options.execute || options.event) {
+		rc = dead_file_path(call->path, call->args[0], path);
+		if (rc == 0)
+			rc = dead_file_read(path, &filter, preview_record, &p,
+			                    &damaged);
+	}
+	if (rc < 0)
+		status = EXIT_FAILURE;
+	else if (options.execute)
+		status = order_execute(call, &filter, &p, timeout_s, is_drop);
+	else
+		print_preview(&p, call->args[0], is_drop);
+	buf_fini(&p.old);
+	return status;
+}
+
+static int
+dead_retry_run(const struct verb_call *call)
+{
+	return order_run(call, false);
+}
+
+static int
+dead_drop_run(const struct verb_call *call)
+{
+	return order_run(call, true);
+}
+
+/* --- the table's rows --- */
+
+static const struct conf_flag ls_flags[] = {
+    SELECTION_FLAGS,
+    {.name = "--json",
+     .help = "print the lines of the file",
+     .set = &options.json},
+    {0},
+};
+static const struct verb_example ls_examples[] = {
+    {"leat dead ls postgres --since -1h", "those of the last hour"},
+    {0},
+};
+const struct verb dead_ls_verb = {
+    .noun = "dead",
+    .name = "ls",
+    .arguments = "SINK",
+    .summary = "Lists the dead letters of a sink: events that its store "
+	       "refused.",
+    .details = "It reads the file in the sink's dead_dir, and needs no "
+	       "daemon.",
+    .flags = ls_flags,
+    .examples = ls_examples,
+    .run = dead_ls_run,
+};
+
+static const struct conf_flag show_flags[] = {
+    SELECTION_FLAGS,
+    {.name = "--only-event",
+     .help = "print the event alone, to be corrected",
+     .set = &options.only_event},
+    {0},
+};
+static const struct verb_example show_examples[] = {
+    {"leat dead show kafka --offset 131072 --only-event >event.json",
+     "take out an event that is to be corrected"},
+    {0},
+};
+const struct verb dead_show_verb = {
+    .noun = "dead",
+    .name = "show",
+    .arguments = "SINK",
+    .summary = "Shows the dead letters of a sink as JSON, one on a line.",
+    .flags = show_flags,
+    .examples = show_examples,
+    .run = dead_show_run,
+};
+
+static const struct conf_flag retry_flags[] = {
+    SELECTION_FLAGS,
+    {.name = "--event",
+     .argument = "FILE",
+     .help = "write the event in FILE, at most 120 KiB, in place of the one",
+     .value = &options.event},
+    ORDER_FLAGS,
+    {0},
+};
+static const struct verb_example retry_examples[] = {
+    {"leat dead retry postgres --code 22P02 --execute",
+     "after the column's type was changed"},
+    {"leat dead retry kafka --offset 131072 --event event.json --execute",
+     "store a corrected event, with the id of the old one unless it has one"},
+    {0},
+};
+const struct verb dead_retry_verb = {
+    .noun = "dead",
+    .name = "retry",
+    .arguments = "SINK",
+    .summary = "Has a sink write its dead letters to the store again.",
+    .details = "The sink does it between two batches of the log.  What the "
+	       "store refuses again stays a dead letter.",
+    .flags = retry_flags,
+    .examples = retry_examples,
+    .run = dead_retry_run,
+};
+
+static const struct conf_flag drop_flags[] = {
+    SELECTION_FLAGS,
+    ORDER_FLAGS,
+    {0},
+};
+static const struct verb_example drop_examples[] = {
+    {"leat dead drop postgres --type ping --execute",
+     "give up the events of one type"},
+    {0},
+};
+const struct verb dead_drop_verb = {
+    .noun = "dead",
+    .name = "drop",
+    .arguments = "SINK",
+    .summary = "Has a sink remove dead letters, whose events are then lost "
+	       "for its store.",
+    .details = "They are counted as dropped.",
+    .flags = drop_flags,
+    .examples = drop_examples,
+    .run = dead_drop_run,
+};
