@@ -184,6 +184,16 @@ session_state_name(enum session_state state)
 	return "?";
 }
 
+/* The store is closed until batchd's start. */
+static void
+session_enter_halted(struct session *s)
+{
+	deliver_close(&s->deliver);
+	/* What was recorded of an order goes on; batchd has ended it. */
+	s->subscription.order.pending = s->subscription.order.is_new = false;
+	stats_well(&s->stats, STATS_STARTING);
+}
+
 /*
  * Change the state: the only place where that happens.  Does what belongs to
  * the new state, sets what the status shows, and logs the change.
@@ -201,12 +211,7 @@ session_change_state(struct session *s, enum session_state to)
 		s->stats.state = STATS_STARTING;
 		break;
 	case SESSION_HALTED:
-		deliver_close(&s->deliver);
-		/* What was recorded of an order goes on; batchd has ended it.
-		 */
-		s->subscription.order.pending = false;
-		s->subscription.order.is_new = false;
-		stats_well(&s->stats, STATS_STARTING);
+		session_enter_halted(s);
 		break;
 	case SESSION_SEEKING:
 	case SESSION_OPENING_STORE:
