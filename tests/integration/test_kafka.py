@@ -166,7 +166,7 @@ def test_broker_errors_and_twins_at_a_real_broker():
             [str(build_tree("asan") / "tests/unit/test_kafka"),
              "stores_events_with_their_position",
              "moves_the_position_without_events",
-             "keeps_a_position_for_each_stream",
+             "writes_two_streams_in_turn_with_one_producer",
              "names_the_event_that_is_too_large",
              "delivers_at_least_once_and_then_moves_the_position",
              "a_stale_twin_is_fenced_and_never_doubles"],
