@@ -17,6 +17,8 @@ UNKNOWN = -1             # an offset
 POISON = "poison-"       # such an id fits no uuid column
 FAR_MS = 253402300799999  # the last moment of the year 9999
 ODD_EVERY = 5000         # one event in so many is one of the two above
+GATED = "gated"          # PostgreSQL refuses this type while its gate is shut
+GATED_EVERY = 2000
 
 
 class Ledger:
@@ -29,6 +31,7 @@ class Ledger:
         self.state = bytearray()  # by number: SENT or ACKED
         self.poisoned = set()
         self.far = set()
+        self.gated = set()
         self.offsets = array.array("q")  # by number; UNKNOWN if not answered
         self.spans = []  # (first offset, events) of each 202
         self.statuses = collections.Counter()
@@ -46,6 +49,8 @@ class Ledger:
                     self.poisoned.add(i)
                 elif dice == 1:
                     self.far.add(i)
+                elif dice % GATED_EVERY == 2:
+                    self.gated.add(i)
         return range(first, first + n)
 
     def answered(self, numbers, status, offset=None, in_a_row=1):
@@ -84,7 +89,8 @@ class Ledger:
         return n if ok and n < len(self.state) else None
 
     def event(self, number, padding):
-        event = {"id": self.id(number), "type": "torture",
+        event = {"id": self.id(number),
+                 "type": GATED if number in self.gated else "torture",
                  "user_id": f"u{number % 1000}",
                  "payload": {"n": number, "p": "x" * padding}}
         if number in self.far:

@@ -1,4 +1,5 @@
 """The loop and the oracle."""
+import collections
 import os
 import random
 import time
@@ -29,7 +30,8 @@ class Running:
             return late
         if self.question():
             return True
-        assert not late, f"not within {EXIT_S} s: {self.fault.words}"
+        limit = getattr(self.question, "limit_s", EXIT_S)
+        assert not late, f"not within {limit} s: {self.fault.words}"
         return False
 
     def step(self):
@@ -39,7 +41,8 @@ class Running:
         except StopIteration:
             return True
         self.question = wait if callable(wait) else None
-        self.until = time.monotonic() + (EXIT_S if self.question else wait)
+        self.until = time.monotonic() + (
+            getattr(wait, "limit_s", EXIT_S) if self.question else wait)
         return False
 
 
@@ -171,7 +174,6 @@ class Torture:
         world, leat = self.world, self.world.leat
         self.calm()
         world.senders.pause()
-        self.finish_retries()
         leat.caught_up(CAUGHT_UP_S)
         world.ledger.check_offsets()
         assert not leat.batchd.count_lines("events are lost"), \
@@ -187,13 +189,6 @@ class Torture:
             + (f" + {doubled} doubled" if doubled else "")
             for name, (rows, dead_letters, doubled) in self.counts.items()))
 
-    def finish_retries(self):
-        """A retry that was interrupted goes on by itself."""
-        for store in self.world.stores:
-            def settled(sink=store.sink):
-                return not self.world.leat.retry_files(sink)
-            wait_until(settled, f"{store.sink}'s retries are finished", 60)
-
     def learn_offsets(self):
         """Kafka's messages have the offsets of events without an answer, too."""
         offsets = self.world.ledger.offsets
@@ -207,43 +202,67 @@ class Torture:
                 offsets[number] = offset
 
     def check_store(self, store):
+        """
+        Each time that an accepted event was sent to the sink, it became a row
+        or a dead letter.  (Of one that was refused and is sent again, the dead
+        letter that is there may suffice.)  An order may have dropped the dead
+        letter, or made it a row.
+        """
         ledger = self.world.ledger
-        dead_letters = [d["event"]["id"]
-                        for d in self.world.leat.dead_letters(store.sink)]
-        rows = bytearray(len(ledger.state))
-        aside = bytearray(len(ledger.state))
+        record = self.world.records[store.sink]
+        refused = self.world.leat.dead_letters(store.sink)
+        rows, aside = [0] * len(ledger.state), bytearray(len(ledger.state))
         ids = store.ids()
-        for counts, some in ((rows, ids), (aside, dead_letters)):
+        for counts, some in ((rows, ids),
+                             (aside, [d["event"]["id"] for d in refused])):
             for id_ in some:
                 number = ledger.number(id_)
                 assert number is not None, f"{store.name}: {id_} is not ours"
-                counts[number] = min(counts[number] + 1, 255)
-        twice = sum(n > 1 for n in rows)
-        both = sum(a and r for a, r in zip(aside, rows))
-        assert not any(n > 1 for n in aside), \
-            f"{store.name}: a dead letter is repeated"
-        assert not both, f"{store.name}: {both} both stored and dead-lettered"
-        assert not (twice and store.once), f"{store.name}: {twice} twice"
-        # What has an offset is in the log, even if it had no answer.
-        missing = [i for i, (s, offset) in
-                   enumerate(zip(ledger.state, ledger.offsets))
-                   if (s == ACKED or offset != UNKNOWN)
-                   and not rows[i] and not aside[i]]
-        assert not missing, (
-            f"{store.name}: {len(missing)} events of the log are missing, the "
-            f"first is {ledger.id(missing[0])}")
-        odd = ledger.poisoned | ledger.far
-        wrong = [i for i, n in enumerate(aside) if n and i not in odd]
-        assert not wrong, f"{store.name}: dead-lettered for nothing: {wrong[:5]}"
-        distinct = len(rows) - rows.count(0)
-        self.check_counters(store.sink, distinct, len(dead_letters))
-        self.counts[store.sink] = (distinct, len(dead_letters),
+                counts[number] += 1
+        refusable = ledger.poisoned | ledger.far
+        if store.sink == "postgres":
+            refusable |= ledger.gated
+        passes, most = record.passes(), record.most_passes()
+        wrong = {}
+        for i, (state, offset, n, dead) in enumerate(
+                zip(ledger.state, ledger.offsets, rows, aside)):
+            accepted = state == ACKED or offset != UNKNOWN
+            found = n + dead + record.drops[i] if i in refusable else n
+            least, limit = (1, 1) if offset == UNKNOWN or not record.replays \
+                else (passes(offset),) * 2
+            if offset == UNKNOWN:
+                limit = most
+            if store.dedups:
+                least, limit = 1, 1 if i not in refusable else limit
+            elif i in refusable:
+                least = 1
+            if not found and not accepted:
+                continue
+            what = "missing" if found < least else \
+                "too often" if found > limit and store.once else \
+                "dead-lettered for nothing" if dead and i not in refusable \
+                else "a repeated dead letter" if dead > 1 else None
+            if what:
+                wrong.setdefault(what, []).append(
+                    f"event {i} ({ledger.id(i)}) at {offset}: {n} rows, "
+                    f"{dead} dead letters, {record.drops[i]} drops; "
+                    f"{least} to {limit} expected")
+        assert not wrong, f"{store.name}: " + "; ".join(
+            f"{len(all_)} {what}, the first: {all_[0]}"
+            for what, all_ in wrong.items()) + \
+            f"; replays: {record.replays[-10:]}"
+        # Each event of the log is one of these.
+        gone = sum(not aside[i] for i in record.dropped)
+        distinct = sum(1 for i, n in enumerate(rows) if n and not aside[i]
+                       and i not in record.dropped)
+        self.check_counters(store.sink, distinct, len(refused), gone)
+        self.counts[store.sink] = (distinct, len(refused),
                                    len(ids) - distinct)
 
-    def check_counters(self, sink, rows, dead_letters):
+    def check_counters(self, sink, rows, dead_letters, dropped):
         """The counters add up to what was accepted, and are true."""
         leat = self.world.leat
-        want = [rows, dead_letters, 0, 0, 0]
+        want = [rows, dead_letters, dropped, 0, 0]
         seen = {}
 
         def agree():
@@ -258,8 +277,8 @@ class Torture:
             wait_until(agree, "", 5)
         except AssertionError:
             raise AssertionError(
-                f"{sink}: the counters are {seen}; there are {rows} rows and "
-                f"{dead_letters} dead letters") from None
+                f"{sink}: the counters are {seen}; there are {rows} rows, "
+                f"{dead_letters} dead letters, {dropped} dropped") from None
         lines = [f'leat_sink_{key}{{sink="{sink}"}} {value}\n'
                  for key, value in zip(EQUATION, want)]
 
@@ -267,6 +286,12 @@ class Torture:
             page = leat.request("GET", "/metrics")[1]
             return all(line in page for line in lines)
         wait_until(shown, f"/metrics shows {lines}", 5)
+
+    def orders(self):
+        counts = collections.Counter()
+        for record in self.world.records.values():
+            counts += record.counts
+        return counts
 
     def report(self):
         took = sorted(self.fresh_took)
@@ -282,6 +307,8 @@ class Torture:
                f"{took[-1]:.2f} s at most; most memory "
              + ", ".join(f"{n} {b / (1 << 20):.0f} MiB"
                          for n, b in self.memory.items())
+             + "; " + ", ".join(
+                 f"{n} {what}" for what, n in sorted(self.orders().items()))
              + f"; {self.world.watcher.reads} statuses read"
              + (f"; librdkafka ended its process "
                 f"{self.world.library_aborts} times"

@@ -42,6 +42,23 @@ class Watcher(threading.Thread):
                 f"{s['name']}: {parts} do not add up to {end}: {s}"
             assert s["lag_events"] == end - s["committed"], \
                 f"{s['name']}: wrong lag: {s}, the log ends at {end}"
+            self.check_paused(s)
+
+    def check_paused(self, s):
+        """A sink that is paused stores nothing."""
+        for old in self.status["sinks"] if self.status else ():
+            if old["name"] == s["name"] and \
+                    s["state"] == old["state"] == "paused" and \
+                    all(s[k] == old[k] for k in ("paused_since_us",
+                                                 "generation")):
+                assert s["committed"] == old["committed"], \
+                    f"{s['name']} moved while it was paused: {old}, then {s}"
+
+    def sink(self, name, since):
+        """The sink in a status that was asked after `since`, or None."""
+        if not self.status or self.began < since:
+            return None
+        return next(s for s in self.status["sinks"] if s["name"] == name)
 
     def stop(self):
         self.stopping.set()

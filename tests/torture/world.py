@@ -10,10 +10,16 @@ from clickhouse import clickhouse
 from kafka import kafka
 from leat import (Leat, Skip, build_tree, free_port, own_mounts,
                   wait_until)
+from orders import Record
 from watcher import Watcher
 
-UUID_TABLE = """create table events (id uuid not null, type text not null,
-  user_id text, payload jsonb, created_at timestamptz,
+# A type of events is refused unless the gate is open: an operator who opens it
+# can retry their dead letters.
+UUID_TABLE = """create table gate (is_open boolean);
+create function accepts(text) returns boolean language sql as
+  $$select $1 <> 'gated' or exists (select from public.gate)$$;
+create table events (id uuid not null, type text not null
+  check (accepts(type)), user_id text, payload jsonb, created_at timestamptz,
   received_at timestamptz)"""
 UNIQUE = "; create unique index on events (id)"
 READY_S = 90  # for a store on a busy machine
@@ -105,6 +111,18 @@ class PostgresStore(Store):
     def ids(self):
         return self.daemon.query("copy (select id from events) to "
                                  "stdout").split()
+
+
+    def set_gate(self, is_open):
+        """Returns whether that could be done."""
+        if not self.ready():
+            return False
+        try:
+            self.daemon.query("delete from gate" if not is_open else
+                              "insert into gate values (true)")
+        except RuntimeError:
+            return False
+        return True
 
 
 class KafkaStore(Store):
@@ -276,6 +294,7 @@ class World:
             self.stores.insert(0, PostgresStore("postgres", self.leat.pg))
             self.stores[0].dedups = dedups
         self.port = settings["ingestd"]["port"]
+        self.clock_jumps = 0
 
     def start_stores(self, names):
         settings = {
@@ -320,6 +339,7 @@ class World:
         self.daemons = [self.batchd, *self.ingestds, *self.sinks.values()]
         self.victims = self.daemons + self.stores
         self.watcher = Watcher(leat)
+        self.records = {name: Record() for name in self.sinks}
 
     def close(self, error=None):
         """Stop all in order; with an error, kill all and show the logs."""
