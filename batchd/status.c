@@ -180,13 +180,16 @@ static void
 put_order(msgpack_packer *pk, const struct broker_sink *sink)
 {
 	const struct cursor_slot *now = &sink->consumer.position.cursor.now;
+	const char *order = order_name(&sink->order);
 
+	if (order[0] == '\0')
+		order = dead_order_name(&sink->dead_order);
 	put_bool(pk, "paused", now->pause.since_us != 0);
 	put_uint(pk, "paused_since_us", (uint64_t)now->pause.since_us);
 	put_uint(pk, "paused_until_us", (uint64_t)now->pause.until_us);
 	status_put_text(pk, "paused_why", now->pause.why);
 	put_uint(pk, "paused_uid", now->pause.uid);
-	status_put_text(pk, "order", order_name(&sink->order));
+	status_put_text(pk, "order", order);
 	if (now->seek_to != CURSOR_NO_SEEK) {
 		put_uint(pk, "seek_to", now->seek_to);
 	} else {
