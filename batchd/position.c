@@ -276,6 +276,12 @@ position_end_seek(struct position *p, bool moved)
 {
 	struct cursor *c = &p->cursor;
 	const uint64_t from = c->now.committed, to = c->now.seek_to;
+	/*
+	 * If a sink was killed, its store may have the batch in flight.  A
+	 * store that recognizes repeated batches by their offsets does not
+	 * recognize it in the new generation, so its events are replayed, too.
+	 */
+	const uint64_t sent = cursor_max_sent_offset(&c->now);
 
 	cursor_set_seek(c, CURSOR_NO_SEEK);
 	if (!moved)
@@ -284,7 +290,7 @@ position_end_seek(struct position *p, bool moved)
 	if (to > from)
 		cursor_skip(c, to);
 	cursor_set_replay(c, c->now.generation + 1,
-	                  c->now.replayed_events + (to < from ? from - to : 0));
+	                  c->now.replayed_events + (to < from ? sent - to : 0));
 }
 
 uint64_t
