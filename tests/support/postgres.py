@@ -142,6 +142,32 @@ class Postgres(Daemon):
         return int(self.query(sql))
 
 
+class Locked:
+    """A table is locked, so that a write of it waits."""
+
+    def __init__(self, pg, table="events"):
+        self.table = table
+        self.session = subprocess.Popen(
+            ["psql", "-XAtq", "-h", str(pg.directory), "-U", USER, "-d",
+             "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True)
+
+    def __enter__(self):
+        self.session.stdin.write(
+            f"begin; lock table {self.table} in exclusive mode; "
+            "select 'locked';\n")
+        self.session.stdin.flush()
+        assert self.session.stdout.readline() == "locked\n"
+        return self
+
+    def unlock(self):
+        if self.session.poll() is None:
+            self.session.communicate("commit;\n")
+
+    def __exit__(self, *_):
+        self.unlock()
+
+
 if __name__ == "__main__":  # try it: a cluster that answers
     with tempfile.TemporaryDirectory() as d:
         os.chmod(d, 0o755)
