@@ -313,7 +313,8 @@ test: deps-all
 test-clickhouse-current: deps-test
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
-	@LEAT_CLICKHOUSE=current tests/run --build $(BUILD) $(or $(T),test_clickhouse)
+	@LEAT_CLICKHOUSE=current tests/run --build $(BUILD) \
+		$(or $(T),-k 'test_clickhouse\.|test_replay.*clickhouse')
 
 # The tests of code that has threads, with ThreadSanitizer: `test` runs
 # TSAN_SHORT, test-tsan runs TSAN_LONG.

@@ -344,9 +344,14 @@ flush_task(struct peer *p)
 		return 0;
 	}
 	rc = chan_send(&p->chan, &f);
-	if (rc == 0)
-		peer_change_state(p, state);
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (state == PEER_SEEKING)
+		log_info("the sink is asked to move its position sink=%s "
+		         "from=%" PRIu64 " to=%" PRIu64,
+		         p->name, o->from, o->to);
+	peer_change_state(p, state);
+	return 0;
 }
 
 int

@@ -686,6 +686,8 @@ session_seek(struct session *s)
 	int rc;
 
 	session_change_state(s, SESSION_SEEKING);
+	log_info("moving the position stream=%s from=%" PRIu64 " to=%" PRIu64,
+	         sub->stream, from, to);
 	/* Batches come again with other tokens, and may be split elsewhere. */
 	rc = split_journal_remove(s->dlq.dir, s->settings->sink->name,
 	                          sub->stream);
