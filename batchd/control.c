@@ -125,30 +125,31 @@ log_asker(const struct request *r, const char *verb, const char *why_not)
 
 /* Returns why the order is refused, or NULL when it has begun. */
 static const char *
-begin_order(struct peer *p, const struct frame *f, size_t i)
+begin_order(struct request *r, size_t i)
 {
-	struct request r = {p, NULL, f->body, f->body_bytes};
 	const char *why_not;
 	struct slice name;
 
-	/* The reply may wait for the sink, and batchd does not read p then. */
-	if (p->state != PEER_CONTROL)
+	/* The reply may wait for the sink: batchd does not read the peer then.
+	 */
+	if (r->peer->state != PEER_CONTROL)
 		return "an order needs a connection of the role control";
-	if (p->broker->stopping)
+	if (r->peer->broker->stopping)
 		return "batchd is stopping";
-	if (control_args_find_text(r.map, r.bytes, "sink", &name) < 0)
+	if (control_args_find_text(r->map, r->bytes, "sink", &name) < 0)
 		return "malformed arguments: sink must be a text";
-	r.sink = broker_find_sink(p->broker, &name);
-	if (!r.sink)
+	r->sink = broker_find_sink(r->peer->broker, &name);
+	if (!r->sink)
 		return "[batchd] sinks does not name this sink";
-	why_not = orders[i].run(&r);
-	log_asker(&r, orders[i].verb, why_not);
+	why_not = orders[i].run(r);
+	log_asker(r, orders[i].verb, why_not);
 	return why_not;
 }
 
 void
 control_begin(struct peer *p, const struct frame *control)
 {
+	struct request r = {p, NULL, control->body, control->body_bytes};
 	const char *why_not = "unknown verb";
 
 	p->reply = PEER_REPLY_AWAITED;
@@ -158,7 +159,7 @@ control_begin(struct peer *p, const struct frame *control)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
 		if (slice_is(control->control.verb, orders[i].verb))
-			why_not = begin_order(p, control, i);
+			why_not = begin_order(&r, i);
 	}
 	if (why_not)
 		peer_reply(p, why_not, NULL, 0);
