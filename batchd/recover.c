@@ -183,19 +183,6 @@ recover_last(struct store *s, struct segment_info *last)
 	return rc;
 }
 
-static void
-stream_to_text(struct store *s)
-{
-	const uint8_t *u = s->stream;
-	int n = 0;
-
-	for (int i = 0; i < STREAM_ID_BYTES; i++)
-		n += snprintf(s->stream_text + n,
-		              sizeof s->stream_text - (size_t)n, "%s%02x",
-		              i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-		              u[i]);
-}
-
 /* Name a new log with a random (version 4) UUID. */
 static int
 new_stream(struct store *s)
@@ -378,7 +365,7 @@ recover_log(struct store *s)
 	}
 	if (rc < 0)
 		return rc;
-	stream_to_text(s);
+	segment_stream_text(s->stream, s->stream_text);
 	log_info("log opened stream=%s segments=%zu first_offset=%" PRIu64
 	         " next_offset=%" PRIu64 " bytes=%" PRIu64,
 	         s->stream_text, s->segment_count, store_first_offset(s),

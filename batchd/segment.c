@@ -15,6 +15,18 @@ static const uint8_t segment_magic[8] = "LEATSEG1";
 static const uint8_t record_magic[4] = "LREC";
 
 void
+segment_stream_text(const uint8_t stream[STREAM_ID_BYTES],
+                    char out[STREAM_TEXT_BYTES])
+{
+	int n = 0;
+
+	for (int i = 0; i < STREAM_ID_BYTES; i++)
+		n += snprintf(out + n, STREAM_TEXT_BYTES - (size_t)n, "%s%02x",
+		              i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+		              stream[i]);
+}
+
+void
 segment_name(uint64_t first_offset, char out[SEGMENT_NAME_BYTES])
 {
 	(void)snprintf(out, SEGMENT_NAME_BYTES, "%020" PRIu64 ".seg",

@@ -52,6 +52,11 @@ record_size(size_t body_bytes)
 	       ~(size_t)(RECORD_ALIGN - 1);
 }
 
+/* The UUID of a log as text: its digits, four hyphens and a NUL. */
+#define STREAM_TEXT_BYTES 37
+void segment_stream_text(const uint8_t stream[STREAM_ID_BYTES],
+                         char out[STREAM_TEXT_BYTES]);
+
 void segment_name(uint64_t first_offset, char out[SEGMENT_NAME_BYTES]);
 
 /* Return true, and set *first_offset, if the name is a segment's. */

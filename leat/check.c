@@ -1,298 +1,256 @@
 /* check - see check.h. */
 #include "leat/check.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "batchd/segment_file.h"
+#include "leat/check_disk.h"
+#include "leat/check_settings.h"
+#include "leat/mark.h"
+#include "leat/sinks.h"
 #include "libbase/conf.h"
+#include "libbase/directory.h"
 #include "libbase/error.h"
-#include "libbase/file.h"
-#include "libbase/ini.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
 
-#define PROGRAMS_MAX 64
-#define FINDINGS_MAX 256 /* kept, so that each is printed only once */
-
 struct check {
-	const char *path; /* of the settings */
-	char directory[PATH_MAX];
-	char *programs[PROGRAMS_MAX];
-	size_t program_count;
-	char *findings[FINDINGS_MAX];
-	size_t finding_count;
-	unsigned errors, warnings;
+	struct sinks sinks;
+	char stream[STREAM_TEXT_BYTES]; /* of the log; or empty */
+	enum mark worst;
 	bool incomplete; /* a program could not be run */
+	/* The sink that is being checked. */
+	const char *sink;
+	bool answered;
+	char dead_dir[PATH_MAX];
 };
 
-/* --- which programs --- */
-
-/* Add the program whose name is `prefix` and the first n bytes of name. */
 static void
-add_program(struct check *c, const char *prefix, const char *name, size_t n)
+note_mark(struct check *c, enum mark mark)
 {
-	char *program = NULL;
+	if (mark > c->worst)
+		c->worst = mark;
+}
 
-	if (n > NAME_MAX || memchr(name, '/', n) ||
-	    asprintf(&program, "%s%.*s", prefix, (int)n, name) < 0)
+/* Read the name of the log from the header of one of its segments. */
+static void
+read_stream(struct check *c)
+{
+	struct disk_real real;
+	uint64_t *first_offsets = NULL;
+	size_t count = 0;
+
+	if (disk_real_open_read(&real, c->sinks.log_dir) < 0)
 		return;
-	for (size_t i = 0; i < c->program_count; i++) {
-		if (strcmp(c->programs[i], program) == 0) {
-			free(program);
-			return;
-		}
-	}
-	/*
-	 * batchd itself reports sinks that are not installed, and more sinks
-	 * than it can have.
-	 */
-	if (c->program_count == PROGRAMS_MAX ||
-	    (prefix[0] && !installed_has(program)))
-		free(program);
-	else
-		c->programs[c->program_count++] = program;
-}
+	if (segment_file_list(&real.disk, &first_offsets, &count) < 0)
+		count = 0;
+	for (size_t i = count; i-- > 0 && !c->stream[0];) {
+		struct segment_header h;
+		int file = segment_file_open(&real.disk, first_offsets[i]);
 
-/* Add the sinks that the settings name, or have sections for. */
-static void
-check_add_sinks(struct check *c, const char *text)
-{
-	static const char prefix[] = "sinkd-";
-	struct ini ini = {.rest = text};
-	struct ini_line line;
-
-	while (ini_next(&ini, &line)) {
-		const char *section = line.section + strlen(prefix);
-
-		if (line.why)
+		if (file < 0)
 			continue;
-		if (!line.name &&
-		    strncmp(line.section, prefix, strlen(prefix)) == 0)
-			add_program(c, prefix, section, strcspn(section, "."));
-		if (!line.name || strcmp(line.section, "batchd") != 0 ||
-		    strcmp(line.name, "sinks") != 0)
-			continue;
-		for (const char *p = line.value; *p;) {
-			size_t n = strcspn(p, " \t");
-
-			if (n > 0)
-				add_program(c, prefix, p, n);
-			p += n + strspn(p + n, " \t");
-		}
+		if (segment_file_read_header(&real.disk, file, first_offsets[i],
+		                             &h) == 0)
+			segment_stream_text(h.stream, c->stream);
+		real.disk.close(&real.disk, file);
 	}
+	free(first_offsets);
+	disk_real_close(&real);
 }
 
-/* --- their findings --- */
+/* --- directories --- */
 
-/* The part of text after its n-th blank, or NULL if it has fewer blanks. */
-static const char *
-after_blanks(const char *text, int n)
-{
-	while (text && n-- > 0) {
-		text = strchr(text, ' ');
-		text = text ? text + 1 : NULL;
-	}
-	return text;
-}
-
-/* Print a finding, unless another program has found it before. */
 static void
-add_finding(struct check *c, bool is_error, const char *text)
+check_on_sink_setting(void *arg, char *line)
 {
-	for (size_t i = 0; i < c->finding_count; i++) {
-		if (strcmp(c->findings[i], text) == 0)
-			return;
-	}
-	c->errors += is_error;
-	c->warnings += !is_error;
-	(void)fprintf(stderr, "%s: %s\n", is_error ? "error" : "warning", text);
-	if (c->finding_count == FINDINGS_MAX)
-		return;
-	c->findings[c->finding_count] = strdup(text);
-	c->finding_count += c->findings[c->finding_count] != NULL;
+	static const char key[] = "dead_dir = ";
+	struct check *c = arg;
+
+	if (strncmp(line, key, sizeof key - 1) == 0)
+		(void)snprintf(c->dead_dir, sizeof c->dead_dir, "%s",
+		               line + sizeof key - 1);
 }
+
+/* Check the directory of a sink's dead letters. */
+static void
+check_dead_dir(struct check *c, const char *program)
+{
+	const struct program_run run = {
+	    .directory = c->sinks.directory,
+	    .args = {program, "--check", "--config", c->sinks.path},
+	    .out = true,
+	    .on_line = check_on_sink_setting,
+	    .arg = c};
+	char what[256];
+
+	c->dead_dir[0] = '\0';
+	(void)snprintf(what, sizeof what, "[%s] dead_dir", program);
+	if (program_run(&run) == EXIT_SUCCESS && c->dead_dir[0])
+		note_mark(c, check_directory(what, c->dead_dir));
+}
+
+static void
+check_directories(struct check *c)
+{
+	enum mark before = c->worst;
+	char path[PATH_MAX], name[128], program[sizeof name + 8];
+	size_t at = 0;
+
+	c->worst = MARK_OK;
+	(void)snprintf(path, sizeof path, "%s", c->sinks.socket);
+	if (directory_parent(path))
+		note_mark(
+		    c, check_directory("the directory of [leat] socket", path));
+	note_mark(c, check_directory("[batchd] dir", c->sinks.log_dir));
+	while (sinks_next(&c->sinks, NULL, &at, name, sizeof name)) {
+		(void)snprintf(program, sizeof program, "sinkd-%s", name);
+		if (installed_has(program))
+			check_dead_dir(c, program);
+	}
+	if (c->worst == MARK_OK)
+		mark_print(
+		    MARK_OK, "permissions",
+		    "not every user may change the log, the dead letters "
+		    "or the directory of the socket");
+	note_mark(c, before);
+}
+
+/* --- stores --- */
 
 /*
- * Read a line that a program has logged: time, level, program, message (log.h).
- * Print any other line, such as one of the dynamic linker, as it is.
+ * A line of `sinkd-NAME --check-store`.  What it logs besides was found by the
+ * check of the settings, unless it is an error.
  */
 static void
-check_read_line(struct check *c, char *line)
+check_on_finding(void *arg, char *line)
 {
-	static const char refused[] = "settings refused: ";
-	const char *level = after_blanks(line, 1);
-	const char *message = after_blanks(line, 3);
-	bool is_error, is_warning;
+	struct check *c = arg;
+	enum mark mark;
+	const char *text = mark_parse(line, &mark);
 
-	line[strcspn(line, "\n")] = '\0';
-	is_error = level && strncmp(level, "error ", 6) == 0;
-	is_warning = level && strncmp(level, "warn ", 5) == 0;
-	if (!message || (!is_error && !is_warning)) {
-		(void)fprintf(stderr, "%s\n", line);
+	if (!text && strstr(line, " error sinkd-")) {
+		mark = MARK_ERROR;
+		text = line;
+	}
+	if (!text) {
+		if (!strstr(line, " warn sinkd-"))
+			(void)fprintf(stderr, "%s\n", line);
 		return;
 	}
-	if (strncmp(message, refused, strlen(refused)) == 0)
-		message += strlen(refused);
-	add_finding(c, is_error, message);
-}
-
-/* Execute the program, with its standard error going to fd. */
-static void
-exec_program(const struct check *c, const char *program, int fd)
-{
-	char path[2 * PATH_MAX];
-
-	(void)snprintf(path, sizeof path, "%s/%s", c->directory, program);
-	if (dup2(fd, STDERR_FILENO) < 0 ||
-	    !freopen("/dev/null", "w", stdout)) /* the settings in force */
-		_exit(EXIT_FAILURE);
-	(void)execl(path, program, "--check", "--config", c->path,
-	            (char *)NULL);
-	_exit(EXIT_FAILURE);
-}
-
-/*
- * Have one program check its sections.  Returns 0, -errno, or ERR_CHILD_FAILED
- * when it ended in another way than with a result of the check.
- */
-static int
-ask_program(struct check *c, const char *program)
-{
-	char *line = NULL;
-	size_t size = 0;
-	int fds[2], status = 0, rc = 0;
-	pid_t child;
-	FILE *in;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	child = fork();
-	if (child == 0)
-		exec_program(c, program, fds[1]);
-	if (child < 0)
-		rc = -errno;
-	(void)close(fds[1]); /* the child's end */
-	in = fdopen(fds[0], "r");
-	if (!in) {
-		rc = rc < 0 ? rc : -errno;
-		(void)close(fds[0]);
-	}
-	while (in && getline(&line, &size, in) > 0)
-		check_read_line(c, line);
-	free(line);
-	if (in)
-		(void)fclose(in); /* read only: nothing to lose */
-	while (child > 0 && waitpid(child, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	/* With EXIT_CONFIG, the program has logged what is wrong. */
-	if (rc == 0 &&
-	    (!WIFEXITED(status) || (WEXITSTATUS(status) != EXIT_SUCCESS &&
-	                            WEXITSTATUS(status) != EXIT_CONFIG)))
-		rc = ERR_CHILD_FAILED;
-	return rc;
+	c->answered = true;
+	note_mark(c, mark);
+	mark_print(mark, c->sink, "%s", text);
 }
 
 static void
-ask_programs(struct check *c)
+check_store(struct check *c, const char *sink)
 {
-	for (size_t i = 0; i < c->program_count; i++) {
-		const char *program = c->programs[i];
-		int rc;
+	char program[256];
+	const struct program_run run = {
+	    .directory = c->sinks.directory,
+	    .args = {program, "--check-store", "--config", c->sinks.path,
+	             c->stream[0] ? "--stream" : NULL, c->stream},
+	    .out = true,
+	    .err = true,
+	    .user = &c->sinks.user,
+	    .on_line = check_on_finding,
+	    .arg = c};
+	int rc;
 
-		if (!installed_has(program)) {
-			log_error(
-			    "cannot check all settings: %s is not installed "
-			    "in %s",
-			    program, c->directory);
-			c->incomplete = true;
-			continue;
-		}
-		rc = ask_program(c, program);
-		if (rc < 0) {
-			log_error(
-			    "cannot check all settings: %s --check failed "
-			    "err=%s",
-			    program, log_quote(error_text(rc)));
-			c->incomplete = true;
-		}
+	(void)snprintf(program, sizeof program, "sinkd-%s", sink);
+	c->sink = sink;
+	c->answered = false;
+	if (!installed_has(program)) {
+		mark_print(MARK_ERROR, sink,
+		           "%s is not installed in %s; install it, or remove "
+		           "%s from [batchd] sinks",
+		           program, c->sinks.directory, sink);
+		note_mark(c, MARK_ERROR);
+		return;
 	}
+	rc = program_run(&run);
+	if (rc == EXIT_SUCCESS && c->answered)
+		return;
+	mark_print(MARK_ERROR, sink,
+	           "could not be checked: %s --check-store %s", program,
+	           rc < 0 ? error_text(rc) : "ended before it had a result");
+	c->incomplete = true;
 }
 
+static const char *sink_name;
+static bool offline;
+
 static int
-print_result(const struct check *c)
+check_all(struct check *c)
 {
-	printf("%s: %u error%s, %u warning%s; checked by", c->path, c->errors,
-	       c->errors == 1 ? "" : "s", c->warnings,
-	       c->warnings == 1 ? "" : "s");
-	for (size_t i = 0; i < c->program_count; i++) {
-		if (installed_has(c->programs[i]))
-			printf("%s %s", i > 0 ? "," : "", c->programs[i]);
-	}
-	printf("\n");
+	const struct check_disk disk = {.dir = c->sinks.log_dir,
+	                                .max_bytes = c->sinks.max_bytes,
+	                                .min_free_bytes =
+	                                    c->sinks.min_free_bytes};
+	char name[128];
+	size_t at = 0;
+
+	check_directories(c);
+	note_mark(c, check_disk(&disk));
+	read_stream(c);
+	while (!offline &&
+	       sinks_next(&c->sinks, sink_name, &at, name, sizeof name))
+		check_store(c, name);
 	if (fflush(stdout) != 0 || ferror(stdout) || c->incomplete)
 		return EXIT_FAILURE;
-	return c->errors > 0 ? EXIT_CONFIG : EXIT_SUCCESS;
-}
-
-/* Check the settings file at `path`.  Returns the exit status. */
-static int
-check_print(const char *path)
-{
-	struct check c = {.path = path};
-	char *text = NULL;
-	size_t bytes;
-	int rc = file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes);
-
-	if (rc < 0) {
-		log_error("cannot read the settings path=%s err=%s "
-		          "(--config names another file)",
-		          log_quote(path), log_quote(error_text(rc)));
-		return EXIT_CONFIG;
-	}
-	rc = installed_directory(c.directory);
-	if (rc < 0) {
-		log_error("cannot find leat's other programs err=%s",
-		          log_quote(error_text(rc)));
-		free(text);
-		return EXIT_FAILURE;
-	}
-	add_program(&c, "", "batchd", strlen("batchd"));
-	add_program(&c, "", "ingestd", strlen("ingestd"));
-	check_add_sinks(&c, text);
-	ask_programs(&c);
-	rc = print_result(&c);
-	for (size_t i = 0; i < c.program_count; i++)
-		free(c.programs[i]);
-	for (size_t i = 0; i < c.finding_count; i++)
-		free(c.findings[i]);
-	free(text);
-	return rc;
+	return c->worst == MARK_ERROR ? MARK_NOT_WELL : EXIT_SUCCESS;
 }
 
 static int
 check_run(const struct verb_call *call)
 {
-	return check_print(call->path);
+	struct check *c = calloc(1, sizeof *c);
+	int rc = check_settings(call->path);
+
+	if (!c)
+		rc = EXIT_FAILURE;
+	if (rc == EXIT_SUCCESS)
+		rc = sinks_read(&c->sinks, call->path);
+	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(&c->sinks, sink_name))
+		rc = EXIT_CONFIG;
+	if (rc == EXIT_SUCCESS)
+		rc = check_all(c);
+	free(c);
+	return rc;
 }
 
+static const struct conf_flag flags[] = {
+    {.name = "--sink",
+     .argument = "SINK",
+     .value = &sink_name,
+     .help = "check only the store of this sink"},
+    {.name = "--offline", .set = &offline, .help = "check no store"},
+    {0},
+};
+
 static const struct verb_example examples[] = {
-    {"leat check", "before a restart: is the settings file right?"},
+    {"leat check", "before the first start, or a restart: would it work?"},
+    {"leat check --sink postgres", "after a change in that store"},
     {0},
 };
 
 const struct verb check_verb = {
     .name = "check",
-    .summary = "Checks all sections of the settings file, and the files that "
-	       "it names.",
+    .summary = "Checks the settings, the directories, the disk of the log and "
+	       "the stores.",
+    .details =
+	"Each line has a mark: a tick; ! for what works and should be known; a "
+	"cross for\nwhat does not work.  It ends with what to do.  Nothing is "
+	"changed, the daemons may\nrun or not, and the sinks are not "
+	"disturbed. "
+	" Exit status 0: no cross; 3: one or\nmore; 2: the settings have "
+	"errors, "
+	"and nothing else was checked.",
+    .flags = flags,
     .settings = VERB_PATH,
     .examples = examples,
     .run = check_run,

@@ -1,12 +1,12 @@
 /*
- * check - `leat check`: check all sections of the settings file.
+ * check - `leat check`: whether leat would work with the settings as they are.
  *
- * Only the program that owns a section can check it, and a sink may not be part
- * of leat at all.  Therefore each installed program is run with --check, and
- * their findings are merged.  Files are read, but stores are not contacted.
+ * Each line has a mark, what it is about, and what was found; a line without a
+ * tick ends with what to do.  The daemons may run or not.  Nothing is changed.
  *
- * The exit status is EXIT_SUCCESS without errors, even if there are warnings;
- * EXIT_CONFIG with errors; EXIT_FAILURE when a program could not be run.
+ * The settings, the directories, the disk of the log, and the stores of all
+ * sinks that batchd has are checked; each store by the sink's own program, as
+ * the user of the daemons.
  */
 #ifndef LEAT_CHECK_H
 #define LEAT_CHECK_H

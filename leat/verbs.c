@@ -1,6 +1,7 @@
 /* verbs - the table of all verbs of the command; see verb.h. */
 #include <stddef.h>
 
+#include "leat/account.h"
 #include "leat/check.h"
 #include "leat/completion.h"
 #include "leat/dead.h"
@@ -37,6 +38,7 @@ const struct verb *const verbs[] = {
 	&dead_drop_verb,
 	&log_verify_verb,
 	&check_verb,
+	&account_verb,
 	&health_verb,
 	&token_verb,
 	&completion_verb,

@@ -80,6 +80,12 @@ parse_number(const char *text, bool size_suffix, int64_t *out)
 	return 0;
 }
 
+int
+conf_parse_size(const char *text, int64_t *bytes)
+{
+	return parse_number(text, true, bytes);
+}
+
 const char *
 conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT])
 {

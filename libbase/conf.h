@@ -184,6 +184,9 @@ void conf_check_directory(const struct conf_source *source, const char *section,
 #define CONF_SIZE_TEXT 24
 const char *conf_size_text(int64_t bytes, char out[CONF_SIZE_TEXT]);
 
+/* Parse a size as it can be written in the file.  Returns 0 or -EINVAL. */
+MUST_USE int conf_parse_size(const char *text, int64_t *bytes);
+
 /* Describe the values that a key allows, for messages and --help. */
 void conf_describe(const struct conf_key *key, char *out, size_t size);
 

@@ -166,6 +166,37 @@ struct sink_refused {
 	void *arg;
 };
 
+/* Which figures of a struct sink_count a store could tell. */
+enum {
+	COUNT_DISTINCT = 1 << 0,
+	COUNT_BELOW = 1 << 1,
+	COUNT_POSITION = 1 << 2,
+};
+
+/* What a store has of one log. */
+struct sink_count {
+	/* The request: UUID of the log, and what batchd has committed. */
+	char stream[64];
+	uint64_t upto;
+
+	uint64_t rows; /* of this log, as far as the store can tell */
+	unsigned has;  /* COUNT_* */
+	/* DISTINCT: the same, with what is stored twice counted once */
+	uint64_t distinct;
+	/*
+	 * BELOW: number of offsets from `from` to upto that the store has.
+	 * `from` is 0 unless the store has removed old events by itself.
+	 */
+	uint64_t below, from;
+	/* POSITION: the store's position when the rows were counted */
+	uint64_t position;
+	/* of the rows, at most so many may be of other logs */
+	uint64_t others;
+	bool unique_ids; /* an id that came before is not stored again */
+	/* what the store cannot tell, and why; or empty */
+	char note[SINK_ERROR_TEXT];
+};
+
 struct sink {
 	const char *name; /* [a-z0-9-]; section and program are sinkd-<name> */
 	const char *summary; /* one line, for --help */
@@ -239,6 +270,27 @@ struct sink {
 	enum sink_result (*probe)(void *state, const struct batch *batch,
 	                          const struct sink_refused *refused,
 	                          size_t *looked, struct sink_error *error);
+
+	/*
+	 * Look at the store with the code of open, and report what was found
+	 * with finding_print (finding.h): whether it responds, whether it has
+	 * what the sink needs, and what would become dead letters or be lost.
+	 * May be NULL.  Called in place of open, and followed by close.  It
+	 * must write nothing and must not disturb a sink that is at work.
+	 * `stream` is the UUID of the log, or NULL if there is no log yet.
+	 */
+	void (*check_store)(void *state, const struct sink_common *common,
+	                    const void *conf, const char *stream);
+
+	/*
+	 * Count the events in the store, under the same rules.  May be NULL.
+	 * It must use little memory, however much there is to count, and end
+	 * within a few times common->timeout_ms.  Returns SINK_DONE, or another
+	 * result with error->text.
+	 */
+	enum sink_result (*count)(void *state, const struct sink_common *common,
+	                          const void *conf, struct sink_count *count,
+	                          struct sink_error *error);
 
 	/* Release everything.  The state may be half open or closed already. */
 	void (*close)(void *state);

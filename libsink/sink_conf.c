@@ -95,8 +95,23 @@ int
 sink_conf_start(struct sink_conf *s, const struct sink *sink,
                 const char *program, int argc, char **argv)
 {
+	const struct conf_flag flags[] = {
+	    {.name = "--check-store",
+	     .help = "look at the store for `leat check`, write nothing, exit",
+	     .set = &s->check_store},
+	    {.name = "--stream",
+	     .argument = "UUID",
+	     .help = "with --check-store: of the log",
+	     .value = &s->stream},
+	    {.name = "--count",
+	     .argument = "STREAM:OFFSET:SECONDS",
+	     .help = "count the store's events for `leat account`, exit",
+	     .value = &s->count},
+	};
 	struct conf_program conf = {.name = program,
 	                            .summary = sink->summary,
+	                            .flags = flags,
+	                            .flag_count = ARRAY_LEN(flags),
 	                            .validate = on_validate,
 	                            .arg = s};
 	size_t n = 0;

@@ -12,6 +12,9 @@
 struct sink_conf {
 	struct sink_common common;
 	void *conf; /* owned; the sink's own */
+	/* Look at the store only (inspect.h); count is NULL without --count. */
+	bool check_store;
+	const char *stream, *count;
 
 	/* What conf reads from; owned. */
 	const struct sink *sink;

@@ -12,6 +12,7 @@
 #include "libbase/permissions.h"
 #include "libbase/restart_pause.h"
 #include "libproto/frame.h"
+#include "libsink/inspect.h"
 #include "libsink/session.h"
 #include "libsink/stop.h"
 
@@ -63,7 +64,11 @@ sink_main(int argc, char **argv, const struct sink *sink)
 	log_init(program);
 	core_dump_disable();
 	status = sink_conf_start(&settings, sink, program, argc, argv);
-	if (status == CONF_RUN)
+	if (status == CONF_RUN && settings.check_store)
+		status = inspect_check(&settings);
+	else if (status == CONF_RUN && settings.count)
+		status = inspect_count(&settings);
+	else if (status == CONF_RUN)
 		status = sink_run(&settings);
 	sink_conf_free(&settings);
 	return restart_pause(status);

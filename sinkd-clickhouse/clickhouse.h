@@ -39,4 +39,12 @@ struct clickhouse {
 	char logged_guarantee[1024]; /* the last one that was logged */
 };
 
+/*
+ * The first step of struct sink's open, which sends nothing: read the password
+ * and prepare for requests.
+ */
+enum sink_result clickhouse_prepare(struct clickhouse *c,
+                                    const struct sink_common *common,
+                                    const void *conf, struct sink_error *error);
+
 #endif

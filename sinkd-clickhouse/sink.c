@@ -7,7 +7,9 @@
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
+#include "sinkd-clickhouse/check.h"
 #include "sinkd-clickhouse/clickhouse.h"
+#include "sinkd-clickhouse/count.h"
 #include "sinkd-clickhouse/gzip.h"
 #include "sinkd-clickhouse/insert.h"
 #include "sinkd-clickhouse/rowbinary.h"
@@ -86,13 +88,11 @@ find_server(struct clickhouse *c, struct sink_error *error)
 	return worst;
 }
 
-static enum sink_result
-clickhouse_open(void *state, const struct sink_common *common, const void *conf,
-                struct sink_error *error)
+enum sink_result
+clickhouse_prepare(struct clickhouse *c, const struct sink_common *common,
+                   const void *conf, struct sink_error *error)
 {
-	struct clickhouse *c = state;
 	struct ch_http_options options;
-	enum sink_result result;
 	int rc;
 
 	c->conf = conf;
@@ -123,7 +123,18 @@ clickhouse_open(void *state, const struct sink_common *common, const void *conf,
 		               c->client.http.error);
 		return SINK_MISCONFIGURED;
 	}
-	result = find_server(c, error);
+	return SINK_DONE;
+}
+
+static enum sink_result
+clickhouse_open(void *state, const struct sink_common *common, const void *conf,
+                struct sink_error *error)
+{
+	struct clickhouse *c = state;
+	enum sink_result result = clickhouse_prepare(c, common, conf, error);
+
+	if (result == SINK_DONE)
+		result = find_server(c, error);
 	if (result == SINK_DONE)
 		log_guarantee(c);
 	return result;
@@ -302,5 +313,7 @@ const struct sink clickhouse_sink = {
     .position = clickhouse_position,
     .write = clickhouse_write,
     .probe = clickhouse_probe,
+    .check_store = clickhouse_check_store,
+    .count = clickhouse_count,
     .close = clickhouse_close,
 };

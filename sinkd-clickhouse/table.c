@@ -236,18 +236,35 @@ read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
 	return SINK_DONE;
 }
 
+/*
+ * The type of a column in a table that the sink creates.
+ *
+ * Servers without DateTime64 (before 20.1) get the times in milliseconds, since
+ * their DateTime has no fraction of a second.  The sink infers the version from
+ * the settings that the server has.
+ */
+static const char *
+created_type(const struct ch_table *t, enum event_field field)
+{
+	bool current = t->knows_token;
+
+	switch (field) {
+	case FIELD_TYPE:
+		return current ? "LowCardinality(String)" : "String";
+	case FIELD_USER_ID:
+		return "Nullable(String)";
+	case FIELD_CREATED_AT:
+	case FIELD_RECEIVED_AT:
+		return current ? "DateTime64(6, 'UTC')" : "Int64";
+	default:
+		return "String";
+	}
+}
+
 static enum sink_result
 create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
              struct sink_error *error)
 {
-	/*
-	 * Servers without DateTime64 (before 20.1) get the times in
-	 * milliseconds, since their DateTime has no fraction of a second.  The
-	 * sink infers the version from the settings that the server has.
-	 */
-	bool current = t->knows_token;
-	const char *time = current ? "DateTime64(6, 'UTC')" : "Int64";
-	const char *label = current ? "LowCardinality(String)" : "String";
 	int rc;
 
 	buf_clear(sql);
@@ -260,7 +277,9 @@ create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
 		              "payload String, created_at %s, received_at %s) "
 		              "ENGINE = MergeTree ORDER BY (type, created_at) "
 		              "SETTINGS index_granularity = 8192",
-		              label, time, time);
+		              created_type(t, FIELD_TYPE),
+		              created_type(t, FIELD_CREATED_AT),
+		              created_type(t, FIELD_RECEIVED_AT));
 	if (rc == 0 && t->knows_window)
 		rc = ch_sql_add(
 		    sql,
@@ -325,8 +344,11 @@ take_column(struct ch_table *t, const struct ch_client *client,
 
 	if (!find_column(client, field, cell)) {
 		(void)snprintf(error->text, sizeof error->text,
-		               "table %s.%s has no column %s (%s)", t->database,
-		               t->name, name, column_type_allowed(field));
+		               "table %s.%s has no column %s (%s); run: ALTER "
+		               "TABLE %s.%s ADD COLUMN %s %s",
+		               t->database, t->name, name,
+		               column_type_allowed(field), t->database, t->name,
+		               name, created_type(t, field));
 		return -EINVAL;
 	}
 	if (slice_is(cell[1], "MATERIALIZED") || slice_is(cell[1], "ALIAS")) {
@@ -342,10 +364,13 @@ take_column(struct ch_table *t, const struct ch_client *client,
 	    !column_type_holds(type, field) ||
 	    (type->kind == COLUMN_JSON && !knows_json(t))) {
 		(void)snprintf(error->text, sizeof error->text,
-		               "column %s of %s.%s has type %.*s: must be %s",
+		               "column %s of %s.%s has type %.*s: must be %s; "
+		               "run: ALTER TABLE %s.%s MODIFY COLUMN %s %s",
 		               name, t->database, t->name,
 		               cell[2].bytes < 60 ? (int)cell[2].bytes : 60,
-		               cell[2].data, column_type_allowed(field));
+		               cell[2].data, column_type_allowed(field),
+		               t->database, t->name, name,
+		               created_type(t, field));
 		return -EINVAL;
 	}
 	copy_cell(t->type_text[field], sizeof t->type_text[field], cell[2]);
@@ -353,8 +378,8 @@ take_column(struct ch_table *t, const struct ch_client *client,
 }
 
 enum sink_result
-ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
-              struct buf *sql, struct sink_error *error)
+ch_table_look(struct ch_table *t, struct ch_client *client, struct buf *sql,
+              struct sink_error *error)
 {
 	enum sink_result result;
 
@@ -362,6 +387,29 @@ ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
 	result = read_server(t, client, sql, error);
 	if (result == SINK_DONE)
 		result = read_engine(t, client, sql, error);
+	return result;
+}
+
+enum sink_result
+ch_table_read_columns(struct ch_table *t, struct ch_client *client,
+                      struct buf *sql, struct sink_error *error)
+{
+	enum sink_result result = query_columns(t, client, sql, error);
+
+	if (result != SINK_DONE)
+		return result;
+	for (int f = 0; f < FIELD_COUNT; f++)
+		if (take_column(t, client, (enum event_field)f, error) < 0)
+			return SINK_MISCONFIGURED;
+	return SINK_DONE;
+}
+
+enum sink_result
+ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
+              struct buf *sql, struct sink_error *error)
+{
+	enum sink_result result = ch_table_look(t, client, sql, error);
+
 	if (result == SINK_DONE && !t->exists && create) {
 		result = create_table(t, client, sql, error);
 		if (result == SINK_DONE)
@@ -375,13 +423,8 @@ ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
 		return SINK_MISCONFIGURED;
 	}
 	if (result == SINK_DONE)
-		result = query_columns(t, client, sql, error);
-	if (result != SINK_DONE)
-		return result;
-	for (int f = 0; f < FIELD_COUNT; f++)
-		if (take_column(t, client, (enum event_field)f, error) < 0)
-			return SINK_MISCONFIGURED;
-	return SINK_DONE;
+		result = ch_table_read_columns(t, client, sql, error);
+	return result;
 }
 
 enum sink_result

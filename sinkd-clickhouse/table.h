@@ -70,6 +70,17 @@ enum sink_result ch_table_read(struct ch_table *table, struct ch_client *client,
                                struct sink_error *error);
 
 /*
+ * The two steps of ch_table_read that create nothing: ask the server about
+ * itself and the engine of the table, if that exists, and read its columns.
+ */
+enum sink_result ch_table_look(struct ch_table *table, struct ch_client *client,
+                               struct buf *sql, struct sink_error *error);
+enum sink_result ch_table_read_columns(struct ch_table *table,
+                                       struct ch_client *client,
+                                       struct buf *sql,
+                                       struct sink_error *error);
+
+/*
  * Read the columns again.  *changed is set if the type of any field differs
  * from what `table` has.  `table` is not modified.
  */

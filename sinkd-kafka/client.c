@@ -9,6 +9,7 @@
 #include "libbase/clock.h"
 #include "libbase/secret.h"
 #include "sinkd-kafka/error_class.h"
+#include "sinkd-kafka/message.h"
 
 /* Default limit on what librdkafka holds of a batch in flight. */
 #define QUEUE_KIB "8192"
@@ -20,6 +21,20 @@
  * takes about 0.5 MB for 10,000 partitions with three replicas each.
  */
 #define ANSWER_BYTES "1048576"
+
+void
+client_init(struct kafka *k, const struct sink_common *common,
+            const struct kafka_conf *conf)
+{
+	k->common = common;
+	k->conf = conf;
+	k->log_limit.interval_ms = 60000;
+	k->log_limit.burst = 5;
+	buf_init(&k->value, MESSAGE_MAX);
+	if (!k->log_ready)
+		(void)pthread_mutex_init(&k->log_lock, NULL);
+	k->log_ready = true;
+}
 
 static void
 keep_error(struct kafka_error *into, rd_kafka_resp_err_t err, size_t event,
@@ -219,6 +234,17 @@ set_producer(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	                 text_bytes);
 }
 
+/*
+ * For reading the messages themselves.  A broker sends a batch in one piece,
+ * whatever its size; the other limits bound the memory.
+ */
+static const char *const counting[][2] = {
+    {"receive.message.max.bytes", "104857600"},
+    {"fetch.max.bytes", "8388608"},
+    {"queued.max.messages.kbytes", "16384"},
+    {"enable.partition.eof", "true"},
+};
+
 static int
 set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
            size_t text_bytes)
@@ -240,7 +266,12 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	    {"fetch.max.bytes", "1000000"},
 	};
 
-	return set_pairs(rc, pairs, ARRAY_LEN(pairs), text, text_bytes);
+	int err = set_pairs(rc, pairs, ARRAY_LEN(pairs), text, text_bytes);
+
+	if (err == 0 && k->counting)
+		err = set_pairs(rc, counting, ARRAY_LEN(counting), text,
+		                text_bytes);
+	return err;
 }
 
 /*

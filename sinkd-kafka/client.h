@@ -7,6 +7,10 @@
 
 #include "sinkd-kafka/kafka.h"
 
+/* Prepare k, before any other function; kafka_close is the opposite. */
+void client_init(struct kafka *k, const struct sink_common *common,
+                 const struct kafka_conf *conf);
+
 /*
  * Create the producer with the transactional id k->name, or a consumer of the
  * group k->stream->name.  Its properties come from the settings, the section of

@@ -72,6 +72,7 @@ struct kafka {
 	pthread_mutex_t log_lock;    /* librdkafka logs from its threads */
 	struct log_limit log_limit;
 	bool log_ready; /* log_lock is initialized */
+	bool counting;  /* the reader reads messages; see count.c */
 	bool password_read;
 	char password[KAFKA_PASSWORD_MAX];
 };

@@ -86,9 +86,8 @@ stream_close(struct kafka *k)
 	stream->position = 0;
 }
 
-/* Set k->stream.  The first stream stays; others replace each other. */
-static void
-stream_select(struct kafka *k, const char *stream)
+void
+producer_select(struct kafka *k, const char *stream)
 {
 	char name[KAFKA_NAME_MAX];
 	int n =
@@ -111,7 +110,7 @@ producer_ready(struct kafka *k, const char *stream, uint64_t deadline_ms,
 {
 	enum sink_result result = SINK_DONE;
 
-	stream_select(k, stream);
+	producer_select(k, stream);
 	if (!k->rk)
 		result = producer_start(k, deadline_ms, error);
 	if (result == SINK_DONE && !k->stream->known)

@@ -12,6 +12,12 @@
 enum sink_result producer_ready(struct kafka *k, const char *stream,
                                 uint64_t deadline_ms, struct sink_error *error);
 
+/*
+ * Set k->stream, without a producer or a request.  The first stream stays;
+ * others replace each other.
+ */
+void producer_select(struct kafka *k, const char *stream);
+
 /* Close the producer.  Messages that are not delivered are discarded. */
 void producer_close(struct kafka *k);
 

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "sinkd-kafka/check.h"
+#include "sinkd-kafka/client.h"
+#include "sinkd-kafka/count.h"
 #include "sinkd-kafka/kafka.h"
-#include "sinkd-kafka/message.h"
 #include "sinkd-kafka/producer.h"
 #include "sinkd-kafka/transaction.h"
 
@@ -15,17 +17,8 @@ static enum sink_result
 kafka_open(void *state, const struct sink_common *common, const void *conf,
            struct sink_error *error)
 {
-	struct kafka *k = state;
-
 	(void)error;
-	k->common = common;
-	k->conf = conf;
-	k->log_limit.interval_ms = 60000;
-	k->log_limit.burst = 5;
-	buf_init(&k->value, MESSAGE_MAX);
-	if (!k->log_ready)
-		(void)pthread_mutex_init(&k->log_lock, NULL);
-	k->log_ready = true;
+	client_init(state, common, conf);
 	return SINK_DONE;
 }
 
@@ -106,5 +99,7 @@ const struct sink kafka_sink = {
     .open = kafka_open,
     .position = kafka_position,
     .write = kafka_write,
+    .check_store = kafka_check_store,
+    .count = kafka_count,
     .close = kafka_close,
 };

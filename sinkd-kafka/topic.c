@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "sinkd-kafka/admin.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/error_class.h"
 
@@ -12,64 +13,9 @@
  */
 #define SLICE_MS 500
 
-/* One admin request: its options, and the queue on which its result arrives. */
-struct request {
-	rd_kafka_AdminOptions_t *options;
-	rd_kafka_queue_t *queue;
-	rd_kafka_event_t *result;
-};
-
-static void
-request_init(struct request *r, struct kafka *k, rd_kafka_admin_op_t op,
-             uint64_t deadline_ms)
-{
-	int left = client_left_ms(deadline_ms);
-	char text[64];
-
-	r->options = rd_kafka_AdminOptions_new(k->rk, op);
-	r->queue = rd_kafka_queue_new(k->rk);
-	r->result = NULL;
-	/*
-	 * This fails only if the value is out of range.  Then the default is
-	 * used.
-	 */
-	(void)rd_kafka_AdminOptions_set_request_timeout(
-	    r->options, left > 0 ? left : 1, text, sizeof text);
-}
-
-/*
- * Wait for the result.  Returns librdkafka's error for the whole request.
- * *text is valid until request_fini.
- */
-static rd_kafka_resp_err_t
-request_wait(struct request *r, uint64_t deadline_ms, const char **text)
-{
-	/*
-	 * librdkafka itself ends the request at its deadline; this limit is a
-	 * second one.
-	 */
-	int left = client_left_ms(deadline_ms) + 1000;
-
-	r->result = rd_kafka_queue_poll(r->queue, left);
-	*text = NULL;
-	if (!r->result)
-		return RD_KAFKA_RESP_ERR__TIMED_OUT;
-	*text = rd_kafka_event_error_string(r->result);
-	return rd_kafka_event_error(r->result);
-}
-
-static void
-request_fini(struct request *r)
-{
-	if (r->result)
-		rd_kafka_event_destroy(r->result);
-	rd_kafka_queue_destroy(r->queue);
-	rd_kafka_AdminOptions_destroy(r->options);
-}
-
 /* Get the error of the one topic from a CreateTopics result. */
 static rd_kafka_resp_err_t
-creation_error(const struct request *r, char *text, size_t text_bytes)
+creation_error(const struct admin *r, char *text, size_t text_bytes)
 {
 	const rd_kafka_CreateTopics_result_t *result =
 	    rd_kafka_event_CreateTopics_result(r->result);
@@ -92,7 +38,7 @@ try_create(struct kafka *k, bool any_time, uint64_t deadline_ms, char *text,
 	rd_kafka_NewTopic_t *topic;
 	rd_kafka_resp_err_t err;
 	const char *words;
-	struct request r;
+	struct admin r;
 
 	topic =
 	    rd_kafka_NewTopic_new(k->conf->topic, (int)k->conf->partitions,
@@ -107,14 +53,14 @@ try_create(struct kafka *k, bool any_time, uint64_t deadline_ms, char *text,
 		(void)rd_kafka_NewTopic_set_config(
 		    topic, "message.timestamp.after.max.ms",
 		    "9223372036854775807");
-	request_init(&r, k, RD_KAFKA_ADMIN_OP_CREATETOPICS, deadline_ms);
+	admin_init(&r, k, RD_KAFKA_ADMIN_OP_CREATETOPICS, deadline_ms);
 	rd_kafka_CreateTopics(k->rk, &topic, 1, r.options, r.queue);
-	err = request_wait(&r, deadline_ms, &words);
+	err = admin_wait(&r, deadline_ms, &words);
 	if (err)
 		(void)snprintf(text, text_bytes, "%s", words ? words : "");
 	else
 		err = creation_error(&r, text, text_bytes);
-	request_fini(&r);
+	admin_fini(&r);
 	rd_kafka_NewTopic_destroy(topic);
 	return err;
 }
@@ -138,13 +84,9 @@ create_topic(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	return client_error(k, "create_topic", err, text, error);
 }
 
-/*
- * Wait until a broker answers, since the following calls would only time out
- * without one.  A refused password, or an address where no server listens, is
- * reported at once.
- */
-static enum sink_result
-wait_for_broker(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+enum sink_result
+topic_wait_for_broker(struct kafka *k, uint64_t deadline_ms,
+                      struct sink_error *error)
 {
 	for (;;) {
 		const struct rd_kafka_metadata *md = NULL;
@@ -193,32 +135,23 @@ look_at_topic(struct kafka *k, int timeout_ms)
  * has refused for good.
  */
 static bool
-hopeless(const struct kafka *k, rd_kafka_resp_err_t err, uint64_t deadline_ms)
+hopeless(const struct kafka *k, rd_kafka_resp_err_t err, bool created,
+         uint64_t deadline_ms)
 {
 	if (client_left_ms(deadline_ms) == 0)
 		return true;
-	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
-	    k->conf->create_topic)
+	if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && created)
 		return false; /* all brokers have to learn of the new topic */
 	return kafka_error_class(err) == SINK_MISCONFIGURED || k->all_down ||
 	       kafka_error_class(k->broker.err) == SINK_MISCONFIGURED;
 }
 
 enum sink_result
-topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+topic_find(struct kafka *k, bool created, uint64_t deadline_ms,
+           struct sink_error *error)
 {
 	rd_kafka_resp_err_t err;
-	enum sink_result result = wait_for_broker(k, deadline_ms, error);
 
-	/*
-	 * Create the topic before there is a handle for it: a handle makes
-	 * librdkafka ask for the topic, and the broker may then create it with
-	 * its own defaults.
-	 */
-	if (result == SINK_DONE && k->conf->create_topic)
-		result = create_topic(k, deadline_ms, error);
-	if (result != SINK_DONE)
-		return result;
 	k->topic = rd_kafka_topic_new(k->rk, k->conf->topic, NULL);
 	if (!k->topic)
 		return kafka_error_report(error, "topic", rd_kafka_last_error(),
@@ -231,7 +164,7 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 			return SINK_DONE;
 		/* This also waits a little before the next look. */
 		(void)rd_kafka_poll(k->rk, left < 50 ? left : 50);
-		if (hopeless(k, err, deadline_ms))
+		if (hopeless(k, err, created, deadline_ms))
 			break;
 	}
 	if (err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
@@ -239,4 +172,22 @@ topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
 	return kafka_error_report(error, k->conf->topic, err,
 	                          "the topic does not exist: create it, or set "
 	                          "create_topic = yes");
+}
+
+enum sink_result
+topic_ready(struct kafka *k, uint64_t deadline_ms, struct sink_error *error)
+{
+	bool create = k->conf->create_topic;
+	enum sink_result result = topic_wait_for_broker(k, deadline_ms, error);
+
+	/*
+	 * Create the topic before there is a handle for it: a handle makes
+	 * librdkafka ask for the topic, and the broker may then create it with
+	 * its own defaults.
+	 */
+	if (result == SINK_DONE && create)
+		result = create_topic(k, deadline_ms, error);
+	if (result == SINK_DONE)
+		result = topic_find(k, create, deadline_ms, error);
+	return result;
 }

@@ -19,10 +19,6 @@
 /* Process delivery reports after this many messages. */
 #define POLL_EVERY 1024
 
-/* docs/kafka.md promises the names of these headers. */
-#define HEADER_STREAM "leat-stream"
-#define HEADER_OFFSET "leat-offset"
-
 static struct slice
 message_key(const struct kafka *k, const struct event *event)
 {

@@ -18,6 +18,13 @@
 #include "sinkd-kafka/kafka.h"
 
 /*
+ * The headers of each message: the UUID of its log, and its offset there.
+ * docs/kafka.md promises their names.
+ */
+#define HEADER_STREAM "leat-stream"
+#define HEADER_OFFSET "leat-offset"
+
+/*
  * Produce the batch and commit it in one transaction with its position.  The
  * caller has called producer_ready.
  */

@@ -390,6 +390,8 @@ send_transaction(struct pg_connection *pg, const char *statements,
 	/* The server runs all statements of one string as one transaction. */
 	if (rc == 0)
 		rc = pg_add_local_settings(pg, &sql);
+	if (rc == 0 && pg->read_only)
+		rc = buf_addf(&sql, "SET LOCAL transaction_read_only = on; ");
 	if (rc == 0)
 		rc = buf_add(&sql, statements, strlen(statements) + 1);
 	if (rc < 0)

@@ -29,6 +29,7 @@ struct pg_connection {
 	int64_t timeout_ms;
 	uint64_t deadline_ms; /* of the current operation */
 	size_t received;      /* bytes received in the current operation */
+	bool read_only;       /* pg_run and pg_query can change nothing */
 };
 
 /*

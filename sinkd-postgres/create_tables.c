@@ -202,12 +202,13 @@ create_missing_table(struct postgres *s, const struct needed *table,
 }
 
 /*
- * Find the table, or create it.  *out is set to its name with its schema, so
- * that the sink uses the same table even if search_path changes.
+ * Find out where the table is or would be, and whether the sink may use or
+ * create it.  *name is set to its name with its schema, so that the sink uses
+ * the same table even if search_path changes.  Nothing is created.
  */
 static enum sink_result
-find_or_create(struct postgres *s, const struct needed *table, char **out,
-               struct sink_error *error)
+look_for(struct postgres *s, const struct needed *table, char **name,
+         bool *exists, struct sink_error *error)
 {
 	PGresult *place = NULL;
 	enum sink_result result = query_place(s, table, &place, error);
@@ -215,13 +216,11 @@ find_or_create(struct postgres *s, const struct needed *table, char **out,
 	if (result != SINK_DONE)
 		return result;
 	result = check_place(s, table, place, error);
-	if (result == SINK_DONE && !is_true(place, TABLE_IS))
-		result = create_missing_table(
-		    s, table, PQgetvalue(place, 0, TABLE), error);
+	*exists = is_true(place, TABLE_IS);
 	if (result == SINK_DONE) {
-		free(*out);
-		*out = strdup(PQgetvalue(place, 0, TABLE));
-		if (!*out)
+		free(*name);
+		*name = strdup(PQgetvalue(place, 0, TABLE));
+		if (!*name)
 			result =
 			    pg_fail(error, SINK_UNREACHABLE, "out of memory");
 	}
@@ -229,29 +228,68 @@ find_or_create(struct postgres *s, const struct needed *table, char **out,
 	return result;
 }
 
+static struct needed
+needed_positions(const struct postgres *s)
+{
+	return (struct needed){.name = s->settings->position_table,
+	                       .columns = POSITION_COLUMNS,
+	                       .rights = "SELECT, INSERT, UPDATE"};
+}
+
+static struct needed
+needed_events(const struct postgres *s)
+{
+	bool dedup = s->settings->dedup_by_id;
+
+	return (struct needed){.name = s->settings->table,
+	                       .columns = dedup ? EVENTS_COLUMNS("PRIMARY KEY")
+	                                        : EVENTS_COLUMNS("NOT NULL"),
+	                       .rights = dedup ? "SELECT, INSERT" : "INSERT",
+	                       .staging = dedup};
+}
+
+enum sink_result
+find_position_table(struct postgres *s, bool *exists, struct sink_error *error)
+{
+	const struct needed table = needed_positions(s);
+
+	return look_for(s, &table, &s->position_table, exists, error);
+}
+
+enum sink_result
+find_events_table(struct postgres *s, bool *exists, struct sink_error *error)
+{
+	const struct needed table = needed_events(s);
+	char *name = NULL;
+	enum sink_result result = look_for(s, &table, &name, exists, error);
+
+	free(name);
+	return result;
+}
+
 enum sink_result
 create_position_table(struct postgres *s, struct sink_error *error)
 {
-	const struct needed table = {.name = s->settings->position_table,
-	                             .columns = POSITION_COLUMNS,
-	                             .rights = "SELECT, INSERT, UPDATE"};
+	const struct needed table = needed_positions(s);
+	bool exists = false;
+	enum sink_result result = find_position_table(s, &exists, error);
 
-	return find_or_create(s, &table, &s->position_table, error);
+	if (result == SINK_DONE && !exists)
+		result =
+		    create_missing_table(s, &table, s->position_table, error);
+	return result;
 }
 
 enum sink_result
 create_events_table(struct postgres *s, struct sink_error *error)
 {
-	bool dedup = s->settings->dedup_by_id;
-	const struct needed table = {
-	    .name = s->settings->table,
-	    .columns = dedup ? EVENTS_COLUMNS("PRIMARY KEY")
-	                     : EVENTS_COLUMNS("NOT NULL"),
-	    .rights = dedup ? "SELECT, INSERT" : "INSERT",
-	    .staging = dedup};
+	const struct needed table = needed_events(s);
 	char *name = NULL;
-	enum sink_result result = find_or_create(s, &table, &name, error);
+	bool exists = false;
+	enum sink_result result = look_for(s, &table, &name, &exists, error);
 
+	if (result == SINK_DONE && !exists)
+		result = create_missing_table(s, &table, name, error);
 	free(name);
 	return result;
 }

@@ -24,4 +24,13 @@ enum sink_result create_position_table(struct postgres *s,
 enum sink_result create_events_table(struct postgres *s,
                                      struct sink_error *error);
 
+/*
+ * The same for either table, but create nothing: *exists is false if the sink
+ * would create the table.
+ */
+enum sink_result find_position_table(struct postgres *s, bool *exists,
+                                     struct sink_error *error);
+enum sink_result find_events_table(struct postgres *s, bool *exists,
+                                   struct sink_error *error);
+
 #endif

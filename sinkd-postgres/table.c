@@ -49,6 +49,16 @@ static const char *const allowed[FIELD_COUNT] = {
     [FIELD_RECEIVED_AT] = "timestamptz, timestamp or bigint (ms since 1970)",
 };
 
+/* The type of each column in a table that the sink creates. */
+static const char *const best[FIELD_COUNT] = {
+    [FIELD_ID] = "text",
+    [FIELD_TYPE] = "text",
+    [FIELD_USER_ID] = "text",
+    [FIELD_PAYLOAD] = "jsonb",
+    [FIELD_CREATED_AT] = "timestamptz",
+    [FIELD_RECEIVED_AT] = "timestamptz",
+};
+
 static int
 find_field(const char *column)
 {
@@ -70,6 +80,8 @@ static enum sink_result
 set_kind(struct table *t, enum event_field field, Oid type,
          const char *type_name, struct sink_error *error)
 {
+	const char *name = event_field_name(field);
+
 	for (size_t i = 0; i < ARRAY_LEN(holds); i++) {
 		if (holds[i].type == type && holds[i].fields >> field & 1) {
 			t->columns.kind[field] = holds[i].kind;
@@ -77,9 +89,12 @@ set_kind(struct table *t, enum event_field field, Oid type,
 		}
 	}
 	return pg_fail(error, SINK_MISCONFIGURED,
-	               "column %s of %s has type %s: must be %s",
-	               event_field_name(field), t->name, type_name,
-	               allowed[field]);
+	               "column %s of %s has type %s: must be %s; run, to keep "
+	               "what it has under another name: ALTER TABLE %s ALTER "
+	               "COLUMN %s DROP NOT NULL; ALTER TABLE %s RENAME COLUMN "
+	               "%s TO old_%s; ALTER TABLE %s ADD COLUMN %s %s",
+	               name, t->name, type_name, allowed[field], t->name, name,
+	               t->name, name, name, t->name, name, best[field]);
 }
 
 /*
@@ -103,8 +118,10 @@ table_read_columns(struct table *t, const PGresult *res,
 				return pg_fail(error, SINK_MISCONFIGURED,
 				               "column %s of %s is NOT NULL "
 				               "and has no default: leat has "
-				               "no value for it",
-				               name, t->name);
+				               "no value for it; run: ALTER "
+				               "TABLE %s ALTER COLUMN \"%s\" "
+				               "DROP NOT NULL",
+				               name, t->name, t->name, name);
 			continue;
 		}
 		seen[field] = true;
@@ -119,8 +136,11 @@ table_read_columns(struct table *t, const PGresult *res,
 		if (!seen[i])
 			return pg_fail(
 			    error, SINK_MISCONFIGURED,
-			    "%s has no column %s: it must be %s", t->name,
-			    event_field_name((enum event_field)i), allowed[i]);
+			    "%s has no column %s: it must be %s; run: "
+			    "ALTER TABLE %s ADD COLUMN %s %s",
+			    t->name, event_field_name((enum event_field)i),
+			    allowed[i], t->name,
+			    event_field_name((enum event_field)i), best[i]);
 	}
 	return SINK_DONE;
 }
@@ -224,10 +244,11 @@ report_no_unique_index(const struct table *t, struct pg_connection *pg,
 		               "without partitions, or dedup_by_id = no and "
 		               "remove repeated ids in queries",
 		               t->name);
-	return pg_fail(error, SINK_MISCONFIGURED,
-	               "dedup_by_id needs a unique index: CREATE UNIQUE INDEX "
-	               "ON %s (id)",
-	               t->name);
+	return pg_fail(
+	    error, SINK_MISCONFIGURED,
+	    "dedup_by_id needs a unique index; run: CREATE UNIQUE INDEX "
+	    "ON %s (id)",
+	    t->name);
 }
 
 static enum sink_result

@@ -276,7 +276,7 @@ def test_directories_that_cannot_be_used_are_warned_of():
             conf.write_text("".join(
                 f"{key} = {home}/{paths.get(key.split()[-1], path)}\n"
                 for key, path in good.items()))
-            done = run("leat", "check", "--config", str(conf))
+            done = run("leat", "check", "--offline", "--config", str(conf))
             assert done.returncode == 0, done
             return [line for line in done.stderr.splitlines()
                     if not line.startswith(f"warning: {conf}: ")]
@@ -322,7 +322,8 @@ def test_comments_and_units():
 
 def test_leat_check_checks_all_sections():
     with tempfile.TemporaryDirectory() as directory:
-        done = run("leat", "check", text=f"[leat]\nsocket = {directory}/b\n"
+        done = run("leat", "check", "--offline",
+                   text=f"[leat]\nsocket = {directory}/b\n"
                    f"[batchd]\ndir = {directory}/log\n")
     assert done.returncode == 0, done
     assert "0 errors, 0 warnings; checked by batchd, ingestd" in done.stdout \

@@ -4,6 +4,7 @@
  * those brokers instead.  The case "broker" runs only then, because the mock
  * implements neither fencing nor aborted transactions.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "libbase/conf.h"
 #include "libproto/frame.h"
 #include "sinkd-kafka/kafka.h"
+#include "sinkd-kafka/offset_set.h"
 #include "sinkd-kafka/sink.h"
 #include "tests/support/test.h"
 
@@ -713,6 +715,35 @@ TEST(refuses_options_that_break_the_guarantee)
 	ck_assert_uint_eq(o.used, 0);
 	ck_assert_ptr_null(options_add(&o, "max.in.flight", "5"));
 	ck_assert_ptr_null(options_add(&o, "compression.codec", "none"));
+}
+
+TEST(an_offset_set_counts_what_is_there_once)
+{
+	struct offset_set set = {.count = 0};
+	bool there;
+
+	/* Two chunks and a part of a third, in an odd order, but for one. */
+	for (uint64_t i = 0; i < 2 * OFFSET_CHUNK + 100; i++) {
+		uint64_t offset = i ^ 1;
+
+		if (offset == 70000)
+			continue;
+		ck_assert_int_eq(offset_set_add(&set, offset, &there), 0);
+		ck_assert(!there);
+	}
+	ck_assert_int_eq(offset_set_add(&set, 5, &there), 0);
+	ck_assert(there);
+	ck_assert_int_eq(offset_set_add(&set, 70001, &there), 0);
+	ck_assert(there);
+	ck_assert_uint_eq(set.partial, 2); /* the first one is full */
+	ck_assert_uint_eq(offset_set_count(&set, 0, 70001), 70000);
+	ck_assert_uint_eq(offset_set_count(&set, 70000, 70001), 0);
+	ck_assert_uint_eq(offset_set_count(&set, 100, UINT64_C(1) << 40),
+	                  2 * OFFSET_CHUNK - 1);
+	ck_assert_uint_eq(offset_set_count(&set, 9, 9), 0);
+	/* What a foreign header may contain takes no memory. */
+	ck_assert_int_eq(offset_set_add(&set, UINT64_MAX, &there), -EOVERFLOW);
+	offset_set_free(&set);
 }
 
 TEST_CASE(broker, .setup = setup, .teardown = teardown,

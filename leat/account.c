@@ -1,0 +1,592 @@
+/* account - see account.h. */
+#include "leat/account.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "leat/dead_file.h"
+#include "leat/json.h"
+#include "leat/mark.h"
+#include "leat/sinks.h"
+#include "libbase/conf.h"
+#include "libbase/error.h"
+#include "libbase/installed.h"
+#include "libbase/log.h"
+#include "libproto/chan.h"
+#include "libproto/control_request.h"
+#include "libproto/frame.h"
+#include "libproto/status_map.h"
+
+#define TIMEOUT_S 600
+#define TIMEOUT_MAX_S 86400
+
+/* Longer than between two reports of a sink. */
+#define REPORT_S 3
+
+/* What batchd reports about one sink at one time. */
+struct account_side {
+	uint64_t accepted; /* events in the log, from its beginning */
+	uint64_t stored, dead_letters, dropped, skipped, waiting;
+	uint64_t committed, in_flight, replayed, duplicates;
+	bool retrying;       /* dead letters are being stored */
+	bool all_duplicates; /* duplicates are those of the whole log */
+	char stream[FRAME_STREAM_MAX + 1];
+};
+
+/* What the store has; see struct sink_count in libsink/sink.h. */
+struct account_count {
+	bool done, has_distinct, has_below, has_position, unique_ids;
+	uint64_t rows, distinct, below, from, position, others;
+	char text[2048]; /* what it cannot tell, or why there is no count */
+};
+
+/* --- batchd --- */
+
+static const msgpack_object *
+find_sink(const msgpack_object *status, const char *name)
+{
+	const msgpack_object *all =
+	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
+
+	for (uint32_t i = 0; all && i < all->via.array.size; i++) {
+		const msgpack_object *s = &all->via.array.ptr[i];
+
+		if (strcmp(json_get_text(s, "name"), name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static void
+take_side(struct account_side *side, const msgpack_object *status,
+          const msgpack_object *sink)
+{
+	const msgpack_object *log = status_map_get(status, "log");
+	const msgpack_object *totals = status_map_get(sink, "totals");
+
+	*side = (struct account_side){
+	    .accepted = json_get_uint(log, "durable_offset"),
+	    .stored = json_get_uint(sink, "stored_events"),
+	    .dead_letters = json_get_uint(sink, "pending_dead_letters"),
+	    .dropped = json_get_uint(sink, "dropped_events"),
+	    .skipped = json_get_uint(sink, "skipped_events"),
+	    .waiting = json_get_uint(sink, "lag_events"),
+	    .committed = json_get_uint(sink, "committed"),
+	    .in_flight = json_get_uint(sink, "in_flight_events"),
+	    .replayed = json_get_uint(sink, "replayed_events"),
+	    .duplicates = json_get_uint(totals, "duplicates"),
+	    .retrying = json_get_text(sink, "order")[0] != '\0',
+	    .all_duplicates = json_get_uint(log, "appended_events") ==
+	                      json_get_uint(log, "next_offset"),
+	};
+	(void)snprintf(side->stream, sizeof side->stream, "%s",
+	               json_get_text(log, "stream"));
+}
+
+/* Decode the status.  Returns 0, -EBADMSG, or ERR_UNKNOWN_SINK. */
+static int
+take_status(const struct control_reply *reply, const char *sink,
+            struct account_side *side)
+{
+	const msgpack_object *found = NULL;
+	msgpack_unpacked unpacked;
+	size_t at = 0;
+	int rc = -EBADMSG;
+
+	msgpack_unpacked_init(&unpacked);
+	if (msgpack_unpack_next(&unpacked, (const char *)reply->body,
+	                        reply->body_bytes,
+	                        &at) == MSGPACK_UNPACK_SUCCESS) {
+		found = find_sink(&unpacked.data, sink);
+		rc = found ? 0 : ERR_UNKNOWN_SINK;
+	}
+	if (found)
+		take_side(side, &unpacked.data, found);
+	msgpack_unpacked_destroy(&unpacked);
+	return rc;
+}
+
+/* Returns 0, ERR_UNKNOWN_SINK, or another error after logging it. */
+static int
+ask_batchd(const char *socket, const char *sink, struct account_side *side)
+{
+	const struct control_request request = {.socket = socket,
+	                                        .verb = "status",
+	                                        .timeout_ms =
+	                                            CONTROL_TIMEOUT_MS};
+	struct control_reply *reply = malloc(sizeof *reply);
+	int rc = reply ? control_request(&request, reply) : -ENOMEM;
+
+	if (rc < 0)
+		log_error("batchd does not answer socket=%s err=%s",
+		          log_quote(socket), log_quote(chan_error(socket, rc)));
+	else
+		rc = take_status(reply, sink, side);
+	if (rc == -EBADMSG)
+		log_error("batchd's answer is malformed: run leat and batchd "
+		          "of one release socket=%s",
+		          log_quote(socket));
+	free(reply);
+	return rc;
+}
+
+/*
+ * Return true if the sink has a selection of dead letters that it has not
+ * finished (libsink/dlq_selection.h).  Some of them may be in the store and
+ * still be counted as dead letters.  After a restart of the sink or of batchd
+ * it goes on without an order in the status.
+ */
+static bool
+has_unfinished_retry(const char *settings, const char *sink)
+{
+	static const char end[] = ".ndjson";
+	char path[PATH_MAX];
+	size_t n;
+
+	if (dead_file_path(settings, sink, path) < 0)
+		return false;
+	n = strlen(path) - strlen(end);
+	if ((size_t)snprintf(path + n, sizeof path - n, ".retry%s", end) >=
+	    sizeof path - n)
+		return false;
+	return access(path, F_OK) == 0;
+}
+
+/* As ask_batchd, and look for a retry that goes on without an order. */
+static int
+ask_side(const struct sinks *sinks, const char *sink, struct account_side *side)
+{
+	int rc = ask_batchd(sinks->socket, sink, side);
+
+	if (rc == 0 && has_unfinished_retry(sinks->path, sink))
+		side->retrying = true;
+	return rc;
+}
+
+/* --- the store --- */
+
+/* Returns false if there is no such figure. */
+static bool
+take_number(struct account_count *c, const char *key, uint64_t value)
+{
+	const struct {
+		const char *key;
+		uint64_t *into;
+		bool *has;
+	} all[] = {
+	    {"rows", &c->rows, &c->done},
+	    {"distinct", &c->distinct, &c->has_distinct},
+	    {"below", &c->below, &c->has_below},
+	    {"from", &c->from, NULL},
+	    {"position", &c->position, &c->has_position},
+	    {"others", &c->others, NULL},
+	    {"unique_ids", NULL, &c->unique_ids},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (strcmp(key, all[i].key) != 0)
+			continue;
+		if (all[i].into)
+			*all[i].into = value;
+		if (all[i].has)
+			*all[i].has = true;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Read a line of `sinkd-NAME --count` (libsink/inspect.h).  Of what it logs
+ * besides, an error is kept; any other line, such as one of the dynamic linker,
+ * is printed as it is.
+ */
+static void
+account_on_line(void *arg, char *line)
+{
+	struct account_count *c = arg;
+	enum mark mark;
+	const char *text = mark_parse(line, &mark);
+	char key[16];
+	size_t n = strcspn(line, " ");
+
+	(void)snprintf(key, sizeof key, "%.*s", (int)n, line);
+	if (!text && strstr(line, " error sinkd-"))
+		text = line;
+	if (text)
+		(void)snprintf(c->text, sizeof c->text, "%s", text);
+	else if (!take_number(c, key, strtoull(line + n, NULL, 10)) &&
+	         !strstr(line, " warn sinkd-"))
+		(void)fprintf(stderr, "%s\n", line);
+}
+
+static int
+ask_store(const struct sinks *sinks, const char *sink,
+          const struct account_side *before, unsigned timeout_s,
+          struct account_count *count)
+{
+	char program[256], what[128];
+	const struct program_run run = {
+	    .directory = sinks->directory,
+	    .args = {program, "--count", what, "--config", sinks->path},
+	    .out = true,
+	    .err = true,
+	    .user = &sinks->user,
+	    .on_line = account_on_line,
+	    .arg = count};
+	int rc;
+
+	*count = (struct account_count){.done = false};
+	(void)snprintf(program, sizeof program, "sinkd-%s", sink);
+	(void)snprintf(what, sizeof what, "%s:%" PRIu64 ":%u", before->stream,
+	               before->committed, timeout_s);
+	if (!installed_has(program)) {
+		(void)snprintf(count->text, sizeof count->text,
+		               "%s is not installed in %.1000s", program,
+		               sinks->directory);
+		return -ENOENT;
+	}
+	rc = program_run(&run);
+	if (rc == EXIT_SUCCESS && count->done)
+		return 0;
+	if (!count->text[0])
+		(void)snprintf(count->text, sizeof count->text,
+		               "%s --count failed: %s", program,
+		               error_text(rc < 0 ? rc : ERR_CHILD_FAILED));
+	return ERR_CHILD_FAILED;
+}
+
+/* --- the comparison --- */
+
+/* How far the numbers of events in the store may be apart. */
+struct span {
+	uint64_t low, high;
+};
+
+static uint64_t
+subtract(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* The events that are not in the store for good. */
+static uint64_t
+not_stored(const struct account_side *s)
+{
+	return s->dead_letters + s->dropped + s->skipped;
+}
+
+/*
+ * What the store may have below batchd's position, where the store knows the
+ * offsets: then events that come meanwhile make no difference.  A dead letter
+ * may be stored meanwhile.  Where the store has removed old events, it is not
+ * known how many of those that are not stored were among them.
+ */
+static struct span
+span_below(const struct account_side *before, const struct account_side *after,
+           const struct account_count *c)
+{
+	uint64_t all = before->committed - c->from;
+	bool retried = before->retrying || after->retrying ||
+	               after->dead_letters < before->dead_letters;
+	uint64_t least = before->dropped + before->skipped;
+
+	if (!retried)
+		least += before->dead_letters;
+	if (c->from > 0)
+		least = 0;
+	return (struct span){.low = subtract(all, not_stored(before)),
+	                     .high = subtract(all, least)};
+}
+
+/*
+ * What the store may have in all.  It had what was stored before, and cannot
+ * have more than what is stored, or being stored, after.  After the position
+ * it may have events from before a replay.
+ */
+static struct span
+span_of_rows(const struct account_side *before,
+             const struct account_side *after, const struct account_count *c)
+{
+	struct span span = {.low = before->stored,
+	                    .high = after->stored + after->in_flight};
+
+	if (after->stored < span.low)
+		span.low = after->stored; /* a replay began meanwhile */
+	if (c->has_position)
+		span.high += subtract(c->position, after->committed);
+	if (before->retrying || after->retrying)
+		span.high += before->dead_letters;
+	span.high += after->replayed;
+	if (c->unique_ids) {
+		span.low = subtract(span.low, after->duplicates);
+		if (!after->all_duplicates)
+			span.low = 0;
+	}
+	span.high += c->others;
+	return span;
+}
+
+static void
+print_equation(const char *sink, enum mark mark, const struct account_side *s,
+               const char *rest)
+{
+	mark_print(mark, sink,
+	           "%" PRIu64 " accepted = %" PRIu64 " stored + %" PRIu64
+	           " dead letters + %" PRIu64 " dropped + %" PRIu64
+	           " skipped + %" PRIu64 " waiting; %s",
+	           s->accepted, s->stored, s->dead_letters, s->dropped,
+	           s->skipped, s->waiting, rest);
+}
+
+/*
+ * Describe how the number of the store compares with the span.  `allowed` is
+ * the span as text.
+ */
+static enum mark
+compare_span(uint64_t has, const struct span *span, const char *allowed,
+             char *out, size_t size)
+{
+	if (has < span->low)
+		(void)snprintf(
+		    out, size,
+		    "the store has %" PRIu64 " instead of %s: "
+		    "%" PRIu64 " MISSING, which leat had stored; if "
+		    "the log still has them, leat replay stores them "
+		    "again",
+		    has, allowed, span->low - has);
+	else if (has > span->high)
+		(void)snprintf(
+		    out, size,
+		    "the store has %" PRIu64 " instead of %s: "
+		    "%" PRIu64 " that this log has not stored there; "
+		    "another program, or an earlier log, writes into "
+		    "it",
+		    has, allowed, has - span->high);
+	else
+		(void)snprintf(
+		    out, size, "the store has %" PRIu64 ", %s%s", has,
+		    span->high > span->low ? "within " : "as expected",
+		    span->high > span->low ? allowed : "");
+	return has < span->low || has > span->high ? MARK_ERROR : MARK_OK;
+}
+
+static enum mark
+compare(const struct account_side *after, const struct account_count *c,
+        const struct span *span, char *out, size_t size)
+{
+	uint64_t has = c->has_below      ? c->below
+	               : c->has_distinct ? c->distinct
+	                                 : c->rows;
+	uint64_t doubled = c->has_distinct ? c->rows - c->distinct : 0;
+	char allowed[96], text[320];
+	enum mark mark;
+
+	(void)snprintf(allowed, sizeof allowed, "%" PRIu64, span->low);
+	if (span->high > span->low)
+		(void)snprintf(allowed, sizeof allowed,
+		               "%" PRIu64 " to %" PRIu64, span->low,
+		               span->high);
+	mark = compare_span(has, span, allowed, text, sizeof text);
+	if (doubled == 0)
+		(void)snprintf(out, size, "%s", text);
+	else if (doubled > after->replayed) {
+		(void)snprintf(out, size,
+		               "%s; %" PRIu64 " are there TWICE: remove one of "
+		               "each two with the same %s",
+		               text, doubled,
+		               c->has_below ? "leat-offset, or have readers do "
+		                              "so"
+		                            : "id and received_at");
+		mark = MARK_ERROR;
+	} else {
+		(void)snprintf(out, size,
+		               "%s; %" PRIu64 " are there twice, and %" PRIu64
+		               " events were replayed",
+		               text, doubled, after->replayed);
+		mark = mark > MARK_WARNING ? mark : MARK_WARNING;
+	}
+	return mark;
+}
+
+/* Print what the store cannot tell. */
+static void
+print_notes(const char *sink, const struct account_side *after,
+            const struct account_count *c)
+{
+	if (c->text[0])
+		mark_print(MARK_WARNING, sink, "%s", c->text);
+	if (c->others > 0)
+		mark_print(MARK_WARNING, sink,
+		           "up to %" PRIu64 " rows may be of other logs that "
+		           "wrote into the table: the store cannot tell them "
+		           "apart",
+		           c->others);
+	if (c->unique_ids && !after->all_duplicates)
+		mark_print(MARK_WARNING, sink,
+		           "dedup_by_id stores an id once, and how many were "
+		           "left out before the last start of batchd is not "
+		           "known: missing rows cannot be found");
+}
+
+/*
+ * How many events were left out for their id is a figure that the sink reports
+ * a moment later.
+ */
+static int
+wait_for_duplicates(const struct sinks *sinks, const char *sink,
+                    struct account_side *after)
+{
+	const struct timespec pause = {.tv_sec = REPORT_S};
+	struct account_side later;
+	int rc;
+
+	(void)nanosleep(&pause, NULL);
+	rc = ask_batchd(sinks->socket, sink, &later);
+	if (rc == 0)
+		after->duplicates = later.duplicates;
+	return rc;
+}
+
+static enum mark
+account_sink(const struct sinks *sinks, const char *sink, unsigned timeout_s,
+             int *failed)
+{
+	struct account_side before, after;
+	struct account_count *count = calloc(1, sizeof *count);
+	struct span span;
+	char text[512];
+	enum mark mark = MARK_ERROR;
+	int rc = count ? ask_side(sinks, sink, &before) : -ENOMEM;
+
+	if (rc == 0 && ask_store(sinks, sink, &before, timeout_s, count) < 0) {
+		mark_print(MARK_ERROR, sink, "%s", count->text);
+		free(count);
+		return MARK_ERROR;
+	}
+	if (rc == 0)
+		rc = ask_side(sinks, sink, &after);
+	if (rc == 0 && count->unique_ids)
+		rc = wait_for_duplicates(sinks, sink, &after);
+	if (rc == ERR_UNKNOWN_SINK)
+		mark_print(MARK_ERROR, sink,
+		           "batchd has no such sink; restart it with the "
+		           "present settings");
+	else if (rc < 0)
+		*failed = rc;
+	if (rc == 0) {
+		span = count->has_below ? span_below(&before, &after, count)
+		                        : span_of_rows(&before, &after, count);
+		mark = compare(&after, count, &span, text, sizeof text);
+		print_equation(sink, mark, &after, text);
+		print_notes(sink, &after, count);
+	}
+	free(count);
+	return mark;
+}
+
+static const char *sink_name;
+static const char *timeout;
+
+static int
+parse_timeout(const char *text, unsigned *seconds)
+{
+	unsigned long value;
+	char *end;
+
+	*seconds = TIMEOUT_S;
+	if (!text)
+		return 0;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno != 0 || *end || end == text || text[0] == '-' || value < 1 ||
+	    value > TIMEOUT_MAX_S) {
+		log_error("--timeout must be from 1 to %d seconds",
+		          TIMEOUT_MAX_S);
+		return -EINVAL;
+	}
+	*seconds = (unsigned)value;
+	return 0;
+}
+
+/* Count for all sinks.  Returns the exit status. */
+static int
+account_all(const struct sinks *sinks, unsigned timeout_s)
+{
+	enum mark worst = MARK_OK;
+	char name[128];
+	size_t at = 0;
+	int failed = 0;
+
+	while (failed == 0 &&
+	       sinks_next(sinks, sink_name, &at, name, sizeof name)) {
+		enum mark mark = account_sink(sinks, name, timeout_s, &failed);
+
+		if (mark > worst)
+			worst = mark;
+	}
+	if (failed < 0 || fflush(stdout) != 0 || ferror(stdout))
+		return EXIT_FAILURE;
+	return worst == MARK_ERROR ? MARK_NOT_WELL : EXIT_SUCCESS;
+}
+
+static int
+account_run(const struct verb_call *call)
+{
+	struct sinks *sinks = calloc(1, sizeof *sinks);
+	unsigned timeout_s;
+	int rc = EXIT_SUCCESS;
+
+	if (!sinks)
+		return EXIT_FAILURE;
+	if (parse_timeout(timeout, &timeout_s) < 0)
+		rc = EXIT_CONFIG;
+	if (rc == EXIT_SUCCESS)
+		rc = sinks_read(sinks, call->path);
+	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(sinks, sink_name))
+		rc = EXIT_CONFIG;
+	if (rc == EXIT_SUCCESS)
+		rc = account_all(sinks, timeout_s);
+	free(sinks);
+	return rc;
+}
+
+static const struct conf_flag flags[] = {
+    {.name = "--sink",
+     .argument = "SINK",
+     .value = &sink_name,
+     .help = "count only in the store of this sink"},
+    {.name = "--timeout",
+     .argument = "SECONDS",
+     .value = &timeout,
+     .help = "longest time for one question to a store (600)"},
+    {0},
+};
+
+static const struct verb_example examples[] = {
+    {"leat account", "is everything in the stores that batchd reports?"},
+    {"leat account --sink kafka --timeout 3600", "in a large topic"},
+    {0},
+};
+
+const struct verb account_verb = {
+    .name = "account",
+    .summary = "Counts the events in the stores, and compares with batchd's "
+	       "counts.",
+    .details =
+	"accepted = stored + dead letters + dropped + skipped + waiting.  Each "
+	"store is read\nas a whole, which takes its time.  Events may come "
+	"meanwhile.  Exit status 0: the\nnumbers agree, as far as the store "
+	"can "
+	"tell; 3: they do not.",
+    .flags = flags,
+    .settings = VERB_PATH,
+    .examples = examples,
+    .run = account_run,
+};
