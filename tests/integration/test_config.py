@@ -562,7 +562,8 @@ def test_help_and_wrong_options():
     assert "leat log verify" in log and "leat status" not in log, log
     assert run("leat", "help", "log").stdout == log
     for args in ([], ["nonsense"], ["log"], ["token"], ["token", "a", "b"],
-                 ["log", "nonsense"], ["help", "nonsense"], ["status", "x"],
+                 ["log", "nonsense"], ["help", "nonsense"],
+                 ["status", "1", "x"],
                  ["help", "status", "x"], ["status", "--check"],
                  ["status", "--config"], ["log", "verify", "--dir"]):
         done = run("leat", *args)
