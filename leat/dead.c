@@ -192,7 +192,7 @@ dead_ls_run(const struct verb_call *call)
 	struct listing l = {.as_json = options.json};
 	struct dlq_filter filter;
 	char path[PATH_MAX];
-	uint64_t damaged;
+	uint64_t damaged = 0;
 	int rc = read_filter(&filter);
 
 	if (rc < 0)
@@ -264,7 +264,7 @@ dead_show_run(const struct verb_call *call)
 	struct listing l = {0};
 	struct dlq_filter filter;
 	char path[PATH_MAX];
-	uint64_t damaged;
+	uint64_t damaged = 0;
 	int rc = read_filter(&filter);
 
 	if (rc < 0)
