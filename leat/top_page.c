@@ -315,7 +315,8 @@ add_sink(struct top_page *p, const struct top_view *v, const struct layout *l,
 		if (!l->shown[i])
 			continue;
 		cell_add_spaces(&p->text, 1);
-		add_right(p, figure_text(s, i, text), columns[i].width);
+		add_right(p, figure_text(s, (enum column)i, text),
+		          columns[i].width);
 	}
 	if (l->note > 0) {
 		if (s->paused)
