@@ -206,6 +206,10 @@ order_seek(struct broker_sink *sink, struct peer *asker, uint64_t seen,
 {
 	const char *why_not = occupied(sink);
 
+	if (!why_not && sink->dead_order.is_active)
+		why_not = "dead letters of this sink are being retried or "
+			  "dropped: wait until leat status shows no order, or "
+			  "pause the sink, which interrupts that";
 	if (!why_not && !sink->peer)
 		why_not = "the sink is not connected: start it, since it "
 			  "moves the position in its store";

@@ -350,6 +350,8 @@ flush_task(struct peer *p)
 		log_info("the sink is asked to move its position sink=%s "
 		         "from=%" PRIu64 " to=%" PRIu64,
 		         p->name, o->from, o->to);
+	if (state == PEER_HALTING)
+		log_info("the sink is asked to stop its work sink=%s", p->name);
 	peer_change_state(p, state);
 	return 0;
 }

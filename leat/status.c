@@ -142,6 +142,16 @@ print_pause(const msgpack_object *sink)
 	       json_get_uint(sink, "paused_uid"), why[0] ? ": " : "", why);
 }
 
+/* Print the order that the sink carries out now, if it has one. */
+static void
+print_order(const msgpack_object *sink)
+{
+	const char *order = json_get_text(sink, "order");
+
+	if (order[0] != '\0')
+		printf("    order in progress: %s\n", order);
+}
+
 static void
 print_sinks(const msgpack_object *status, const char *path)
 {
@@ -179,6 +189,7 @@ print_sinks(const msgpack_object *status, const char *path)
 			print_dead_letters(path, json_get_text(s, "name"));
 		print_dead_room(stats);
 		print_pause(s);
+		print_order(s);
 		print_error(stats, json_get_uint(status, "now_us"));
 	}
 }

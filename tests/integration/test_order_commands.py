@@ -1,0 +1,127 @@
+"""leat pause, resume, replay and skip, with a real batchd and PostgreSQL."""
+import collections
+import subprocess
+
+from events import small
+from leat import Leat, program, wait_until
+from postgres import Locked
+from wire import Refused, begin_order, order
+
+TABLE = "create table events (id text, type text constraint c " \
+    "check (type <> 'bad'), user_id text, payload jsonb, " \
+    "created_at timestamptz, received_at timestamptz)"
+
+
+def ok(leat, *args):
+    done = leat.run("leat", *args)
+    assert done.returncode == 0 and done.stderr == "", done
+    return done.stdout
+
+
+def refused(leat, text, *args, status=3):
+    done = leat.run("leat", *args)
+    assert done.returncode == status and text in done.stderr, done
+
+
+def stored(leat):
+    """How often each event is in the table, by its number."""
+    return collections.Counter(map(int, leat.pg.query(
+        "select payload->>'i' from events").split()))
+
+
+def test_pause_resume_replay_and_skip():
+    with Leat(table=TABLE, also=["other"]) as leat:
+        leat.accept(small("o", 10))
+        leat.caught_up()
+        text = ok(leat, "pause", "postgres", "--why", "an index")
+        assert "paused at offset 10 (an index); nothing is in flight" in \
+            text, text
+        done = leat.run("leat", "status")
+        assert done.returncode == 3 and "an index" in done.stdout, done
+        leat.accept(small("o", 10, 10))
+        assert "resumed" in ok(leat, "resume", "postgres")
+        refused(leat, "not paused", "resume", "postgres")
+        leat.caught_up()
+        assert stored(leat) == dict.fromkeys(range(20), 1)
+
+        replay = ("replay", "postgres", "--from", "15")
+        text = ok(leat, *replay)
+        assert "Nothing was changed" in text and "TWICE" in text, text
+        assert leat.sink_status()["generation"] == 0
+        text = ok(leat, *replay, "--execute")
+        assert "Done: postgres moved from 20 to 15; 5 events are sent " \
+            "again." in text, text
+        leat.caught_up()
+        twice = {i: 1 if i < 15 else 2 for i in range(20)}
+        assert stored(leat) == twice
+
+        ok(leat, "pause", "postgres")
+        leat.accept(small("o", 10, 20))
+        skip = ("skip", "postgres", "--to", "27")
+        assert "Nothing was changed" in ok(leat, *skip)
+        assert leat.sink_status()["committed"] == 20
+        assert "7 events are skipped" in ok(leat, *skip, "--execute")
+        s = leat.sink_status()
+        assert (s["state"], s["committed"]) == ("paused", 27), s
+        ok(leat, "resume", "postgres")
+        leat.caught_up()
+        assert stored(leat) == {**twice, **dict.fromkeys((27, 28, 29), 1)}
+        s = leat.sink_status()
+        assert (s["stored_events"], s["skipped_events"]) == (23, 7), s
+
+        refused(leat, "ends at offset", "skip", "postgres", "--to", "31",
+                "--execute")
+        refused(leat, "not connected", "skip", "other", "--to", "newest",
+                "--execute")
+        refused(leat, "no sink of this name", "pause", "nosuch")
+        refused(leat, "--from must be", "replay", "postgres", "--from", "x",
+                status=2)
+        leat.batchd.stop()
+        for args in (("pause", "postgres"), ("resume", "postgres"),
+                     (*replay, "--execute"), (*skip, "--execute")):
+            refused(leat, "batchd does not answer", *args, status=1)
+        leat.batchd.start()
+
+
+def test_other_orders_while_dead_letters_are_retried():
+    with Leat(table=TABLE) as leat:
+        events = small("o", 20)
+        for i in (3, 11, 12):
+            events[i]["type"] = "bad"
+        leat.accept(events)
+        leat.caught_up()
+        leat.pg.query("alter table events drop constraint c")
+        with Locked(leat.pg) as table:
+            retry = subprocess.Popen(
+                [program("leat"), "dead", "retry", "postgres", "--execute",
+                 "--config", str(leat.conf)], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True)
+            wait_until(lambda: leat.sink_status()["order"] == "retrying" and
+                       leat.pg.number("select count(*) from pg_locks "
+                                      "where not granted") > 0,
+                       "the retry waits for the table")
+            done = leat.run("leat", "status")
+            assert "order in progress: retrying" in done.stdout, done
+            for args in (("replay", "postgres", "--from", "5"),
+                         ("dead", "drop", "postgres")):
+                refused(leat, "in progress", *args, "--execute")
+            try:
+                order(leat, "seek", "postgres", **{"from": 20, "to": 5})
+            except Refused as why:
+                assert "dead letters of this sink" in str(why), why
+            else:
+                raise AssertionError("it was not refused")
+            begin_order(leat, "pause", "postgres")
+            leat.batchd.wait_line("the sink is asked to stop its work")
+            assert leat.sink_status()["order"] == "pausing"
+            table.unlock()
+        wait_until(lambda: leat.sink_status()["state"] == "paused", "paused")
+        # A pause interrupts the retry, and what is recorded of it goes on.
+        out, error = retry.communicate(timeout=30)
+        assert retry.returncode == 3 and "has stopped its work" in error, \
+            (out, error)
+        s = leat.sink_status()
+        assert s["order"] == "" and s["generation"] == 0, s
+        ok(leat, "resume", "postgres")
+        wait_until(lambda: leat.dead_letters() == [], "the retry has ended")
+        assert stored(leat) == dict.fromkeys(range(20), 1)
