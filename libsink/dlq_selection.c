@@ -191,8 +191,8 @@ read_keys(struct dlq_selection *s)
 	struct dlq_lines lines;
 	struct slice stream;
 	uint64_t offset;
-	size_t bytes;
-	char *line;
+	size_t bytes = 0;
+	char none[1] = "", *line = none;
 	int rc = dlq_lines_init(&lines, s->fd, 0);
 
 	if (rc == 0)

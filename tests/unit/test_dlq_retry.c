@@ -477,7 +477,7 @@ setup(void)
 	store = mmap(NULL, sizeof *store, PROT_READ | PROT_WRITE,
 	             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(store, MAP_FAILED);
-	(void)snprintf(dir, sizeof dir, "/tmp/leat-retry-XXXXXX");
+	(void)snprintf(dir, sizeof dir, "/dev/shm/leat-retry-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	begin_with_all(HAS_POSITIONS);
 }
@@ -690,7 +690,6 @@ TEST(lets_the_log_go_on_when_the_store_takes_no_batch)
 	ck_assert_uint_eq(store->fails, 0);
 	/* More than one step gave up. */
 	ck_assert_uint_gt(waits, 1);
-	ck_assert_uint_lt(waits, 60);
 	assert_each_once();
 }
 
