@@ -378,7 +378,9 @@ session_on_step(void *arg, uint64_t next, uint64_t position)
 
 	s->has_position = !s->subscription.limits.stable;
 	s->position = position;
-	if (rc == 0 && s->subscription.limits.stable && next > s->parted) {
+	/* The end of the batch is reported once, when all of it is done. */
+	if (rc == 0 && s->subscription.limits.stable && next > s->parted &&
+	    next < s->subscription.offset + s->subscription.count) {
 		rc = subscription_committed_part(&s->subscription, next);
 		s->parted = next;
 	}
