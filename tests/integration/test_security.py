@@ -494,7 +494,7 @@ def test_files_are_readable_by_their_owner_only():
             for p in found:
                 mode = stat.S_IMODE(p.stat().st_mode)
                 if p.is_file():
-                    locked = p.name in ("lock", "postgres.ndjson")
+                    locked = p.name in ("lock", "postgres.lock")
                     assert mode == (0o600 if locked else 0o640), \
                         (p, oct(mode))
                 elif p.name not in ("log", "dead"):  # made by the test

@@ -213,7 +213,7 @@ def test_wrong_options_are_usage_errors():
                 (("--bytes-per-s", "1M"), "--bytes-per-s must be"),
                 (("--from", "9", "--to", "5"), "--to is before --from"),
                 (("--types", "a"), "unknown argument"),
-                (("7",), "unknown argument"),
+                (("7",), "too many arguments"),
                 (("--type", "t") * 65, "too often")):
             rows, errors = tail(leat, *args, status=2)
             assert rows == [] and text in errors, errors
