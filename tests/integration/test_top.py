@@ -178,7 +178,7 @@ def test_it_needs_a_terminal():
                    "--config", str(s.conf)]
         with Terminal(command, 80, 24) as terminal:
             terminal.wait("set TERM")
-            terminal.ended(2)
+            terminal.ended(1)
 
 
 @limit(120)
