@@ -9,32 +9,10 @@
 
 /* --- one status --- */
 
-/* Copy a text, cut to size - 1 bytes; "" for a value of another type. */
 static void
-copy_text(const msgpack_object *v, char *out, size_t size)
+top_text(const msgpack_object *map, const char *key, char *out, uint32_t size)
 {
-	size_t n = 0;
-
-	if (v && v->type == MSGPACK_OBJECT_STR)
-		n = v->via.str.size < size - 1 ? v->via.str.size : size - 1;
-	if (n > 0)
-		memcpy(out, v->via.str.ptr, n);
-	out[n] = '\0';
-}
-
-static void
-top_text(const msgpack_object *map, const char *key, char *out, size_t size)
-{
-	copy_text(status_map_get(map, key), out, size);
-}
-
-static bool
-top_bool(const msgpack_object *map, const char *key)
-{
-	const msgpack_object *v =
-	    status_map_get_type(map, key, MSGPACK_OBJECT_BOOLEAN);
-
-	return v && v->via.boolean;
+	status_map_copy_text(status_map_get(map, key), out, size);
 }
 
 static void
@@ -58,7 +36,7 @@ top_read_sink(struct top_sink *s, const msgpack_object *map)
 
 	*s = (struct top_sink){0};
 	top_text(map, "name", s->name, sizeof s->name);
-	s->paused = top_bool(map, "paused");
+	s->paused = status_map_bool(map, "paused");
 	/*
 	 * The state that the sink itself reports has precedence, but not over
 	 * a pause, which batchd knows better.
@@ -107,8 +85,8 @@ top_read_problems(struct top_model *m, const msgpack_object *all)
 	                       ? m->problem_count
 	                       : TOP_PROBLEMS_MAX;
 	for (size_t i = 0; i < m->problems_kept; i++)
-		copy_text(&all->via.array.ptr[i], m->problems[i],
-		          sizeof m->problems[i]);
+		status_map_copy_text(&all->via.array.ptr[i], m->problems[i],
+		                     sizeof m->problems[i]);
 }
 
 /* --- what follows from several statuses --- */

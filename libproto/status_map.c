@@ -1,6 +1,9 @@
 /* status_map - see status_map.h. */
 #include "libproto/status_map.h"
 
+#include <string.h>
+
+#include "libbase/printable.h"
 #include "libbase/slice.h"
 
 bool
@@ -32,4 +35,27 @@ status_map_get_type(const msgpack_object *map, const char *key,
 	const msgpack_object *value = status_map_get(map, key);
 
 	return value && value->type == type ? value : NULL;
+}
+
+bool
+status_map_bool(const msgpack_object *map, const char *key)
+{
+	const msgpack_object *value =
+	    status_map_get_type(map, key, MSGPACK_OBJECT_BOOLEAN);
+
+	return value && value->via.boolean;
+}
+
+void
+status_map_copy_text(const msgpack_object *value, char *out, uint32_t size)
+{
+	struct slice text = {"", 0};
+
+	if (value && value->type == MSGPACK_OBJECT_STR)
+		text = printable_cut(
+		    (struct slice){value->via.str.ptr, value->via.str.size},
+		    size - 1);
+	if (text.bytes > 0)
+		memcpy(out, text.data, text.bytes);
+	out[text.bytes] = '\0';
 }

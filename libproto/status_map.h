@@ -8,6 +8,7 @@
 #define LIBPROTO_STATUS_MAP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <msgpack.h>
 
@@ -22,5 +23,15 @@ const msgpack_object *status_map_get_type(const msgpack_object *map,
 
 /* Return true if the value is the string `text`. */
 bool status_map_text_is(const msgpack_object *value, const char *text);
+
+/* Return true if the value of `key` is true. */
+bool status_map_bool(const msgpack_object *map, const char *key);
+
+/*
+ * Copy the value, if it is a string, to out with a NUL, cut to `size` bytes at
+ * the end of a character.  "" for any other value.
+ */
+void status_map_copy_text(const msgpack_object *value, char *out,
+                          uint32_t size);
 
 #endif

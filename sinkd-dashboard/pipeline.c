@@ -7,7 +7,6 @@
 
 #include <msgpack.h>
 
-#include "libbase/printable.h"
 #include "libproto/status_map.h"
 
 /* A growth that is seen for less time is not extrapolated. */
@@ -28,30 +27,11 @@ pipeline_number(const msgpack_object *map, const char *key)
 	return o && o->via.u64 < (UINT64_C(1) << 53) ? o->via.u64 : 0;
 }
 
-static bool
-pipeline_bool(const msgpack_object *map, const char *key)
-{
-	const msgpack_object *o =
-	    status_map_get_type(map, key, MSGPACK_OBJECT_BOOLEAN);
-
-	return o && o->via.boolean;
-}
-
-/* Copy a text, cut to `size` bytes with its NUL; "" if there is none. */
 static void
 pipeline_text(const msgpack_object *map, const char *key, char *out,
               uint32_t size)
 {
-	const msgpack_object *o =
-	    status_map_get_type(map, key, MSGPACK_OBJECT_STR);
-	struct slice text = {"", 0};
-
-	if (o)
-		text = printable_cut(
-		    (struct slice){o->via.str.ptr, o->via.str.size}, size - 1);
-	if (text.bytes > 0)
-		memcpy(out, text.data, text.bytes);
-	out[text.bytes] = '\0';
+	status_map_copy_text(status_map_get(map, key), out, size);
 }
 
 static void
@@ -66,7 +46,7 @@ read_log(const msgpack_object *map, struct pipeline_log *log)
 	log->durable_offset = pipeline_number(map, "durable_offset");
 	log->appended_bytes = pipeline_number(map, "appended_bytes");
 	log->lost_events = pipeline_number(map, "lost_events");
-	log->open = pipeline_bool(map, "open");
+	log->open = status_map_bool(map, "open");
 	pipeline_text(map, "reason", log->reason, sizeof log->reason);
 }
 
@@ -98,7 +78,7 @@ read_sink(const msgpack_object *map, struct pipeline_sink *sink)
 	sink->events_per_s = pipeline_number(map, "events_per_s");
 	sink->dead_letters = pipeline_number(stats, "dead_letters");
 	sink->committed = pipeline_number(map, "committed");
-	sink->absent_since_us = !pipeline_bool(map, "connected");
+	sink->absent_since_us = !status_map_bool(map, "connected");
 }
 
 /* --- what follows from two statuses --- */
