@@ -376,12 +376,14 @@ order_on_halted(struct broker_sink *sink, const struct frame *halted,
                 bool sought)
 {
 	struct order *o = &sink->order;
+	bool was_moving =
+	    sought && o->kind == ORDER_SEEK && o->step == ORDER_MOVE;
 
 	if (o->kind == ORDER_NONE)
 		return;
 	o->has_position = halted->halted.has_position;
 	o->position = halted->halted.position;
-	if (!sought || o->kind != ORDER_SEEK || o->step != ORDER_MOVE)
+	if (!was_moving)
 		return;
 	if (o->has_position && o->position != o->to) {
 		seek_from_elsewhere(sink, o->position);

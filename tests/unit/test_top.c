@@ -240,8 +240,9 @@ TEST(another_process_of_batchd_has_no_rates_yet)
 
 TEST(a_position_that_was_moved_has_no_rate_yet)
 {
-	const struct top_sink *s = after(0, 0, 0);
+	const struct top_sink *s;
 
+	(void)after(0, 0, 0);
 	s = after(1000, 100, 100);
 	ck_assert_uint_eq(s->events_per_s, 100);
 	given.sinks[0].committed = 200; /* a replay */
@@ -362,14 +363,12 @@ static const char *
 order_of(enum top_sort sort)
 {
 	static char text[200];
-	size_t order[TOP_SINKS_MAX];
+	size_t order[TOP_SINKS_MAX], used = 0;
 
-	text[0] = '\0';
 	top_model_order(&model, sort, order);
-	for (size_t i = 0; i < model.sink_count; i++) {
-		(void)strcat(text, " ");
-		(void)strcat(text, model.sinks[order[i]].name);
-	}
+	for (size_t i = 0; i < model.sink_count; i++)
+		used += (size_t)snprintf(text + used, sizeof text - used, " %s",
+		                         model.sinks[order[i]].name);
 	return text + 1;
 }
 
