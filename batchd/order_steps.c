@@ -161,9 +161,10 @@ order_resume(struct broker_sink *sink, struct peer *asker)
 }
 
 /*
- * Return why the position cannot be moved to `to`, or NULL.  Under load the
- * position moves on after the operator has seen it.  That does no harm: a
- * replay begins where it was to begin, and a skip skips less.
+ * Return why the position cannot be moved to `to`, a text that is in
+ * order.refusal, or NULL.  Under load the position moves on after the operator
+ * has seen it.  That does no harm: a replay begins where it was to begin, and a
+ * skip skips less.
  */
 static const char *
 check_seek(struct broker_sink *sink, uint64_t seen, uint64_t to)
@@ -225,11 +226,10 @@ order_seek(struct broker_sink *sink, struct peer *asker, uint64_t seen,
 
 /* --- the steps --- */
 
+/* The position is not moved, for the reason in order.refusal. */
 static void
-refuse_seek(struct broker_sink *sink, const char *text)
+end_refused_seek(struct broker_sink *sink)
 {
-	(void)snprintf(sink->order.refusal, sizeof sink->order.refusal, "%s",
-	               text);
 	if (cursor_of(sink)->now.seek_to == CURSOR_NO_SEEK) {
 		finish(sink);
 		return;
@@ -238,18 +238,27 @@ refuse_seek(struct broker_sink *sink, const char *text)
 	order_enter(sink, ORDER_COMMIT);
 }
 
+static void
+refuse_seek(struct broker_sink *sink, const char *text)
+{
+	(void)snprintf(sink->order.refusal, sizeof sink->order.refusal, "%s",
+	               text);
+	end_refused_seek(sink);
+}
+
 /* No batch is in flight: record where the position is to be moved. */
 static void
 record_seek(struct broker_sink *sink)
 {
 	struct order *o = &sink->order;
-	const char *why_not = sink->peer
-	                          ? check_seek(sink, o->from, o->to)
-	                          : "the sink has disconnected; its position "
-	                            "was not moved";
 
-	if (why_not) {
-		refuse_seek(sink, why_not);
+	if (!sink->peer) {
+		refuse_seek(sink, "the sink has disconnected; its position "
+		                  "was not moved");
+		return;
+	}
+	if (check_seek(sink, o->from, o->to)) {
+		end_refused_seek(sink);
 		return;
 	}
 	o->from = cursor_of(sink)->now.committed;

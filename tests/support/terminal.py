@@ -75,7 +75,7 @@ class Terminal:
 
     def ended(self, status=0):
         """The program has ended, and the terminal is as it was."""
-        self.wait(lambda lines: any(x.startswith("READY>") for x in lines))
+        self.wait(lambda lines: [x for x in lines if x][-1:] == ["READY>"])
         self.line(f"echo status=$?; stty -g | cmp - {self.directory}/before "
                   "&& echo as-before")
         self.wait(lambda lines: f"status={status}" in lines and

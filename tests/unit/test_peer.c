@@ -961,6 +961,25 @@ TEST_LOOP(a_seek_starts_where_the_store_is, 2)
 	ck_assert_uint_eq(c->position.cursor.durable.seek_to, CURSOR_NO_SEEK);
 }
 
+/* The sink commits more before it halts: there is nothing to skip any more. */
+TEST(a_seek_is_checked_again_when_the_sink_is_halted)
+{
+	struct consumer *c = &broker.sinks[0].consumer;
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(c, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 1), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(halted(&peer, true, 3), 0);
+	turn();
+	check_reply(false, "past that offset already, at 3");
+	ck_assert_uint_eq(c->position.cursor.now.committed, 3);
+	ck_assert_uint_eq(c->position.cursor.now.generation, 0);
+}
+
 /* A retention job that runs may delete what is to be sent again. */
 TEST(a_seek_waits_for_a_retention_job)
 {
