@@ -447,14 +447,18 @@ lint-structure:
 	scripts/lint/check-functions && exit $$includes
 
 # Do not overwrite settings that exist: they are the operator's.  The new ones
-# are installed with the documents.
+# are installed with the documents.  The documents are in the same places below
+# DOC_DIR as in the tree, so that their links lead to each other.
+EXAMPLE = tests/example-sink/sinkd-file
 SHARE   = $(DESTDIR)$(PREFIX)/share
 DOC_DIR = $(SHARE)/doc/leat
 ## install: install into PREFIX and CONF_DIR, below DESTDIR
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DOC_DIR) $(DESTDIR)$(CONF_DIR)
 	install $(PROGRAMS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 leat.conf README.md docs/*.md $(DOC_DIR)
+	install -m 644 leat.conf README.md CONTRIBUTING.md LICENSE $(DOC_DIR)
+	install -D -m 644 -t $(DOC_DIR)/docs docs/*.md docs/*.png
+	install -D -m 644 -t $(DOC_DIR)/$(EXAMPLE) $(EXAMPLE)/*.c
 	install -D -m 644 $(O)/leat.1 $(SHARE)/man/man1/leat.1
 	install -D -m 644 $(O)/leat.bash $(SHARE)/bash-completion/completions/leat
 	install -D -m 644 $(O)/leat.zsh $(SHARE)/zsh/site-functions/_leat

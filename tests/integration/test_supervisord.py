@@ -254,6 +254,13 @@ def test_what_make_install_writes():
                      "zsh/site-functions/_leat",
                      "fish/vendor_completions.d/leat.fish"):
             assert (share / name).stat().st_size > 100, name
+        # The links of the documents that are installed lead to each other.
+        pages = list((share / "doc/leat").rglob("*.md"))
+        for page in pages:
+            for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+                assert "://" in target or (page.parent / target).is_file(), \
+                    (page, target)
+        assert len(pages) > 10, pages
 
 
 @limit(240)
