@@ -1,4 +1,5 @@
 """The senders in README are run: against leat, and against one that fails."""
+import hashlib
 import http.server
 import json
 import os
@@ -36,7 +37,7 @@ import (
 func main() {
 	events := []map[string]any{{"type": "order", "user_id": "ann",
 		"payload": map[string]any{"sum": 12.5}}}
-	if err := send(os.Args[1], events); err != nil {
+	if err := send(os.Args[1], os.Args[2], events); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -45,7 +46,7 @@ func main() {
 # Before Node 20 a script has no global `crypto`.
 JS = """globalThis.crypto ??= require("crypto").webcrypto;
 %s
-send(%s, process.argv[2]).then(console.log, error => {
+send(%s, ...process.argv.slice(2)).then(console.log, error => {
   console.error(error.message); process.exit(1); });
 """
 
@@ -62,15 +63,15 @@ def need(tool):
         raise Skip(f"there is no {tool}")
 
 
-def python(directory, url):
+def python(directory, url, token):
     path = directory / "send.py"
-    text = block("python")
-    assert URL in text
+    text = block("python").replace("token=None", f"token={token!r}")
+    assert URL in text and repr(token) in text
     path.write_text(text.replace(URL, url))
     return ["python3", str(path)]
 
 
-def go(directory, url):
+def go(directory, url, token):
     need("go")
     # The cache is kept from one run to the next: it holds all of net/http.
     cache = build_tree("release").parent.resolve() / "go-cache"
@@ -84,22 +85,26 @@ def go(directory, url):
                  GOTOOLCHAIN="local", GOTELEMETRY="off", GOCACHE=str(cache),
                  GOPATH=str(directory / "gopath")))
     assert done.returncode == 0, done.stderr
-    return [str(binary), url]
+    return [str(binary), url, token or ""]
 
 
-def js(directory, url):
+def js(directory, url, token):
     need("node")
     path = directory / "send.js"
     path.write_text(JS % (block("js"), json.dumps(EVENTS)))
-    return ["node", str(path), url]
+    return ["node", str(path), url] + ([token] if token else [])
 
 
-def curl(directory, url):
+def curl(directory, url, token):
     """The command is followed by what it prints."""
     text = block("")
     assert URL in text and text.rstrip().endswith('{"accepted":1,"offset":0}')
-    command = text[:text.rindex('{"accepted"')]
-    return ["sh", "-c", command.replace(URL, url)]
+    command = text[:text.rindex('{"accepted"')].strip().replace(URL, url)
+    if token:
+        path = directory / "header"
+        path.write_text(f"Authorization: Bearer {token}\n")
+        command += f" -H @{path}"
+    return ["sh", "-c", command]
 
 
 SENDERS = [python, js, curl, go]
@@ -125,7 +130,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server = self.server
-        server.requests.append((time.monotonic(), body))
+        server.requests.append((time.monotonic(), body,
+                                self.headers["Authorization"]))
         status = server.script[min(len(server.requests),
                                    len(server.script)) - 1]
         self.close_connection = True
@@ -150,21 +156,24 @@ def sends_the_same_again(sender):
     script = [None, 503, 429, 504, 202]
     with tempfile.TemporaryDirectory(prefix="leat-readme-") as directory, \
             Failing(*script) as server:
-        done = run(sender(pathlib.Path(directory), server.url))
+        done = run(sender(pathlib.Path(directory), server.url, "leat_t"))
         assert done.returncode == 0, done.stderr
         assert len(server.requests) == len(script), server.requests
-        bodies = {body for _, body in server.requests}
+        bodies = {body for _, body, _ in server.requests}
         assert len(bodies) == 1, bodies
         (event,) = json.loads(bodies.pop())
         assert event["id"] and event["type"] == "order", event
-        times = [at for at, _ in server.requests]
+        assert {authorization for _, _, authorization in server.requests} == \
+            {"Bearer leat_t"}, server.requests
+        times = [at for at, _, _ in server.requests]
         for i, status in enumerate(script[:-1]):
             waited = times[i + 1] - times[i]
             assert waited >= (RETRY_AFTER_S if status else 0), (i, waited)
         # What would be refused again is not sent again.
         server.script, server.requests = [400], []
-        done = run(sender(pathlib.Path(directory), server.url))
+        done = run(sender(pathlib.Path(directory), server.url, None))
         assert len(server.requests) == 1, server.requests
+        assert server.requests[0][2] is None, server.requests
         assert "invalid payload" in done.stdout + done.stderr, done
         server.shutdown()
 
@@ -189,9 +198,15 @@ def test_curl_sends_the_same_again():
 @limit(300)
 def test_each_sends_to_leat_while_it_starts():
     """Begun when nothing listens: each event is stored once all the same."""
+    token = "leat_of_a_reader"
     with Leat(start=False, settings={
             "sinkd-postgres": {"dedup_by_id": "yes"}}) as leat, \
             tempfile.TemporaryDirectory(prefix="leat-readme-") as directory:
+        tokens = leat.directory / "tokens"
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        tokens.write_text(f"reader sha256:{digest}\n")
+        leat.settings["ingestd"]["tokens_file"] = tokens
+        leat.write_conf()
         leat.batchd.start()
         leat.ingestd.start()
         url = f"http://127.0.0.1:{leat.port}/v1/events"
@@ -200,7 +215,8 @@ def test_each_sends_to_leat_while_it_starts():
         commands = []
         for sender in SENDERS:
             try:
-                commands.append(sender(pathlib.Path(directory), url))
+                commands.append(sender(pathlib.Path(directory), url,
+                                       token))
             except Skip:
                 pass
         leat.ingestd.stop()
