@@ -145,41 +145,41 @@ consumer_unsubscribe(struct consumer *c)
 }
 
 int
-consumer_commit(struct consumer *c, uint64_t next_offset)
+consumer_commit(struct consumer *c, uint64_t next_offset,
+                const struct frame_refused *refused)
 {
 	bool whole = next_offset == c->batch_end;
 
-	if (c->state != CONSUMER_IN_FLIGHT ||
-	    next_offset <= c->position.cursor.now.committed ||
-	    next_offset > c->batch_end)
+	if (next_offset <= c->position.cursor.now.committed)
+		return position_report(&c->position, next_offset, refused);
+	if (c->state != CONSUMER_IN_FLIGHT || next_offset > c->batch_end)
 		return -EPROTO;
 	position_commit(&c->position, next_offset,
 	                c->stable && !whole ? c->batch_end : CURSOR_NO_BATCH,
-	                clock_wall_us() - c->batch_appended_us);
+	                clock_wall_us() - c->batch_appended_us, refused);
 	c->oldest_pending_us = 0;
-	if (!whole)
-		return 0;
-	position_settle_dead_letters(&c->position);
-	consumer_change_state(c, CONSUMER_WAITING);
+	if (whole)
+		consumer_change_state(c, CONSUMER_WAITING);
 	return 0;
 }
 
 void
-consumer_halted(struct consumer *c, bool has_position, uint64_t at)
+consumer_halted(struct consumer *c, bool has_position, uint64_t at,
+                const struct frame_refused *refused)
 {
 	if (c->state == CONSUMER_DISCONNECTED)
 		return;
 	/* Any other position is looked at when the sink subscribes again. */
-	if (has_position && consumer_commit(c, at) < 0)
+	if (has_position && consumer_commit(c, at, refused) < 0)
 		log_debug("halted sink=%s position=%" PRIu64,
 		          c->position.cursor.name, at);
 	consumer_unsubscribe(c);
 }
 
 void
-consumer_end_seek(struct consumer *c, bool moved)
+consumer_end_seek(struct consumer *c, const struct frame_refused *refused)
 {
-	position_end_seek(&c->position, moved);
+	position_end_seek(&c->position, refused);
 	c->batch_begin = c->position.cursor.now.committed;
 	c->oldest_pending_us = 0;
 	c->pending_since_ms = c->batch_begin < c->store->synced_offset
@@ -191,14 +191,6 @@ void
 consumer_flush(struct consumer *c)
 {
 	c->flush_requested = true;
-}
-
-void
-consumer_report_dead_letters(struct consumer *c, uint64_t dead,
-                             uint64_t dropped)
-{
-	position_report_dead_letters(
-	    &c->position, c->state != CONSUMER_DISCONNECTED, dead, dropped);
 }
 
 /* The first event that is in no batch yet. */

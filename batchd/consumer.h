@@ -140,28 +140,29 @@ void consumer_unsubscribe(struct consumer *c);
 
 /*
  * The sink has committed all events before next_offset, which may be a part of
- * the batch.  Returns 0, or -EPROTO if no such event is in flight.
+ * the batch, and reports how many of the events below it the store has refused.
+ * If next_offset is its position already, it only reports that.  Returns 0, or
+ * -EPROTO if no such event is in flight.
  */
-MUST_USE int consumer_commit(struct consumer *c, uint64_t next_offset);
+MUST_USE int consumer_commit(struct consumer *c, uint64_t next_offset,
+                             const struct frame_refused *refused);
 
 /*
  * The sink is halted.  If its store has the position `at`, it may have stored a
  * part of the batch in flight that it did not report.
  */
-void consumer_halted(struct consumer *c, bool has_position, uint64_t at);
+void consumer_halted(struct consumer *c, bool has_position, uint64_t at,
+                     const struct frame_refused *refused);
 
 /*
- * The sink has moved its store's position to the cursor's seek_to, if `moved`.
- * It is disconnected, or halted, and subscribes again.
+ * The sink has moved its store's position to the cursor's seek_to, or not, if
+ * `refused` is NULL; see position_end_seek.  It is disconnected, or halted, and
+ * subscribes again.
  */
-void consumer_end_seek(struct consumer *c, bool moved);
+void consumer_end_seek(struct consumer *c, const struct frame_refused *refused);
 
 /* The sink wants the events that are there now, and not wait for more. */
 void consumer_flush(struct consumer *c);
-
-/* See position_report_dead_letters. */
-void consumer_report_dead_letters(struct consumer *c, uint64_t dead,
-                                  uint64_t dropped);
 
 /* More events of the log have become durable. */
 void consumer_log_grew(struct consumer *c, uint64_t now_ms);

@@ -388,7 +388,7 @@ cursor_want_write(struct cursor *c)
 bool
 cursor_is_new(const struct cursor *c)
 {
-	return c->now.sequence == FIRST_SEQUENCE;
+	return c->now.sequence == FIRST_SEQUENCE && !c->dirty;
 }
 
 bool

@@ -234,7 +234,7 @@ end_refused_seek(struct broker_sink *sink)
 		finish(sink);
 		return;
 	}
-	consumer_end_seek(&sink->consumer, false);
+	consumer_end_seek(&sink->consumer, NULL);
 	order_enter(sink, ORDER_COMMIT);
 }
 
@@ -360,19 +360,20 @@ order_step(struct broker_sink *sink, int64_t now_us)
  * happens again, another writer is at work.
  */
 static void
-seek_from_elsewhere(struct broker_sink *sink, uint64_t at)
+seek_from_elsewhere(struct broker_sink *sink, const struct frame *halted)
 {
 	struct frame subscribe = {.type = FRAME_SUBSCRIBE};
 	struct order *o = &sink->order;
 	const char *text = "";
 
 	subscribe.subscribe.has_position = true;
-	subscribe.subscribe.position = at;
+	subscribe.subscribe.position = halted->halted.position;
+	subscribe.subscribe.refused = halted->halted.refused;
 	if (!o->asked_again &&
 	    position_subscribe(&sink->consumer.position, &subscribe, false,
 	                       &text) == ERROR_NONE) {
 		o->asked_again = true;
-		o->from = at;
+		o->from = halted->halted.position;
 		return;
 	}
 	refuse_seek(sink, "the store's position is not where this sink left "
@@ -395,10 +396,10 @@ order_on_halted(struct broker_sink *sink, const struct frame *halted,
 	if (!was_moving)
 		return;
 	if (o->has_position && o->position != o->to) {
-		seek_from_elsewhere(sink, o->position);
+		seek_from_elsewhere(sink, halted);
 		return;
 	}
-	consumer_end_seek(&sink->consumer, true);
+	consumer_end_seek(&sink->consumer, &halted->halted.refused);
 	o->has_position = true;
 	o->position = o->to;
 	order_enter(sink, ORDER_COMMIT);

@@ -326,7 +326,10 @@ flush_task(struct peer *p)
 	const enum order_task task =
 	    order_task(&p->sink->order, &p->sink->consumer.position.cursor.now);
 	const struct order *o = &p->sink->order;
-	struct frame f = {.type = FRAME_START};
+	struct frame f = {
+	    .type = FRAME_START,
+	    .start = {.position =
+	                  p->sink->consumer.position.cursor.now.committed}};
 	enum peer_state state = PEER_STARTED;
 	int rc;
 

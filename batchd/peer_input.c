@@ -134,7 +134,7 @@ on_halted(struct peer *p, const struct frame *f)
 	if (f->halted.stream_no != 0)
 		return peer_refuse(p, ERROR_PROTOCOL, "stream_no must be 0");
 	consumer_halted(&p->sink->consumer, f->halted.has_position,
-	                f->halted.position);
+	                f->halted.position, &f->halted.refused);
 	peer_change_state(p, PEER_SINK);
 	dead_order_interrupt(&p->sink->dead_order);
 	order_on_halted(p->sink, f, sought);
@@ -152,7 +152,8 @@ on_sink_frame(struct peer *p, const struct frame *f)
 		return on_subscribe(p, f);
 	if (subscribed && f->type == FRAME_COMMITTED &&
 	    f->committed.stream_no == 0)
-		return consumer_commit(c, f->committed.next_offset);
+		return consumer_commit(c, f->committed.next_offset,
+		                       &f->committed.refused);
 	if (subscribed && f->type == FRAME_FLUSH && f->flush.stream_no == 0) {
 		consumer_flush(c);
 		return 0;
@@ -179,10 +180,6 @@ peer_on_stats(struct peer *p, const struct frame *f)
 		report_count(p->role,
 		             p->sink ? &p->sink->totals : &p->broker->ingest,
 		             &p->report, &now);
-	if (p->role == ROLE_SINK && report_has(&now, SINK_PENDING_DEAD_LETTERS))
-		consumer_report_dead_letters(
-		    &p->sink->consumer, now.values[SINK_PENDING_DEAD_LETTERS],
-		    now.values[SINK_DEAD_DROPPED]);
 	p->report = now;
 	p->has_report = true;
 	return 0;

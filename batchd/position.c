@@ -185,8 +185,9 @@ position_subscribe(struct position *p, const struct frame *subscribe,
 	if (c->now.committed < first)
 		skip_gap(p, first);
 	c->dirty = true; /* it is no longer new */
-	p->has_report = false;
-	return ERROR_NONE;
+	return position_report(p, from, &subscribe->subscribe.refused) == 0
+	           ? ERROR_NONE
+	           : ERROR_PROTOCOL;
 }
 
 /* --- a sink commits --- */
@@ -194,9 +195,17 @@ position_subscribe(struct position *p, const struct frame *subscribe,
 /* Above all bounds of a histogram, and too short for its sum to overflow. */
 #define COMMIT_MAX_US (INT64_C(3600) * 1000000)
 
+static void
+set_refused(struct position *p, const struct frame_refused *refused)
+{
+	cursor_set_dead_letters(&p->cursor, refused->dead_letters,
+	                        refused->dropped);
+}
+
 void
 position_commit(struct position *p, uint64_t next_offset,
-                uint64_t in_flight_end, int64_t older_us)
+                uint64_t in_flight_end, int64_t older_us,
+                const struct frame_refused *refused)
 {
 	struct cursor *c = &p->cursor;
 	uint64_t from = c->now.committed;
@@ -211,20 +220,15 @@ position_commit(struct position *p, uint64_t next_offset,
 	                    clock_mono_us(), (uint64_t)older_us,
 	                    &p->commit_times);
 	cursor_set(c, next_offset, in_flight_end);
-}
-
-void
-position_settle_dead_letters(struct position *p)
-{
-	if (p->has_report)
-		cursor_set_dead_letters(&p->cursor, p->reported_dead,
-		                        p->reported_dropped);
+	set_refused(p, refused);
+	p->skip_is_new = false;
 }
 
 void
 position_skip(struct position *p, uint64_t to)
 {
 	cursor_skip(&p->cursor, to);
+	p->skip_is_new = true;
 }
 
 bool
@@ -234,27 +238,36 @@ position_may_send(const struct position *p)
 }
 
 /*
- * A sink moves an event to its dead letters before it commits the batch, so its
- * report can be ahead of the cursor.  The report of a sink that lags is
- * therefore kept until it has committed the batch in flight.
- *
- * A dead letter that was retried is in the store at once, whatever is in
- * flight, and even while the sink is stopped.  So a number of dead letters that
- * has become smaller always counts at once.
+ * The sink is where batchd's cursor is.  An event that was skipped may have a
+ * dead letter: it was refused before the sink crashed, or before its position
+ * was set back.  It counts as a dead letter.  So the first report after a skip,
+ * if it is of the same position, tells how many of the events that were skipped
+ * do not count as such.
  */
-void
-position_report_dead_letters(struct position *p, bool connected, uint64_t dead,
-                             uint64_t dropped)
+static void
+take_report(struct position *p, const struct frame_refused *refused)
 {
 	struct cursor *c = &p->cursor;
+	uint64_t before = c->now.pending_dead_letters + c->now.dropped;
+	uint64_t now = refused->dead_letters + refused->dropped;
 
-	p->reported_dead = dead;
-	p->reported_dropped = dropped;
-	p->has_report = true;
-	if (connected && position_lag_events(p) == 0)
-		cursor_set_dead_letters(c, dead, dropped);
-	else if (dead < c->now.pending_dead_letters)
-		cursor_set_dead_letters(c, dead, c->now.dropped);
+	if (p->skip_is_new && now > before)
+		cursor_unskip(c, now - before);
+	p->skip_is_new = false;
+	set_refused(p, refused);
+}
+
+int
+position_report(struct position *p, uint64_t at,
+                const struct frame_refused *refused)
+{
+	if (at == p->cursor.now.committed)
+		take_report(p, refused);
+	else if (cursor_has_skipped(&p->cursor, at))
+		set_refused(p, refused);
+	else
+		return -EPROTO;
+	return 0;
 }
 
 /* --- an operator moves the position --- */
@@ -272,7 +285,7 @@ position_begin_seek(struct position *p, uint64_t to)
 }
 
 void
-position_end_seek(struct position *p, bool moved)
+position_end_seek(struct position *p, const struct frame_refused *refused)
 {
 	struct cursor *c = &p->cursor;
 	const uint64_t from = c->now.committed, to = c->now.seek_to;
@@ -284,11 +297,13 @@ position_end_seek(struct position *p, bool moved)
 	const uint64_t sent = cursor_max_sent_offset(&c->now);
 
 	cursor_set_seek(c, CURSOR_NO_SEEK);
-	if (!moved)
+	if (!refused)
 		return;
 	cursor_set(c, to < from ? to : from, CURSOR_NO_BATCH);
+	p->skip_is_new = false;
 	if (to > from)
-		cursor_skip(c, to);
+		position_skip(p, to);
+	take_report(p, refused);
 	cursor_set_replay(c, c->now.generation + 1,
 	                  c->now.replayed_events + (to < from ? sent - to : 0));
 }

@@ -7,14 +7,14 @@
  * its own, which its sink sends when it subscribes; if the two differ, that
  * one counts, unless it must be rejected (position_subscribe).
  *
- * Each event below the position is in exactly one of four places.  It is
- * stored; it was skipped, that is, never sent; it is a dead letter that is
- * still to be retried; or it was dropped, because there was no room for its
- * dead letter:
+ * Each event below the position is stored, skipped (never sent), a dead letter,
+ * or dropped (without one); each event from it on is waiting:
  *
  *	committed = stored + skipped + pending_dead_letters + dropped
  *
- * The cursor has all of these but `stored`, which follows from the others.
+ * batchd knows what is skipped, and the sink reports its dead letters and what
+ * was dropped, with each position.  The cursor has all of that in one update,
+ * and `stored` follows.
  * Main thread only.
  */
 #ifndef BATCHD_POSITION_H
@@ -38,10 +38,7 @@ struct position {
 	 */
 	uint64_t max_sent_offset;
 
-	/* Of this log's events, by the sink's latest report: */
-	uint64_t reported_dead;    /* those that are dead letters */
-	uint64_t reported_dropped; /* those that were dropped */
-	bool has_report;           /* since the sink subscribed */
+	bool skip_is_new; /* the sink has not reported since the last skip */
 
 	struct log_limit rewinds; /* log lines of a store that goes back */
 
@@ -98,10 +95,24 @@ MUST_USE enum frame_error position_subscribe(struct position *p,
  * durable_times does not know it.
  */
 void position_commit(struct position *p, uint64_t next_offset,
-                     uint64_t in_flight_end, int64_t older_us);
+                     uint64_t in_flight_end, int64_t older_us,
+                     const struct frame_refused *refused);
 
-/* The sink has committed all that it was sent: its report counts now. */
-void position_settle_dead_letters(struct position *p);
+/*
+ * The sink, whose position is `at`, reports only what its store has refused:
+ * dead letters were retried or dropped, or events before its next batch were
+ * skipped.  Returns 0, or -EPROTO if it cannot be there.
+ */
+MUST_USE int position_report(struct position *p, uint64_t at,
+                             const struct frame_refused *refused);
+
+/*
+ * The position has been moved to `to`, for an operator, and `refused` is of the
+ * events below it.  If it has gone back, the events from there on come again.
+ * If it has gone ahead, those between are skipped.
+ */
+void position_seek(struct position *p, uint64_t to,
+                   const struct frame_refused *refused);
 
 /*
  * The events up to `to` will not be sent.  That must be on disk before any
@@ -114,25 +125,18 @@ void position_skip(struct position *p, uint64_t to);
 bool position_may_send(const struct position *p);
 
 /*
- * The sink has reported how many of this log's events
- * are dead letters, and how many were dropped.  `connected` is whether the
- * sink has subscribed.
- */
-void position_report_dead_letters(struct position *p, bool connected,
-                                  uint64_t dead, uint64_t dropped);
-
-/*
  * An operator moves the position to `to`, which the log has.  From now on the
  * log keeps the events from there on.
  */
 void position_begin_seek(struct position *p, uint64_t to);
 
 /*
- * The store's position is seek_to now, if `moved`, or it was not moved.  If the
- * position has gone back, the events from there on come again.  If it has gone
- * ahead, those between count as skipped.
+ * The store's position is seek_to now, and `refused` is of the events below it;
+ * or it was not moved, if that is NULL.  If the position has gone back, the
+ * events from there on come again.  If it has gone ahead, those between count
+ * as skipped.
  */
-void position_end_seek(struct position *p, bool moved);
+void position_end_seek(struct position *p, const struct frame_refused *refused);
 
 /* The number of events below the position that are in the store. */
 uint64_t position_stored_events(const struct position *p);

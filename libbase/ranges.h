@@ -32,6 +32,12 @@ struct ranges {
  */
 void ranges_add(struct ranges *r, uint64_t from, uint64_t to);
 
+/*
+ * Add one offset, anywhere.  Does nothing if it counts already, as far as that
+ * is known: in a range that was joined it is taken for another one.
+ */
+void ranges_insert(struct ranges *r, uint64_t offset);
+
 /* Forget the offsets from `from` on. */
 void ranges_cut(struct ranges *r, uint64_t from);
 

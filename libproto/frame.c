@@ -29,6 +29,11 @@ struct field {
 #define BOOL(member) KIND_BOOL, AT(member), 0, 0
 #define TEXT(member, min, max) KIND_TEXT, AT(member), min, max
 #define NAME(member) KIND_NAME, AT(member), 1, FRAME_NAME_MAX
+#define REFUSED(frame)                                                         \
+	{UINT(frame.refused.dead_letters)},                                    \
+	{                                                                      \
+		UINT(frame.refused.dropped)                                    \
+	}
 #define OPTIONAL(has, member) KIND_OPTIONAL, AT(member), AT(has), 0
 
 /*
@@ -61,6 +66,7 @@ static const struct field subscribe[] = {
     {UINT(subscribe.max_bytes)},
     {UINT(subscribe.wait_ms)},
     {BOOL(subscribe.stable)},
+    REFUSED(subscribe),
 };
 static const struct field batch[] = {
     {UINT(batch.stream_no)},
@@ -73,6 +79,7 @@ static const struct field batch[] = {
 static const struct field committed[] = {
     {UINT(committed.stream_no)},
     {UINT(committed.next_offset)},
+    REFUSED(committed),
 };
 static const struct field error[] = {
     {U32(error.code, ERROR_VERSION, ERROR_STOPPING)},
@@ -122,6 +129,7 @@ static const struct field skipped[] = {
 };
 static const struct field start[] = {
     {UINT(start.stream_no)},
+    {UINT(start.position)},
 };
 static const struct field halt[] = {
     {UINT(halt.stream_no)},
@@ -129,6 +137,7 @@ static const struct field halt[] = {
 static const struct field halted[] = {
     {UINT(halted.stream_no)},
     {OPTIONAL(halted.has_position, halted.position)},
+    REFUSED(halted),
 };
 static const struct field seek[] = {
     {UINT(seek.stream_no)},
@@ -139,7 +148,7 @@ static const struct field seek[] = {
 #define FIELDS(list) list, ARRAY_LEN(list)
 
 /*
- * A header has at most six fields.  One of them may be a text of at most
+ * A header has at most eight fields.  One of them may be a text of at most
  * FRAME_STREAM_NAME_MAX bytes, and the others have at most 9 bytes each, so
  * that any header fits FRAME_HEADER_MAX and the writer need not check for the
  * end.

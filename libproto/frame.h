@@ -98,6 +98,15 @@ enum frame_error {
 	ERROR_STOPPING = 8, /* batchd is shutting down */
 };
 
+/*
+ * How many of the log's events below a sink's position its store has refused:
+ * dead letters, and those for which there was no room or which an operator has
+ * dropped.
+ */
+struct frame_refused {
+	uint64_t dead_letters, dropped;
+};
+
 struct frame {
 	enum frame_type type;
 	union {
@@ -132,6 +141,7 @@ struct frame {
 			uint64_t max_bytes;
 			uint64_t wait_ms;
 			bool stable; /* the same batches after a crash */
+			struct frame_refused refused;
 		} subscribe;
 		struct {
 			uint64_t stream_no;
@@ -145,6 +155,7 @@ struct frame {
 		struct {
 			uint64_t stream_no;
 			uint64_t next_offset;
+			struct frame_refused refused;
 		} committed;
 		struct {
 			enum frame_error code;
@@ -199,6 +210,7 @@ struct frame {
 		} retried;
 		struct {
 			uint64_t stream_no;
+			uint64_t position; /* of batchd's cursor */
 		} start;
 		struct {
 			uint64_t stream_no;
@@ -207,6 +219,7 @@ struct frame {
 			uint64_t stream_no;
 			bool has_position; /* the store's is known */
 			uint64_t position;
+			struct frame_refused refused;
 		} halted;
 		struct {
 			uint64_t stream_no;

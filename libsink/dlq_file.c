@@ -1,6 +1,7 @@
 /* dlq_file - see dlq_file.h. */
 #include "libsink/dlq_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,7 +23,6 @@
 #include "libbase/log.h"
 #include "libproto/dlq_lines.h"
 #include "libproto/frame.h"
-#include "libsink/dlq_retry_progress.h"
 
 /* Lines of a group are written when they are this many bytes together. */
 #define LINES_BYTES (256 * KIB)
@@ -54,7 +54,7 @@ static void
 count_none(struct dlq_file *d)
 {
 	d->counted = false;
-	d->records = d->own = d->without_payload = 0;
+	d->records = d->own = d->below = d->without_payload = 0;
 	d->full_bytes = 0;
 	memset(d->type_bytes, 0, sizeof d->type_bytes);
 	d->top_offset = 0;
@@ -216,6 +216,7 @@ count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
 		return false;
 	if (same_stream(d, &stream)) {
 		d->own++;
+		d->below += offset < d->position;
 		if (offset > d->top_offset)
 			d->top_offset = offset;
 	}
@@ -334,7 +335,6 @@ set_stream(struct dlq_file *d, const struct slice *stream)
 	memcpy(d->stream, stream->data, stream->bytes);
 	d->stream[stream->bytes] = '\0';
 	d->has_stream = true;
-	d->dropped = d->dropped_end = 0;
 	d->dropped_known = false;
 	return dlq_file_count(d);
 }
@@ -441,60 +441,124 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	return d->lines.len < LINES_BYTES ? 0 : flush_lines(d);
 }
 
-/* `<dir>/<name>.<stream>.dropped`; dlq_retry_progress.h adds its suffix. */
+/* `<dir>/<name>.<stream>.dropped`, and a suffix. */
 static int
-dropped_path(const struct dlq_file *d, char out[PATH_MAX])
+dropped_path(const struct dlq_file *d, const char *suffix, char out[PATH_MAX])
 {
-	int n = snprintf(out, PATH_MAX, "%.*s.%s.dropped",
+	int n = snprintf(out, PATH_MAX, "%.*s.%s.dropped%s",
 	                 (int)(strlen(d->path) - strlen(".ndjson")), d->path,
-	                 d->stream);
+	                 d->stream, suffix);
 
 	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* Read how many events were dropped.  There may be no file. */
+/*
+ * The first line has the version and the last drop of an operator.  Then a line
+ * follows for each range, so that an operator can read them.
+ */
+#define DROPPED_HEAD "dropped 1 last=%s\n"
+#define DROPPED_HEAD_SCAN "dropped 1 last=%21s%n"
+#define DROPPED_FORM "%" PRIu64 "..%" PRIu64 " %" PRIu64 "\n"
+#define DROPPED_SCAN "%" SCNu64 "..%" SCNu64 " %" SCNu64 "%n"
+#define DROPPED_LINE 64
+#define DROPPED_BYTES ((RANGES_MAX + 1) * DROPPED_LINE)
+
+static_assert(DLQ_STREAM_BYTES == 21 + 1, "the width in DROPPED_HEAD_SCAN");
+
+/* Returns -EBADMSG for a file that leat has not written. */
+static int
+parse_dropped(const char *text, char last_drop[DLQ_STREAM_BYTES],
+              struct ranges *ranges)
+{
+	uint64_t before = 0;
+	int n = 0;
+
+	if (sscanf(text, DROPPED_HEAD_SCAN, last_drop, &n) < 1 ||
+	    text[n] != '\n')
+		return -EBADMSG;
+	for (text += n + 1; *text != '\0'; text += n + 1) {
+		struct range r;
+
+		if (sscanf(text, DROPPED_SCAN, &r.from, &r.to, &r.count, &n) <
+		        3 ||
+		    text[n] != '\n' || ranges->n == RANGES_MAX ||
+		    r.from < before || r.from >= r.to || r.count == 0 ||
+		    r.count > r.to - r.from)
+			return -EBADMSG;
+		ranges->at[ranges->n++] = r;
+		before = r.to;
+	}
+	return 0;
+}
+
+/* Read which events were dropped.  There may be no file. */
 static int
 read_dropped(struct dlq_file *d)
 {
-	char path[PATH_MAX];
-	struct dlq_retry_progress p;
+	struct ranges ranges = {0};
+	char path[PATH_MAX], last_drop[DLQ_STREAM_BYTES] = "-", *text = NULL;
+	size_t bytes = 0;
 	int rc;
 
 	if (d->dropped_known || !d->has_stream)
 		return 0;
-	rc = dropped_path(d, path);
+	rc = dropped_path(d, "", path);
 	if (rc == 0)
-		rc = dlq_retry_progress_read(&p, path);
-	if (rc < 0)
+		rc = file_read(path, DROPPED_BYTES, &text, &bytes);
+	if (rc == 0)
+		rc = parse_dropped(text, last_drop, &ranges);
+	free(text);
+	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	d->dropped = p.line;
-	d->dropped_end = p.position;
+	d->dropped = ranges;
+	memcpy(d->last_drop, last_drop, sizeof last_drop);
 	d->dropped_known = true;
 	return 0;
+}
+
+/* Write a file beside it and rename that, so that no part is lost. */
+static int
+write_dropped(struct dlq_file *d)
+{
+	char path[PATH_MAX], new_path[PATH_MAX];
+	char text[DROPPED_BYTES];
+	size_t used;
+	int fd, rc = dropped_path(d, "", path);
+
+	if (rc == 0)
+		rc = dropped_path(d, ".new", new_path);
+	if (rc < 0)
+		return rc;
+	used = (size_t)snprintf(text, sizeof text, DROPPED_HEAD, d->last_drop);
+	for (size_t i = 0; i < d->dropped.n; i++) {
+		const struct range *r = &d->dropped.at[i];
+
+		used +=
+		    (size_t)snprintf(text + used, sizeof text - used,
+		                     DROPPED_FORM, r->from, r->to, r->count);
+	}
+	fd = file_open(AT_FDCWD, new_path, O_RDWR | O_CREAT, FILE_OWN);
+	if (fd < 0)
+		return fd;
+	rc = ftruncate(fd, 0) < 0 ? -errno : file_put(fd, text, used, 0);
+	(void)close(fd); /* it is synced */
+	if (rc == 0 && rename(new_path, path) < 0)
+		rc = -errno;
+	return rc < 0 ? rc : directory_sync(d->dir);
 }
 
 static int
 save_dropped(struct dlq_file *d)
 {
-	char path[PATH_MAX];
-	struct dlq_retry_progress p;
-	int rc = dropped_path(d, path);
+	int rc = write_dropped(d);
 
-	if (rc == 0)
-		rc = dlq_retry_progress_open(&p, d->dir, path);
-	if (rc == 0) {
-		rc = dlq_retry_progress_save(&p, d->dropped, d->dropped_end);
-		dlq_retry_progress_close(&p);
-	}
 	if (rc < 0)
 		d->dropped_known = false; /* to be read again */
 	else if (d->in_group && log_allow(&d->dropped_limit, NULL))
-		log_error(
-		    "the dead letters are full: refused events are only "
-		    "counted, run leat dead retry, move the file away, or "
-		    "raise dead_max_bytes path=%s dropped=%" PRIu64
-		    " next_offset=%" PRIu64,
-		    log_quote(d->path), d->dropped, d->dropped_end);
+		log_error("the dead letters are full: refused events are only "
+		          "counted, run leat dead retry, move the file away, "
+		          "or raise dead_max_bytes path=%s dropped=%" PRIu64,
+		          log_quote(d->path), dlq_file_dropped(d));
 	return rc;
 }
 
@@ -502,26 +566,34 @@ int
 dlq_file_drop(struct dlq_file *d, const struct dlq_record *record)
 {
 	int rc = same_stream(d, &record->stream) ? read_dropped(d) : -EINVAL;
+	const struct range *last = ranges_last(&d->dropped);
 
-	if (rc < 0)
+	if (rc < 0 || (last && record->offset < last->to))
 		return rc;
-	if (record->offset >= d->dropped_end) {
-		d->dropped++;
-		d->dropped_end = record->offset + 1;
-		d->group_dropped++;
-	}
+	ranges_add(&d->dropped, record->offset, record->offset + 1);
+	d->group_dropped++;
 	return 0;
 }
 
 int
-dlq_file_set_dropped(struct dlq_file *d, uint64_t dropped)
+dlq_file_drop_selected(struct dlq_file *d, const char *drop,
+                       const struct dlq_key *keys, size_t n)
 {
 	int rc = read_dropped(d);
 
-	if (rc < 0 || !d->has_stream)
+	if (rc < 0 || n == 0 || strcmp(d->last_drop, drop) == 0)
 		return rc;
-	d->dropped = dropped;
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || keys[i].offset != keys[i - 1].offset)
+			ranges_insert(&d->dropped, keys[i].offset);
+	(void)snprintf(d->last_drop, sizeof d->last_drop, "%s", drop);
 	return save_dropped(d);
+}
+
+uint64_t
+dlq_file_dropped(const struct dlq_file *d)
+{
+	return ranges_count(&d->dropped, UINT64_MAX);
 }
 
 /* Warn in time that the room for dead letters is running out. */
@@ -628,9 +700,64 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 		return;
 	memcpy(d->stream, stream, name.bytes + 1);
 	d->has_stream = true;
-	d->dropped = d->dropped_end = 0;
 	d->dropped_known = false;
 	dlq_file_close(d); /* to be counted again */
+}
+
+int
+dlq_file_start(struct dlq_file *d, const char *stream, uint64_t position)
+{
+	const struct range *last;
+	int rc;
+
+	dlq_file_follow(d, stream);
+	dlq_file_close(d); /* to be counted again */
+	d->position = position;
+	d->dropped_known = false;
+	rc = dlq_file_refresh(d);
+	last = ranges_last(&d->dropped);
+	if (rc < 0 || !last || last->to <= position)
+		return rc;
+	ranges_cut(&d->dropped, position);
+	rc = write_dropped(d);
+	if (rc < 0)
+		d->dropped_known = false; /* to be read again */
+	return rc;
+}
+
+static bool
+count_below(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
+            const void *arg)
+{
+	struct slice stream;
+	uint64_t offset;
+
+	(void)at;
+	(void)arg;
+	d->below += dlq_record_peek(line, bytes, &stream, &offset) == 0 &&
+	            same_stream(d, &stream) && offset < d->position;
+	return false;
+}
+
+/*
+ * All dead letters are below the position, except after a crash, and while the
+ * position is set back.
+ */
+void
+dlq_file_advance(struct dlq_file *d, uint64_t position)
+{
+	uint64_t end;
+
+	d->position = position;
+	if (!d->counted)
+		return;
+	if (d->own == 0 || d->top_offset < position) {
+		d->below = d->own;
+		return;
+	}
+	d->below = 0;
+	if (dlq_file_scan(d, 0, count_below, NULL, &end) < 0)
+		dlq_file_close(d); /* to be counted again */
 }
 
 int

@@ -17,7 +17,9 @@
 #include "libbase/base.h"
 #include "libbase/buf.h"
 #include "libbase/log.h"
+#include "libbase/ranges.h"
 #include "libproto/dlq_record.h"
+#include "libsink/dlq_selection.h"
 
 /*
  * The shares of max_bytes for dead letters with their payload: a half for all
@@ -45,6 +47,7 @@ struct dlq_file {
 	uint64_t bytes;           /* of the file, all whole lines */
 	uint64_t records;         /* in the file */
 	uint64_t own;             /* of these, the ones of `stream` */
+	uint64_t below;           /* of these, the ones below `position` */
 	uint64_t without_payload; /* of all, the ones without payload */
 	/*
 	 * Set by the owner, for the file of dead letters that a retry keeps.
@@ -59,16 +62,17 @@ struct dlq_file {
 	uint64_t type_seed;
 	unsigned warned_percent;
 	/*
-	 * Events of `stream` that had no room: their number, and the offset
-	 * after the last of them.  Kept in
-	 * `<dir>/<name>.<stream>.dropped.progress`.
+	 * Events of `stream` that had no room, below the position or in the
+	 * batch from there on.  Kept in `<dir>/<name>.<stream>.dropped`.
 	 */
-	uint64_t dropped, dropped_end;
+	struct ranges dropped;
+	char last_drop[DLQ_STREAM_BYTES]; /* the operator's last; "-": none */
 	bool dropped_known;
 	struct log_limit payload_limit, dropped_limit;
 	/* The stream that was last followed or appended to. */
 	char stream[64];
 	bool has_stream;
+	uint64_t position;   /* of the sink in `stream` */
 	uint64_t top_offset; /* highest offset of `stream` in the file */
 	uint64_t search_at;  /* where the last search ended */
 	/* From dlq_file_begin to dlq_file_end: */
@@ -122,6 +126,23 @@ MUST_USE int dlq_file_check(const struct dlq_file *d);
 void dlq_file_follow(struct dlq_file *d, const char *stream);
 
 /*
+ * The sink is at `position` in `stream`.  The events from there on come again:
+ * those that had no room are forgotten.  Reads the file again.  Returns 0 or
+ * -errno.
+ */
+MUST_USE int dlq_file_start(struct dlq_file *d, const char *stream,
+                            uint64_t position);
+
+/*
+ * The sink's position is `position` now, which is higher than before.  Updates
+ * d->below.
+ */
+void dlq_file_advance(struct dlq_file *d, uint64_t position);
+
+/* Return how many events of the stream were dropped. */
+uint64_t dlq_file_dropped(const struct dlq_file *d);
+
+/*
  * Put the dead letter on disk, unless one of its stream and offset is there
  * already.  If it exceeds its share, it is written without its payload.
  * Returns 0; ERR_DEAD_LETTERS_FULL when the file would exceed max_bytes even
@@ -152,9 +173,11 @@ MUST_USE int dlq_file_end(struct dlq_file *d);
 MUST_USE int dlq_file_drop(struct dlq_file *d, const struct dlq_record *record);
 
 /*
- * Record that `dropped` events of the stream that is followed were dropped.
- * Returns 0 or -errno.
+ * Record that the events of the stream that is followed at these offsets, which
+ * are below the position, were dropped in the drop of this name.  Does nothing
+ * if that was the last drop.  Returns 0 or -errno.
  */
-MUST_USE int dlq_file_set_dropped(struct dlq_file *d, uint64_t dropped);
+MUST_USE int dlq_file_drop_selected(struct dlq_file *d, const char *drop,
+                                    const struct dlq_key *keys, size_t n);
 
 #endif

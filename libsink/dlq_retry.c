@@ -86,8 +86,7 @@ dlq_retry_change_phase(struct dlq_retry *r, enum dlq_retry_phase to)
 	dlq_file_fini(&r->kept);
 	free(r->is_kept);
 	r->is_kept = NULL;
-	r->line = r->dropped = 0;
-	r->has_dropped = false;
+	r->line = 0;
 	r->has_result = true;
 }
 
@@ -223,6 +222,17 @@ read_kept(struct dlq_retry *r)
 	return rc;
 }
 
+/* The log is that of the stream. */
+static void
+find_own_end(struct dlq_retry *r, const char *stream)
+{
+	size_t n;
+	const struct dlq_key *keys =
+	    dlq_selection_of(&r->selection, stream, &n);
+
+	r->own_end = n > 0 ? keys[n - 1].offset + 1 : 0;
+}
+
 /* The selection is recorded and open: prepare what its later phases need. */
 static int
 open_rest(struct dlq_retry *r, const char *log)
@@ -247,7 +257,7 @@ open_rest(struct dlq_retry *r, const char *log)
 	r->is_kept = calloc(s->count + 1, sizeof *r->is_kept);
 	if (!r->is_kept)
 		return -ENOMEM;
-	r->own = dlq_selection_count_of(s, log, &r->own_end);
+	find_own_end(r, log);
 	rc = read_kept(r);
 	dlq_selection_mark_repeated(s, r->is_kept);
 	return rc;
@@ -481,7 +491,7 @@ dlq_retry_on_wait(void *arg, uint64_t ms)
 static int
 save_progress(struct dlq_retry *r, uint64_t line)
 {
-	int rc = dlq_retry_progress_save(&r->progress, line, 0);
+	int rc = dlq_retry_progress_save(&r->progress, line);
 
 	if (rc == 0)
 		return 0;
@@ -733,36 +743,18 @@ count_result(struct dlq_retry *r)
 		result->stored = result->selected - result->kept;
 }
 
-/*
- * Count the events of this log that are dropped.  The count must be right after
- * a crash at any moment, so its new value is recorded before the file is
- * replaced, and set after that.
- */
+/* What was dropped twice, because of a crash, counts once. */
 static int
-count_dropped(struct dlq_retry *r)
+count_dropped(const struct dlq_retry *r)
 {
-	int rc;
+	const struct dlq_selection *s = &r->selection;
+	const struct dlq_key *keys;
+	size_t n;
 
-	/* A write that failed may have set it nevertheless. */
-	if (r->dropped > 0 && r->dropped == r->deliver->dlq->dropped)
-		r->has_dropped = true;
-	if (r->selection.action != DLQ_DROP || r->has_dropped)
+	if (s->action != DLQ_DROP)
 		return 0;
-	r->dropped = r->deliver->dlq->dropped + r->own;
-	rc = dlq_retry_progress_save(&r->progress, r->selection.count,
-	                             r->dropped);
-	return rc;
-}
-
-static int
-set_dropped(struct dlq_retry *r)
-{
-	int rc = 0;
-
-	if (r->selection.action == DLQ_DROP && !r->has_dropped)
-		rc = dlq_file_set_dropped(r->deliver->dlq, r->dropped);
-	r->has_dropped = rc == 0;
-	return rc;
+	keys = dlq_selection_of(s, r->deliver->dlq->stream, &n);
+	return dlq_file_drop_selected(r->deliver->dlq, s->stream, keys, n);
 }
 
 /* Replace the sink's file, and forget the selection. */
@@ -770,14 +762,12 @@ static int
 end_removing(struct dlq_retry *r)
 {
 	struct deliver *d = r->deliver;
-	int rc = count_dropped(r);
+	int rc = r->is_rewriting ? dlq_rewrite_end(&r->rewrite) : 0;
 
-	if (rc == 0 && r->is_rewriting)
-		rc = dlq_rewrite_end(&r->rewrite);
 	if (rc == 0)
 		rc = dlq_file_refresh(d->dlq);
 	if (rc == 0)
-		rc = set_dropped(r);
+		rc = count_dropped(r);
 	if (rc < 0)
 		return rc;
 	count_result(r);
@@ -882,10 +872,6 @@ resume_drop(struct dlq_retry *r)
 {
 	int rc = begin_removing(r);
 
-	if (rc == 0 && r->progress.found) {
-		r->dropped = r->progress.position;
-		rc = set_dropped(r);
-	}
 	while (rc == 0 && dlq_retry_is_active(r) && r->not_before_ms == 0)
 		rc = remove_step(r);
 	return rc;
@@ -899,8 +885,7 @@ dlq_retry_resume(struct dlq_retry *r, const char *log)
 
 	if (dlq_retry_is_active(r)) {
 		/* The stream of the log may be another one. */
-		r->own =
-		    dlq_selection_count_of(s, r->deliver->log, &r->own_end);
+		find_own_end(r, log);
 		return 0;
 	}
 	rc = dlq_selection_open(s);

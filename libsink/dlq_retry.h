@@ -94,7 +94,8 @@ struct dlq_retry {
 	struct dlq_retry_result result;
 	bool has_result; /* and the owner has not taken it */
 	struct dlq_selection selection;
-	uint64_t own, own_end; /* of the selected ones, those of this log */
+	/* The offset after the last selected dead letter of this log, or 0. */
+	uint64_t own_end;
 	struct log_limit limit;
 
 	/* SELECTING */
@@ -118,8 +119,6 @@ struct dlq_retry {
 	int (*log_wait)(void *arg, uint64_t ms); /* the deliverer's own */
 
 	/* REMOVING */
-	uint64_t dropped; /* events of this log, when it is done */
-	bool has_dropped; /* and that is recorded */
 	struct dlq_rewrite rewrite;
 	bool is_rewriting;
 	struct dlq_lines kept_lines;

@@ -12,9 +12,9 @@
 #include "libbase/directory.h"
 #include "libbase/file.h"
 
-/* Two numbers of one width, so that the line is overwritten within a sector. */
-#define FORM "%020" PRIu64 " %020" PRIu64 "\n"
-#define PROGRESS_BYTES 42
+/* Of one width, so that the line is overwritten within a sector. */
+#define FORM "%020" PRIu64 "\n"
+#define PROGRESS_BYTES 21
 
 static int
 name_of(const char *path, char out[PATH_MAX])
@@ -47,8 +47,7 @@ open_progress(struct dlq_retry_progress *p, const char *path, int flags)
 	}
 	/* An incomplete line was never synced, so there is no progress yet. */
 	p->found =
-	    n == PROGRESS_BYTES && sscanf(text, "%20" SCNu64 " %20" SCNu64,
-	                                  &p->line, &p->position) == 2;
+	    n == PROGRESS_BYTES && sscanf(text, "%20" SCNu64, &p->line) == 1;
 	return 0;
 }
 
@@ -66,21 +65,11 @@ dlq_retry_progress_open(struct dlq_retry_progress *p, const char *dir,
 }
 
 int
-dlq_retry_progress_read(struct dlq_retry_progress *p, const char *path)
-{
-	int rc = open_progress(p, path, O_RDONLY);
-
-	dlq_retry_progress_close(p);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-int
-dlq_retry_progress_save(struct dlq_retry_progress *p, uint64_t line,
-                        uint64_t position)
+dlq_retry_progress_save(struct dlq_retry_progress *p, uint64_t line)
 {
 	char text[PROGRESS_BYTES + 1];
 
-	(void)snprintf(text, sizeof text, FORM, line, position);
+	(void)snprintf(text, sizeof text, FORM, line);
 	return file_put(p->fd, text, PROGRESS_BYTES, 0);
 }
 

@@ -1,7 +1,7 @@
 /*
- * dlq_retry_progress - two numbers in a small file, `<file>.progress`: how many
+ * dlq_retry_progress - a number in a small file, `<file>.progress`: how many
  * lines of a selection of dead letters are dealt with, for a store that has no
- * position, or has forgotten it; or how many events were dropped.
+ * position, or has forgotten it.
  */
 #ifndef LIBSINK_DLQ_RETRY_PROGRESS_H
 #define LIBSINK_DLQ_RETRY_PROGRESS_H
@@ -14,8 +14,7 @@
 struct dlq_retry_progress {
 	int fd; /* -1: not open */
 	bool found;
-	uint64_t line;     /* lines that are done */
-	uint64_t position; /* the store's position at that time */
+	uint64_t line; /* lines that are done */
 };
 
 /*
@@ -25,16 +24,9 @@ struct dlq_retry_progress {
 MUST_USE int dlq_retry_progress_open(struct dlq_retry_progress *p,
                                      const char *dir, const char *path);
 
-/*
- * Read the progress of the file at `path` and close it.  If there is none, all
- * is 0.  Returns 0 or -errno.
- */
-MUST_USE int dlq_retry_progress_read(struct dlq_retry_progress *p,
-                                     const char *path);
-
 /* Put it on disk.  Returns 0 or -errno. */
 MUST_USE int dlq_retry_progress_save(struct dlq_retry_progress *p,
-                                     uint64_t line, uint64_t position);
+                                     uint64_t line);
 
 void dlq_retry_progress_close(struct dlq_retry_progress *p);
 

@@ -139,24 +139,19 @@ dlq_selection_mark_repeated(const struct dlq_selection *s, bool *lines)
 			lines[s->keys[i].line] = true;
 }
 
-uint64_t
-dlq_selection_count_of(const struct dlq_selection *s, const char *stream,
-                       uint64_t *end)
+const struct dlq_key *
+dlq_selection_of(const struct dlq_selection *s, const char *stream, size_t *n)
 {
 	const struct slice name = slice_of(stream);
 	const uint64_t hash = hash_of(&name);
-	uint64_t n = 0;
+	size_t first = 0;
 
-	*end = 0;
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->keys[i].stream_hash != hash ||
-		    (i > 0 && is_same_event(&s->keys[i], &s->keys[i - 1])))
-			continue;
-		n++;
-		if (s->keys[i].offset >= *end)
-			*end = s->keys[i].offset + 1;
-	}
-	return n;
+	while (first < s->count && s->keys[first].stream_hash != hash)
+		first++;
+	for (*n = 0; first + *n < s->count; ++*n)
+		if (s->keys[first + *n].stream_hash != hash)
+			break;
+	return s->keys + first;
 }
 
 /* --- reading --- */

@@ -33,6 +33,9 @@ struct dlq_key {
 	uint32_t line;
 };
 
+/* The name of a selection's stream, with its NUL. */
+#define DLQ_STREAM_BYTES (sizeof "dead-" + 16)
+
 struct dlq_selection {
 	const char *dir;         /* not owned */
 	char path[PATH_MAX];     /* once it is recorded */
@@ -40,7 +43,7 @@ struct dlq_selection {
 	int fd;                  /* -1: there is none */
 	/* From the first line: */
 	enum dlq_action action;
-	char stream[sizeof "dead-" + 16];
+	char stream[DLQ_STREAM_BYTES];
 	/*
 	 * The size of the batches in which it is retried.  The settings may
 	 * change before the end, and the ends of batches must not.
@@ -98,10 +101,10 @@ size_t dlq_selection_find(const struct dlq_selection *s,
 void dlq_selection_mark_repeated(const struct dlq_selection *s, bool *lines);
 
 /*
- * Return how many dead letters are of that stream, and set *end to the offset
- * after the highest of them, or 0.
+ * Return the keys of the dead letters that are of that stream, by ascending
+ * offset, and set *n to their number.
  */
-uint64_t dlq_selection_count_of(const struct dlq_selection *s,
-                                const char *stream, uint64_t *end);
+const struct dlq_key *dlq_selection_of(const struct dlq_selection *s,
+                                       const char *stream, size_t *n);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,11 +64,39 @@ count_dead_letters(struct session *s)
 
 	stats->dead_letters_known = s->dlq.counted;
 	stats->dead_letters = s->dlq.records;
-	stats->dead_dropped = s->dlq.dropped;
+	stats->dead_dropped = dlq_file_dropped(&s->dlq);
 	stats->pending_dead_letters = s->dlq.own;
 	stats->dead_without_payload = s->dlq.without_payload;
 	stats->dead_bytes = s->dlq.bytes;
 	stats->dead_max_bytes = s->dlq.max_bytes;
+}
+
+/*
+ * Update what the store has refused of the events below the position.  What
+ * cannot be read now was read at the start.
+ */
+static const struct frame_refused *
+session_refused(struct session *s)
+{
+	if (s->dlq.counted)
+		s->refused.dead_letters = s->dlq.below;
+	if (s->dlq.dropped_known)
+		s->refused.dropped = dlq_file_dropped(&s->dlq);
+	return &s->refused;
+}
+
+/* Report that, if dead letters have gone or come without a batch. */
+static int
+session_report_refused(struct session *s)
+{
+	const struct frame_refused before = s->refused;
+	const struct frame_refused *now = session_refused(s);
+
+	if (!s->subscription.subscribed ||
+	    (now->dead_letters == before.dead_letters &&
+	     now->dropped == before.dropped))
+		return 0;
+	return subscription_report(&s->subscription, s->dlq.position, now);
 }
 
 /* Send a report to batchd.  If the socket is full, a later one replaces it. */
@@ -274,6 +303,7 @@ session_report_if_due(struct session *s)
 	uint64_t now = clock_mono_ms();
 	bool due = !s->has_base || now - s->reported_ms >= STATS_MS;
 	uint64_t dead;
+	int rc = 0;
 
 	/* The operator may have meant an ingestd on the same machine. */
 	if (stop_hangup())
@@ -283,8 +313,12 @@ session_report_if_due(struct session *s)
 		    "resumes at its position");
 	if (!s->subscription.has_stream)
 		return 0;
-	if (due)
+	if (due) {
 		refresh_dead_letters(s);
+		rc = session_report_refused(s);
+	}
+	if (rc < 0)
+		return rc;
 	count_dead_letters(s);
 	dead = s->stats.dead_letters + s->stats.dead_dropped;
 	if (!due && s->reported_state == s->stats.state &&
@@ -381,7 +415,9 @@ session_on_step(void *arg, uint64_t next, uint64_t position)
 	/* The end of the batch is reported once, when all of it is done. */
 	if (rc == 0 && s->subscription.limits.stable && next > s->parted &&
 	    next < s->subscription.offset + s->subscription.count) {
-		rc = subscription_committed_part(&s->subscription, next);
+		dlq_file_advance(&s->dlq, next);
+		rc = subscription_report(&s->subscription, next,
+		                         session_refused(s));
 		s->parted = next;
 	}
 	if (rc == 0)
@@ -408,7 +444,10 @@ session_on_retry_write(void *arg)
 	return rc == 0 && stop_asked() ? ERR_RETRY_SUSPENDED : rc;
 }
 
-/* Report what has become of an operator's order. */
+/*
+ * Report what has become of an operator's order.  Who reads the status after
+ * the reply must see what it has changed.
+ */
 static int
 session_send_retried(struct session *s)
 {
@@ -426,8 +465,11 @@ session_send_retried(struct session *s)
 	int rc;
 
 	s->retry.has_result = false;
-	if (!s->subscription.order.pending)
-		return 0; /* the order came on an earlier connection */
+	refresh_dead_letters(s);
+	rc = session_report_refused(s);
+	/* Without one, the order came on an earlier connection. */
+	if (rc < 0 || !s->subscription.order.pending)
+		return rc;
 	control_args_init(&args);
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
 		control_args_add_uint(&args, counts[i].key, counts[i].value);
@@ -478,9 +520,6 @@ session_on_order(struct session *s)
 	if (session_read_order(s, &order, &event) < 0)
 		return subscription_retried(&s->subscription,
 		                            "malformed arguments", NULL, 0);
-	/* A store without positions has passed what batchd has on disk. */
-	if (order.below > s->passed)
-		s->passed = order.below;
 	if (dlq_retry_accept(&s->retry, &order))
 		return 0;
 	return subscription_retried(&s->subscription, s->retry.result.text,
@@ -494,7 +533,7 @@ session_retry(struct session *s)
 	int rc = s->subscription.order.is_new ? session_on_order(s) : 0;
 
 	if (rc == 0 && s->drain_until_ms == 0 &&
-	    dlq_retry_is_due(&s->retry, s->passed))
+	    dlq_retry_is_due(&s->retry, s->dlq.position))
 		rc = dlq_retry_step(&s->retry);
 	return rc == 0 && s->retry.has_result ? session_send_retried(s) : rc;
 }
@@ -512,7 +551,7 @@ session_wait_for_work(struct session *s)
 		return session_wait(s, UINT64_MAX);
 	rc = session_retry(s);
 	until = clock_mono_ms();
-	if (rc == 0 && !dlq_retry_is_due(&s->retry, s->passed))
+	if (rc == 0 && !dlq_retry_is_due(&s->retry, s->dlq.position))
 		until += RETRY_WAIT_MS;
 	if (rc == 0)
 		rc = session_wait(s, until);
@@ -561,18 +600,26 @@ session_deliver(struct session *s, const char *stream, bool *known,
 	                      .count = sub->count,
 	                      .again = sub->again,
 	                      .generation = sub->generation};
-	int rc;
+	int rc = 0;
 
 	session_change_state(s, SESSION_DELIVERING);
 	s->has_position = false; /* until a piece is known to be stored */
-	rc = deliver_batch(&s->deliver, &batch);
+	/* A dead letter of an event that batchd has skipped is no skipped one.
+	 */
+	if (batch.offset > s->dlq.position) {
+		dlq_file_advance(&s->dlq, batch.offset);
+		rc = subscription_report(&s->subscription, batch.offset,
+		                         session_refused(s));
+	}
+	if (rc == 0)
+		rc = deliver_batch(&s->deliver, &batch);
 	if (rc < 0)
 		return rc;
 	s->has_position = !sub->limits.stable;
 	s->position = batch.next_offset;
 	s->stats.bytes += sub->body_bytes;
 	*known = true;
-	*position = s->passed = batch.next_offset;
+	*position = batch.next_offset;
 	s->failures = 0;
 	session_change_state(s, session_receiving(s));
 	/*
@@ -582,7 +629,9 @@ session_deliver(struct session *s, const char *stream, bool *known,
 	rc = session_report_if_due(s);
 	if (rc < 0)
 		return rc;
-	return subscription_committed(&s->subscription, batch.next_offset);
+	dlq_file_advance(&s->dlq, batch.next_offset);
+	return subscription_committed(&s->subscription, batch.next_offset,
+	                              session_refused(s));
 }
 
 static int
@@ -641,6 +690,32 @@ session_await_welcome(struct session *s)
 	                     clock_mono_ms() + WELCOME_MS);
 }
 
+/*
+ * Count what the store has refused of the events below the position.  A sink
+ * that cannot read its dead letters cannot tell what is not to be stored again,
+ * and waits.  Returns 0, or what the wait gave up with.
+ */
+static int
+session_count_refused(struct session *s, uint64_t position)
+{
+	const char *stream = s->subscription.stream;
+	int rc;
+
+	while ((rc = dlq_file_start(&s->dlq, stream, position)) < 0) {
+		struct sink_error error = {0};
+
+		(void)snprintf(error.text, sizeof error.text,
+		               "cannot count the dead letters in %s: %s",
+		               s->settings->common.dead_dir, file_error(rc));
+		rc = back_off_wait(&s->deliver, SINK_MISCONFIGURED, &error);
+		if (rc < 0)
+			return rc;
+	}
+	refresh_dead_letters(s);
+	(void)session_refused(s);
+	return 0;
+}
+
 /* From batchd's start until its halt, or until the connection ends. */
 static int
 session_serve(struct session *s)
@@ -652,14 +727,16 @@ session_serve(struct session *s)
 	session_change_state(s, SESSION_OPENING_STORE);
 	rc = deliver_start(&s->deliver, s->subscription.stream, &found,
 	                   &position);
+	if (rc == 0)
+		rc = session_count_refused(s, found ? position
+		                                    : s->subscription.cursor);
 	if (rc < 0)
 		return rc;
 	s->has_position = found;
 	s->position = position;
-	rc = subscription_start(&s->subscription, found, position);
+	rc = subscription_start(&s->subscription, found, position, &s->refused);
 	if (rc < 0)
 		return rc;
-	s->passed = found ? position : 0;
 	if (found)
 		log_info("ready stream=%s position=%" PRIu64,
 		         s->subscription.stream, position);
@@ -704,6 +781,9 @@ session_seek(struct session *s)
 		if (rc == 0)
 			s->position = to;
 	}
+	if (rc == 0)
+		rc = session_count_refused(s,
+		                           s->has_position ? s->position : to);
 	if (rc == 0)
 		log_info("position moved stream=%s from=%" PRIu64 " to=%" PRIu64
 		         " has_position=%s position=%" PRIu64,
@@ -750,8 +830,11 @@ session_run_once(struct session *s)
 		session_change_state(s, SESSION_HALTED);
 		if (s->subscription.halting) {
 			log_info("halted stream=%s", s->subscription.stream);
+			if (s->has_position)
+				dlq_file_advance(&s->dlq, s->position);
 			rc = subscription_halted(&s->subscription,
-			                         s->has_position, s->position);
+			                         s->has_position, s->position,
+			                         session_refused(s));
 		}
 		if (rc == 0)
 			rc = session_await_task(s);

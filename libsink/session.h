@@ -66,13 +66,10 @@ struct session {
 	struct deliver deliver;
 	struct dlq_file dlq;
 	struct dlq_retry retry;
-	/*
-	 * All events of the log below it are dealt with: stored, dead-lettered,
-	 * dropped or skipped.
-	 */
-	uint64_t passed;
 	/* A retry that was interrupted was looked for on this connection. */
 	bool retry_resumed;
+	/* What the store has refused of the events below dlq.position. */
+	struct frame_refused refused;
 	struct stats stats;
 	/* What the last report to batchd contained, and when it was sent. */
 	enum stats_state reported_state;

@@ -109,7 +109,8 @@ subscription_connect(struct subscription *s, const char *socket)
 }
 
 int
-subscription_start(struct subscription *s, bool has_position, uint64_t position)
+subscription_start(struct subscription *s, bool has_position, uint64_t position,
+                   const struct frame_refused *refused)
 {
 	struct frame subscribe = {.type = FRAME_SUBSCRIBE,
 	                          .subscribe = {.has_position = has_position,
@@ -117,7 +118,8 @@ subscription_start(struct subscription *s, bool has_position, uint64_t position)
 	                                        .max_events = s->limits.events,
 	                                        .max_bytes = s->limits.bytes,
 	                                        .wait_ms = s->limits.wait_ms,
-	                                        .stable = s->limits.stable}};
+	                                        .stable = s->limits.stable,
+	                                        .refused = *refused}};
 
 	assert(s->started && !s->subscribed);
 	s->subscribed = true;
@@ -126,19 +128,22 @@ subscription_start(struct subscription *s, bool has_position, uint64_t position)
 }
 
 int
-subscription_committed_part(struct subscription *s, uint64_t next_offset)
+subscription_report(struct subscription *s, uint64_t next_offset,
+                    const struct frame_refused *refused)
 {
-	struct frame committed = {.type = FRAME_COMMITTED,
-	                          .committed = {.next_offset = next_offset}};
+	struct frame committed = {
+	    .type = FRAME_COMMITTED,
+	    .committed = {.next_offset = next_offset, .refused = *refused}};
 
-	assert(s->whole);
+	assert(s->subscribed);
 	return subscription_send(s, &committed);
 }
 
 int
-subscription_committed(struct subscription *s, uint64_t next_offset)
+subscription_committed(struct subscription *s, uint64_t next_offset,
+                       const struct frame_refused *refused)
 {
-	int rc = subscription_committed_part(s, next_offset);
+	int rc = subscription_report(s, next_offset, refused);
 
 	drop_batch(s);
 	s->wanted = next_offset;
@@ -147,11 +152,12 @@ subscription_committed(struct subscription *s, uint64_t next_offset)
 
 int
 subscription_halted(struct subscription *s, bool has_position,
-                    uint64_t position)
+                    uint64_t position, const struct frame_refused *refused)
 {
-	struct frame halted = {
-	    .type = FRAME_HALTED,
-	    .halted = {.has_position = has_position, .position = position}};
+	struct frame halted = {.type = FRAME_HALTED,
+	                       .halted = {.has_position = has_position,
+	                                  .position = position,
+	                                  .refused = *refused}};
 
 	assert(s->halting);
 	drop_batch(s);
@@ -225,6 +231,7 @@ subscription_on_start(struct subscription *s, const struct frame *frame)
 	    frame->start.stream_no != 0)
 		return -EPROTO;
 	s->started = true;
+	s->cursor = frame->start.position;
 	return SUBSCRIPTION_START;
 }
 

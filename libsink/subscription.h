@@ -49,8 +49,10 @@ struct subscription {
 	/* From the stream frame after it. */
 	bool has_stream;
 	char stream[FRAME_STREAM_MAX + 1];
-	bool started; /* start was received */
-	bool halting; /* halt or seek was received, and not answered */
+	/* From start. */
+	bool started;
+	uint64_t cursor; /* batchd's, for a store without a position */
+	bool halting;    /* halt or seek was received, and not answered */
 	uint64_t seek_from, seek_to;
 
 	/* The batch: valid from SUBSCRIPTION_BATCH until
@@ -106,10 +108,11 @@ MUST_USE int subscription_connect(struct subscription *s, const char *socket);
 
 /*
  * Ask for batches from `position` on or, without one, from batchd's cursor.
- * The sink must have been started.
+ * `refused` is of the events below that.  The sink must have been started.
  */
 MUST_USE int subscription_start(struct subscription *s, bool has_position,
-                                uint64_t position);
+                                uint64_t position,
+                                const struct frame_refused *refused);
 
 /*
  * Receive one frame.  Returns an enum subscription_event; -EAGAIN when there is
@@ -119,22 +122,27 @@ MUST_USE int subscription_start(struct subscription *s, bool has_position,
 MUST_USE int subscription_step(struct subscription *s);
 
 /*
- * Report the events of the batch below next_offset as committed.  The batch
- * stays valid.
+ * Report the events below next_offset as committed, and what of them the store
+ * has refused.  next_offset is in the batch, which stays valid, or it is the
+ * same as in the last report.
  */
-MUST_USE int subscription_committed_part(struct subscription *s,
-                                         uint64_t next_offset);
+MUST_USE int subscription_report(struct subscription *s, uint64_t next_offset,
+                                 const struct frame_refused *refused);
 
 /*
  * Answer halt or seek: the store is closed, and has this position if that is
- * known.  Releases the batch and ends the subscription; start or seek follows.
+ * known.  `refused` is of the events below it, or without one, after a seek,
+ * below seek_to.  Releases the batch and ends the subscription; start or seek
+ * follows.
  */
 MUST_USE int subscription_halted(struct subscription *s, bool has_position,
-                                 uint64_t position);
+                                 uint64_t position,
+                                 const struct frame_refused *refused);
 
-/* Report the batch as committed, release it, and ask for the next one. */
+/* The same for the whole batch: release it, and ask for the next one. */
 MUST_USE int subscription_committed(struct subscription *s,
-                                    uint64_t next_offset);
+                                    uint64_t next_offset,
+                                    const struct frame_refused *refused);
 
 /*
  * Read what batchd sent before the connection broke, which a failed send has

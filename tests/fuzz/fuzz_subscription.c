@@ -44,6 +44,7 @@ static int
 take_packets(struct fuzz_input *in, int peer)
 {
 	uint8_t answer[FRAME_HEADER_MAX];
+	struct frame_refused none = {0, 0};
 	uint64_t commits = 0;
 	int rc = 0;
 
@@ -55,13 +56,14 @@ take_packets(struct fuzz_input *in, int peer)
 			break;
 		rc = subscription_step(&subscription);
 		if (rc == SUBSCRIPTION_START)
-			rc = subscription_start(&subscription, commits % 2, 0);
+			rc = subscription_start(&subscription, commits % 2, 0,
+			                        &none);
 		if (rc == SUBSCRIPTION_BATCH) {
 			check_batch();
 			commits++;
-			rc = subscription_committed(&subscription,
-			                            subscription.offset +
-			                                subscription.count);
+			rc = subscription_committed(
+			    &subscription,
+			    subscription.offset + subscription.count, &none);
 		}
 		while (recv(peer, answer, sizeof answer, MSG_DONTWAIT) > 0)
 			;

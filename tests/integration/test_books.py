@@ -112,6 +112,41 @@ def test_dead_letters_that_are_retried_and_dropped():
         assert rows(leat) == 9
 
 
+def test_replay_over_dead_letters_and_dropped_events():
+    """From the new position on everything is pending, and is counted again
+    when the position passes it."""
+    with Leat(table=UUID_TABLE) as leat:
+        events = small("o", 10)
+        for i in (2, 5, 7):
+            events[i]["id"] = f"no uuid {i}"
+        leat.accept(events)
+        come_to(leat, (10, 7, 3, 0, 0))
+        for offset in (2, 5):
+            done = leat.run("leat", "dead", "drop", "postgres", "--offset",
+                            str(offset), "--execute")
+            assert done.returncode == 0, done
+            # The reply comes after the new counters.
+            assert counters(leat) == (10, 7, 3 - (offset + 1) // 3, 0, 0)
+        for argv in (("pause", "postgres"),
+                     ("replay", "postgres", "--from", "4", "--execute")):
+            done = leat.run("leat", *argv)
+            assert done.returncode == 0, done
+        # Of those below: 2 is dropped.
+        assert counters(leat) == (10, 3, 0, 0, 6)
+        for d in (leat.sink["postgres"], leat.batchd):
+            d.stop()
+        leat.batchd.start()
+        leat.intake_open()
+        assert counters(leat) == (10, 3, 0, 0, 6)
+        done = leat.run("leat", "resume", "postgres")
+        assert done.returncode == 0, done
+        leat.sink["postgres"].start()
+        # 5 was refused again.  7 has its dead letter still.
+        come_to(leat, (10, 7, 2, 0, 0))
+        assert sorted(d["offset"] for d in leat.dead_letters()) == [5, 7]
+        assert rows(leat) == 11
+
+
 def test_dead_letters_that_cannot_be_counted_are_still_shown():
     with Leat(table=UUID_TABLE) as leat:
         leat.accept([{"type": "t", "id": "no uuid"}] + small("u", 5))
@@ -139,7 +174,7 @@ def test_what_a_new_sink_does_not_get():
         leat.batchd.start()
         leat.intake_open()
         with Peer(leat, SINK, "new") as peer:
-            peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False]))
+            peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False, 0, 0]))
             wait_until(lambda: leat.sink_status("new")["connected"], "there")
             assert counters(leat, "new") == (100, 0, 0, 100, 0)
         leat.accept(small("n", 5, 100))

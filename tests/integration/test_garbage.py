@@ -22,7 +22,7 @@ BAD_HELLO = [
     pack([HELLO, VERSION, INGEST, "n" * 65, 1]),
     pack([HELLO, VERSION, SINK, "an-unknown-sink", 1]),
     pack([HELLO, VERSION, INGEST, "n", 1, 2]), append(1, [event()]),
-    pack([SUBSCRIBE, 0, None, 1, 1, 1, False]), control(1, "status"),
+    pack([SUBSCRIBE, 0, None, 1, 1, 1, False, 0, 0]), control(1, "status"),
 ]
 
 BAD_INGEST = [
@@ -35,16 +35,16 @@ BAD_INGEST = [
     append(1, [pack(["a", "b", None, "{}", 1])]),
     b"\x93\x03\xcf" + b"\0" * 7 + b"\x01\xce\xff\xff\xff\xff" + event(),
     b"x" * (200 * 1024), pack([HELLO, VERSION, INGEST, "n", 1]),
-    pack([COMMITTED, 0, 1]), pack([SUBSCRIBE, 0, None, 1, 1, 1, False]),
+    pack([COMMITTED, 0, 1, 0, 0]), pack([SUBSCRIBE, 0, None, 1, 1, 1, False, 0, 0]),
     pack([INTAKE, True, ""]), pack([WELCOME, 1, 1]),
     pack([WATCH, None, 0, True, 0]),
 ]
 
 BAD_SINK = [
-    append(1, [event()]), pack([COMMITTED, 0, 5]), pack([FLUSH, 7]),
-    pack([SUBSCRIBE, 0, 1 << 40, 10, 10, 10, False]),
-    pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])
-    + pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]),
+    append(1, [event()]), pack([COMMITTED, 0, 5, 0, 0]), pack([FLUSH, 7]),
+    pack([SUBSCRIBE, 0, 1 << 40, 10, 10, 10, False, 0, 0]),
+    pack([SUBSCRIBE, 0, None, 10, 1000, 10, False, 0, 0])
+    + pack([SUBSCRIBE, 0, None, 10, 1000, 10, False, 0, 0]),
     batch(0, [event()]), pack([CONTROL, 1, "status"]),
     pack([CONTROL, 1, "status"]) + pack("text"),
     pack([CONTROL, 1, "status"]) + b"\x81\xa1a", os.urandom(64),
@@ -94,7 +94,7 @@ def test_frames_mutated_at_random():
     good = [(INGEST, append(1, [event(), event("b", payload='{"a":1}')])),
             (CONTROLLER, control(7, "status")),
             (TAIL, pack([WATCH, 0, 10, True, 1 << 20])),
-            (SINK, pack([SUBSCRIBE, 0, None, 10, 1000, 10, False])),
+            (SINK, pack([SUBSCRIBE, 0, None, 10, 1000, 10, False, 0, 0])),
             (None, pack([HELLO, VERSION, CONTROLLER, "n", 1]))]
     with Leat(also=["other"]) as leat:
         for _ in range(ROUNDS):
@@ -219,7 +219,7 @@ def test_hello_has_a_deadline():
         leat.batchd.wait_line("no hello within 5 s")
         with Peer(leat, SINK, "other") as sink:
             time.sleep(6)  # longer than hello may take: it has been sent
-            sink.send(pack([SUBSCRIBE, 0, None, 10, 1000, 10, False]))
+            sink.send(pack([SUBSCRIBE, 0, None, 10, 1000, 10, False, 0, 0]))
             works(leat, 0)
             assert sink.receive_type() == BATCH
 

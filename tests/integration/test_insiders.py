@@ -152,9 +152,9 @@ def test_lines_that_peers_cause_are_counted():
             with Peer(leat, INGEST):
                 pass
             with Peer(leat, SINK, "none") as sink:
-                sink.send(pack([SUBSCRIBE, 0, 0, 10, 100_000, 0, False]))
+                sink.send(pack([SUBSCRIBE, 0, 0, 10, 100_000, 0, False, 0, 0]))
                 assert sink.receive_type() == BATCH
-                sink.send(pack([COMMITTED, 0, 5]))
+                sink.send(pack([COMMITTED, 0, 5, 0, 0]))
                 # Its answer shows that the commit was read.
                 sink.send(control(1, "status"))
                 sink.receive()

@@ -92,9 +92,9 @@ def test_damage_in_what_was_stored_loses_no_event():
         for n in range(0, 30, 10):
             leat.accept(small("q", 10, n))
         with Peer(leat, SINK, "none") as sink:
-            sink.send(pack([SUBSCRIBE, 0, None, 20, 1 << 20, 0, False]))
+            sink.send(pack([SUBSCRIBE, 0, None, 20, 1 << 20, 0, False, 0, 0]))
             assert sink.receive_type() == BATCH
-            sink.send(pack([COMMITTED, 0, 20]))
+            sink.send(pack([COMMITTED, 0, 20, 0, 0]))
             wait_until(lambda: leat.sink_status("none")["committed"] == 20,
                        "20 are committed")
         leat.batchd.stop()
@@ -102,7 +102,7 @@ def test_damage_in_what_was_stored_loses_no_event():
         flip(first, first.read_bytes().index(event_id("q", 15).encode()))
         leat.batchd.start()
         with Peer(leat, SINK, "none") as sink:
-            sink.send(pack([SUBSCRIBE, 0, 20, 100, 1 << 20, 0, False]))
+            sink.send(pack([SUBSCRIBE, 0, 20, 100, 1 << 20, 0, False, 0, 0]))
             assert sink.receive_type() == BATCH
             line = leat.batchd.wait_line(r"offsets=20\.\.20 events=0")
         assert "damaged or missing record: no event that is still to be " \

@@ -111,7 +111,7 @@ def test_a_new_sink_starts_where_new_sink_at_points():
             leat.batchd.start()
             leat.sink["postgres"].wait_line(" ready")
             with Peer(leat, SINK, name) as peer:
-                peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False]))
+                peer.send(pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, False, 0, 0]))
                 wait_until(lambda: leat.sink_status(name)["connected"],
                            "connected")
                 assert leat.sink_status(name)["committed"] == want
@@ -219,7 +219,7 @@ def test_an_end_lost_below_a_batch_in_flight_is_missed():
     with Leat(postgres=False, sinks=(), also=["stable"]) as leat:
         leat.accept(small("a", 5))
         leat.accept(small("a", 5, 5))
-        subscribe = pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, True])
+        subscribe = pack([SUBSCRIBE, 0, None, 1000, 1 << 20, 10, True, 0, 0])
         with Peer(leat, SINK, "stable") as peer:
             peer.send(subscribe)
             assert peer.receive_type() == BATCH  # 0..10, and no commit
@@ -340,12 +340,12 @@ def test_a_stop_waits_for_the_batch_in_flight_and_begins_no_other():
         for n in range(0, 30, 10):
             leat.accept(small("s", 10, n))
         with Peer(leat, SINK, "none") as sink:
-            sink.send(pack([SUBSCRIBE, 0, None, 10, 1 << 20, 0, False]))
+            sink.send(pack([SUBSCRIBE, 0, None, 10, 1 << 20, 0, False, 0, 0]))
             assert sink.receive_type() == BATCH
             leat.batchd.signal(signal.SIGTERM)
             leat.batchd.wait_line("stopping signal=")
             assert leat.batchd.running
-            sink.send(pack([COMMITTED, 0, 10]))
+            sink.send(pack([COMMITTED, 0, 10, 0, 0]))
             assert leat.batchd.wait(20) == 0
             assert BATCH not in sink.until_closed()
         leat.batchd.start()

@@ -120,7 +120,7 @@ def test_a_directory_of_the_log_that_becomes_a_link():
         quarantine.rename(quarantine.with_suffix(".kept"))
         quarantine.symlink_to(outside)
         with Peer(leat, SINK, "none") as sink:
-            sink.send(pack([SUBSCRIBE, 0, None, 100, 1 << 20, 0, False]))
+            sink.send(pack([SUBSCRIBE, 0, None, 100, 1 << 20, 0, False, 0, 0]))
             assert sink.receive_type() == BATCH
             leat.batchd.wait_line(r"offsets=10\.\.20 .* copy=")
         assert not list(outside.iterdir())

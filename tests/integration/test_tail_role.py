@@ -131,13 +131,13 @@ def commit_all(sink, leat):
         if header[0] != BATCH or header[4] is None:
             continue
         at = header[4]
-        sink.send(pack([COMMITTED, 0, at]))
+        sink.send(pack([COMMITTED, 0, at, 0, 0]))
     return end
 
 
 def a_sink(leat):
     sink = Peer(leat, SINK, "sink")
-    sink.send(pack([SUBSCRIBE, 0, None, 10_000, 16 << 20, 0, False]))
+    sink.send(pack([SUBSCRIBE, 0, None, 10_000, 16 << 20, 0, False, 0, 0]))
     return sink
 
 
@@ -228,8 +228,8 @@ def test_what_a_tail_must_not_send():
            pack([WATCH, 0, None, True, 0]), pack([WATCH, 0, 0, 1, 0]),
            pack([WATCH, 0, 0, True, 1 << 63]), pack([WATCH, 0, 0, True, 0, 0]),
            pack([WATCH, 0, 0, True, 0]) + b"\xc0", pack([WATCH, "0", 0, True, 0]),
-           pack([COMMITTED, 0, 1]), pack([FLUSH, 0]), append(1, [event()]),
-           pack([SUBSCRIBE, 0, None, 1, 1, 1, False]), batch(0, [event()]),
+           pack([COMMITTED, 0, 1, 0, 0]), pack([FLUSH, 0]), append(1, [event()]),
+           pack([SUBSCRIBE, 0, None, 1, 1, 1, False, 0, 0]), batch(0, [event()]),
            pack([HELLO, VERSION, TAIL, "n", 1]), pack([SKIPPED, 0, 1]),
            pack([STREAM, 0, "s", 0, 1]), pack([24, 0]), b"\x00",
            os.urandom(64), b"x" * (200 << 10)]
@@ -422,7 +422,7 @@ def test_a_live_tail_at_full_intake_shows_what_is_new():
                     while data := sink.receive():
                         header = unpack(data)[0]
                         if header[0] == BATCH and header[4] is not None:
-                            sink.send(pack([COMMITTED, 0, header[4]]))
+                            sink.send(pack([COMMITTED, 0, header[4], 0, 0]))
             threads = [threading.Thread(target=consume),
                        threading.Thread(target=sender.run, args=(
                            '{"x":"' + "y" * 500 + '"}', 200))]

@@ -22,6 +22,8 @@ static struct consumer consumer;
 static struct chan ours, theirs;
 static bool sent_again; /* as in the latest frame */
 static uint64_t now_ms;
+/* What the sink reports of the events below its position. */
+static struct frame_refused refused;
 
 static const struct store_conf conf = {
     .max_bytes = 256 * MIB,
@@ -53,6 +55,7 @@ setup(void)
 	log_set_level((enum log_level)(LOG_ERROR + 1));
 	sim_init(&sim, 1);
 	now_ms = 1000;
+	refused = (struct frame_refused){0};
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	               0, fds),
@@ -122,7 +125,14 @@ subscribe_at(bool has_position, uint64_t position, uint64_t events,
 	f.subscribe.max_bytes = bytes;
 	f.subscribe.wait_ms = wait_ms;
 	f.subscribe.stable = stable;
+	f.subscribe.refused = refused;
 	return consumer_subscribe(&consumer, &ours, &f, false, &text);
+}
+
+static int
+commit(uint64_t next_offset)
+{
+	return consumer_commit(&consumer, next_offset, &refused);
 }
 
 /* What the server does for a sink that waits for its cursor. */
@@ -187,10 +197,10 @@ TEST(a_batch_is_cut_at_so_many_events)
 	ck_assert_uint_eq(offset, 0);
 	/* One at a time. */
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
+	ck_assert_int_eq(commit(20), 0);
 	ck_assert_uint_eq(position_lag_events(&consumer.position), 9);
 }
 
@@ -204,11 +214,11 @@ TEST_LOOP(an_event_after_a_pause_is_sent_at_once, 2)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 50, stable), 0);
 	put(3, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
-	ck_assert_int_eq(consumer_commit(&consumer, 3), 0);
+	ck_assert_int_eq(commit(3), 0);
 	now_ms += 50;
 	put(1, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
-	ck_assert_int_eq(consumer_commit(&consumer, 4), 0);
+	ck_assert_int_eq(commit(4), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, UINT64_MAX);
 }
@@ -223,7 +233,7 @@ TEST_LOOP(batches_start_so_many_ms_after_each_other, 2)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
 	put(2, 10);
 	now_ms += 20; /* the store's time counts */
-	ck_assert_int_eq(consumer_commit(&consumer, 1), 0);
+	ck_assert_int_eq(commit(1), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, now_ms + 30);
 	put(3, 10);
@@ -235,7 +245,7 @@ TEST_LOOP(batches_start_so_many_ms_after_each_other, 2)
 	/* A store that takes longer than that is never kept waiting. */
 	put(1, 10);
 	now_ms += 51;
-	ck_assert_int_eq(consumer_commit(&consumer, 6), 0);
+	ck_assert_int_eq(commit(6), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
 }
 
@@ -246,10 +256,10 @@ TEST(a_full_batch_does_not_wait)
 	put(25, 10);
 	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 1000, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	now_ms += 7;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
+	ck_assert_int_eq(commit(20), 0);
 	/* What is left is no full batch: it waits from the last start. */
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	ck_assert_uint_eq(wake, now_ms + 1000);
@@ -269,7 +279,7 @@ TEST_LOOP(what_a_batch_left_in_the_log_does_not_wait, 2)
 	sim_damage(&sim, 1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 9999, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
 }
@@ -301,7 +311,7 @@ TEST(a_batch_keeps_to_its_bytes_and_is_never_empty)
 		ck_assert_uint_ge(n, 1);
 		ck_assert_uint_le(n * 40000, 512 * KIB);
 		at += n;
-		ck_assert_int_eq(consumer_commit(&consumer, at), 0);
+		ck_assert_int_eq(commit(at), 0);
 	}
 	ck_assert_uint_eq(at, 80);
 }
@@ -313,12 +323,12 @@ TEST(flush_gives_what_is_there_and_then_an_empty_batch)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 60000, false), 0);
 	put(1, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 1);
-	ck_assert_int_eq(consumer_commit(&consumer, 1), 0);
+	ck_assert_int_eq(commit(1), 0);
 	put(3, 10);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	consumer.flush_requested = true;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 3);
-	ck_assert_int_eq(consumer_commit(&consumer, 4), 0);
+	ck_assert_int_eq(commit(4), 0);
 	ck_assert(consumer.flush_requested);
 	offset = 99;
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
@@ -332,14 +342,14 @@ TEST(only_what_is_in_flight_can_be_committed)
 
 	ck_assert_int_eq(subscribe_at(false, 0, 10, 1 * MIB, 0, false), 0);
 	put(10, 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), -EPROTO);
+	ck_assert_int_eq(commit(10), -EPROTO);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 11), -EPROTO);
-	ck_assert_int_eq(consumer_commit(&consumer, 0), -EPROTO);
-	ck_assert_int_eq(consumer_commit(&consumer, 4), 0); /* a part */
-	ck_assert_int_eq(consumer_commit(&consumer, 4), -EPROTO);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), -EPROTO);
+	ck_assert_int_eq(commit(11), -EPROTO);
+	ck_assert_int_eq(commit(0), 0);
+	ck_assert_int_eq(commit(4), 0); /* a part */
+	ck_assert_int_eq(commit(4), 0);
+	ck_assert_int_eq(commit(10), 0);
+	ck_assert_int_eq(commit(10), 0);
 }
 
 TEST(the_stores_position_wins_within_the_log)
@@ -352,7 +362,7 @@ TEST(the_stores_position_wins_within_the_log)
 	ck_assert_int_eq(subscribe_at(true, 4, 100, 1 * MIB, 0, false), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 6);
 	ck_assert_uint_eq(offset, 4);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	consumer_unsubscribe(&consumer);
 	/* A store that has gone back. */
 	ck_assert_int_eq(subscribe_at(true, 2, 100, 1 * MIB, 0, false), 0);
@@ -401,7 +411,7 @@ TEST(a_stable_batch_has_the_same_end_after_any_restart)
 	ck_assert_uint_eq(next_batch(&offset, &wake), 7);
 	ck_assert_uint_eq(offset, 0);
 	ck_assert(sent_again);
-	ck_assert_int_eq(consumer_commit(&consumer, 7), 0);
+	ck_assert_int_eq(commit(7), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 5);
 	ck_assert_uint_eq(offset, 7);
 	ck_assert(!sent_again);
@@ -479,12 +489,12 @@ TEST_LOOP(a_batch_ends_before_lost_events_and_the_next_begins_after, 2)
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 0);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	expect(10, 10, 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
 	expect(15, 10, 5);
-	ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
+	ck_assert_int_eq(commit(25), 0);
 	expect(25, 20, 5);
 	ck_assert_uint_eq(position_lag_events(&consumer.position), 0);
 }
@@ -499,7 +509,7 @@ TEST_LOOP(lost_events_at_the_end_are_skipped, 2)
 	sim_damage(&sim, 1);
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 0);
 	expect(15, 10, 5);
 }
@@ -514,7 +524,7 @@ TEST_LOOP(what_is_skipped_is_on_disk_before_more_is_sent, 2)
 	put_damaged();
 	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, stable), 0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+	ck_assert_int_eq(commit(10), 0);
 	write_cursor();
 	consumer_flush(&consumer);
 	for (int i = 0; i < 5; i++)
@@ -549,7 +559,7 @@ TEST(what_was_skipped_stays_skipped_until_the_store_learns_of_it)
 	expect(15, 10, 5);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
 	ck_assert_uint_eq(offset, 15);
-	ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
+	ck_assert_int_eq(commit(25), 0);
 	expect(25, 20, 5);
 }
 
@@ -563,9 +573,9 @@ TEST(a_store_that_goes_back_skips_lost_events_once)
 		come_back(4);
 		expect(4, 4, 0);
 		ck_assert_uint_eq(next_batch(&offset, &wake), 6);
-		ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
+		ck_assert_int_eq(commit(10), 0);
 		ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-		ck_assert_int_eq(consumer_commit(&consumer, 25), 0);
+		ck_assert_int_eq(commit(25), 0);
 		expect(25, 20, 5);
 		come_back(20);
 		expect(20, 15, 5);
@@ -601,60 +611,111 @@ TEST(what_is_before_a_new_cursor_is_skipped_unless_the_store_has_it)
 	}
 }
 
-TEST(dead_letters_count_with_their_batch)
+/* Committed by the sink, with its dead letters and what it has dropped. */
+static void
+report(uint64_t position, uint64_t dead_letters, uint64_t dropped)
 {
-	uint64_t offset, wake;
-
-	put(10, 10);
-	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
-	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	consumer_report_dead_letters(&consumer, 2, 1);
-	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 0);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 2);
-	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 1);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 7);
-	consumer_report_dead_letters(&consumer, 0, 1); /* retried */
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
-	write_cursor();
-	close_all();
-	open_all();
-	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 1);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
+	refused = (struct frame_refused){dead_letters, dropped};
+	ck_assert_int_eq(commit(position), 0);
 }
 
-/* A report while a batch is in flight, or while the sink is disconnected. */
-TEST_LOOP(retried_dead_letters_count_at_once, 2)
+TEST(dead_letters_count_with_their_position)
 {
-	bool disconnected = _i == 1;
 	uint64_t offset, wake;
 
 	put(10, 10);
-	ck_assert_int_eq(subscribe_at(false, 0, 100, 1 * MIB, 0, false), 0);
+	crash();
+	come_back(0);
 	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	consumer_report_dead_letters(&consumer, 5, 0);
-	ck_assert_int_eq(consumer_commit(&consumer, 10), 0);
-	put(10, 10);
-	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
-	if (disconnected)
-		consumer_unsubscribe(&consumer);
-	/* More than before may be of the batch that is not committed. */
-	consumer_report_dead_letters(&consumer, 6, 2);
-	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 5);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 5);
-	consumer_report_dead_letters(&consumer, 1, 2);
-	ck_assert_uint_eq(consumer.position.cursor.now.pending_dead_letters, 1);
-	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 0);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 9);
-	if (disconnected)
-		return;
-	ck_assert_int_eq(consumer_commit(&consumer, 20), 0);
-	ck_assert_uint_eq(consumer.position.cursor.now.dropped, 2);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 17);
+	report(4, 1, 0);
+	expect(4, 3, 0);
+	report(10, 2, 1);
+	expect(10, 7, 0);
+	report(10, 0, 1); /* retried */
+	expect(10, 9, 0);
+	refused.dead_letters = 5;
+	ck_assert_int_eq(commit(9), -EPROTO);
+	ck_assert_int_eq(commit(11), -EPROTO);
+	expect(10, 9, 0);
+	write_cursor();
+	crash();
+	expect(10, 9, 0);
+	/* The store goes back, and then a restart of the sink finds one more.
+	 */
+	refused = (struct frame_refused){1, 0};
+	come_back(5);
+	expect(5, 4, 0);
+	refused.dead_letters = 2;
+	come_back(5);
+	expect(5, 3, 0);
 	/* Whatever is reported, no number is below 0. */
-	consumer_report_dead_letters(&consumer, INT64_MAX, INT64_MAX);
-	ck_assert_uint_eq(position_stored_events(&consumer.position), 0);
+	report(5, INT64_MAX, INT64_MAX);
+	expect(5, 0, 0);
+}
+
+/* It was written before the sink crashed, and the log has lost the event. */
+TEST(a_dead_letter_of_a_lost_event_counts_once)
+{
+	uint64_t offset, wake;
+
+	put_damaged();
+	crash();
+	come_back(10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 10);
+	ck_assert_uint_eq(offset, 15);
+	expect(15, 10, 5);
+	report(10, 0, 0); /* its store is before the gap */
+	expect(15, 10, 5);
+	report(15, 1, 1);
+	expect(15, 10, 3);
+	report(25, 3, 1);
+	expect(25, 18, 3);
+}
+
+static void
+seek(uint64_t to, uint64_t dead_letters, uint64_t dropped)
+{
+	const struct frame_refused below = {dead_letters, dropped};
+
+	position_begin_seek(&consumer.position, to);
+	consumer_end_seek(&consumer, &below);
+}
+
+TEST(an_operator_moves_the_position)
+{
+	uint64_t offset, wake;
+
+	put(100, 10);
+	crash();
+	come_back(0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 100);
+	report(100, 10, 5);
+	expect(100, 85, 0);
+	consumer_unsubscribe(&consumer);
+	/* Back over dead letters and what was dropped, and further back. */
+	seek(50, 4, 2);
+	expect(50, 44, 0);
+	seek(20, 0, 0);
+	expect(20, 20, 0);
+	/* Ahead: 10 of the events between have dead letters. */
+	seek(90, 10, 0);
+	expect(90, 20, 60);
+	/* Back into what was skipped, and before it. */
+	seek(30, 0, 0);
+	expect(30, 20, 10);
+	refused = (struct frame_refused){0, 0};
+	come_back(30);
+	expect(30, 20, 10);
+	consumer_unsubscribe(&consumer);
+	seek(10, 0, 0);
+	expect(10, 10, 0);
+	write_cursor();
+	crash();
+	expect(10, 10, 0);
+	come_back(10);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 90);
+	report(100, 15, 0);
+	expect(100, 85, 0);
 }
 
 TEST(a_full_socket_is_waited_for)

@@ -110,6 +110,13 @@ add_optional(struct text *t, const char *name, bool has, uint64_t value)
 }
 
 static void
+add_refused(struct text *t, const struct frame_refused *refused)
+{
+	add_uint(t, "dead_letters", refused->dead_letters);
+	add_uint(t, "dropped", refused->dropped);
+}
+
+static void
 add_subscribe(struct text *t, const struct frame *f)
 {
 	add_uint(t, "stream_no", f->subscribe.stream_no);
@@ -119,6 +126,7 @@ add_subscribe(struct text *t, const struct frame *f)
 	add_uint(t, "max_bytes", f->subscribe.max_bytes);
 	add_uint(t, "wait_ms", f->subscribe.wait_ms);
 	add_bool(t, "stable", f->subscribe.stable);
+	add_refused(t, &f->subscribe.refused);
 }
 
 static void
@@ -217,6 +225,7 @@ add_halted(struct text *t, const struct frame *f)
 {
 	add_uint(t, "stream_no", f->halted.stream_no);
 	add_optional(t, "position", f->halted.has_position, f->halted.position);
+	add_refused(t, &f->halted.refused);
 }
 
 static void
@@ -224,6 +233,14 @@ add_committed(struct text *t, const struct frame *f)
 {
 	add_uint(t, "stream_no", f->committed.stream_no);
 	add_uint(t, "next_offset", f->committed.next_offset);
+	add_refused(t, &f->committed.refused);
+}
+
+static void
+add_start(struct text *t, const struct frame *f)
+{
+	add_uint(t, "stream_no", f->start.stream_no);
+	add_uint(t, "position", f->start.position);
 }
 
 /* Frames of which the number of the stream is the only field. */
@@ -231,9 +248,8 @@ static void
 add_stream_no(struct text *t, const struct frame *f)
 {
 	add_uint(t, "stream_no",
-	         f->type == FRAME_FLUSH   ? f->flush.stream_no
-	         : f->type == FRAME_START ? f->start.stream_no
-	                                  : f->halt.stream_no);
+	         f->type == FRAME_FLUSH ? f->flush.stream_no
+	                                : f->halt.stream_no);
 }
 
 /* Returns false if the frame is not between batchd and a sink. */
@@ -252,8 +268,9 @@ add_sink_fields(struct text *t, const struct frame *f)
 		add_retry(t, f);
 	else if (f->type == FRAME_RETRIED)
 		add_retried(t, f);
-	else if (f->type == FRAME_FLUSH || f->type == FRAME_START ||
-	         f->type == FRAME_HALT)
+	else if (f->type == FRAME_START)
+		add_start(t, f);
+	else if (f->type == FRAME_FLUSH || f->type == FRAME_HALT)
 		add_stream_no(t, f);
 	else
 		return false;

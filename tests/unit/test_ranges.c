@@ -1,5 +1,7 @@
 /* test_ranges - a bounded list of ranges, and what it still knows when full. */
 #include "libbase/ranges.h"
+
+#include "libbase/base.h"
 #include "tests/support/test.h"
 
 static struct ranges r;
@@ -77,4 +79,35 @@ TEST(a_full_list_keeps_its_count)
 	/* and the lowest one never counts more than there can be. */
 	ranges_cut(&r, 7);
 	ck_assert_uint_eq(ranges_count(&r, UINT64_MAX), 7);
+}
+
+TEST(offsets_are_inserted_anywhere)
+{
+	static const uint64_t offsets[] = {50, 10, 30, 11, 9, 49, 30, 10};
+
+	for (size_t i = 0; i < ARRAY_LEN(offsets); i++)
+		ranges_insert(&r, offsets[i]);
+	ck_assert_uint_eq(r.n, 3);
+	ck_assert_uint_eq(ranges_count(&r, UINT64_MAX), 6);
+	ck_assert_uint_eq(r.at[0].from, 9);
+	ck_assert_uint_eq(r.at[0].to, 12);
+	ck_assert_uint_eq(r.at[1].from, 30);
+	ck_assert_uint_eq(r.at[2].from, 49);
+	ranges_cut(&r, 50);
+	ck_assert_uint_eq(ranges_count(&r, UINT64_MAX), 5);
+}
+
+/* Between the two lowest ranges, which are joined to make room for it. */
+TEST_LOOP(an_offset_inserted_into_a_full_list_counts, 3)
+{
+	const uint64_t offset = (uint64_t)_i * 10 + 5;
+
+	for (uint64_t i = 1; i <= RANGES_MAX; i++)
+		ranges_insert(&r, i * 10);
+	ck_assert_uint_eq(r.n, RANGES_MAX);
+	ranges_insert(&r, offset);
+	ck_assert_uint_eq(r.n, _i == 1 ? RANGES_MAX - 1 : RANGES_MAX);
+	ck_assert_uint_eq(ranges_count(&r, UINT64_MAX), RANGES_MAX + 1);
+	for (size_t i = 1; i < r.n; i++)
+		ck_assert_uint_le(r.at[i - 1].to, r.at[i].from);
 }

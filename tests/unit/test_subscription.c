@@ -15,6 +15,7 @@
 #define EVENTS 100
 
 static struct subscription subscription;
+static const struct frame_refused none;
 static struct chan batchd;
 static struct buf body;
 
@@ -120,7 +121,8 @@ subscribe(bool has_position, uint64_t position)
 	send_start();
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_START);
 	ck_assert_int_eq(
-	    subscription_start(&subscription, has_position, position), 0);
+	    subscription_start(&subscription, has_position, position, &none),
+	    0);
 	ck_assert_int_eq(received().type, FRAME_SUBSCRIBE);
 }
 
@@ -152,7 +154,7 @@ TEST(joins_frames_to_a_batch)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
 	ck_assert_int_eq(subscription_step(&subscription), -EAGAIN);
 	assert_batch(5, 24);
-	ck_assert_int_eq(subscription_committed(&subscription, 29), 0);
+	ck_assert_int_eq(subscription_committed(&subscription, 29, &none), 0);
 	f = received();
 	ck_assert_int_eq(f.type, FRAME_COMMITTED);
 	ck_assert_uint_eq(f.committed.next_offset, 29);
@@ -312,9 +314,9 @@ TEST(a_halt_ends_the_subscription_when_it_is_answered)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_HALT);
 	assert_batch(5, 3);
-	ck_assert_int_eq(subscription_committed(&subscription, 8), 0);
+	ck_assert_int_eq(subscription_committed(&subscription, 8, &none), 0);
 	ck_assert_int_eq(received().type, FRAME_COMMITTED);
-	ck_assert_int_eq(subscription_halted(&subscription, true, 8), 0);
+	ck_assert_int_eq(subscription_halted(&subscription, true, 8, &none), 0);
 	f = received();
 	ck_assert_int_eq(f.type, FRAME_HALTED);
 	ck_assert(f.halted.has_position);
@@ -323,11 +325,12 @@ TEST(a_halt_ends_the_subscription_when_it_is_answered)
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_SEEK);
 	ck_assert_uint_eq(subscription.seek_from, 9);
 	ck_assert_uint_eq(subscription.seek_to, 4);
-	ck_assert_int_eq(subscription_halted(&subscription, false, 0), 0);
+	ck_assert_int_eq(subscription_halted(&subscription, false, 0, &none),
+	                 0);
 	ck_assert(!received().halted.has_position);
 	send_start();
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_START);
-	ck_assert_int_eq(subscription_start(&subscription, true, 4), 0);
+	ck_assert_int_eq(subscription_start(&subscription, true, 4, &none), 0);
 	ck_assert_int_eq(received().type, FRAME_SUBSCRIBE);
 	send_batch(4, 1, true);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
@@ -370,7 +373,7 @@ TEST(refuses_events_that_are_cut_or_too_many_for_their_count)
 	subscribe(false, 0);
 	send_batch(0, 1, true);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
-	ck_assert_int_eq(subscription_committed(&subscription, 1), 0);
+	ck_assert_int_eq(subscription_committed(&subscription, 1, &none), 0);
 	f.batch.offset = 1;
 	f.body = body.data;
 	f.body_bytes = body.len - 1;
@@ -391,7 +394,7 @@ TEST(tells_the_answer_to_a_flush_from_a_batch)
 	ck_assert_int_eq(received().type, FRAME_FLUSH);
 	send_batch(0, 2, true);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_BATCH);
-	ck_assert_int_eq(subscription_committed(&subscription, 2), 0);
+	ck_assert_int_eq(subscription_committed(&subscription, 2, &none), 0);
 	send_batch(2, 0, true);
 	ck_assert_int_eq(subscription_step(&subscription), SUBSCRIPTION_EMPTY);
 }
