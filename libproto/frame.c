@@ -29,11 +29,6 @@ struct field {
 #define BOOL(member) KIND_BOOL, AT(member), 0, 0
 #define TEXT(member, min, max) KIND_TEXT, AT(member), min, max
 #define NAME(member) KIND_NAME, AT(member), 1, FRAME_NAME_MAX
-#define REFUSED(frame)                                                         \
-	{UINT(frame.refused.dead_letters)},                                    \
-	{                                                                      \
-		UINT(frame.refused.dropped)                                    \
-	}
 #define OPTIONAL(has, member) KIND_OPTIONAL, AT(member), AT(has), 0
 
 /*
@@ -66,7 +61,8 @@ static const struct field subscribe[] = {
     {UINT(subscribe.max_bytes)},
     {UINT(subscribe.wait_ms)},
     {BOOL(subscribe.stable)},
-    REFUSED(subscribe),
+    {UINT(subscribe.refused.dead_letters)},
+    {UINT(subscribe.refused.dropped)},
 };
 static const struct field batch[] = {
     {UINT(batch.stream_no)},
@@ -79,7 +75,8 @@ static const struct field batch[] = {
 static const struct field committed[] = {
     {UINT(committed.stream_no)},
     {UINT(committed.next_offset)},
-    REFUSED(committed),
+    {UINT(committed.refused.dead_letters)},
+    {UINT(committed.refused.dropped)},
 };
 static const struct field error[] = {
     {U32(error.code, ERROR_VERSION, ERROR_STOPPING)},
@@ -137,7 +134,8 @@ static const struct field halt[] = {
 static const struct field halted[] = {
     {UINT(halted.stream_no)},
     {OPTIONAL(halted.has_position, halted.position)},
-    REFUSED(halted),
+    {UINT(halted.refused.dead_letters)},
+    {UINT(halted.refused.dropped)},
 };
 static const struct field seek[] = {
     {UINT(seek.stream_no)},
