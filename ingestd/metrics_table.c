@@ -30,6 +30,8 @@ const struct metric log_metrics[METRICS_LOG] = {
 const struct metric sink_metrics[METRICS_SINK] = {
     {"leat_sink_connected", "gauge", "1 while the sink is connected.", NULL,
      "connected", false},
+    {"leat_sink_paused", "gauge", "1 while an operator has paused the sink.",
+     NULL, "paused", false},
     {"leat_sink_committed_offset", "gauge",
      "Offset of the first event that the sink has not committed.", NULL,
      "committed", false},
@@ -46,6 +48,9 @@ const struct metric sink_metrics[METRICS_SINK] = {
     {"leat_sink_skipped_events", "gauge",
      "Events that the sink never gets: from before its start, or lost.", NULL,
      "skipped_events", false},
+    {"leat_sink_replayed_events_total", "counter",
+     "Events by which operators have moved the position back.", NULL,
+     "replayed_events", false},
     {"leat_sink_lag_events", "gauge",
      "Durable events that the sink has not stored.", NULL, "lag_events", false},
     {"leat_sink_lag_bytes", "gauge",

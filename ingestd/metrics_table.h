@@ -27,7 +27,7 @@ struct ingest_metric {
 };
 
 #define METRICS_LOG 11
-#define METRICS_SINK 20
+#define METRICS_SINK 22
 #define METRICS_INGEST 17
 
 extern const struct metric log_metrics[METRICS_LOG];

@@ -85,9 +85,7 @@ json_put(struct buf *out, const msgpack_object *value)
 uint64_t
 json_get_uint(const msgpack_object *map, const char *key)
 {
-	const msgpack_object *v = status_map_get(map, key);
-
-	return v && v->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? v->via.u64 : 0;
+	return status_map_uint(map, key);
 }
 
 const char *

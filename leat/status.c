@@ -14,10 +14,14 @@
 #include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
+#include "libbase/printable.h"
 #include "libproto/chan.h"
 #include "libproto/control_request.h"
 #include "libproto/frame.h"
+#include "libproto/sink_status.h"
 #include "libproto/status_map.h"
+
+#define STATE_BYTES 64 /* of a sink's state, with its NUL */
 
 static void
 print_log(const msgpack_object *status)
@@ -116,30 +120,23 @@ print_dead_room(const msgpack_object *stats)
 		       percent, json_get_uint(stats, "dead_dropped"));
 }
 
-static bool
-is_paused(const msgpack_object *sink)
-{
-	const msgpack_object *v =
-	    status_map_get_type(sink, "paused", MSGPACK_OBJECT_BOOLEAN);
-
-	return v && v->via.boolean;
-}
-
 /* Print since when and until when the sink is paused, by whom, and why. */
 static void
 print_pause(const msgpack_object *sink)
 {
-	uint64_t until_us = json_get_uint(sink, "paused_until_us");
-	const char *why = json_get_text(sink, "paused_why");
 	char since[UNITS_TEXT_BYTES], until[UNITS_TEXT_BYTES];
+	char why[PRINTABLE_GROWTH * SINK_STATUS_WHY_MAX + 1];
+	struct sink_pause pause;
 
-	if (!is_paused(sink))
+	sink_status_pause(sink, &pause);
+	if (!pause.paused)
 		return;
+	(void)printable_put(why, pause.why, strlen(pause.why), "");
 	printf("    paused since %s%s%s by uid %" PRIu64 "%s%s\n",
-	       units_time(json_get_uint(sink, "paused_since_us"), since),
-	       until_us > 0 ? " until " : "",
-	       until_us > 0 ? units_time(until_us, until) : "",
-	       json_get_uint(sink, "paused_uid"), why[0] ? ": " : "", why);
+	       units_time(pause.since_us, since),
+	       pause.until_us > 0 ? " until " : "",
+	       pause.until_us > 0 ? units_time(pause.until_us, until) : "",
+	       pause.uid, why[0] ? ": " : "", why);
 }
 
 /* Print the order that the sink carries out now, if it has one. */
@@ -166,14 +163,15 @@ print_sinks(const msgpack_object *status, const char *path)
 	for (uint32_t i = 0; i < all->via.array.size; i++) {
 		const msgpack_object *s = &all->via.array.ptr[i];
 		const msgpack_object *stats = status_map_get(s, "stats");
-		const char *state =
-		    json_get_text(is_paused(s) ? s : stats, "state");
-		char lag[UNITS_TEXT_BYTES];
+		char lag[UNITS_TEXT_BYTES], own[STATE_BYTES];
+		char state[PRINTABLE_GROWTH * STATE_BYTES];
+
+		sink_status_state(s, own, sizeof own);
+		(void)printable_put(state, own, strlen(own), "");
 
 		printf("%-16s %-13s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
 		       " %9s %7.1f s %8" PRIu64 " %6" PRIu64 "\n",
-		       json_get_text(s, "name"),
-		       state[0] ? state : json_get_text(s, "state"),
+		       json_get_text(s, "name"), state,
 		       json_get_uint(s, "committed"),
 		       json_get_uint(s, "events_per_s"),
 		       json_get_uint(s, "lag_events"),

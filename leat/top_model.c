@@ -36,20 +36,9 @@ top_read_sink(struct top_sink *s, const msgpack_object *map)
 
 	*s = (struct top_sink){0};
 	top_text(map, "name", s->name, sizeof s->name);
-	s->paused = status_map_bool(map, "paused");
-	/*
-	 * The state that the sink itself reports has precedence, but not over
-	 * a pause, which batchd knows better.
-	 */
-	top_text(map, "state", s->state, sizeof s->state);
-	if (strcmp(s->state, "paused") != 0 &&
-	    status_map_get_type(stats, "state", MSGPACK_OBJECT_STR))
-		top_text(stats, "state", s->state, sizeof s->state);
+	sink_status_state(map, s->state, sizeof s->state);
+	sink_status_pause(map, &s->pause);
 	top_text(map, "order", s->order, sizeof s->order);
-	top_text(map, "paused_why", s->paused_why, sizeof s->paused_why);
-	s->paused_since_us = json_get_uint(map, "paused_since_us");
-	s->paused_until_us = json_get_uint(map, "paused_until_us");
-	s->paused_uid = json_get_uint(map, "paused_uid");
 	top_text(stats, "error", s->error, sizeof s->error);
 	s->error_since_us = json_get_uint(stats, "error_since_us");
 	s->next_retry_us = json_get_uint(stats, "next_retry_us");
@@ -191,7 +180,7 @@ rate_sink(struct top_model *m, size_t i)
 	if (s->has_rate)
 		s->events_per_s = per_second(from->committed[i], s->committed,
 		                             to->at_ms - from->at_ms);
-	if (s->paused)
+	if (s->pause.paused)
 		s->catch_up = TOP_CATCH_UP_PAUSED;
 	else if (s->lag_events == 0 || s->lag_ms < TOP_LAG_MS)
 		s->catch_up = TOP_CATCH_UP_NONE;

@@ -17,13 +17,13 @@
 #include "libbase/base.h"
 #include "libproto/frame.h"
 #include "libproto/report.h"
+#include "libproto/sink_status.h"
 
 /* More than batchd has; a status with more is shown without the others. */
 #define TOP_SINKS_MAX 64
 #define TOP_PROBLEMS_MAX 16
 
 #define TOP_STATE_MAX 32 /* bytes of a state or of an order */
-#define TOP_WHY_MAX 200  /* bytes of the reason of a pause */
 
 /*
  * Rates are those of the last 10 s.  A sink commits a batch at a time, and in a
@@ -48,9 +48,7 @@ struct top_sink {
 	char state[TOP_STATE_MAX + 1]; /* as `leat status` shows it */
 	char order[TOP_STATE_MAX + 1]; /* "": none is being carried out */
 	char error[REPORT_TEXT_MAX + 1];
-	char paused_why[TOP_WHY_MAX + 1];
-	bool paused;
-	uint64_t paused_since_us, paused_until_us, paused_uid;
+	struct sink_pause pause;
 	uint64_t error_since_us, next_retry_us;
 	uint64_t committed, generation, replayed_events, skipped_events;
 	uint64_t lag_events, lag_bytes, lag_ms;

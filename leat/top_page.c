@@ -279,16 +279,16 @@ pause_text(const struct top_sink *s, char out[LINE_BYTES])
 
 	(void)snprintf(
 	    out, LINE_BYTES, "paused%s%s since %s by uid %" PRIu64 "%s%s",
-	    s->paused_until_us > 0 ? " until " : "",
-	    s->paused_until_us > 0 ? units_time(s->paused_until_us, until) : "",
-	    units_time(s->paused_since_us, since), s->paused_uid,
-	    s->paused_why[0] ? ": " : "", s->paused_why);
+	    s->pause.until_us > 0 ? " until " : "",
+	    s->pause.until_us > 0 ? units_time(s->pause.until_us, until) : "",
+	    units_time(s->pause.since_us, since), s->pause.uid,
+	    s->pause.why[0] ? ": " : "", s->pause.why);
 }
 
 static enum top_style
 sink_style(const struct top_sink *s)
 {
-	if (s->paused)
+	if (s->pause.paused)
 		return TOP_PAUSED;
 	return s->error[0] || strcmp(s->state, "disconnected") == 0 ||
 	               strcmp(s->state, "misconfigured") == 0
@@ -319,10 +319,10 @@ add_sink(struct top_page *p, const struct top_view *v, const struct layout *l,
 		          columns[i].width);
 	}
 	if (l->note > 0) {
-		if (s->paused)
+		if (s->pause.paused)
 			pause_text(s, note);
 		cell_add_spaces(&p->text, 1);
-		add_left(p, s->paused ? note : s->error, l->note);
+		add_left(p, s->pause.paused ? note : s->error, l->note);
 	}
 	end_line(p);
 }
@@ -422,7 +422,7 @@ add_detail(struct top_page *p, const struct top_model *m,
 	          ", dropped %" PRIu64 ", retries %" PRIu64,
 	          s->name, s->committed, s->skipped_events, s->replayed_events,
 	          s->dead_letters, s->dropped_events, s->retries);
-	if (s->paused && p->line_count < end) {
+	if (s->pause.paused && p->line_count < end) {
 		pause_text(s, text);
 		add_line(p, TOP_PAUSED, text);
 	}

@@ -42,7 +42,7 @@ ask(struct top_view *v, const struct top_model *m)
 
 	if (at < 0)
 		return;
-	v->question = m->sinks[at].paused ? TOP_RESUME : TOP_PAUSE;
+	v->question = m->sinks[at].pause.paused ? TOP_RESUME : TOP_PAUSE;
 	memcpy(v->order_sink, v->selected, sizeof v->order_sink);
 }
 

@@ -37,6 +37,15 @@ status_map_get_type(const msgpack_object *map, const char *key,
 	return value && value->type == type ? value : NULL;
 }
 
+uint64_t
+status_map_uint(const msgpack_object *map, const char *key)
+{
+	const msgpack_object *value =
+	    status_map_get_type(map, key, MSGPACK_OBJECT_POSITIVE_INTEGER);
+
+	return value ? value->via.u64 : 0;
+}
+
 bool
 status_map_bool(const msgpack_object *map, const char *key)
 {

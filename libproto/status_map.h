@@ -24,6 +24,9 @@ const msgpack_object *status_map_get_type(const msgpack_object *map,
 /* Return true if the value is the string `text`. */
 bool status_map_text_is(const msgpack_object *value, const char *text);
 
+/* Return the value of `key` if it is an unsigned integer, else 0. */
+uint64_t status_map_uint(const msgpack_object *map, const char *key);
+
 /* Return true if the value of `key` is true. */
 bool status_map_bool(const msgpack_object *map, const char *key);
 

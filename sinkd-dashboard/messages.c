@@ -221,12 +221,29 @@ add_ingest(struct buf *out, const struct pipeline_ingest *in)
 	buf_add_text(out, "}");
 }
 
+/* null if the sink is not paused. */
+static void
+add_pause(struct buf *out, const struct sink_pause *pause)
+{
+	if (!pause->paused) {
+		buf_add_text(out, ",\"paused\":null");
+		return;
+	}
+	add_number(out, ",\"paused\":{\"since_us\":", pause->since_us);
+	add_time_or_null(out, ",\"until_us\":", (int64_t)pause->until_us);
+	add_number(out, ",\"uid\":", pause->uid);
+	add_text(out, ",\"why\":", pause->why);
+	buf_add_text(out, "}");
+}
+
 static void
 add_sink(struct buf *out, const struct pipeline_sink *sink)
 {
 	add_text(out, "{\"name\":", sink->name);
 	add_text(out, ",\"state\":", sink->state);
 	add_text(out, ",\"level\":", level_name(sink->level));
+	add_pause(out, &sink->pause);
+	add_text(out, ",\"order\":", sink->order);
 	if (sink->error[0])
 		add_text(out, ",\"error\":", sink->error);
 	else

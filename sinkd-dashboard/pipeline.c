@@ -17,14 +17,17 @@
 
 /* --- reading --- */
 
+/* JSON's readers take numbers for doubles; none of these is larger. */
+static uint64_t
+safe_number(uint64_t n)
+{
+	return n < (UINT64_C(1) << 53) ? n : 0;
+}
+
 static uint64_t
 pipeline_number(const msgpack_object *map, const char *key)
 {
-	const msgpack_object *o =
-	    status_map_get_type(map, key, MSGPACK_OBJECT_POSITIVE_INTEGER);
-
-	/* JSON's readers take numbers for doubles; none of these is larger. */
-	return o && o->via.u64 < (UINT64_C(1) << 53) ? o->via.u64 : 0;
+	return safe_number(status_map_uint(map, key));
 }
 
 static void
@@ -61,15 +64,23 @@ read_ingest(const msgpack_object *map, struct pipeline_ingest *ingest)
 }
 
 static void
+read_pause(const msgpack_object *map, struct sink_pause *pause)
+{
+	sink_status_pause(map, pause);
+	pause->since_us = safe_number(pause->since_us);
+	pause->until_us = safe_number(pause->until_us);
+	pause->uid = safe_number(pause->uid);
+}
+
+static void
 read_sink(const msgpack_object *map, struct pipeline_sink *sink)
 {
 	const msgpack_object *stats = status_map_get(map, "stats");
 
 	pipeline_text(map, "name", sink->name, sizeof sink->name);
-	/* The state that the sink itself reports has precedence. */
-	pipeline_text(stats, "state", sink->state, sizeof sink->state);
-	if (!sink->state[0])
-		pipeline_text(map, "state", sink->state, sizeof sink->state);
+	sink_status_state(map, sink->state, sizeof sink->state);
+	read_pause(map, &sink->pause);
+	pipeline_text(map, "order", sink->order, sizeof sink->order);
 	pipeline_text(stats, "error", sink->error, sizeof sink->error);
 	sink->error_since_us = pipeline_number(stats, "error_since_us");
 	sink->next_retry_us = pipeline_number(stats, "next_retry_us");

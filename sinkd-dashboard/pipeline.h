@@ -12,13 +12,15 @@
 
 #include "libbase/base.h"
 #include "libproto/frame.h"
+#include "libproto/sink_status.h"
 
 #define PIPELINE_SINKS 16        /* batchd's most */
 #define PIPELINE_STATE_BYTES 32  /* of a sink's state, with its NUL */
 #define PIPELINE_ERROR_BYTES 400 /* of a sink's error, with its NUL */
 #define PIPELINE_VERDICT_BYTES 600
 
-enum level { LEVEL_OK, LEVEL_WARN, LEVEL_BAD };
+/* From well to worst.  A pause is no fault: an operator has ordered it. */
+enum level { LEVEL_OK, LEVEL_PAUSED, LEVEL_WARN, LEVEL_BAD };
 
 struct pipeline_log {
 	char stream[FRAME_STREAM_MAX + 1];
@@ -46,6 +48,8 @@ struct pipeline_ingest {
 struct pipeline_sink {
 	char name[FRAME_NAME_MAX + 1];
 	char state[PIPELINE_STATE_BYTES]; /* as `leat status` shows it */
+	char order[PIPELINE_STATE_BYTES]; /* in progress; "": none */
+	struct sink_pause pause;
 	char error[PIPELINE_ERROR_BYTES];
 	uint64_t error_since_us, next_retry_us; /* 0: none */
 	uint64_t lag_ms, lag_events, events_per_s, dead_letters, committed;

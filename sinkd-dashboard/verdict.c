@@ -17,7 +17,7 @@
 /* A log that is full sooner than this needs an operator. */
 #define FULL_WARN_S 3600
 
-/* Bytes of a sink's error in the verdict; its box has the rest. */
+/* Bytes of an error or a reason in the verdict; the sink's box has the rest. */
 #define REASON_BYTES 160
 
 /* What is wrong, the worst first, of which only the first is shown. */
@@ -29,8 +29,10 @@ struct findings {
 const char *
 level_name(enum level level)
 {
-	static const char *const names[] = {
-	    [LEVEL_OK] = "ok", [LEVEL_WARN] = "warn", [LEVEL_BAD] = "bad"};
+	static const char *const names[] = {[LEVEL_OK] = "ok",
+	                                    [LEVEL_PAUSED] = "paused",
+	                                    [LEVEL_WARN] = "warn",
+	                                    [LEVEL_BAD] = "bad"};
 
 	return names[level];
 }
@@ -158,14 +160,14 @@ is_working(const char *state)
 	return false;
 }
 
-/* A sink's error, ending with a whole character; valid for one more call. */
+/* Why a sink is as it is, ending with a whole character.  Returns out. */
 static const char *
-short_error(const char *error, char out[REASON_BYTES + 8])
+short_reason(const char *reason, char out[REASON_BYTES + 8])
 {
-	struct slice text = printable_cut(slice_of(error), REASON_BYTES);
+	struct slice text = printable_cut(slice_of(reason), REASON_BYTES);
 
 	(void)snprintf(out, REASON_BYTES + 8, "%.*s%s", (int)text.bytes,
-	               text.data, error[text.bytes] ? "…" : "");
+	               text.data, reason[text.bytes] ? "…" : "");
 	return out;
 }
 
@@ -179,11 +181,37 @@ sink_level(const struct pipeline_sink *sink, int64_t now_us, int64_t *since_us)
 		return seconds_since(*since_us, now_us) < RESTART_S ? LEVEL_WARN
 		                                                    : LEVEL_BAD;
 	}
+	/* What a paused sink lacks is its operator's wish. */
+	if (sink->pause.paused)
+		return LEVEL_PAUSED;
 	if (strcmp(sink->state, "misconfigured") == 0)
 		return LEVEL_BAD;
 	if (!is_working(sink->state) || sink->lag_ms >= LAG_WARN_MS)
 		return LEVEL_WARN;
 	return LEVEL_OK;
+}
+
+/*
+ * A pause counts beside what is wrong with the sink, as in `leat status`: a
+ * paused sink that is not connected does not go on when the pause ends.
+ */
+static void
+add_pause(struct findings *f, const struct pipeline_sink *sink, int64_t now_us)
+{
+	char since[DURATION_BYTES + 8], left[DURATION_BYTES];
+	char why[REASON_BYTES + 8];
+	const struct sink_pause *pause = &sink->pause;
+	uint64_t left_s = seconds_since(now_us, (int64_t)pause->until_us);
+
+	/* Until it is halted, it may still be writing a batch. */
+	bool is_halted = strcmp(sink->order, "pausing") != 0;
+
+	add_finding(f, LEVEL_PAUSED, "%s: %s%s%s%s%s%s", sink->name,
+	            is_halted ? "paused" : "pausing",
+	            for_text((int64_t)pause->since_us, now_us, since),
+	            left_s > 0 ? ", goes on in " : "",
+	            left_s > 0 ? duration_text(left_s, left) : "",
+	            pause->why[0] ? ": " : "", short_reason(pause->why, why));
 }
 
 static void
@@ -192,8 +220,10 @@ judge_sink(struct findings *f, struct pipeline_sink *sink, int64_t now_us)
 	char text[DURATION_BYTES + 8], error[REASON_BYTES + 8];
 	int64_t since_us;
 
+	if (sink->pause.paused)
+		add_pause(f, sink, now_us);
 	sink->level = sink_level(sink, now_us, &since_us);
-	if (sink->level == LEVEL_OK)
+	if (sink->level <= LEVEL_PAUSED)
 		return;
 	if (sink->absent_since_us > 0)
 		add_finding(f, sink->level, "%s: not connected%s", sink->name,
@@ -205,7 +235,7 @@ judge_sink(struct findings *f, struct pipeline_sink *sink, int64_t now_us)
 		add_finding(f, sink->level, "%s: %s%s%s%s", sink->name,
 		            sink->state, for_text(since_us, now_us, text),
 		            sink->error[0] ? ", " : "",
-		            short_error(sink->error, error));
+		            short_reason(sink->error, error));
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * verdict - one statement for the whole system: whether something is wrong,
- * what, since when, and why.
+ * what, since when, and why.  If nothing is wrong but a sink is paused, it is
+ * about the pause, because one that has been forgotten fills the log.
  */
 #ifndef SINKD_DASHBOARD_VERDICT_H
 #define SINKD_DASHBOARD_VERDICT_H
@@ -26,7 +27,7 @@ struct verdict {
 void verdict_make(struct verdict *v, struct pipeline *p,
                   const struct verdict_batchd *batchd, int64_t now_us);
 
-/* Return the name of a level: "ok", "warn" or "bad". */
+/* Return the name of a level: "ok", "paused", "warn" or "bad". */
 const char *level_name(enum level level);
 
 /*

@@ -115,11 +115,11 @@ function clock(us, ms) {
     (ms ? "." + String(d.getMilliseconds()).padStart(3, "0") : "");
 }
 
-/* As clock(), with the day in place of the fraction when it is another one. */
-function moment(us, now_us) {
+/* As clock(), with the day in place of the seconds when it is another one. */
+function moment(us, now_us, ms = true) {
   const d = new Date(us / 1000);
   if (Math.abs(now_us - us) < 43200e6 || d.toDateString() === new Date(now_us / 1000).toDateString())
-    return clock(us, true);
+    return clock(us, ms);
   return d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " " + clock(us).slice(0, 5);
 }
 
@@ -169,7 +169,7 @@ function in_use(element) {
 
 /* ------------------------------------------------------------------- state */
 
-const SHAPES = {ok: "●", warn: "▲", bad: "■", idle: "○"};
+const SHAPES = {ok: "●", paused: "‖", warn: "▲", bad: "■", idle: "○"};
 
 const page = {
   show: "figures", login: false, session: false, curl: null, boot: null,
@@ -191,7 +191,7 @@ function show_verdict(level, text) {
   classes($("verdict"), "verdict " + level);
   put($("verdict-shape"), SHAPES[level]);
   put($("verdict-text"), plain(text));
-  const title = (level === "warn" || level === "bad" ? SHAPES[level] + " " : "") + "leat";
+  const title = (level === "ok" || level === "idle" ? "" : SHAPES[level] + " ") + "leat";
   if (document.title !== title) document.title = title;
 }
 
@@ -271,6 +271,7 @@ const wrote = new Map();  // name of a sink -> number of the tick in which it la
 
 function sink_word(sink, tick) {
   if (!WORKS.has(sink.state)) return sink.state;
+  if (sink.paused) return "pausing";
   if (sink.events_per_s > 0) wrote.set(sink.name, tick.n);
   return tick.n - (wrote.get(sink.name) ?? -Infinity) < WRITING_TICKS ? "writing" : "idle";
 }
@@ -279,7 +280,23 @@ function sink_text(sink, now) {
   const parts = [sink.lag_events > 0 ? number(sink.lag_events) + " events to go" : "up to date"];
   if (known(sink.error_since_us) && sink.error_since_us) parts.push("failing for " + age(now - sink.error_since_us));
   if (sink.next_retry_us > now) parts.push("next try in " + age(sink.next_retry_us - now + 999999));
+  if (sink.paused) parts.push(pause_text(sink.paused, now));
+  if (sink.order && sink.order !== "pausing") parts.push(plain(sink.order));
   return parts.join(" · ");
+}
+
+function pause_text(pause, now) {
+  return "paused for " + age(now - pause.since_us) + (known(pause.until_us) && pause.until_us ?
+    `, until ${moment(pause.until_us, now, false)} ${zone}, in ${age(pause.until_us - now + 999999)}` :
+    ", until it is resumed");
+}
+
+/* Why the sink is paused, and what is wrong with it. */
+function sink_why(sink) {
+  const parts = [];
+  if (sink.paused) parts.push((sink.paused.why || "no reason was given") + `, by uid ${sink.paused.uid}`);
+  if (sink.error) parts.push(cut(sink.error, 600));
+  return plain(parts.join(" · "));
 }
 
 function show_sinks(tick, now) {
@@ -300,15 +317,21 @@ function show_sinks(tick, now) {
     put(figures.children[2].lastChild, number(sink.dead_letters));
     classes(figures.children[2].lastChild, sink.dead_letters > 0 ? "some" : "");
     put(text, sink_text(sink, now));
-    put(why, sink.error ? plain(cut(sink.error, 600)) : "");
+    put(why, sink_why(sink));
   });
 }
 
-/* One text for screen readers whenever a state has changed. */
+/*
+ * One text for screen readers whenever a state has changed.  The verdict has
+ * only what is worst, so pauses beside it are added.
+ */
 function announce_tick(tick) {
-  const states = (tick.sinks || []).map(s => s.name + ":" + (WORKS.has(s.state) ? "" : s.state));
+  const sinks = tick.sinks || [];
+  const states = sinks.map(s => s.name + ":" + (WORKS.has(s.state) ? "" : s.state) + ":" + Boolean(s.paused));
+  const pauses = tick.batchd === false ? [] : sinks.map(s => s.paused ? s.name + ": paus" : "")
+    .filter(text => text && !tick.verdict.startsWith(text)).map(text => text + "ed");
   announce("state", [tick.level, tick.batchd, Boolean(tick.log && tick.log.full), ...states].join("|"),
-    tick.verdict);
+    [tick.verdict, ...pauses].join(". "));
 }
 
 /* ------------------------------------------------------------------ series */

@@ -22,7 +22,8 @@ from certificate import certificate
 from events import NASTY, small
 from leat import Leat, Skip, fact, free_port, limit, program, wait_until
 from process import Daemon
-from wire import STREAM, TAIL, VERSION, WELCOME, Peer, pack, unpack
+from wire import (STREAM, TAIL, VERSION, WELCOME, Peer, order, pack,
+                  unpack)
 
 TOKENS = {"all": "events", "types": "dashboard", "send": ""}
 SERVER_HEADERS = {
@@ -248,6 +249,36 @@ def test_figures_are_those_of_leat_status():
         assert row[0] == 5999 and row[2:] == [
             "view", "user-5", '{"i": 299}', 10], row
         stream.close()
+
+
+def test_a_pause_is_that_of_leat_status():
+    with board(also=["one"]) as b:
+        def shown():
+            tick = b.snapshot()["tick"]
+            return tick, tick["sinks"][0]
+        assert shown()[1]["paused"] is None
+        order(b.leat, "pause", "one", for_ms=3_600_000, why='"<b>&\\')
+        tick, sink = wait_until(
+            lambda: (s := shown())[1]["paused"] and s, "it is shown")
+        status = b.leat.sink_status("one")
+        assert sink["paused"] == {
+            key: status["paused_" + key]
+            for key in ("since_us", "until_us", "uid", "why")}, sink
+        assert sink["paused"]["until_us"] - sink["paused"]["since_us"] == \
+            3_600_000_000, sink
+        assert sink["paused"]["why"] == '"<b>&\\', sink
+        assert sink["state"] == status["state"] == "disconnected", sink
+        assert sink["order"] == "", sink
+        # That it is not connected is a fault; that it is paused is another
+        # finding, as it is another problem of leat status.
+        assert "one: not connected" in tick["verdict"], tick
+        order(b.leat, "pause", "one")
+        _, sink = wait_until(
+            lambda: (s := shown())[1]["paused"]["until_us"] is None and s,
+            "the end of the pause is changed")
+        assert sink["paused"]["why"] == "", sink
+        order(b.leat, "resume", "one")
+        wait_until(lambda: shown()[1]["paused"] is None, "it is over")
 
 
 def test_an_event_is_on_the_page_within_a_moment():

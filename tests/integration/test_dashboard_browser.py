@@ -14,6 +14,7 @@ from load import Load
 from test_dashboard_page import EXPECTED, element, has
 from test_poison import UUID_TABLE
 from test_security import make_token
+from wire import order
 
 # An operator sees trouble within two seconds.
 SHOWN_S = 2 * float(os.environ.get("LEAT_TIME_FACTOR", 1))
@@ -230,6 +231,20 @@ def test_troubles_are_shown_within_two_seconds():
             leat.sink["postgres"].start()
             becomes("sink back", has("#verdict", "All well"),
                   has("#sinks", "writing"), seconds=20)
+            # It is paused: no fault, but the first thing to be read.
+            order(leat, "pause", "postgres", for_ms=3_600_000,
+                  why="index on events")
+            load.more(20)
+            becomes("sink paused", has("#verdict", "postgres: paused"),
+                    has("#verdict", "goes on in 59 min: index on events"),
+                    has("#verdict-shape", "‖"), has("#sinks", "‖paused"),
+                    has("#sinks", "events to go"), has("#sinks", ", until "),
+                    has("#sinks", "index on events, by uid "),
+                    "document.title === '‖ leat'", seconds=SHOWN_S + 1)
+            assert "postgres: paused" in browser.text("#announce")
+            order(leat, "resume", "postgres")
+            becomes("sink resumed", has("#verdict", "All well"),
+                    has("#sinks", "up to date"), seconds=20)
             # Its store is stopped.
             leat.pg.stop(mode="immediate")
             load.more(20)

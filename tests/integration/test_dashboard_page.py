@@ -77,6 +77,15 @@ def test_states_are_shown_in_words():
                        "document.title === '▲ leat'")
         assert took < 2.5, took
         assert "kafka: retrying" in browser.text("#announce")
+        becomes("paused", has("#verdict", "kafka: paused for 4 min, goes on in "
+                              "26 min: index on events"),
+                has("#verdict-shape", "‖"), has("#sinks", "‖paused"),
+                has("#sinks", "1,290,240 events to go"),
+                has("#sinks", "paused for 4 min"), has("#sinks", ", until "),
+                has("#sinks", " in 25 min"),
+                has("#sinks", "index on events, by uid 1000"),
+                "document.title === '‖ leat'")
+        assert "kafka: paused" in browser.text("#announce")
         becomes("misconfigured", has("#sinks", "■misconfigured"),
                 has("#sinks", "integer but expression"))
         becomes("full", has("#log-node", "takes no events"),
@@ -308,7 +317,10 @@ def test_hostile_texts_stay_texts():
                     "t.batchd_error = arguments[0];"
                     "t.log = {...t.log, full: true, full_reason: arguments[0]};"
                     "t.sinks = [{...t.sinks[0], name: arguments[0], state: "
-                    "arguments[0], error: arguments[0], level: arguments[0]}];"
+                    "arguments[0], error: arguments[0], level: arguments[0], "
+                    "order: arguments[0], paused: {since_us: arguments[0], "
+                    "until_us: arguments[0], uid: arguments[0], why: "
+                    "arguments[0]}}];"
                     "on_tick(t); announce_tick(t);"
                     "on_hello({boot: page.boot, show: 'events', now_us: "
                     "t.now_us, version: arguments[0], curl: arguments[0], "
@@ -596,8 +608,8 @@ def test_keyboard_alone_is_enough():
 def each_look(browser, fake):
     """Show each state in each scheme and size; yield its name."""
     looks = itertools.product(
-        ["well", "retrying", "full", "unreachable", "figures", "empty",
-         "too_many_viewers"], ["light", "dark"], [360, 1280])
+        ["well", "retrying", "paused", "full", "unreachable", "figures",
+         "empty", "too_many_viewers"], ["light", "dark"], [360, 1280])
     for scene, scheme, width in looks:
         if scene in ("full", "empty") and width == 360:
             continue

@@ -13,7 +13,7 @@ from leat import ROOT, Leat, Skip, fact, free_port, limit, wait_until
 from metrics import Page
 from process import Daemon
 from wire import (CONTROLLER, ERROR, INGEST, SINK, STATS, STATUS, Peer, append,
-                  event, pack)
+                  event, order, pack)
 
 FLAT = {"accepted_events": 5, "responses_2xx": 1}
 
@@ -213,6 +213,39 @@ def test_the_figures_of_a_sink_outlast_its_connection():
         buckets = [v for k, v in page.values.items()
                    if k[0] == "leat_sink_commit_seconds_bucket"]
         assert buckets == sorted(buckets) and buckets[-1] == 81, buckets
+
+
+def test_a_pause_and_a_replay_are_counted():
+    with Leat(also=["absent"]) as leat:
+        def shown(sink="postgres"):
+            page = Page(leat)
+            return tuple(page[f"leat_sink_{name}", f"sink={sink}"] for name in
+                         ("paused", "replayed_events_total"))
+
+        def becomes(*want):
+            wait_until(lambda: shown() == want, f"{shown()} becomes {want}")
+        leat.accept(small("a", 50))
+        leat.caught_up()
+        becomes(0, 0)
+        order(leat, "pause", "postgres")
+        becomes(1, 0)
+        order(leat, "seek", "postgres", **{"from": 50, "to": 20})
+        becomes(1, 30)
+        order(leat, "resume", "postgres")
+        leat.caught_up()
+        becomes(0, 30)
+        order(leat, "seek", "postgres", **{"from": 50, "to": 45})
+        leat.caught_up()
+        becomes(0, 35)
+        # A counter goes on where it was after a restart of batchd.
+        leat.batchd.stop()
+        leat.batchd.start()
+        becomes(0, 35)
+        order(leat, "pause", "absent")
+        wait_until(lambda: shown("absent") == (1, 0), "the other is paused")
+        kinds = Page(leat).types
+        assert kinds["leat_sink_paused"] == "gauge", kinds
+        assert kinds["leat_sink_replayed_events_total"] == "counter", kinds
 
 
 @limit(90)

@@ -26,7 +26,7 @@ CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; "
        "base-uri 'none'; frame-ancestors 'none'")
 TYPES = {"index.html": "text/html; charset=utf-8", "app.css": "text/css",
          "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
-SCENES = ["well", "retrying", "misconfigured", "full", "unreachable", "figures",
+SCENES = ["well", "retrying", "paused", "misconfigured", "full", "unreachable", "figures",
           "figures_only", "empty", "idle", "sampled", "one_sink", "many_sinks",
           "no_ingest", "too_many_viewers", "silent", "frozen", "down"]
 TOKEN = "good"
@@ -51,7 +51,7 @@ def sink(name, **changes):
     return {"name": name, "state": "sending", "level": "ok", "error": None,
             "error_since_us": None, "next_retry_us": None, "lag_ms": 40,
             "lag_events": 0, "events_per_s": 5118, "dead_letters": 0,
-            "committed": OFFSET, **changes}
+            "committed": OFFSET, "paused": None, "order": "", **changes}
 
 
 class Play:
@@ -123,6 +123,12 @@ class Play:
                 "error_since_us": since, "next_retry_us": retry,
                 "lag_ms": (now - since) // 1000, "events_per_s": 0,
                 "lag_events": 1_290_240},
+            "paused": {"state": "paused", "level": "paused",
+                       "paused": {"since_us": since, "uid": 1000,
+                                  "until_us": since + 1_800_000_000,
+                                  "why": "index on events"},
+                       "lag_ms": (now - since) // 1000, "events_per_s": 0,
+                       "lag_events": 1_290_240},
         }.get(scene, {})
         if scene == "full":
             return [sink("postgres", state="disconnected", level="bad",
@@ -145,6 +151,8 @@ class Play:
         return {
             "retrying": ("warn", f"kafka: retrying for {minutes} min, "
                                  "connection refused"),
+            "paused": ("paused", f"kafka: paused for {minutes} min, goes on "
+                                 f"in {30 - minutes} min: index on events"),
             "misconfigured": ("bad", f"kafka: misconfigured for {minutes} min"),
             "full": ("bad", "log: takes no events for 4 min, max_bytes is "
                             "reached (and 1 more)"),

@@ -84,6 +84,9 @@ struct sink_status {
 	const char *name, *state, *error;
 	uint64_t error_since_us, lag_ms;
 	bool absent;
+	const char *paused_why; /* NULL: it is not paused */
+	uint64_t paused_until_us;
+	const char *order;
 };
 
 struct status {
@@ -130,10 +133,21 @@ put_bool(const char *key, bool value)
 static void
 put_sink(const struct sink_status *s)
 {
-	msgpack_pack_map(&pk, 5);
+	bool halted = s->paused_why && !s->order;
+
+	msgpack_pack_map(&pk, 11);
 	put_string("name", s->name);
 	put_bool("connected", !s->absent);
-	put_string("state", s->absent ? "disconnected" : "in_flight");
+	put_string("state", s->absent ? "disconnected"
+	                    : halted  ? "paused"
+	                              : "in_flight");
+	put_bool("paused", s->paused_why);
+	put_number("paused_since_us",
+	           s->paused_why ? NOW_US - 720 * SECOND_US : 0);
+	put_number("paused_until_us", s->paused_until_us);
+	put_number("paused_uid", s->paused_why ? 1000 : 0);
+	put_string("paused_why", s->paused_why ? s->paused_why : "");
+	put_string("order", s->order ? s->order : "");
 	put_number("lag_ms", s->lag_ms);
 	put_key("stats");
 	msgpack_pack_map(&pk, s->state ? 4 : 0);
@@ -254,6 +268,58 @@ TEST(the_verdict_names_what_since_when_and_why)
 	ck_assert_str_eq(v->text, "kafka: misconfigured for 4 min, the table "
 	                          "has no column id");
 	ck_assert_int_eq(v->level, LEVEL_BAD);
+}
+
+TEST(a_paused_sink_is_no_fault_and_is_shown)
+{
+	struct status s = {
+	    .ingestd = 1,
+	    .now_us = NOW_US,
+	    .sink_count = 2,
+	    .sinks = {{.name = "postgres", .state = "idle"},
+	              {.name = "kafka",
+	               .state = "retrying",
+	               .lag_ms = 720000,
+	               .paused_why = "an index",
+	               .paused_until_us = NOW_US + 1080 * SECOND_US}}};
+	const struct verdict *v = verdict_of(&s);
+
+	ck_assert_str_eq(v->text,
+	                 "kafka: paused for 12 min, goes on in 18 min: an "
+	                 "index");
+	ck_assert_int_eq(v->level, LEVEL_PAUSED);
+	ck_assert_int_eq(pipeline.sinks[0].level, LEVEL_OK);
+	ck_assert_int_eq(pipeline.sinks[1].level, LEVEL_PAUSED);
+	/* What the process reported last is over. */
+	ck_assert_str_eq(pipeline.sinks[1].state, "paused");
+	ck_assert_uint_eq(pipeline.sinks[1].pause.uid, 1000);
+	/* Until it is halted, it has another state. */
+	s.sinks[1].order = "pausing";
+	s.sinks[1].paused_why = "";
+	s.sinks[1].paused_until_us = 0;
+	ck_assert_str_eq(verdict_of(&s)->text, "kafka: pausing for 12 min");
+	ck_assert_str_eq(pipeline.sinks[1].state, "retrying");
+	/* A fault comes before a pause. */
+	s.sinks[0].state = "retrying";
+	v = verdict_of(&s);
+	ck_assert_str_eq(v->text, "postgres: retrying (and 1 more)");
+	ck_assert_int_eq(v->level, LEVEL_WARN);
+}
+
+TEST(a_paused_sink_that_is_not_connected_has_two_findings)
+{
+	struct status s = {
+	    .ingestd = 1,
+	    .now_us = NOW_US,
+	    .sink_count = 1,
+	    .sinks = {
+		{.name = "kafka", .absent = true, .paused_why = "moving"}}};
+
+	ck_assert_str_eq(verdict_of(&s)->text,
+	                 "kafka: not connected (and 1 more)");
+	ck_assert_int_eq(pipeline.sinks[0].level, LEVEL_WARN);
+	ck_assert(pipeline.sinks[0].pause.paused);
+	ck_assert_str_eq(pipeline.sinks[0].state, "disconnected");
 }
 
 TEST(the_worst_is_shown_and_the_others_are_counted)
