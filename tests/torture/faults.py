@@ -236,7 +236,7 @@ def replay(world, name, part, cut):
         f"{order}, from {before} to {after}"
     assert "another writer" not in order.text, str(order)
     if done:
-        world.records[name].replay(to, to + events)
+        world.records[name].replay(to, at, to + events)
 
 
 def dead_letters_of(world, name):

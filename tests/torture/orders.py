@@ -54,13 +54,15 @@ class Record:
     """What one sink was ordered to do, as far as it was done."""
 
     def __init__(self):
-        self.replays = []    # (from, to) offsets that were sent once more
+        # (from, sure, to): the offsets from..sure were sent once more, and
+        # those from sure..to, which may have been in flight, perhaps.
+        self.replays = []
         self.dropped = {}    # number of a dropped dead letter -> its offset
         self.drops = collections.Counter()  # by number, over all time
         self.counts = collections.Counter()
 
-    def replay(self, first, end):
-        self.replays.append((first, end))
+    def replay(self, first, sure, end):
+        self.replays.append((first, min(sure, end), end))
         for number, offset in list(self.dropped.items()):
             if first <= offset < end:
                 del self.dropped[number]  # it came again
@@ -69,10 +71,12 @@ class Record:
         self.dropped[number] = offset
         self.drops[number] += 1
 
-    def passes(self):
-        """A function: how often the event of an offset was sent."""
+    def passes(self, most=True):
+        """A function: how often the event of an offset was sent, at most, or
+        at least."""
         edges = collections.Counter()
-        for first, end in self.replays:
+        for first, sure, end in self.replays:
+            end = end if most else sure
             edges[first] += 1
             edges[end] -= 1
         at = sorted(edges)
@@ -84,4 +88,4 @@ class Record:
 
     def most_passes(self):
         passes = self.passes()
-        return max((passes(first) for first, _ in self.replays), default=1)
+        return max((passes(first) for first, _, _ in self.replays), default=1)

@@ -223,13 +223,14 @@ class Torture:
         if store.sink == "postgres":
             refusable |= ledger.gated
         passes, most = record.passes(), record.most_passes()
+        surely = record.passes(most=False)
         wrong = {}
         for i, (state, offset, n, dead) in enumerate(
                 zip(ledger.state, ledger.offsets, rows, aside)):
             accepted = state == ACKED or offset != UNKNOWN
             found = n + dead + record.drops[i] if i in refusable else n
             least, limit = (1, 1) if offset == UNKNOWN or not record.replays \
-                else (passes(offset),) * 2
+                else (surely(offset), passes(offset))
             if offset == UNKNOWN:
                 limit = most
             if store.dedups:
