@@ -10,7 +10,7 @@
 #include "libbase/conf.h"
 #include "libproto/frame.h"
 
-#define SINKS_MAX 16
+#define SINKS_MAX 32
 #define TAILS_MAX 64
 
 enum batchd_start { START_OLDEST, START_NEWEST };

@@ -14,7 +14,7 @@
 #include "libproto/frame.h"
 #include "libproto/sink_status.h"
 
-#define PIPELINE_SINKS 16        /* batchd's most */
+#define PIPELINE_SINKS 32        /* batchd's most */
 #define PIPELINE_STATE_BYTES 32  /* of a sink's state, with its NUL */
 #define PIPELINE_ERROR_BYTES 400 /* of a sink's error, with its NUL */
 #define PIPELINE_VERDICT_BYTES 600

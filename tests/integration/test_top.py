@@ -88,6 +88,22 @@ def test_a_frozen_batchd_does_not_freeze_the_keys():
             leat.batchd.signal(signal.SIGCONT)
 
 
+def test_twenty_sinks_of_a_real_batchd():
+    names = [f"sink-{i:02}" for i in range(20)]
+    with Leat(**ALONE, also=names) as leat, top(leat, 200, 60) as terminal:
+        leat.accept([{"type": "t"}] * 7)
+        terminal.wait(lambda lines: rows_of(lines) == names and sum(
+            "disconnected" in line for line in lines) == 20)
+        terminal.wait("offsets 0 .. 7")
+        terminal.keys("p", "y")
+        terminal.wait("pause sink-00: done")
+        page = leat.request("GET", "/metrics")[1]
+        assert all(f'leat_sink_lag_events{{sink="{n}"}} 7\n' in page
+                   for n in names), page
+        terminal.keys("q")
+        terminal.ended()
+
+
 def test_twenty_sinks_on_terminals_of_any_size():
     names = [f"sink-{i:02}" for i in range(20)]
     sinks = [sink(n, committed=1000 - i, lag_events=i)
