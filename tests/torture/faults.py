@@ -11,6 +11,7 @@ import time
 
 from ledger import GATED
 from orders import Order
+from world import check_reports
 
 EXIT_S = 30
 ORDER_S = 90  # for an order, with the start of a killed store
@@ -38,11 +39,13 @@ def restart(world, victim, down_s):
     victim.down = True
     daemon.signal(getattr(victim, "gentle", signal.SIGTERM))
     yield lambda: not daemon.running
-    status = daemon.wait()
-    # Before its handlers stand, a daemon ends by the signal itself.
-    assert victim in world.stores or status == 0 or \
-        (status == -signal.SIGTERM and not was_ready), \
-        f"{victim.name}: exit status {status} at SIGTERM"
+    if victim in world.stores:
+        daemon.wait()
+    else:
+        # Before its handlers stand, a daemon ends by the signal itself.
+        world.check_end(daemon, victim.name, 0,
+                        *([] if was_ready else [-signal.SIGTERM]),
+                        how="at SIGTERM")
     yield down_s
     victim.start()
 
@@ -108,9 +111,8 @@ def twin(world, victim, down_s, end):
     yield down_s
     d.signal(end)
     yield lambda: not d.running
-    status = d.wait()
-    assert status in (0, -end), f"{d.name}: exit status {status}"
-    assert not d.reports(), d.reports()
+    world.check_end(d, d.name, 0, -end, how=f"at {end.name}")
+    check_reports(d)
 
 
 class Until:

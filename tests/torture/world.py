@@ -29,6 +29,12 @@ LIBRARY = re.compile(r"rdkafka_\w+\.c:\d+: .*Assertion")
 MESSAGE = re.compile(rb'\S*?leat-offset=(\d+)\S* .*?"id":"([^"]+)"')
 
 
+def check_reports(*daemons):
+    bad = [f"{d.name}: {line}" for d in daemons
+           for line in d.reports() if not LIBRARY.search(line)]
+    assert not bad, "reports:\n" + "\n".join(bad)
+
+
 class Victim:
     """Something with a process that faults happen to."""
 
@@ -190,9 +196,7 @@ class Pipeline(Leat):
         self.intake_open()
 
     def _check_reports(self):
-        bad = [f"{d.name}: {line}" for d in self.daemons()
-               for line in d.reports() if not LIBRARY.search(line)]
-        assert not bad, "reports:\n" + "\n".join(bad)
+        check_reports(*self.daemons())
 
     def retry_files(self, sink):
         return list((self.directory / "dead").glob(f"{sink}.retry.*"))
@@ -363,21 +367,26 @@ class World:
             if self.clock:
                 self.clock.path.unlink(missing_ok=True)
 
+    def check_end(self, daemon, name, *allowed, how="by itself"):
+        """
+        What has ended, ended with an allowed status, or was ended by one of
+        LIBRARY's assertions, which is counted.
+        """
+        status = daemon.wait()
+        if status in allowed:
+            return
+        last = daemon.lines[-3:]
+        assert status == -signal.SIGABRT and any(map(LIBRARY.search, last)), \
+            f"{name} ended {how} with status {status}: " + " | ".join(last)
+        self.library_aborts += 1
+
     def check_alive(self):
         """What ends by itself is a failure, but for LIBRARY's assertions."""
         for v in self.victims:
             if v.down or v.daemon.running:
                 continue
-            v.daemon.wait()
-            if v.daemon.child.returncode == -signal.SIGABRT and \
-                    LIBRARY.search("\n".join(v.daemon.lines[-3:])):
-                self.library_aborts += 1
-                v.start()
-            else:
-                raise AssertionError(
-                    f"{v.name} ended by itself with status "
-                    f"{v.daemon.child.returncode}: "
-                    + " | ".join(v.daemon.lines[-3:]))
+            self.check_end(v.daemon, v.name)
+            v.start()
 
 
 def keep_logs(world):
