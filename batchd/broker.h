@@ -38,6 +38,7 @@ struct broker_sink {
 struct broker {
 	const struct batchd_settings *settings; /* borrowed */
 	struct store store;
+	struct rate append_rate; /* of bytes appended */
 	struct broker_sink sinks[SINKS_MAX];
 	size_t sink_count;
 	struct report_sums ingest; /* counters of all ingestd since the start */

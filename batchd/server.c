@@ -37,6 +37,7 @@ on_tick(uv_timer_t *timer)
 	s->jobs.retention_wanted = true;
 	s->jobs.cursors_wanted = true;
 	b->status_is_recent = false;
+	rate_sample(&b->append_rate, now_ms, b->store.appended_bytes);
 	for (size_t i = 0; i < b->sink_count; i++)
 		rate_sample(&b->sinks[i].rate, now_ms,
 		            b->sinks[i].consumer.position.committed_events);

@@ -104,7 +104,7 @@ put_log(msgpack_packer *pk, const struct broker *b)
 	const struct store *store = &b->store;
 
 	put_key(pk, "log");
-	(void)msgpack_pack_map(pk, 16);
+	(void)msgpack_pack_map(pk, 17);
 	status_put_text(pk, "stream", store->stream_text);
 	put_uint(pk, "first_offset", store_first_offset(store));
 	put_uint(pk, "oldest_us", (uint64_t)store_oldest_us(store));
@@ -119,6 +119,7 @@ put_log(msgpack_packer *pk, const struct broker *b)
 	status_put_text(pk, "fsync", fsync_names[store->conf.fsync]);
 	put_uint(pk, "appended_events", store->appended_events);
 	put_uint(pk, "appended_bytes", store->appended_bytes);
+	put_uint(pk, "bytes_per_s", rate_per_s(&b->append_rate));
 	put_uint(pk, "syncs", store->syncs);
 	put_histogram(pk, "sync_times", &store->sync_times);
 }

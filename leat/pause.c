@@ -13,9 +13,8 @@
 #include "libbase/clock.h"
 #include "libbase/log.h"
 #include "libbase/printable.h"
+#include "libproto/sink_status.h"
 #include "libproto/status_map.h"
-
-#define WHY_BYTES_MAX 200 /* batchd's limit */
 
 static const char *for_option, *why_option, *timeout_option;
 
@@ -33,13 +32,69 @@ is_good_why(const char *why)
 		if (!safe)
 			return false;
 	}
-	return bytes <= WHY_BYTES_MAX;
+	return bytes <= SINK_STATUS_WHY_MAX;
+}
+
+/* How long the log can keep the events of a sink that is paused. */
+struct log_room {
+	bool full;
+	uint64_t max_bytes, full_in_ms; /* LOG_NEVER_FULL: it is not known */
+};
+#define LOG_NEVER_FULL UINT64_MAX
+
+/* What is full only after this is not worth a figure: the rate will change. */
+#define FULL_IN_MOST_MS (UINT64_C(30) * 86400 * 1000)
+
+/*
+ * Estimate when the log is full if events arrive as they do now.  When space is
+ * short, batchd deletes what all sinks have committed.  The log is therefore
+ * full when what is left is max_bytes.
+ */
+static void
+estimate_room(const msgpack_object *status, struct log_room *room)
+{
+	const msgpack_object *log = status_map_get(status, "log");
+	const msgpack_object *sinks =
+	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
+	uint64_t rate = json_get_uint(log, "bytes_per_s"), held = 0;
+	double ms;
+
+	for (uint32_t i = 0; sinks && i < sinks->via.array.size; i++) {
+		uint64_t lag =
+		    json_get_uint(&sinks->via.array.ptr[i], "lag_bytes");
+
+		if (lag > held)
+			held = lag;
+	}
+	*room =
+	    (struct log_room){.max_bytes = json_get_uint(log, "max_bytes"),
+	                      .full = json_get_text(log, "reason")[0] != '\0',
+	                      .full_in_ms = LOG_NEVER_FULL};
+	if (rate == 0 || held >= room->max_bytes)
+		return;
+	ms = (double)(room->max_bytes - held) * 1000 / (double)rate;
+	if (ms <= (double)FULL_IN_MOST_MS)
+		room->full_in_ms = (uint64_t)ms;
+}
+
+static void
+report_room(const struct log_room *room)
+{
+	char max[UNITS_TEXT_BYTES], time[UNITS_TEXT_BYTES];
+
+	if (room->full)
+		printf("The log takes no events now: senders get 503.\n");
+	else if (room->full_in_ms != LOG_NEVER_FULL)
+		printf("The log has room for %s, and is full in about %s at "
+		       "the present rate; then senders get 503.\n",
+		       units_bytes(room->max_bytes, max),
+		       units_duration(room->full_in_ms, time));
 }
 
 /* Print what has become of a sink that is paused. */
 static int
-report_paused(const struct ask *a, const char *sink, uint64_t for_ms,
-              const char *why)
+report_paused(const struct ask *a, const struct log_room *room,
+              const char *sink, uint64_t for_ms, const char *why)
 {
 	const msgpack_object *position = status_map_get_type(
 	    a->map, "position", MSGPACK_OBJECT_POSITIVE_INTEGER);
@@ -53,22 +108,28 @@ report_paused(const struct ask *a, const char *sink, uint64_t for_ms,
 		printf(" until %s", units_time(until_us, until));
 	if (why)
 		printf(" (%s)", why);
-	printf("; nothing is in flight, and the log keeps its events.\n"
-	       "End the pause with: leat resume %s\n",
-	       sink);
+	printf("; nothing is in flight, and the log keeps its events.\n");
+	report_room(room);
+	printf("End the pause with: leat resume %s\n", sink);
 	return verb_finish_output(EXIT_SUCCESS);
 }
 
-/* Give an order of one sink; `args` has its other arguments. */
+/*
+ * Give an order of one sink; `args` has its other arguments.  *room is set by
+ * the status before it; it may be NULL.
+ */
 static int
 order_sink(struct ask *a, const struct verb_call *call, const char *verb,
-           struct control_args *args, uint64_t timeout_ms)
+           struct control_args *args, uint64_t timeout_ms,
+           struct log_room *room)
 {
 	const struct slice sink = slice_of(call->args[0]);
 	int rc = ask_status(a, call->socket);
 
 	if (rc == 0 && !ask_find_sink(a, call->args[0]))
 		rc = EXIT_NOT_WELL;
+	if (rc == 0 && room)
+		estimate_room(a->map, room);
 	control_args_add_text(args, "sink", &sink);
 	return rc == 0 ? ask_order(a, call->socket, verb, args, timeout_ms)
 	               : rc;
@@ -79,6 +140,7 @@ pause_run(const struct verb_call *call)
 {
 	uint64_t for_ms = 0, timeout_ms;
 	struct control_args args;
+	struct log_room room;
 	struct slice why;
 	struct ask a;
 	int rc;
@@ -90,7 +152,7 @@ pause_run(const struct verb_call *call)
 	if (why_option && !is_good_why(why_option)) {
 		log_error("--why must be at most %d bytes, of printable "
 		          "characters on one line",
-		          WHY_BYTES_MAX);
+		          SINK_STATUS_WHY_MAX);
 		return EXIT_CONFIG;
 	}
 	if (ask_init(&a) < 0)
@@ -101,9 +163,10 @@ pause_run(const struct verb_call *call)
 	why = slice_of(why_option ? why_option : "");
 	if (why.bytes > 0)
 		control_args_add_text(&args, "why", &why);
-	rc = order_sink(&a, call, "pause", &args, timeout_ms);
+	rc = order_sink(&a, call, "pause", &args, timeout_ms, &room);
 	if (rc == 0)
-		rc = report_paused(&a, call->args[0], for_ms, why_option);
+		rc =
+		    report_paused(&a, &room, call->args[0], for_ms, why_option);
 	control_args_fini(&args);
 	ask_fini(&a);
 	return rc;
@@ -122,7 +185,7 @@ resume_run(const struct verb_call *call)
 	if (ask_init(&a) < 0)
 		return EXIT_FAILURE;
 	control_args_init(&args);
-	rc = order_sink(&a, call, "resume", &args, timeout_ms);
+	rc = order_sink(&a, call, "resume", &args, timeout_ms, NULL);
 	if (rc == 0) {
 		printf("%s is resumed: it goes on where it was; leat status "
 		       "shows its lag.\n",
@@ -166,7 +229,8 @@ const struct verb pause_verb = {
 	"keeps the sink's events, and the other sinks go on.  The pause lasts "
 	"through restarts of everything, and leat status, leat top, the "
 	"dashboard and the metrics show it.  A sink whose store is unreachable "
-	"stops trying to reach it.",
+	"stops trying to reach it.  The command shows when the log is full if "
+	"events go on to arrive as they do now.",
     .flags = pause_flags,
     .examples = pause_examples,
     .run = pause_run,

@@ -2,9 +2,11 @@
 import collections
 import subprocess
 
+from batchd_fake import sink
 from events import small
 from leat import Leat, program, wait_until
 from postgres import Locked
+from test_top import Scripted
 from wire import Refused, begin_order, order
 
 TABLE = "create table events (id text, type text constraint c " \
@@ -81,6 +83,53 @@ def test_pause_resume_replay_and_skip():
                      (*replay, "--execute"), (*skip, "--execute")):
             refused(leat, "batchd does not answer", *args, status=1)
         leat.batchd.start()
+
+
+def test_a_pause_tells_when_the_log_is_full():
+    with Scripted([sink("postgres", lag_bytes=100),
+                   sink("kafka", lag_bytes=400)]) as s:
+        log = s.batchd.status["log"]
+
+        def pause():
+            done = subprocess.run(
+                [program("leat"), "pause", "postgres", "--config", s.conf],
+                capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0 and done.stderr == "", done
+            return done.stdout.splitlines()
+        # The present batchd has no events, or it has just been started.
+        assert len(pause()) == 2
+        log["bytes_per_s"] = 0
+        assert len(pause()) == 2
+        # 600 bytes are left beside what kafka has not committed.
+        log["bytes_per_s"] = 10
+        assert pause() == [
+            "postgres is paused; nothing is in flight, and the log keeps its "
+            "events.",
+            "The log has room for 1000B, and is full in about 1m 00s at the "
+            "present rate; then senders get 503.",
+            "End the pause with: leat resume postgres"]
+        log["max_bytes"] = 1 << 50
+        assert len(pause()) == 2  # in years
+        s.batchd.status["sinks"][0]["lag_bytes"] = 1 << 51
+        assert len(pause()) == 2
+        log["reason"] = "the log has reached max_bytes"
+        assert "The log takes no events now: senders get 503." in pause()
+
+
+def test_the_rate_of_arriving_bytes():
+    with Leat(also=["other"]) as leat:
+        assert leat.status()["log"]["bytes_per_s"] == 0
+
+        def counted():
+            leat.accept(small("r", 100))
+            log = leat.status()["log"]
+            return log if log["bytes_per_s"] else None
+        # What came before batchd's first second is not counted.
+        log = wait_until(counted, "it is counted")
+        assert log["bytes_per_s"] <= log["appended_bytes"], log
+        assert "at the present rate" in ok(leat, "pause", "postgres")
+        wait_until(lambda: leat.status()["log"]["bytes_per_s"] == 0,
+                   "it ends")
 
 
 def test_other_orders_while_dead_letters_are_retried():
