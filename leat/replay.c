@@ -10,11 +10,9 @@
 #include "leat/ask.h"
 #include "leat/json.h"
 #include "leat/options.h"
+#include "leat/replay_cost.h"
 #include "leat/units.h"
-#include "libbase/file.h"
-#include "libbase/ini.h"
 #include "libbase/log.h"
-#include "libproto/frame.h"
 #include "libproto/status_map.h"
 
 #define INDENT "    "
@@ -47,72 +45,84 @@ number_text(uint64_t n, char out[NUMBER_TEXT])
 	return out + at;
 }
 
-/*
- * Return true if the settings of this sink have the pair dedup_by_id = yes.
- * The file was read before: an error here is as if it had none.
- */
-static bool
-has_dedup(const char *path, const char *sink)
-{
-	char section[sizeof "sinkd-" + FRAME_NAME_MAX];
-	struct ini *ini = calloc(1, sizeof *ini);
-	struct ini_line line;
-	char *text = NULL;
-	bool found = false;
-	size_t bytes;
-
-	(void)snprintf(section, sizeof section, "sinkd-%s", sink);
-	if (ini && file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes) == 0) {
-		ini->rest = text;
-		while (ini_next(ini, &line))
-			found |= !line.why && line.name &&
-			         strcmp(line.section, section) == 0 &&
-			         strcmp(line.name, "dedup_by_id") == 0 &&
-			         strcmp(line.value, "yes") == 0;
-	}
-	free(text);
-	free(ini);
-	return found;
-}
-
 /* Print what the store has twice after a replay. */
 static void
 show_doubles(const struct move *m, const char *path)
 {
-	if (has_dedup(path, m->sink))
-		printf(INDENT "dedup_by_id = yes: those that the table still "
-		              "has are not stored again.\n");
-	else if (strcmp(m->sink, "postgres") == 0)
-		printf(INDENT "dedup_by_id = no: those that the table still "
-		              "has will be in it TWICE.\n");
-	else
-		printf(INDENT "Those that the store still has will be in it "
-		              "TWICE.\n");
+	static const char *const texts[] = {
+	    [REPLAY_ONCE] = "dedup_by_id = yes: those that the table still has "
+			    "are not stored again.",
+	    [REPLAY_TWICE] = "dedup_by_id = no: those that the table still has "
+			     "will be in it TWICE.",
+	    [REPLAY_NO_SETTING] = "Those that the store still has will be in "
+				  "it TWICE.",
+	    [REPLAY_UNKNOWN] = "Those that the store still has will be in it "
+			       "TWICE, unless it drops known ids.",
+	};
+
+	printf(INDENT "%s\n", texts[replay_cost_doubles(path, m->sink)]);
 }
 
+/*
+ * Print what of the log the replay holds: exactly, or, if this process may not
+ * read the log, as if all its events had one size.
+ */
 static void
-show_log(const struct move *m)
+show_log(const struct move *m, const char *dir)
 {
 	uint64_t first = json_get_uint(m->log, "first_offset");
 	uint64_t next = json_get_uint(m->log, "next_offset");
 	uint64_t bytes = json_get_uint(m->log, "bytes");
 	uint64_t events = next > first ? next - first : 1;
-	double held =
+	double estimate =
 	    (double)bytes / (double)events * (double)(m->position - m->to);
 	char number[NUMBER_TEXT], part[UNITS_TEXT_BYTES], max[UNITS_TEXT_BYTES];
+	struct replay_held held;
 
-	printf(INDENT "The log keeps events from offset %s on.  The replay "
-	              "holds about %s of %s in it meanwhile.\n",
-	       number_text(first, number), units_bytes((uint64_t)held, part),
-	       units_bytes(json_get_uint(m->log, "max_bytes"), max));
+	printf(INDENT "The log keeps events from offset %s on.\n",
+	       number_text(first, number));
+	(void)units_bytes(json_get_uint(m->log, "max_bytes"), max);
+	if (replay_cost_held(dir, m->to, m->position, &held) == 0)
+		printf(INDENT "The replay holds %s of %s in it meanwhile, in "
+		              "%" PRIu64 " segment%s.\n",
+		       units_bytes(held.bytes, part), max, held.segments,
+		       held.segments == 1 ? "" : "s");
+	else
+		printf(INDENT "The replay holds about %s of %s in it "
+		              "meanwhile.\n",
+		       units_bytes((uint64_t)estimate, part), max);
+}
+
+/* Print what becomes of the dead letters from `from` up to `to`. */
+static void
+show_dead_letters(const struct move *m, const char *path, uint64_t from,
+                  uint64_t to)
+{
+	const msgpack_object *stats = status_map_get(m->state, "stats");
+	uint64_t dead = json_get_uint(stats, "dead_letters");
+	const char *stream = json_get_text(m->log, "stream");
+	char n[NUMBER_TEXT];
+
+	if (dead == 0)
+		return;
+	if (replay_cost_dead_letters(path, m->sink, stream, from, to, &dead) <
+	    0)
+		printf(INDENT "The sink has %s dead letters; those in the "
+		              "range remain dead letters.\n",
+		       number_text(dead, n));
+	else if (dead > 0)
+		printf(INDENT "%s of them %s dead letter%s, and %s: leat dead "
+		              "retry %s stores %s.\n",
+		       number_text(dead, n), dead == 1 ? "is a" : "are",
+		       dead == 1 ? "" : "s",
+		       dead == 1 ? "remains one" : "remain so", m->sink,
+		       dead == 1 ? "it" : "them");
 }
 
 /* Print what the move would do. */
 static void
-show_move(const struct move *m, const char *path)
+show_move(const struct move *m, const struct verb_call *call)
 {
-	const msgpack_object *stats = status_map_get(m->state, "stats");
-	uint64_t dead = json_get_uint(stats, "dead_letters");
 	char a[NUMBER_TEXT], b[NUMBER_TEXT], time[UNITS_TEXT_BYTES];
 
 	printf("%s: present position %s, new position %s\n", m->sink,
@@ -124,17 +134,15 @@ show_move(const struct move *m, const char *path)
 	if (m->back) {
 		printf(INDENT "%s events are sent to the store again.\n",
 		       number_text(m->position - m->to, a));
-		show_doubles(m, path);
-		show_log(m);
+		show_dead_letters(m, call->path, m->to, m->position);
+		show_doubles(m, call->path);
+		show_log(m, call->log_dir);
 	} else {
 		printf(INDENT "%s events are NEVER sent to this store; they "
 		              "count as skipped.  Other sinks get them.\n",
 		       number_text(m->to - m->position, a));
+		show_dead_letters(m, call->path, m->position, m->to);
 	}
-	if (dead > 0)
-		printf(INDENT "The sink has %s dead letters; those in the "
-		              "range remain dead letters.\n",
-		       number_text(dead, a));
 }
 
 /* Return why batchd would refuse the move, or NULL. */
@@ -224,7 +232,7 @@ move_run(struct move *m, struct ask *a, const struct verb_call *call,
 		log_error("refused: %s", why_not);
 		return EXIT_NOT_WELL;
 	}
-	show_move(m, call->path);
+	show_move(m, call);
 	if (fflush(stdout) != 0)
 		return verb_finish_output(EXIT_FAILURE);
 	if (execute)

@@ -117,7 +117,7 @@ def test_a_pause_tells_when_the_log_is_full():
 
 
 def test_the_rate_of_arriving_bytes():
-    with Leat(also=["other"]) as leat:
+    with Leat(sinks=(), postgres=False) as leat:
         assert leat.status()["log"]["bytes_per_s"] == 0
 
         def counted():
@@ -127,9 +127,76 @@ def test_the_rate_of_arriving_bytes():
         # What came before batchd's first second is not counted.
         log = wait_until(counted, "it is counted")
         assert log["bytes_per_s"] <= log["appended_bytes"], log
-        assert "at the present rate" in ok(leat, "pause", "postgres")
         wait_until(lambda: leat.status()["log"]["bytes_per_s"] == 0,
                    "it ends")
+
+
+def test_a_replay_shows_what_it_doubles_and_holds():
+    with Leat(table=TABLE, settings={"batchd": {"segment_bytes": "1M"}}) \
+            as leat:
+        for i in range(0, 60, 10):
+            events = small("r", 10, i)
+            for event in events:
+                event["payload"]["x"] = "x" * 60_000
+                if event["payload"]["i"] in (3, 25, 26, 59):
+                    event["type"] = "bad"
+            leat.accept(events)
+        leat.caught_up()
+        files = {int(p.name.split(".")[0]): p.stat().st_size
+                 for p in (leat.directory / "log").iterdir()
+                 if p.name[0].isdigit()}
+        starts = sorted(files)
+        assert len(starts) >= 4, starts
+
+        def preview(first):
+            lines = [line.strip() for line in ok(
+                leat, "replay", "postgres", "--from", str(first)).split("\n")]
+            assert "Nothing was changed.  Add --execute to do it." in lines
+            held = [(n, s) for n, s in zip(starts, [*starts[1:], 60])
+                    if s > first]
+            size = sum(files[n] for n, _ in held)
+            assert f"The replay holds {size / 2**20:.1f}M of 8.0G in it " \
+                f"meanwhile, in {len(held)} segment" + \
+                ("." if len(held) == 1 else "s.") in lines, (lines, files)
+            return lines
+        lines = preview(0)
+        assert "60 events are sent to the store again." in lines, lines
+        assert "4 of them are dead letters, and remain so: leat dead retry " \
+            "postgres stores them." in lines, lines
+        assert "dedup_by_id = no: those that the table still has will be in " \
+            "it TWICE." in lines, lines
+        assert any(line.startswith("3 of them are") for line in preview(4))
+        assert "1 of them is a dead letter, and remains one: leat dead retry " \
+            "postgres stores it." in preview(starts[-1])
+        assert preview(starts[1] - 1) != preview(starts[1])
+        # What is shown is what is done.
+        ok(leat, "replay", "postgres", "--from", "0", "--execute")
+        leat.caught_up()
+        assert stored(leat) == {i: 2 for i in range(60)
+                                if i not in (3, 25, 26, 59)}
+        assert leat.sink_status()["stats"]["dead_letters"] == 4
+
+
+def test_each_sink_has_its_own_setting_against_doubles():
+    sinks = [sink(name) for name in ("postgres", "kafka", "nosuch")]
+    with Scripted(sinks) as s:
+        def shown(name, text, *settings):
+            s.conf.write_text("\n".join(
+                [f"[leat]\nsocket = {s.batchd.path}", *settings, ""]))
+            done = subprocess.run(
+                [program("leat"), "replay", name, "--from", "600", "--config",
+                 s.conf], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0 and text in done.stdout, done
+            # There is no log to look into.
+            assert "holds about 40B of 1000B in it" in done.stdout, done
+        shown("postgres", "dedup_by_id = no: those that the table still has "
+              "will be in it TWICE.")
+        shown("postgres", "dedup_by_id = yes: those that the table still has "
+              "are not stored again.", "[sinkd-postgres]",
+              "dedup_by_id = yes")
+        shown("kafka", "    Those that the store still has will be in it "
+              "TWICE.\n", "[sinkd-postgres]", "dedup_by_id = yes")
+        shown("nosuch", "TWICE, unless it drops known ids.")
 
 
 def test_other_orders_while_dead_letters_are_retried():
