@@ -48,6 +48,8 @@ class Running:
 
 class Torture:
     """
+    faults, seconds: the run is over after so many faults, or after this time,
+    if at_least so many faults are done by then.
     fresh_s: how soon after the last fault a fresh event must be everywhere.
     rest and check: faults between two quiet moments, and between two checks
     of all that is stored.
@@ -55,9 +57,11 @@ class Torture:
 
     def __init__(self, seed, mode="release", stores=("postgres", "kafka",
                                                      "clickhouse"),
-                 faults=None, seconds=None, rest=10, check=100, fresh_s=10,
+                 faults=None, seconds=None, at_least=0,
+                 rest=10, check=100, fresh_s=10,
                  rate=1000, clocked=True, write=print):
         self.seed, self.faults, self.seconds = seed, faults, seconds
+        self.at_least = at_least
         self.rest, self.check_every, self.fresh_s = rest, check, fresh_s
         self.rate, self.write = rate, write
         # Rows that have come twice are seen only without the unique index.
@@ -109,7 +113,7 @@ class Torture:
     def is_over(self):
         if self.faults is not None and self.done >= self.faults:
             return True
-        return self.seconds is not None and \
+        return self.seconds is not None and self.done >= self.at_least and \
             time.monotonic() - self.started > self.seconds
 
     def log(self, words):
@@ -311,6 +315,5 @@ class Torture:
              + "; " + ", ".join(
                  f"{n} {what}" for what, n in sorted(self.orders().items()))
              + f"; {self.world.watcher.reads} statuses read"
-             + (f"; librdkafka ended its process "
-                f"{self.world.library_aborts} times"
-                if self.world.library_aborts else ""))
+             + "".join(f"; librdkafka ended its process: {line}"
+                       for line in self.world.library_aborts))

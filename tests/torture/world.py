@@ -23,8 +23,9 @@ create table events (id uuid not null, type text not null
   received_at timestamptz)"""
 UNIQUE = "; create unique index on events (id)"
 READY_S = 90  # for a store on a busy machine
-# librdkafka 2.0.2 ends its process on some of its own mistakes; that is a kill
-# like any other, and supervisord starts the sink again.  Counted, and reported.
+# librdkafka (2.0.2 and 2.8.0) ends its process on some of its own mistakes.
+# That is a kill like any other, and supervisord starts the sink again.  The
+# assertions are reported at the end.
 LIBRARY = re.compile(r"rdkafka_\w+\.c:\d+: .*Assertion")
 MESSAGE = re.compile(rb'\S*?leat-offset=(\d+)\S* .*?"id":"([^"]+)"')
 
@@ -278,7 +279,7 @@ class World:
         self.contexts = []
         self.disks = Disks()  # before any thread: they share its mounts
         self.stores = []
-        self.library_aborts = 0
+        self.library_aborts = []
         settings = self.start_stores(names)
         self.clock = None
         sinks = [s.sink for s in self.stores]
@@ -370,15 +371,16 @@ class World:
     def check_end(self, daemon, name, *allowed, how="by itself"):
         """
         What has ended, ended with an allowed status, or was ended by one of
-        LIBRARY's assertions, which is counted.
+        LIBRARY's assertions, which is kept.
         """
         status = daemon.wait()
         if status in allowed:
             return
         last = daemon.lines[-3:]
-        assert status == -signal.SIGABRT and any(map(LIBRARY.search, last)), \
+        assertion = next(filter(None, map(LIBRARY.search, last)), None)
+        assert status == -signal.SIGABRT and assertion, \
             f"{name} ended {how} with status {status}: " + " | ".join(last)
-        self.library_aborts += 1
+        self.library_aborts.append(assertion.string[assertion.start():])
 
     def check_alive(self):
         """What ends by itself is a failure, but for LIBRARY's assertions."""
