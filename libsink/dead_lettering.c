@@ -154,26 +154,16 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 	return 0;
 }
 
-/*
- * Find the events of the batch that have a dead letter from before: the sink
- * crashed after it had written the dead letter, and before the position had
- * passed the event.  If such an event were stored now, a retry would store it
- * again.
- *
- * The index is read for the first batch after a start.  It remembers the
- * highest offset that has a dead letter, so that batches past it need no look.
- */
+/* The file must have been counted for the stream of the log. */
 static int
-find_dead_letters(struct deliver *d, const struct batch *batch)
+count_dead_letters(struct deliver *d, const struct batch *batch)
 {
 	int rc;
 
-	dlq_index_clear(&d->dlq_index);
-	if (d->has_looked && batch->offset > d->dlq_index.top)
+	dlq_file_follow(d->dlq, batch->stream);
+	if (d->dlq->counted)
 		return 0;
-	while ((rc = dlq_index_find(&d->dlq_index, d->dlq->path, batch->stream,
-	                            batch->offset,
-	                            batch->offset + batch->count)) < 0) {
+	while ((rc = dlq_file_refresh(d->dlq)) < 0) {
 		struct sink_error error = {0};
 
 		(void)snprintf(error.text, sizeof error.text,
@@ -185,7 +175,6 @@ find_dead_letters(struct deliver *d, const struct batch *batch)
 	}
 	if (d->failures > 0)
 		back_off_end(d);
-	d->has_looked = true;
 	return 0;
 }
 
@@ -203,31 +192,35 @@ leave_out_kept(const struct deliver *d, struct delivery *w)
 	return 0;
 }
 
+/*
+ * Events of the batch can have a dead letter from before: the sink crashed
+ * after it had written the dead letter, and before the position had passed the
+ * event; or the position was set back.  If such an event were stored now, a
+ * retry would store it again.
+ */
 int
 dead_lettering_begin(struct deliver *d, struct delivery *w)
 {
-	uint64_t offset = w->b.whole->offset, at;
-	size_t events = 0, first = 0;
+	const uint64_t offset = w->b.whole->offset, *dead;
+	size_t n;
 	int rc;
 
 	if (w->is_retry)
 		return leave_out_kept(d, w);
-	rc = find_dead_letters(d, w->b.whole);
-	if (rc < 0 || d->dlq_index.count == 0)
+	rc = count_dead_letters(d, w->b.whole);
+	if (rc < 0)
 		return rc;
+	dead = dlq_file_find(d->dlq, offset, offset + w->b.whole->count, &n);
+	if (n == 0)
+		return 0;
 	if (bisection_leave_out_begin(&w->b) < 0)
 		return -ENOMEM;
-	for (at = dlq_index_next(&d->dlq_index, offset);
-	     at < offset + w->b.whole->count;
-	     at = dlq_index_next(&d->dlq_index, at + 1)) {
-		if (events++ == 0)
-			first = at - offset;
-		bisection_leave_out(&w->b, at - offset);
-	}
-	if (events > 0)
-		log_info("skipping events that have dead letters already "
-		         "offset=%" PRIu64 " events=%zu",
-		         offset + first, events);
+	log_info("skipping events that have dead letters already "
+	         "offset=%" PRIu64 " events=%zu",
+	         dead[0], n);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || dead[i] != dead[i - 1])
+			bisection_leave_out(&w->b, dead[i] - offset);
 	return 0;
 }
 

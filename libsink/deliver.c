@@ -32,7 +32,6 @@ void
 deliver_fini(struct deliver *d)
 {
 	deliver_close(d);
-	dlq_index_fini(&d->dlq_index);
 	split_journal_fini(&d->log_splits.journal);
 	split_journal_fini(&d->retry_splits.journal);
 }
@@ -104,7 +103,6 @@ deliver_start(struct deliver *d, const char *stream, bool *found,
 	if (strcmp(stream, d->log) != 0)
 		deliver_close(d);
 	(void)snprintf(d->log, sizeof d->log, "%s", stream);
-	d->has_looked = false;
 	split_journal_fini(&d->log_splits.journal);
 	return find_position(d, stream, found, position);
 }

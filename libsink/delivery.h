@@ -16,7 +16,6 @@
 #include "libproto/frame.h"
 #include "libsink/bisection.h"
 #include "libsink/dlq_file.h"
-#include "libsink/dlq_index.h"
 #include "libsink/sink.h"
 #include "libsink/split_journal.h"
 #include "libsink/stats.h"
@@ -62,12 +61,6 @@ struct deliver {
 	/* Owned by deliver. */
 	bool open;
 	char log[FRAME_STREAM_MAX + 1]; /* stream of the log, or "" */
-	/*
-	 * The events of the batch that have a dead letter from before.  The
-	 * file is read once after a start (dead_lettering.c).
-	 */
-	struct dlq_index dlq_index;
-	bool has_looked;
 	struct split_state log_splits, retry_splits;
 	unsigned failures; /* in a row, of whatever kind */
 	/* Writes in a row that failed with too_much and the same code. */

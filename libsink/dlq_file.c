@@ -26,6 +26,7 @@
 
 /* Lines of a group are written when they are this many bytes together. */
 #define LINES_BYTES (256 * KIB)
+#define AHEAD_FIRST 64 /* first room for offsets */
 
 int
 dlq_file_init(struct dlq_file *d, const char *dir, const char *name,
@@ -54,11 +55,10 @@ static void
 count_none(struct dlq_file *d)
 {
 	d->counted = false;
-	d->records = d->own = d->below = d->without_payload = 0;
+	d->records = d->own = d->without_payload = 0;
 	d->full_bytes = 0;
 	memset(d->type_bytes, 0, sizeof d->type_bytes);
-	d->top_offset = 0;
-	d->search_at = 0;
+	d->ahead_count = 0;
 }
 
 static void
@@ -80,7 +80,10 @@ dlq_file_fini(struct dlq_file *d)
 	free(d->path);
 	free(d->dir);
 	free(d->lock_path);
+	free(d->ahead);
 	d->path = d->dir = d->lock_path = NULL;
+	d->ahead = NULL;
+	d->ahead_cap = 0;
 }
 
 int
@@ -136,38 +139,6 @@ same_stream(const struct dlq_file *d, const struct slice *stream)
 	return d->has_stream && slice_is(*stream, d->stream);
 }
 
-/* Called for each line that the scan finds.  Returns true to end the scan. */
-typedef bool (*on_line)(struct dlq_file *d, const char *line, size_t bytes,
-                        uint64_t at, const void *arg);
-
-/*
- * Go through the whole lines from `from` on.  Sets *end to where the last one
- * ends, or the one that ended the scan.  Returns 1 if f ended it, else 0 or
- * -errno.
- */
-static int
-dlq_file_scan(struct dlq_file *d, uint64_t from, on_line f, const void *arg,
-              uint64_t *end)
-{
-	struct dlq_lines lines;
-	char *line;
-	size_t bytes;
-	bool ended = false;
-	int rc = dlq_lines_init(&lines, d->fd, from);
-
-	*end = from;
-	while (rc == 0 && !ended) {
-		rc = dlq_lines_next(&lines, &line, &bytes);
-		if (rc <= 0)
-			break;
-		ended = f(d, line, bytes, *end, arg);
-		*end = lines.at;
-		rc = 0;
-	}
-	dlq_lines_fini(&lines);
-	return rc < 0 ? rc : ended;
-}
-
 /*
  * Return the counter of the bytes of the line's type.  A line that is no dead
  * letter counts in the first one.
@@ -200,27 +171,78 @@ count_bytes(struct dlq_file *d, const char *line, size_t bytes)
 	}
 }
 
-static bool
-count_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
-           const void *arg)
+static int
+compare_offsets(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Dead letters come in the order of the log, unless the file was edited. */
+static void
+sort_ahead(struct dlq_file *d)
+{
+	for (size_t i = 1; i < d->ahead_count; i++)
+		if (d->ahead[i] < d->ahead[i - 1]) {
+			qsort(d->ahead, d->ahead_count, sizeof *d->ahead,
+			      compare_offsets);
+			return;
+		}
+}
+
+/* Count a dead letter of the stream.  Returns 0 or -ENOMEM. */
+static int
+count_own(struct dlq_file *d, uint64_t offset)
+{
+	if (offset >= d->position && d->ahead_count == d->ahead_cap) {
+		size_t cap = d->ahead_cap ? 2 * d->ahead_cap : AHEAD_FIRST;
+		uint64_t *ahead = reallocarray(d->ahead, cap, sizeof *ahead);
+
+		if (!ahead)
+			return -ENOMEM;
+		d->ahead = ahead;
+		d->ahead_cap = cap;
+	}
+	if (offset >= d->position)
+		d->ahead[d->ahead_count++] = offset;
+	d->own++;
+	return 0;
+}
+
+/* A line that is no dead letter is an operator's edit, which a retry reports.
+ */
+static int
+count_line(struct dlq_file *d, const char *line, size_t bytes)
 {
 	struct slice stream;
 	uint64_t offset;
 
-	(void)at;
-	(void)arg;
 	d->records++;
 	count_bytes(d, line, bytes + 1);
-	if (dlq_record_peek(line, bytes, &stream, &offset) < 0)
-		/* an operator's edit, which a retry reports */
-		return false;
-	if (same_stream(d, &stream)) {
-		d->own++;
-		d->below += offset < d->position;
-		if (offset > d->top_offset)
-			d->top_offset = offset;
+	return dlq_record_peek(line, bytes, &stream, &offset) == 0 &&
+	               same_stream(d, &stream)
+	           ? count_own(d, offset)
+	           : 0;
+}
+
+/* Count the whole lines. */
+static int
+count_lines(struct dlq_file *d)
+{
+	struct dlq_lines lines;
+	char *line;
+	size_t bytes;
+	int rc = dlq_lines_init(&lines, d->fd, 0);
+
+	d->bytes = 0;
+	while (rc == 0 && (rc = dlq_lines_next(&lines, &line, &bytes)) > 0) {
+		rc = count_line(d, line, bytes);
+		d->bytes = lines.at;
 	}
-	return false;
+	dlq_lines_fini(&lines);
+	sort_ahead(d);
+	return rc;
 }
 
 /*
@@ -234,7 +256,7 @@ dlq_file_count(struct dlq_file *d)
 	int rc;
 
 	count_none(d);
-	rc = dlq_file_scan(d, 0, count_line, NULL, &d->bytes);
+	rc = count_lines(d);
 	if (rc < 0)
 		return rc;
 	if (fstat(d->fd, &st) < 0)
@@ -290,41 +312,7 @@ dlq_file_open_current(struct dlq_file *d, bool create)
 	           : dlq_file_count(d);
 }
 
-static bool
-is_sought_line(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
-               const void *arg)
-{
-	const struct dlq_record *sought = arg;
-	struct slice stream;
-	uint64_t offset;
-
-	(void)at;
-	return dlq_record_peek(line, bytes, &stream, &offset) == 0 &&
-	       same_stream(d, &stream) && offset == sought->offset;
-}
-
-/*
- * Return 1 if the dead letter is in the file, else 0 or -errno.  Dead letters
- * come in the order of the log, so the search continues where the last one
- * ended, and begins at the start only if that finds nothing.
- */
-static int
-dlq_file_find(struct dlq_file *d, const struct dlq_record *record)
-{
-	uint64_t from = d->search_at, end;
-	int rc;
-
-	if (d->records == 0 || record->offset > d->top_offset)
-		return 0;
-	rc = dlq_file_scan(d, from, is_sought_line, record, &end);
-	if (rc == 0 && from > 0)
-		rc = dlq_file_scan(d, 0, is_sought_line, record, &end);
-	if (rc > 0)
-		d->search_at = end;
-	return rc;
-}
-
-/* top_offset and own belong to one stream.  Count again if it changes. */
+/* What is counted belongs to one stream.  Count again if it changes. */
 static int
 set_stream(struct dlq_file *d, const struct slice *stream)
 {
@@ -401,15 +389,17 @@ dlq_file_add_line(struct dlq_file *d, const struct dlq_record *record)
 static int
 dlq_file_look(struct dlq_file *d, const struct dlq_record *record)
 {
+	size_t n = 0;
 	int rc = 0;
 
-	/* A search, and the count for another stream, read the file. */
-	if (d->lines.len > 0 && (record->offset <= d->top_offset ||
-	                         !same_stream(d, &record->stream)))
+	/* The count for another stream reads the file. */
+	if (d->lines.len > 0 && !same_stream(d, &record->stream))
 		rc = flush_lines(d);
 	if (rc == 0)
 		rc = set_stream(d, &record->stream);
-	return rc == 0 ? dlq_file_find(d, record) : rc;
+	if (rc == 0)
+		(void)dlq_file_find(d, record->offset, record->offset + 1, &n);
+	return rc < 0 ? rc : n > 0;
 }
 
 int
@@ -427,6 +417,8 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	if (rc == 0 && (d->lines.len > d->max_bytes ||
 	                d->bytes > d->max_bytes - d->lines.len))
 		rc = ERR_DEAD_LETTERS_FULL;
+	if (rc == 0) /* dlq_file_look has set the stream */
+		rc = count_own(d, record->offset);
 	if (rc < 0) {
 		d->lines.len = before;
 		return rc;
@@ -434,10 +426,11 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	count_bytes(d, (const char *)d->lines.data + before,
 	            d->lines.len - before);
 	d->records++;
-	d->own++; /* dlq_file_look has set the stream */
 	d->group_records++;
-	if (record->offset > d->top_offset)
-		d->top_offset = record->offset;
+	/* The next one is looked for among them. */
+	if (d->ahead_count > 1 &&
+	    d->ahead[d->ahead_count - 1] < d->ahead[d->ahead_count - 2])
+		sort_ahead(d);
 	return d->lines.len < LINES_BYTES ? 0 : flush_lines(d);
 }
 
@@ -725,39 +718,48 @@ dlq_file_start(struct dlq_file *d, const char *stream, uint64_t position)
 	return rc;
 }
 
-static bool
-count_below(struct dlq_file *d, const char *line, size_t bytes, uint64_t at,
-            const void *arg)
+/* Return the index of the first offset that is not below this one. */
+static size_t
+first_ahead(const struct dlq_file *d, uint64_t offset)
 {
-	struct slice stream;
-	uint64_t offset;
+	size_t low = 0, high = d->ahead_count;
 
-	(void)at;
-	(void)arg;
-	d->below += dlq_record_peek(line, bytes, &stream, &offset) == 0 &&
-	            same_stream(d, &stream) && offset < d->position;
-	return false;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (d->ahead[mid] < offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
 }
 
-/*
- * All dead letters are below the position, except after a crash, and while the
- * position is set back.
- */
+const uint64_t *
+dlq_file_find(const struct dlq_file *d, uint64_t from, uint64_t to, size_t *n)
+{
+	size_t first = first_ahead(d, from);
+
+	*n = first_ahead(d, to) - first;
+	return *n > 0 ? d->ahead + first : NULL;
+}
+
 void
 dlq_file_advance(struct dlq_file *d, uint64_t position)
 {
-	uint64_t end;
+	size_t n = first_ahead(d, position);
 
 	d->position = position;
-	if (!d->counted)
+	if (n == 0)
 		return;
-	if (d->own == 0 || d->top_offset < position) {
-		d->below = d->own;
-		return;
-	}
-	d->below = 0;
-	if (dlq_file_scan(d, 0, count_below, NULL, &end) < 0)
-		dlq_file_close(d); /* to be counted again */
+	d->ahead_count -= n;
+	memmove(d->ahead, d->ahead + n, d->ahead_count * sizeof *d->ahead);
+}
+
+uint64_t
+dlq_file_below(const struct dlq_file *d)
+{
+	return d->own - d->ahead_count;
 }
 
 int

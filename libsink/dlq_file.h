@@ -47,7 +47,6 @@ struct dlq_file {
 	uint64_t bytes;           /* of the file, all whole lines */
 	uint64_t records;         /* in the file */
 	uint64_t own;             /* of these, the ones of `stream` */
-	uint64_t below;           /* of these, the ones below `position` */
 	uint64_t without_payload; /* of all, the ones without payload */
 	/*
 	 * Set by the owner, for the file of dead letters that a retry keeps.
@@ -72,9 +71,14 @@ struct dlq_file {
 	/* The stream that was last followed or appended to. */
 	char stream[64];
 	bool has_stream;
-	uint64_t position;   /* of the sink in `stream` */
-	uint64_t top_offset; /* highest offset of `stream` in the file */
-	uint64_t search_at;  /* where the last search ended */
+	uint64_t position; /* of the sink in `stream` */
+	/*
+	 * The offsets of the dead letters of `stream` from the position on,
+	 * ascending: those of the batch in flight, and those from before a
+	 * crash or before the position was set back.
+	 */
+	uint64_t *ahead; /* owned */
+	size_t ahead_count, ahead_cap;
 	/* From dlq_file_begin to dlq_file_end: */
 	bool in_group;
 	uint64_t group_at;      /* bytes of the file before it */
@@ -133,11 +137,19 @@ void dlq_file_follow(struct dlq_file *d, const char *stream);
 MUST_USE int dlq_file_start(struct dlq_file *d, const char *stream,
                             uint64_t position);
 
-/*
- * The sink's position is `position` now, which is higher than before.  Updates
- * d->below.
- */
+/* The sink's position is `position` now, which is not lower than before. */
 void dlq_file_advance(struct dlq_file *d, uint64_t position);
+
+/* Return the number of dead letters of the stream below the position. */
+uint64_t dlq_file_below(const struct dlq_file *d);
+
+/*
+ * Return the offsets in from..to, not below the position, that have a dead
+ * letter, and set *n to their number, or NULL.  They are ascending, and may
+ * repeat if the file was edited.  Valid until the next call.
+ */
+const uint64_t *dlq_file_find(const struct dlq_file *d, uint64_t from,
+                              uint64_t to, size_t *n);
 
 /* Return how many events of the stream were dropped. */
 uint64_t dlq_file_dropped(const struct dlq_file *d);

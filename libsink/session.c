@@ -79,7 +79,7 @@ static const struct frame_refused *
 session_refused(struct session *s)
 {
 	if (s->dlq.counted)
-		s->refused.dead_letters = s->dlq.below;
+		s->refused.dead_letters = dlq_file_below(&s->dlq);
 	if (s->dlq.dropped_known)
 		s->refused.dropped = dlq_file_dropped(&s->dlq);
 	return &s->refused;

@@ -10,7 +10,6 @@
 
 #include "libbase/log.h"
 #include "libsink/dlq_file.h"
-#include "libsink/dlq_index.h"
 #include "tests/fuzz/fuzz.h"
 
 static char dir[64], path[96], lock_path[96];
@@ -117,22 +116,29 @@ is_of(const char *line, size_t n, char own[64])
 	return slice_is(stream, own);
 }
 
-/* Those of one stream are found. */
+/* Those of one stream are counted and found. */
 static void
-check_index(const uint8_t *data, size_t size)
+check_own(const uint8_t *data, size_t size)
 {
 	const char *at = (const char *)data, *end = at + size, *newline;
-	struct dlq_index index = {0};
+	struct dlq_file d;
 	uint64_t count = 0;
+	size_t found;
 	char own[64] = "";
 
 	for (; at < end && (newline = memchr(at, '\n', (size_t)(end - at)));
 	     at = newline + 1)
 		count += is_of(at, (size_t)(newline - at), own);
 	write_file(path, data, size);
-	HOLDS(dlq_index_find(&index, path, own, 0, UINT64_MAX) == 0);
-	HOLDS(index.count == count);
-	dlq_index_fini(&index);
+	HOLDS(dlq_file_init(&d, dir, "fuzz", MIB) == 0);
+	dlq_file_follow(&d, own);
+	HOLDS(dlq_file_refresh(&d) == 0);
+	HOLDS(d.own == count);
+	(void)dlq_file_find(&d, 0, UINT64_MAX, &found);
+	HOLDS(found == count);
+	dlq_file_advance(&d, UINT64_MAX);
+	HOLDS(dlq_file_below(&d) == count);
+	dlq_file_fini(&d);
 }
 
 static void
@@ -172,7 +178,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at = newline < end ? newline + 1 : end;
 	}
 	if (size < 16 * KIB) {
-		check_index(data, size);
+		check_own(data, size);
 		check_file(data, size);
 	}
 	return 0;

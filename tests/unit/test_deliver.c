@@ -538,7 +538,6 @@ static void
 restart(void)
 {
 	deliver_fini(&d);
-	d.dlq_index = (struct dlq_index){0};
 	dlq_file_fini(&dlq);
 	ck_assert_int_eq(dlq_file_init(&dlq, dir, "fake", 10 << 20), 0);
 	steps = waits = 0;

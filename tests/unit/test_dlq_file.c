@@ -478,3 +478,31 @@ TEST(a_missing_directory_is_made)
 	append(1);
 	ck_assert_uint_eq(dlq.records, 1);
 }
+
+/* A position that is set back and moves on, and a file in any order. */
+TEST(dead_letters_count_below_the_position)
+{
+	static const uint64_t offsets[] = {7, 2, 5, 3};
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(offsets); i++)
+		append(offsets[i]);
+	ck_assert_int_eq(dlq_file_start(&dlq, STREAM, 5), 0);
+	ck_assert_uint_eq(dlq.own, 4);
+	ck_assert_uint_eq(dlq_file_below(&dlq), 2);
+	ck_assert_uint_eq(dlq_file_find(&dlq, 5, 8, &n)[1], 7);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_ptr_null(dlq_file_find(&dlq, 6, 7, &n));
+	append(6);
+	append(7);
+	ck_assert_uint_eq(dlq_file_below(&dlq), 2);
+	dlq_file_advance(&dlq, 7);
+	ck_assert_uint_eq(dlq_file_below(&dlq), 4);
+	dlq_file_advance(&dlq, 100);
+	ck_assert_uint_eq(dlq_file_below(&dlq), 5);
+	ck_assert_int_eq(dlq_file_start(&dlq, STREAM, 0), 0);
+	ck_assert_uint_eq(dlq_file_below(&dlq), 0);
+	ck_assert_int_eq(dlq_file_start(&dlq, "another-stream", 0), 0);
+	ck_assert_uint_eq(dlq.own, 0);
+	ck_assert_uint_eq(dlq.records, 5);
+}
