@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <curl/curl.h>
-
 #include "leat/ask.h"
+#include "libbase/http_client.h"
 #include "libbase/log.h"
 
 #define DEFAULT_URL "http://127.0.0.1:8080"
@@ -28,26 +27,17 @@ on_body(char *bytes, size_t size, size_t count, void *arg)
 static CURLcode
 set_options(CURL *c, const char *url, char *error)
 {
-	CURLcode rc = CURLE_OK;
+	const struct http_client_options options = {.error = error,
+	                                            .ca_file = ca_option,
+	                                            .connect_timeout_ms =
+	                                                TIMEOUT_MS,
+	                                            .on_body = on_body};
+	CURLcode rc = http_client_set(c, &options);
 
-#define SET(option, value)                                                     \
-	do {                                                                   \
-		if (rc == CURLE_OK)                                            \
-			rc = curl_easy_setopt(c, (option), (value));           \
-	} while (0)
-	SET(CURLOPT_ERRORBUFFER, error);
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
-	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
-	SET(CURLOPT_WRITEFUNCTION, on_body);
-	if (ca_option) {
-		SET(CURLOPT_CAINFO, ca_option);
-		SET(CURLOPT_CAPATH, NULL);
-	}
-#undef SET
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_URL, url);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
 	return rc;
 }
 

@@ -7,14 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
+#include "libbase/http_client.h"
 
 #define EVENTS_PATH "/v1/events"
 
 /* ingestd is not to accept a part of a request: see the use of a 400. */
 #define EVENTS_QUERY "partial=no"
 
-#define UPLOAD_BUFFER_BYTES (512L * 1024)
 #define CONNECT_TIMEOUT_MS 10000L
 
 /*
@@ -103,19 +102,9 @@ read_url(struct send_http *h, const char *url)
 }
 
 static int
-send_http_add_header(struct send_http *h, const char *line)
-{
-	struct curl_slist *longer = curl_slist_append(h->headers, line);
-
-	if (longer)
-		h->headers = longer;
-	return longer ? 0 : -ENOMEM;
-}
-
-static int
 add_token(struct send_http *h, const char *token)
 {
-	char line[SEND_HTTP_TOKEN_MAX + sizeof "Authorization: Bearer "];
+	char value[SEND_HTTP_TOKEN_MAX + sizeof "Bearer "];
 	int rc;
 
 	if (!token[0])
@@ -125,45 +114,34 @@ add_token(struct send_http *h, const char *token)
 			return http_refuse(h, "the token has a character that "
 			                      "no token has; it is the whole "
 			                      "first line of its file");
-	(void)snprintf(line, sizeof line, "Authorization: Bearer %s", token);
-	rc = send_http_add_header(h, line);
-	explicit_bzero(line, sizeof line);
+	(void)snprintf(value, sizeof value, "Bearer %s", token);
+	rc = http_client_add_header(&h->headers, "Authorization", value);
+	explicit_bzero(value, sizeof value);
 	return rc;
 }
 
 static CURLcode
 http_set_options(struct send_http *h, const char *ca_file)
 {
+	const struct http_client_options options = {
+	    .error = h->error,
+	    .ca_file = ca_file,
+	    .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+	    .on_body = send_http_on_body,
+	    .arg = h};
 	CURL *c = h->curl;
-	CURLcode rc = CURLE_OK;
+	CURLcode rc = http_client_set(c, &options);
 
-#define SET(option, value)                                                     \
-	do {                                                                   \
-		if (rc == CURLE_OK)                                            \
-			rc = curl_easy_setopt(c, (option), (value));           \
-	} while (0)
-	SET(CURLOPT_URL, h->url);
-	SET(CURLOPT_HTTPHEADER, h->headers);
-	SET(CURLOPT_ERRORBUFFER, h->error);
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_POST, 1L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
-	SET(CURLOPT_LOW_SPEED_TIME, STALLED_S);
-	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
-	SET(CURLOPT_WRITEFUNCTION, send_http_on_body);
-	SET(CURLOPT_WRITEDATA, h);
-	if (ca_file) {
-		SET(CURLOPT_CAINFO, ca_file);
-		/* Otherwise the certificates of the system count, too. */
-		SET(CURLOPT_CAPATH, NULL);
-	}
-#undef SET
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_URL, h->url);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->headers);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_POST, 1L);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALLED_S);
 	return rc;
 }
 
@@ -184,10 +162,11 @@ send_http_open(struct send_http *h, const struct send_http_options *options)
 		return rc;
 	rc = add_token(h, options->token);
 	if (rc == 0)
-		rc = send_http_add_header(h, "Content-Type: application/json");
+		rc = http_client_add_header(&h->headers, "Content-Type",
+		                            "application/json");
 	/* curl's own Expect would cost a round trip. */
 	if (rc == 0)
-		rc = send_http_add_header(h, "Expect:");
+		rc = http_client_add_header(&h->headers, "Expect", "");
 	if (rc < 0)
 		return rc;
 	h->curl = curl_easy_init();

@@ -26,9 +26,12 @@ struct send_http_options {
 	const char *ca_file; /* NULL: the certificates of the system */
 };
 
+struct curl_slist;
+
 struct send_http {
-	void *curl, *multi, *headers; /* owned; NULL when closed */
-	char *url;                    /* of the requests; owned */
+	void *curl, *multi; /* owned; NULL when closed, as the next one */
+	struct curl_slist *headers;
+	char *url; /* of the requests; owned */
 	char host[SEND_HTTP_ERROR_TEXT];
 	bool is_https;
 	/* Of the last request: */

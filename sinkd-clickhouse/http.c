@@ -7,10 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include <curl/curl.h>
+#include "libbase/http_client.h"
 
-#define UPLOAD_BUFFER_BYTES (512L * 1024)
-#define HEADER_MAX 512
 #define VALUE_MAX 32
 
 /*
@@ -111,82 +109,45 @@ ch_http_check_url(const char *url)
 	return rc == CURLUE_OK ? NULL : curl_url_strerror(rc);
 }
 
-/*
- * Append one header.  Returns 0, -ENOMEM, or -EINVAL if it is too long.  *list
- * stays valid.
- */
 static int
-http_add_header(void **list, const char *name, const char *value)
+http_add_headers(struct curl_slist **list, const struct ch_http_options *o,
+                 bool gzip)
 {
-	char line[HEADER_MAX];
-	struct curl_slist *longer;
-	int n = snprintf(line, sizeof line, "%s: %s", name, value);
+	int rc = http_client_add_header(list, "Content-Type",
+	                                "application/octet-stream");
 
-	if (n < 0 || (size_t)n >= sizeof line)
-		return -EINVAL;
-	longer = curl_slist_append(*list, line);
-	explicit_bzero(line, sizeof line); /* may hold the password */
-	if (!longer)
-		return -ENOMEM;
-	*list = longer;
-	return 0;
-}
-
-static int
-http_add_headers(void **list, const struct ch_http_options *o, bool gzip)
-{
-	int rc =
-	    http_add_header(list, "Content-Type", "application/octet-stream");
-
-	/*
-	 * curl does not send a header with an empty value.  Its own Expect
-	 * would cost a round trip.
-	 */
+	/* curl's own Expect would cost a round trip. */
 	if (rc == 0)
-		rc = http_add_header(list, "Expect", "");
+		rc = http_client_add_header(list, "Expect", "");
 	if (rc == 0)
-		rc = http_add_header(list, "X-ClickHouse-User", o->user);
+		rc = http_client_add_header(list, "X-ClickHouse-User", o->user);
 	if (rc == 0 && o->password[0])
-		rc = http_add_header(list, "X-ClickHouse-Key", o->password);
+		rc = http_client_add_header(list, "X-ClickHouse-Key",
+		                            o->password);
 	if (rc == 0 && gzip)
-		rc = http_add_header(list, "Content-Encoding", "gzip");
+		rc = http_client_add_header(list, "Content-Encoding", "gzip");
 	return rc;
 }
 
 static CURLcode
 set_options(struct ch_http *h, const struct ch_http_options *o)
 {
+	const struct http_client_options options = {
+	    .error = h->error,
+	    .ca_file = o->ca_file,
+	    .connect_timeout_ms = (long)o->connect_timeout_ms,
+	    .on_body = http_on_body,
+	    .arg = h};
 	CURL *c = h->curl;
-	CURLcode rc = CURLE_OK;
+	CURLcode rc = http_client_set(c, &options);
 
-#define SET(option, value)                                                     \
-	do {                                                                   \
-		if (rc == CURLE_OK)                                            \
-			rc = curl_easy_setopt(c, (option), (value));           \
-	} while (0)
-	SET(CURLOPT_ERRORBUFFER, h->error);
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_POST, 1L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
-	SET(CURLOPT_USERAGENT, "leat/" LEAT_VERSION);
-	SET(CURLOPT_WRITEFUNCTION, http_on_body);
-	SET(CURLOPT_WRITEDATA, h);
-	SET(CURLOPT_HEADERFUNCTION, http_on_header);
-	SET(CURLOPT_HEADERDATA, h);
-	if (o->ca_file[0]) {
-		SET(CURLOPT_CAINFO, o->ca_file);
-		/*
-		 * Otherwise curl would trust the certificates of the system as
-		 * well.
-		 */
-		SET(CURLOPT_CAPATH, NULL);
-	}
-#undef SET
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_POST, 1L);
+	if (rc == CURLE_OK)
+		rc =
+		    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, http_on_header);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c, CURLOPT_HEADERDATA, h);
 	return rc;
 }
 
@@ -280,6 +241,7 @@ ch_http_close(struct ch_http *h)
 	curl_easy_cleanup(h->curl); /* accepts NULL */
 	curl_slist_free_all(h->headers);
 	curl_slist_free_all(h->packed_headers);
-	h->curl = h->headers = h->packed_headers = NULL;
+	h->curl = NULL;
+	h->headers = h->packed_headers = NULL;
 	buf_fini(&h->body);
 }

@@ -30,17 +30,19 @@ struct ch_http_options {
 	int64_t connect_timeout_ms;
 };
 
+struct curl_slist;
+
 struct ch_http {
-	void *curl;           /* NULL when closed */
-	void *headers;        /* for an uncompressed body */
-	void *packed_headers; /* for a compressed body */
-	struct buf body;      /* of the last response */
-	bool cut;             /* the response was longer than what is kept */
-	size_t received;      /* bytes of the response */
-	char refused[192];    /* why the response was not read completely */
-	long status;          /* status of the response */
-	int exception_code;   /* X-ClickHouse-Exception-Code, or 0 */
-	bool names_itself;    /* has X-ClickHouse-Server-Display-Name */
+	void *curl;                        /* NULL when closed */
+	struct curl_slist *headers;        /* for an uncompressed body */
+	struct curl_slist *packed_headers; /* for a compressed body */
+	struct buf body;                   /* of the last response */
+	bool cut;           /* the response was longer than what is kept */
+	size_t received;    /* bytes of the response */
+	char refused[192];  /* why the response was not read completely */
+	long status;        /* status of the response */
+	int exception_code; /* X-ClickHouse-Exception-Code, or 0 */
+	bool names_itself;  /* has X-ClickHouse-Server-Display-Name */
 	char error[CH_HTTP_ERROR_TEXT]; /* why there was no response */
 };
 
