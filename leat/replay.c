@@ -99,17 +99,17 @@ show_dead_letters(const struct move *m, const char *path, uint64_t from,
                   uint64_t to)
 {
 	const msgpack_object *stats = status_map_get(m->state, "stats");
-	uint64_t dead = json_get_uint(stats, "dead_letters");
+	uint64_t all = json_get_uint(stats, "dead_letters"), dead;
 	const char *stream = json_get_text(m->log, "stream");
 	char n[NUMBER_TEXT];
 
-	if (dead == 0)
+	if (all == 0)
 		return;
 	if (replay_cost_dead_letters(path, m->sink, stream, from, to, &dead) <
 	    0)
 		printf(INDENT "The sink has %s dead letters; those in the "
 		              "range remain dead letters.\n",
-		       number_text(dead, n));
+		       number_text(all, n));
 	else if (dead > 0)
 		printf(INDENT "%s of them %s dead letter%s, and %s: leat dead "
 		              "retry %s stores %s.\n",

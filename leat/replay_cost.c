@@ -98,7 +98,8 @@ replay_cost_held(const char *dir, uint64_t from, uint64_t to,
 
 struct count {
 	const char *stream;
-	uint64_t from, to, dead_letters;
+	uint64_t from, to;
+	uint64_t all, dead_letters; /* all: of the sink */
 };
 
 static int
@@ -108,6 +109,7 @@ count_record(void *arg, const struct dlq_record *record,
 	struct count *c = arg;
 
 	(void)line;
+	c->all++;
 	c->dead_letters += record->offset >= c->from &&
 	                   record->offset < c->to &&
 	                   slice_is(record->stream, c->stream);
@@ -128,5 +130,5 @@ replay_cost_dead_letters(const char *settings, const char *sink,
 	if (rc == 0)
 		rc = dead_file_read(path, &all, count_record, &c, &damaged);
 	*count = c.dead_letters;
-	return rc;
+	return rc == 0 && c.all == 0 ? -ENOENT : rc;
 }

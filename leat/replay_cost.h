@@ -38,8 +38,9 @@ MUST_USE int replay_cost_held(const char *dir, uint64_t from, uint64_t to,
                               struct replay_held *held);
 
 /*
- * Count the dead letters of a stream from `from` up to `to`.  Returns 0, or
- * -errno after logging why they cannot be read.
+ * Count the dead letters of a stream from `from` up to `to`, of a sink that has
+ * some.  Returns 0; -ENOENT when there are none where the settings have them;
+ * or another -errno after logging why they cannot be read.
  */
 MUST_USE int replay_cost_dead_letters(const char *settings, const char *sink,
                                       const char *stream, uint64_t from,
