@@ -121,7 +121,8 @@ occupied(struct broker_sink *sink)
 	                                "leat status shows it as paused"
 	       : o->kind == ORDER_SEEK
 	           ? "the sink's position is being moved: wait until leat "
-	             "status shows no order"
+	             "status shows no order; if it shows an error of the "
+	             "store, correct that first"
 	           : "another order of this sink is in progress: wait until "
 	             "leat status shows none";
 }

@@ -144,9 +144,21 @@ static void
 print_order(const msgpack_object *sink)
 {
 	const char *order = json_get_text(sink, "order");
+	const char *error =
+	    json_get_text(status_map_get(sink, "stats"), "error");
+	const msgpack_object *seek_to = status_map_get_type(
+	    sink, "seek_to", MSGPACK_OBJECT_POSITIVE_INTEGER);
 
-	if (order[0] != '\0')
-		printf("    order in progress: %s\n", order);
+	if (order[0] == '\0')
+		return;
+	printf("    order in progress: %s", order);
+	if (seek_to)
+		printf(" to offset %" PRIu64, seek_to->via.u64);
+	/* The sink has to move the position in its store. */
+	if (seek_to && error[0])
+		printf("; it is done as soon as the store works, and cannot be "
+		       "cancelled");
+	printf("\n");
 }
 
 static void

@@ -199,6 +199,40 @@ def test_each_sink_has_its_own_setting_against_doubles():
         shown("nosuch", "TWICE, unless it drops known ids.")
 
 
+def test_a_replay_waits_for_its_store_and_shows_that():
+    settings = {"sinkd-postgres": {"retry_max_ms": 200}}
+    with Leat(settings=settings) as leat:
+        leat.accept(small("w", 20))
+        leat.caught_up()
+        leat.pg.stop(mode="immediate")
+        replay = ("replay", "postgres", "--from", "15", "--execute")
+        refused(leat, "not done after 1 s; the order goes on: leat status "
+                "shows", *replay, "--timeout", "1s")
+
+        def waits():
+            done = leat.run("leat", "status")
+            assert done.returncode == 3, done
+            return "    order in progress: seeking to offset 15; it is done " \
+                "as soon as the store works, and cannot be cancelled\n" in \
+                done.stdout and "PROBLEM sink postgres is retrying" in \
+                done.stdout
+        wait_until(waits, "it is shown")
+        # It outlives batchd, and nothing else can be ordered meanwhile.
+        leat.batchd.kill()
+        leat.batchd.start()
+        wait_until(waits, "it is shown again")
+        refused(leat, "another order of this sink is in progress (seeking)",
+                *replay)
+        refused(leat, "if it shows an error of the store, correct that first",
+                "pause", "postgres")
+        leat.pg.start()
+        wait_until(lambda: leat.sink_status()["order"] == "" and
+                   leat.sink_status()["committed"] == 20,
+                   "the events are sent again")
+        assert stored(leat) == {i: 1 if i < 15 else 2 for i in range(20)}
+        assert "order in progress" not in leat.run("leat", "status").stdout
+
+
 def test_other_orders_while_dead_letters_are_retried():
     with Leat(table=TABLE) as leat:
         events = small("o", 20)
