@@ -304,7 +304,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         b'{"error":"no such token"}')
 
     def event(self, offset):
-        if offset % 100 == 99:
+        if self.server.fake.is_deleted(offset):
             self.answer(410, b'{"error":"deleted"}')
             return
         body = self.server.fake.event or (
@@ -374,6 +374,7 @@ class FakeDashboard:
         self._scene, self.changed_us = scene, now_us()
         self.names = []    # in place of the names of types and users
         self.event = None  # JSON that any event answers
+        self.is_deleted = lambda offset: False  # answered with 410
         self.gap = 0       # reported as skipped once
         self.boot, self.prefix, self.tick_s = "7f3a", prefix, 1.0
         self.sessions, self.failures, self.requests = set(), 0, []
@@ -413,6 +414,7 @@ class FakeDashboard:
 def main():
     port, scene = (sys.argv[1:] + ["8090", "well"][len(sys.argv) - 1:])[:2]
     with FakeDashboard(scene, int(port)) as fake:
+        fake.is_deleted = lambda offset: offset % 100 == 99
         print(fake.url, "scenes:", *SCENES, flush=True)
         for line in sys.stdin:  # a line with a scene changes to it
             fake.scene = line.strip() or fake.scene
