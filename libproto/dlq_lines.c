@@ -8,13 +8,17 @@
 
 #include "libproto/dlq_record.h"
 
-#define LINES_BYTES (2 * (size_t)DLQ_RECORD_MAX)
+/* Most dead letters are short, so the buffer grows only when one is not. */
+#define LINES_BYTES_MIN (64 * KIB)
+#define LINES_BYTES_MAX (2 * (size_t)DLQ_RECORD_MAX)
 
 int
 dlq_lines_init(struct dlq_lines *l, int fd, uint64_t from)
 {
-	*l = (struct dlq_lines){
-	    .fd = fd, .at = from, .bytes = malloc(LINES_BYTES)};
+	*l = (struct dlq_lines){.fd = fd,
+	                        .at = from,
+	                        .bytes = malloc(LINES_BYTES_MIN),
+	                        .cap = LINES_BYTES_MIN};
 	return l->bytes ? 0 : -ENOMEM;
 }
 
@@ -25,21 +29,41 @@ dlq_lines_fini(struct dlq_lines *l)
 	l->bytes = NULL;
 }
 
+/* Double the buffer, which is full.  Returns 0 or a negative errno. */
+static int
+dlq_lines_grow(struct dlq_lines *l)
+{
+	size_t cap = 2 * l->cap;
+	char *bytes;
+
+	if (l->cap == LINES_BYTES_MAX)
+		return -EFBIG;
+	if (cap > LINES_BYTES_MAX)
+		cap = LINES_BYTES_MAX;
+	bytes = realloc(l->bytes, cap);
+	if (!bytes)
+		return -ENOMEM;
+	l->bytes = bytes;
+	l->cap = cap;
+	return 0;
+}
+
 /* Read more bytes.  Returns 1, 0 at the end of the file, or -errno. */
 static int
 dlq_lines_fill(struct dlq_lines *l)
 {
 	ssize_t n;
+	int rc;
 
 	if (l->start > 0) {
 		l->used -= l->start;
 		memmove(l->bytes, l->bytes + l->start, l->used);
 		l->start = 0;
 	}
-	if (l->used == LINES_BYTES)
-		return -EFBIG;
+	if (l->used == l->cap && (rc = dlq_lines_grow(l)) < 0)
+		return rc;
 	do
-		n = pread(l->fd, l->bytes + l->used, LINES_BYTES - l->used,
+		n = pread(l->fd, l->bytes + l->used, l->cap - l->used,
 		          (off_t)(l->at + l->used));
 	while (n < 0 && errno == EINTR);
 	if (n < 0)

@@ -12,8 +12,9 @@
 struct dlq_lines {
 	int fd;             /* not owned */
 	uint64_t at;        /* where the next line begins in the file */
-	char *bytes;        /* owned, as are the next two */
+	char *bytes;        /* owned, with room for cap bytes */
 	size_t start, used; /* of `bytes`: not yet returned, and read */
+	size_t cap;
 };
 
 /*
@@ -29,7 +30,7 @@ void dlq_lines_fini(struct dlq_lines *l);
  *
  * Returns 1; 0 when no whole line follows, after which a call reads what was
  * appended meanwhile; -EFBIG when a line is longer than that of any dead
- * letter; or -errno.
+ * letter; -ENOMEM; or another -errno.
  */
 MUST_USE int dlq_lines_next(struct dlq_lines *l, char **line, size_t *bytes);
 
