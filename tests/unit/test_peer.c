@@ -86,8 +86,8 @@ setup(void)
 {
 	static const struct store_conf conf = {
 	    .max_bytes = 256 * MIB,
-	    .segment_bytes = 16 * MIB,
-	    .group_max_bytes = 8 * MIB,
+	    .segment_bytes = 2 * MIB,
+	    .group_max_bytes = 1 * MIB,
 	};
 	static const char *const names[] = {"one", "two"};
 
