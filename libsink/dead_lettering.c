@@ -154,14 +154,14 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 	return 0;
 }
 
-/* The file must have been counted for the stream of the log. */
+/* The file must have been counted once for the stream and the position. */
 static int
 count_dead_letters(struct deliver *d, const struct batch *batch)
 {
 	int rc;
 
 	dlq_file_follow(d->dlq, batch->stream);
-	if (d->dlq->counted)
+	if (d->dlq->ahead_known)
 		return 0;
 	while ((rc = dlq_file_refresh(d->dlq)) < 0) {
 		struct sink_error error = {0};

@@ -58,7 +58,6 @@ count_none(struct dlq_file *d)
 	d->records = d->own = d->without_payload = 0;
 	d->full_bytes = 0;
 	memset(d->type_bytes, 0, sizeof d->type_bytes);
-	d->ahead_count = 0;
 }
 
 static void
@@ -81,6 +80,8 @@ dlq_file_fini(struct dlq_file *d)
 	free(d->dir);
 	free(d->lock_path);
 	free(d->ahead);
+	d->ahead_known = false;
+	d->ahead_count = 0;
 	d->path = d->dir = d->lock_path = NULL;
 	d->ahead = NULL;
 	d->ahead_cap = 0;
@@ -236,6 +237,8 @@ count_lines(struct dlq_file *d)
 	int rc = dlq_lines_init(&lines, d->fd, 0);
 
 	d->bytes = 0;
+	d->ahead_known = false;
+	d->ahead_count = 0;
 	while (rc == 0 && (rc = dlq_lines_next(&lines, &line, &bytes)) > 0) {
 		rc = count_line(d, line, bytes);
 		d->bytes = lines.at;
@@ -261,7 +264,7 @@ dlq_file_count(struct dlq_file *d)
 		return rc;
 	if (fstat(d->fd, &st) < 0)
 		return -errno;
-	d->counted = true;
+	d->counted = d->ahead_known = true;
 	if ((uint64_t)st.st_size == d->bytes || !may_write(d))
 		return 0;
 	log_warn("torn last line of the dead letters truncated path=%s "
@@ -668,8 +671,10 @@ dlq_file_refresh(struct dlq_file *d)
 	rc = dlq_file_open_current(d, false);
 	if (rc < 0)
 		dlq_file_close(d);
-	if (rc == -ENOENT)
-		d->counted = true; /* there is no dead letter */
+	if (rc == -ENOENT) { /* there is no dead letter */
+		d->counted = d->ahead_known = true;
+		d->ahead_count = 0;
+	}
 	warn_of_room(d);
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -695,6 +700,7 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 	d->has_stream = true;
 	d->dropped_known = false;
 	dlq_file_close(d); /* to be counted again */
+	d->ahead_known = false;
 }
 
 int
@@ -705,6 +711,7 @@ dlq_file_start(struct dlq_file *d, const char *stream, uint64_t position)
 
 	dlq_file_follow(d, stream);
 	dlq_file_close(d); /* to be counted again */
+	d->ahead_known = false;
 	d->position = position;
 	d->dropped_known = false;
 	rc = dlq_file_refresh(d);

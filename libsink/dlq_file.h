@@ -75,8 +75,10 @@ struct dlq_file {
 	/*
 	 * The offsets of the dead letters of `stream` from the position on,
 	 * ascending: those of the batch in flight, and those from before a
-	 * crash or before the position was set back.
+	 * crash or before the position was set back.  Once they are known,
+	 * they remain so while the file cannot be counted.
 	 */
+	bool ahead_known;
 	uint64_t *ahead; /* owned */
 	size_t ahead_count, ahead_cap;
 	/* From dlq_file_begin to dlq_file_end: */
