@@ -97,9 +97,12 @@ def test_twenty_sinks_of_a_real_batchd():
         terminal.wait("offsets 0 .. 7")
         terminal.keys("p", "y")
         terminal.wait("pause sink-00: done")
-        page = leat.request("GET", "/metrics")[1]
-        assert all(f'leat_sink_lag_events{{sink="{n}"}} 7\n' in page
-                   for n in names), page
+        lines = [f'leat_sink_lag_events{{sink="{n}"}} 7\n' for n in names]
+
+        def shown():
+            page = leat.request("GET", "/metrics")[1]
+            return all(line in page for line in lines)
+        wait_until(shown, "/metrics shows them")
         terminal.keys("q")
         terminal.ended()
 
