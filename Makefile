@@ -240,6 +240,13 @@ $(HTTP_ECHO): %: %.o $$(call archives,libhttp)
 	$(call link,libhttp)
 unit-tests: $(HTTP_ECHO)
 
+# What tests preload into daemons.
+PRELOADED := $(O)/tests/support/signal_at.so $(O)/tests/torture/clockjump.so
+$(PRELOADED): $(O)/%.so: %.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CWARN) -O2 -fPIC -shared -o $@ $< -ldl
+unit-tests: $(PRELOADED)
+
 # The programs of the tests that T names, as in
 # T="test_frame test_chan.keeps_frame_boundaries".
 UNIT_T = $(foreach t,$(patsubst unit.%,%,$(T)),$(filter \
@@ -256,17 +263,12 @@ unit:
 # The whole pipeline under random faults.  FAULTS=2000 or SECONDS=3600 sets the
 # length, SEED= repeats a run.  CLICKHOUSE=current uses the current engine
 # instead of Debian's server.  With SEEDS=100000 this is torture-log.
-CLOCKJUMP := $(O)/tests/torture/clockjump.so
-$(CLOCKJUMP): tests/torture/clockjump.c $(FLAGS)
-	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CWARN) -O2 -fPIC -shared -o $@ $< -ldl
-unit-tests: $(CLOCKJUMP)
 .PHONY: torture torture-pipeline
 ## torture: the whole pipeline under random faults; SEEDS=100000: the log alone
 torture: $(if $(SEEDS),torture-log,torture-pipeline)
 torture-pipeline: deps-stores
 	@$(MAKE1) MODE=release all
-	@$(MAKE1) MODE=$(MODE) all $(CLOCKJUMP)
+	@$(MAKE1) MODE=$(MODE) all $(O)/tests/torture/clockjump.so
 	@LEAT_BUILD=$(abspath $(BUILD)) LEAT_CLICKHOUSE=$(CLICKHOUSE) \
 	  tests/torture/run --mode $(MODE) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(STORES),--stores "$(STORES)") \
@@ -287,9 +289,10 @@ torture-http torture-stores: deps-stores
 LONG-torture-http = LEAT_CONNECTIONS=$(or $(CONNECTIONS),10000) \
   LEAT_REQUESTS=$(or $(REQUESTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
 LONG-torture-stores = LEAT_ROUNDS=$(or $(ROUNDS),20) LEAT_DOWN_S=$(or $(DOWN_S),30) \
-  LEAT_EVENTS=$(or $(EVENTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
+  LEAT_DEAD_LETTERS=100000 LEAT_EVENTS=$(or $(EVENTS),1000000) LEAT_TIME_FACTOR=$(or $(TIME_FACTOR),10)
 TESTS-torture-http   = test_abuse test_front_door
-TESTS-torture-stores = test_three_stores
+TESTS-torture-stores = test_three_stores test_dead.many_under_load_with_kafka \
+                       test_dead.many_under_load_with_clickhouse
 
 # The bench's programs: bench/X.c contains the main of X.  They share the other
 # files of the directory.
@@ -338,7 +341,7 @@ test-clickhouse-current: deps-test
 	@$(MAKE1) MODE=release all
 	@$(MAKE1) MODE=asan all
 	@LEAT_CLICKHOUSE=current tests/run --build $(BUILD) \
-		$(or $(T),-k 'test_clickhouse\.|test_replay.*clickhouse')
+		$(or $(T),-k 'test_clickhouse\.|test_(replay|dead).*clickhouse')
 
 # The tests of code that has threads, with ThreadSanitizer: `test` runs
 # TSAN_SHORT, test-tsan runs TSAN_LONG.

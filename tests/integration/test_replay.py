@@ -1,14 +1,11 @@
 """A sink's position is moved: replay and skip, with kills at each step."""
 import collections
-import contextlib
 import signal
 
-from clickhouse import clickhouse, is_current
+from clickhouse import is_current
 from events import small
-from kafka import kafka
 from leat import Leat, Skip, fact, limit, wait_until
-from postgres import Locked
-from three import ID
+from stores import ClickHouse, Kafka, Pg, balanced, installation
 from wire import Refused, begin_order, order
 
 DEDUP = {"sinkd-postgres": {"dedup_by_id": "no"}}
@@ -20,16 +17,6 @@ def rows(leat):
 
 def dead_offsets(leat):
     return sorted(d["offset"] for d in leat.dead_letters())
-
-
-def balanced(leat, name="postgres"):
-    """The status of the sink, in which the accounting equation must hold."""
-    status = leat.status()
-    s, = [s for s in status["sinks"] if s["name"] == name]
-    assert status["log"]["durable_offset"] == s["stored_events"] + \
-        s["pending_dead_letters"] + s["dropped_events"] + \
-        s["skipped_events"] + s["lag_events"], s
-    return s
 
 
 def test_replay_sends_events_again():
@@ -104,88 +91,6 @@ def test_replay_of_dead_letters_keeps_each_once():
 
 # --- killed at each step ---
 
-class Store:
-    """What the test does with a store, beside the sink."""
-    has_position = True
-
-    def __init__(self, leat, server):
-        self.leat, self.server = leat, server
-
-    def clear(self):
-        """Delete all events."""
-
-    def freeze(self):
-        """Have the sink wait for the store; a restart ends it."""
-        self.server.signal(signal.SIGSTOP)
-
-    def restart(self):
-        self.server.kill()
-        self.server.start()
-
-
-class Pg(Store):
-    name = "postgres"
-
-    def __init__(self, leat, _):
-        super().__init__(leat, leat.pg)
-
-    def ids(self):
-        return self.server.query("select id from events").split()
-
-    def clear(self):
-        self.server.query("delete from events")
-
-    def freeze(self):
-        """The sink can connect, and waits in the transaction of the move."""
-        Locked(self.server, "leat_position").__enter__()
-
-
-class Kafka(Store):
-    name = "kafka"
-
-    def ids(self):
-        out = self.server.kcat("-C", "-t", "events", "-o", "beginning", "-e",
-                               "-q", "-X", "isolation.level=read_committed",
-                               "-f", "%s\n")
-        return [ID.search(line)[1].decode() for line in out.splitlines()]
-
-    def clear(self):
-        """Nothing is deleted: the events are there once more."""
-
-
-class ClickHouse(Store):
-    name = "clickhouse"
-    has_position = False
-
-    def ids(self):
-        return self.server.query("SELECT toString(id) FROM events").split()
-
-    def clear(self):
-        if self.server.current:
-            # The tokens of the deleted rows stay known.
-            self.server.query("ALTER TABLE events DELETE WHERE 1",
-                              mutations_sync=1)
-        else:
-            self.server.query("TRUNCATE TABLE events")
-
-
-@contextlib.contextmanager
-def installation(kind):
-    with contextlib.ExitStack() as stack:
-        store, settings = None, {}
-        if kind is Kafka:
-            store = stack.enter_context(kafka())
-            settings = {"brokers": store.brokers, "create_topic": "yes"}
-        if kind is ClickHouse:
-            store = stack.enter_context(clickhouse())
-            settings = {"url": store.url, "create_table": "yes",
-                        "batch_wait_ms": 100}
-        leat = stack.enter_context(Leat(
-            sinks=(kind.name,), postgres=kind is Pg, settings={
-                f"sinkd-{kind.name}": {"retry_max_ms": 200, **settings}}))
-        yield leat, kind(leat, store)
-
-
 class Move:
     """One replay of the events from 20 to 40, in which `victim` is killed."""
 
@@ -235,12 +140,14 @@ class Move:
         self.ask_sink()
         if self.victim == "store":
             after = len(self.sink.lines)
-            self.store.freeze()
-            self.sink.signal(signal.SIGCONT)
-            self.sink.wait_line("moving the position", after=after)
-            s = self.leat.sink_status(self.name)
-            assert (s["order"], s["seek_to"]) == ("seeking", 20), s
-            assert self.sink.count_lines("position moved") == 0
+            with self.store.frozen():
+                self.sink.signal(signal.SIGCONT)
+                self.sink.wait_line("moving the position", after=after)
+                s = self.leat.sink_status(self.name)
+                assert (s["order"], s["seek_to"]) == ("seeking", 20), s
+                assert self.sink.count_lines("position moved") == 0
+                self.kill()
+            return
         self.kill()
 
     def at_moved(self):
