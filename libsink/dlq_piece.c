@@ -57,11 +57,13 @@ dlq_piece_fill(struct dlq_piece *p, int fd)
 }
 
 int
-dlq_piece_read(struct dlq_piece *p, int fd, const char **why)
+dlq_piece_read(struct dlq_piece *p, int fd, size_t most, const char **why)
 {
 	int rc = dlq_piece_fill(p, fd);
 
-	while (rc == 0 && p->count < p->most && p->parsed < p->used) {
+	if (most > p->most)
+		most = p->most;
+	while (rc == 0 && p->count < most && p->parsed < p->used) {
 		char *line = p->bytes + p->parsed;
 		char *end = memchr(line, '\n', p->used - p->parsed);
 		struct dlq_record record;

@@ -1,7 +1,7 @@
 /*
  * dlq_piece - the next batch of dead letters from a selection.  Its end depends
- * on its start, the file and the two limits alone, so that it is the same
- * whenever the batch is read again.
+ * on its start, the file and the limits alone, so that it is the same whenever
+ * the batch is read again.
  */
 #ifndef LIBSINK_DLQ_PIECE_H
 #define LIBSINK_DLQ_PIECE_H
@@ -33,10 +33,11 @@ void dlq_piece_fini(struct dlq_piece *p);
 void dlq_piece_seek(struct dlq_piece *p, uint64_t at);
 
 /*
- * Read the batch that begins there, or after the one that was read last.  It
- * has no events at the end of the file.  Returns 0; -EBADMSG when a line is no
- * dead letter, with *why (static text); or -errno.
+ * Read the batch that begins there, or after the one that was read last, with
+ * at most `most` events.  It has none at the end of the file.  Returns 0;
+ * -EBADMSG when a line is no dead letter, with *why (static text); or -errno.
  */
-MUST_USE int dlq_piece_read(struct dlq_piece *p, int fd, const char **why);
+MUST_USE int dlq_piece_read(struct dlq_piece *p, int fd, size_t most,
+                            const char **why);
 
 #endif

@@ -18,8 +18,13 @@
 
 /* Bytes of a file that one step reads. */
 #define STEP_BYTES (8 * MIB)
-/* A batch that the store refuses in part ends its step after this time. */
+/*
+ * A batch that the store refuses in part ends its step after this time.  After
+ * one that has taken less, the next one is larger.
+ */
 #define STEP_MS 500
+/* Events of the first batch. */
+#define FIRST_PIECE 100
 /* Failures in a row before a retry is suspended. */
 #define FAILURES_MIN 5
 
@@ -87,6 +92,8 @@ dlq_retry_change_phase(struct dlq_retry *r, enum dlq_retry_phase to)
 	free(r->is_kept);
 	r->is_kept = NULL;
 	r->line = 0;
+	r->piece_events = FIRST_PIECE;
+	r->event_us = UINT64_MAX;
 	r->has_result = true;
 }
 
@@ -96,6 +103,8 @@ dlq_retry_init(struct dlq_retry *r, struct deliver *d)
 	*r = (struct dlq_retry){.deliver = d,
 	                        .from_fd = -1,
 	                        .kept_fd = -1,
+	                        .piece_events = FIRST_PIECE,
+	                        .event_us = UINT64_MAX,
 	                        .progress = {.fd = -1},
 	                        .kept = {.fd = -1, .lock_fd = -1},
 	                        .limit = {.interval_ms = 60000, .burst = 3}};
@@ -574,6 +583,22 @@ find_position(struct dlq_retry *r)
 	return 0;
 }
 
+/*
+ * The store has taken a batch in `us` microseconds.  A larger one has its use
+ * as long as each event takes less time in it, however long the batch takes:
+ * then most of the time is that of a transaction.
+ */
+static void
+grow_piece(struct dlq_retry *r, uint64_t us)
+{
+	uint64_t event_us = us / r->piece.count;
+
+	if ((us < STEP_MS * 1000 || event_us < r->event_us / 4 * 3) &&
+	    r->piece_events < r->piece.most)
+		r->piece_events *= 2;
+	r->event_us = event_us;
+}
+
 /* Deliver one batch, by the deliverer of the log. */
 static int
 deliver_piece(struct dlq_retry *r)
@@ -587,6 +612,7 @@ deliver_piece(struct dlq_retry *r)
 	                      .events = p->events,
 	                      .origins = p->origins,
 	                      .count = p->count};
+	uint64_t begun_us = clock_mono_us();
 	int rc;
 
 	d->kept = &r->kept;
@@ -594,6 +620,8 @@ deliver_piece(struct dlq_retry *r)
 	rc = deliver_batch(d, &batch);
 	d->kept = NULL;
 	d->is_kept = NULL;
+	if (rc == 0)
+		grow_piece(r, clock_mono_us() - begun_us);
 	if (rc == 0)
 		rc = save_progress(r, batch.next_offset);
 	if (rc == 0)
@@ -609,7 +637,9 @@ deliver_next(struct dlq_retry *r)
 
 	if (rc < 0)
 		return rc;
-	rc = dlq_piece_read(&r->piece, r->selection.fd, &why);
+	rc = dlq_piece_read(
+	    &r->piece, r->selection.fd,
+	    r->deliver->sink->stable ? r->piece.most : r->piece_events, &why);
 	if (rc < 0) {
 		suspend_for_disk(r, "read the recorded selection", rc);
 		return ERR_RETRY_SUSPENDED;

@@ -32,6 +32,10 @@
  *moves past it.  It is not written again.
  * - What REMOVING has done it may do again: it looks for events, not for lines.
  *
+ * The log and a stop wait for a batch.  So the first one is small, and the next
+ * ones become larger as long as the store is fast.  Those of a stable sink all
+ * have the recorded size.
+ *
  * What fails because of the disk, or because the store does not take a batch
  * for timeout_ms, suspends the retry for retry_max_ms, and the log goes on.
  */
@@ -116,6 +120,8 @@ struct dlq_retry {
 	char kept_path[PATH_MAX]; /* without the suffix */
 	uint64_t until_ms;        /* when a step has taken long enough */
 	struct dlq_piece piece;   /* empty unless DELIVERING */
+	size_t piece_events;      /* most events of the next one */
+	uint64_t event_us; /* what each event of the last one has taken */
 	int (*log_wait)(void *arg, uint64_t ms); /* the deliverer's own */
 
 	/* REMOVING */
