@@ -383,17 +383,23 @@ session_on_wait(void *arg, uint64_t ms)
 	}
 }
 
-/* Ask for the rest of the log, for at most drain_ms. */
+/* Ask for the rest of the log, until drain_ms after the signal. */
 static int
 session_start_drain(struct session *s)
 {
 	int64_t ms = s->settings->common.drain_ms;
 
 	log_info("stopping: draining drain_ms=%" PRId64, ms);
-	s->drain_until_ms = clock_mono_ms() + (uint64_t)ms;
+	s->drain_until_ms = stop_asked_ms() + (uint64_t)ms;
 	if (s->state == SESSION_RECEIVING)
 		session_change_state(s, SESSION_DRAINING);
 	return subscription_flush(&s->subscription);
+}
+
+static bool
+session_drain_is_over(const struct session *s)
+{
+	return s->drain_until_ms != 0 && clock_mono_ms() >= s->drain_until_ms;
 }
 
 /*
@@ -428,8 +434,7 @@ session_on_step(void *arg, uint64_t next, uint64_t position)
 		rc = 0;
 	if (rc == 0 && stop_asked() && s->drain_until_ms == 0)
 		rc = session_start_drain(s);
-	if (rc == 0 && s->drain_until_ms != 0 &&
-	    clock_mono_ms() >= s->drain_until_ms)
+	if (rc == 0 && session_drain_is_over(s))
 		rc = ERR_STOPPED;
 	return rc;
 }
@@ -647,6 +652,8 @@ session_work(struct session *s, bool known, uint64_t position)
 			rc = session_start_drain(s);
 		else
 			rc = session_report_if_due(s);
+		if (rc == 0 && session_drain_is_over(s))
+			return ERR_STOPPED;
 		if (rc == 0)
 			rc = session_next_batch(s);
 		if (rc < 0)

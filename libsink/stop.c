@@ -10,9 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libbase/clock.h"
 #include "libbase/error.h"
 
 static volatile sig_atomic_t asked;
+static volatile uint64_t asked_ms;    /* set before it */
 static volatile sig_atomic_t bound_s; /* 0: none */
 static volatile sig_atomic_t hanging;
 /*
@@ -29,6 +31,7 @@ stop_on_signal(int signo)
 	(void)signo;
 	if (asked)
 		_exit(EXIT_FAILURE);
+	asked_ms = clock_mono_ms();
 	asked = 1;
 	if (bound_s > 0)
 		(void)alarm((unsigned)bound_s);
@@ -103,6 +106,12 @@ bool
 stop_asked(void)
 {
 	return asked != 0;
+}
+
+uint64_t
+stop_asked_ms(void)
+{
+	return asked_ms;
 }
 
 bool

@@ -23,6 +23,9 @@ MUST_USE int stop_init(void);
 
 bool stop_asked(void);
 
+/* When the first signal came, by clock_mono_ms, if stop_asked. */
+uint64_t stop_asked_ms(void);
+
 /* Return true if a SIGHUP has come since the last call. */
 bool stop_hangup(void);
 

@@ -12,6 +12,7 @@ import uuid
 from events import small
 from leat import Leat, fact, limit, wait_until
 from load import Load
+from postgres import Locked
 from stores import (ClickHouse, Kafka, Pg, SignalAt, balanced, installation,
                     stopped)
 from three import count_of
@@ -309,6 +310,26 @@ def test_a_stop_and_a_new_start_continue():
         assert is_exact(leat, 1000)
         assert leat.pg.number("select max(n) from (select count(*) as n from "
                               "events group by xmin::text) as pieces") < 1000
+
+
+def test_a_drain_begins_with_the_signal():
+    """The batch in flight is waited for, and no other one is begun after
+    drain_ms."""
+    with Leat(table=TEXT.format(""), settings={"sinkd-postgres": {
+            "batch_events": 10, "drain_ms": 200}}) as leat:
+        sink = leat.sink["postgres"]
+        with Locked(leat.pg, "leat_position"):
+            leat.accept(small("d", 100))
+            wait_until(lambda: leat.pg.number(
+                "select count(*) from pg_locks where not granted"),
+                "the first batch waits")
+            sink.signal(signal.SIGTERM)
+            time.sleep(0.3)
+        assert sink.wait() == 0
+        assert leat.pg.number("select count(*) from events") == 10
+        sink.start()
+        leat.caught_up()
+        assert is_exact(leat, 100)
 
 
 # --- killed at each step, with each store ---
