@@ -824,9 +824,6 @@ begin_removing(struct dlq_retry *r)
 	if (rc == 0)
 		rc = dlq_file_refresh(r->deliver->dlq);
 	if (rc == 0)
-		rc = dlq_retry_progress_open(&r->progress, r->deliver->dlq->dir,
-		                             r->kept_path);
-	if (rc == 0)
 		rc = open_kept(r);
 	if (rc < 0)
 		return rc;

@@ -6,14 +6,12 @@
 #ifndef LIBSINK_DLQ_RETRY_PROGRESS_H
 #define LIBSINK_DLQ_RETRY_PROGRESS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "libbase/base.h"
 
 struct dlq_retry_progress {
-	int fd; /* -1: not open */
-	bool found;
+	int fd;        /* -1: not open */
 	uint64_t line; /* lines that are done */
 };
 
@@ -29,8 +27,5 @@ MUST_USE int dlq_retry_progress_save(struct dlq_retry_progress *p,
                                      uint64_t line);
 
 void dlq_retry_progress_close(struct dlq_retry_progress *p);
-
-/* Remove the progress of the file at `path`, which is removed already. */
-MUST_USE int dlq_retry_progress_remove(const char *path);
 
 #endif
