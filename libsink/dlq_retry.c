@@ -754,19 +754,18 @@ count_result(struct dlq_retry *r)
 {
 	struct dlq_retry_result *result = &r->result;
 	const struct dlq_selection *s = &r->selection;
-	bool *repeated = calloc(s->count + 1, sizeof *repeated);
 
-	/* Without memory, a dead letter that was there twice counts as kept. */
-	if (repeated)
-		dlq_selection_mark_repeated(s, repeated);
 	result->selected = result->kept = 0;
 	for (size_t i = 0; i < s->count; i++) {
-		if (repeated && repeated[i])
+		const struct dlq_key *key = &s->keys[i];
+
+		/* A dead letter that was there twice counts once. */
+		if (i > 0 && key->stream_hash == key[-1].stream_hash &&
+		    key->offset == key[-1].offset)
 			continue;
 		result->selected++;
-		result->kept += s->action == DLQ_RETRY && r->is_kept[i];
+		result->kept += s->action == DLQ_RETRY && r->is_kept[key->line];
 	}
-	free(repeated);
 	if (s->action == DLQ_DROP)
 		result->dropped = result->selected;
 	else
