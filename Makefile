@@ -201,7 +201,8 @@ archives_of = $(call SIM_A,$(1)) $(call archives,$(call included,$(1)))
 changes     = $(or $(filter $(ARCHIVED),$(call members,$(O)/$(1))),$(call archives_of,$(2))) \
               $(if $(filter-out $(ARCHIVED),$(call members,$(O)/$(1))),always)
 link_test   = $(call link,$(call included,$(1)),$(2) -Wl$(comma)-t$(comma)-t \
-                >$@.trace,$(filter-out $(ARCHIVED),$(filter %.o,$^)) $(call archives_of,$(1)))
+                >$@.trace,$(filter-out $(ARCHIVED) $(TSAN_O),$(filter %.o,$^)) \
+                $(call archives_of,$(1)))
 find_members = @sed -n 's|^\($(O)/.*\)[.]a(\(.*[.]o\))$$|\1/\2|p' $@.trace | \
                 sort -u >$@.members; rm $@.trace
 comma := ,
