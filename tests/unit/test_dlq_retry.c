@@ -812,6 +812,17 @@ child_works(enum dlq_action action, unsigned at)
 }
 
 /*
+ * A fork copies the tables of all memory that AddressSanitizer keeps from being
+ * used again, up to 256 MiB, which took most of the program's time.
+ */
+const char *__asan_default_options(void);
+const char *
+__asan_default_options(void)
+{
+	return "quarantine_size_mb=4";
+}
+
+/*
  * Run it in a process of its own, which crashes at the call `at` (0: never).
  * Returns true if it has.
  */
