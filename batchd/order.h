@@ -19,7 +19,7 @@
  * order up at KEEP.
  *
  * Only order_enter, in order_steps.c, moves an order to another step.  All
- *functions are called from the main thread.
+ * functions are called from the main thread.
  */
 #ifndef BATCHD_ORDER_H
 #define BATCHD_ORDER_H

@@ -107,14 +107,6 @@ MUST_USE int position_report(struct position *p, uint64_t at,
                              const struct frame_refused *refused);
 
 /*
- * The position has been moved to `to`, for an operator, and `refused` is of the
- * events below it.  If it has gone back, the events from there on come again.
- * If it has gone ahead, those between are skipped.
- */
-void position_seek(struct position *p, uint64_t to,
-                   const struct frame_refused *refused);
-
-/*
  * The events up to `to` will not be sent.  That must be on disk before any
  * event after them is sent (position_may_send): the store can then be past
  * them, and nothing else tells that they are not in it.

@@ -61,8 +61,10 @@ struct dlq_file {
 	uint64_t type_seed;
 	unsigned warned_percent;
 	/*
-	 * Events of `stream` that had no room, below the position or in the
-	 * batch from there on.  Kept in `<dir>/<name>.<stream>.dropped`.
+	 * Events of `stream` that were refused and have no dead letter, because
+	 * there was no room or an operator has dropped it: below the position,
+	 * or in the batch from there on.  Kept in
+	 * `<dir>/<name>.<stream>.dropped`.
 	 */
 	struct ranges dropped;
 	char last_drop[DLQ_STREAM_BYTES]; /* the operator's last; "-": none */

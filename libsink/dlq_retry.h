@@ -24,12 +24,13 @@
  * sink ends in SELECTING.  After that, the next start goes on where it was:
  *
  * - The position in the selection's stream, which the store keeps, decides what
- *   is stored.  If the store has none, or has lost it,
- *`<sink>.<stream>.progress` decides, which is synced after each batch.  A
- *stable sink writes the same batches again, since their size is recorded, too.
+ *   is stored.  If the store has none, or has lost it, a file decides,
+ *   `<sink>.<stream>.progress`, which is synced after each batch.  A
+ *   stable sink writes the same batches again, since their size is recorded,
+ *   too.
  * - A dead letter that the store refuses again is in
- *`<sink>.<stream>.kept.ndjson` with the new reason, synced before the position
- *moves past it.  It is not written again.
+ *   `<sink>.<stream>.kept.ndjson` with the new reason, synced before the
+ *   position moves past it.  It is not written again.
  * - What REMOVING has done it may do again: it looks for events, not for lines.
  *
  * The log and a stop wait for a batch.  So the first one is small, and the next
