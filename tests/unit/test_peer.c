@@ -929,6 +929,20 @@ TEST_LOOP(a_seek_takes_its_steps, 2)
 	ck_assert_uint_eq(sent[0].frame.batch.generation, 1);
 }
 
+/* An operator skips an event while the sink has a batch: it is to halt. */
+static void
+skip_with_a_batch_in_flight(void)
+{
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(&broker.sinks[0].consumer, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 1), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+}
+
 /*
  * The sink was killed after its store had taken a batch, so the store's
  * position is not the cursor's.  With _i == 1 it is another one even then.
@@ -936,14 +950,8 @@ TEST_LOOP(a_seek_takes_its_steps, 2)
 TEST_LOOP(a_seek_starts_where_the_store_is, 2)
 {
 	struct consumer *c = &broker.sinks[0].consumer;
-	uint64_t wake_ms;
 
-	connect_subscribed();
-	while (consumer_step(c, 1, &wake_ms) == 1)
-		;
-	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 1), 0);
-	turn();
-	ck_assert_uint_eq(flushed(&peer), 1);
+	skip_with_a_batch_in_flight();
 	ck_assert_int_eq(halted(&peer, false, 0), 0);
 	turn();
 	ck_assert_uint_eq(flushed(&peer), 1);
@@ -965,14 +973,8 @@ TEST_LOOP(a_seek_starts_where_the_store_is, 2)
 TEST(a_seek_is_checked_again_when_the_sink_is_halted)
 {
 	struct consumer *c = &broker.sinks[0].consumer;
-	uint64_t wake_ms;
 
-	connect_subscribed();
-	while (consumer_step(c, 1, &wake_ms) == 1)
-		;
-	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 1), 0);
-	turn();
-	ck_assert_uint_eq(flushed(&peer), 1);
+	skip_with_a_batch_in_flight();
 	ck_assert_int_eq(halted(&peer, true, 3), 0);
 	turn();
 	check_reply(false, "past that offset already, at 3");
