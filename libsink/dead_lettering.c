@@ -154,9 +154,20 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 	return 0;
 }
 
+int
+dead_lettering_await_file(struct deliver *d, int rc)
+{
+	struct sink_error error = {0};
+
+	(void)snprintf(error.text, sizeof error.text,
+	               "cannot read the dead letters %s: %s", d->dlq->path,
+	               file_error(rc));
+	return back_off_wait(d, SINK_MISCONFIGURED, &error);
+}
+
 /* The file must have been counted once for the stream and the position. */
 static int
-count_dead_letters(struct deliver *d, const struct batch *batch)
+have_file_counted(struct deliver *d, const struct batch *batch)
 {
 	int rc;
 
@@ -164,12 +175,7 @@ count_dead_letters(struct deliver *d, const struct batch *batch)
 	if (d->dlq->ahead_known)
 		return 0;
 	while ((rc = dlq_file_refresh(d->dlq)) < 0) {
-		struct sink_error error = {0};
-
-		(void)snprintf(error.text, sizeof error.text,
-		               "cannot read the dead letters %s: %s",
-		               d->dlq->path, file_error(rc));
-		rc = back_off_wait(d, SINK_MISCONFIGURED, &error);
+		rc = dead_lettering_await_file(d, rc);
 		if (rc < 0)
 			return rc;
 	}
@@ -207,7 +213,7 @@ dead_lettering_begin(struct deliver *d, struct delivery *w)
 
 	if (w->is_retry)
 		return leave_out_kept(d, w);
-	rc = count_dead_letters(d, w->b.whole);
+	rc = have_file_counted(d, w->b.whole);
 	if (rc < 0)
 		return rc;
 	dead = dlq_file_find(d->dlq, offset, offset + w->b.whole->count, &n);

@@ -8,6 +8,13 @@
 #include "libsink/delivery.h"
 
 /*
+ * The file of dead letters cannot be read, for the reason rc: what is in it
+ * must not be stored again, so wait until the next try.  Returns 0, or what
+ * d->wait gave up with.
+ */
+MUST_USE int dead_lettering_await_file(struct deliver *d, int rc);
+
+/*
  * Find the events of the batch that have a dead letter from before, and leave
  * them out.  Returns 0, -ENOMEM, or what d->wait gave up with.
  */

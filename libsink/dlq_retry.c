@@ -555,7 +555,7 @@ seek_line(struct dlq_retry *r)
  * none, the recorded progress does, which is at most a moment older.
  */
 static int
-find_position(struct dlq_retry *r)
+dlq_retry_find_position(struct dlq_retry *r)
 {
 	const struct dlq_selection *s = &r->selection;
 	uint64_t position = 0;
@@ -633,7 +633,7 @@ static int
 deliver_next(struct dlq_retry *r)
 {
 	const char *why = "";
-	int rc = r->has_position ? 0 : find_position(r);
+	int rc = r->has_position ? 0 : dlq_retry_find_position(r);
 
 	if (rc < 0)
 		return rc;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libsink/back_off.h"
+#include "libsink/dead_lettering.h"
 #include "libsink/stop.h"
 
 /* A report is sent at least this often. */
@@ -698,9 +698,8 @@ session_await_welcome(struct session *s)
 }
 
 /*
- * Count what the store has refused of the events below the position.  A sink
- * that cannot read its dead letters cannot tell what is not to be stored again,
- * and waits.  Returns 0, or what the wait gave up with.
+ * Count what the store has refused of the events below the position.  Returns
+ * 0, or what the wait for the file gave up with.
  */
 static int
 session_count_refused(struct session *s, uint64_t position)
@@ -709,12 +708,7 @@ session_count_refused(struct session *s, uint64_t position)
 	int rc;
 
 	while ((rc = dlq_file_start(&s->dlq, stream, position)) < 0) {
-		struct sink_error error = {0};
-
-		(void)snprintf(error.text, sizeof error.text,
-		               "cannot count the dead letters in %s: %s",
-		               s->settings->common.dead_dir, file_error(rc));
-		rc = back_off_wait(&s->deliver, SINK_MISCONFIGURED, &error);
+		rc = dead_lettering_await_file(&s->deliver, rc);
 		if (rc < 0)
 			return rc;
 	}
