@@ -60,7 +60,7 @@ count_none(struct dlq_file *d)
 	memset(d->type_bytes, 0, sizeof d->type_bytes);
 }
 
-static void
+void
 dlq_file_close(struct dlq_file *d)
 {
 	if (d->fd >= 0)
@@ -326,7 +326,7 @@ set_stream(struct dlq_file *d, const struct slice *stream)
 	memcpy(d->stream, stream->data, stream->bytes);
 	d->stream[stream->bytes] = '\0';
 	d->has_stream = true;
-	d->dropped_known = false;
+	d->dropped.is_known = false;
 	return dlq_file_count(d);
 }
 
@@ -437,120 +437,39 @@ dlq_file_add(struct dlq_file *d, const struct dlq_record *record)
 	return d->lines.len < LINES_BYTES ? 0 : flush_lines(d);
 }
 
-/* `<dir>/<name>.<stream>.dropped`, and a suffix. */
+/* `<dir>/<name>.<stream>.dropped` */
 static int
-dropped_path(const struct dlq_file *d, const char *suffix, char out[PATH_MAX])
+dropped_path(const struct dlq_file *d, char out[PATH_MAX])
 {
-	int n = snprintf(out, PATH_MAX, "%.*s.%s.dropped%s",
+	int n = snprintf(out, PATH_MAX, "%.*s.%s.dropped",
 	                 (int)(strlen(d->path) - strlen(".ndjson")), d->path,
-	                 d->stream, suffix);
+	                 d->stream);
 
 	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
-}
-
-/*
- * The first line has the version and the last drop of an operator.  Then a line
- * follows for each range, so that an operator can read them.
- */
-#define DROPPED_HEAD "dropped 1 last=%s\n"
-#define DROPPED_HEAD_SCAN "dropped 1 last=%21s%n"
-#define DROPPED_FORM "%" PRIu64 "..%" PRIu64 " %" PRIu64 "\n"
-#define DROPPED_SCAN "%" SCNu64 "..%" SCNu64 " %" SCNu64 "%n"
-#define DROPPED_LINE 64
-#define DROPPED_BYTES ((RANGES_MAX + 1) * DROPPED_LINE)
-
-static_assert(DLQ_STREAM_BYTES == 21 + 1, "the width in DROPPED_HEAD_SCAN");
-
-/* Returns -EBADMSG for a file that leat has not written. */
-static int
-parse_dropped(const char *text, char last_drop[DLQ_STREAM_BYTES],
-              struct ranges *ranges)
-{
-	uint64_t before = 0;
-	int n = 0;
-
-	if (sscanf(text, DROPPED_HEAD_SCAN, last_drop, &n) < 1 ||
-	    text[n] != '\n')
-		return -EBADMSG;
-	for (text += n + 1; *text != '\0'; text += n + 1) {
-		struct range r;
-
-		if (sscanf(text, DROPPED_SCAN, &r.from, &r.to, &r.count, &n) <
-		        3 ||
-		    text[n] != '\n' || ranges->n == RANGES_MAX ||
-		    r.from < before || r.from >= r.to || r.count == 0 ||
-		    r.count > r.to - r.from)
-			return -EBADMSG;
-		ranges->at[ranges->n++] = r;
-		before = r.to;
-	}
-	return 0;
 }
 
 /* Read which events were dropped.  There may be no file. */
 static int
 read_dropped(struct dlq_file *d)
 {
-	struct ranges ranges = {0};
-	char path[PATH_MAX], last_drop[DLQ_STREAM_BYTES] = "-", *text = NULL;
-	size_t bytes = 0;
+	char path[PATH_MAX];
 	int rc;
 
-	if (d->dropped_known || !d->has_stream)
+	if (d->dropped.is_known || !d->has_stream)
 		return 0;
-	rc = dropped_path(d, "", path);
-	if (rc == 0)
-		rc = file_read(path, DROPPED_BYTES, &text, &bytes);
-	if (rc == 0)
-		rc = parse_dropped(text, last_drop, &ranges);
-	free(text);
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	d->dropped = ranges;
-	memcpy(d->last_drop, last_drop, sizeof last_drop);
-	d->dropped_known = true;
-	return 0;
-}
-
-/* Write a file beside it and rename that, so that no part is lost. */
-static int
-write_dropped(struct dlq_file *d)
-{
-	char path[PATH_MAX], new_path[PATH_MAX];
-	char text[DROPPED_BYTES];
-	size_t used;
-	int fd, rc = dropped_path(d, "", path);
-
-	if (rc == 0)
-		rc = dropped_path(d, ".new", new_path);
-	if (rc < 0)
-		return rc;
-	used = (size_t)snprintf(text, sizeof text, DROPPED_HEAD, d->last_drop);
-	for (size_t i = 0; i < d->dropped.n; i++) {
-		const struct range *r = &d->dropped.at[i];
-
-		used +=
-		    (size_t)snprintf(text + used, sizeof text - used,
-		                     DROPPED_FORM, r->from, r->to, r->count);
-	}
-	fd = file_open(AT_FDCWD, new_path, O_RDWR | O_CREAT, FILE_OWN);
-	if (fd < 0)
-		return fd;
-	rc = ftruncate(fd, 0) < 0 ? -errno : file_put(fd, text, used, 0);
-	(void)close(fd); /* it is synced */
-	if (rc == 0 && rename(new_path, path) < 0)
-		rc = -errno;
-	return rc < 0 ? rc : directory_sync(d->dir);
+	rc = dropped_path(d, path);
+	return rc == 0 ? dlq_dropped_read(&d->dropped, path) : rc;
 }
 
 static int
 save_dropped(struct dlq_file *d)
 {
-	int rc = write_dropped(d);
+	char path[PATH_MAX];
+	int rc = dropped_path(d, path);
 
-	if (rc < 0)
-		d->dropped_known = false; /* to be read again */
-	else if (d->in_group && log_allow(&d->dropped_limit, NULL))
+	if (rc == 0)
+		rc = dlq_dropped_write(&d->dropped, d->dir, path);
+	if (rc == 0 && d->in_group && log_allow(&d->dropped_limit, NULL))
 		log_error("the dead letters are full: refused events are only "
 		          "counted, run leat dead retry, move the file away, "
 		          "or raise dead_max_bytes path=%s dropped=%" PRIu64,
@@ -562,13 +481,10 @@ int
 dlq_file_drop(struct dlq_file *d, const struct dlq_record *record)
 {
 	int rc = same_stream(d, &record->stream) ? read_dropped(d) : -EINVAL;
-	const struct range *last = ranges_last(&d->dropped);
 
-	if (rc < 0 || (last && record->offset < last->to))
-		return rc;
-	ranges_add(&d->dropped, record->offset, record->offset + 1);
-	d->group_dropped++;
-	return 0;
+	if (rc == 0 && dlq_dropped_add(&d->dropped, record->offset))
+		d->group_dropped++;
+	return rc;
 }
 
 int
@@ -577,19 +493,15 @@ dlq_file_drop_selected(struct dlq_file *d, const char *drop,
 {
 	int rc = read_dropped(d);
 
-	if (rc < 0 || n == 0 || strcmp(d->last_drop, drop) == 0)
+	if (rc < 0 || !dlq_dropped_add_drop(&d->dropped, drop, keys, n))
 		return rc;
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || keys[i].offset != keys[i - 1].offset)
-			ranges_insert(&d->dropped, keys[i].offset);
-	(void)snprintf(d->last_drop, sizeof d->last_drop, "%s", drop);
 	return save_dropped(d);
 }
 
 uint64_t
 dlq_file_dropped(const struct dlq_file *d)
 {
-	return ranges_count(&d->dropped, UINT64_MAX);
+	return ranges_count(&d->dropped.ranges, UINT64_MAX);
 }
 
 /* Warn in time that the room for dead letters is running out. */
@@ -649,7 +561,7 @@ dlq_file_end(struct dlq_file *d)
 		if (rc == 0)
 			rc = save_dropped(d);
 		else
-			d->dropped_known = false; /* the events come again */
+			d->dropped.is_known = false; /* the events come again */
 	}
 	buf_clear(&d->lines);
 	d->in_group = false;
@@ -698,7 +610,7 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 		return;
 	memcpy(d->stream, stream, name.bytes + 1);
 	d->has_stream = true;
-	d->dropped_known = false;
+	d->dropped.is_known = false;
 	dlq_file_close(d); /* to be counted again */
 	d->ahead_known = false;
 }
@@ -706,23 +618,17 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 int
 dlq_file_start(struct dlq_file *d, const char *stream, uint64_t position)
 {
-	const struct range *last;
 	int rc;
 
 	dlq_file_follow(d, stream);
 	dlq_file_close(d); /* to be counted again */
 	d->ahead_known = false;
 	d->position = position;
-	d->dropped_known = false;
+	d->dropped.is_known = false;
 	rc = dlq_file_refresh(d);
-	last = ranges_last(&d->dropped);
-	if (rc < 0 || !last || last->to <= position)
-		return rc;
-	ranges_cut(&d->dropped, position);
-	rc = write_dropped(d);
-	if (rc < 0)
-		d->dropped_known = false; /* to be read again */
-	return rc;
+	return rc == 0 && dlq_dropped_cut(&d->dropped, position)
+	           ? save_dropped(d)
+	           : rc;
 }
 
 /* Return the index of the first offset that is not below this one. */
@@ -778,10 +684,4 @@ dlq_file_append(struct dlq_file *d, const struct dlq_record *record)
 		rc = dlq_file_add(d, record);
 	ended = dlq_file_end(d);
 	return rc < 0 ? rc : ended;
-}
-
-void
-dlq_file_replaced(struct dlq_file *d)
-{
-	dlq_file_close(d);
 }

@@ -17,9 +17,8 @@
 #include "libbase/base.h"
 #include "libbase/buf.h"
 #include "libbase/log.h"
-#include "libbase/ranges.h"
 #include "libproto/dlq_record.h"
-#include "libsink/dlq_selection.h"
+#include "libsink/dlq_dropped.h"
 
 /*
  * The shares of max_bytes for dead letters with their payload: a half for all
@@ -66,9 +65,7 @@ struct dlq_file {
 	 * or in the batch from there on.  Kept in
 	 * `<dir>/<name>.<stream>.dropped`.
 	 */
-	struct ranges dropped;
-	char last_drop[DLQ_STREAM_BYTES]; /* the operator's last; "-": none */
-	bool dropped_known;
+	struct dlq_dropped dropped;
 	struct log_limit payload_limit, dropped_limit;
 	/* The stream that was last followed or appended to. */
 	char stream[64];
@@ -118,8 +115,8 @@ void dlq_file_unlock(struct dlq_file *d);
  */
 MUST_USE int dlq_file_refresh(struct dlq_file *d);
 
-/* The file was replaced: count again at the next use. */
-void dlq_file_replaced(struct dlq_file *d);
+/* Open and count the file again at the next use, since it was replaced. */
+void dlq_file_close(struct dlq_file *d);
 
 /*
  * Return 0 if a dead letter could be written, or -errno.  dlq_file_refresh

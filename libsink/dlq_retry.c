@@ -64,16 +64,13 @@ close_phase(struct dlq_retry *r)
 {
 	if (r->from_fd >= 0)
 		(void)close(r->from_fd); /* read only */
-	if (r->kept_fd >= 0)
-		(void)close(r->kept_fd); /* read only */
-	r->from_fd = r->kept_fd = -1;
+	r->from_fd = -1;
 	dlq_lines_fini(&r->from);
-	dlq_lines_fini(&r->kept_lines);
 	dlq_piece_fini(&r->piece);
 	dlq_retry_progress_close(&r->progress);
 	dlq_rewrite_abort(&r->rewrite);
 	buf_fini(&r->text);
-	r->is_rewriting = r->has_position = false;
+	r->has_position = false;
 }
 
 /* The only place where the phase changes. */
@@ -102,7 +99,6 @@ dlq_retry_init(struct dlq_retry *r, struct deliver *d)
 {
 	*r = (struct dlq_retry){.deliver = d,
 	                        .from_fd = -1,
-	                        .kept_fd = -1,
 	                        .piece_events = FIRST_PIECE,
 	                        .event_us = UINT64_MAX,
 	                        .progress = {.fd = -1},
@@ -441,7 +437,7 @@ end_selecting(struct dlq_retry *r)
 	return 0;
 }
 
-static int
+static void
 select_step(struct dlq_retry *r)
 {
 	const uint64_t end = r->from.at + STEP_BYTES;
@@ -469,7 +465,6 @@ select_step(struct dlq_retry *r)
 		               r->deliver->dlq->dir, file_error(rc));
 		give_up(r, why);
 	}
-	return 0;
 }
 
 /* --- DELIVERING --- */
@@ -681,74 +676,6 @@ deliver_step(struct dlq_retry *r)
 
 /* --- REMOVING --- */
 
-/* Read the next of the dead letters that were refused again. */
-static int
-next_kept(struct dlq_retry *r)
-{
-	int rc;
-
-	r->kept_bytes = 0;
-	if (r->kept_fd < 0)
-		return 0;
-	rc = dlq_lines_next(&r->kept_lines, &r->kept_line, &r->kept_bytes);
-	return rc < 0 ? rc : 0;
-}
-
-static int
-open_kept(struct dlq_retry *r)
-{
-	int rc;
-
-	/* An edited event is not kept; the one that it was made from is. */
-	if (r->selection.is_edited)
-		return 0;
-	rc = file_open(AT_FDCWD, r->kept.path, O_RDONLY, FILE_OWN);
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	r->kept_fd = rc;
-	rc = dlq_lines_init(&r->kept_lines, r->kept_fd, 0);
-	return rc == 0 ? next_kept(r) : rc;
-}
-
-/*
- * Keep a dead letter that was refused again, with the new reason.  Both files
- * have them in the same order, unless the file was edited; then the old reason
- * stays.
- */
-static int
-put_kept(struct dlq_retry *r, const char *line, size_t bytes,
-         const struct slice *stream, uint64_t offset)
-{
-	struct slice kept;
-	uint64_t kept_offset;
-	int rc;
-
-	if (r->kept_bytes == 0 ||
-	    dlq_record_peek(r->kept_line, r->kept_bytes, &kept, &kept_offset) <
-	        0 ||
-	    kept_offset != offset || kept.bytes != stream->bytes ||
-	    memcmp(kept.data, stream->data, kept.bytes) != 0)
-		return dlq_rewrite_put(&r->rewrite, line, bytes);
-	rc = dlq_rewrite_put(&r->rewrite, r->kept_line, r->kept_bytes);
-	return rc < 0 ? rc : next_kept(r);
-}
-
-static int
-remove_line(struct dlq_retry *r, const char *line, size_t bytes)
-{
-	struct slice stream;
-	uint64_t offset;
-	size_t i = SIZE_MAX;
-
-	if (dlq_record_peek(line, bytes, &stream, &offset) == 0)
-		i = dlq_selection_find(&r->selection, &stream, offset);
-	if (i == SIZE_MAX)
-		return dlq_rewrite_put(&r->rewrite, line, bytes);
-	if (r->selection.action == DLQ_RETRY && r->is_kept[i])
-		return put_kept(r, line, bytes, &stream, offset);
-	return 0;
-}
-
 static void
 count_result(struct dlq_retry *r)
 {
@@ -786,15 +713,13 @@ count_dropped(const struct dlq_retry *r)
 	return dlq_file_drop_selected(r->deliver->dlq, s->stream, keys, n);
 }
 
-/* Replace the sink's file, and forget the selection. */
+/* The sink's file is replaced: forget the selection. */
 static int
 end_removing(struct dlq_retry *r)
 {
 	struct deliver *d = r->deliver;
-	int rc = r->is_rewriting ? dlq_rewrite_end(&r->rewrite) : 0;
+	int rc = dlq_file_refresh(d->dlq);
 
-	if (rc == 0)
-		rc = dlq_file_refresh(d->dlq);
 	if (rc == 0)
 		rc = count_dropped(r);
 	if (rc < 0)
@@ -815,59 +740,38 @@ end_removing(struct dlq_retry *r)
 	return 0;
 }
 
+/* Returns 1, or 0 if an operator has moved the file elsewhere, or -errno. */
 static int
 begin_removing(struct dlq_retry *r)
 {
-	int rc = dlq_file_lock(r->deliver->dlq);
+	const struct dlq_selection *s = &r->selection;
+	struct dlq_file *dlq = r->deliver->dlq;
+	int rc = dlq_file_lock(dlq);
 
 	if (rc == 0)
-		rc = dlq_file_refresh(r->deliver->dlq);
+		rc = dlq_file_refresh(dlq);
 	if (rc == 0)
-		rc = open_kept(r);
-	if (rc < 0)
-		return rc;
-	/* If an operator has moved the file elsewhere, nothing is left to do.
-	 */
-	rc = dlq_rewrite_begin(&r->rewrite);
-	r->is_rewriting = rc == 0;
-	r->has_position = rc == 0 || rc == -ENOENT;
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int
-remove_some(struct dlq_retry *r)
-{
-	const uint64_t end = r->rewrite.lines.at + STEP_BYTES;
-	char *line;
-	size_t bytes;
-	int rc = 1;
-
-	if (!r->is_rewriting)
+		rc = dlq_rewrite_begin(
+		    &r->rewrite, s, s->action == DLQ_RETRY ? r->is_kept : NULL,
+		    r->kept.path);
+	if (rc == -ENOENT)
 		return 0;
-	while (rc > 0 && r->rewrite.lines.at < end) {
-		rc = dlq_rewrite_next(&r->rewrite, &line, &bytes);
-		if (rc > 0 && (rc = remove_line(r, line, bytes)) == 0)
-			rc = 1;
-	}
-	if (rc > 0 && dlq_rewrite_sync(&r->rewrite) < 0)
-		rc = -EIO;
-	return rc;
+	return rc < 0 ? rc : 1;
 }
 
-static int
+static void
 remove_step(struct dlq_retry *r)
 {
-	int rc = r->has_position ? 0 : begin_removing(r);
+	int rc = dlq_rewrite_is_open(&r->rewrite) ? 1 : begin_removing(r);
 
-	if (rc == 0)
-		rc = remove_some(r);
+	if (rc > 0)
+		rc = dlq_rewrite_step(&r->rewrite, STEP_BYTES);
 	if (rc == 0)
 		rc = end_removing(r);
 	if (rc < 0 && dlq_retry_is_active(r)) {
 		close_phase(r);
 		suspend_for_disk(r, "write the file without those retried", rc);
 	}
-	return 0;
 }
 
 /* --- all phases --- */
@@ -880,27 +784,15 @@ dlq_retry_step(struct dlq_retry *r)
 	case DLQ_RETRY_IDLE:
 		break;
 	case DLQ_RETRY_SELECTING:
-		return select_step(r);
+		select_step(r);
+		break;
 	case DLQ_RETRY_DELIVERING:
 		return deliver_step(r);
 	case DLQ_RETRY_REMOVING:
-		return remove_step(r);
+		remove_step(r);
+		break;
 	}
 	return 0;
-}
-
-/*
- * What an interrupted drop has dropped must be counted before it is reported,
- * and its file replaced.
- */
-static int
-resume_drop(struct dlq_retry *r)
-{
-	int rc = begin_removing(r);
-
-	while (rc == 0 && dlq_retry_is_active(r) && r->not_before_ms == 0)
-		rc = remove_step(r);
-	return rc;
 }
 
 int
@@ -923,8 +815,10 @@ dlq_retry_resume(struct dlq_retry *r, const char *log)
 		r->result = (struct dlq_retry_result){0};
 		log_begin(r, "continues");
 		dlq_retry_change_phase(r, first_phase(r));
-		if (s->action == DLQ_DROP)
-			rc = resume_drop(r);
+		/* What was dropped must be counted before it is reported. */
+		while (s->action == DLQ_DROP && dlq_retry_is_active(r) &&
+		       r->not_before_ms == 0)
+			remove_step(r);
 	}
 	if (rc < 0)
 		log_error("cannot continue a retry of dead letters; if the "

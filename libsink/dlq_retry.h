@@ -127,11 +127,6 @@ struct dlq_retry {
 
 	/* REMOVING */
 	struct dlq_rewrite rewrite;
-	bool is_rewriting;
-	struct dlq_lines kept_lines;
-	int kept_fd; /* -1: not open */
-	char *kept_line;
-	size_t kept_bytes; /* of the line; 0: none is left */
 };
 
 /* Returns 0 or -errno.  d must be complete and outlive r. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@
 void
 dlq_rewrite_init(struct dlq_rewrite *w, struct dlq_file *dlq)
 {
-	*w = (struct dlq_rewrite){.dlq = dlq, .from = -1, .to = -1};
+	*w = (struct dlq_rewrite){
+	    .dlq = dlq, .from = -1, .to = -1, .kept_fd = -1};
 	buf_init(&w->out, WRITE_BYTES + DLQ_RECORD_MAX + 1);
 }
 
@@ -26,8 +28,11 @@ rewrite_close(struct dlq_rewrite *w)
 		(void)close(w->from); /* read only */
 	if (w->to >= 0)
 		(void)close(w->to); /* it is synced, or of no use */
-	w->from = w->to = -1;
+	if (w->kept_fd >= 0)
+		(void)close(w->kept_fd); /* read only */
+	w->from = w->to = w->kept_fd = -1;
 	dlq_lines_fini(&w->lines);
+	dlq_lines_fini(&w->kept_lines);
 	buf_fini(&w->out);
 	w->bytes = 0;
 }
@@ -40,31 +45,74 @@ dlq_rewrite_abort(struct dlq_rewrite *w)
 	rewrite_close(w);
 }
 
+bool
+dlq_rewrite_is_open(const struct dlq_rewrite *w)
+{
+	return w->from >= 0;
+}
+
+/* Read the next of the dead letters that were refused again. */
+static int
+next_kept(struct dlq_rewrite *w)
+{
+	int rc;
+
+	w->kept_bytes = 0;
+	if (w->kept_fd < 0)
+		return 0;
+	rc = dlq_lines_next(&w->kept_lines, &w->kept_line, &w->kept_bytes);
+	return rc < 0 ? rc : 0;
+}
+
+static int
+open_kept(struct dlq_rewrite *w, const char *path)
+{
+	int rc = file_open(AT_FDCWD, path, O_RDONLY, FILE_OWN);
+
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	w->kept_fd = rc;
+	return dlq_lines_init(&w->kept_lines, w->kept_fd, 0);
+}
+
+/* Open the old and the new file, and that of the new reasons. */
+static int
+open_files(struct dlq_rewrite *w, const char *kept_path)
+{
+	int rc = file_open(AT_FDCWD, w->dlq->path, O_RDONLY, FILE_OWN);
+
+	if (rc < 0)
+		return rc;
+	w->from = rc;
+	rc = dlq_lines_init(&w->lines, w->from, 0);
+	if (rc == 0)
+		rc = file_open(AT_FDCWD, w->path, O_WRONLY | O_CREAT, FILE_OWN);
+	if (rc < 0)
+		return rc;
+	w->to = rc;
+	if (ftruncate(w->to, 0) < 0)
+		return -errno;
+	/* An edited event is not kept; the one that it was made from is. */
+	rc = w->is_kept && !w->selection->is_edited ? open_kept(w, kept_path)
+	                                            : 0;
+	return rc == 0 ? next_kept(w) : rc;
+}
+
 int
-dlq_rewrite_begin(struct dlq_rewrite *w)
+dlq_rewrite_begin(struct dlq_rewrite *w, const struct dlq_selection *selection,
+                  const bool *is_kept, const char *kept_path)
 {
 	int n = snprintf(w->path, sizeof w->path, "%s.new", w->dlq->path), rc;
 
 	if (n < 0 || (size_t)n >= sizeof w->path)
 		return -ENAMETOOLONG;
 	rewrite_close(w);
-	rc = file_open(AT_FDCWD, w->dlq->path, O_RDONLY, FILE_OWN);
+	w->selection = selection;
+	w->is_kept = is_kept;
+	rc = open_files(w, kept_path);
 	if (rc < 0)
-		return rc;
-	w->from = rc;
-	rc = file_open(AT_FDCWD, w->path, O_WRONLY | O_CREAT, FILE_OWN);
-	if (rc < 0)
-		return rc;
-	w->to = rc;
-	if (ftruncate(w->to, 0) < 0)
-		return -errno;
-	return dlq_lines_init(&w->lines, w->from, 0);
-}
-
-int
-dlq_rewrite_next(struct dlq_rewrite *w, char **line, size_t *bytes)
-{
-	return dlq_lines_next(&w->lines, line, bytes);
+		dlq_rewrite_abort(w);
+	return rc;
 }
 
 static int
@@ -78,8 +126,9 @@ rewrite_write(struct dlq_rewrite *w)
 	return rc;
 }
 
-int
-dlq_rewrite_put(struct dlq_rewrite *w, const char *line, size_t bytes)
+/* Write a line, given without its newline, to the new file. */
+static int
+rewrite_put(struct dlq_rewrite *w, const char *line, size_t bytes)
 {
 	int rc = buf_add(&w->out, line, bytes);
 
@@ -90,8 +139,48 @@ dlq_rewrite_put(struct dlq_rewrite *w, const char *line, size_t bytes)
 	return rc;
 }
 
-int
-dlq_rewrite_sync(struct dlq_rewrite *w)
+/*
+ * Keep a dead letter that was refused again, with the new reason.  Both files
+ * have them in the same order, unless the file was edited; then the old reason
+ * stays.
+ */
+static int
+put_kept(struct dlq_rewrite *w, const char *line, size_t bytes,
+         const struct slice *stream, uint64_t offset)
+{
+	struct slice kept;
+	uint64_t kept_offset;
+	int rc;
+
+	if (w->kept_bytes == 0 ||
+	    dlq_record_peek(w->kept_line, w->kept_bytes, &kept, &kept_offset) <
+	        0 ||
+	    kept_offset != offset || kept.bytes != stream->bytes ||
+	    memcmp(kept.data, stream->data, kept.bytes) != 0)
+		return rewrite_put(w, line, bytes);
+	rc = rewrite_put(w, w->kept_line, w->kept_bytes);
+	return rc < 0 ? rc : next_kept(w);
+}
+
+static int
+rewrite_line(struct dlq_rewrite *w, const char *line, size_t bytes)
+{
+	struct slice stream;
+	uint64_t offset;
+	size_t i = SIZE_MAX;
+
+	if (dlq_record_peek(line, bytes, &stream, &offset) == 0)
+		i = dlq_selection_find(w->selection, &stream, offset);
+	if (i == SIZE_MAX)
+		return rewrite_put(w, line, bytes);
+	if (w->is_kept && w->is_kept[i])
+		return put_kept(w, line, bytes, &stream, offset);
+	return 0;
+}
+
+/* Sync what was put, so that the end is short. */
+static int
+rewrite_sync(struct dlq_rewrite *w)
 {
 	int rc = rewrite_write(w);
 
@@ -108,8 +197,9 @@ is_still_there(const struct dlq_rewrite *w)
 	       read.st_dev == now.st_dev && read.st_ino == now.st_ino;
 }
 
-int
-dlq_rewrite_end(struct dlq_rewrite *w)
+/* All lines of the old file were read: replace it. */
+static int
+rewrite_end(struct dlq_rewrite *w)
 {
 	int rc = rewrite_write(w);
 
@@ -124,6 +214,27 @@ dlq_rewrite_end(struct dlq_rewrite *w)
 	if (rc < 0 || w->bytes == 0)
 		(void)unlink(w->path); /* the next one truncates it */
 	rewrite_close(w);
-	dlq_file_replaced(w->dlq);
+	dlq_file_close(w->dlq);
 	return rc < 0 ? rc : directory_sync(w->dlq->dir);
+}
+
+int
+dlq_rewrite_step(struct dlq_rewrite *w, uint64_t most)
+{
+	const uint64_t end = w->lines.at + most;
+	char *line;
+	size_t bytes;
+	int rc;
+
+	while (w->lines.at < end) {
+		rc = dlq_lines_next(&w->lines, &line, &bytes);
+		if (rc == 0)
+			return rewrite_end(w);
+		if (rc > 0)
+			rc = rewrite_line(w, line, bytes);
+		if (rc < 0)
+			return rc;
+	}
+	rc = rewrite_sync(w);
+	return rc < 0 ? rc : 1;
 }

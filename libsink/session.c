@@ -80,7 +80,7 @@ session_refused(struct session *s)
 {
 	if (s->dlq.counted)
 		s->refused.dead_letters = dlq_file_below(&s->dlq);
-	if (s->dlq.dropped_known)
+	if (s->dlq.dropped.is_known)
 		s->refused.dropped = dlq_file_dropped(&s->dlq);
 	return &s->refused;
 }
