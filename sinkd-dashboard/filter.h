@@ -20,6 +20,13 @@ struct filter {
 	uint64_t user;
 };
 
+/* Return true if every event matches. */
+static inline bool
+filter_is_empty(const struct filter *f)
+{
+	return f->type_count == 0 && !f->has_user;
+}
+
 static inline bool
 filter_matches(const struct filter *f, const struct ring_event *event)
 {

@@ -64,7 +64,7 @@ struct daemon {
 	struct batchd_link link;
 	struct http_server *http;
 	struct http_tls *tls; /* NULL: plain HTTP */
-	uv_timer_t second, events, drain;
+	uv_timer_t second, drain;
 	uv_signal_t term, interrupt, hangup;
 	bool asked; /* a status, for the second that has just ended */
 };
@@ -121,14 +121,6 @@ on_change(void *arg)
 		daemon_tick(d);
 }
 
-static void
-on_events(uv_timer_t *timer)
-{
-	struct daemon *d = timer->data;
-
-	viewers_on_events(&d->viewers);
-}
-
 /* --- signals --- */
 
 static void
@@ -175,12 +167,11 @@ open_handles(struct daemon *d)
 {
 	/* None of these can fail. */
 	(void)uv_timer_init(&d->loop, &d->second);
-	(void)uv_timer_init(&d->loop, &d->events);
 	(void)uv_timer_init(&d->loop, &d->drain);
 	(void)uv_signal_init(&d->loop, &d->term);
 	(void)uv_signal_init(&d->loop, &d->interrupt);
 	(void)uv_signal_init(&d->loop, &d->hangup);
-	d->second.data = d->events.data = d->drain.data = d;
+	d->second.data = d->drain.data = d;
 	d->term.data = d->interrupt.data = d->hangup.data = d;
 }
 
@@ -229,7 +220,7 @@ open_model(struct daemon *d)
 	                                .model = &d->model,
 	                                .viewers = &d->viewers,
 	                                .fetches = &d->fetches};
-	viewers_rc = viewers_init(&d->viewers);
+	viewers_rc = viewers_init(&d->viewers, &d->loop);
 	requests_rc = requests_open(&d->requests);
 	event_fetches_open(&d->fetches, &d->loop, s->socket,
 	                   request_on_fetched);
@@ -252,9 +243,6 @@ start_parts(struct daemon *d)
 	if (rc == 0)
 		rc = open_http(d);
 	if (rc == 0)
-		rc = uv_timer_start(&d->events, on_events, VIEWERS_EVENTS_MS,
-		                    VIEWERS_EVENTS_MS);
-	if (rc == 0)
 		rc = uv_signal_start(&d->term, on_stop, SIGTERM);
 	if (rc == 0)
 		rc = uv_signal_start(&d->interrupt, on_stop, SIGINT);
@@ -272,7 +260,7 @@ close_parts(struct daemon *d)
 	if (d->http)
 		http_server_close(d->http);
 	uv_close((uv_handle_t *)&d->second, NULL);
-	uv_close((uv_handle_t *)&d->events, NULL);
+	viewers_close(&d->viewers);
 	uv_close((uv_handle_t *)&d->drain, NULL);
 	uv_close((uv_handle_t *)&d->term, NULL);
 	uv_close((uv_handle_t *)&d->interrupt, NULL);

@@ -14,8 +14,19 @@
  * second so that a timer of that period always finds it passed. */
 #define EVENTS_MS 240
 
+/*
+ * A viewer has its turn in one of TURNS calls of a timer.  If all were woken
+ * together, their messages would keep a core from the other daemons for
+ * milliseconds.
+ */
+#define TURN_MS 25
+#define TURNS 10
+
 /* Room for what surrounds the data of a message. */
 #define FRAMING_BYTES 64
+
+/* Room for the rows of `events`, which may follow two `gap`. */
+#define EVENTS_ROOM (VIEWER_TEXT_BYTES - 5 * FRAMING_BYTES)
 
 /* Windows that all lost their stream do not return at the same time. */
 #define RETRY_MIN_MS 1000
@@ -47,14 +58,16 @@ init_texts(struct viewers *v)
 	}
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(v->ticks); i++)
 		rc = init_text(&v->ticks[i].text);
-	return rc;
+	return rc == 0 ? init_text(&v->newest.text) : rc;
 }
 
 int
-viewers_init(struct viewers *v)
+viewers_init(struct viewers *v, uv_loop_t *loop)
 {
 	uint64_t boot;
 
+	(void)uv_timer_init(loop, &v->events); /* cannot fail */
+	v->events.data = v;
 	if (getrandom(&boot, sizeof boot, 0) != (ssize_t)sizeof boot)
 		return -errno;
 	(void)snprintf(v->boot, sizeof v->boot, "%016" PRIx64, boot);
@@ -64,12 +77,19 @@ viewers_init(struct viewers *v)
 }
 
 void
+viewers_close(struct viewers *v)
+{
+	uv_close((uv_handle_t *)&v->events, NULL);
+}
+
+void
 viewers_fini(struct viewers *v)
 {
 	for (size_t i = 0; v->list && i < v->max; i++)
 		buf_fini(&v->list[i].text);
 	for (size_t i = 0; i < ARRAY_LEN(v->ticks); i++)
 		buf_fini(&v->ticks[i].text);
+	buf_fini(&v->newest.text);
 	free(v->list);
 	v->list = NULL;
 }
@@ -147,14 +167,19 @@ tick_text(struct viewers *v, enum show show)
 	return text;
 }
 
+/* Add the text of a message that several viewers get. */
+static void
+add_shared(struct viewer *viewer, const struct buf *text)
+{
+	if (text->error || buf_add(&viewer->text, text->data, text->len) < 0)
+		viewer->text.error = -EMSGSIZE;
+}
+
 static void
 compose_tick(struct viewer *viewer)
 {
-	const struct buf *text = tick_text(viewer->all, viewer->visitor.show);
-
+	add_shared(viewer, tick_text(viewer->all, viewer->visitor.show));
 	viewer->tick = viewer->all->model->ticks;
-	if (text->error || buf_add(&viewer->text, text->data, text->len) < 0)
-		viewer->text.error = -EMSGSIZE;
 }
 
 static void
@@ -166,14 +191,45 @@ compose_gap(struct viewer *viewer, uint64_t skipped, const char *why)
 	close_message(&viewer->text);
 }
 
+/* Append the events from number `from` of the ring that match, if any do. */
+static void
+add_events(struct buf *text, const struct event_ring *ring,
+           const struct filter *filter, uint64_t from)
+{
+	size_t before = text->len;
+
+	open_message(text, "events");
+	if (message_events(text, ring, filter, from, EVENTS_ROOM) > 0)
+		close_message(text);
+	else
+		text->len = before;
+}
+
+/* The text of all events from number `from` of the ring. */
+static const struct buf *
+newest_text(struct viewers *v, uint64_t from)
+{
+	const struct event_ring *ring = &v->model->ring;
+	const struct filter every = {0};
+	struct buf *text = &v->newest.text;
+
+	if (text->len == 0 || v->newest.from != from ||
+	    v->newest.next != ring->next) {
+		v->newest.from = from;
+		v->newest.next = ring->next;
+		buf_clear(text);
+		add_events(text, ring, &every, from);
+	}
+	return text;
+}
+
 /* What it has missed, and the new events. */
 static void
 compose_events(struct viewer *viewer)
 {
 	const struct model *m = viewer->all->model;
-	struct buf *text = &viewer->text;
+	const struct filter *filter = &viewer->wish.filter;
 	uint64_t moved = m->moved_ahead - viewer->moved_ahead;
-	size_t before;
 
 	if (m->ring.first > viewer->position) {
 		uint64_t slow = m->ring.first - viewer->position;
@@ -185,14 +241,10 @@ compose_events(struct viewer *viewer)
 	if (moved > 0)
 		compose_gap(viewer, moved, "moved ahead");
 	viewer->moved_ahead = m->moved_ahead;
-	before = text->len;
-	open_message(text, "events");
-	if (message_events(text, &m->ring, &viewer->wish.filter,
-	                   viewer->position,
-	                   VIEWER_TEXT_BYTES - text->len - FRAMING_BYTES) > 0)
-		close_message(text);
+	if (filter_is_empty(filter))
+		add_shared(viewer, newest_text(viewer->all, viewer->position));
 	else
-		text->len = before;
+		add_events(&viewer->text, &m->ring, filter, viewer->position);
 	viewer->position = m->ring.next;
 }
 
@@ -265,6 +317,21 @@ viewer_produce(struct http_request *rq, char *out, size_t room)
 
 /* --- beginning and end --- */
 
+/* Wake those whose turn it is and for whom there are events. */
+static void
+on_events(uv_timer_t *timer)
+{
+	struct viewers *v = timer->data;
+
+	if (v->count == 0)
+		(void)uv_timer_stop(timer);
+	v->turn = (v->turn + 1) % TURNS;
+	for (size_t i = v->turn; i < v->max; i += TURNS) {
+		if (v->list[i].rq && has_events(&v->list[i]))
+			http_stream_wake(v->list[i].rq);
+	}
+}
+
 bool
 viewer_begin(struct viewers *v, struct http_request *rq, const char *headers,
              const struct visitor *visitor, const struct viewer_wish *wish)
@@ -288,7 +355,9 @@ viewer_begin(struct viewers *v, struct http_request *rq, const char *headers,
 		                          .moved_ahead = v->model->moved_ahead,
 		                          .text = text};
 		*data = viewer;
-		v->count++;
+		if (v->count++ == 0)
+			(void)uv_timer_start(&v->events, on_events, TURN_MS,
+			                     TURN_MS);
 		http_stream(rq, &response, viewer_produce);
 		return true;
 	}
@@ -309,16 +378,6 @@ viewers_on_tick(struct viewers *v)
 {
 	for (size_t i = 0; i < v->max; i++) {
 		if (v->list[i].rq)
-			http_stream_wake(v->list[i].rq);
-	}
-}
-
-void
-viewers_on_events(struct viewers *v)
-{
-	v->turn = (v->turn + 1) % VIEWERS_TURNS;
-	for (size_t i = v->turn; i < v->max; i += VIEWERS_TURNS) {
-		if (v->list[i].rq && has_events(&v->list[i]))
 			http_stream_wake(v->list[i].rq);
 	}
 }

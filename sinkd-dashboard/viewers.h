@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <uv.h>
+
 #include "libbase/base.h"
 #include "libbase/buf.h"
 #include "libhttp/http.h"
@@ -67,15 +69,22 @@ struct viewers {
 		uint64_t tick; /* model.ticks of this text */
 		struct buf text;
 	} ticks[SHOW_EVENTS + 1]; /* one for all viewers of a level */
+	struct {
+		uint64_t from, next; /* in the ring */
+		struct buf text;     /* empty: not composed */
+	} newest; /* one for all that have their turn together, unfiltered */
 	uint64_t slow_events; /* events that viewers missed, since the start */
-	size_t turn;          /* of viewers_on_events: 0 to VIEWERS_TURNS - 1 */
+	uv_timer_t events;    /* while there are viewers */
+	size_t turn;          /* of it: 0 to TURNS - 1 */
 };
 
 /*
  * Allocate all memory.  The caller sets the pointers first.  Returns 0 or
- * -errno; the caller must viewers_fini it in either case.
+ * -errno.  In either case the caller must viewers_close it, let the loop run,
+ * and viewers_fini it.
  */
-MUST_USE int viewers_init(struct viewers *v);
+MUST_USE int viewers_init(struct viewers *v, uv_loop_t *loop);
+void viewers_close(struct viewers *v);
 void viewers_fini(struct viewers *v);
 
 /*
@@ -91,15 +100,6 @@ void viewer_end(struct viewer *viewer); /* NULL is fine */
 
 /* There is a new tick. */
 void viewers_on_tick(struct viewers *v);
-
-/*
- * To be called every VIEWERS_EVENTS_MS: wake those for whom there are events,
- * each viewer in one of VIEWERS_TURNS calls.  If all were woken together, their
- * messages would keep a core from the other daemons for milliseconds.
- */
-#define VIEWERS_EVENTS_MS 25
-#define VIEWERS_TURNS 10
-void viewers_on_events(struct viewers *v);
 
 /* The hello for a visitor. */
 struct message_hello viewers_hello(const struct viewers *v,
