@@ -23,9 +23,26 @@ struct log_dump {
 	uint64_t next; /* offset of the event to print next */
 	uint64_t to;
 	uint64_t lost;
-	uint64_t seed; /* of the records */
+	uint64_t seed;    /* of the records */
+	uint64_t segment; /* its first offset */
+	bool has_printed;
 	struct buf line;
 };
+
+/*
+ * batchd deletes the oldest segments, and uses their files again.  If that has
+ * happened before the first event was printed, the dump is one that has begun a
+ * little later, and nothing is lost.
+ */
+static bool
+dump_begins_later(const struct log_dump *d)
+{
+	int file = d->has_printed ? 0 : segment_file_open(d->disk, d->segment);
+
+	if (!d->has_printed && file >= 0)
+		d->disk->close(d->disk, file);
+	return file == -ENOENT;
+}
 
 /* The events from d->next on and before `offset` cannot be read. */
 static void
@@ -35,6 +52,10 @@ dump_lose(struct log_dump *d, uint64_t offset, const char *why)
 		offset = d->to;
 	if (offset <= d->next)
 		return;
+	if (dump_begins_later(d)) {
+		d->next = offset;
+		return;
+	}
 	log_warn("events cannot be read offsets=%" PRIu64 "..%" PRIu64
 	         " events=%" PRIu64 ": %s",
 	         d->next, offset, offset - d->next, why);
@@ -50,6 +71,7 @@ dump_event(struct log_dump *d, uint64_t offset, const struct event *e)
 	if (rc == 0 && d->line.len > 0)
 		(void)fwrite(d->line.data, 1, d->line.len, d->out);
 	d->line.len = 0;
+	d->has_printed = true;
 	d->next = offset + 1;
 	return rc;
 }
@@ -112,17 +134,17 @@ dump_records(struct log_dump *d, struct segment_walk *w)
 	return rc == ERR_NO_MORE_RECORDS ? 0 : rc;
 }
 
-/* Print the events of the segment that begins at `first`, up to `limit`. */
+/*
+ * Print the events of the segment that begins at `first`, up to `limit`.
+ * Returns 0, -ENOENT if it was deleted, or another -errno.
+ */
 static int
 dump_segment(struct log_dump *d, uint64_t first, uint64_t limit)
 {
 	struct segment_walk w;
 	int rc, file = segment_file_open(d->disk, first);
 
-	if (file == -ENOENT) {
-		dump_lose(d, limit, "the segment was deleted meanwhile");
-		return 0;
-	}
+	d->segment = first;
 	if (file < 0)
 		return file;
 	dump_lose(d, first, "a segment is missing");
@@ -135,10 +157,15 @@ dump_segment(struct log_dump *d, uint64_t first, uint64_t limit)
 	return rc;
 }
 
-/* Take the seed of the records from the first header that is good. */
+/*
+ * Take the seed of the records from the first header that is good.  Returns 0;
+ * ERR_DAMAGED_HEADER; -ENOENT when all segments were deleted; or -errno.
+ */
 static int
 dump_find_seed(struct log_dump *d, const uint64_t *all, size_t count)
 {
+	int found = -ENOENT;
+
 	for (size_t i = 0; i < count; i++) {
 		struct segment_header h;
 		int rc, file = segment_file_open(d->disk, all[i]);
@@ -153,8 +180,43 @@ dump_find_seed(struct log_dump *d, const uint64_t *all, size_t count)
 			d->seed = record_seed(h.stream);
 		if (rc != ERR_DAMAGED_HEADER)
 			return rc;
+		found = rc;
 	}
-	return ERR_DAMAGED_HEADER;
+	return found;
+}
+
+/*
+ * Print the events of the segments that there are now.  Returns 0; 1 when one
+ * of them was deleted meanwhile; -ENOENT when there are none; or another error.
+ */
+static int
+dump_segments(struct log_dump *d)
+{
+	uint64_t *all = NULL;
+	size_t count = 0;
+	int rc = segment_file_list(d->disk, &all, &count);
+
+	if (rc == 0 && count == 0)
+		rc = -ENOENT;
+	if (rc < 0) {
+		free(all);
+		return rc;
+	}
+	rc = dump_find_seed(d, all, count);
+	/* What the log has deleted before the dump began is not lost. */
+	if (rc == 0 && d->next < all[0] && !d->has_printed)
+		d->next = all[0];
+	if (rc == 0)
+		dump_lose(d, all[0], "deleted meanwhile");
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		uint64_t limit =
+		    i + 1 < count ? all[i + 1] : (uint64_t)SEGMENT_WALK_LAST;
+
+		if (d->next < limit && d->next < d->to && !ferror(d->out))
+			rc = dump_segment(d, all[i], limit);
+	}
+	free(all);
+	return rc == -ENOENT ? 1 : rc;
 }
 
 int
@@ -162,28 +224,15 @@ log_dump(struct disk *disk, uint64_t from, uint64_t to, FILE *out,
          uint64_t *lost)
 {
 	struct log_dump d = {.disk = disk, .out = out, .to = to, .next = from};
-	uint64_t *all = NULL;
-	size_t count = 0;
-	int rc = segment_file_list(disk, &all, &count);
+	int rc;
 
 	d.for_terminal = isatty(fileno(out));
 	buf_init(&d.line, TAIL_ROW_MAX);
-	if (rc == 0 && count == 0)
-		rc = -ENOENT;
-	if (rc == 0)
-		rc = dump_find_seed(&d, all, count);
-	/* What the log has deleted is not lost. */
-	if (rc == 0 && d.next < all[0])
-		d.next = all[0];
-	for (size_t i = 0; rc == 0 && i < count; i++) {
-		uint64_t limit =
-		    i + 1 < count ? all[i + 1] : (uint64_t)SEGMENT_WALK_LAST;
-
-		if (d.next < limit && d.next < to && !ferror(out))
-			rc = dump_segment(&d, all[i], limit);
-	}
+	/* batchd may delete segments meanwhile: go on with what is left. */
+	do
+		rc = dump_segments(&d);
+	while (rc > 0);
 	buf_fini(&d.line);
-	free(all);
 	*lost = d.lost;
 	return rc;
 }
@@ -192,22 +241,19 @@ log_dump(struct disk *disk, uint64_t from, uint64_t to, FILE *out,
 static int
 read_range(const char *dir, uint64_t *from, uint64_t *to)
 {
-	struct when when;
+	struct when begin = {.offset = 0}, end = {.offset = UINT64_MAX};
+	int rc = 0;
 
-	*from = 0;
-	*to = UINT64_MAX;
-	if (from_option &&
-	    options_offset("--from", from_option, dir, 0, UINT64_MAX, &when))
-		return EXIT_CONFIG;
 	if (from_option)
-		*from = when.offset;
-	if (to_option &&
-	    options_offset("--to", to_option, dir, 0, UINT64_MAX, &when))
-		return EXIT_CONFIG;
-	if (to_option)
-		*to = when.offset;
-	if (*to >= *from)
-		return 0;
+		rc = options_offset("--from", from_option, dir, 0, UINT64_MAX,
+		                    &begin);
+	if (rc == 0 && to_option)
+		rc =
+		    options_offset("--to", to_option, dir, 0, UINT64_MAX, &end);
+	*from = begin.offset;
+	*to = end.offset;
+	if (rc != 0 || *to >= *from)
+		return rc;
 	log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64, *to,
 	          *from);
 	return EXIT_CONFIG;
