@@ -14,6 +14,7 @@
 #include "leat/dead_file.h"
 #include "leat/json.h"
 #include "leat/mark.h"
+#include "leat/options.h"
 #include "leat/sinks.h"
 #include "libbase/conf.h"
 #include "libbase/error.h"
@@ -24,8 +25,7 @@
 #include "libproto/frame.h"
 #include "libproto/status_map.h"
 
-#define TIMEOUT_S 600
-#define TIMEOUT_MAX_S 86400
+#define TIMEOUT_MS 600000
 
 /* Longer than between two reports of a sink. */
 #define REPORT_S 3
@@ -494,27 +494,6 @@ account_sink(const struct sinks *sinks, const char *sink, unsigned timeout_s,
 static const char *sink_name;
 static const char *timeout;
 
-static int
-parse_timeout(const char *text, unsigned *seconds)
-{
-	unsigned long value;
-	char *end;
-
-	*seconds = TIMEOUT_S;
-	if (!text)
-		return 0;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno != 0 || *end || end == text || text[0] == '-' || value < 1 ||
-	    value > TIMEOUT_MAX_S) {
-		log_error("--timeout must be from 1 to %d seconds",
-		          TIMEOUT_MAX_S);
-		return -EINVAL;
-	}
-	*seconds = (unsigned)value;
-	return 0;
-}
-
 /* Count for all sinks.  Returns the exit status. */
 static int
 account_all(const struct sinks *sinks, unsigned timeout_s)
@@ -540,19 +519,19 @@ static int
 account_run(const struct verb_call *call)
 {
 	struct sinks *sinks = calloc(1, sizeof *sinks);
-	unsigned timeout_s;
+	uint64_t timeout_ms = TIMEOUT_MS;
 	int rc = EXIT_SUCCESS;
 
 	if (!sinks)
 		return EXIT_FAILURE;
-	if (parse_timeout(timeout, &timeout_s) < 0)
+	if (options_timeout(timeout, &timeout_ms) < 0)
 		rc = EXIT_CONFIG;
 	if (rc == EXIT_SUCCESS)
 		rc = sinks_read(sinks, call->path);
 	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(sinks, sink_name))
 		rc = EXIT_CONFIG;
 	if (rc == EXIT_SUCCESS)
-		rc = account_all(sinks, timeout_s);
+		rc = account_all(sinks, (unsigned)(timeout_ms / 1000));
 	free(sinks);
 	return rc;
 }
@@ -563,15 +542,15 @@ static const struct conf_flag flags[] = {
      .value = &sink_name,
      .help = "count only in the store of this sink"},
     {.name = "--timeout",
-     .argument = "SECONDS",
+     .argument = "DURATION",
      .value = &timeout,
-     .help = "longest time for one question to a store (600)"},
+     .help = "longest time for one question to a store (default 10m)"},
     {0},
 };
 
 static const struct verb_example examples[] = {
     {"leat account", "is everything in the stores that batchd reports?"},
-    {"leat account --sink kafka --timeout 3600", "in a large topic"},
+    {"leat account --sink kafka --timeout 1h", "in a large topic"},
     {0},
 };
 

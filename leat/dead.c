@@ -14,6 +14,7 @@
 #include "leat/dead_event.h"
 #include "leat/dead_file.h"
 #include "leat/json.h"
+#include "leat/options.h"
 #include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
@@ -24,7 +25,6 @@
 /* The exit status of an order that was not carried out, or not wholly. */
 #define EXIT_NOT_ALL 3
 
-#define TIMEOUT_S_MAX 86400
 #define CODES_MAX 20 /* listed one by one */
 
 /* Columns of `leat dead ls`. */
@@ -63,8 +63,8 @@ static struct dead_options {
 	}
 #define ORDER_FLAGS                                                            \
 	{.name = "--timeout",                                                  \
-	 .argument = "SECONDS",                                                \
-	 .help = "wait so long for the end (default 60)",                      \
+	 .argument = "DURATION",                                               \
+	 .help = OPTIONS_TIMEOUT_HELP,                                         \
 	 .value = &options.timeout},                                           \
 	{                                                                      \
 		.name = "--execute", .help = "do it", .set = &options.execute  \
@@ -419,12 +419,12 @@ print_result(const char *sink, const struct control_reply *reply, bool is_drop)
 
 static int
 send_order(const struct verb_call *call, const struct control_args *args,
-           uint64_t timeout_s, bool is_drop)
+           uint64_t timeout_ms, bool is_drop)
 {
 	const struct control_request request = {.socket = call->socket,
 	                                        .verb = "dead",
 	                                        .args = args,
-	                                        .timeout_ms = timeout_s * 1000};
+	                                        .timeout_ms = timeout_ms};
 	struct control_reply *reply = malloc(sizeof *reply);
 	int rc = reply ? control_request(&request, reply) : -ENOMEM;
 	int status = EXIT_FAILURE;
@@ -437,8 +437,8 @@ send_order(const struct verb_call *call, const struct control_args *args,
 		status = EXIT_NOT_ALL;
 	} else if (rc == -ETIMEDOUT) {
 		log_error("not finished within --timeout; the sink goes on "
-		          "with it sink=%s timeout_s=%" PRIu64,
-		          log_quote(call->args[0]), timeout_s);
+		          "with it sink=%s timeout_ms=%" PRIu64,
+		          log_quote(call->args[0]), timeout_ms);
 		status = EXIT_NOT_ALL;
 	} else {
 		log_error("batchd does not answer socket=%s err=%s",
@@ -451,7 +451,7 @@ send_order(const struct verb_call *call, const struct control_args *args,
 
 static int
 order_execute(const struct verb_call *call, const struct dlq_filter *filter,
-              const struct preview *p, uint64_t timeout_s, bool is_drop)
+              const struct preview *p, uint64_t timeout_ms, bool is_drop)
 {
 	const struct slice sink = slice_of(call->args[0]);
 	const struct slice action = slice_of(is_drop ? "drop" : "retry");
@@ -465,7 +465,7 @@ order_execute(const struct verb_call *call, const struct dlq_filter *filter,
 	if (options.event)
 		rc = add_event(&args, p);
 	if (rc == 0)
-		status = send_order(call, &args, timeout_s, is_drop);
+		status = send_order(call, &args, timeout_ms, is_drop);
 	control_args_fini(&args);
 	return status;
 }
@@ -476,12 +476,12 @@ order_run(const struct verb_call *call, bool is_drop)
 	struct preview p = {0};
 	struct dlq_filter filter;
 	char path[PATH_MAX];
-	uint64_t timeout_s = 60, damaged;
+	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS, damaged;
 	int rc = read_filter(&filter), status = EXIT_SUCCESS;
 
-	if (rc == 0 && options.timeout)
-		rc = read_number("--timeout", options.timeout, &timeout_s);
-	if (rc < 0 || timeout_s < 1 || timeout_s > TIMEOUT_S_MAX)
+	if (rc == 0)
+		rc = options_timeout(options.timeout, &timeout_ms);
+	if (rc < 0)
 		return EXIT_CONFIG;
 	buf_init(&p.old, EVENT_PACKED_MAX);
 	/* Who executes the order need not be able to read the file. */
@@ -494,7 +494,7 @@ order_run(const struct verb_call *call, bool is_drop)
 	if (rc < 0)
 		status = EXIT_FAILURE;
 	else if (options.execute)
-		status = order_execute(call, &filter, &p, timeout_s, is_drop);
+		status = order_execute(call, &filter, &p, timeout_ms, is_drop);
 	else
 		print_preview(&p, call->args[0], is_drop);
 	buf_fini(&p.old);

@@ -3,12 +3,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 
 #include "leat/log_time.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
-
-#define TIMEOUT_MS 60000
 
 int
 options_duration(const char *option, const char *text, uint64_t *ms)
@@ -31,7 +30,6 @@ options_timeout(const char *text, uint64_t *ms)
 {
 	int rc;
 
-	*ms = TIMEOUT_MS;
 	if (!text)
 		return 0;
 	rc = options_duration("--timeout", text, ms);
@@ -57,7 +55,7 @@ options_offset(const char *option, const char *text, const char *log_dir,
 		log_error("%s must be %s value=%s", option, WHEN_FORMS,
 		          log_quote(text));
 	if (rc < 0)
-		return -EINVAL;
+		return EXIT_CONFIG;
 	switch (when->kind) {
 	case WHEN_OLDEST:
 		when->offset = first;
@@ -67,7 +65,7 @@ options_offset(const char *option, const char *text, const char *log_dir,
 		break;
 	case WHEN_TIME:
 		if (log_time_find_in(log_dir, when->us, &when->offset) < 0)
-			return -EINVAL;
+			return EXIT_FAILURE;
 		break;
 	case WHEN_OFFSET:
 		break;

@@ -15,7 +15,9 @@
 	"wait at most so long until it is done, as 90s or 5m (default 60s); "  \
 	"the order goes on after that"
 
-/* Read --timeout; NULL is the default, 60 s. */
+#define OPTIONS_TIMEOUT_MS 60000 /* its default */
+
+/* Read --timeout.  Without one, which is NULL, *ms stays as it is. */
 MUST_USE int options_timeout(const char *text, uint64_t *ms);
 
 /* Read a duration such as 30m, which is not 0. */
@@ -24,7 +26,9 @@ MUST_USE int options_duration(const char *option, const char *text,
 
 /*
  * Read a point of the log, and find the offset of a time in the log on disk in
- * log_dir.  `first` and `end` are those of the log: oldest and newest.
+ * log_dir.  `first` and `end` are those of the log: oldest and newest.  Returns
+ * 0 or an exit status: EXIT_CONFIG, or EXIT_FAILURE when the log cannot be
+ * read.
  */
 MUST_USE int options_offset(const char *option, const char *text,
                             const char *log_dir, uint64_t first, uint64_t end,

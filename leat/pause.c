@@ -138,7 +138,7 @@ order_sink(struct ask *a, const struct verb_call *call, const char *verb,
 static int
 pause_run(const struct verb_call *call)
 {
-	uint64_t for_ms = 0, timeout_ms;
+	uint64_t for_ms = 0, timeout_ms = OPTIONS_TIMEOUT_MS;
 	struct control_args args;
 	struct log_room room;
 	struct slice why;
@@ -175,7 +175,7 @@ pause_run(const struct verb_call *call)
 static int
 resume_run(const struct verb_call *call)
 {
-	uint64_t timeout_ms;
+	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
 	struct control_args args;
 	struct ask a;
 	int rc;

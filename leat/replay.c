@@ -246,7 +246,7 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
              const char *text)
 {
 	struct move m = {.sink = call->args[0], .back = back};
-	uint64_t timeout_ms;
+	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
 	struct ask a;
 	int rc;
 
@@ -264,11 +264,11 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
 		m.state = ask_find_sink(&a, m.sink);
 		rc = m.state ? 0 : EXIT_NOT_WELL;
 	}
-	if (rc == 0 &&
-	    options_offset(option, text, call->log_dir,
-	                   json_get_uint(m.log, "first_offset"),
-	                   json_get_uint(m.log, "durable_offset"), &m.when) < 0)
-		rc = EXIT_CONFIG;
+	if (rc == 0)
+		rc = options_offset(option, text, call->log_dir,
+		                    json_get_uint(m.log, "first_offset"),
+		                    json_get_uint(m.log, "durable_offset"),
+		                    &m.when);
 	if (rc == 0) {
 		m.position = json_get_uint(m.state, "committed");
 		m.to = m.when.offset;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leat/options.h"
 #include "leat/send_read.h"
 #include "leat/send_request.h"
 #include "leat/send_state.h"
@@ -18,6 +19,9 @@
 #include "libbase/secret.h"
 
 #define DEFAULT_URL "http://127.0.0.1:8080"
+
+/* Without success for so long, the command ends. */
+#define GIVE_UP_MS 300000
 
 /* How long the loop waits at most before it looks at time and signals. */
 #define TURN_MS 200
@@ -182,16 +186,11 @@ read_numbers(struct send *s, const struct send_options *q)
 {
 	static const char units[] = "KMG";
 	const char *end = "", *unit;
-	uint64_t seconds = 0;
 
-	if (q->timeout && (!send_read_number(q->timeout, &seconds, &end) ||
-	                   *end || seconds > UINT64_MAX / 2000)) {
-		log_error("--timeout must be a number of seconds value=%s",
-		          log_quote(q->timeout));
+	if (q->timeout && strcmp(q->timeout, "0") == 0)
+		s->give_up_ms = 0;
+	else if (options_timeout(q->timeout, &s->give_up_ms) < 0)
 		return -EINVAL;
-	}
-	if (q->timeout)
-		s->give_up_ms = seconds * 1000;
 	if (!q->limit_rate)
 		return 0;
 	if (send_read_number(q->limit_rate, &s->rate, &end) && s->rate > 0 &&
@@ -289,7 +288,7 @@ send_open(struct send *s, const struct send_options *q, const char *path)
 	s->filling = &s->batches[1];
 	s->max_events = s->max_window = SEND_BATCH_EVENTS;
 	s->max_bytes = SEND_BATCH_BYTES;
-	s->give_up_ms = UINT64_C(300) * 1000;
+	s->give_up_ms = GIVE_UP_MS;
 	s->failure_limit = (struct log_limit){.interval_ms = 10000, .burst = 1};
 	send_batch_init(s->sending);
 	send_batch_init(s->filling);
@@ -401,9 +400,9 @@ static const struct conf_flag flags[] = {
      .help = "send at most so many bytes a second, as 500K or 10M",
      .value = &options.limit_rate},
     {.name = "--timeout",
-     .argument = "S",
-     .help = "give up when ingestd has accepted nothing for so many seconds "
-             "(default 300); 0: never",
+     .argument = "DURATION",
+     .help = "give up when ingestd has accepted nothing for so long (default "
+             "5m); 0: never",
      .value = &options.timeout},
     {.name = "--name",
      .argument = "NAME",

@@ -134,7 +134,7 @@ def test_dead_letters_that_are_being_retried_are_no_surplus():
         leat.caught_up()
         equal(leat)
         leat.pg.query(DROP + "; " + SLOW.replace("0.002", "0.02"))
-        assert leat.retry_dead("postgres", "--timeout", "1").returncode == 3
+        assert leat.retry_dead("postgres", "--timeout", "1s").returncode == 3
         order = leat.status()["sinks"][0]["order"]
         assert order == "retrying", order
         equal(leat)

@@ -225,7 +225,7 @@ def many_under_load(kind, counts):
             with Load(leat, rate=500) as load:
                 load.more(500)
                 thread = threading.Thread(target=lambda: results.append(
-                    leat.retry_dead(name, "--timeout", "200", timeout_s=250)))
+                    leat.retry_dead(name, "--timeout", "200s", timeout_s=250)))
                 start = time.monotonic()
                 thread.start()
                 while thread.is_alive():
@@ -273,7 +273,7 @@ def test_kills_of_everything_while_they_are_retried():
         leat.pg.query(DROP + "; " + SLOW)
         # Some are refused again.
         leat.pg.query("alter table events add check (id not like '%7')")
-        done = leat.retry_dead("postgres", "--timeout", "1")
+        done = leat.retry_dead("postgres", "--timeout", "1s")
         assert done.returncode == 3, done
         count = "select count(*) from events"
         kills = [leat.sink["postgres"].kill, leat.batchd.kill,
@@ -299,7 +299,7 @@ def test_a_stop_and_a_new_start_continue():
     with Leat(table=TEXT.format(BAD)) as leat:
         accept_all(leat, bad(1000))
         leat.pg.query(DROP + "; " + SLOW)
-        leat.retry_dead("postgres", "--timeout", "1")
+        leat.retry_dead("postgres", "--timeout", "1s")
         assert len(leat.dead_letters()) == 1000
         # A second order is refused meanwhile.
         done = leat.retry_dead("postgres")

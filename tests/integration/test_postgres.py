@@ -760,7 +760,7 @@ def test_kill_in_the_middle_of_a_retry():
         assert len(leat.dead_letters()) == 1499
         # Slow enough for a kill to come in between.
         leat.pg.query("alter table events alter id type text; " + SLOW)
-        done = leat.retry_dead("postgres", "--timeout", "1")
+        done = leat.retry_dead("postgres", "--timeout", "1s")
         assert done.returncode == 3, (done.stdout, done.stderr)
         assert "not finished within --timeout" in done.stderr, done.stderr
         count = "select count(*) from events"
