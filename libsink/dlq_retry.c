@@ -201,6 +201,18 @@ remove_rest(const struct dlq_retry *r)
 	return rc;
 }
 
+/* The same when nothing depends on it. */
+static void
+clean_up(const struct dlq_retry *r)
+{
+	int rc = remove_rest(r);
+
+	if (rc < 0)
+		log_warn("cannot remove the files of a retry dir=%s err=%s",
+		         log_quote(r->deliver->dlq->dir),
+		         log_quote(file_error(rc)));
+}
+
 /* Mark the lines whose dead letters were refused again. */
 static int
 read_kept(struct dlq_retry *r)
@@ -733,10 +745,7 @@ end_removing(struct dlq_retry *r)
 	         action_name(r), r->result.stored, r->result.kept,
 	         r->result.dropped);
 	dlq_retry_change_phase(r, DLQ_RETRY_IDLE);
-	rc = remove_rest(r);
-	if (rc < 0)
-		log_warn("cannot remove the files of a retry dir=%s err=%s",
-		         log_quote(d->dlq->dir), log_quote(file_error(rc)));
+	clean_up(r);
 	return 0;
 }
 
@@ -795,7 +804,7 @@ dlq_retry_step(struct dlq_retry *r)
 	return 0;
 }
 
-int
+void
 dlq_retry_resume(struct dlq_retry *r, const char *log)
 {
 	struct dlq_selection *s = &r->selection;
@@ -804,11 +813,13 @@ dlq_retry_resume(struct dlq_retry *r, const char *log)
 	if (dlq_retry_is_active(r)) {
 		/* The stream of the log may be another one. */
 		find_own_end(r, log);
-		return 0;
+		return;
 	}
 	rc = dlq_selection_open(s);
-	if (rc == 0)
-		return remove_rest(r);
+	if (rc == 0) {
+		clean_up(r);
+		return;
+	}
 	if (rc > 0)
 		rc = open_rest(r, log);
 	if (rc == 0) {
@@ -820,11 +831,10 @@ dlq_retry_resume(struct dlq_retry *r, const char *log)
 		       r->not_before_ms == 0)
 			remove_step(r);
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		log_error("cannot continue a retry of dead letters; if the "
 		          "file is damaged, move it elsewhere path=%s err=%s",
 		          log_quote(s->path), log_quote(file_error(rc)));
-	if (rc < 0 && !dlq_retry_is_active(r))
 		dlq_selection_close(s);
-	return rc;
+	}
 }

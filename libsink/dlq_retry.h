@@ -136,9 +136,9 @@ void dlq_retry_fini(struct dlq_retry *r);
 /*
  * The stream of the log is `log`, which the file of dead letters follows, and
  * the lock is held: go on with a retry that was interrupted, if there is one.
- * A drop is completed at once.  Returns 0 or -errno, which was logged.
+ * A drop is completed at once.  What fails is logged.
  */
-MUST_USE int dlq_retry_resume(struct dlq_retry *r, const char *log);
+void dlq_retry_resume(struct dlq_retry *r, const char *log);
 
 /* Return true if there is something left to do. */
 bool dlq_retry_is_active(const struct dlq_retry *r);

@@ -15,8 +15,8 @@
 #include "libsink/dead_lettering.h"
 #include "libsink/stop.h"
 
-/* A report is sent at least this often. */
-#define STATS_MS 1000
+/* Longest time without a look at what is due. */
+#define LOOK_MS 1000
 #define WELCOME_MS 10000
 /* A connection that was ready for this long counts as a success. */
 #define LASTING_MS 5000
@@ -25,101 +25,14 @@
 /* How often a retry of dead letters that must wait is tried again. */
 #define RETRY_WAIT_MS 100
 
-/*
- * Read again what is on disk, since an operator may have removed dead letters.
- * batchd admits one process of a sink, which takes the lock.
- */
+/* Read the dead letters again, and go on with a retry that was interrupted. */
 static void
-refresh_dead_letters(struct session *s)
+session_refresh_dead_letters(struct session *s)
 {
-	int rc, locked = dlq_file_lock(&s->dlq);
-
-	dlq_file_follow(&s->dlq, s->subscription.stream);
-	rc = dlq_file_refresh(&s->dlq);
-	/* Go on with a retry that was interrupted. */
-	if (locked == 0 && rc == 0 && !s->retry_resumed) {
-		s->retry_resumed = true;
-		rc = dlq_retry_resume(&s->retry, s->subscription.stream);
-	}
-	if (locked == ERR_DEAD_LETTERS_LOCKED && log_allow(&s->dlq_limit, NULL))
-		log_warn("dead letters cannot be written path=%s err=%s",
-		         log_quote(s->dlq.lock_path),
-		         log_quote(error_text(locked)));
-	stats_check_dead_letters(&s->stats, s->settings->common.dead_dir,
-	                         s->settings->sink->name,
-	                         dlq_file_check(&s->dlq));
-	if (rc < 0 && log_allow(&s->dlq_limit, NULL))
-		log_warn(
-		    "cannot count the dead letters, which user leat must be "
-		    "able to read and write dir=%s err=%s",
-		    log_quote(s->settings->common.dead_dir),
-		    log_quote(file_error(rc)));
-}
-
-/* Put what was last read of the dead letters into the statistics. */
-static void
-count_dead_letters(struct session *s)
-{
-	struct stats *stats = &s->stats;
-
-	stats->dead_letters_known = s->dlq.counted;
-	stats->dead_letters = s->dlq.records;
-	stats->dead_dropped = dlq_file_dropped(&s->dlq);
-	stats->pending_dead_letters = s->dlq.own;
-	stats->dead_without_payload = s->dlq.without_payload;
-	stats->dead_bytes = s->dlq.bytes;
-	stats->dead_max_bytes = s->dlq.max_bytes;
-}
-
-/*
- * Update what the store has refused of the events below the position.  What
- * cannot be read now was read at the start.
- */
-static const struct frame_refused *
-session_refused(struct session *s)
-{
-	if (s->dlq.counted)
-		s->refused.dead_letters = dlq_file_below(&s->dlq);
-	if (s->dlq.dropped.is_known)
-		s->refused.dropped = dlq_file_dropped(&s->dlq);
-	return &s->refused;
-}
-
-/* Report that, if dead letters have gone or come without a batch. */
-static int
-session_report_refused(struct session *s)
-{
-	const struct frame_refused before = s->refused;
-	const struct frame_refused *now = session_refused(s);
-
-	if (!s->subscription.subscribed ||
-	    (now->dead_letters == before.dead_letters &&
-	     now->dropped == before.dropped))
-		return 0;
-	return subscription_report(&s->subscription, s->dlq.position, now);
-}
-
-/* Send a report to batchd.  If the socket is full, a later one replaces it. */
-static int
-session_send_report(struct session *s)
-{
-	const struct report now = stats_report(&s->stats);
-	const struct report base =
-	    report_base(ROLE_SINK, &now, &s->last_report);
-	uint8_t map[REPORT_PACKED_MAX];
-	int rc = 1;
-
-	if (!s->has_base)
-		rc = subscription_stats(&s->subscription, map,
-		                        report_pack(ROLE_SINK, &base, map));
-	if (rc <= 0)
-		return rc;
-	s->has_base = true;
-	rc = subscription_stats(&s->subscription, map,
-	                        report_pack(ROLE_SINK, &now, map));
-	if (rc > 0)
-		s->last_report = now;
-	return rc < 0 ? rc : 0;
+	if (!reporting_refresh(&s->reporting) || s->retry_resumed)
+		return;
+	s->retry_resumed = true;
+	dlq_retry_resume(&s->retry, s->subscription.stream);
 }
 
 /* What an operator can do about batchd's refusal. */
@@ -223,6 +136,15 @@ session_enter_halted(struct session *s)
 	stats_well(&s->stats, STATS_STARTING);
 }
 
+static void
+session_enter_stopped(struct session *s)
+{
+	/* What was counted since the last report. */
+	if (s->subscription.has_stream && reporting_send(&s->reporting) < 0)
+		log_debug("no last report");
+	log_info("stopped");
+}
+
 /*
  * Change the state: the only place where that happens.  Does what belongs to
  * the new state, sets what the status shows, and logs the change.
@@ -236,7 +158,8 @@ session_change_state(struct session *s, enum session_state to)
 	switch (to) {
 	case SESSION_CONNECTING:
 		s->ready_ms = 0;
-		s->has_base = s->retry_resumed = false;
+		s->retry_resumed = false;
+		reporting_begin(&s->reporting);
 		s->stats.state = STATS_STARTING;
 		break;
 	case SESSION_HALTED:
@@ -279,10 +202,7 @@ session_change_state(struct session *s, enum session_state to)
 		         s->settings->sink->name);
 		break;
 	case SESSION_STOPPED:
-		/* What was counted since the last report. */
-		if (s->subscription.has_stream && session_send_report(s) < 0)
-			log_debug("no last report");
-		log_info("stopped");
+		session_enter_stopped(s);
 		break;
 	}
 	log_debug("session state=%s was=%s", session_state_name(to),
@@ -300,10 +220,7 @@ session_receiving(const struct session *s)
 static int
 session_report_if_due(struct session *s)
 {
-	uint64_t now = clock_mono_ms();
-	bool due = !s->has_base || now - s->reported_ms >= STATS_MS;
-	uint64_t dead;
-	int rc = 0;
+	const bool due = reporting_is_due(&s->reporting);
 
 	/* The operator may have meant an ingestd on the same machine. */
 	if (stop_hangup())
@@ -313,21 +230,9 @@ session_report_if_due(struct session *s)
 		    "resumes at its position");
 	if (!s->subscription.has_stream)
 		return 0;
-	if (due) {
-		refresh_dead_letters(s);
-		rc = session_report_refused(s);
-	}
-	if (rc < 0)
-		return rc;
-	count_dead_letters(s);
-	dead = s->stats.dead_letters + s->stats.dead_dropped;
-	if (!due && s->reported_state == s->stats.state &&
-	    s->reported_dead == dead)
-		return 0;
-	s->reported_state = s->stats.state;
-	s->reported_dead = dead;
-	s->reported_ms = now;
-	return session_send_report(s);
+	if (due)
+		session_refresh_dead_letters(s);
+	return reporting_send_changes(&s->reporting, due);
 }
 
 /*
@@ -345,8 +250,7 @@ session_wait(struct session *s, uint64_t until_ms)
 			return rc;
 		if (now >= until_ms)
 			return -ETIMEDOUT;
-		ms = until_ms - now < STATS_MS ? (int)(until_ms - now)
-		                               : STATS_MS;
+		ms = until_ms - now < LOOK_MS ? (int)(until_ms - now) : LOOK_MS;
 		if (s->drain_until_ms == 0)
 			rc = stop_wait(s->subscription.chan.fd, POLLIN, ms);
 		else
@@ -423,7 +327,7 @@ session_on_step(void *arg, uint64_t next, uint64_t position)
 	    next < s->subscription.offset + s->subscription.count) {
 		dlq_file_advance(&s->dlq, next);
 		rc = subscription_report(&s->subscription, next,
-		                         session_refused(s));
+		                         reporting_refused(&s->reporting));
 		s->parted = next;
 	}
 	if (rc == 0)
@@ -470,8 +374,8 @@ session_send_retried(struct session *s)
 	int rc;
 
 	s->retry.has_result = false;
-	refresh_dead_letters(s);
-	rc = session_report_refused(s);
+	session_refresh_dead_letters(s);
+	rc = reporting_send_refused(&s->reporting);
 	/* Without one, the order came on an earlier connection. */
 	if (rc < 0 || !s->subscription.order.pending)
 		return rc;
@@ -614,7 +518,7 @@ session_deliver(struct session *s, const char *stream, bool *known,
 	if (batch.offset > s->dlq.position) {
 		dlq_file_advance(&s->dlq, batch.offset);
 		rc = subscription_report(&s->subscription, batch.offset,
-		                         session_refused(s));
+		                         reporting_refused(&s->reporting));
 	}
 	if (rc == 0)
 		rc = deliver_batch(&s->deliver, &batch);
@@ -636,7 +540,7 @@ session_deliver(struct session *s, const char *stream, bool *known,
 		return rc;
 	dlq_file_advance(&s->dlq, batch.next_offset);
 	return subscription_committed(&s->subscription, batch.next_offset,
-	                              session_refused(s));
+	                              reporting_refused(&s->reporting));
 }
 
 static int
@@ -712,8 +616,8 @@ session_count_refused(struct session *s, uint64_t position)
 		if (rc < 0)
 			return rc;
 	}
-	refresh_dead_letters(s);
-	(void)session_refused(s);
+	session_refresh_dead_letters(s);
+	(void)reporting_refused(&s->reporting);
 	return 0;
 }
 
@@ -735,7 +639,8 @@ session_serve(struct session *s)
 		return rc;
 	s->has_position = found;
 	s->position = position;
-	rc = subscription_start(&s->subscription, found, position, &s->refused);
+	rc = subscription_start(&s->subscription, found, position,
+	                        &s->reporting.refused);
 	if (rc < 0)
 		return rc;
 	if (found)
@@ -833,9 +738,9 @@ session_run_once(struct session *s)
 			log_info("halted stream=%s", s->subscription.stream);
 			if (s->has_position)
 				dlq_file_advance(&s->dlq, s->position);
-			rc = subscription_halted(&s->subscription,
-			                         s->has_position, s->position,
-			                         session_refused(s));
+			rc = subscription_halted(
+			    &s->subscription, s->has_position, s->position,
+			    reporting_refused(&s->reporting));
 		}
 		if (rc == 0)
 			rc = session_await_task(s);
@@ -939,7 +844,12 @@ session_init(struct session *s, struct sink_conf *settings)
 	    .subscription = {.chan = {.fd = -1}},
 	    .dlq = {.fd = -1, .lock_fd = -1},
 	    .unreachable_limit = {.interval_ms = 60000, .burst = 3},
-	    .dlq_limit = {.interval_ms = 60000, .burst = 3},
+	    .reporting = {.subscription = &s->subscription,
+	                  .dlq = &s->dlq,
+	                  .stats = &s->stats,
+	                  .dead_dir = c->dead_dir,
+	                  .sink = settings->sink->name,
+	                  .limit = {.interval_ms = 60000, .burst = 3}},
 	    .deliver = {.sink = settings->sink,
 	                .common = c,
 	                .conf = settings->conf,

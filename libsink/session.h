@@ -42,6 +42,7 @@
 
 #include "libsink/deliver.h"
 #include "libsink/dlq_retry.h"
+#include "libsink/reporting.h"
 #include "libsink/sink_conf.h"
 #include "libsink/subscription.h"
 
@@ -68,16 +69,8 @@ struct session {
 	struct dlq_retry retry;
 	/* A retry that was interrupted was looked for on this connection. */
 	bool retry_resumed;
-	/* What the store has refused of the events below dlq.position. */
-	struct frame_refused refused;
 	struct stats stats;
-	/* What the last report to batchd contained, and when it was sent. */
-	enum stats_state reported_state;
-	uint64_t reported_dead;
-	uint64_t reported_ms;
-	struct report last_report; /* the last that a batchd has received */
-	bool
-	    has_base; /* the base of the counters was sent on this connection */
+	struct reporting reporting;
 	bool has_position; /* what the store has is known: position */
 	uint64_t position;
 	uint64_t drain_until_ms; /* 0: not draining */
@@ -86,7 +79,7 @@ struct session {
 	unsigned failures;       /* connections in a row that led to nothing */
 	int why;                 /* what ended the last connection */
 	uint64_t delay_ms;       /* the wait after it */
-	struct log_limit unreachable_limit, dlq_limit;
+	struct log_limit unreachable_limit;
 };
 
 /* Returns 0 or -errno.  Call session_fini in either case. */
