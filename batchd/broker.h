@@ -43,7 +43,7 @@ struct broker {
 	size_t sink_count;
 	struct report_sums ingest; /* counters of all ingestd since the start */
 
-	struct peer **peers; /* connections.h owns the list and the peers */
+	struct peer **peers; /* the oldest first; owned by connections.h */
 	size_t peer_count;
 	size_t daemon_count; /* of these: ingestd and sinks after their hello */
 	struct peer *tails[TAILS_MAX]; /* of these: tails after their hello */

@@ -57,7 +57,8 @@ connections_close(struct peer *p, int why)
 	peer_close(p, why);
 	for (size_t i = 0; i < b->peer_count; i++) {
 		if (b->peers[i] == p) {
-			b->peers[i] = b->peers[--b->peer_count];
+			memmove(&b->peers[i], &b->peers[i + 1],
+			        (--b->peer_count - i) * sizeof b->peers[0]);
 			break;
 		}
 	}
@@ -203,20 +204,11 @@ count_evictable(const struct broker *b, uid_t uid)
 	return n;
 }
 
-/* Of one user's peers, one without a hello is evicted first, then the oldest.
- */
-static bool
-is_evicted_before(const struct peer *a, const struct peer *b)
-{
-	if (a->state != b->state)
-		return a->state == PEER_HELLO;
-	return a->connected_ms < b->connected_ms;
-}
-
 /*
  * Evict a peer, because the list is full.  It is one of the user who has the
  * most evictable peers, so that a user who connects in a loop takes no
- * connection from other users.  The list is longer than max_connections and
+ * connection from other users.  Of these peers it is the oldest one without a
+ * hello, else the oldest.  The list is longer than max_connections and
  * max_tails together, and holds no more daemons and tails than these, so there
  * always is an evictable peer.
  */
@@ -235,8 +227,10 @@ make_room(struct connections *c)
 			continue;
 		if (!chosen || p->uid != chosen->uid)
 			n = count_evictable(b, p->uid);
+		/* The list begins with the oldest. */
 		if (!chosen || n > most ||
-		    (n == most && is_evicted_before(p, chosen))) {
+		    (n == most && p->state == PEER_HELLO &&
+		     chosen->state != PEER_HELLO)) {
 			chosen = p;
 			most = n;
 		}
