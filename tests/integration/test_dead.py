@@ -3,6 +3,7 @@
 LEAT_DEAD_LETTERS=100000 has so many retried in Kafka and ClickHouse, too.
 """
 import collections
+import contextlib
 import json
 import signal
 import threading
@@ -127,39 +128,56 @@ def test_some_are_selected():
         assert is_exact(leat, 4)
 
 
-def test_an_event_that_was_corrected():
-    with Leat(table=TEXT.format(BAD)) as leat:
-        events = bad(3)
-        accept_all(leat, events)
+def an_event_that_was_corrected(kind):
+    with installation(kind, refuses=True) as (leat, store):
+        name = kind.name
+        events = [store.bad(e) for e in small("x", 3)]
+        leat.accept(events)
+        leat.caught_up()
+        before = leat.dead_letters(name)
         file = leat.directory / "event.json"
-        done = leat.run("leat", "dead", "show", "postgres", "--offset", "1",
+        done = leat.run("leat", "dead", "show", name, "--offset", "1",
                         "--only-event")
         event = json.loads(done.stdout)
 
-        def retry(change, *args):
-            file.write_text(json.dumps({**event, **change}, indent=1))
-            return leat.retry_dead("postgres", "--event", str(file), *args)
+        def retry(event, *args):
+            file.write_text(json.dumps(event, indent=1))
+            return leat.retry_dead(name, "--event", str(file), *args)
         # Still bad: the dead letter stays as it was.
-        done = retry({"payload": {"n": 1}}, "--offset", "1")
+        done = retry({**event, "type": "u"}, "--offset", "1")
         assert done.returncode == 3 and "kept 1" in done.stdout, done
-        assert leat.dead_letters()[1]["event"]["payload"] != {"n": 1}
+        assert leat.dead_letters(name)[1]["event"] == before[1]["event"]
         for change, args, text in (
                 ({"type": ""}, ["--offset", "1"], "event"),
                 ({"type": "t"}, [], "--event is for one dead letter"),
                 ({"payload": {"x": "y" * 125000}}, ["--offset", "1"],
                  "120 KiB")):
-            done = retry(change, *args)
+            done = retry({**event, **change}, *args)
             assert done.returncode == 2 and text in done.stderr, done
-        del event["id"]
-        done = retry({"type": "good", "payload": {"n": 2}}, "--offset", "1")
+        good = {**event, "user_id": "u", "type": "good", "payload": {"n": 2}}
+        del good["id"]
+        done = retry(good, "--offset", "1")
         assert done.returncode == 0 and "stored 1" in done.stdout, done
-        assert leat.pg.query("select id, type, payload->>'n' from events") \
-            == f"{events[1]['id']}|good|2"
-        done = retry({"type": "good", "id": "another"}, "--offset", "2")
+        stored = [(events[1]["id"], "good", {"n": 2})]
+        assert list(store.events()) == stored
+        done = retry({**good, "id": "another"}, "--offset", "2")
         assert done.returncode == 0, done
-        assert leat.pg.number(
-            "select count(*) from events where id = 'another'") == 1
-        assert ls(leat) == [0]
+        stored.append(("another", "good", {"n": 2}))
+        assert sorted(store.events()) == sorted(stored)
+        dead, = leat.dead_letters(name)
+        assert dead["offset"] == 0 and dead["event"]["id"] == events[0]["id"]
+
+
+def test_an_event_that_was_corrected_with_postgres():
+    an_event_that_was_corrected(Pg)
+
+
+def test_an_event_that_was_corrected_with_kafka():
+    an_event_that_was_corrected(Kafka)
+
+
+def test_an_event_that_was_corrected_with_clickhouse():
+    an_event_that_was_corrected(ClickHouse)
 
 
 def test_they_are_retried_when_their_file_is_full():
@@ -182,13 +200,13 @@ def test_they_are_retried_when_their_file_is_full():
 
 
 def check_stored(store, ids):
-    """Each is there once; or the piece in flight, twice, if a store has no
-    means against that."""
+    """Each is there once; or the piece in flight, once more, if a store has no
+    means against that.  Returns the ids of those copies."""
     stored = collections.Counter(store.ids())
     assert set(stored) == set(ids), set(stored) ^ set(ids)
-    doubled = [i for i, n in stored.items() if n > 1]
-    assert not doubled or not store.once, doubled
-    return doubled
+    again = list((stored - collections.Counter(ids)).elements())
+    assert not again or not store.once, again
+    return again
 
 
 def write_dead_letters(leat, name, count):
@@ -265,35 +283,6 @@ SLOW = """create function slow() returns trigger language plpgsql as $$
   for each row execute function slow()"""
 
 
-@limit(240)
-def test_kills_of_everything_while_they_are_retried():
-    with Leat(table=TEXT.format(BAD), settings={"sinkd-postgres": {
-            "batch_events": 20, "retry_max_ms": 200}}) as leat:
-        accept_all(leat, bad(2000))
-        leat.pg.query(DROP + "; " + SLOW)
-        # Some are refused again.
-        leat.pg.query("alter table events add check (id not like '%7')")
-        done = leat.retry_dead("postgres", "--timeout", "1s")
-        assert done.returncode == 3, done
-        count = "select count(*) from events"
-        kills = [leat.sink["postgres"].kill, leat.batchd.kill,
-                 lambda: leat.pg.stop(mode="immediate")]
-        starts = [leat.sink["postgres"].start, leat.batchd.start,
-                  leat.pg.start]
-        for n in range(9):
-            goal = 100 + 150 * n
-            wait_until(lambda: leat.pg.number(count) >= goal,
-                       f"{goal} stored", pause_s=0.01)
-            kills[n % 3]()
-            starts[n % 3]()
-        retry = leat.directory / "dead/postgres.retry.ndjson"
-        wait_until(lambda: not retry.exists(), "the retry has ended", 60)
-        dead = {d["event"]["id"] for d in leat.dead_letters()}
-        assert dead and all(i.endswith("7") for i in dead), len(dead)
-        assert is_exact(leat, 2000 - len(dead))
-        assert len(leat.dead_letters()) == len(dead)
-
-
 def test_a_stop_and_a_new_start_continue():
     """A stop waits for one batch, which is small where the store is slow."""
     with Leat(table=TEXT.format(BAD)) as leat:
@@ -334,13 +323,15 @@ def test_a_drain_begins_with_the_signal():
 
 # --- killed at each step, with each store ---
 
+PIECE_STORED = ("before", "pwrite", "*.dead-*.progress", 2)
+PIECE_DONE = ("after", "pwrite", "*.dead-*.progress")
 # When the sink is killed while it retries, as signal_at.c has it: the steps of
 # an order that may be half done, in their order.
 RETRY_STEPS = {
     "ordered": ("before", "rename", "*.retry.ndjson"),
     "recorded": ("after", "rename", "*.retry.ndjson"),
     "writing": None,  # while the store, which is frozen, has the second piece
-    "stored": ("before", "pwrite", "*.dead-*.progress", 2),
+    "stored": PIECE_STORED,
     "refused": ("before", "pwrite", "*.kept.ndjson"),
     "kept": ("after", "pwrite", "*.kept.ndjson"),
     "dealt-with": ("before", "rename", "{sink}.ndjson"),
@@ -385,16 +376,21 @@ class Kill:
         self.at.clear()
 
     def kill_while_it_writes(self):
-        """The first piece is stored; the store has the second one, or waits
-        for the end of its transaction."""
-        self.at.set(signal.SIGSTOP, "after", "pwrite", "*.dead-*.progress")
+        self.at.set(signal.SIGSTOP, *PIECE_DONE)
         self.order()
         stopped(self.sink)
         self.at.clear()
+        with self.store_asked():
+            self.sink.kill()
+
+    @contextlib.contextmanager
+    def store_asked(self):
+        """The store, which is frozen, has the next piece, or waits for the end
+        of its transaction.  The sink has stopped after a piece."""
         with self.store.frozen():
             self.sink.signal(signal.SIGCONT)
-            wait_until(self.store.is_asked, "the second piece is sent")
-            self.sink.kill()
+            wait_until(self.store.is_asked, "the next piece is sent")
+            yield
 
     def rest(self):
         """Files of an order that are left."""
@@ -427,6 +423,18 @@ def refused_events(store, step, count, hopeless=None):
     return [{**e, "type": step} for e in events]
 
 
+def correct(leat, store):
+    """The store accepts the bad events from now on, in small pieces."""
+    sink = leat.sink[store.name]
+    sink.stop()
+    store.correct()
+    leat.settings[f"sinkd-{store.name}"]["batch_events"] = PIECE
+    leat.write_conf()
+    at = SignalAt(leat, sink)
+    sink.start()
+    return at
+
+
 def kills_at_each_step(kind):
     with installation(kind, refuses=True) as (leat, store):
         events = {step: refused_events(store, step, EVENTS, hopeless=PIECE + 2)
@@ -437,13 +445,7 @@ def kills_at_each_step(kind):
         leat.caught_up()
         assert len(leat.dead_letters(kind.name)) == \
             sum(map(len, events.values()))
-        sink = leat.sink[kind.name]
-        sink.stop()
-        store.correct()
-        leat.settings[f"sinkd-{kind.name}"]["batch_events"] = PIECE
-        leat.write_conf()
-        at = SignalAt(leat, sink)
-        sink.start()
+        at = correct(leat, store)
         ids = [e["id"] for e in small("good", 10)]
         doubled, dropped = [], 0
         for step in [*RETRY_STEPS, *DROP_STEPS]:
@@ -485,3 +487,82 @@ def test_kills_at_each_step_with_kafka():
 @limit(120)
 def test_kills_at_each_step_with_clickhouse():
     kills_at_each_step(ClickHouse)
+
+
+# --- everything is killed, with each store ---
+
+# Who is killed, when the store has a piece and has not answered, or when it has
+# answered and the sink has not recorded that.
+KILLS = [(PIECE_DONE, "batchd"), (PIECE_DONE, "store"), (PIECE_DONE, "sink"),
+         (PIECE_STORED, "batchd"), (PIECE_STORED, "store")]
+MEANWHILE = 3  # events that are accepted before each kill
+
+
+def kills_of_everything(kind):
+    with installation(kind, refuses=True) as (leat, store):
+        events = refused_events(store, "writing", 80)
+        for n in range(7, 80, 10):
+            events[n] = {**store.hopeless(events[n]), "type": "writing"}
+        leat.accept(events)
+        leat.caught_up()
+        before = leat.dead_letters(kind.name)
+        assert len(before) == len(events)
+        retry = Kill(store, correct(leat, store), "writing")
+        sink = retry.sink
+        daemons = {"batchd": leat.batchd, "sink": sink, "store": store.server}
+        meanwhile = small("m", MEANWHILE * len(KILLS))
+
+        def stop_at(n):
+            if n < len(KILLS):
+                retry.at.set(signal.SIGSTOP, *KILLS[n][0])
+        stop_at(0)
+        retry.order()
+        for n, (step, victim) in enumerate(KILLS):
+            stopped(sink)
+            retry.at.clear()
+            print(f"{kind.name}: {victim} is killed {step[0]} a piece is "
+                  "recorded", flush=True)
+            leat.intake_open()
+            with retry.store_asked() if step == PIECE_DONE else \
+                    contextlib.nullcontext():
+                leat.accept(meanwhile[n * MEANWHILE:(n + 1) * MEANWHILE])
+                stop_at(n + 1)
+                daemons[victim].kill()
+            daemons[victim].start()
+            if step == PIECE_STORED:
+                sink.signal(signal.SIGCONT)
+        wait_until(lambda: retry.rest() == [], "the retry has ended", 60)
+        leat.caught_up()
+        had = {d["event"]["id"]: d for d in before}
+        dead = leat.dead_letters(kind.name)
+        assert [d["offset"] for d in dead] == list(range(7, 80, 10)), dead
+        for d in dead:
+            was = had.pop(d["event"]["id"])
+            assert d["event"] == was["event"] and d["at"] > was["at"], d
+        ids = [*had, *(e["id"] for e in meanwhile)]
+        again = len(check_stored(store, ids))
+        # Only what the store was asked for: a piece, or a batch of the log.
+        asked = sum(step == PIECE_DONE for step, _ in KILLS)
+        assert again <= PIECE * asked, again
+        s = balanced(leat, kind.name)
+        assert s["pending_dead_letters"] == len(dead), s
+        assert s["stored_events"] == len(ids), s
+        done = leat.run("leat", "account")
+        assert done.returncode == (3 if again else 0), done
+        assert not again or f"{again} are there TWICE" in done.stdout, done
+        fact(f"{len(ids)} stored, {again} once more")
+
+
+@limit(120)
+def test_kills_of_everything_with_postgres():
+    kills_of_everything(Pg)
+
+
+@limit(400)
+def test_kills_of_everything_with_kafka():
+    kills_of_everything(Kafka)
+
+
+@limit(120)
+def test_kills_of_everything_with_clickhouse():
+    kills_of_everything(ClickHouse)

@@ -3,8 +3,9 @@
  *
  * The file $LEAT_SIGNAL_AT names the step: a signal, `before` or `after`, a
  * function of libc, a pattern for the name of the file that it is about, and
- * which of these calls counts, from 1.  So the daemon is killed when the second
- * piece was stored and its progress is not recorded:
+ * which of these calls counts, from 1, and from 1 again when the file changes;
+ * what follows is ignored.  So the daemon is killed when the second piece was
+ * stored and its progress is not recorded:
  *
  *	9 before pwrite *.progress 2
  *

@@ -9,6 +9,7 @@ A store refuses events of two kinds: `bad` ones, which it accepts once its table
 or its limits were corrected, and `hopeless` ones.
 """
 import contextlib
+import json
 import os
 import signal
 
@@ -25,6 +26,9 @@ class Store:
 
     def __init__(self, leat, server):
         self.leat, self.server = leat, server
+
+    def events(self):
+        """Yield (id, type, payload) of each."""
 
     def clear(self):
         """Delete all events."""
@@ -67,6 +71,11 @@ class Pg(Store):
     def ids(self):
         return self.server.query("select id from events").split()
 
+    def events(self):
+        out = self.server.query("select json_build_object('id', id, 'type', "
+                                "type, 'payload', payload) from events")
+        return parsed(out.splitlines())
+
     def clear(self):
         self.server.query("delete from events")
 
@@ -96,6 +105,9 @@ class Kafka(Store):
                                "-f", "%s\n")
         return [ID.search(line)[1].decode() for line in out.splitlines()]
 
+    def events(self):
+        return parsed(m.value for m in self.server.messages())
+
     def clear(self):
         """Nothing is deleted: the events are there once more."""
 
@@ -123,6 +135,11 @@ class ClickHouse(Store):
     def ids(self):
         return self.server.query("SELECT id FROM events").split()
 
+    def events(self):
+        out = self.server.query("SELECT id, type, payload FROM events "
+                                "FORMAT JSONEachRow")
+        return parsed(out.splitlines())
+
     def clear(self):
         if self.server.current:
             # The tokens of the deleted rows stay known.
@@ -136,6 +153,15 @@ class ClickHouse(Store):
 
     def correct(self):
         self.server.query("ALTER TABLE events MODIFY COLUMN user_id String")
+
+
+def parsed(texts):
+    """Yield (id, type, payload) of events in JSON; a payload may be a text."""
+    for event in map(json.loads, texts):
+        payload = event["payload"]
+        if isinstance(payload, str):
+            payload = json.loads(payload)
+        yield event["id"], event["type"], payload
 
 
 def unread_bytes(port):
@@ -200,11 +226,15 @@ class SignalAt:
             "LEAT_SIGNAL_AT": str(self.path),
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") +
             ":verify_asan_link_order=0"}
+        self.steps = 0
 
     def set(self, signo, when, function, file, call=1):
         """As signal_at.c describes it."""
         new = self.path.with_suffix(".new")
-        new.write_text(f"{signo:d} {when} {function} {file} {call}")
+        # The same step counts its calls from 1 when it is set again.
+        self.steps += 1
+        new.write_text(f"{signo:d} {when} {function} {file} {call} "
+                       f"{self.steps}")
         new.rename(self.path)
 
     def clear(self):
