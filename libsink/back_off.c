@@ -49,5 +49,5 @@ back_off_wait(struct deliver *d, enum sink_result result,
 		                       : "store unreachable",
 		         d->failures, ms, log_quote(error->code),
 		         log_quote(error->text), suppressed);
-	return d->wait(d->arg, ms);
+	return d->calls.wait(d->calls.arg, ms);
 }

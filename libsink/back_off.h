@@ -10,7 +10,7 @@
 /* The store has accepted something: end the back-off and log it. */
 void back_off_end(struct deliver *d);
 
-/* Log and report what is wrong, and wait.  Returns as d->wait. */
+/* Log and report what is wrong, and wait.  Returns as delivery_calls.wait. */
 MUST_USE int back_off_wait(struct deliver *d, enum sink_result result,
                            const struct sink_error *error);
 

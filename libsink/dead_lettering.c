@@ -39,7 +39,7 @@ explain_dlq_error(const char *path, int rc, struct sink_error *error)
 static struct dlq_file *
 target_file(const struct deliver *d, const struct delivery *w)
 {
-	return w->is_retry ? d->kept : d->dlq;
+	return w->kept ? w->kept->file : d->dlq;
 }
 
 /*
@@ -53,7 +53,7 @@ dlq_failed(struct deliver *d, const struct delivery *w, int rc)
 	unsigned suppressed;
 
 	explain_dlq_error(target_file(d, w)->path, rc, &error);
-	if (!w->is_retry)
+	if (!w->kept)
 		return back_off_wait(d, SINK_MISCONFIGURED, &error);
 	if (log_allow(&d->kept_limit, &suppressed))
 		log_warn("retry of dead letters suspended err=%s "
@@ -89,16 +89,16 @@ on_dead_lettered(struct deliver *d, const struct delivery *w,
 	unsigned suppressed;
 
 	back_off_end(d);
-	if (!w->is_retry) {
+	if (!w->kept) {
 		d->stats->dead_letters = d->dlq->records;
 		d->stats->dead_lettered += events;
 	}
-	if (log_allow(w->is_retry ? &d->kept_limit : &d->dead_letter_limit,
+	if (log_allow(w->kept ? &d->kept_limit : &d->dead_letter_limit,
 	              &suppressed))
 		log_warn("%s stream=%.*s offset=%" PRIu64
 		         " events=%zu code=%s err=%s suppressed=%u",
-		         w->is_retry ? "dead letter refused again"
-		                     : "event dead-lettered",
+		         w->kept ? "dead letter refused again"
+		                 : "event dead-lettered",
 		         (int)first.stream.bytes, first.stream.data,
 		         first.offset, events, log_quote(why->code),
 		         log_quote(why->text), suppressed);
@@ -113,7 +113,7 @@ add_or_drop(struct deliver *d, const struct delivery *w,
             const struct dlq_record *record)
 {
 	int rc = dlq_file_add(target_file(d, w), record);
-	bool drop = d->common->dead_full == DEAD_FULL_COUNT && !w->is_retry;
+	bool drop = d->common->dead_full == DEAD_FULL_COUNT && !w->kept;
 
 	return rc == ERR_DEAD_LETTERS_FULL && drop
 	           ? dlq_file_drop(d->dlq, record)
@@ -146,8 +146,8 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 		if (rc < 0)
 			return rc;
 	}
-	if (w->is_retry)
-		d->is_kept[w->b.low] = true;
+	if (w->kept)
+		w->kept->events[w->b.low] = true;
 	on_dead_lettered(d, w, from, 1, why);
 	w->b.refused++;
 	bisection_pass(&w->b);
@@ -186,10 +186,10 @@ have_file_counted(struct deliver *d, const struct batch *batch)
 
 /* Leave out what an earlier piece has found to be refused again. */
 static int
-leave_out_kept(const struct deliver *d, struct delivery *w)
+leave_out_kept(struct delivery *w)
 {
 	for (size_t i = 0; i < w->b.whole->count; i++) {
-		if (!d->is_kept[i])
+		if (!w->kept->events[i])
 			continue;
 		if (bisection_leave_out_begin(&w->b) < 0)
 			return -ENOMEM;
@@ -211,8 +211,8 @@ dead_lettering_begin(struct deliver *d, struct delivery *w)
 	size_t n;
 	int rc;
 
-	if (w->is_retry)
-		return leave_out_kept(d, w);
+	if (w->kept)
+		return leave_out_kept(w);
 	rc = have_file_counted(d, w->b.whole);
 	if (rc < 0)
 		return rc;
@@ -280,8 +280,8 @@ end_group(struct probe_group *g)
 		return rc;
 	for (size_t i = 0; i < g->count; i++) {
 		bisection_leave_out(&g->w->b, g->indices[i]);
-		if (g->w->is_retry)
-			g->d->is_kept[g->indices[i]] = true;
+		if (g->w->kept)
+			g->w->kept->events[g->indices[i]] = true;
 	}
 	if (g->count > 0)
 		on_dead_lettered(g->d, g->w,
@@ -340,7 +340,7 @@ probe(struct deliver *d, struct delivery *w, const struct batch *piece,
 bool
 dead_lettering_wants_probe(const struct deliver *d, const struct delivery *w)
 {
-	return d->sink->probe && !(w->is_retry && d->sink->stable) &&
+	return d->sink->probe && !(w->kept && d->sink->stable) &&
 	       w->b.refused >= PROBE_AFTER &&
 	       !w->b.pieces[w->b.depth - 1].no_probe;
 }

@@ -10,19 +10,19 @@
 /*
  * The file of dead letters cannot be read, for the reason rc: what is in it
  * must not be stored again, so wait until the next try.  Returns 0, or what
- * d->wait gave up with.
+ * the wait gave up with.
  */
 MUST_USE int dead_lettering_await_file(struct deliver *d, int rc);
 
 /*
  * Find the events of the batch that have a dead letter from before, and leave
- * them out.  Returns 0, -ENOMEM, or what d->wait gave up with.
+ * them out.  Returns 0, -ENOMEM, or what the wait gave up with.
  */
 MUST_USE int dead_lettering_begin(struct deliver *d, struct delivery *w);
 
 /*
  * The store has refused the piece, which has one event: put its dead letter on
- * disk, and go past it.  Returns 0, or what d->wait gave up with.
+ * disk, and go past it.  Returns 0, or what the wait gave up with.
  */
 MUST_USE int dead_lettering_add(struct deliver *d, struct delivery *w,
                                 const struct batch *piece,
@@ -39,7 +39,7 @@ bool dead_lettering_wants_probe(const struct deliver *d,
  * Have the sink's probe find all that the store refuses in the piece, and put
  * that on disk as dead letters, which are synced together.  Returns 0, with the
  * probe's result, and its error if that is not SINK_DONE; or -ENOMEM, or what
- * d->wait gave up with.
+ * the wait gave up with.
  */
 MUST_USE int dead_lettering_probe(struct deliver *d, struct delivery *w,
                                   const struct batch *piece,

@@ -253,7 +253,7 @@ explain_limit(const struct deliver *d, const struct delivery *w,
 /*
  * The piece is neither stored nor refused: close the store, wait, and go on
  * from the position that the store has then.  Returns 0, ERR_POSITION_MOVED as
- * deliver_batch, or what d->wait gave up with.
+ * deliver_batch, or what the wait gave up with.
  */
 static int
 interrupted(struct deliver *d, struct delivery *w, const struct batch *piece,
@@ -354,13 +354,14 @@ reopen(struct deliver *d, const struct batch *batch)
 	return ERR_POSITION_MOVED;
 }
 
-int
-deliver_batch(struct deliver *d, const struct batch *batch)
+static int
+deliver_any(struct deliver *d, const struct batch *batch,
+            const struct delivery_kept *kept)
 {
-	struct delivery w = {.is_retry = batch->origins != NULL};
+	struct delivery w = {
+	    .kept = kept, .splits = kept ? &d->retry_splits : &d->log_splits};
 	int rc;
 
-	w.splits = w.is_retry ? &d->retry_splits : &d->log_splits;
 	d->stats->state = STATS_WRITING;
 	rc = d->open ? 0 : reopen(d, batch);
 	bisection_init(&w.b, batch);
@@ -375,12 +376,26 @@ deliver_batch(struct deliver *d, const struct batch *batch)
 		if (rc < 0 || bisection_done(&w.b))
 			break;
 		rc = write_piece(d, &w);
-		if (rc == 0 && d->step && !bisection_done(&w.b))
-			rc = d->step(d->arg, batch->offset + w.b.low,
-			             w.b.position);
+		if (rc == 0 && d->calls.step && !bisection_done(&w.b))
+			rc =
+			    d->calls.step(d->calls.arg, batch->offset + w.b.low,
+			                  w.b.position);
 	}
 	bisection_fini(&w.b);
 	if (rc == 0)
 		d->stats->batches++;
 	return rc;
+}
+
+int
+deliver_batch(struct deliver *d, const struct batch *batch)
+{
+	return deliver_any(d, batch, NULL);
+}
+
+int
+deliver_retry_batch(struct deliver *d, const struct batch *batch,
+                    const struct delivery_kept *kept)
+{
+	return deliver_any(d, batch, kept);
 }

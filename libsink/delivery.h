@@ -30,21 +30,8 @@ struct split_state {
 	bool had_splits; /* a journal was there when it was read */
 };
 
-struct deliver {
-	/* Set by the owner. */
-	const struct sink *sink;
-	const struct sink_common *common;
-	const void *conf;
-	void *state; /* sink->state_bytes, zeroed */
-	struct dlq_file *dlq;
-	/*
-	 * While dead letters are retried: where those that the store refuses
-	 * again are recorded, and which events of the batch are in there.
-	 * deliver sets more of them.
-	 */
-	struct dlq_file *kept;
-	bool *is_kept;
-	struct stats *stats;
+/* What deliver calls meanwhile. */
+struct delivery_calls {
 	/*
 	 * Wait ms milliseconds.  Returns 0, or a negative error to give up,
 	 * which deliver then returns.
@@ -57,6 +44,24 @@ struct deliver {
 	 */
 	int (*step)(void *arg, uint64_t next, uint64_t position);
 	void *arg;
+};
+
+/* In a retry of dead letters: what the store refuses again. */
+struct delivery_kept {
+	struct dlq_file *file; /* where it is recorded */
+	bool *events; /* which events of the batch are there; deliver adds to it
+	               */
+};
+
+struct deliver {
+	/* Set by the owner. */
+	const struct sink *sink;
+	const struct sink_common *common;
+	const void *conf;
+	void *state; /* sink->state_bytes, zeroed */
+	struct dlq_file *dlq;
+	struct stats *stats;
+	struct delivery_calls calls;
 
 	/* Owned by deliver. */
 	bool open;
@@ -76,7 +81,7 @@ struct deliver {
 /* One batch on its way. */
 struct delivery {
 	struct bisection b;
-	bool is_retry; /* of dead letters; else it is from the log */
+	const struct delivery_kept *kept; /* NULL: the batch is from the log */
 	struct split_state *splits;
 	/*
 	 * Of a stable sink.  The store may have a piece that begins below this

@@ -494,7 +494,7 @@ dlq_retry_on_wait(void *arg, uint64_t ms)
 	/* After so many failures a batch that is too large was halved. */
 	if (waited_ms <= (uint64_t)d->common->timeout_ms ||
 	    d->failures <= FAILURES_MIN)
-		return r->log_wait(r->arg, ms);
+		return r->log_calls.wait(r->log_calls.arg, ms);
 	if (log_allow(&r->limit, &suppressed))
 		log_warn("retry of dead letters suspended: the store has not "
 		         "taken a batch within timeout_ms retry_in_ms=%" PRId64
@@ -619,14 +619,11 @@ deliver_piece(struct dlq_retry *r)
 	                      .events = p->events,
 	                      .origins = p->origins,
 	                      .count = p->count};
+	const struct delivery_kept kept = {&r->kept, r->is_kept + r->line};
 	uint64_t begun_us = clock_mono_us();
 	int rc;
 
-	d->kept = &r->kept;
-	d->is_kept = r->is_kept + r->line;
-	rc = deliver_batch(d, &batch);
-	d->kept = NULL;
-	d->is_kept = NULL;
+	rc = deliver_retry_batch(d, &batch, &kept);
 	if (rc == 0)
 		grow_piece(r, clock_mono_us() - begun_us);
 	if (rc == 0)
@@ -661,20 +658,14 @@ static int
 deliver_step(struct dlq_retry *r)
 {
 	struct deliver *d = r->deliver;
-	int (*wait)(void *arg, uint64_t ms) = d->wait;
-	int (*step)(void *arg, uint64_t next, uint64_t position) = d->step;
-	void *arg = d->arg;
 	int rc;
 
-	r->log_wait = wait;
+	r->log_calls = d->calls;
 	r->until_ms = clock_mono_ms() + STEP_MS;
-	d->wait = dlq_retry_on_wait;
-	d->step = dlq_retry_on_step;
-	d->arg = r;
+	d->calls =
+	    (struct delivery_calls){dlq_retry_on_wait, dlq_retry_on_step, r};
 	rc = deliver_next(r);
-	d->wait = wait;
-	d->step = step;
-	d->arg = arg;
+	d->calls = r->log_calls;
 	if (rc == 0)
 		return 0;
 	r->has_position = false;

@@ -123,7 +123,7 @@ struct dlq_retry {
 	struct dlq_piece piece;   /* empty unless DELIVERING */
 	size_t piece_events;      /* most events of the next one */
 	uint64_t event_us; /* what each event of the last one has taken */
-	int (*log_wait)(void *arg, uint64_t ms); /* the deliverer's own */
+	struct delivery_calls log_calls; /* the deliverer's own */
 
 	/* REMOVING */
 	struct dlq_rewrite rewrite;

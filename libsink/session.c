@@ -577,28 +577,21 @@ session_work(struct session *s, bool known, uint64_t position)
 	}
 }
 
-/* Wait until batchd has sent what is expected, but not longer than until_ms. */
 static int
-session_await(struct session *s, enum subscription_event expected,
-              uint64_t until_ms)
+session_await_welcome(struct session *s)
 {
+	const uint64_t until_ms = clock_mono_ms() + WELCOME_MS;
+
 	for (;;) {
 		int rc = session_wait(s, until_ms);
 
 		if (rc == 0)
 			rc = subscription_step(&s->subscription);
-		if (rc == (int)expected)
+		if (rc == SUBSCRIPTION_WELCOME)
 			return 0;
 		if (rc < 0 && rc != -EAGAIN)
 			return rc;
 	}
-}
-
-static int
-session_await_welcome(struct session *s)
-{
-	return session_await(s, SUBSCRIPTION_WELCOME,
-	                     clock_mono_ms() + WELCOME_MS);
 }
 
 /*
@@ -855,9 +848,7 @@ session_init(struct session *s, struct sink_conf *settings)
 	                .conf = settings->conf,
 	                .dlq = &s->dlq,
 	                .stats = &s->stats,
-	                .wait = session_on_wait,
-	                .step = session_on_step,
-	                .arg = s},
+	                .calls = {session_on_wait, session_on_step, s}},
 	};
 	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);
 	if (!s->deliver.state)

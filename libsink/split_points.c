@@ -15,7 +15,7 @@
 static uint64_t
 journal_key(const struct delivery *w)
 {
-	return w->is_retry ? UINT64_MAX : w->b.whole->next_offset;
+	return w->kept ? UINT64_MAX : w->b.whole->next_offset;
 }
 
 /* The journal cannot be read or written: report it, and wait. */
@@ -82,7 +82,7 @@ split_points_begin(struct deliver *d, struct delivery *w)
 	}
 	rc = journal_read(d, w);
 	/* The end of a batch of retried dead letters is a split point, too. */
-	if (rc == 0 && w->is_retry &&
+	if (rc == 0 && w->kept &&
 	    split_journal_next(journal, UINT64_MAX, next - 1) != next)
 		rc =
 		    journal_write(d, w, &next, 1,
@@ -92,7 +92,7 @@ split_points_begin(struct deliver *d, struct delivery *w)
 	 * may be stored that is not known to be unwritten.  If an earlier run
 	 * has left split points, the file of dead letters was read before.
 	 */
-	again = w->is_retry ? w->splits->had_splits : batch->again;
+	again = w->kept ? w->splits->had_splits : batch->again;
 	w->unwritten = again ? split_journal_unwritten(journal, journal_key(w))
 	                     : batch->offset;
 	return rc;

@@ -15,7 +15,7 @@
 
 /*
  * Read where the batch was split before a crash, and find out what of it may be
- * stored.  All functions that return int: 0, or what d->wait gave up with.
+ * stored.  All functions that return int: 0, or what the wait gave up with.
  */
 MUST_USE int split_points_begin(struct deliver *d, struct delivery *w);
 

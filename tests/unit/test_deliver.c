@@ -282,8 +282,7 @@ setup(void)
 	                     .common = &common,
 	                     .dlq = &dlq,
 	                     .stats = &stats,
-	                     .wait = on_wait,
-	                     .step = on_step};
+	                     .calls = {.wait = on_wait, .step = on_step}};
 }
 
 static void
@@ -1068,7 +1067,7 @@ TEST(whatever_fails_nothing_is_stored_twice)
 		teardown();
 		setup();
 		srand((unsigned)seed);
-		d.wait = on_wait_at_random;
+		d.calls.wait = on_wait_at_random;
 		fake.tokens = fake_sink.stable = true;
 		fake.remembers = false;
 		for (int i = rand() % 4; i > 0; i--)

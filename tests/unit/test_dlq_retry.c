@@ -289,8 +289,7 @@ begin(void)
 	                     .common = &common,
 	                     .dlq = &dlq,
 	                     .stats = &stats,
-	                     .wait = on_wait,
-	                     .step = on_step};
+	                     .calls = {.wait = on_wait, .step = on_step}};
 	ck_assert_int_eq(dlq_retry_init(&retry, &d), 0);
 	retry.on_write = on_retry_write;
 	dlq_file_follow(&dlq, STREAM);
