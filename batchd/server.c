@@ -103,7 +103,7 @@ step_tails(struct broker *b, bool sinks_idle, uint64_t *wake_ms)
 		/* Events must not fill the socket before the reply. */
 		if (p->blocked || p->reply != PEER_REPLY_NONE)
 			continue;
-		rc = tail_step(p->tail, now_ms, sinks_idle, &one_ms);
+		rc = tail_step(p->tail, count, now_ms, sinks_idle, &one_ms);
 		if (rc == -EAGAIN)
 			p->blocked = true;
 		else if (rc < 0)

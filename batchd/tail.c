@@ -137,10 +137,11 @@ move_ahead(struct tail *t)
 
 /* --- when a tail may do something --- */
 
-/* Decide how many bytes a second the tail is sent now. */
+/* Decide how many bytes a second the tail, one of `tails`, is sent now. */
 static void
-set_rate(struct tail *t, uint64_t now_ms)
+set_rate(struct tail *t, size_t tails, uint64_t now_ms)
 {
+	const uint64_t share = TAIL_BUSY_BYTES_PER_S / tails;
 	uint64_t elapsed_ms = now_ms - t->measured_ms;
 	uint64_t appended = t->store->appended_bytes - t->measured_bytes;
 
@@ -150,8 +151,8 @@ set_rate(struct tail *t, uint64_t now_ms)
 	t->measured_ms = now_ms;
 	t->measured_bytes = t->store->appended_bytes;
 	t->rate = t->bytes_per_s;
-	if (t->busy && (t->rate == 0 || t->rate > TAIL_BUSY_BYTES_PER_S))
-		t->rate = TAIL_BUSY_BYTES_PER_S;
+	if (t->busy && (t->rate == 0 || t->rate > share))
+		t->rate = share;
 }
 
 /* Fill the bucket of tokens.  Returns the time until it is above 0, in ms. */
@@ -183,11 +184,12 @@ share_ms(const struct tail *t)
 }
 
 static bool
-may_step(struct tail *t, uint64_t now_ms, bool sinks_idle, uint64_t *wake_ms)
+may_step(struct tail *t, size_t tails, uint64_t now_ms, bool sinks_idle,
+         uint64_t *wake_ms)
 {
 	uint64_t wait_ms;
 
-	set_rate(t, now_ms);
+	set_rate(t, tails, now_ms);
 	wait_ms = wait_for_tokens(t, now_ms);
 	if (wait_ms > 0) {
 		/* A tail that asked for all events gets them, if late. */
@@ -307,7 +309,8 @@ do_step(struct tail *t)
 }
 
 int
-tail_step(struct tail *t, uint64_t now_ms, bool sinks_idle, uint64_t *wake_ms)
+tail_step(struct tail *t, size_t tails, uint64_t now_ms, bool sinks_idle,
+          uint64_t *wake_ms)
 {
 	int rc;
 
@@ -321,7 +324,7 @@ tail_step(struct tail *t, uint64_t now_ms, bool sinks_idle, uint64_t *wake_ms)
 		t->due_ms = now_ms + share_ms(t);
 		return 0;
 	}
-	if (!may_step(t, now_ms, sinks_idle, wake_ms))
+	if (!may_step(t, tails, now_ms, sinks_idle, wake_ms))
 		return 0;
 	if (t->live && lags(t, t->held_back || !sinks_idle))
 		move_ahead(t);

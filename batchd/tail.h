@@ -12,9 +12,9 @@
  *  - While sinks always have work, a live tail still does one step in each
  *    TAIL_LIVE_SHARE_MS and another one in each TAIL_HISTORY_SHARE_MS.  A step
  *    reads one frame at most, so this bounds what a tail costs at full load.
- *  - While more than TAIL_BUSY_INTAKE_BYTES_PER_S are appended, no tail is sent
- *    more than TAIL_BUSY_BYTES_PER_S, so that tails without a limit take little
- *    of the CPU and the memory bandwidth that senders and sinks need then.
+ *  - While more than TAIL_BUSY_INTAKE_BYTES_PER_S are appended, all tails
+ *    together are sent no more than TAIL_BUSY_BYTES_PER_S, in equal shares, so
+ *    that they take little of the CPU that senders and sinks need then.
  *  - The socket is the only buffer, apart from one frame that was read.
  *
  * A *live* tail must always show new events, so it skips events rather than
@@ -124,7 +124,8 @@ void tail_release(struct tail *t);
 
 /*
  * Do one bounded piece of work, if the tail may have one now.  sinks_idle means
- * that no sink has work left in this turn.  Returns
+ * that no sink has work left in this turn, and `tails` is how many tails there
+ * are, at least 1.  Returns
  *
  *  - 1 when it did something; there may be more to do;
  *  - 0 when it has to wait for an event, for the sinks, or until *wake_ms on
@@ -132,7 +133,7 @@ void tail_release(struct tail *t);
  *  - -EAGAIN when the socket is full;
  *  - another -errno, with which the peer must be closed.
  */
-MUST_USE int tail_step(struct tail *t, uint64_t now_ms, bool sinks_idle,
-                       uint64_t *wake_ms);
+MUST_USE int tail_step(struct tail *t, size_t tails, uint64_t now_ms,
+                       bool sinks_idle, uint64_t *wake_ms);
 
 #endif

@@ -665,11 +665,11 @@ TEST(a_tail_is_sent_what_it_watches)
 	end_write();
 	ck_assert_int_eq(hello(&peer, ROLE_TAIL, "tail"), 0);
 	sent_count = 0;
-	ck_assert_int_eq(tail_step(peer.tail, 1, true, &wake_ms), 0);
+	ck_assert_int_eq(tail_step(peer.tail, 1, 1, true, &wake_ms), 0);
 	ck_assert_int_eq(watch(&peer, 1), 0);
 	ck_assert(peer.done_this_turn);
-	ck_assert_int_eq(tail_step(peer.tail, 1, true, &wake_ms), 1);
-	ck_assert_int_eq(tail_step(peer.tail, 1, true, &wake_ms), 0);
+	ck_assert_int_eq(tail_step(peer.tail, 1, 1, true, &wake_ms), 1);
+	ck_assert_int_eq(tail_step(peer.tail, 1, 1, true, &wake_ms), 0);
 	ck_assert_uint_eq(sent_count, 1);
 	ck_assert_int_eq(sent[0].frame.type, FRAME_BATCH);
 	ck_assert_uint_eq(sent[0].frame.batch.offset, 1);
