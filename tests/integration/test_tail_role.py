@@ -202,6 +202,7 @@ def test_it_may_ask_for_the_status_and_report():
         entry, = [d for d in status["daemons"] if d["role"] == "tail"]
         assert entry["name"] == "dash" and entry["pid"] == os.getpid(), entry
         assert entry["stats"] == {}, entry
+        leat.batchd.wait_line("peer connected role=tail")
         assert leat.batchd.count_lines("peer connected role=tail") == 1
 
 
@@ -251,7 +252,9 @@ def test_what_a_tail_must_not_send():
         put_each(sender, 3, 5)
         with Tail(leat, from_=0) as tail:
             assert tail.until(5) == names(0, 5)
-        assert leat.batchd.count_lines("peer refused name=tail") > 5
+        wait_until(
+            lambda: leat.batchd.count_lines("peer refused name=tail") > 5,
+            "refusals are logged")
 
 
 @limit(60)
