@@ -110,13 +110,12 @@ order_open(struct broker_sink *sink)
 
 /* Return why no order can begin, or NULL. */
 static const char *
-occupied(struct broker_sink *sink)
+occupied(const struct broker_sink *sink)
 {
-	struct order *o = &sink->order;
+	const struct order *o = &sink->order;
 
 	if (o->kind == ORDER_NONE)
 		return NULL;
-	/* The refusal of this order is set only when it ends. */
 	return o->kind == ORDER_PAUSE ? "the sink is being paused: wait until "
 	                                "leat status shows it as paused"
 	       : o->kind == ORDER_SEEK
@@ -357,8 +356,9 @@ order_step(struct broker_sink *sink, int64_t now_us)
  * The sink has sought, and its store's position is neither where it was to be
  * moved nor where batchd assumed it to be.  A sink that was killed after its
  * store had taken a batch has a position that batchd does not know yet.  It is
- * accepted as in a subscribe, and the sink moves it from there.  If that
- * happens again, another writer is at work.
+ * accepted as in a subscribe, and the order is checked again: a skip must not
+ * go back, nor a replay skip what the store lacks.  Then the sink moves it from
+ * there.  If that happens again, another writer is at work.
  */
 static void
 seek_from_elsewhere(struct broker_sink *sink, const struct frame *halted)
@@ -373,6 +373,10 @@ seek_from_elsewhere(struct broker_sink *sink, const struct frame *halted)
 	if (!o->asked_again &&
 	    position_subscribe(&sink->consumer.position, &subscribe, false,
 	                       &text) == ERROR_NONE) {
+		if (check_seek(sink, o->from, o->to)) {
+			end_refused_seek(sink);
+			return;
+		}
 		o->asked_again = true;
 		o->from = halted->halted.position;
 		return;

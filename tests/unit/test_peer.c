@@ -929,18 +929,30 @@ TEST_LOOP(a_seek_takes_its_steps, 2)
 	ck_assert_uint_eq(sent[0].frame.batch.generation, 1);
 }
 
-/* An operator skips an event while the sink has a batch: it is to halt. */
+/* An operator moves the position while the sink has a batch: it is to halt. */
 static void
-skip_with_a_batch_in_flight(void)
+seek_with_a_batch_in_flight(uint64_t to)
 {
 	uint64_t wake_ms;
 
 	connect_subscribed();
 	while (consumer_step(&broker.sinks[0].consumer, 1, &wake_ms) == 1)
 		;
-	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 1), 0);
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", to), 0);
 	turn();
 	ck_assert_uint_eq(flushed(&peer), 1);
+}
+
+/* It halts without a position, is sent seek, and has another position. */
+static void
+answer_seek(uint64_t position)
+{
+	ck_assert_int_eq(halted(&peer, false, 0), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
+	ck_assert_int_eq(halted(&peer, true, position), 0);
+	turn();
 }
 
 /*
@@ -951,22 +963,56 @@ TEST_LOOP(a_seek_starts_where_the_store_is, 2)
 {
 	struct consumer *c = &broker.sinks[0].consumer;
 
-	skip_with_a_batch_in_flight();
-	ck_assert_int_eq(halted(&peer, false, 0), 0);
-	turn();
-	ck_assert_uint_eq(flushed(&peer), 1);
-	ck_assert_uint_eq(sent[0].frame.seek.from, 0);
-	ck_assert_int_eq(halted(&peer, true, 3), 0);
-	turn();
+	seek_with_a_batch_in_flight(0);
+	answer_seek(3);
 	ck_assert_uint_eq(flushed(&peer), 1);
 	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
 	ck_assert_uint_eq(sent[0].frame.seek.from, 3);
-	ck_assert_int_eq(halted(&peer, true, _i == 0 ? 1 : 2), 0);
+	ck_assert_int_eq(halted(&peer, true, _i == 0 ? 0 : 2), 0);
 	turn();
 	check_reply(_i == 0, _i == 0 ? "" : "another writer");
 	ck_assert_uint_eq(c->position.cursor.durable.committed,
-	                  _i == 0 ? 1 : 3);
+	                  _i == 0 ? 0 : 3);
 	ck_assert_uint_eq(c->position.cursor.durable.seek_to, CURSOR_NO_SEEK);
+}
+
+static void
+check_position_was_kept(uint64_t at)
+{
+	const struct cursor *cursor = &broker.sinks[0].consumer.position.cursor;
+
+	ck_assert_uint_eq(cursor->durable.committed, at);
+	ck_assert_uint_eq(cursor->durable.seek_to, CURSOR_NO_SEEK);
+	ck_assert_uint_eq(cursor->durable.generation, 0);
+	ck_assert_uint_eq(cursor_skipped(cursor), 0);
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_START);
+}
+
+/* A skip must not send again what the store has beyond its end. */
+TEST(a_skip_does_not_go_back)
+{
+	seek_with_a_batch_in_flight(1);
+	answer_seek(3);
+	check_reply(false, "past that offset already, at 3");
+	check_position_was_kept(3);
+}
+
+/* The store was restored from a copy: a replay must not skip what it lacks. */
+TEST(a_replay_does_not_skip)
+{
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(&broker.sinks[0].consumer, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(committed(&peer, 3), 0);
+	ck_assert_int_eq(send_order(&other, "seek", "from", 3, "to", 2), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	answer_seek(1);
+	check_reply(false, "gone back to 1");
+	check_position_was_kept(1);
 }
 
 /* The sink commits more before it halts: there is nothing to skip any more. */
@@ -974,7 +1020,7 @@ TEST(a_seek_is_checked_again_when_the_sink_is_halted)
 {
 	struct consumer *c = &broker.sinks[0].consumer;
 
-	skip_with_a_batch_in_flight();
+	seek_with_a_batch_in_flight(1);
 	ck_assert_int_eq(halted(&peer, true, 3), 0);
 	turn();
 	check_reply(false, "past that offset already, at 3");
