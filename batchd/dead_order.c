@@ -81,20 +81,27 @@ dead_order_forget(struct dead_order *o, const struct peer *peer)
 		o->asker = NULL;
 }
 
+bool
+dead_order_awaits_cursor(const struct dead_order *o,
+                         const struct cursor *cursor)
+{
+	return o->is_active && !o->is_sent &&
+	       cursor->durable.committed < o->position;
+}
+
 int
 dead_order_flush(struct dead_order *o, const struct cursor *cursor,
                  struct chan *sink)
 {
-	const uint64_t committed = cursor->durable.committed;
 	struct frame f = {
 	    .type = FRAME_RETRY, .body = o->map, .body_bytes = o->map_bytes};
 	int rc;
 
-	if (!o->is_active || o->is_sent || committed < o->position)
+	if (!o->is_active || o->is_sent || dead_order_awaits_cursor(o, cursor))
 		return 0;
 	f.retry.id = o->id;
 	f.retry.action = o->action;
-	f.retry.committed = committed;
+	f.retry.committed = cursor->durable.committed;
 	rc = chan_send(sink, &f);
 	o->is_sent = rc == 0;
 	return rc;

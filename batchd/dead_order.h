@@ -51,6 +51,10 @@ const char *dead_order_begin(struct dead_order *o, const uint8_t *args,
 /* If the asker is `peer`, it has gone.  The order goes on. */
 void dead_order_forget(struct dead_order *o, const struct peer *peer);
 
+/* Return true if the order waits for the cursor to be written. */
+bool dead_order_awaits_cursor(const struct dead_order *o,
+                              const struct cursor *cursor);
+
 /* Send the order to the sink if it is time.  Returns as chan_send. */
 MUST_USE int dead_order_flush(struct dead_order *o, const struct cursor *cursor,
                               struct chan *sink);

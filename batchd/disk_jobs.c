@@ -189,7 +189,9 @@ disk_jobs_start_cursors(struct disk_jobs *j)
 		if (c->state == CONSUMER_SYNCING ||
 		    !position_may_send(&c->position))
 			j->cursors_wanted = true;
-		if (order_awaits_cursor(&b->sinks[i].order))
+		if (order_awaits_cursor(&b->sinks[i].order) ||
+		    dead_order_awaits_cursor(&b->sinks[i].dead_order,
+		                             &c->position.cursor))
 			j->cursors_wanted = true;
 	}
 	/*

@@ -753,29 +753,37 @@ TEST(a_reply_waits_for_room_in_the_socket)
 
 /* --- orders --- */
 
-/* Send a verb of the sink "one" with up to two integers. */
+/* Send a verb of the sink "one" with these arguments, which are freed. */
+static int
+send_args(struct peer *p, const char *verb, struct control_args *args)
+{
+	const struct slice name = slice_of("one");
+	struct frame f = {.type = FRAME_CONTROL};
+	int rc;
+
+	control_args_add_text(args, "sink", &name);
+	f.control.id = 5;
+	f.control.verb = slice_of(verb);
+	f.body = args->map.data;
+	f.body_bytes = args->map.len;
+	rc = receive(p, &f);
+	control_args_fini(args);
+	return rc;
+}
+
+/* With up to two integers. */
 static int
 send_order(struct peer *p, const char *verb, const char *key, uint64_t value,
            const char *key2, uint64_t value2)
 {
-	const struct slice name = slice_of("one");
 	struct control_args args;
-	struct frame f = {.type = FRAME_CONTROL};
-	int rc;
 
 	control_args_init(&args);
-	control_args_add_text(&args, "sink", &name);
 	if (key)
 		control_args_add_uint(&args, key, value);
 	if (key2)
 		control_args_add_uint(&args, key2, value2);
-	f.control.id = 5;
-	f.control.verb = slice_of(verb);
-	f.body = args.map.data;
-	f.body_bytes = args.map.len;
-	rc = receive(p, &f);
-	control_args_fini(&args);
-	return rc;
+	return send_args(p, verb, &args);
 }
 
 static int
@@ -1070,6 +1078,102 @@ TEST(a_seek_in_the_cursor_is_taken_up)
 	ck_assert_uint_eq(cursor_skipped(&sink->consumer.position.cursor), 2);
 	ck_assert_uint_eq(flushed(&peer), 1);
 	ck_assert_int_eq(sent[0].frame.type, FRAME_START);
+}
+
+/* --- orders about dead letters --- */
+
+/* The sink has committed three events, and is to retry dead letters. */
+static void
+order_dead(const char *action)
+{
+	const struct slice text = slice_of(action);
+	struct control_args args;
+	uint64_t wake_ms;
+
+	connect_subscribed();
+	while (consumer_step(&broker.sinks[0].consumer, 1, &wake_ms) == 1)
+		;
+	ck_assert_int_eq(committed(&peer, 3), 0);
+	sent_count = 0;
+	control_args_init(&args);
+	control_args_add_text(&args, "action", &text);
+	ck_assert_int_eq(send_args(&other, "dead", &args), 0);
+}
+
+static int
+retried(uint64_t id, bool ok, const char *text, const char *map)
+{
+	struct frame f = {.type = FRAME_RETRIED};
+
+	f.retried.id = id;
+	f.retried.ok = ok;
+	f.retried.text = slice_of(text);
+	f.body = (const uint8_t *)map;
+	f.body_bytes = strlen(map);
+	return receive(&peer, &f);
+}
+
+/* With _i == 1 they are dropped. */
+TEST_LOOP(dead_letters_are_retried_below_a_position_on_disk, 2)
+{
+	const struct dead_order *o = &broker.sinks[0].dead_order;
+	const struct cursor *cursor = &broker.sinks[0].consumer.position.cursor;
+
+	order_dead(_i == 0 ? "retry" : "drop");
+	ck_assert(dead_order_awaits_cursor(o, cursor));
+	ck_assert_uint_eq(flushed(&peer), 0);
+	turn();
+	ck_assert(!dead_order_awaits_cursor(o, cursor));
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_RETRY);
+	ck_assert_int_eq(sent[0].frame.retry.action,
+	                 _i == 0 ? RETRY_STORE : RETRY_DROP);
+	ck_assert_uint_eq(sent[0].frame.retry.committed, 3);
+	ck_assert_str_eq(dead_order_name(o), _i == 0 ? "retrying" : "dropping");
+	ck_assert_uint_eq(flushed(&peer), 0);
+	ck_assert_int_eq(retried(o->id, true, "", "\x80"), 0);
+	check_reply(true, "");
+	ck_assert_str_eq(dead_order_name(o), "");
+}
+
+/* With _i == 1 it is halted, and with 2 the command has gone before. */
+TEST_LOOP(an_order_about_dead_letters_ends_with_the_work, 3)
+{
+	order_dead("retry");
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	if (_i == 2)
+		peer_close(&other, -EPIPE);
+	if (_i == 1) {
+		peer_change_state(&peer, PEER_HALTING);
+		ck_assert_int_eq(halted(&peer, true, 3), 0);
+	} else {
+		peer_close(&peer, -EPIPE);
+	}
+	if (_i != 2)
+		check_reply(false, "goes on when it works again");
+	ck_assert_str_eq(dead_order_name(&broker.sinks[0].dead_order), "");
+}
+
+/* A faulty sink: with _i == 0 it answers what it was not sent. */
+TEST_LOOP(answers_about_dead_letters_are_checked, 5)
+{
+	const uint64_t *id = &broker.sinks[0].dead_order.id;
+
+	order_dead("retry");
+	if (_i > 0) {
+		turn();
+		ck_assert_uint_eq(flushed(&peer), 1);
+	}
+	sent_count = 0;
+	check_refused(&peer,
+	              _i == 0   ? retried(*id, true, "", "\x80")
+	              : _i == 1 ? retried(*id + 1, true, "", "\x80")
+	              : _i == 2 ? retried(*id, true, "", "")
+	              : _i == 3 ? retried(*id, true, "", "\x80\x80")
+	                        : retried(*id, false, "", ""),
+	              ERROR_PROTOCOL);
+	check_reply(false, "goes on when it works again");
 }
 
 TEST(orders_are_refused_with_a_reason)
