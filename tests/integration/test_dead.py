@@ -494,7 +494,7 @@ def test_kills_at_each_step_with_clickhouse():
 # Who is killed, when the store has a piece and has not answered, or when it has
 # answered and the sink has not recorded that.
 KILLS = [(PIECE_DONE, "batchd"), (PIECE_DONE, "store"), (PIECE_DONE, "sink"),
-         (PIECE_STORED, "batchd"), (PIECE_STORED, "store")]
+         (PIECE_STORED, "batchd")]
 MEANWHILE = 3  # events that are accepted before each kill
 
 
