@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "leat/ask.h"
 #include "leat/dead_file.h"
 #include "leat/json.h"
 #include "leat/mark.h"
@@ -20,8 +21,6 @@
 #include "libbase/error.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
-#include "libproto/chan.h"
-#include "libproto/control_request.h"
 #include "libproto/frame.h"
 #include "libproto/status_map.h"
 
@@ -90,50 +89,25 @@ take_side(struct account_side *side, const msgpack_object *status,
 	               json_get_text(log, "stream"));
 }
 
-/* Decode the status.  Returns 0, -EBADMSG, or ERR_UNKNOWN_SINK. */
-static int
-take_status(const struct control_reply *reply, const char *sink,
-            struct account_side *side)
-{
-	const msgpack_object *found = NULL;
-	msgpack_unpacked unpacked;
-	size_t at = 0;
-	int rc = -EBADMSG;
-
-	msgpack_unpacked_init(&unpacked);
-	if (msgpack_unpack_next(&unpacked, (const char *)reply->body,
-	                        reply->body_bytes,
-	                        &at) == MSGPACK_UNPACK_SUCCESS) {
-		found = find_sink(&unpacked.data, sink);
-		rc = found ? 0 : ERR_UNKNOWN_SINK;
-	}
-	if (found)
-		take_side(side, &unpacked.data, found);
-	msgpack_unpacked_destroy(&unpacked);
-	return rc;
-}
-
 /* Returns 0, ERR_UNKNOWN_SINK, or another error after logging it. */
 static int
 ask_batchd(const char *socket, const char *sink, struct account_side *side)
 {
-	const struct control_request request = {.socket = socket,
-	                                        .verb = "status",
-	                                        .timeout_ms =
-	                                            CONTROL_TIMEOUT_MS};
-	struct control_reply *reply = malloc(sizeof *reply);
-	int rc = reply ? control_request(&request, reply) : -ENOMEM;
+	const msgpack_object *found;
+	struct ask a;
+	int rc = ask_init(&a);
 
 	if (rc < 0)
-		log_error("batchd does not answer socket=%s err=%s",
-		          log_quote(socket), log_quote(chan_error(socket, rc)));
-	else
-		rc = take_status(reply, sink, side);
-	if (rc == -EBADMSG)
-		log_error("batchd's answer is malformed: run leat and batchd "
-		          "of one release socket=%s",
-		          log_quote(socket));
-	free(reply);
+		return rc;
+	if (ask_status(&a, socket) != 0) {
+		rc = -EIO;
+	} else {
+		found = find_sink(a.map, sink);
+		rc = found ? 0 : ERR_UNKNOWN_SINK;
+		if (found)
+			take_side(side, a.map, found);
+	}
+	ask_fini(&a);
 	return rc;
 }
 
@@ -512,7 +486,7 @@ account_all(const struct sinks *sinks, unsigned timeout_s)
 	}
 	if (failed < 0 || fflush(stdout) != 0 || ferror(stdout))
 		return EXIT_FAILURE;
-	return worst == MARK_ERROR ? MARK_NOT_WELL : EXIT_SUCCESS;
+	return worst == MARK_ERROR ? EXIT_NOT_WELL : EXIT_SUCCESS;
 }
 
 static int

@@ -202,7 +202,7 @@ check_all(struct check *c)
 		check_store(c, name);
 	if (fflush(stdout) != 0 || ferror(stdout) || c->incomplete)
 		return EXIT_FAILURE;
-	return c->worst == MARK_ERROR ? MARK_NOT_WELL : EXIT_SUCCESS;
+	return c->worst == MARK_ERROR ? EXIT_NOT_WELL : EXIT_SUCCESS;
 }
 
 static int

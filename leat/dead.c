@@ -10,6 +10,7 @@
 
 #include <msgpack.h>
 
+#include "leat/ask.h"
 #include "leat/cell.h"
 #include "leat/dead_event.h"
 #include "leat/dead_file.h"
@@ -18,12 +19,7 @@
 #include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
-#include "libproto/chan.h"
-#include "libproto/control_request.h"
 #include "libproto/event_json.h"
-
-/* The exit status of an order that was not carried out, or not wholly. */
-#define EXIT_NOT_ALL 3
 
 #define CODES_MAX 20 /* listed one by one */
 
@@ -183,7 +179,7 @@ finish_reading(uint64_t damaged, const char *path)
 		return EXIT_SUCCESS;
 	log_warn("some lines are no dead letters path=%s lines=%" PRIu64,
 	         log_quote(path), damaged);
-	return EXIT_NOT_ALL;
+	return EXIT_NOT_WELL;
 }
 
 static int
@@ -279,7 +275,7 @@ dead_show_run(const struct verb_call *call)
 		return EXIT_FAILURE;
 	if (l.count == 0)
 		log_warn("no dead letter matches path=%s", log_quote(path));
-	return l.count == 0 ? EXIT_NOT_ALL : finish_reading(damaged, path);
+	return l.count == 0 ? EXIT_NOT_WELL : finish_reading(damaged, path);
 }
 
 /* --- retry and drop --- */
@@ -371,7 +367,7 @@ add_event(struct control_args *args, const struct preview *p)
 
 /* Print what has become of the order.  Returns the exit status. */
 static int
-print_result(const char *sink, const struct control_reply *reply, bool is_drop)
+print_result(const char *sink, const msgpack_object *map, bool is_drop)
 {
 	static const struct {
 		const char *key, *text;
@@ -381,20 +377,8 @@ print_result(const char *sink, const struct control_reply *reply, bool is_drop)
 	    {"more", "left, which are beyond the limit: run it again"},
 	    {"damaged", "lines are no dead letters: correct the file"},
 	};
-	msgpack_unpacked unpacked;
-	const msgpack_object *map;
-	bool is_all = true;
+	bool is_all = json_get_uint(map, "kept") == 0;
 
-	msgpack_unpacked_init(&unpacked);
-	if (msgpack_unpack_next(&unpacked, (const char *)reply->body,
-	                        reply->body_bytes,
-	                        NULL) != MSGPACK_UNPACK_SUCCESS) {
-		msgpack_unpacked_destroy(&unpacked);
-		log_error("batchd's answer is malformed: run leat and batchd "
-		          "of one release");
-		return EXIT_FAILURE;
-	}
-	map = &unpacked.data;
 	if (is_drop)
 		printf("%-10s dropped %" PRIu64 "\n", sink,
 		       json_get_uint(map, "dropped"));
@@ -404,7 +388,6 @@ print_result(const char *sink, const struct control_reply *reply, bool is_drop)
 		       sink, json_get_uint(map, "selected"),
 		       json_get_uint(map, "stored"),
 		       json_get_uint(map, "kept"));
-	is_all = json_get_uint(map, "kept") == 0;
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		uint64_t n = json_get_uint(map, others[i].key);
 
@@ -413,40 +396,7 @@ print_result(const char *sink, const struct control_reply *reply, bool is_drop)
 			       others[i].text);
 		is_all = is_all && n == 0;
 	}
-	msgpack_unpacked_destroy(&unpacked);
-	return is_all ? EXIT_SUCCESS : EXIT_NOT_ALL;
-}
-
-static int
-send_order(const struct verb_call *call, const struct control_args *args,
-           uint64_t timeout_ms, bool is_drop)
-{
-	const struct control_request request = {.socket = call->socket,
-	                                        .verb = "dead",
-	                                        .args = args,
-	                                        .timeout_ms = timeout_ms};
-	struct control_reply *reply = malloc(sizeof *reply);
-	int rc = reply ? control_request(&request, reply) : -ENOMEM;
-	int status = EXIT_FAILURE;
-
-	if (rc == 0) {
-		status = print_result(call->args[0], reply, is_drop);
-	} else if (rc == -EOPNOTSUPP) {
-		log_error("refused sink=%s why=%s", log_quote(call->args[0]),
-		          log_quote(reply->text));
-		status = EXIT_NOT_ALL;
-	} else if (rc == -ETIMEDOUT) {
-		log_error("not finished within --timeout; the sink goes on "
-		          "with it sink=%s timeout_ms=%" PRIu64,
-		          log_quote(call->args[0]), timeout_ms);
-		status = EXIT_NOT_ALL;
-	} else {
-		log_error("batchd does not answer socket=%s err=%s",
-		          log_quote(call->socket),
-		          log_quote(chan_error(call->socket, rc)));
-	}
-	free(reply);
-	return status;
+	return is_all ? EXIT_SUCCESS : EXIT_NOT_WELL;
 }
 
 static int
@@ -456,18 +406,22 @@ order_execute(const struct verb_call *call, const struct dlq_filter *filter,
 	const struct slice sink = slice_of(call->args[0]);
 	const struct slice action = slice_of(is_drop ? "drop" : "retry");
 	struct control_args args;
-	int rc = 0, status = EXIT_CONFIG;
+	struct ask a;
+	int rc = EXIT_CONFIG;
 
+	if (ask_init(&a) < 0)
+		return EXIT_FAILURE;
 	control_args_init(&args);
 	control_args_add_text(&args, "sink", &sink);
 	control_args_add_text(&args, "action", &action);
 	dlq_filter_put(filter, &args);
-	if (options.event)
-		rc = add_event(&args, p);
+	if (!options.event || add_event(&args, p) == 0)
+		rc = ask_order(&a, call->socket, "dead", &args, timeout_ms);
 	if (rc == 0)
-		status = send_order(call, &args, timeout_ms, is_drop);
+		rc = print_result(call->args[0], a.map, is_drop);
 	control_args_fini(&args);
-	return status;
+	ask_fini(&a);
+	return rc;
 }
 
 static int

@@ -7,9 +7,6 @@
 
 #include "libbase/base.h"
 
-/* The exit status of a command that has found something wrong. */
-#define MARK_NOT_WELL 3
-
 enum mark {
 	MARK_OK,      /* a tick */
 	MARK_WARNING, /* an exclamation mark */

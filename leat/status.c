@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "leat/ask.h"
 #include "leat/dead_file.h"
 #include "leat/json.h"
 #include "leat/units.h"
@@ -15,9 +16,6 @@
 #include "libbase/clock.h"
 #include "libbase/log.h"
 #include "libbase/printable.h"
-#include "libproto/chan.h"
-#include "libproto/control_request.h"
-#include "libproto/frame.h"
 #include "libproto/sink_status.h"
 #include "libproto/status_map.h"
 
@@ -251,40 +249,22 @@ status_print_json(const msgpack_object *status)
 static int
 status_print(const char *socket, const char *path, bool as_json)
 {
-	const struct control_request request = {.socket = socket,
-	                                        .verb = "status",
-	                                        .timeout_ms =
-	                                            CONTROL_TIMEOUT_MS};
-	struct control_reply *reply = malloc(sizeof *reply);
-	msgpack_unpacked unpacked;
-	int n, rc = EXIT_FAILURE;
-	size_t at = 0;
+	struct ask a;
+	int rc;
 
-	if (!reply)
+	if (ask_init(&a) < 0)
 		return EXIT_FAILURE;
-	msgpack_unpacked_init(&unpacked);
-	n = control_request(&request, reply);
-	if (n < 0) {
-		log_error("batchd does not answer socket=%s err=%s",
-		          log_quote(socket), log_quote(chan_error(socket, n)));
-	} else if (msgpack_unpack_next(&unpacked, (const char *)reply->body,
-	                               reply->body_bytes,
-	                               &at) != MSGPACK_UNPACK_SUCCESS) {
-		log_error(
-		    "batchd's answer is malformed: run leat and batchd of "
-		    "one release socket=%s",
-		    log_quote(socket));
-	} else if (as_json) {
-		rc = status_print_json(&unpacked.data);
-	} else {
-		print_log(&unpacked.data);
-		print_daemons(&unpacked.data);
-		print_sinks(&unpacked.data, path);
-		print_problems(&unpacked.data);
-		rc = status_finish(&unpacked.data);
+	rc = ask_status(&a, socket);
+	if (rc == 0 && as_json) {
+		rc = status_print_json(a.map);
+	} else if (rc == 0) {
+		print_log(a.map);
+		print_daemons(a.map);
+		print_sinks(a.map, path);
+		print_problems(a.map);
+		rc = status_finish(a.map);
 	}
-	msgpack_unpacked_destroy(&unpacked);
-	free(reply);
+	ask_fini(&a);
 	return rc;
 }
 
