@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 1000
@@ -137,11 +136,7 @@ client_watch(struct batchd_client *c, bool want_write)
 static int
 client_connect(struct batchd_client *c)
 {
-	struct frame hello = {.type = FRAME_HELLO,
-	                      .hello = {.version = FRAME_VERSION,
-	                                .role = ROLE_INGEST,
-	                                .name = slice_of("ingestd"),
-	                                .pid = (uint64_t)getpid()}};
+	const struct frame hello = frame_hello(ROLE_INGEST, "ingestd");
 	int buffer_bytes = SEND_BUFFER_BYTES;
 	int rc = chan_connect(&c->chan, c->conf.socket, 0);
 

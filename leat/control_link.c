@@ -2,7 +2,6 @@
 #include "leat/control_link.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "libbase/error.h"
 #include "libproto/control_request.h"
@@ -19,16 +18,12 @@ control_link_fail(struct control_link *l, int rc)
 int
 control_link_open(struct control_link *l, const char *socket)
 {
-	struct frame hello = {.type = FRAME_HELLO};
+	const struct frame hello = frame_hello(ROLE_CONTROL, "leat");
 	int rc = chan_connect(&l->chan, socket, 0);
 
 	l->is_asked = false;
 	if (rc < 0)
 		return rc;
-	hello.hello.version = FRAME_VERSION;
-	hello.hello.role = ROLE_CONTROL;
-	hello.hello.name = slice_of("leat");
-	hello.hello.pid = (uint64_t)getpid();
 	rc = chan_send(&l->chan, &hello);
 	return rc < 0 ? control_link_fail(l, rc) : 0;
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libbase/clock.h"
 #include "libbase/error.h"
@@ -59,27 +58,16 @@ tail_link_final_error(struct tail_link *l, int rc)
 	return rc;
 }
 
-static int
-tail_link_hello(struct tail_link *l)
-{
-	struct frame hello = {.type = FRAME_HELLO};
-
-	hello.hello.version = FRAME_VERSION;
-	hello.hello.role = ROLE_TAIL;
-	hello.hello.name = slice_of("leat");
-	hello.hello.pid = (uint64_t)getpid();
-	return tail_link_final_error(l, chan_send(&l->chan, &hello));
-}
-
 int
 tail_link_open(struct tail_link *l, const char *socket)
 {
+	const struct frame hello = frame_hello(ROLE_TAIL, "leat");
 	uint64_t until_ms = clock_mono_ms() + OPEN_TIMEOUT_MS;
 	struct frame f;
 	int rc = chan_connect(&l->chan, socket, OPEN_TIMEOUT_MS);
 
 	if (rc == 0)
-		rc = tail_link_hello(l);
+		rc = tail_link_final_error(l, chan_send(&l->chan, &hello));
 	if (rc == 0)
 		rc = tail_link_expect(l, FRAME_WELCOME, until_ms, &f);
 	if (rc == 0 && f.welcome.version != FRAME_VERSION)

@@ -2,7 +2,6 @@
 #include "libproto/control_request.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "libbase/clock.h"
 #include "libbase/error.h"
@@ -25,7 +24,7 @@ control_frame(uint64_t id, const char *verb)
 static int
 send_request(struct chan *c, const struct control_request *request)
 {
-	struct frame hello = {.type = FRAME_HELLO};
+	const struct frame hello = frame_hello(ROLE_CONTROL, "leat");
 	struct frame f = control_frame(1, request->verb);
 	int rc;
 
@@ -33,10 +32,6 @@ send_request(struct chan *c, const struct control_request *request)
 		f.body = request->args->map.data;
 		f.body_bytes = request->args->map.len;
 	}
-	hello.hello.version = FRAME_VERSION;
-	hello.hello.role = ROLE_CONTROL;
-	hello.hello.name = slice_of("leat");
-	hello.hello.pid = (uint64_t)getpid();
 	rc = chan_send(c, &hello);
 	return rc < 0 ? rc : chan_send(c, &f);
 }

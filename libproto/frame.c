@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum field_kind {
 	KIND_UINT,       /* uint64_t, at most INT64_MAX */
@@ -356,4 +357,16 @@ frame_role_name(enum frame_role role)
 	};
 
 	return names[role];
+}
+
+struct frame
+frame_hello(enum frame_role role, const char *name)
+{
+	struct frame f = {.type = FRAME_HELLO};
+
+	f.hello.version = FRAME_VERSION;
+	f.hello.role = role;
+	f.hello.name = slice_of(name);
+	f.hello.pid = (uint64_t)getpid();
+	return f;
 }

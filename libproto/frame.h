@@ -232,6 +232,9 @@ struct frame {
 	size_t body_bytes;
 };
 
+/* The hello frame of this process.  Keeps `name`. */
+struct frame frame_hello(enum frame_role role, const char *name);
+
 /*
  * Write the header of frame (not its body) to out.  Returns its length, or
  * -EINVAL when a field is out of its limits.

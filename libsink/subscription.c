@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libbase/error.h"
 #include "libsink/sink.h"
@@ -96,11 +95,7 @@ subscription_send(struct subscription *s, const struct frame *frame)
 int
 subscription_connect(struct subscription *s, const char *socket)
 {
-	struct frame hello = {.type = FRAME_HELLO,
-	                      .hello = {.version = FRAME_VERSION,
-	                                .role = ROLE_SINK,
-	                                .name = slice_of(s->name),
-	                                .pid = (uint64_t)getpid()}};
+	const struct frame hello = frame_hello(ROLE_SINK, s->name);
 	int rc;
 
 	subscription_close(s);
