@@ -42,8 +42,7 @@ options_timeout(const char *text, uint64_t *ms)
 }
 
 int
-options_offset(const char *option, const char *text, const char *log_dir,
-               uint64_t first, uint64_t end, struct when *when)
+options_when(const char *option, const char *text, struct when *when)
 {
 	int rc = when_read(text, clock_wall_us(), when);
 
@@ -54,7 +53,14 @@ options_offset(const char *option, const char *text, const char *log_dir,
 	else if (rc < 0)
 		log_error("%s must be %s value=%s", option, WHEN_FORMS,
 		          log_quote(text));
-	if (rc < 0)
+	return rc < 0 ? -EINVAL : 0;
+}
+
+int
+options_offset(const char *option, const char *text, const char *log_dir,
+               uint64_t first, uint64_t end, struct when *when)
+{
+	if (options_when(option, text, when) < 0)
 		return EXIT_CONFIG;
 	switch (when->kind) {
 	case WHEN_OLDEST:

@@ -24,6 +24,10 @@ MUST_USE int options_timeout(const char *text, uint64_t *ms);
 MUST_USE int options_duration(const char *option, const char *text,
                               uint64_t *ms);
 
+/* Read a point of the log. */
+MUST_USE int options_when(const char *option, const char *text,
+                          struct when *when);
+
 /*
  * Read a point of the log, and find the offset of a time in the log on disk in
  * log_dir.  `first` and `end` are those of the log: oldest and newest.  Returns

@@ -167,25 +167,11 @@ report(const struct send *s)
 
 /* --- start and end --- */
 
-/* Read a whole number.  Returns false if it is not one. */
-static bool
-send_read_number(const char *text, uint64_t *out, const char **end)
-{
-	char *after;
-
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	*out = strtoull(text, &after, 10);
-	*end = after;
-	return errno == 0;
-}
-
 static int
 read_numbers(struct send *s, const struct send_options *q)
 {
 	static const char units[] = "KMG";
-	const char *end = "", *unit;
+	const char *end = q->limit_rate, *unit;
 
 	if (q->timeout && strcmp(q->timeout, "0") == 0)
 		s->give_up_ms = 0;
@@ -193,7 +179,7 @@ read_numbers(struct send *s, const struct send_options *q)
 		return -EINVAL;
 	if (!q->limit_rate)
 		return 0;
-	if (send_read_number(q->limit_rate, &s->rate, &end) && s->rate > 0 &&
+	if (when_read_number(&end, &s->rate) == 0 && s->rate > 0 &&
 	    s->rate < UINT64_C(1) << 30) {
 		unit = *end ? strchr(units, *end) : NULL;
 		if (unit && !end[1])

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "leat/log_time.h"
+#include "leat/options.h"
 #include "leat/tail_link.h"
 #include "leat/tail_rows.h"
-#include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
@@ -190,22 +190,6 @@ tail_catch_signals(void)
 
 /* --- options --- */
 
-/* Read an option that names a point of the log.  Returns 0 or -EINVAL. */
-static int
-tail_read_when(const char *option, const char *text, struct when *out)
-{
-	int rc = when_read(text, clock_wall_us(), out);
-
-	if (rc == -ERANGE)
-		log_error("%s is out of range: a time must be from 1970 to "
-		          "now, and an offset below 2^63 value=%s",
-		          option, log_quote(text));
-	else if (rc < 0)
-		log_error("%s must be %s value=%s", option, WHEN_FORMS,
-		          log_quote(text));
-	return rc < 0 ? -EINVAL : 0;
-}
-
 /* Return true if the text is a number in decimal digits. */
 static bool
 tail_read_number(const char *text, uint64_t *number)
@@ -249,9 +233,9 @@ tail_read_options(struct tail *t)
 	t->end = NO_END;
 	t->has_to = r->to != NULL;
 	if (r->from)
-		rc = tail_read_when("--from", r->from, &t->from);
+		rc = options_when("--from", r->from, &t->from);
 	if (rc == 0 && r->to)
-		rc = tail_read_when("--to", r->to, &t->to);
+		rc = options_when("--to", r->to, &t->to);
 	if (rc == 0 && r->limit)
 		rc = tail_read_limit(r->limit, &t->left);
 	t->has_rate = r->bytes_per_s != NULL;
@@ -264,12 +248,9 @@ tail_read_options(struct tail *t)
 static int
 tail_resolve_time(const struct tail *t, struct when *when)
 {
-	int rc;
-
 	if (when->kind != WHEN_TIME)
 		return 0;
-	rc = log_time_find_in(t->request->log_dir, when->us, &when->offset);
-	return rc < 0 ? rc : 0;
+	return log_time_find_in(t->request->log_dir, when->us, &when->offset);
 }
 
 /* --- events --- */
