@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "libbase/clock.h"
 #include "libbase/hex.h"
 #include "libproto/event_json.h"
+#include "libproto/rfc3339.h"
 
 static int
 put_string(struct buf *out, const char *key, const struct slice *value)
@@ -185,39 +185,22 @@ take_number(struct dlq_record_reader *r, uint64_t *value)
 	*value = v;
 }
 
-static int
-digits(const char *at, int count)
-{
-	int v = 0;
-
-	for (int i = 0; i < count; i++)
-		v = v * 10 + at[i] - '0';
-	return v;
-}
-
 /* Read a time as clock_format_us writes it.  Any other form is refused. */
 static void
 take_time(struct dlq_record_reader *r, int64_t *us)
 {
-	char again[CLOCK_TEXT_BYTES + 1];
-	struct tm tm = {0};
-	const char *t;
+	char again[CLOCK_TEXT_BYTES + 1] = "";
+	int rc;
 
 	reader_expect(r, "\"", "a time must follow");
 	if (r->why || r->end - r->at < CLOCK_TEXT_BYTES) {
 		reader_fail(r, "a time must follow");
 		return;
 	}
-	t = r->at;
-	tm.tm_year = digits(t, 4) - 1900;
-	tm.tm_mon = digits(t + 5, 2) - 1;
-	tm.tm_mday = digits(t + 8, 2);
-	tm.tm_hour = digits(t + 11, 2);
-	tm.tm_min = digits(t + 14, 2);
-	tm.tm_sec = digits(t + 17, 2);
-	*us = (int64_t)timegm(&tm) * 1000000 + digits(t + 20, 6);
-	clock_format_us(*us, again);
-	if (memcmp(t, again, CLOCK_TEXT_BYTES) != 0) {
+	rc = rfc3339_read(r->at, CLOCK_TEXT_BYTES, us);
+	if (rc == 0)
+		clock_format_us(*us, again);
+	if (rc < 0 || memcmp(r->at, again, CLOCK_TEXT_BYTES) != 0) {
 		reader_fail(
 		    r, "not a time of the form 2026-01-31T23:59:59.123456Z");
 		return;
