@@ -16,9 +16,6 @@
 #include "libbase/buf.h"
 #include "libbase/slice.h"
 
-/* The most bytes that one byte of text becomes: those of \u0000. */
-#define JSON_TEXT_GROWTH 6
-
 /* Append the text as a JSON string, with its quotes.  Returns as buf_add. */
 int json_text_add(struct buf *out, struct slice text);
 

@@ -1,7 +1,6 @@
 /* dlq_file - see dlq_file.h. */
 #include "libsink/dlq_file.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,13 +15,12 @@
 
 #include <xxhash.h>
 
-#include "libbase/clock.h"
+#include "libbase/compare.h"
 #include "libbase/directory.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
 #include "libproto/dlq_lines.h"
-#include "libproto/frame.h"
 
 /* Lines of a group are written when they are this many bytes together. */
 #define LINES_BYTES (256 * KIB)
@@ -172,14 +170,6 @@ count_bytes(struct dlq_file *d, const char *line, size_t bytes)
 	}
 }
 
-static int
-compare_offsets(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 /* Dead letters come in the order of the log, unless the file was edited. */
 static void
 sort_ahead(struct dlq_file *d)
@@ -187,7 +177,7 @@ sort_ahead(struct dlq_file *d)
 	for (size_t i = 1; i < d->ahead_count; i++)
 		if (d->ahead[i] < d->ahead[i - 1]) {
 			qsort(d->ahead, d->ahead_count, sizeof *d->ahead,
-			      compare_offsets);
+			      compare_u64);
 			return;
 		}
 }

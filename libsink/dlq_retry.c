@@ -136,7 +136,8 @@ dlq_retry_is_due(const struct dlq_retry *r, uint64_t position)
 	       (r->phase == DLQ_RETRY_SELECTING || position >= r->own_end);
 }
 
-uint64_t
+/* The number of selected dead letters that are not dealt with yet. */
+static uint64_t
 dlq_retry_left(const struct dlq_retry *r)
 {
 	return r->phase == DLQ_RETRY_DELIVERING ? r->selection.count - r->line

@@ -164,7 +164,4 @@ bool dlq_retry_accept(struct dlq_retry *r, const struct dlq_retry_order *order);
  */
 MUST_USE int dlq_retry_step(struct dlq_retry *r);
 
-/* The number of selected dead letters that are not dealt with yet. */
-uint64_t dlq_retry_left(const struct dlq_retry *r);
-
 #endif

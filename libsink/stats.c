@@ -78,15 +78,6 @@ put_dead_letters(struct report *r, const struct stats *s)
 }
 
 struct report
-stats_dead_letters(const struct stats *s)
-{
-	struct report r = {0};
-
-	put_dead_letters(&r, s);
-	return r;
-}
-
-struct report
 stats_report(const struct stats *s)
 {
 	bool no_dead_letters =

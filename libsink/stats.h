@@ -68,7 +68,4 @@ void stats_check_dead_letters(struct stats *s, const char *dir,
 /* Return the same as a report for batchd, without what is not known. */
 struct report stats_report(const struct stats *s);
 
-/* Return the part of it that is on disk, and so is true of a stopped sink. */
-struct report stats_dead_letters(const struct stats *s);
-
 #endif
