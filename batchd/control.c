@@ -2,7 +2,6 @@
 #include "batchd/control.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 

@@ -15,7 +15,6 @@
 #include "libbase/directory.h"
 #include "libbase/error.h"
 #include "libbase/installed.h"
-#include "libbase/log.h"
 
 struct check {
 	struct sinks sinks;

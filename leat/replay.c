@@ -1,7 +1,6 @@
 /* replay - see replay.h. */
 #include "leat/replay.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

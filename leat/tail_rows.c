@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "leat/cell.h"
 #include "libbase/clock.h"
 #include "libbase/json_text.h"
-#include "libbase/printable.h"
 #include "libproto/event_json.h"
 
 #define US_PER_DAY (INT64_C(24) * 60 * 60 * 1000000)

@@ -1,7 +1,6 @@
 /* clock - see clock.h. */
 #include "libbase/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 #define US_PER_S 1000000

@@ -2,10 +2,8 @@
 #include "libsink/deliver.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libbase/error.h"

@@ -1,7 +1,6 @@
 /* dlq_retry - see dlq_retry.h. */
 #include "libsink/dlq_retry.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,6 @@
 #include "sinkd-clickhouse/check.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libsink/finding.h"

@@ -1,7 +1,6 @@
 /* count - see count.h. */
 #include "sinkd-clickhouse/count.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

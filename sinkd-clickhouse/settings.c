@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libbase/log.h"
 #include "libbase/secret.h"
 #include "sinkd-clickhouse/http.h"
 

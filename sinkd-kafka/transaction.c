@@ -2,14 +2,12 @@
 #include "sinkd-kafka/transaction.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "libbase/clock.h"
 #include "libproto/event_json.h"
-#include "libproto/frame.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/error_class.h"
 #include "sinkd-kafka/message.h"

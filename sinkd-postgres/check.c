@@ -1,7 +1,6 @@
 /* check - see check.h. */
 #include "sinkd-postgres/check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* create_tables - see create_tables.h. */
 #include "sinkd-postgres/create_tables.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

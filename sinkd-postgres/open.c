@@ -1,7 +1,6 @@
 /* open - see open.h. */
 #include "sinkd-postgres/open.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

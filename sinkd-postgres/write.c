@@ -2,8 +2,6 @@
 #include "sinkd-postgres/write.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
