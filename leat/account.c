@@ -71,19 +71,19 @@ take_side(struct account_side *side, const msgpack_object *status,
 	const msgpack_object *totals = status_map_get(sink, "totals");
 
 	*side = (struct account_side){
-	    .accepted = json_get_uint(log, "durable_offset"),
-	    .stored = json_get_uint(sink, "stored_events"),
-	    .dead_letters = json_get_uint(sink, "pending_dead_letters"),
-	    .dropped = json_get_uint(sink, "dropped_events"),
-	    .skipped = json_get_uint(sink, "skipped_events"),
-	    .waiting = json_get_uint(sink, "lag_events"),
-	    .committed = json_get_uint(sink, "committed"),
-	    .in_flight = json_get_uint(sink, "in_flight_events"),
-	    .replayed = json_get_uint(sink, "replayed_events"),
-	    .duplicates = json_get_uint(totals, "duplicates"),
+	    .accepted = status_map_uint(log, "durable_offset"),
+	    .stored = status_map_uint(sink, "stored_events"),
+	    .dead_letters = status_map_uint(sink, "pending_dead_letters"),
+	    .dropped = status_map_uint(sink, "dropped_events"),
+	    .skipped = status_map_uint(sink, "skipped_events"),
+	    .waiting = status_map_uint(sink, "lag_events"),
+	    .committed = status_map_uint(sink, "committed"),
+	    .in_flight = status_map_uint(sink, "in_flight_events"),
+	    .replayed = status_map_uint(sink, "replayed_events"),
+	    .duplicates = status_map_uint(totals, "duplicates"),
 	    .retrying = json_get_text(sink, "order")[0] != '\0',
-	    .all_duplicates = json_get_uint(log, "appended_events") ==
-	                      json_get_uint(log, "next_offset"),
+	    .all_duplicates = status_map_uint(log, "appended_events") ==
+	                      status_map_uint(log, "next_offset"),
 	};
 	(void)snprintf(side->stream, sizeof side->stream, "%s",
 	               json_get_text(log, "stream"));

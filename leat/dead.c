@@ -14,12 +14,12 @@
 #include "leat/cell.h"
 #include "leat/dead_event.h"
 #include "leat/dead_file.h"
-#include "leat/json.h"
 #include "leat/options.h"
 #include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
 #include "libproto/event_json.h"
+#include "libproto/status_map.h"
 
 #define CODES_MAX 20 /* listed one by one */
 
@@ -377,19 +377,19 @@ print_result(const char *sink, const msgpack_object *map, bool is_drop)
 	    {"more", "left, which are beyond the limit: run it again"},
 	    {"damaged", "lines are no dead letters: correct the file"},
 	};
-	bool is_all = json_get_uint(map, "kept") == 0;
+	bool is_all = status_map_uint(map, "kept") == 0;
 
 	if (is_drop)
 		printf("%-10s dropped %" PRIu64 "\n", sink,
-		       json_get_uint(map, "dropped"));
+		       status_map_uint(map, "dropped"));
 	else
 		printf("%-10s retried %" PRIu64 ", stored %" PRIu64
 		       ", kept %" PRIu64 "\n",
-		       sink, json_get_uint(map, "selected"),
-		       json_get_uint(map, "stored"),
-		       json_get_uint(map, "kept"));
+		       sink, status_map_uint(map, "selected"),
+		       status_map_uint(map, "stored"),
+		       status_map_uint(map, "kept"));
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		uint64_t n = json_get_uint(map, others[i].key);
+		uint64_t n = status_map_uint(map, others[i].key);
 
 		if (n > 0)
 			printf("           %" PRIu64 " %s\n", n,

@@ -82,12 +82,6 @@ json_put(struct buf *out, const msgpack_object *value)
 	return json_put_text(out, "null");
 }
 
-uint64_t
-json_get_uint(const msgpack_object *map, const char *key)
-{
-	return status_map_uint(map, key);
-}
-
 const char *
 json_text(const msgpack_object *v)
 {

@@ -16,9 +16,6 @@
  */
 MUST_USE int json_put(struct buf *out, const msgpack_object *value);
 
-/* Return the value of a map's key if it is an unsigned integer, else 0. */
-uint64_t json_get_uint(const msgpack_object *map, const char *key);
-
 /*
  * The value, or the value of a map's key, as text that is safe on a terminal:
  * at most the first 1,023 bytes of a string, "" for any other type.  Valid

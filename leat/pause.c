@@ -56,18 +56,18 @@ estimate_room(const msgpack_object *status, struct log_room *room)
 	const msgpack_object *log = status_map_get(status, "log");
 	const msgpack_object *sinks =
 	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
-	uint64_t rate = json_get_uint(log, "bytes_per_s"), held = 0;
+	uint64_t rate = status_map_uint(log, "bytes_per_s"), held = 0;
 	double ms;
 
 	for (uint32_t i = 0; sinks && i < sinks->via.array.size; i++) {
 		uint64_t lag =
-		    json_get_uint(&sinks->via.array.ptr[i], "lag_bytes");
+		    status_map_uint(&sinks->via.array.ptr[i], "lag_bytes");
 
 		if (lag > held)
 			held = lag;
 	}
 	*room =
-	    (struct log_room){.max_bytes = json_get_uint(log, "max_bytes"),
+	    (struct log_room){.max_bytes = status_map_uint(log, "max_bytes"),
 	                      .full = json_get_text(log, "reason")[0] != '\0',
 	                      .full_in_ms = LOG_NEVER_FULL};
 	if (rate == 0 || held >= room->max_bytes)

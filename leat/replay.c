@@ -69,9 +69,9 @@ show_doubles(const struct move *m, const char *path)
 static void
 show_log(const struct move *m, const char *dir)
 {
-	uint64_t first = json_get_uint(m->log, "first_offset");
-	uint64_t next = json_get_uint(m->log, "next_offset");
-	uint64_t bytes = json_get_uint(m->log, "bytes");
+	uint64_t first = status_map_uint(m->log, "first_offset");
+	uint64_t next = status_map_uint(m->log, "next_offset");
+	uint64_t bytes = status_map_uint(m->log, "bytes");
 	uint64_t events = next > first ? next - first : 1;
 	double estimate =
 	    (double)bytes / (double)events * (double)(m->position - m->to);
@@ -80,7 +80,7 @@ show_log(const struct move *m, const char *dir)
 
 	printf(INDENT "The log keeps events from offset %s on.\n",
 	       number_text(first, number));
-	(void)units_bytes(json_get_uint(m->log, "max_bytes"), max);
+	(void)units_bytes(status_map_uint(m->log, "max_bytes"), max);
 	if (replay_cost_held(dir, m->to, m->position, &held) == 0)
 		printf(INDENT "The replay holds %s of %s in it meanwhile, in "
 		              "%" PRIu64 " segment%s.\n",
@@ -98,7 +98,7 @@ show_dead_letters(const struct move *m, const char *path, uint64_t from,
                   uint64_t to)
 {
 	const msgpack_object *stats = status_map_get(m->state, "stats");
-	uint64_t all = json_get_uint(stats, "dead_letters"), dead;
+	uint64_t all = status_map_uint(stats, "dead_letters"), dead;
 	const char *stream = json_get_text(m->log, "stream");
 	char n[NUMBER_TEXT];
 
@@ -159,20 +159,21 @@ why_refused(const struct move *m)
 	if (!m->back && m->to < m->position)
 		return "that is before the present position: leat replay "
 		       "moves it back";
-	if (m->to < json_get_uint(m->log, "first_offset")) {
+	if (m->to < status_map_uint(m->log, "first_offset")) {
 		(void)snprintf(
 		    text, sizeof text,
 		    "the log has deleted what was before offset %s: "
 		    "give that one (oldest), or a later one",
-		    number_text(json_get_uint(m->log, "first_offset"), number));
+		    number_text(status_map_uint(m->log, "first_offset"),
+		                number));
 		return text;
 	}
-	if (m->to > json_get_uint(m->log, "durable_offset")) {
+	if (m->to > status_map_uint(m->log, "durable_offset")) {
 		(void)snprintf(
 		    text, sizeof text,
 		    "the log ends at offset %s: give that one "
 		    "(newest), or an earlier one",
-		    number_text(json_get_uint(m->log, "durable_offset"),
+		    number_text(status_map_uint(m->log, "durable_offset"),
 		                number));
 		return text;
 	}
@@ -265,11 +266,11 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
 	}
 	if (rc == 0)
 		rc = options_offset(option, text, call->log_dir,
-		                    json_get_uint(m.log, "first_offset"),
-		                    json_get_uint(m.log, "durable_offset"),
+		                    status_map_uint(m.log, "first_offset"),
+		                    status_map_uint(m.log, "durable_offset"),
 		                    &m.when);
 	if (rc == 0) {
-		m.position = json_get_uint(m.state, "committed");
+		m.position = status_map_uint(m.state, "committed");
 		m.to = m.when.offset;
 		rc = move_run(&m, &a, call, timeout_ms);
 	}

@@ -30,22 +30,22 @@ print_log(const msgpack_object *status)
 	char bytes[UNITS_TEXT_BYTES], max[UNITS_TEXT_BYTES];
 
 	printf("leat %s, batchd pid %" PRIu64 " up %" PRIu64 " s\n",
-	       json_get_text(status, "version"), json_get_uint(batchd, "pid"),
-	       json_get_uint(batchd, "uptime_ms") / 1000);
+	       json_get_text(status, "version"), status_map_uint(batchd, "pid"),
+	       status_map_uint(batchd, "uptime_ms") / 1000);
 	printf("log     %s of %s in %" PRIu64 " segments, offsets %" PRIu64
 	       " .. %" PRIu64 " (durable %" PRIu64 "), fsync %s, %s\n",
-	       units_bytes(json_get_uint(log, "bytes"), bytes),
-	       units_bytes(json_get_uint(log, "max_bytes"), max),
-	       json_get_uint(log, "segments"),
-	       json_get_uint(log, "first_offset"),
-	       json_get_uint(log, "next_offset"),
-	       json_get_uint(log, "durable_offset"),
+	       units_bytes(status_map_uint(log, "bytes"), bytes),
+	       units_bytes(status_map_uint(log, "max_bytes"), max),
+	       status_map_uint(log, "segments"),
+	       status_map_uint(log, "first_offset"),
+	       status_map_uint(log, "next_offset"),
+	       status_map_uint(log, "durable_offset"),
 	       json_get_text(log, "fsync"), reason[0] ? reason : "open");
-	if (json_get_uint(log, "lost_events") > 0)
+	if (status_map_uint(log, "lost_events") > 0)
 		printf("        %" PRIu64
 		       " EVENTS LOST TO DAMAGE: see batchd's "
 		       "log, and the copies in quarantine/\n",
-		       json_get_uint(log, "lost_events"));
+		       status_map_uint(log, "lost_events"));
 }
 
 static void
@@ -65,12 +65,12 @@ print_daemons(const msgpack_object *status)
 		printf("%-7s pid %" PRIu64 " connected %" PRIu64
 		       " s, accepted %" PRIu64 " events, rejected %" PRIu64
 		       ", pending %" PRIu64 " requests, 503 %" PRIu64 "\n",
-		       json_get_text(d, "name"), json_get_uint(d, "pid"),
-		       json_get_uint(d, "connected_ms") / 1000,
-		       json_get_uint(stats, "accepted_events"),
-		       json_get_uint(stats, "rejected_events"),
-		       json_get_uint(stats, "pending_requests"),
-		       json_get_uint(stats, "responses_503"));
+		       json_get_text(d, "name"), status_map_uint(d, "pid"),
+		       status_map_uint(d, "connected_ms") / 1000,
+		       status_map_uint(stats, "accepted_events"),
+		       status_map_uint(stats, "rejected_events"),
+		       status_map_uint(stats, "pending_requests"),
+		       status_map_uint(stats, "responses_503"));
 	}
 }
 
@@ -78,13 +78,13 @@ print_daemons(const msgpack_object *status)
 static void
 print_error(const msgpack_object *stats, uint64_t now_us)
 {
-	uint64_t next_us = json_get_uint(stats, "next_retry_us");
+	uint64_t next_us = status_map_uint(stats, "next_retry_us");
 	char since[UNITS_TEXT_BYTES], next[UNITS_TEXT_BYTES];
 
 	if (json_get_text(stats, "error")[0] == '\0')
 		return;
 	printf("    since %s: %s\n",
-	       units_time(json_get_uint(stats, "error_since_us"), since),
+	       units_time(status_map_uint(stats, "error_since_us"), since),
 	       json_get_text(stats, "error"));
 	if (next_us > now_us)
 		printf("    next retry at %s, in %.1f s\n",
@@ -109,13 +109,14 @@ print_dead_letters(const char *path, const char *sink)
 static void
 print_dead_room(const msgpack_object *stats)
 {
-	uint64_t max = json_get_uint(stats, "dead_max_bytes");
-	uint64_t percent = json_get_uint(stats, "dead_bytes") / (max / 100 + 1);
+	uint64_t max = status_map_uint(stats, "dead_max_bytes");
+	uint64_t percent =
+	    status_map_uint(stats, "dead_bytes") / (max / 100 + 1);
 
 	if (percent >= 25)
 		printf("    dead letters use %" PRIu64
 		       "%% of dead_max_bytes, %" PRIu64 " events had no room\n",
-		       percent, json_get_uint(stats, "dead_dropped"));
+		       percent, status_map_uint(stats, "dead_dropped"));
 }
 
 /* Print since when and until when the sink is paused, by whom, and why. */
@@ -182,23 +183,23 @@ print_sinks(const msgpack_object *status, const char *path)
 		printf("%-16s %-13s %12" PRIu64 " %9" PRIu64 " %12" PRIu64
 		       " %9s %7.1f s %8" PRIu64 " %6" PRIu64 "\n",
 		       json_get_text(s, "name"), state,
-		       json_get_uint(s, "committed"),
-		       json_get_uint(s, "events_per_s"),
-		       json_get_uint(s, "lag_events"),
-		       units_bytes(json_get_uint(s, "lag_bytes"), lag),
-		       (double)json_get_uint(s, "lag_ms") / 1000,
-		       json_get_uint(status_map_get(s, "totals"), "retries"),
-		       json_get_uint(stats, "dead_letters"));
-		if (json_get_uint(stats, "duplicates") > 0)
+		       status_map_uint(s, "committed"),
+		       status_map_uint(s, "events_per_s"),
+		       status_map_uint(s, "lag_events"),
+		       units_bytes(status_map_uint(s, "lag_bytes"), lag),
+		       (double)status_map_uint(s, "lag_ms") / 1000,
+		       status_map_uint(status_map_get(s, "totals"), "retries"),
+		       status_map_uint(stats, "dead_letters"));
+		if (status_map_uint(stats, "duplicates") > 0)
 			printf("    not stored again, for their id: %" PRIu64
 			       "\n",
-			       json_get_uint(stats, "duplicates"));
-		if (json_get_uint(stats, "dead_letters") > 0)
+			       status_map_uint(stats, "duplicates"));
+		if (status_map_uint(stats, "dead_letters") > 0)
 			print_dead_letters(path, json_get_text(s, "name"));
 		print_dead_room(stats);
 		print_pause(s);
 		print_order(s);
-		print_error(stats, json_get_uint(status, "now_us"));
+		print_error(stats, status_map_uint(status, "now_us"));
 	}
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "leat/json.h"
 #include "libproto/status_map.h"
 
 /* --- one status --- */
@@ -20,13 +19,13 @@ top_read_log(struct top_model *m, const msgpack_object *log)
 {
 	top_text(log, "reason", m->reason, sizeof m->reason);
 	top_text(log, "fsync", m->fsync, sizeof m->fsync);
-	m->bytes = json_get_uint(log, "bytes");
-	m->max_bytes = json_get_uint(log, "max_bytes");
-	m->segments = json_get_uint(log, "segments");
-	m->lost_events = json_get_uint(log, "lost_events");
-	m->first_offset = json_get_uint(log, "first_offset");
-	m->durable_offset = json_get_uint(log, "durable_offset");
-	m->next_offset = json_get_uint(log, "next_offset");
+	m->bytes = status_map_uint(log, "bytes");
+	m->max_bytes = status_map_uint(log, "max_bytes");
+	m->segments = status_map_uint(log, "segments");
+	m->lost_events = status_map_uint(log, "lost_events");
+	m->first_offset = status_map_uint(log, "first_offset");
+	m->durable_offset = status_map_uint(log, "durable_offset");
+	m->next_offset = status_map_uint(log, "next_offset");
 }
 
 static void
@@ -40,18 +39,18 @@ top_read_sink(struct top_sink *s, const msgpack_object *map)
 	sink_status_pause(map, &s->pause);
 	top_text(map, "order", s->order, sizeof s->order);
 	top_text(stats, "error", s->error, sizeof s->error);
-	s->error_since_us = json_get_uint(stats, "error_since_us");
-	s->next_retry_us = json_get_uint(stats, "next_retry_us");
-	s->committed = json_get_uint(map, "committed");
-	s->generation = json_get_uint(map, "generation");
-	s->replayed_events = json_get_uint(map, "replayed_events");
-	s->skipped_events = json_get_uint(map, "skipped_events");
-	s->lag_events = json_get_uint(map, "lag_events");
-	s->lag_bytes = json_get_uint(map, "lag_bytes");
-	s->lag_ms = json_get_uint(map, "lag_ms");
-	s->retries = json_get_uint(status_map_get(map, "totals"), "retries");
-	s->dead_letters = json_get_uint(stats, "dead_letters");
-	s->dropped_events = json_get_uint(map, "dropped_events");
+	s->error_since_us = status_map_uint(stats, "error_since_us");
+	s->next_retry_us = status_map_uint(stats, "next_retry_us");
+	s->committed = status_map_uint(map, "committed");
+	s->generation = status_map_uint(map, "generation");
+	s->replayed_events = status_map_uint(map, "replayed_events");
+	s->skipped_events = status_map_uint(map, "skipped_events");
+	s->lag_events = status_map_uint(map, "lag_events");
+	s->lag_bytes = status_map_uint(map, "lag_bytes");
+	s->lag_ms = status_map_uint(map, "lag_ms");
+	s->retries = status_map_uint(status_map_get(map, "totals"), "retries");
+	s->dead_letters = status_map_uint(stats, "dead_letters");
+	s->dropped_events = status_map_uint(map, "dropped_events");
 }
 
 static void
@@ -217,21 +216,21 @@ top_model_read(struct top_model *m, const msgpack_object *status)
 		return -EBADMSG;
 	m->known = true;
 	top_text(status, "version", m->version, sizeof m->version);
-	m->now_us = json_get_uint(status, "now_us");
-	m->pid = json_get_uint(batchd, "pid");
-	m->uptime_ms = json_get_uint(batchd, "uptime_ms");
+	m->now_us = status_map_uint(status, "now_us");
+	m->pid = status_map_uint(batchd, "pid");
+	m->uptime_ms = status_map_uint(batchd, "uptime_ms");
 	top_read_log(m, log);
-	m->ingest_processes = json_get_uint(ingest, "processes");
-	m->accepted_events = json_get_uint(ingest, "accepted_events");
-	m->rejected_events = json_get_uint(ingest, "rejected_events");
-	m->pending_requests = json_get_uint(ingest, "pending_requests");
-	m->responses_503 = json_get_uint(ingest, "responses_503");
+	m->ingest_processes = status_map_uint(ingest, "processes");
+	m->accepted_events = status_map_uint(ingest, "accepted_events");
+	m->rejected_events = status_map_uint(ingest, "rejected_events");
+	m->pending_requests = status_map_uint(ingest, "pending_requests");
+	m->responses_503 = status_map_uint(ingest, "responses_503");
 	top_read_sinks(
 	    m, status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY));
 	top_read_problems(
 	    m, status_map_get_type(status, "problems", MSGPACK_OBJECT_ARRAY));
 	forget_samples(m);
-	keep_sample(m, json_get_uint(log, "appended_bytes"));
+	keep_sample(m, status_map_uint(log, "appended_bytes"));
 	compute_rates(m);
 	return 0;
 }
