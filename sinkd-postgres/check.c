@@ -20,18 +20,9 @@ check_query(struct postgres *s, const char *head, const char *table,
 {
 	struct sink_error error = {.bad_event = 0};
 	PGresult *res = NULL;
-	int rc;
 
-	buf_clear(&s->sql);
-	rc = buf_addf(&s->sql, "%s", head);
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, &s->sql, table);
-	if (rc == 0)
-		rc = buf_add(&s->sql, tail, strlen(tail) + 1);
-	if (rc < 0)
-		(void)pg_fail(&error, SINK_UNREACHABLE, "%s", strerror(-rc));
-	else if (pg_query(&s->pg, (const char *)s->sql.data, columns, &res,
-	                  &error) == SINK_DONE)
+	if (pg_query_with(&s->pg, head, table, tail, columns, &res, &error) ==
+	    SINK_DONE)
 		return res;
 	finding_print(FINDING_ERROR, "cannot look at %s: %s", table,
 	              error.text);
@@ -139,13 +130,9 @@ check_position_table(struct postgres *s)
 		return;
 	}
 	buf_clear(&s->sql);
-	if (buf_addf(&s->sql, "EXPLAIN ") < 0 ||
-	    pg_position_add_move(s, &batch, "'leat-check'") < 0 ||
-	    buf_add(&s->sql, "", 1) < 0) {
-		finding_print(FINDING_ERROR, "out of memory");
-		return;
-	}
-	if (pg_query(&s->pg, (const char *)s->sql.data, 1, &res, &error) ==
+	buf_add_text(&s->sql, "EXPLAIN ");
+	pg_position_add_move(s, &batch, "'leat-check'");
+	if (pg_query(&s->pg, pg_statements(&s->sql, &error), 1, &res, &error) ==
 	    SINK_DONE)
 		finding_print(FINDING_OK, "table of positions %s",
 		              s->position_table);

@@ -275,9 +275,21 @@ flush_output(struct pg_connection *pg, struct sink_error *error)
 	}
 }
 
+const char *
+pg_statements(struct buf *sql, struct sink_error *error)
+{
+	if (buf_add(sql, "", 1) == 0 && sql->error == 0)
+		return (const char *)sql->data;
+	(void)pg_fail(error, SINK_UNREACHABLE,
+	              "cannot build the statements: %s", strerror(-sql->error));
+	return NULL;
+}
+
 enum sink_result
 pg_send(struct pg_connection *pg, const char *sql, struct sink_error *error)
 {
+	if (!sql)
+		return SINK_UNREACHABLE;
 	if (!PQsendQuery(pg->conn, sql))
 		return connection_lost(pg, error);
 	return flush_output(pg, error);
@@ -359,7 +371,7 @@ is_error_result(const PGresult *res)
 	return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
 }
 
-int
+void
 pg_add_local_settings(const struct pg_connection *pg, struct buf *sql)
 {
 	/*
@@ -368,12 +380,12 @@ pg_add_local_settings(const struct pg_connection *pg, struct buf *sql)
 	 * takes too long.  Notices are not used, and a server could send them
 	 * without end.
 	 */
-	return buf_addf(sql,
-	                "SET LOCAL statement_timeout = %lld; "
-	                "SET LOCAL lock_timeout = %lld; "
-	                "SET LOCAL client_min_messages = error; ",
-	                (long long)pg->timeout_ms,
-	                (long long)(pg->timeout_ms + 1) / 2);
+	buf_addf(sql,
+	         "SET LOCAL statement_timeout = %lld; "
+	         "SET LOCAL lock_timeout = %lld; "
+	         "SET LOCAL client_min_messages = error; ",
+	         (long long)pg->timeout_ms,
+	         (long long)(pg->timeout_ms + 1) / 2);
 }
 
 static enum sink_result
@@ -382,24 +394,18 @@ send_transaction(struct pg_connection *pg, const char *statements,
 {
 	enum sink_result result;
 	struct buf sql;
-	int rc = 0;
 
+	if (!statements)
+		return SINK_UNREACHABLE;
 	buf_init(&sql, SQL_MAX);
 	if (PQtransactionStatus(pg->conn) != PQTRANS_IDLE)
-		rc = buf_addf(&sql, "ROLLBACK; ");
+		buf_add_text(&sql, "ROLLBACK; ");
 	/* The server runs all statements of one string as one transaction. */
-	if (rc == 0)
-		rc = pg_add_local_settings(pg, &sql);
-	if (rc == 0 && pg->read_only)
-		rc = buf_addf(&sql, "SET LOCAL transaction_read_only = on; ");
-	if (rc == 0)
-		rc = buf_add(&sql, statements, strlen(statements) + 1);
-	if (rc < 0)
-		result =
-		    pg_fail(error, SINK_UNREACHABLE,
-		            "cannot build the statements: %s", strerror(-rc));
-	else
-		result = pg_send(pg, (const char *)sql.data, error);
+	pg_add_local_settings(pg, &sql);
+	if (pg->read_only)
+		buf_add_text(&sql, "SET LOCAL transaction_read_only = on; ");
+	buf_add_text(&sql, statements);
+	result = pg_send(pg, pg_statements(&sql, error), error);
 	buf_fini(&sql);
 	return result;
 }
@@ -472,15 +478,31 @@ pg_query(struct pg_connection *pg, const char *sql, int columns, PGresult **res,
 	return pg_unexpected(error);
 }
 
-int
+enum sink_result
+pg_query_with(struct pg_connection *pg, const char *head, const char *literal,
+              const char *tail, int columns, PGresult **res,
+              struct sink_error *error)
+{
+	enum sink_result result;
+	struct buf sql;
+
+	buf_init(&sql, SQL_MAX);
+	buf_add_text(&sql, head);
+	pg_add_literal(pg, &sql, literal);
+	buf_add_text(&sql, tail);
+	result = pg_query(pg, pg_statements(&sql, error), columns, res, error);
+	buf_fini(&sql);
+	return result;
+}
+
+void
 pg_add_literal(struct pg_connection *pg, struct buf *out, const char *text)
 {
 	char *quoted = PQescapeLiteral(pg->conn, text, strlen(text));
-	int rc;
 
-	if (!quoted)
-		return -ENOMEM;
-	rc = buf_add(out, quoted, strlen(quoted));
+	if (quoted)
+		buf_add_text(out, quoted);
+	else
+		out->error = -ENOMEM;
 	PQfreemem(quoted);
-	return rc;
 }

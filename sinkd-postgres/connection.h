@@ -48,7 +48,18 @@ void pg_close(struct pg_connection *pg);
  */
 void pg_begin(struct pg_connection *pg);
 
-/* Send a query string, which may hold several statements. */
+/*
+ * Return the statements that were built in sql, valid until it changes; or NULL
+ * with *error set if a function of buf.h or one that appends to sql has failed
+ * since buf_clear.
+ */
+const char *pg_statements(struct buf *sql, struct sink_error *error);
+
+/*
+ * Send a query string, which may hold several statements.  Here, in pg_run and
+ * in pg_query it can be the NULL of pg_statements with the same error; then
+ * nothing is sent, and they return SINK_UNREACHABLE.
+ */
 enum sink_result pg_send(struct pg_connection *pg, const char *sql,
                          struct sink_error *error);
 
@@ -75,10 +86,9 @@ enum sink_result pg_copy_end(struct pg_connection *pg, const char *why,
 /*
  * Append the settings that a transaction needs, with SET LOCAL.  Through a
  * pooler, other clients use the same session before and after this one, so that
- * no setting may outlast the transaction.  Returns 0 or -errno.
+ * no setting may outlast the transaction.
  */
-MUST_USE int pg_add_local_settings(const struct pg_connection *pg,
-                                   struct buf *sql);
+void pg_add_local_settings(const struct pg_connection *pg, struct buf *sql);
 
 /*
  * Run statements as one transaction, with the local settings.  A transaction
@@ -98,13 +108,22 @@ enum sink_result pg_query(struct pg_connection *pg, const char *sql,
                           struct sink_error *error);
 
 /*
+ * Like pg_query, for a query that consists of head, a text as a literal, and
+ * tail.
+ */
+enum sink_result pg_query_with(struct pg_connection *pg, const char *head,
+                               const char *literal, const char *tail,
+                               int columns, PGresult **res,
+                               struct sink_error *error);
+
+/*
  * Report that the server's response does not match the statement.  Returns
  * SINK_UNREACHABLE.
  */
 enum sink_result pg_unexpected(struct sink_error *error);
 
-/* Append a quoted literal.  Returns 0 or -errno. */
-MUST_USE int pg_add_literal(struct pg_connection *pg, struct buf *out,
-                            const char *text);
+/* Append a quoted literal. */
+void pg_add_literal(struct pg_connection *pg, struct buf *out,
+                    const char *text);
 
 #endif

@@ -17,35 +17,31 @@ enum { ROWS, DISTINCT, POSITION, OTHERS, COLUMNS };
  * Append the query.  The position is of the same snapshot as the rows.  Streams
  * of retried dead letters have the events of a log, and are not others.
  */
-static int
+static void
 add_count_query(struct postgres *s, const char *stream, bool distinct)
 {
 	const char *table = s->settings->table;
-	const char *positions = s->settings->position_table;
-	int rc = buf_addf(&s->sql, "WITH p AS (SELECT stream = ");
 
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, &s->sql, stream);
-	if (rc == 0)
-		rc = buf_addf(&s->sql,
-		              " AS own, next_offset FROM %s WHERE sink = "
-		              "'" SINK_NAME "' AND stream NOT LIKE 'dead-%%') "
-		              "SELECT r.n, r.apart, (SELECT next_offset FROM p "
-		              "WHERE own), (SELECT coalesce(sum(next_offset), "
-		              "0) FROM p WHERE NOT own) FROM ",
-		              positions);
+	buf_add_text(&s->sql, "WITH p AS (SELECT stream = ");
+	pg_add_literal(&s->pg, &s->sql, stream);
+	buf_addf(&s->sql,
+	         " AS own, next_offset FROM %s WHERE sink = "
+	         "'" SINK_NAME "' AND stream NOT LIKE 'dead-%%') "
+	         "SELECT r.n, r.apart, (SELECT next_offset FROM p "
+	         "WHERE own), (SELECT coalesce(sum(next_offset), "
+	         "0) FROM p WHERE NOT own) FROM ",
+	         s->settings->position_table);
 	/* The server keeps the groups in its work_mem, then on its disk. */
-	if (rc == 0 && distinct)
-		rc = buf_addf(&s->sql,
-		              "(SELECT coalesce(sum(g.n), 0) AS n, count(*) AS "
-		              "apart FROM (SELECT count(*) AS n FROM %s GROUP "
-		              "BY id, received_at) g) r",
-		              table);
-	else if (rc == 0)
-		rc = buf_addf(&s->sql,
-		              "(SELECT count(*) AS n, NULL AS apart FROM %s) r",
-		              table);
-	return rc < 0 ? rc : buf_add(&s->sql, "", 1);
+	if (distinct)
+		buf_addf(&s->sql,
+		         "(SELECT coalesce(sum(g.n), 0) AS n, count(*) AS "
+		         "apart FROM (SELECT count(*) AS n FROM %s GROUP "
+		         "BY id, received_at) g) r",
+		         table);
+	else
+		buf_addf(&s->sql,
+		         "(SELECT count(*) AS n, NULL AS apart FROM %s) r",
+		         table);
 }
 
 static enum sink_result
@@ -57,10 +53,9 @@ ask_count(struct postgres *s, struct sink_count *count, bool distinct,
 
 	pg_begin(&s->pg);
 	buf_clear(&s->sql);
-	if (add_count_query(s, count->stream, distinct) < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result =
-	    pg_query(&s->pg, (const char *)s->sql.data, COLUMNS, &res, error);
+	add_count_query(s, count->stream, distinct);
+	result = pg_query(&s->pg, pg_statements(&s->sql, error), COLUMNS, &res,
+	                  error);
 	if (result != SINK_DONE)
 		return result;
 	if (PQntuples(res) != 1) {

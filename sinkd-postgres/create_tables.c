@@ -39,22 +39,20 @@ enum {
 };
 
 /* Append has_table_privilege(...) AND ... for each of the rights. */
-static int
+static void
 add_rights(struct buf *sql, const char *rights)
 {
 	const char *join = "";
-	int rc = 0;
 
-	while (rc == 0 && *rights) {
+	while (*rights) {
 		int n = (int)strcspn(rights, ",");
 
-		rc = buf_addf(sql, "%shas_table_privilege(c.oid, '%.*s')", join,
-		              n, rights);
+		buf_addf(sql, "%shas_table_privilege(c.oid, '%.*s')", join, n,
+		         rights);
 		join = " AND ";
 		rights += n;
 		rights += strspn(rights, ", ");
 	}
-	return rc;
 }
 
 /*
@@ -63,50 +61,41 @@ add_rights(struct buf *sql, const char *rights)
  * schema that the user may not use, so the query checks that first; OFFSET 0
  * keeps the planner from changing the order.
  */
-static int
+static void
 add_place_query(struct buf *sql, struct pg_connection *pg,
                 const struct needed *table)
 {
-	int rc = buf_addf(sql, "SELECT quote_ident(p.wanted), "
-	                       "p.schema IS NOT NULL, p.may_use, "
-	                       "has_schema_privilege(p.schema, 'CREATE'), "
-	                       "coalesce(quote_ident(n.nspname) || '.' || "
-	                       "quote_ident(c.relname), concat_ws('.', "
-	                       "quote_ident(p.wanted), quote_ident("
-	                       "p.part[cardinality(p.part)]))), "
-	                       "c.oid IS NOT NULL, ");
-
-	if (rc == 0)
-		rc = add_rights(sql, table->rights);
-	if (rc == 0)
-		rc = buf_addf(
-		    sql,
-		    ", has_database_privilege(current_database(), 'TEMP'), "
-		    "quote_ident(current_user), "
-		    "quote_ident(current_database()) "
-		    "FROM (SELECT w.part, w.wanted, s.oid AS schema, "
-		    "has_schema_privilege(s.oid, 'USAGE') AS may_use, "
-		    "CASE WHEN cardinality(w.part) = 1 "
-		    "OR has_schema_privilege(s.oid, 'USAGE') "
-		    "THEN to_regclass(");
-	if (rc == 0)
-		rc = pg_add_literal(pg, sql, table->name);
-	if (rc == 0)
-		rc = buf_addf(sql, ")::oid END AS found "
-		                   "FROM (SELECT part, "
-		                   "CASE cardinality(part) WHEN 1 "
-		                   "THEN current_schema() "
-		                   "ELSE part[cardinality(part) - 1] END "
-		                   "AS wanted FROM parse_ident(");
-	if (rc == 0)
-		rc = pg_add_literal(pg, sql, table->name);
-	if (rc == 0)
-		rc = buf_addf(sql, ") AS part) w LEFT JOIN pg_namespace s "
-		                   "ON s.nspname = w.wanted OFFSET 0) p "
-		                   "LEFT JOIN pg_class c ON c.oid = p.found "
-		                   "LEFT JOIN pg_namespace n "
-		                   "ON n.oid = c.relnamespace");
-	return rc < 0 ? rc : buf_add(sql, "", 1);
+	buf_add_text(sql, "SELECT quote_ident(p.wanted), "
+	                  "p.schema IS NOT NULL, p.may_use, "
+	                  "has_schema_privilege(p.schema, 'CREATE'), "
+	                  "coalesce(quote_ident(n.nspname) || '.' || "
+	                  "quote_ident(c.relname), concat_ws('.', "
+	                  "quote_ident(p.wanted), quote_ident("
+	                  "p.part[cardinality(p.part)]))), "
+	                  "c.oid IS NOT NULL, ");
+	add_rights(sql, table->rights);
+	buf_add_text(sql,
+	             ", has_database_privilege(current_database(), 'TEMP'), "
+	             "quote_ident(current_user), "
+	             "quote_ident(current_database()) "
+	             "FROM (SELECT w.part, w.wanted, s.oid AS schema, "
+	             "has_schema_privilege(s.oid, 'USAGE') AS may_use, "
+	             "CASE WHEN cardinality(w.part) = 1 "
+	             "OR has_schema_privilege(s.oid, 'USAGE') "
+	             "THEN to_regclass(");
+	pg_add_literal(pg, sql, table->name);
+	buf_add_text(sql, ")::oid END AS found "
+	                  "FROM (SELECT part, "
+	                  "CASE cardinality(part) WHEN 1 "
+	                  "THEN current_schema() "
+	                  "ELSE part[cardinality(part) - 1] END "
+	                  "AS wanted FROM parse_ident(");
+	pg_add_literal(pg, sql, table->name);
+	buf_add_text(sql, ") AS part) w LEFT JOIN pg_namespace s "
+	                  "ON s.nspname = w.wanted OFFSET 0) p "
+	                  "LEFT JOIN pg_class c ON c.oid = p.found "
+	                  "LEFT JOIN pg_namespace n "
+	                  "ON n.oid = c.relnamespace");
 }
 
 static enum sink_result
@@ -116,10 +105,9 @@ query_place(struct postgres *s, const struct needed *table, PGresult **res,
 	enum sink_result result;
 
 	buf_clear(&s->sql);
-	if (add_place_query(&s->sql, &s->pg, table) < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_query(&s->pg, (const char *)s->sql.data, PLACE_COLUMNS, res,
-	                  error);
+	add_place_query(&s->sql, &s->pg, table);
+	result = pg_query(&s->pg, pg_statements(&s->sql, error), PLACE_COLUMNS,
+	                  res, error);
 	if (result != SINK_DONE || PQntuples(*res) == 1)
 		return result;
 	PQclear(*res);
@@ -192,12 +180,9 @@ create_missing_table(struct postgres *s, const struct needed *table,
                      const char *name, struct sink_error *error)
 {
 	buf_clear(&s->sql);
-	if (buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns) <
-	        0 ||
-	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
+	buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns);
 	log_info("creating the table name=%s", log_quote(name));
-	return pg_run(&s->pg, (const char *)s->sql.data, error);
+	return pg_run(&s->pg, pg_statements(&s->sql, error), error);
 }
 
 /*

@@ -149,10 +149,8 @@ static enum sink_result
 check_staging(struct postgres *s, struct sink_error *error)
 {
 	buf_clear(&s->sql);
-	if (table_add_staging(&s->table, &s->sql) < 0 ||
-	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	return pg_run(&s->pg, (const char *)s->sql.data, error);
+	table_add_staging(&s->table, &s->sql);
+	return pg_run(&s->pg, pg_statements(&s->sql, error), error);
 }
 
 static enum sink_result
@@ -174,24 +172,18 @@ postgres_check_crash(struct postgres *s, struct sink_error *error)
 {
 	PGresult *res = NULL;
 	enum sink_result result;
-	int rc;
 
 	buf_clear(&s->sql);
-	rc = buf_addf(&s->sql, "SELECT 1 FROM pg_class p, pg_class e "
-	                       "WHERE p.relpersistence <> 'p' "
-	                       "AND e.relpersistence = 'p' "
-	                       "AND p.oid = to_regclass(");
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, &s->sql, s->position_table);
-	if (rc == 0)
-		rc = buf_addf(&s->sql, ") AND e.oid = to_regclass(");
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, &s->sql, s->table.name);
-	if (rc == 0)
-		rc = buf_add(&s->sql, ")", sizeof ")");
-	if (rc < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_query(&s->pg, (const char *)s->sql.data, 1, &res, error);
+	buf_add_text(&s->sql, "SELECT 1 FROM pg_class p, pg_class e "
+	                      "WHERE p.relpersistence <> 'p' "
+	                      "AND e.relpersistence = 'p' "
+	                      "AND p.oid = to_regclass(");
+	pg_add_literal(&s->pg, &s->sql, s->position_table);
+	buf_add_text(&s->sql, ") AND e.oid = to_regclass(");
+	pg_add_literal(&s->pg, &s->sql, s->table.name);
+	buf_add_text(&s->sql, ")");
+	result =
+	    pg_query(&s->pg, pg_statements(&s->sql, error), 1, &res, error);
 	if (result == SINK_DONE && PQntuples(res) > 0)
 		result = pg_fail(error, SINK_MISCONFIGURED,
 		                 "%s is UNLOGGED: a crash of the server would "

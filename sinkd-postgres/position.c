@@ -32,43 +32,41 @@ pg_position_is_remembered(const struct postgres *s, const char *stream)
  * row has another value, the statement divides by zero.  It fails with
  * MOVED_BY_OTHER, and the server runs none of the statements after it.
  */
-int
+void
 pg_position_add_move(struct postgres *s, const struct batch *b,
                      const char *stream)
 {
 	struct buf *sql = &s->sql;
-	int rc;
 
 	if (pg_position_is_remembered(s, b->stream))
-		rc = buf_addf(sql,
-		              "WITH moved AS (UPDATE %s SET next_offset = "
-		              "%" PRIu64 " WHERE stream = %s "
-		              "AND sink = '" SINK_NAME "' "
-		              "AND next_offset = %" PRIu64 " RETURNING 1) ",
-		              s->position_table, b->next_offset, stream,
-		              b->position);
+		buf_addf(sql,
+		         "WITH moved AS (UPDATE %s SET next_offset = "
+		         "%" PRIu64 " WHERE stream = %s "
+		         "AND sink = '" SINK_NAME "' "
+		         "AND next_offset = %" PRIu64 " RETURNING 1) ",
+		         s->position_table, b->next_offset, stream,
+		         b->position);
 	else
-		rc = buf_addf(sql,
-		              "WITH moved AS (INSERT INTO %s AS p "
-		              "(stream, sink, next_offset) "
-		              "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
-		              "ON CONFLICT (stream, sink) DO UPDATE "
-		              "SET next_offset = EXCLUDED.next_offset "
-		              "WHERE p.next_offset = %" PRIu64 " RETURNING 1) ",
-		              s->position_table, stream, b->next_offset,
-		              b->position);
-	return rc < 0 ? rc
-	              : buf_addf(sql, "SELECT 1 / count(*) AS " POSITION_MOVED
-	                              " FROM moved; ");
+		buf_addf(sql,
+		         "WITH moved AS (INSERT INTO %s AS p "
+		         "(stream, sink, next_offset) "
+		         "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
+		         "ON CONFLICT (stream, sink) DO UPDATE "
+		         "SET next_offset = EXCLUDED.next_offset "
+		         "WHERE p.next_offset = %" PRIu64 " RETURNING 1) ",
+		         s->position_table, stream, b->next_offset,
+		         b->position);
+	buf_add_text(sql,
+	             "SELECT 1 / count(*) AS " POSITION_MOVED " FROM moved; ");
 }
 
-int
+void
 pg_position_add_query(struct postgres *s, const char *stream)
 {
-	return buf_addf(&s->sql,
-	                "SELECT next_offset AS " POSITION_READ
-	                " FROM %s WHERE stream = %s AND sink = '" SINK_NAME "'",
-	                s->position_table, stream);
+	buf_addf(&s->sql,
+	         "SELECT next_offset AS " POSITION_READ
+	         " FROM %s WHERE stream = %s AND sink = '" SINK_NAME "'",
+	         s->position_table, stream);
 }
 
 enum sink_result
@@ -88,13 +86,12 @@ pg_position_read(struct postgres *s, const char *stream, bool *found,
 	enum sink_result result;
 
 	buf_clear(&s->sql);
-	if (!literal || pg_position_add_query(s, literal) < 0 ||
-	    buf_add(&s->sql, "", 1) < 0)
-		result = pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	else
-		result =
-		    pg_query(&s->pg, (const char *)s->sql.data, 1, &res, error);
+	if (!literal)
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
+	pg_position_add_query(s, literal);
 	PQfreemem(literal);
+	result =
+	    pg_query(&s->pg, pg_statements(&s->sql, error), 1, &res, error);
 	if (result != SINK_DONE)
 		return result;
 	*found = PQntuples(res) == 1;

@@ -21,11 +21,11 @@
 
 /*
  * Append the statement that moves the position (I9), or the query that reads
- * it.  `stream` is quoted already.  Return 0 or -errno.
+ * it.  `stream` is quoted already.
  */
-MUST_USE int pg_position_add_move(struct postgres *s, const struct batch *b,
-                                  const char *stream);
-MUST_USE int pg_position_add_query(struct postgres *s, const char *stream);
+void pg_position_add_move(struct postgres *s, const struct batch *b,
+                          const char *stream);
+void pg_position_add_query(struct postgres *s, const char *stream);
 enum sink_result pg_position_fenced(const struct batch *b,
                                     struct sink_error *error);
 

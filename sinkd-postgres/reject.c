@@ -76,13 +76,14 @@ reject_may_be_event(const struct sink_error *error)
 }
 
 /* Append the time t as a value for created_at or received_at. */
-static int
+static void
 add_time_value(struct buf *sql, enum copy_kind kind, int64_t t_us)
 {
 	if (kind == COPY_INT8_MS)
-		return buf_addf(sql, "%" PRId64, t_us / 1000);
-	return buf_addf(sql, "to_timestamp(%" PRId64 " / 1000000.0)%s", t_us,
-	                kind == COPY_TIMESTAMP ? " AT TIME ZONE 'UTC'" : "");
+		buf_addf(sql, "%" PRId64, t_us / 1000);
+	else
+		buf_addf(sql, "to_timestamp(%" PRId64 " / 1000000.0)%s", t_us,
+		         kind == COPY_TIMESTAMP ? " AT TIME ZONE 'UTC'" : "");
 }
 
 /*
@@ -90,33 +91,26 @@ add_time_value(struct buf *sql, enum copy_kind kind, int64_t t_us)
  * holds, with a new id and with t as both times.  The statement fails if the
  * table is empty.  It is always rolled back.
  */
-static int
+static void
 add_ordinary(struct postgres *s, int64_t t_us)
 {
 	const struct copy_columns *columns = &s->table.columns;
 	struct buf *sql = &s->sql;
-	int rc;
 
 	buf_clear(sql);
-	rc = buf_addf(sql,
-	              "WITH ordinary AS (INSERT INTO %s (" TABLE_COLUMNS ") "
-	              "SELECT md5(random()::text)%s, type, user_id, payload, ",
-	              s->table.name,
-	              columns->kind[FIELD_ID] == COPY_UUID ? "::uuid" : "");
-	if (rc == 0)
-		rc = add_time_value(sql, columns->kind[FIELD_CREATED_AT], t_us);
-	if (rc == 0)
-		rc = buf_addf(sql, ", ");
-	if (rc == 0)
-		rc =
-		    add_time_value(sql, columns->kind[FIELD_RECEIVED_AT], t_us);
-	if (rc == 0)
-		rc = buf_addf(sql,
-		              " FROM %s LIMIT 1 RETURNING 1) SELECT 1 / "
-		              "count(*) FROM ordinary; SET CONSTRAINTS ALL "
-		              "IMMEDIATE; ROLLBACK",
-		              s->table.name);
-	return rc < 0 ? rc : buf_add(sql, "", 1);
+	buf_addf(sql,
+	         "WITH ordinary AS (INSERT INTO %s (" TABLE_COLUMNS ") "
+	         "SELECT md5(random()::text)%s, type, user_id, payload, ",
+	         s->table.name,
+	         columns->kind[FIELD_ID] == COPY_UUID ? "::uuid" : "");
+	add_time_value(sql, columns->kind[FIELD_CREATED_AT], t_us);
+	buf_add_text(sql, ", ");
+	add_time_value(sql, columns->kind[FIELD_RECEIVED_AT], t_us);
+	buf_addf(sql,
+	         " FROM %s LIMIT 1 RETURNING 1) SELECT 1 / "
+	         "count(*) FROM ordinary; SET CONSTRAINTS ALL "
+	         "IMMEDIATE; ROLLBACK",
+	         s->table.name);
 }
 
 bool
@@ -124,8 +118,9 @@ reject_takes_ordinary(struct postgres *s, const struct event *like)
 {
 	struct sink_error ignored = {0};
 
-	return add_ordinary(s, like->received_at_us) == 0 &&
-	       pg_run(&s->pg, (const char *)s->sql.data, &ignored) == SINK_DONE;
+	add_ordinary(s, like->received_at_us);
+	return pg_run(&s->pg, pg_statements(&s->sql, &ignored), &ignored) ==
+	       SINK_DONE;
 }
 
 /*
@@ -211,11 +206,9 @@ reject_confirm_columns(struct postgres *s, struct sink_error *error)
 	bool same;
 
 	buf_clear(&s->sql);
-	if (table_add_types_query(&s->table, &s->pg, &s->sql) < 0 ||
-	    buf_add(&s->sql, "", 1) < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_query(&s->pg, (const char *)s->sql.data, TABLE_TYPES_FIELDS,
-	                  &res, error);
+	table_add_types_query(&s->table, &s->pg, &s->sql);
+	result = pg_query(&s->pg, pg_statements(&s->sql, error),
+	                  TABLE_TYPES_FIELDS, &res, error);
 	if (result != SINK_DONE)
 		return result;
 	same = table_unchanged(&s->table, res);

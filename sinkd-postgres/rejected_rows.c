@@ -91,9 +91,8 @@ ask_server(struct postgres *s, const struct batch *b, struct probe_results *a,
 {
 	enum sink_result result;
 
-	if (rejected_rows_add_statements(s, b) < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	result = pg_send(&s->pg, (const char *)s->sql.data, error);
+	rejected_rows_add_statements(s, b);
+	result = pg_send(&s->pg, pg_statements(&s->sql, error), error);
 	if (result == SINK_DONE)
 		result = probe_read_results(s, a, error);
 	if (result == SINK_DONE && a->copying) {

@@ -65,104 +65,92 @@ staged_type(enum copy_kind kind)
 }
 
 /* Append the value of row r for the column of `field`. */
-static int
+static void
 add_row_value(struct buf *out, int field, enum copy_kind kind)
 {
 	bool bytes = strcmp(staged_type(kind), "bytea") == 0;
 
-	return buf_addf(out, "%s%sr.%s%s%s", field ? ", " : "",
-	                bytes ? "convert_from(" : "",
-	                event_field_name((enum event_field)field),
-	                bytes ? ", 'UTF8')" : "", cast_of(kind));
+	buf_addf(out, "%s%sr.%s%s%s", field ? ", " : "",
+	         bytes ? "convert_from(" : "",
+	         event_field_name((enum event_field)field),
+	         bytes ? ", 'UTF8')" : "", cast_of(kind));
 }
 
 /* Append the INSERT of row r. */
-static int
+static void
 add_row_insert(struct postgres *s, struct buf *out)
 {
-	int rc = buf_addf(out, "INSERT INTO %s (" TABLE_COLUMNS ") VALUES (",
-	                  s->table.name);
-
-	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
-		rc = add_row_value(out, i, s->table.columns.kind[i]);
-	return rc < 0 ? rc
-	              : buf_addf(out, ")%s; ",
-	                         s->settings->dedup_by_id
-	                             ? " ON CONFLICT (id) DO NOTHING"
-	                             : "");
+	buf_addf(out, "INSERT INTO %s (" TABLE_COLUMNS ") VALUES (",
+	         s->table.name);
+	for (int i = 0; i < FIELD_COUNT; i++)
+		add_row_value(out, i, s->table.columns.kind[i]);
+	buf_addf(out, ")%s; ",
+	         s->settings->dedup_by_id ? " ON CONFLICT (id) DO NOTHING"
+	                                  : "");
 }
 
 /*
- * Build the PL/pgSQL block, with a NUL at the end.  It stops when its findings
- * would be larger than the response that the sink accepts; a last row without a
- * state then tells where.
+ * Append the PL/pgSQL block.  It stops when its findings would be larger than
+ * the response that the sink accepts; a last row without a state then tells
+ * where.
  */
-static int
-make_block(struct postgres *s, struct buf *out)
+static void
+add_block_text(struct postgres *s, struct buf *out)
 {
-	int rc = buf_addf(
+	buf_add_text(
 	    out, "DECLARE r record; state text; message text; detail text; "
 		 "context text; tab text; con text; total int := 0; BEGIN "
 		 "FOR r IN SELECT * FROM pg_temp.leat_probe ORDER BY n LOOP "
 		 "BEGIN ");
-
-	if (rc == 0)
-		rc = add_row_insert(s, out);
-	if (rc == 0)
-		rc = buf_addf(
-		    out,
-		    "EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS "
-		    "state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, "
-		    "detail = PG_EXCEPTION_DETAIL, "
-		    "context = PG_EXCEPTION_CONTEXT, tab = TABLE_NAME, "
-		    "con = CONSTRAINT_NAME; "
-		    "message := left(message, 400); "
-		    "detail := left(detail, 400); "
-		    "context := left(split_part(context, chr(10), 1), "
-		    "400); "
-		    "INSERT INTO pg_temp.leat_refused VALUES (r.n, state, "
-		    "message, detail, context, tab, con); "
-		    "total := total + %d + octet_length(message) + "
-		    "coalesce(octet_length(detail), 0) + "
-		    "coalesce(octet_length(context), 0); END; "
-		    "IF total > %d THEN INSERT INTO pg_temp.leat_refused "
-		    "VALUES (r.n + 1); EXIT; END IF; END LOOP; END",
-		    ROW_BYTES, FOUND_BYTES_MAX);
-	return rc < 0 ? rc : buf_add(out, "", 1);
+	add_row_insert(s, out);
+	buf_addf(out,
+	         "EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS "
+	         "state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, "
+	         "detail = PG_EXCEPTION_DETAIL, "
+	         "context = PG_EXCEPTION_CONTEXT, tab = TABLE_NAME, "
+	         "con = CONSTRAINT_NAME; "
+	         "message := left(message, 400); "
+	         "detail := left(detail, 400); "
+	         "context := left(split_part(context, chr(10), 1), "
+	         "400); "
+	         "INSERT INTO pg_temp.leat_refused VALUES (r.n, state, "
+	         "message, detail, context, tab, con); "
+	         "total := total + %d + octet_length(message) + "
+	         "coalesce(octet_length(detail), 0) + "
+	         "coalesce(octet_length(context), 0); END; "
+	         "IF total > %d THEN INSERT INTO pg_temp.leat_refused "
+	         "VALUES (r.n + 1); EXIT; END IF; END LOOP; END",
+	         ROW_BYTES, FOUND_BYTES_MAX);
 }
 
-static int
+static void
 add_block(struct postgres *s, struct buf *sql)
 {
 	struct buf block;
-	int rc;
 
 	buf_init(&block, SQL_MAX);
-	rc = make_block(s, &block);
-	if (rc == 0)
-		rc = buf_addf(sql, "DO ");
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, sql, (const char *)block.data);
+	add_block_text(s, &block);
+	buf_add_text(sql, "DO ");
+	if (buf_add(&block, "", 1) == 0 && block.error == 0)
+		pg_add_literal(&s->pg, sql, (const char *)block.data);
+	else
+		sql->error = block.error;
+	buf_add_text(sql, "; ");
 	buf_fini(&block);
-	return rc < 0 ? rc : buf_addf(sql, "; ");
 }
 
-static int
+static void
 add_probe_tables(struct postgres *s, struct buf *sql)
 {
-	int rc = buf_addf(sql, "CREATE TEMP TABLE leat_probe (n bigint");
-
-	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
-		rc = buf_addf(sql, ", %s %s",
-		              event_field_name((enum event_field)i),
-		              staged_type(s->table.columns.kind[i]));
-	return rc < 0
-	           ? rc
-	           : buf_addf(sql, ") ON COMMIT DROP; "
-	                           "CREATE TEMP TABLE leat_refused (n bigint, "
-	                           "state text, message text, detail text, "
-	                           "context text, tab text, con text) "
-	                           "ON COMMIT DROP; ");
+	buf_add_text(sql, "CREATE TEMP TABLE leat_probe (n bigint");
+	for (int i = 0; i < FIELD_COUNT; i++)
+		buf_addf(sql, ", %s %s", event_field_name((enum event_field)i),
+		         staged_type(s->table.columns.kind[i]));
+	buf_add_text(sql, ") ON COMMIT DROP; "
+	                  "CREATE TEMP TABLE leat_refused (n bigint, "
+	                  "state text, message text, detail text, "
+	                  "context text, tab text, con text) "
+	                  "ON COMMIT DROP; ");
 }
 
 /*
@@ -171,66 +159,52 @@ add_probe_tables(struct postgres *s, struct buf *sql)
  * distinguishes an INSERT of one row from a COPY of many, such as a rule or a
  * trigger for each statement.
  */
-static int
+static void
 add_can_tell(struct postgres *s, const struct batch *b)
 {
 	struct buf *sql = &s->sql;
-	int rc = buf_addf(sql,
-	                  "SELECT coalesce((SELECT next_offset FROM %s "
-	                  "WHERE sink = '" SINK_NAME "' AND stream = ",
-	                  s->position_table);
 
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, sql, b->stream);
-	if (rc == 0)
-		rc = buf_addf(sql,
-		              "), %" PRIu64 ") = %" PRIu64
-		              " AND NOT c.relhasrules AND NOT EXISTS (SELECT "
-		              "FROM pg_trigger t WHERE t.tgrelid = c.oid AND "
-		              "NOT t.tgisinternal AND (t.tgtype & 5) = 4) "
-		              "FROM pg_class c WHERE c.oid = to_regclass(",
-		              b->position, b->position);
-	if (rc == 0)
-		rc = pg_add_literal(&s->pg, sql, s->table.name);
-	return rc < 0 ? rc : buf_addf(sql, ")");
+	buf_addf(sql,
+	         "SELECT coalesce((SELECT next_offset FROM %s "
+	         "WHERE sink = '" SINK_NAME "' AND stream = ",
+	         s->position_table);
+	pg_add_literal(&s->pg, sql, b->stream);
+	buf_addf(sql,
+	         "), %" PRIu64 ") = %" PRIu64
+	         " AND NOT c.relhasrules AND NOT EXISTS (SELECT "
+	         "FROM pg_trigger t WHERE t.tgrelid = c.oid AND "
+	         "NOT t.tgisinternal AND (t.tgtype & 5) = 4) "
+	         "FROM pg_class c WHERE c.oid = to_regclass(",
+	         b->position, b->position);
+	pg_add_literal(&s->pg, sql, s->table.name);
+	buf_add_text(sql, ")");
 }
 
 /*
  * Build all statements.  The server's limit of time is half of the sink's, so
  * that the server gives up first.
  */
-int
+void
 rejected_rows_add_statements(struct postgres *s, const struct batch *b)
 {
 	struct buf *sql = &s->sql;
-	int rc;
 
 	buf_clear(sql);
-	rc = buf_addf(sql,
-	              "BEGIN ISOLATION LEVEL READ COMMITTED; "
-	              "SET LOCAL statement_timeout = %" PRId64 "; "
-	              "SET LOCAL client_min_messages = error; ",
-	              s->pg.timeout_ms / 2);
-	if (rc == 0)
-		rc = add_can_tell(s, b);
-	if (rc == 0)
-		rc = buf_addf(sql, "; LOCK TABLE %s IN ROW EXCLUSIVE MODE; ",
-		              s->table.name);
-	if (rc == 0)
-		rc = table_add_types_query(&s->table, &s->pg, sql);
-	if (rc == 0)
-		rc = buf_addf(sql, "; ");
-	if (rc == 0)
-		rc = add_probe_tables(s, sql);
-	if (rc == 0)
-		rc = buf_addf(sql, "COPY pg_temp.leat_probe FROM STDIN (FORMAT "
-		                   "binary); ");
-	if (rc == 0)
-		rc = add_block(s, sql);
-	if (rc == 0)
-		rc = buf_addf(sql, "SELECT * FROM pg_temp.leat_refused "
-		                   "ORDER BY n; ROLLBACK");
-	return rc < 0 ? rc : buf_add(sql, "", 1);
+	buf_addf(sql,
+	         "BEGIN ISOLATION LEVEL READ COMMITTED; "
+	         "SET LOCAL statement_timeout = %" PRId64 "; "
+	         "SET LOCAL client_min_messages = error; ",
+	         s->pg.timeout_ms / 2);
+	add_can_tell(s, b);
+	buf_addf(sql, "; LOCK TABLE %s IN ROW EXCLUSIVE MODE; ", s->table.name);
+	table_add_types_query(&s->table, &s->pg, sql);
+	buf_add_text(sql, "; ");
+	add_probe_tables(s, sql);
+	buf_add_text(sql,
+	             "COPY pg_temp.leat_probe FROM STDIN (FORMAT binary); ");
+	add_block(s, sql);
+	buf_add_text(sql,
+	             "SELECT * FROM pg_temp.leat_refused ORDER BY n; ROLLBACK");
 }
 
 void

@@ -19,11 +19,8 @@ enum {
 	AT_COUNT,
 };
 
-/*
- * Build all statements in s->sql, with a NUL at the end.  Returns 0 or -errno.
- */
-MUST_USE int rejected_rows_add_statements(struct postgres *s,
-                                          const struct batch *b);
+/* Build all statements in s->sql. */
+void rejected_rows_add_statements(struct postgres *s, const struct batch *b);
 
 /*
  * Get the encoding of the rows of the temporary table: every text is sent as

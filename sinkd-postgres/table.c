@@ -145,41 +145,13 @@ table_read_columns(struct table *t, const PGresult *res,
 	return SINK_DONE;
 }
 
-/* Run a query that consists of head, the name as a literal, and tail. */
-static enum sink_result
-query_by_name(struct pg_connection *pg, const char *head, const char *name,
-              const char *tail, int columns, PGresult **res,
-              struct sink_error *error)
-{
-	enum sink_result result;
-	struct buf sql;
-	int rc;
-
-	buf_init(&sql, SQL_MAX);
-	rc = buf_addf(&sql, "%s", head);
-	if (rc == 0)
-		rc = pg_add_literal(pg, &sql, name);
-	if (rc == 0)
-		rc = buf_add(&sql, tail, strlen(tail) + 1);
-	if (rc < 0)
-		result = pg_fail(error, SINK_UNREACHABLE, "%s", strerror(-rc));
-	else
-		result =
-		    pg_query(pg, (const char *)sql.data, columns, res, error);
-	buf_fini(&sql);
-	return result;
-}
-
 /* Append 'id', 'type', ...: the names of the columns as literals. */
-static int
+static void
 add_field_literals(struct buf *sql)
 {
-	int rc = 0;
-
-	for (int i = 0; rc == 0 && i < FIELD_COUNT; i++)
-		rc = buf_addf(sql, "%s'%s'", i ? ", " : "",
-		              event_field_name((enum event_field)i));
-	return rc;
+	for (int i = 0; i < FIELD_COUNT; i++)
+		buf_addf(sql, "%s'%s'", i ? ", " : "",
+		         event_field_name((enum event_field)i));
 }
 
 static enum sink_result
@@ -187,7 +159,7 @@ find_table(struct table *t, struct pg_connection *pg, const char *name,
            struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result = query_by_name(
+	enum sink_result result = pg_query_with(
 	    pg,
 	    "SELECT quote_ident(n.nspname) || '.' || "
 	    "quote_ident(c.relname), c.relkind IN ('r', 'p'), "
@@ -224,7 +196,7 @@ report_no_unique_index(const struct table *t, struct pg_connection *pg,
                        struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result = query_by_name(
+	enum sink_result result = pg_query_with(
 	    pg,
 	    "SELECT 1 FROM pg_partitioned_table p WHERE (p.partnatts <> 1 "
 	    "OR NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid "
@@ -256,7 +228,7 @@ check_unique(struct table *t, struct pg_connection *pg,
              struct sink_error *error)
 {
 	PGresult *res = NULL;
-	enum sink_result result = query_by_name(
+	enum sink_result result = pg_query_with(
 	    pg,
 	    "SELECT 1 FROM pg_index i JOIN pg_attribute a "
 	    "ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
@@ -285,7 +257,7 @@ check_triggers(struct table *t, struct pg_connection *pg,
 {
 	PGresult *res = NULL;
 	/* Bits 1, 2 and 4 of tgtype are ROW, BEFORE and INSERT. */
-	enum sink_result result = query_by_name(
+	enum sink_result result = pg_query_with(
 	    pg,
 	    "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "
 	    "AND g.tgenabled <> 'D' AND NOT g.tgisinternal "
@@ -326,36 +298,24 @@ table_query_columns(struct table *t, struct pg_connection *pg, PGresult **res,
 {
 	enum sink_result result;
 	struct buf sql;
-	int rc;
 
 	buf_init(&sql, SQL_MAX);
-	rc = buf_addf(&sql,
-	              "SELECT attname, atttypid, base, shown, required FROM ("
-	              "SELECT a.attname, a.atttypid, d.base, "
-	              "format_type(a.atttypid, a.atttypmod) AS shown, "
-	              "(a.attnotnull OR d.no_null) AND NOT a.atthasdef "
-	              "AND d.no_default AND a.attidentity = '' AS required "
-	              "FROM pg_attribute a, LATERAL (" BASE_TYPE ") d "
-	              "WHERE a.attnum > 0 AND NOT a.attisdropped "
-	              "AND a.attrelid = to_regclass(");
-	if (rc == 0)
-		rc = pg_add_literal(pg, &sql, t->name);
-	if (rc == 0)
-		rc = buf_addf(&sql, ")) c WHERE required OR attname IN (");
-	if (rc == 0)
-		rc = add_field_literals(&sql);
-	if (rc == 0)
-		rc = buf_addf(&sql, ") ORDER BY attname IN (");
-	if (rc == 0)
-		rc = add_field_literals(&sql);
-	if (rc == 0)
-		rc = buf_addf(&sql, ") DESC LIMIT %d", FIELD_COUNT + 1);
-	if (rc == 0)
-		rc = buf_add(&sql, "", 1);
-	if (rc < 0)
-		result = pg_fail(error, SINK_UNREACHABLE, "%s", strerror(-rc));
-	else
-		result = pg_query(pg, (const char *)sql.data, 5, res, error);
+	buf_add_text(&sql,
+	             "SELECT attname, atttypid, base, shown, required FROM ("
+	             "SELECT a.attname, a.atttypid, d.base, "
+	             "format_type(a.atttypid, a.atttypmod) AS shown, "
+	             "(a.attnotnull OR d.no_null) AND NOT a.atthasdef "
+	             "AND d.no_default AND a.attidentity = '' AS required "
+	             "FROM pg_attribute a, LATERAL (" BASE_TYPE ") d "
+	             "WHERE a.attnum > 0 AND NOT a.attisdropped "
+	             "AND a.attrelid = to_regclass(");
+	pg_add_literal(pg, &sql, t->name);
+	buf_add_text(&sql, ")) c WHERE required OR attname IN (");
+	add_field_literals(&sql);
+	buf_add_text(&sql, ") ORDER BY attname IN (");
+	add_field_literals(&sql);
+	buf_addf(&sql, ") DESC LIMIT %d", FIELD_COUNT + 1);
+	result = pg_query(pg, pg_statements(&sql, error), 5, res, error);
 	buf_fini(&sql);
 	return result;
 }
@@ -379,29 +339,25 @@ table_read(struct table *t, struct pg_connection *pg, const char *name,
 	return result;
 }
 
-int
+void
 table_add_types_query(const struct table *t, struct pg_connection *pg,
                       struct buf *sql)
 {
-	int rc = buf_addf(sql, "SELECT attname, atttypid FROM pg_attribute "
-	                       "WHERE NOT attisdropped AND attname IN (");
-
-	if (rc == 0)
-		rc = add_field_literals(sql);
-	if (rc == 0)
-		rc = buf_addf(sql, ") AND attrelid = to_regclass(");
-	if (rc == 0)
-		rc = pg_add_literal(pg, sql, t->name);
-	return rc < 0 ? rc : buf_addf(sql, ")");
+	buf_add_text(sql, "SELECT attname, atttypid FROM pg_attribute "
+	                  "WHERE NOT attisdropped AND attname IN (");
+	add_field_literals(sql);
+	buf_add_text(sql, ") AND attrelid = to_regclass(");
+	pg_add_literal(pg, sql, t->name);
+	buf_add_text(sql, ")");
 }
 
-int
+void
 table_add_staging(const struct table *t, struct buf *sql)
 {
-	return buf_addf(sql,
-	                "CREATE TEMP TABLE leat_staging ON COMMIT DROP AS "
-	                "SELECT " TABLE_COLUMNS " FROM %s WITH NO DATA; ",
-	                t->name);
+	buf_addf(sql,
+	         "CREATE TEMP TABLE leat_staging ON COMMIT DROP AS "
+	         "SELECT " TABLE_COLUMNS " FROM %s WITH NO DATA; ",
+	         t->name);
 }
 
 bool

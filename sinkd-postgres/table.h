@@ -32,16 +32,16 @@ enum sink_result table_read(struct table *t, struct pg_connection *pg,
  * compares with the types that table_read found.
  */
 #define TABLE_TYPES_FIELDS 2
-MUST_USE int table_add_types_query(const struct table *t,
-                                   struct pg_connection *pg, struct buf *sql);
+void table_add_types_query(const struct table *t, struct pg_connection *pg,
+                           struct buf *sql);
 bool table_unchanged(const struct table *t, const PGresult *types);
 
 /*
  * Append the statement that creates the temporary table of dedup_by_id, which
- * exists until the end of the transaction.  Returns 0 or -errno.
+ * exists until the end of the transaction.
  */
 #define TABLE_STAGING "pg_temp.leat_staging"
-MUST_USE int table_add_staging(const struct table *t, struct buf *sql);
+void table_add_staging(const struct table *t, struct buf *sql);
 
 /* The names of the columns, for use in SQL. */
 #define TABLE_COLUMNS "id, type, user_id, payload, created_at, received_at"

@@ -14,49 +14,38 @@
 #define DROPPED "leat_dropped"
 
 /* Append the statements for the rows of a batch, around the COPY. */
-static int
+static void
 add_copy(struct postgres *s, const char *stream)
 {
 	struct buf *sql = &s->sql;
 	bool dedup = s->settings->dedup_by_id;
-	int rc;
 
-	rc = buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ",
-	              s->table.name);
-	if (rc == 0)
-		rc = table_add_types_query(&s->table, &s->pg, sql);
-	if (rc == 0)
-		rc = buf_addf(sql, "; ");
-	if (rc == 0)
-		rc = pg_position_add_query(s, stream);
-	if (rc == 0)
-		rc = buf_addf(sql, "; ");
-	if (rc == 0 && dedup)
-		rc = table_add_staging(&s->table, sql);
-	if (rc == 0)
-		rc = buf_addf(sql,
-		              "COPY %s (" TABLE_COLUMNS
-		              ") FROM STDIN (FORMAT binary); ",
-		              dedup ? TABLE_STAGING : s->table.name);
-	if (rc == 0 && dedup)
-		rc = buf_addf(sql,
-		              "INSERT INTO %s (" TABLE_COLUMNS
-		              ") SELECT " TABLE_COLUMNS " FROM " TABLE_STAGING
-		              " "
-		              "ON CONFLICT (id) DO NOTHING; ",
-		              s->table.name);
+	buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ", s->table.name);
+	table_add_types_query(&s->table, &s->pg, sql);
+	buf_add_text(sql, "; ");
+	pg_position_add_query(s, stream);
+	buf_add_text(sql, "; ");
+	if (dedup)
+		table_add_staging(&s->table, sql);
+	buf_addf(sql,
+	         "COPY %s (" TABLE_COLUMNS ") FROM STDIN (FORMAT binary); ",
+	         dedup ? TABLE_STAGING : s->table.name);
+	if (dedup)
+		buf_addf(sql,
+		         "INSERT INTO %s (" TABLE_COLUMNS
+		         ") SELECT " TABLE_COLUMNS " FROM " TABLE_STAGING " "
+		         "ON CONFLICT (id) DO NOTHING; ",
+		         s->table.name);
 	/*
 	 * Count the staged rows whose id the table does not have now.  These
 	 * rows were not left out as duplicates: a trigger has dropped them.
 	 */
-	if (rc == 0 && dedup && s->table.may_drop)
-		rc = buf_addf(sql,
-		              "SELECT count(*) AS " DROPPED
-		              " FROM " TABLE_STAGING
-		              " s WHERE NOT EXISTS (SELECT FROM %s t "
-		              "WHERE t.id = s.id); ",
-		              s->table.name);
-	return rc;
+	if (dedup && s->table.may_drop)
+		buf_addf(sql,
+		         "SELECT count(*) AS " DROPPED " FROM " TABLE_STAGING
+		         " s WHERE NOT EXISTS (SELECT FROM %s t "
+		         "WHERE t.id = s.id); ",
+		         s->table.name);
 }
 
 /*
@@ -67,29 +56,23 @@ add_copy(struct postgres *s, const char *stream)
  * it runs again, it finds that the position has moved, and nothing of what it
  * has sent is stored.
  */
-static int
+static void
 add_batch_statements(struct postgres *s, const struct batch *b,
                      const char *stream)
 {
-	int rc;
-
 	buf_clear(&s->sql);
-	rc = buf_addf(&s->sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
-	if (rc == 0)
-		rc = pg_add_local_settings(&s->pg, &s->sql);
+	buf_add_text(&s->sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
+	pg_add_local_settings(&s->pg, &s->sql);
 	/*
 	 * With off, the server would confirm the commit before it is on disk.
 	 */
-	if (rc == 0)
-		rc = buf_addf(&s->sql,
-		              "SELECT set_config('synchronous_commit', 'on', "
-		              "true) WHERE current_setting("
-		              "'synchronous_commit') = 'off'; ");
-	if (rc == 0 && b->count > 0)
-		rc = add_copy(s, stream);
-	if (rc == 0)
-		rc = pg_position_add_move(s, b, stream);
-	return rc < 0 ? rc : buf_add(&s->sql, "COMMIT", sizeof "COMMIT");
+	buf_add_text(&s->sql, "SELECT set_config('synchronous_commit', 'on', "
+	                      "true) WHERE current_setting("
+	                      "'synchronous_commit') = 'off'; ");
+	if (b->count > 0)
+		add_copy(s, stream);
+	pg_position_add_move(s, b, stream);
+	buf_add_text(&s->sql, "COMMIT");
 }
 
 static enum sink_result
@@ -98,13 +81,12 @@ send_statements(struct postgres *s, const struct batch *b,
 {
 	char *stream =
 	    PQescapeLiteral(s->pg.conn, b->stream, strlen(b->stream));
-	int rc = stream ? add_batch_statements(s, b, stream) : -ENOMEM;
 
+	if (!stream)
+		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
+	add_batch_statements(s, b, stream);
 	PQfreemem(stream);
-	if (rc < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "statements: %s",
-		               strerror(-rc));
-	return pg_send(&s->pg, (const char *)s->sql.data, error);
+	return pg_send(&s->pg, pg_statements(&s->sql, error), error);
 }
 
 /* What the results of a batch's statements have reported so far. */
