@@ -31,9 +31,8 @@ check_readonly(struct clickhouse *c)
 	const char *value;
 
 	buf_clear(&c->sql);
-	if (ch_sql_add(&c->sql, "SELECT value FROM system.settings WHERE name "
-	                        "= 'readonly' FORMAT TabSeparatedRaw") < 0)
-		return;
+	buf_add_text(&c->sql, "SELECT value FROM system.settings WHERE name "
+	                      "= 'readonly' FORMAT TabSeparatedRaw");
 	value = ask(c, &error);
 	if (value && value[0] != '0' && value[0] != '\0')
 		finding_print(FINDING_ERROR,
@@ -84,8 +83,7 @@ check_grants(struct clickhouse *c)
 	bool roles = false;
 
 	buf_clear(&c->sql);
-	if (ch_sql_add(&c->sql, "SHOW GRANTS FORMAT TabSeparatedRaw") < 0)
-		return;
+	buf_add_text(&c->sql, "SHOW GRANTS FORMAT TabSeparatedRaw");
 	text = ask(c, &error);
 	if (!text || !strstr(text, "GRANT "))
 		return;

@@ -113,6 +113,12 @@ ch_client_statement(struct ch_client *client, const struct buf *sql,
 	enum sink_result result;
 	enum ch_http_result ended;
 
+	if (sql->error) {
+		(void)snprintf(error->text, sizeof error->text,
+		               "cannot build a statement: %s",
+		               strerror(-sql->error));
+		return SINK_UNREACHABLE;
+	}
 	/*
 	 * Without this setting an error could arrive after a part of the
 	 * result.

@@ -22,19 +22,11 @@ ask_numbers(struct clickhouse *c, const char *select, const char *where,
 	enum sink_result result;
 	char text[64];
 	char *end;
-	int rc;
 
 	buf_clear(&c->sql);
-	rc = ch_sql_add(&c->sql, select);
-	if (rc == 0)
-		rc = ch_table_add_name(&c->table, &c->sql);
-	if (rc == 0)
-		rc = ch_sql_add(&c->sql, where);
-	if (rc < 0) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot build a statement");
-		return SINK_UNREACHABLE;
-	}
+	buf_add_text(&c->sql, select);
+	ch_table_add_name(&c->table, &c->sql);
+	buf_add_text(&c->sql, where);
 	result = ch_client_statement(&c->client, &c->sql, error);
 	if (result != SINK_DONE)
 		return result;

@@ -101,24 +101,18 @@ ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
 }
 
 /* Append INSERT INTO `db`.`t` (`id`, ...) FORMAT ... */
-static int
+static void
 add_insert_query(struct buf *sql, const struct ch_table *t)
 {
-	int rc = ch_sql_add(sql, "INSERT INTO ");
-
-	if (rc == 0)
-		rc = ch_table_add_name(t, sql);
-	for (int f = 0; rc == 0 && f < FIELD_COUNT; f++) {
-		rc = ch_sql_add(sql, f == 0 ? " (" : ", ");
-		if (rc == 0)
-			rc = ch_sql_add_name(
-			    sql, event_field_name((enum event_field)f));
+	buf_add_text(sql, "INSERT INTO ");
+	ch_table_add_name(t, sql);
+	for (int f = 0; f < FIELD_COUNT; f++) {
+		buf_add_text(sql, f == 0 ? " (" : ", ");
+		ch_sql_add_name(sql, event_field_name((enum event_field)f));
 	}
-	if (rc == 0)
-		rc = ch_sql_add(sql, t->knows_types_header
-		                         ? ") FORMAT RowBinaryWithNamesAndTypes"
-		                         : ") FORMAT RowBinary");
-	return rc;
+	buf_add_text(sql, t->knows_types_header
+	                      ? ") FORMAT RowBinaryWithNamesAndTypes"
+	                      : ") FORMAT RowBinary");
 }
 
 int
@@ -128,28 +122,26 @@ ch_insert_build_url(struct clickhouse *c, const struct batch *batch)
 	struct buf *url = &c->sql;
 	char query[1024], token[256];
 	size_t query_bytes;
-	int n, rc;
+	int n;
 
 	buf_clear(url);
-	rc = add_insert_query(url, t);
-	if (rc < 0)
-		return rc;
+	add_insert_query(url, t);
+	if (url->error)
+		return url->error;
 	if (url->len > sizeof query)
 		return -EMSGSIZE;
 	query_bytes = url->len;
 	memcpy(query, url->data, query_bytes);
 	buf_clear(url);
-	rc = ch_sql_add(url, c->client.url);
-	if (rc == 0)
-		rc = ch_sql_add_parameter(url, "query", query, query_bytes);
-	if (rc == 0)
-		rc = ch_sql_add_parameter(url, "wait_end_of_query", "1", 1);
-	for (size_t i = 0; rc == 0 && i < ch_insert_setting_count; i++) {
+	buf_add_text(url, c->client.url);
+	ch_sql_add_parameter(url, "query", query, query_bytes);
+	ch_sql_add_parameter(url, "wait_end_of_query", "1", 1);
+	for (size_t i = 0; i < ch_insert_setting_count; i++) {
 		const struct ch_insert_setting *s = &ch_insert_settings[i];
 
 		if (t->knows[i])
-			rc = ch_sql_add_parameter(url, s->name, s->value,
-			                          strlen(s->value));
+			ch_sql_add_parameter(url, s->name, s->value,
+			                     strlen(s->value));
 	}
 	n = snprintf(token, sizeof token,
 	             "%s:%s:%" PRIu64 ":%" PRIu64 "-%" PRIu64, batch->stream,
@@ -157,8 +149,8 @@ ch_insert_build_url(struct clickhouse *c, const struct batch *batch)
 	             batch->next_offset);
 	if (n < 0 || (size_t)n >= sizeof token)
 		return -EMSGSIZE;
-	if (rc == 0 && t->knows_token)
-		rc = ch_sql_add_parameter(url, "insert_deduplication_token",
-		                          token, (size_t)n);
-	return rc == 0 ? buf_add(url, "", 1) : rc;
+	if (t->knows_token)
+		ch_sql_add_parameter(url, "insert_deduplication_token", token,
+		                     (size_t)n);
+	return url->error ? url->error : buf_add(url, "", 1);
 }

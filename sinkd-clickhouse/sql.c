@@ -4,21 +4,14 @@
 #include <ctype.h>
 #include <string.h>
 
-int
-ch_sql_add(struct buf *out, const char *text)
-{
-	return buf_add(out, text, strlen(text));
-}
-
-static int
+static void
 sql_add_quoted(struct buf *out, char quote, const char *text)
 {
 	size_t n = strlen(text);
 	uint8_t *p;
-	int rc = buf_reserve(out, 2 * n + 2);
 
-	if (rc < 0)
-		return rc;
+	if (buf_reserve(out, 2 * n + 2) < 0)
+		return;
 	p = out->data + out->len;
 	*p++ = (uint8_t)quote;
 	for (size_t i = 0; i < n; i++) {
@@ -28,34 +21,31 @@ sql_add_quoted(struct buf *out, char quote, const char *text)
 	}
 	*p++ = (uint8_t)quote;
 	out->len = (size_t)(p - out->data);
-	return 0;
 }
 
-int
+void
 ch_sql_add_name(struct buf *out, const char *name)
 {
-	return sql_add_quoted(out, '`', name);
+	sql_add_quoted(out, '`', name);
 }
 
-int
+void
 ch_sql_add_value(struct buf *out, const char *value)
 {
-	return sql_add_quoted(out, '\'', value);
+	sql_add_quoted(out, '\'', value);
 }
 
-int
+void
 ch_sql_add_parameter(struct buf *url, const char *name, const char *value,
                      size_t n)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	bool first = !memchr(url->data, '?', url->len);
+	bool first = url->len == 0 || !memchr(url->data, '?', url->len);
 	uint8_t *p;
-	int rc = buf_addf(url, "%c%s=", first ? '?' : '&', name);
 
-	if (rc == 0)
-		rc = buf_reserve(url, 3 * n);
-	if (rc < 0)
-		return rc;
+	buf_addf(url, "%c%s=", first ? '?' : '&', name);
+	if (buf_reserve(url, 3 * n) < 0)
+		return;
 	p = url->data + url->len;
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)value[i];
@@ -69,5 +59,4 @@ ch_sql_add_parameter(struct buf *url, const char *name, const char *value,
 		}
 	}
 	url->len = (size_t)(p - url->data);
-	return 0;
 }

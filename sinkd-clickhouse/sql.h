@@ -2,7 +2,7 @@
  * sql - build statements for ClickHouse: quote names and values in a query, and
  * a query in a URL.
  *
- * All functions return as buf_add.  After a failure the text is unusable.
+ * A failure is kept in the error of the buffer.
  */
 #ifndef SINKD_CLICKHOUSE_SQL_H
 #define SINKD_CLICKHOUSE_SQL_H
@@ -10,19 +10,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "libbase/base.h"
 #include "libbase/buf.h"
 
-MUST_USE int ch_sql_add(struct buf *out, const char *text);
-
 /* Append `name`, with special characters escaped. */
-MUST_USE int ch_sql_add_name(struct buf *out, const char *name);
+void ch_sql_add_name(struct buf *out, const char *name);
 
 /* Append 'value', with special characters escaped. */
-MUST_USE int ch_sql_add_value(struct buf *out, const char *value);
+void ch_sql_add_value(struct buf *out, const char *value);
 
 /* Append "name=value" after '?' or '&', with the value percent-encoded. */
-MUST_USE int ch_sql_add_parameter(struct buf *url, const char *name,
-                                  const char *value, size_t n);
+void ch_sql_add_parameter(struct buf *url, const char *name, const char *value,
+                          size_t n);
 
 #endif

@@ -83,14 +83,6 @@ cell_number(struct slice s)
 	return strtoll(text, NULL, 10);
 }
 
-static enum sink_result
-statement_too_long(int rc, struct sink_error *error)
-{
-	(void)snprintf(error->text, sizeof error->text,
-	               "cannot build a statement: %s", strerror(-rc));
-	return SINK_UNREACHABLE;
-}
-
 /*
  * Run a statement.  In its text "?n" and "?d" stand for the quoted names of the
  * table and the database, and "?r" for the system table that has the settings
@@ -100,28 +92,23 @@ static enum sink_result
 run_query(const struct ch_table *t, struct ch_client *client, struct buf *sql,
           const char *text, struct sink_error *error)
 {
-	int rc = 0;
-
 	buf_clear(sql);
-	while (rc == 0 && *text) {
+	for (;;) {
 		size_t n = strcspn(text, "?");
 
-		rc = buf_add(sql, text, n);
+		buf_addf(sql, "%.*s", (int)n, text);
 		text += n;
-		if (rc < 0 || !*text)
+		if (!*text)
 			break;
 		if (text[1] == 'r')
-			rc = ch_sql_add(sql,
-			                t->knows_replicated_settings
-			                    ? "replicated_merge_tree_settings"
-			                    : "merge_tree_settings");
+			buf_add_text(sql, t->knows_replicated_settings
+			                      ? "replicated_merge_tree_settings"
+			                      : "merge_tree_settings");
 		else
-			rc = ch_sql_add_value(
-			    sql, text[1] == 'n' ? t->name : t->database);
+			ch_sql_add_value(sql, text[1] == 'n' ? t->name
+			                                     : t->database);
 		text += 2;
 	}
-	if (rc < 0)
-		return statement_too_long(rc, error);
 	return ch_client_statement(client, sql, error);
 }
 
@@ -265,30 +252,23 @@ static enum sink_result
 create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
              struct sink_error *error)
 {
-	int rc;
-
 	buf_clear(sql);
-	rc = ch_sql_add(sql, "CREATE TABLE IF NOT EXISTS ");
-	if (rc == 0)
-		rc = ch_table_add_name(t, sql);
-	if (rc == 0)
-		rc = buf_addf(sql,
-		              " (id String, type %s, user_id Nullable(String), "
-		              "payload String, created_at %s, received_at %s) "
-		              "ENGINE = MergeTree ORDER BY (type, created_at) "
-		              "SETTINGS index_granularity = 8192",
-		              created_type(t, FIELD_TYPE),
-		              created_type(t, FIELD_CREATED_AT),
-		              created_type(t, FIELD_RECEIVED_AT));
-	if (rc == 0 && t->knows_window)
-		rc = ch_sql_add(
+	buf_add_text(sql, "CREATE TABLE IF NOT EXISTS ");
+	ch_table_add_name(t, sql);
+	buf_addf(sql,
+	         " (id String, type %s, user_id Nullable(String), "
+	         "payload String, created_at %s, received_at %s) "
+	         "ENGINE = MergeTree ORDER BY (type, created_at) "
+	         "SETTINGS index_granularity = 8192",
+	         created_type(t, FIELD_TYPE), created_type(t, FIELD_CREATED_AT),
+	         created_type(t, FIELD_RECEIVED_AT));
+	if (t->knows_window)
+		buf_add_text(
 		    sql,
 		    ", non_replicated_deduplication_window = " CH_TABLE_WINDOW);
-	if (rc == 0 && t->knows_fsync)
-		rc = ch_sql_add(sql, ", fsync_after_insert = 1, "
-		                     "fsync_part_directory = 1");
-	if (rc < 0)
-		return statement_too_long(rc, error);
+	if (t->knows_fsync)
+		buf_add_text(sql, ", fsync_after_insert = 1, "
+		                  "fsync_part_directory = 1");
 	return ch_client_statement(client, sql, error);
 }
 
@@ -485,14 +465,10 @@ ch_table_guarantee(const struct ch_table *t, char *out, size_t size)
 	return once;
 }
 
-int
+void
 ch_table_add_name(const struct ch_table *t, struct buf *out)
 {
-	int rc = ch_sql_add_name(out, t->database);
-
-	if (rc == 0)
-		rc = ch_sql_add(out, ".");
-	if (rc == 0)
-		rc = ch_sql_add_name(out, t->name);
-	return rc;
+	ch_sql_add_name(out, t->database);
+	buf_add_text(out, ".");
+	ch_sql_add_name(out, t->name);
 }

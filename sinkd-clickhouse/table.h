@@ -95,6 +95,6 @@ enum sink_result ch_table_compare(const struct ch_table *table,
 bool ch_table_guarantee(const struct ch_table *table, char *out, size_t size);
 
 /* Append `database`.`name`.  Returns as buf_add. */
-MUST_USE int ch_table_add_name(const struct ch_table *table, struct buf *out);
+void ch_table_add_name(const struct ch_table *table, struct buf *out);
 
 #endif
