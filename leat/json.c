@@ -12,74 +12,66 @@
 /* The most bytes of a string that json_text returns. */
 #define TEXT_MAX 1023
 
-static int
-json_put_text(struct buf *out, const char *text)
-{
-	return buf_add(out, text, strlen(text));
-}
-
-static int
+static void
 json_put_map(struct buf *out, const msgpack_object_map *map)
 {
-	int rc = json_put_text(out, "{");
-
-	for (uint32_t i = 0; rc == 0 && i < map->size; i++) {
+	buf_add_text(out, "{");
+	for (uint32_t i = 0; i < map->size; i++) {
 		const msgpack_object_kv *kv = &map->ptr[i];
 
 		if (kv->key.type != MSGPACK_OBJECT_STR)
-			return -EBADMSG;
+			out->error = -EBADMSG;
 		if (i > 0)
-			rc = json_put_text(out, ",");
-		if (rc == 0)
-			rc = json_put(out, &kv->key);
-		if (rc == 0)
-			rc = json_put_text(out, ":");
-		if (rc == 0)
-			rc = json_put(out, &kv->val);
+			buf_add_text(out, ",");
+		json_put(out, &kv->key);
+		buf_add_text(out, ":");
+		json_put(out, &kv->val);
 	}
-	return rc < 0 ? rc : json_put_text(out, "}");
+	buf_add_text(out, "}");
 }
 
-static int
+static void
 json_put_array(struct buf *out, const msgpack_object_array *array)
 {
-	int rc = json_put_text(out, "[");
-
-	for (uint32_t i = 0; rc == 0 && i < array->size; i++) {
+	buf_add_text(out, "[");
+	for (uint32_t i = 0; i < array->size; i++) {
 		if (i > 0)
-			rc = json_put_text(out, ",");
-		if (rc == 0)
-			rc = json_put(out, &array->ptr[i]);
+			buf_add_text(out, ",");
+		json_put(out, &array->ptr[i]);
 	}
-	return rc < 0 ? rc : json_put_text(out, "]");
+	buf_add_text(out, "]");
 }
 
-int
+void
 json_put(struct buf *out, const msgpack_object *value)
 {
 	switch (value->type) {
 	case MSGPACK_OBJECT_BOOLEAN:
-		return json_put_text(out,
-		                     value->via.boolean ? "true" : "false");
+		buf_add_text(out, value->via.boolean ? "true" : "false");
+		return;
 	case MSGPACK_OBJECT_POSITIVE_INTEGER:
-		return buf_addf(out, "%" PRIu64, value->via.u64);
+		buf_add_u64(out, value->via.u64);
+		return;
 	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-		return buf_addf(out, "%" PRId64, value->via.i64);
+		buf_addf(out, "%" PRId64, value->via.i64);
+		return;
 	case MSGPACK_OBJECT_STR:
-		return json_text_add(out, (struct slice){value->via.str.ptr,
-		                                         value->via.str.size});
+		json_text_add(out, (struct slice){value->via.str.ptr,
+		                                  value->via.str.size});
+		return;
 	case MSGPACK_OBJECT_MAP:
-		return json_put_map(out, &value->via.map);
+		json_put_map(out, &value->via.map);
+		return;
 	case MSGPACK_OBJECT_ARRAY:
-		return json_put_array(out, &value->via.array);
+		json_put_array(out, &value->via.array);
+		return;
 	case MSGPACK_OBJECT_NIL:
 	case MSGPACK_OBJECT_FLOAT32:
 	case MSGPACK_OBJECT_FLOAT64:
 	case MSGPACK_OBJECT_BIN:
 	case MSGPACK_OBJECT_EXT:
-		break;
+		buf_add_text(out, "null");
 	}
-	return json_put_text(out, "null");
 }
 
 const char *

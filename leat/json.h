@@ -6,15 +6,14 @@
 
 #include <msgpack.h>
 
-#include "libbase/base.h"
 #include "libbase/buf.h"
 
 /*
  * Append value to out.  A type that JSON does not have (binary, extension) is
- * written as null.  Returns 0, -EBADMSG when a map has a key that is not a
- * string, or as buf_reserve.
+ * written as null.  A failure is kept in out->error, as are those of buf.h;
+ * -EBADMSG means that a map has a key that is not a string.
  */
-MUST_USE int json_put(struct buf *out, const msgpack_object *value);
+void json_put(struct buf *out, const msgpack_object *value);
 
 /*
  * The value, or the value of a map's key, as text that is safe on a terminal:

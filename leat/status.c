@@ -239,7 +239,8 @@ status_print_json(const msgpack_object *status)
 	int rc;
 
 	buf_init(&out, 1 * MIB);
-	rc = json_put(&out, status);
+	json_put(&out, status);
+	rc = out.error;
 	if (rc == 0)
 		printf("%.*s\n", (int)out.len, (const char *)out.data);
 	buf_fini(&out);
