@@ -133,8 +133,8 @@ read_filter(struct dlq_filter *f)
 /* --- ls and show --- */
 
 struct listing {
-	uint64_t count;
-	bool as_json;
+	char path[PATH_MAX];
+	uint64_t count, damaged;
 	struct buf row;
 };
 
@@ -150,7 +150,7 @@ print_row(void *arg, const struct dlq_record *record, const struct slice *line)
 	struct listing *l = arg;
 	char at[CLOCK_TEXT_BYTES + 1];
 
-	if (l->as_json) {
+	if (options.json) {
 		printf("%.*s\n", (int)line->bytes, line->data);
 		l->count++;
 		return 0;
@@ -171,41 +171,46 @@ print_row(void *arg, const struct dlq_record *record, const struct slice *line)
 	return 0;
 }
 
-/* Report the lines of the file that are no dead letters. */
+/*
+ * Read the dead letters that the options select.  Returns the exit status;
+ * EXIT_NOT_WELL after reporting lines that are no dead letters.
+ */
 static int
-finish_reading(uint64_t damaged, const char *path)
+listing_read(struct listing *l, const struct verb_call *call,
+             dead_file_on_record print)
 {
-	if (damaged == 0)
+	struct dlq_filter filter;
+	int rc;
+
+	if (read_filter(&filter) < 0)
+		return EXIT_CONFIG;
+	cell_set_locale();
+	buf_init(&l->row, DLQ_RECORD_MAX);
+	rc = dead_file_path(call->path, call->args[0], l->path);
+	if (rc == 0)
+		rc = dead_file_read(l->path, &filter, print, l, &l->damaged);
+	buf_fini(&l->row);
+	if (rc < 0)
+		return EXIT_FAILURE;
+	if (l->damaged == 0)
 		return EXIT_SUCCESS;
 	log_warn("some lines are no dead letters path=%s lines=%" PRIu64,
-	         log_quote(path), damaged);
+	         log_quote(l->path), l->damaged);
 	return EXIT_NOT_WELL;
 }
 
 static int
 dead_ls_run(const struct verb_call *call)
 {
-	struct listing l = {.as_json = options.json};
-	struct dlq_filter filter;
-	char path[PATH_MAX];
-	uint64_t damaged = 0;
-	int rc = read_filter(&filter);
+	struct listing l = {.count = 0};
+	int status = listing_read(&l, call, print_row);
 
-	if (rc < 0)
-		return EXIT_CONFIG;
-	cell_set_locale();
-	buf_init(&l.row, 16 * KIB);
-	rc = dead_file_path(call->path, call->args[0], path);
-	if (rc == 0)
-		rc = dead_file_read(path, &filter, print_row, &l, &damaged);
-	buf_fini(&l.row);
-	if (rc < 0)
-		return EXIT_FAILURE;
-	if (!l.as_json)
+	if (!options.json &&
+	    (status == EXIT_SUCCESS || status == EXIT_NOT_WELL))
 		printf("%s%" PRIu64 " dead letter%s in %s\n",
 		       l.count > 0 ? "\n" : "", l.count,
-		       l.count == 1 ? "" : "s", path);
-	return finish_reading(damaged, path);
+		       l.count == 1 ? "" : "s", l.path);
+	return status;
 }
 
 /* Print a text, which on a terminal must not act on it. */
@@ -257,25 +262,13 @@ print_whole(void *arg, const struct dlq_record *record,
 static int
 dead_show_run(const struct verb_call *call)
 {
-	struct listing l = {0};
-	struct dlq_filter filter;
-	char path[PATH_MAX];
-	uint64_t damaged = 0;
-	int rc = read_filter(&filter);
+	struct listing l = {.count = 0};
+	int status = listing_read(&l, call, print_whole);
 
-	if (rc < 0)
-		return EXIT_CONFIG;
-	cell_set_locale();
-	buf_init(&l.row, DLQ_RECORD_MAX);
-	rc = dead_file_path(call->path, call->args[0], path);
-	if (rc == 0)
-		rc = dead_file_read(path, &filter, print_whole, &l, &damaged);
-	buf_fini(&l.row);
-	if (rc < 0)
-		return EXIT_FAILURE;
-	if (l.count == 0)
-		log_warn("no dead letter matches path=%s", log_quote(path));
-	return l.count == 0 ? EXIT_NOT_WELL : finish_reading(damaged, path);
+	if (status != EXIT_SUCCESS || l.count > 0)
+		return status;
+	log_warn("no dead letter matches path=%s", log_quote(l.path));
+	return EXIT_NOT_WELL;
 }
 
 /* --- retry and drop --- */
