@@ -58,10 +58,7 @@ static struct dead_options {
 		.value = &options.limit                                        \
 	}
 #define ORDER_FLAGS                                                            \
-	{.name = "--timeout",                                                  \
-	 .argument = "DURATION",                                               \
-	 .help = OPTIONS_TIMEOUT_HELP,                                         \
-	 .value = &options.timeout},                                           \
+	OPTIONS_TIMEOUT_FLAG(options.timeout),                                 \
 	{                                                                      \
 		.name = "--execute", .help = "do it", .set = &options.execute  \
 	}

@@ -10,11 +10,13 @@
 #include "leat/when.h"
 #include "libbase/base.h"
 
-/* The text of --help for --timeout. */
-#define OPTIONS_TIMEOUT_HELP                                                   \
-	"wait at most so long until it is done, as 90s or 5m (default 60s); "  \
-	"the order goes on after that"
-
+/* --timeout, of which options_timeout reads the text. */
+#define OPTIONS_TIMEOUT_FLAG(text)                                             \
+	{                                                                      \
+		.name = "--timeout", .argument = "DURATION", .value = &(text), \
+		.help = "wait at most so long until it is done, as 90s or 5m " \
+			"(default 60s); the order goes on after that"          \
+	}
 #define OPTIONS_TIMEOUT_MS 60000 /* its default */
 
 /* Read --timeout.  Without one, which is NULL, *ms stays as it is. */

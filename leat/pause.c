@@ -207,10 +207,7 @@ static const struct conf_flag pause_flags[] = {
      .argument = "TEXT",
      .help = "the reason, for those who see the pause",
      .value = &why_option},
-    {.name = "--timeout",
-     .argument = "DURATION",
-     .help = OPTIONS_TIMEOUT_HELP,
-     .value = &timeout_option},
+    OPTIONS_TIMEOUT_FLAG(timeout_option),
     {0},
 };
 static const struct verb_example pause_examples[] = {
@@ -237,10 +234,7 @@ const struct verb pause_verb = {
 };
 
 static const struct conf_flag resume_flags[] = {
-    {.name = "--timeout",
-     .argument = "DURATION",
-     .help = OPTIONS_TIMEOUT_HELP,
-     .value = &timeout_option},
+    OPTIONS_TIMEOUT_FLAG(timeout_option),
     {0},
 };
 static const struct verb_example resume_examples[] = {

@@ -290,11 +290,6 @@ skip_run(const struct verb_call *call)
 	return move_prepare(call, false, "--to", to_option);
 }
 
-#define TIMEOUT_FLAG                                                           \
-	{                                                                      \
-		.name = "--timeout", .argument = "DURATION",                   \
-		.help = OPTIONS_TIMEOUT_HELP, .value = &timeout_option         \
-	}
 #define EXECUTE_FLAG                                                           \
 	{                                                                      \
 		.name = "--execute",                                           \
@@ -308,7 +303,7 @@ static const struct conf_flag replay_flags[] = {
      .help = "send again from there on: " WHEN_FORMS,
      .value = &from_option},
     EXECUTE_FLAG,
-    TIMEOUT_FLAG,
+    OPTIONS_TIMEOUT_FLAG(timeout_option),
     {0},
 };
 static const struct verb_example replay_examples[] = {
@@ -340,7 +335,7 @@ static const struct conf_flag skip_flags[] = {
      .help = "go on from there: " WHEN_FORMS,
      .value = &to_option},
     EXECUTE_FLAG,
-    TIMEOUT_FLAG,
+    OPTIONS_TIMEOUT_FLAG(timeout_option),
     {0},
 };
 static const struct verb_example skip_examples[] = {
