@@ -22,21 +22,14 @@
 
 /*
  * msgpack calls status_on_write for each piece.  The results of the msgpack_*
- * functions are ignored, since the first failure is kept in `rc`.
+ * functions are ignored, since the buffer keeps the first failure.
  */
-struct writer {
-	struct buf *out;
-	int rc;
-};
-
 static int
 status_on_write(void *data, const char *bytes, size_t len)
 {
-	struct writer *w = data;
+	struct buf *out = data;
 
-	if (w->rc == 0)
-		w->rc = buf_add(w->out, bytes, len);
-	return w->rc;
+	return out->error == 0 ? buf_add(out, bytes, len) : out->error;
 }
 
 static void
@@ -392,7 +385,7 @@ put_daemon(msgpack_packer *pk, const struct peer *p, uint64_t now_ms)
  * written at the end.
  */
 static void
-put_daemons(msgpack_packer *pk, const struct broker *b, struct writer *w,
+put_daemons(msgpack_packer *pk, const struct broker *b, struct buf *out,
             uint64_t now_ms)
 {
 	static const enum frame_role order[] = {ROLE_INGEST, ROLE_SINK,
@@ -402,32 +395,31 @@ put_daemons(msgpack_packer *pk, const struct broker *b, struct writer *w,
 	size_t at;
 
 	put_key(pk, "daemons");
-	at = w->out->len;
-	(void)status_on_write(w, header, sizeof header);
+	at = out->len;
+	(void)status_on_write(out, header, sizeof header);
 	for (size_t r = 0; r < ARRAY_LEN(order); r++) {
 		for (size_t i = 0; i < b->peer_count; i++) {
 			const struct peer *p = b->peers[i];
-			size_t before = w->out->len;
+			size_t before = out->len;
 
 			if (p->state == PEER_HELLO || p->role != order[r])
 				continue;
 			put_daemon(pk, p, now_ms);
 			listed++;
-			if (w->rc != -EMSGSIZE &&
-			    w->out->len + AFTER_DAEMONS_BYTES <=
-			        w->out->max_bytes)
+			if (out->error != -EMSGSIZE &&
+			    out->len + AFTER_DAEMONS_BYTES <= out->max_bytes)
 				continue;
-			w->out->len = before;
-			w->rc = 0;
+			out->len = before;
+			out->error = 0;
 			listed--;
 			omitted++;
 		}
 	}
-	if (w->rc == 0) {
-		w->out->data[at + 1] = (uint8_t)(listed >> 24);
-		w->out->data[at + 2] = (uint8_t)(listed >> 16);
-		w->out->data[at + 3] = (uint8_t)(listed >> 8);
-		w->out->data[at + 4] = (uint8_t)listed;
+	if (out->error == 0) {
+		out->data[at + 1] = (uint8_t)(listed >> 24);
+		out->data[at + 2] = (uint8_t)(listed >> 16);
+		out->data[at + 3] = (uint8_t)(listed >> 8);
+		out->data[at + 4] = (uint8_t)listed;
 	}
 	put_uint(pk, "daemons_omitted", omitted);
 }
@@ -438,11 +430,10 @@ status_make(struct broker *b)
 	struct buf *out = &b->status;
 	uint64_t now_ms = clock_mono_ms();
 	int64_t now_us = clock_wall_us();
-	struct writer w = {.out = out};
 	msgpack_packer pk;
 
 	buf_clear(out);
-	msgpack_packer_init(&pk, &w, status_on_write);
+	msgpack_packer_init(&pk, out, status_on_write);
 	(void)msgpack_pack_map(&pk, 9);
 	status_put_text(&pk, "version", LEAT_VERSION);
 	put_uint(&pk, "now_us", (uint64_t)now_us);
@@ -451,10 +442,10 @@ status_make(struct broker *b)
 	put_log(&pk, b);
 	put_ingest(&pk, b);
 	put_sinks(&pk, b, now_ms, now_us);
-	put_daemons(&pk, b, &w, now_ms);
-	if (w.rc < 0)
+	put_daemons(&pk, b, out, now_ms);
+	b->status_is_new = b->status_is_recent = out->error == 0;
+	if (out->error)
 		buf_clear(out);
-	b->status_is_new = b->status_is_recent = w.rc == 0;
 }
 
 void
