@@ -314,9 +314,9 @@ connections_on_listener(uv_poll_t *poll, int status, int events)
 /* --- all connections --- */
 
 void
-connections_init(struct connections *c, struct broker *b, int listener)
+connections_init(struct connections *c, struct broker *b)
 {
-	*c = (struct connections){.broker = b, .listener = listener};
+	*c = (struct connections){.broker = b, .listener = -1};
 	c->evictions = (struct log_limit){.interval_ms = 10000, .burst = 5};
 }
 

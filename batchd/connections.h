@@ -19,8 +19,8 @@ struct connections {
 	struct log_limit evictions; /* log lines of peers that are evicted */
 };
 
-/* `listener` is the listening socket, which the connections own from now on. */
-void connections_init(struct connections *c, struct broker *b, int listener);
+/* The caller opens the listening socket. */
+void connections_init(struct connections *c, struct broker *b);
 
 /* Begin to accept.  Returns 0 or libuv's -errno. */
 MUST_USE int connections_start(struct connections *c, uv_loop_t *loop);

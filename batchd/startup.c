@@ -240,7 +240,7 @@ startup_open(struct server *s, const struct batchd_settings *settings)
 	*s = (struct server){.disk = {.dir = -1, .lock = -1}};
 	rc = broker_init(&s->broker, settings);
 	s->broker.store.file = -1;
-	connections_init(&s->connections, &s->broker, -1);
+	connections_init(&s->connections, &s->broker);
 	if (rc < 0) {
 		log_error("out of memory");
 		return EXIT_FAILURE;

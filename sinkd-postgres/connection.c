@@ -356,9 +356,9 @@ pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
 }
 
 enum sink_result
-pg_copy_end(struct pg_connection *pg, const char *why, struct sink_error *error)
+pg_copy_end(struct pg_connection *pg, struct sink_error *error)
 {
-	if (PQputCopyEnd(pg->conn, why) != 1)
+	if (PQputCopyEnd(pg->conn, NULL) != 1)
 		return connection_lost(pg, error);
 	return flush_output(pg, error);
 }

@@ -76,11 +76,8 @@ enum sink_result pg_next(struct pg_connection *pg, PGresult **res,
 enum sink_result pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
                          struct sink_error *error);
 
-/*
- * End the COPY successfully if `why` is NULL.  Otherwise make the server fail
- * it, with `why` as its message.
- */
-enum sink_result pg_copy_end(struct pg_connection *pg, const char *why,
+/* End the COPY. */
+enum sink_result pg_copy_end(struct pg_connection *pg,
                              struct sink_error *error);
 
 /*

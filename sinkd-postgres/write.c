@@ -249,7 +249,7 @@ write_rows(struct postgres *s, const struct batch *b,
 		               strerror(-rc));
 	result = pg_copy(&s->pg, piece->data, piece->len, error);
 	if (result == SINK_DONE)
-		result = pg_copy_end(&s->pg, NULL, error);
+		result = pg_copy_end(&s->pg, error);
 	return result;
 }
 
