@@ -131,7 +131,7 @@ check_position_table(struct postgres *s)
 	}
 	buf_clear(&s->sql);
 	buf_add_text(&s->sql, "EXPLAIN ");
-	pg_position_add_move(s, &batch, "'leat-check'");
+	pg_position_add_move(s, &batch);
 	if (pg_query(&s->pg, pg_statements(&s->sql, &error), 1, &res, &error) ==
 	    SINK_DONE)
 		finding_print(FINDING_OK, "table of positions %s",

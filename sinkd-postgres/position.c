@@ -33,31 +33,32 @@ pg_position_is_remembered(const struct postgres *s, const char *stream)
  * MOVED_BY_OTHER, and the server runs none of the statements after it.
  */
 void
-pg_position_add_move(struct postgres *s, const struct batch *b,
-                     const char *stream)
+pg_position_add_move(struct postgres *s, const struct batch *b)
 {
 	struct buf *sql = &s->sql;
 
-	if (pg_position_is_remembered(s, b->stream))
+	if (pg_position_is_remembered(s, b->stream)) {
 		buf_addf(sql,
 		         "WITH moved AS (UPDATE %s SET next_offset = "
-		         "%" PRIu64 " WHERE stream = %s "
-		         "AND sink = '" SINK_NAME "' "
-		         "AND next_offset = %" PRIu64 " RETURNING 1) ",
-		         s->position_table, b->next_offset, stream,
-		         b->position);
-	else
+		         "%" PRIu64 " WHERE sink = '" SINK_NAME "' "
+		         "AND next_offset = %" PRIu64 " AND stream = ",
+		         s->position_table, b->next_offset, b->position);
+		pg_add_literal(&s->pg, sql, b->stream);
+	} else {
 		buf_addf(sql,
 		         "WITH moved AS (INSERT INTO %s AS p "
-		         "(stream, sink, next_offset) "
-		         "VALUES (%s, '" SINK_NAME "', %" PRIu64 ") "
-		         "ON CONFLICT (stream, sink) DO UPDATE "
+		         "(sink, next_offset, stream) "
+		         "VALUES ('" SINK_NAME "', %" PRIu64 ", ",
+		         s->position_table, b->next_offset);
+		pg_add_literal(&s->pg, sql, b->stream);
+		buf_addf(sql,
+		         ") ON CONFLICT (stream, sink) DO UPDATE "
 		         "SET next_offset = EXCLUDED.next_offset "
-		         "WHERE p.next_offset = %" PRIu64 " RETURNING 1) ",
-		         s->position_table, stream, b->next_offset,
+		         "WHERE p.next_offset = %" PRIu64,
 		         b->position);
-	buf_add_text(sql,
-	             "SELECT 1 / count(*) AS " POSITION_MOVED " FROM moved; ");
+	}
+	buf_add_text(sql, " RETURNING 1) SELECT 1 / count(*) AS " POSITION_MOVED
+	                  " FROM moved; ");
 }
 
 void
@@ -65,8 +66,9 @@ pg_position_add_query(struct postgres *s, const char *stream)
 {
 	buf_addf(&s->sql,
 	         "SELECT next_offset AS " POSITION_READ
-	         " FROM %s WHERE stream = %s AND sink = '" SINK_NAME "'",
-	         s->position_table, stream);
+	         " FROM %s WHERE sink = '" SINK_NAME "' AND stream = ",
+	         s->position_table);
+	pg_add_literal(&s->pg, &s->sql, stream);
 }
 
 enum sink_result
@@ -81,15 +83,11 @@ enum sink_result
 pg_position_read(struct postgres *s, const char *stream, bool *found,
                  uint64_t *next_offset, struct sink_error *error)
 {
-	char *literal = PQescapeLiteral(s->pg.conn, stream, strlen(stream));
 	PGresult *res = NULL;
 	enum sink_result result;
 
 	buf_clear(&s->sql);
-	if (!literal)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	pg_position_add_query(s, literal);
-	PQfreemem(literal);
+	pg_position_add_query(s, stream);
 	result =
 	    pg_query(&s->pg, pg_statements(&s->sql, error), 1, &res, error);
 	if (result != SINK_DONE)

@@ -21,10 +21,9 @@
 
 /*
  * Append the statement that moves the position (I9), or the query that reads
- * it.  `stream` is quoted already.
+ * it.
  */
-void pg_position_add_move(struct postgres *s, const struct batch *b,
-                          const char *stream);
+void pg_position_add_move(struct postgres *s, const struct batch *b);
 void pg_position_add_query(struct postgres *s, const char *stream);
 enum sink_result pg_position_fenced(const struct batch *b,
                                     struct sink_error *error);

@@ -15,7 +15,7 @@
 
 /* Append the statements for the rows of a batch, around the COPY. */
 static void
-add_copy(struct postgres *s, const char *stream)
+add_copy(struct postgres *s, const struct batch *b)
 {
 	struct buf *sql = &s->sql;
 	bool dedup = s->settings->dedup_by_id;
@@ -23,7 +23,7 @@ add_copy(struct postgres *s, const char *stream)
 	buf_addf(sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE; ", s->table.name);
 	table_add_types_query(&s->table, &s->pg, sql);
 	buf_add_text(sql, "; ");
-	pg_position_add_query(s, stream);
+	pg_position_add_query(s, b->stream);
 	buf_add_text(sql, "; ");
 	if (dedup)
 		table_add_staging(&s->table, sql);
@@ -49,16 +49,16 @@ add_copy(struct postgres *s, const char *stream)
 }
 
 /*
- * Build the statements of one batch.
+ * Build the statements of one batch, and send them.
  *
  * The position moves last.  Its row is then locked only during the commit, so
  * that a sink that is stopped during the COPY cannot block its successor.  When
  * it runs again, it finds that the position has moved, and nothing of what it
  * has sent is stored.
  */
-static void
-add_batch_statements(struct postgres *s, const struct batch *b,
-                     const char *stream)
+static enum sink_result
+send_statements(struct postgres *s, const struct batch *b,
+                struct sink_error *error)
 {
 	buf_clear(&s->sql);
 	buf_add_text(&s->sql, "BEGIN ISOLATION LEVEL READ COMMITTED; ");
@@ -70,22 +70,9 @@ add_batch_statements(struct postgres *s, const struct batch *b,
 	                      "true) WHERE current_setting("
 	                      "'synchronous_commit') = 'off'; ");
 	if (b->count > 0)
-		add_copy(s, stream);
-	pg_position_add_move(s, b, stream);
+		add_copy(s, b);
+	pg_position_add_move(s, b);
 	buf_add_text(&s->sql, "COMMIT");
-}
-
-static enum sink_result
-send_statements(struct postgres *s, const struct batch *b,
-                struct sink_error *error)
-{
-	char *stream =
-	    PQescapeLiteral(s->pg.conn, b->stream, strlen(b->stream));
-
-	if (!stream)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
-	add_batch_statements(s, b, stream);
-	PQfreemem(stream);
 	return pg_send(&s->pg, pg_statements(&s->sql, error), error);
 }
 
