@@ -20,7 +20,6 @@
 #include "libbase/conf.h"
 #include "libbase/error.h"
 #include "libbase/installed.h"
-#include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libproto/status_map.h"
 

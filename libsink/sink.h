@@ -101,6 +101,10 @@ struct sink_error {
 	size_t duplicates;
 };
 
+/* Format error->text.  Returns `result`. */
+enum sink_result sink_fail(struct sink_error *error, enum sink_result result,
+                           const char *fmt, ...) PRINTF_LIKE(3, 4);
+
 /* Where an event is in a log. */
 struct origin {
 	struct slice stream; /* the log's UUID as text */

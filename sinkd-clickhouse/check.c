@@ -6,7 +6,6 @@
 
 #include "libsink/finding.h"
 #include "sinkd-clickhouse/clickhouse.h"
-#include "sinkd-clickhouse/sql.h"
 
 /*
  * Run the statement in c->sql.  Returns its result as text, valid until the

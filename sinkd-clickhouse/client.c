@@ -46,19 +46,16 @@ classify_status(long status, size_t body_bytes, struct sink_error *error)
 	enum sink_result result = ch_exception_status_class(status);
 
 	(void)snprintf(error->code, sizeof error->code, "%ld", status);
-	if (result != SINK_REJECT || body_bytes >= BODY_MIN) {
-		(void)snprintf(
-		    error->text, sizeof error->text,
+	if (result != SINK_REJECT || body_bytes >= BODY_MIN)
+		return sink_fail(
+		    error, result,
 		    "HTTP status %ld without an exception of ClickHouse; "
 		    "check that url is that of a ClickHouse server",
 		    status);
-		return result;
-	}
-	(void)snprintf(error->text, sizeof error->text,
-	               "HTTP status %ld for a body of %zu bytes: raise the "
-	               "proxy's limit, such as client_max_body_size",
-	               status, body_bytes);
-	return SINK_MISCONFIGURED;
+	return sink_fail(error, SINK_MISCONFIGURED,
+	                 "HTTP status %ld for a body of %zu bytes: raise the "
+	                 "proxy's limit, such as client_max_body_size",
+	                 status, body_bytes);
 }
 
 /* Decide what a response means.  `rows` is 0 for a statement. */
@@ -72,10 +69,11 @@ classify_response(struct ch_client *client, enum ch_http_result ended,
 	client->view = (struct slice){0};
 	if (ended != CH_HTTP_RESPONSE) {
 		/* curl's message does not always include the server. */
-		(void)snprintf(error->text, sizeof error->text, "%s (%.40s)",
-		               h->error, client->url);
-		return ended == CH_HTTP_MISCONFIGURED ? SINK_MISCONFIGURED
-		                                      : SINK_UNREACHABLE;
+		return sink_fail(error,
+		                 ended == CH_HTTP_MISCONFIGURED
+		                     ? SINK_MISCONFIGURED
+		                     : SINK_UNREACHABLE,
+		                 "%s (%.40s)", h->error, client->url);
 	}
 	if (ch_exception_find((const char *)h->body.data, h->body.len,
 	                      h->exception_code, &e))
@@ -86,22 +84,18 @@ classify_response(struct ch_client *client, enum ch_http_result ended,
 	 * A proxy may have answered instead of the server, which then stores
 	 * nothing.
 	 */
-	if (rows > 0 && client->names_itself && !h->names_itself) {
-		(void)snprintf(
-		    error->text, sizeof error->text,
+	if (rows > 0 && client->names_itself && !h->names_itself)
+		return sink_fail(
+		    error, SINK_UNREACHABLE,
 		    "the response to an INSERT lacks ClickHouse's headers; "
 		    "check whether a proxy responds for the server");
-		return SINK_UNREACHABLE;
-	}
 	/* The response to a successful INSERT is empty. */
-	if (h->cut || (rows > 0 && !body_is_blank(&h->body))) {
-		(void)snprintf(
-		    error->text, sizeof error->text,
+	if (h->cut || (rows > 0 && !body_is_blank(&h->body)))
+		return sink_fail(
+		    error, SINK_UNREACHABLE,
 		    "unexpected response of %zu bytes; check that url is "
 		    "that of a ClickHouse server",
 		    h->body.len);
-		return SINK_UNREACHABLE;
-	}
 	return SINK_DONE;
 }
 
@@ -113,12 +107,10 @@ ch_client_statement(struct ch_client *client, const struct buf *sql,
 	enum sink_result result;
 	enum ch_http_result ended;
 
-	if (sql->error) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot build a statement: %s",
-		               strerror(-sql->error));
-		return SINK_UNREACHABLE;
-	}
+	if (sql->error)
+		return sink_fail(error, SINK_UNREACHABLE,
+		                 "cannot build a statement: %s",
+		                 strerror(-sql->error));
 	/*
 	 * Without this setting an error could arrive after a part of the
 	 * result.

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "sinkd-clickhouse/clickhouse.h"
-#include "sinkd-clickhouse/sql.h"
 
 /*
  * Rows with the same id are counted in so many parts, one after the other, so
@@ -110,10 +109,9 @@ clickhouse_count(void *state, const struct sink_common *common,
 		return result;
 	if (c->table.exists)
 		return count_all(c, count, error);
-	(void)snprintf(error->text, sizeof error->text,
-	               "no table %s.%s, or no right to see it; run: GRANT "
-	               "SELECT ON %s.%s TO %s",
-	               c->conf->database, c->conf->table, c->conf->database,
-	               c->conf->table, c->conf->user);
-	return SINK_MISCONFIGURED;
+	return sink_fail(error, SINK_MISCONFIGURED,
+	                 "no table %s.%s, or no right to see it; run: GRANT "
+	                 "SELECT ON %s.%s TO %s",
+	                 c->conf->database, c->conf->table, c->conf->database,
+	                 c->conf->table, c->conf->user);
 }

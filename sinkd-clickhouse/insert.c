@@ -89,14 +89,12 @@ ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
 		return SINK_REJECT;
 	case -EMSGSIZE: /* the runtime splits the batch */
 		(void)snprintf(error->code, sizeof error->code, "size");
-		(void)snprintf(error->text, sizeof error->text,
-		               "the rows take more than %zu bytes",
-		               SINK_BATCH_BYTES_MAX);
-		return SINK_REJECT;
+		return sink_fail(error, SINK_REJECT,
+		                 "the rows take more than %zu bytes",
+		                 SINK_BATCH_BYTES_MAX);
 	default:
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot build the rows: %s", strerror(-rc));
-		return SINK_UNREACHABLE;
+		return sink_fail(error, SINK_UNREACHABLE,
+		                 "cannot build the rows: %s", strerror(-rc));
 	}
 }
 

@@ -2,7 +2,6 @@
 #include "sinkd-clickhouse/sink.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "libbase/log.h"
@@ -108,21 +107,18 @@ clickhouse_prepare(struct clickhouse *c, const struct sink_common *common,
 	c->table.name = c->conf->table;
 	c->client.timeout_ms = common->timeout_ms;
 	rc = clickhouse_read_password(c);
-	if (rc < 0) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot read password_file: %s", strerror(-rc));
-		return SINK_MISCONFIGURED;
-	}
+	if (rc < 0)
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "cannot read password_file: %s",
+		                 strerror(-rc));
 	options = (struct ch_http_options){.user = c->conf->user,
 	                                   .password = c->password,
 	                                   .ca_file = c->conf->ca_file,
 	                                   .connect_timeout_ms =
 	                                       c->conf->connect_timeout_ms};
-	if (ch_http_open(&c->client.http, &options) < 0) {
-		(void)snprintf(error->text, sizeof error->text, "%s",
-		               c->client.http.error);
-		return SINK_MISCONFIGURED;
-	}
+	if (ch_http_open(&c->client.http, &options) < 0)
+		return sink_fail(error, SINK_MISCONFIGURED, "%s",
+		                 c->client.http.error);
 	return SINK_DONE;
 }
 
@@ -169,12 +165,11 @@ confirm_reject(struct clickhouse *c, struct sink_error *error)
 	}
 	if (!changed)
 		return SINK_REJECT;
-	(void)snprintf(
-	    error->text, sizeof error->text,
+	error->bad_event = 0;
+	return sink_fail(
+	    error, SINK_UNREACHABLE,
 	    "the columns of %s.%s have changed; the sink reads them again",
 	    c->conf->database, c->conf->table);
-	error->bad_event = 0;
-	return SINK_UNREACHABLE;
 }
 
 /*
@@ -191,14 +186,13 @@ view_refused(const struct clickhouse *c, struct sink_error *error)
 	char text[sizeof error->text];
 
 	memcpy(text, error->text, sizeof text);
-	(void)snprintf(error->text, sizeof error->text,
-	               "materialized view %.*s refuses rows that the table "
-	               "accepts; repair or drop the view: %.120s",
-	               c->client.view.bytes < 100 ? (int)c->client.view.bytes
-	                                          : 100,
-	               c->client.view.data, text);
 	error->bad_event = 0;
-	return SINK_MISCONFIGURED;
+	return sink_fail(error, SINK_MISCONFIGURED,
+	                 "materialized view %.*s refuses rows that the table "
+	                 "accepts; repair or drop the view: %.120s",
+	                 c->client.view.bytes < 100 ? (int)c->client.view.bytes
+	                                            : 100,
+	                 c->client.view.data, text);
 }
 
 static enum sink_result
@@ -222,11 +216,9 @@ clickhouse_write(void *state, const struct batch *batch,
 	buf_clear(&c->packed);
 	if (rc == 0 && gzip)
 		rc = ch_gzip_add(&c->packed, c->rows.data, c->rows.len);
-	if (rc < 0) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot build the insert: %s", strerror(-rc));
-		return SINK_UNREACHABLE;
-	}
+	if (rc < 0)
+		return sink_fail(error, SINK_UNREACHABLE,
+		                 "cannot build the insert: %s", strerror(-rc));
 	result =
 	    ch_client_insert(&c->client, &c->sql, gzip ? &c->packed : &c->rows,
 	                     gzip, batch->count, error);

@@ -165,10 +165,10 @@ read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
 			note_feature(t, cell[0], cell[1], cell[2]);
 	if (t->version[0])
 		return SINK_DONE;
-	(void)snprintf(error->text, sizeof error->text,
-	               "the server does not report its version; check that url "
-	               "is that of a ClickHouse server");
-	return SINK_MISCONFIGURED;
+	return sink_fail(
+	    error, SINK_MISCONFIGURED,
+	    "the server does not report its version; check that url "
+	    "is that of a ClickHouse server");
 }
 
 /* `extract` returns '' for a setting that engine_full does not contain. */
@@ -311,10 +311,8 @@ knows_json(const struct ch_table *t)
 	return false;
 }
 
-/*
- * Check and store one column.  Returns 0, or -EINVAL with the reason in *error.
- */
-static int
+/* Check and store one column. */
+static enum sink_result
 take_column(struct ch_table *t, const struct ch_client *client,
             enum event_field field, struct sink_error *error)
 {
@@ -322,39 +320,33 @@ take_column(struct ch_table *t, const struct ch_client *client,
 	struct slice cell[CELLS_MAX];
 	struct column_type *type = &t->types[field];
 
-	if (!find_column(client, field, cell)) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "table %s.%s has no column %s (%s); run: ALTER "
-		               "TABLE %s.%s ADD COLUMN %s %s",
-		               t->database, t->name, name,
-		               column_type_allowed(field), t->database, t->name,
-		               name, created_type(t, field));
-		return -EINVAL;
-	}
-	if (slice_is(cell[1], "MATERIALIZED") || slice_is(cell[1], "ALIAS")) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "column %s of %s.%s is %.*s: nothing can be "
-		               "inserted into it",
-		               name, t->database, t->name, (int)cell[1].bytes,
-		               cell[1].data);
-		return -EINVAL;
-	}
+	if (!find_column(client, field, cell))
+		return sink_fail(
+		    error, SINK_MISCONFIGURED,
+		    "table %s.%s has no column %s (%s); run: ALTER "
+		    "TABLE %s.%s ADD COLUMN %s %s",
+		    t->database, t->name, name, column_type_allowed(field),
+		    t->database, t->name, name, created_type(t, field));
+	if (slice_is(cell[1], "MATERIALIZED") || slice_is(cell[1], "ALIAS"))
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "column %s of %s.%s is %.*s: nothing can be "
+		                 "inserted into it",
+		                 name, t->database, t->name, (int)cell[1].bytes,
+		                 cell[1].data);
 	if (cell[2].bytes >= CH_TABLE_TYPE_TEXT ||
 	    column_type_parse(cell[2].data, cell[2].bytes, type) < 0 ||
 	    !column_type_holds(type, field) ||
-	    (type->kind == COLUMN_JSON && !knows_json(t))) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "column %s of %s.%s has type %.*s: must be %s; "
-		               "run: ALTER TABLE %s.%s MODIFY COLUMN %s %s",
-		               name, t->database, t->name,
-		               cell[2].bytes < 60 ? (int)cell[2].bytes : 60,
-		               cell[2].data, column_type_allowed(field),
-		               t->database, t->name, name,
-		               created_type(t, field));
-		return -EINVAL;
-	}
+	    (type->kind == COLUMN_JSON && !knows_json(t)))
+		return sink_fail(
+		    error, SINK_MISCONFIGURED,
+		    "column %s of %s.%s has type %.*s: must be %s; "
+		    "run: ALTER TABLE %s.%s MODIFY COLUMN %s %s",
+		    name, t->database, t->name,
+		    cell[2].bytes < 60 ? (int)cell[2].bytes : 60, cell[2].data,
+		    column_type_allowed(field), t->database, t->name, name,
+		    created_type(t, field));
 	copy_cell(t->type_text[field], sizeof t->type_text[field], cell[2]);
-	return 0;
+	return SINK_DONE;
 }
 
 enum sink_result
@@ -376,12 +368,9 @@ ch_table_read_columns(struct ch_table *t, struct ch_client *client,
 {
 	enum sink_result result = query_columns(t, client, sql, error);
 
-	if (result != SINK_DONE)
-		return result;
-	for (int f = 0; f < FIELD_COUNT; f++)
-		if (take_column(t, client, (enum event_field)f, error) < 0)
-			return SINK_MISCONFIGURED;
-	return SINK_DONE;
+	for (int f = 0; result == SINK_DONE && f < FIELD_COUNT; f++)
+		result = take_column(t, client, (enum event_field)f, error);
+	return result;
 }
 
 enum sink_result
@@ -395,13 +384,11 @@ ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
 		if (result == SINK_DONE)
 			result = read_engine(t, client, sql, error);
 	}
-	if (result == SINK_DONE && !t->exists) {
-		(void)snprintf(error->text, sizeof error->text,
-		               "no table %s.%s, or no right to see it "
-		               "(create_table = yes creates it)",
-		               t->database, t->name);
-		return SINK_MISCONFIGURED;
-	}
+	if (result == SINK_DONE && !t->exists)
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "no table %s.%s, or no right to see it "
+		                 "(create_table = yes creates it)",
+		                 t->database, t->name);
 	if (result == SINK_DONE)
 		result = ch_table_read_columns(t, client, sql, error);
 	return result;

@@ -192,21 +192,18 @@ count_read(struct counting *c, struct sink_error *error)
 			count_on_message(c, m);
 		if (m)
 			rd_kafka_message_destroy(m);
-		if (c->failed < 0) {
-			(void)snprintf(error->text, sizeof error->text,
-			               "the topic has too many gaps to count");
-			return SINK_UNREACHABLE;
-		}
+		if (c->failed < 0)
+			return sink_fail(
+			    error, SINK_UNREACHABLE,
+			    "the topic has too many gaps to count");
 		if (kafka_error_class(k->broker.err) == SINK_MISCONFIGURED)
 			return client_error(k, "read", k->broker.err, NULL,
 			                    error);
-		if (client_left_ms(c->deadline_ms) == 0) {
-			(void)snprintf(
-			    error->text, sizeof error->text,
+		if (client_left_ms(c->deadline_ms) == 0)
+			return sink_fail(
+			    error, SINK_UNREACHABLE,
 			    "the end of the topic was not reached in "
 			    "time; give a longer --timeout");
-			return SINK_UNREACHABLE;
-		}
 	}
 }
 

@@ -114,7 +114,6 @@ kafka_error_report(struct sink_error *error, const char *what,
 		text = rd_kafka_err2str(err);
 	error->too_much = fewer_may_pass(err);
 	(void)snprintf(error->code, sizeof error->code, "%d", (int)err);
-	(void)snprintf(error->text, sizeof error->text, "%s: %s%s (%s)", what,
-	               error_advice(err, text), text, rd_kafka_err2name(err));
-	return kafka_error_class(err);
+	return sink_fail(error, kafka_error_class(err), "%s: %s%s (%s)", what,
+	                 error_advice(err, text), text, rd_kafka_err2name(err));
 }

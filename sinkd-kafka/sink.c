@@ -2,7 +2,6 @@
 #include "sinkd-kafka/sink.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "libbase/clock.h"
@@ -58,14 +57,12 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 	if (result != SINK_DONE)
 		return result;
 	/* I9: the position moves only from the value that this sink knows. */
-	if (k->stream->found && k->stream->position != batch->position) {
-		(void)snprintf(
-		    error->text, sizeof error->text,
+	if (k->stream->found && k->stream->position != batch->position)
+		return sink_fail(
+		    error, SINK_FENCED,
 		    "another process moved the position: group %s has %" PRIu64
 		    " instead of %" PRIu64,
 		    k->stream->name, k->stream->position, batch->position);
-		return SINK_FENCED;
-	}
 	if (k->conf->delivery == AT_LEAST_ONCE)
 		return transaction_write_without(k, batch, until, error);
 	return transaction_write(k, batch, until, error);

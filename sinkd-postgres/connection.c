@@ -73,10 +73,11 @@ connection_lost(struct pg_connection *pg, struct sink_error *error)
 {
 	error->too_much = pg->received >= PG_RESPONSE_MAX;
 	if (error->too_much)
-		return pg_fail(error, SINK_UNREACHABLE,
-		               "the server sent more than %zu KiB; check that "
-		               "host and port are those of a PostgreSQL server",
-		               PG_RESPONSE_MAX / KIB);
+		return sink_fail(
+		    error, SINK_UNREACHABLE,
+		    "the server sent more than %zu KiB; check that "
+		    "host and port are those of a PostgreSQL server",
+		    PG_RESPONSE_MAX / KIB);
 	pg_set_text(error, PQerrorMessage(pg->conn));
 	return SINK_UNREACHABLE;
 }
@@ -142,15 +143,15 @@ poll_socket(const struct pg_connection *pg, short events, short *ready,
 		 */
 		(void)snprintf(error->code, sizeof error->code, PG_TIMED_OUT);
 		error->too_much = true;
-		return pg_fail(error, SINK_UNREACHABLE,
-		               "the server did not respond within "
-		               "timeout_ms = %lld",
-		               (long long)pg->timeout_ms);
+		return sink_fail(error, SINK_UNREACHABLE,
+		                 "the server did not respond within "
+		                 "timeout_ms = %lld",
+		                 (long long)pg->timeout_ms);
 	}
 	n = poll(&p, 1, (int)(pg->deadline_ms - now));
 	if (n < 0 && errno != EINTR)
-		return pg_fail(error, SINK_UNREACHABLE, "poll failed: %s",
-		               strerror(errno));
+		return sink_fail(error, SINK_UNREACHABLE, "poll failed: %s",
+		                 strerror(errno));
 	if (n > 0)
 		*ready = p.revents;
 	return SINK_DONE;
@@ -186,7 +187,7 @@ finish_connecting(struct pg_connection *pg, struct sink_error *error)
 	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 
 	if (!pg->conn)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
+		return sink_fail(error, SINK_UNREACHABLE, "out of memory");
 	counted = pg;
 	/*
 	 * By default libpq writes the notices of a server to stderr as they
@@ -280,8 +281,9 @@ pg_statements(struct buf *sql, struct sink_error *error)
 {
 	if (buf_add(sql, "", 1) == 0 && sql->error == 0)
 		return (const char *)sql->data;
-	(void)pg_fail(error, SINK_UNREACHABLE,
-	              "cannot build the statements: %s", strerror(-sql->error));
+	(void)sink_fail(error, SINK_UNREACHABLE,
+	                "cannot build the statements: %s",
+	                strerror(-sql->error));
 	return NULL;
 }
 
@@ -298,10 +300,10 @@ pg_send(struct pg_connection *pg, const char *sql, struct sink_error *error)
 enum sink_result
 pg_unexpected(struct sink_error *error)
 {
-	return pg_fail(error, SINK_UNREACHABLE,
-	               "the server's response does not match the statement; "
-	               "check that host and port are those of a PostgreSQL "
-	               "server");
+	return sink_fail(error, SINK_UNREACHABLE,
+	                 "the server's response does not match the statement; "
+	                 "check that host and port are those of a PostgreSQL "
+	                 "server");
 }
 
 /*
@@ -351,7 +353,7 @@ pg_copy(struct pg_connection *pg, const void *bytes, size_t n,
 	 * buffer after the previous piece.
 	 */
 	if (rc == 0)
-		return pg_fail(error, SINK_UNREACHABLE, "out of memory");
+		return sink_fail(error, SINK_UNREACHABLE, "out of memory");
 	return flush_output(pg, error);
 }
 

@@ -81,10 +81,10 @@ add_grants(const struct postgres *s, struct sink_error *error)
 	if (strcmp(error->code, INSUFFICIENT_PRIVILEGE) != 0)
 		return;
 	memcpy(text, error->text, sizeof text);
-	(void)pg_fail(error, SINK_MISCONFIGURED,
-	              "%.300s; run: GRANT SELECT ON %s, %s TO \"%s\"", text,
-	              s->settings->table, s->settings->position_table,
-	              PQuser(s->pg.conn));
+	(void)sink_fail(error, SINK_MISCONFIGURED,
+	                "%.300s; run: GRANT SELECT ON %s, %s TO \"%s\"", text,
+	                s->settings->table, s->settings->position_table,
+	                PQuser(s->pg.conn));
 }
 
 enum sink_result

@@ -137,41 +137,41 @@ check_place(const struct postgres *s, const struct needed *table,
 
 	if (is_true(place, TABLE_IS)) {
 		if (!is_true(place, TABLE_GRANT))
-			return pg_fail(error, SINK_MISCONFIGURED,
-			               "no permission for table %s; run: "
-			               "GRANT %s ON %s TO %s",
-			               name, table->rights, name, user);
+			return sink_fail(error, SINK_MISCONFIGURED,
+			                 "no permission for table %s; run: "
+			                 "GRANT %s ON %s TO %s",
+			                 name, table->rights, name, user);
 		if (table->staging && !is_true(place, MAY_STAGE))
-			return pg_fail(error, SINK_MISCONFIGURED,
-			               "no permission for temporary tables, "
-			               "which dedup_by_id needs; run: "
-			               "GRANT TEMPORARY ON DATABASE %s TO %s",
-			               PQgetvalue(place, 0, DATABASE), user);
+			return sink_fail(error, SINK_MISCONFIGURED,
+			                 "no permission for temporary tables, "
+			                 "which dedup_by_id needs; run: "
+			                 "GRANT TEMPORARY ON DATABASE %s TO %s",
+			                 PQgetvalue(place, 0, DATABASE), user);
 		return SINK_DONE;
 	}
 	if (!schema[0])
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "no permission for any schema of the "
-		               "search_path; run: "
-		               "GRANT %s ON SCHEMA public TO %s",
-		               rights, user);
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "no permission for any schema of the "
+		                 "search_path; run: "
+		                 "GRANT %s ON SCHEMA public TO %s",
+		                 rights, user);
 	if (!is_true(place, SCHEMA_IS))
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "schema %s does not exist; run: CREATE SCHEMA "
-		               "%s; GRANT %s ON SCHEMA %s TO %s",
-		               schema, schema, rights, schema, user);
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "schema %s does not exist; run: CREATE SCHEMA "
+		                 "%s; GRANT %s ON SCHEMA %s TO %s",
+		                 schema, schema, rights, schema, user);
 	if (!is_true(place, MAY_USE) || (create && !is_true(place, MAY_CREATE)))
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "no permission for schema %s; run: "
-		               "GRANT %s ON SCHEMA %s TO %s",
-		               schema, rights, schema, user);
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "no permission for schema %s; run: "
+		                 "GRANT %s ON SCHEMA %s TO %s",
+		                 schema, rights, schema, user);
 	if (!create)
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "table %s does not exist; set create_table = "
-		               "yes, or run: CREATE TABLE %s (%s); GRANT %s ON "
-		               "%s TO %s",
-		               name, name, table->columns, table->rights, name,
-		               user);
+		return sink_fail(
+		    error, SINK_MISCONFIGURED,
+		    "table %s does not exist; set create_table = "
+		    "yes, or run: CREATE TABLE %s (%s); GRANT %s ON "
+		    "%s TO %s",
+		    name, name, table->columns, table->rights, name, user);
 	return SINK_DONE;
 }
 
@@ -206,7 +206,7 @@ look_for(struct postgres *s, const struct needed *table, char **name,
 		*name = strdup(PQgetvalue(place, 0, TABLE));
 		if (!*name)
 			result =
-			    pg_fail(error, SINK_UNREACHABLE, "out of memory");
+			    sink_fail(error, SINK_UNREACHABLE, "out of memory");
 	}
 	PQclear(place);
 	return result;

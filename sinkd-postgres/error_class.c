@@ -1,21 +1,9 @@
 /* error_class - see error_class.h. */
 #include "sinkd-postgres/error_class.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum sink_result
-pg_fail(struct sink_error *error, enum sink_result result, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(error->text, sizeof error->text, fmt, ap);
-	va_end(ap);
-	return result;
-}
 
 void
 pg_set_text(struct sink_error *error, const char *text)

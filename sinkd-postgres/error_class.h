@@ -17,10 +17,6 @@
  */
 #define PG_TIMED_OUT "57014"
 
-/* Format error->text and return `result`. */
-enum sink_result pg_fail(struct sink_error *error, enum sink_result result,
-                         const char *fmt, ...) PRINTF_LIKE(3, 4);
-
 /* Copy a text to error->text, without the line break at its end. */
 void pg_set_text(struct sink_error *error, const char *text);
 

@@ -29,9 +29,9 @@ postgres_read_password(struct postgres *s, struct sink_error *error)
 	rc = secret_read(file, "LEAT_POSTGRES_PASSWORD", s->password,
 	                 sizeof s->password);
 	if (rc < 0)
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "cannot read password_file %s: %s", file,
-		               strerror(-rc));
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "cannot read password_file %s: %s", file,
+		                 strerror(-rc));
 	return SINK_DONE;
 }
 
@@ -91,8 +91,8 @@ postgres_check_server(struct postgres *s, struct sink_error *error)
 		result = pg_unexpected(error);
 	else if (PQgetvalue(res, 0, 0)[0] == 't')
 		result =
-		    pg_fail(error, SINK_UNREACHABLE,
-		            "the server is a standby and accepts no writes");
+		    sink_fail(error, SINK_UNREACHABLE,
+		              "the server is a standby and accepts no writes");
 	else if (strcmp(PQgetvalue(res, 0, 1), "off") == 0)
 		log_warn("the server runs with fsync = off: a crash of its "
 		         "machine can lose stored events; set fsync = on");
@@ -185,11 +185,12 @@ postgres_check_crash(struct postgres *s, struct sink_error *error)
 	result =
 	    pg_query(&s->pg, pg_statements(&s->sql, error), 1, &res, error);
 	if (result == SINK_DONE && PQntuples(res) > 0)
-		result = pg_fail(error, SINK_MISCONFIGURED,
-		                 "%s is UNLOGGED: a crash of the server would "
-		                 "forget the position, and events would be "
-		                 "stored twice; run: ALTER TABLE %s SET LOGGED",
-		                 s->position_table, s->position_table);
+		result =
+		    sink_fail(error, SINK_MISCONFIGURED,
+		              "%s is UNLOGGED: a crash of the server would "
+		              "forget the position, and events would be "
+		              "stored twice; run: ALTER TABLE %s SET LOGGED",
+		              s->position_table, s->position_table);
 	PQclear(res);
 	return result;
 }

@@ -74,9 +74,10 @@ pg_position_add_query(struct postgres *s, const char *stream)
 enum sink_result
 pg_position_fenced(const struct batch *b, struct sink_error *error)
 {
-	return pg_fail(error, SINK_FENCED,
-	               "another process moved the position, which was %" PRIu64,
-	               b->position);
+	return sink_fail(
+	    error, SINK_FENCED,
+	    "another process moved the position, which was %" PRIu64,
+	    b->position);
 }
 
 enum sink_result

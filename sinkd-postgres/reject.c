@@ -141,9 +141,10 @@ reject_is_events_fault(struct postgres *s, const struct batch *b,
 enum sink_result
 reject_columns_changed(struct sink_error *error)
 {
-	return pg_fail(error, SINK_UNREACHABLE,
-	               "the columns of the table have changed; the sink reads "
-	               "them again");
+	return sink_fail(
+	    error, SINK_UNREACHABLE,
+	    "the columns of the table have changed; the sink reads "
+	    "them again");
 }
 
 /*

@@ -88,13 +88,14 @@ set_kind(struct table *t, enum event_field field, Oid type,
 			return SINK_DONE;
 		}
 	}
-	return pg_fail(error, SINK_MISCONFIGURED,
-	               "column %s of %s has type %s: must be %s; run, to keep "
-	               "what it has under another name: ALTER TABLE %s ALTER "
-	               "COLUMN %s DROP NOT NULL; ALTER TABLE %s RENAME COLUMN "
-	               "%s TO old_%s; ALTER TABLE %s ADD COLUMN %s %s",
-	               name, t->name, type_name, allowed[field], t->name, name,
-	               t->name, name, name, t->name, name, best[field]);
+	return sink_fail(
+	    error, SINK_MISCONFIGURED,
+	    "column %s of %s has type %s: must be %s; run, to keep "
+	    "what it has under another name: ALTER TABLE %s ALTER "
+	    "COLUMN %s DROP NOT NULL; ALTER TABLE %s RENAME COLUMN "
+	    "%s TO old_%s; ALTER TABLE %s ADD COLUMN %s %s",
+	    name, t->name, type_name, allowed[field], t->name, name, t->name,
+	    name, name, t->name, name, best[field]);
 }
 
 /*
@@ -115,13 +116,13 @@ table_read_columns(struct table *t, const PGresult *res,
 
 		if (field < 0) {
 			if (PQgetvalue(res, row, 4)[0] == 't')
-				return pg_fail(error, SINK_MISCONFIGURED,
-				               "column %s of %s is NOT NULL "
-				               "and has no default: leat has "
-				               "no value for it; run: ALTER "
-				               "TABLE %s ALTER COLUMN \"%s\" "
-				               "DROP NOT NULL",
-				               name, t->name, t->name, name);
+				return sink_fail(error, SINK_MISCONFIGURED,
+				                 "column %s of %s is NOT NULL "
+				                 "and has no default: leat has "
+				                 "no value for it; run: ALTER "
+				                 "TABLE %s ALTER COLUMN \"%s\" "
+				                 "DROP NOT NULL",
+				                 name, t->name, t->name, name);
 			continue;
 		}
 		seen[field] = true;
@@ -134,7 +135,7 @@ table_read_columns(struct table *t, const PGresult *res,
 	}
 	for (int i = 0; i < FIELD_COUNT; i++) {
 		if (!seen[i])
-			return pg_fail(
+			return sink_fail(
 			    error, SINK_MISCONFIGURED,
 			    "%s has no column %s: it must be %s; run: "
 			    "ALTER TABLE %s ADD COLUMN %s %s",
@@ -172,13 +173,13 @@ find_table(struct table *t, struct pg_connection *pg, const char *name,
 		return result;
 	if (PQntuples(res) == 0) {
 		PQclear(res);
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "table %s does not exist", name);
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "table %s does not exist", name);
 	}
 	(void)snprintf(t->name, sizeof t->name, "%s", PQgetvalue(res, 0, 0));
 	if (PQgetvalue(res, 0, 1)[0] != 't')
-		result = pg_fail(error, SINK_MISCONFIGURED, "%s is not a table",
-		                 t->name);
+		result = sink_fail(error, SINK_MISCONFIGURED,
+		                   "%s is not a table", t->name);
 	else if (PQgetvalue(res, 0, 2)[0] == 't')
 		log_warn("table is UNLOGGED: a crash of the server empties it "
 		         "table=%s",
@@ -209,14 +210,15 @@ report_no_unique_index(const struct table *t, struct pg_connection *pg,
 	if (result != SINK_DONE)
 		return result;
 	if (impossible)
-		return pg_fail(error, SINK_MISCONFIGURED,
-		               "dedup_by_id cannot work on %s: PostgreSQL has "
-		               "no unique index on id over its partitions. "
-		               "Partition it by HASH (id), or use a table "
-		               "without partitions, or dedup_by_id = no and "
-		               "remove repeated ids in queries",
-		               t->name);
-	return pg_fail(
+		return sink_fail(
+		    error, SINK_MISCONFIGURED,
+		    "dedup_by_id cannot work on %s: PostgreSQL has "
+		    "no unique index on id over its partitions. "
+		    "Partition it by HASH (id), or use a table "
+		    "without partitions, or dedup_by_id = no and "
+		    "remove repeated ids in queries",
+		    t->name);
+	return sink_fail(
 	    error, SINK_MISCONFIGURED,
 	    "dedup_by_id needs a unique index; run: CREATE UNIQUE INDEX "
 	    "ON %s (id)",

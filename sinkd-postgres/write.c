@@ -232,8 +232,8 @@ write_rows(struct postgres *s, const struct batch *b,
 	if (rc == 0)
 		rc = copy_add_trailer(piece);
 	if (rc < 0)
-		return pg_fail(error, SINK_UNREACHABLE, "rows: %s",
-		               strerror(-rc));
+		return sink_fail(error, SINK_UNREACHABLE, "rows: %s",
+		                 strerror(-rc));
 	result = pg_copy(&s->pg, piece->data, piece->len, error);
 	if (result == SINK_DONE)
 		result = pg_copy_end(&s->pg, error);
@@ -268,13 +268,13 @@ name_table(const struct postgres *s, const struct write_results *a,
 
 	memcpy(text, error->text, sizeof text);
 	if (strcmp(error->code, LOCK_NOT_AVAILABLE) == 0)
-		(void)pg_fail(
+		(void)sink_fail(
 		    error, result,
 		    "another session has held a lock on %s for longer "
 		    "than half of timeout_ms = %lld",
 		    name, (long long)s->pg.timeout_ms);
 	else if (result == SINK_MISCONFIGURED)
-		(void)pg_fail(error, result, "%.100s: %.190s", name, text);
+		(void)sink_fail(error, result, "%.100s: %.190s", name, text);
 }
 
 enum sink_result
