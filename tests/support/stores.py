@@ -11,6 +11,7 @@ or its limits were corrected, and `hopeless` ones.
 import contextlib
 import json
 import os
+import pathlib
 import signal
 
 from clickhouse import clickhouse
@@ -41,6 +42,7 @@ class Store:
     def frozen(self):
         """The sink waits for the store meanwhile; a restart ends it."""
         self.server.signal(signal.SIGSTOP)
+        stopped(self.server)
         try:
             yield
         finally:
@@ -242,8 +244,14 @@ class SignalAt:
 
 
 def stopped(daemon):
-    """Wait until a signal has stopped it."""
-    def is_stopped():
-        with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "T"
-    wait_until(is_stopped, f"{daemon.name} is stopped")
+    """Wait until a signal has stopped all its threads."""
+    tasks = pathlib.Path(f"/proc/{daemon.pid}/task")
+
+    def is_stopped(stat):
+        try:
+            return stat.read_text().rsplit(")", 1)[1].split()[0] == "T"
+        except (FileNotFoundError, ProcessLookupError):
+            return True  # the thread has ended
+    wait_until(lambda: daemon.running and
+               all(map(is_stopped, tasks.glob("*/stat"))),
+               f"{daemon.name} is stopped")
