@@ -483,9 +483,9 @@ account_all(const struct sinks *sinks, unsigned timeout_s)
 		if (mark > worst)
 			worst = mark;
 	}
-	if (failed < 0 || fflush(stdout) != 0 || ferror(stdout))
-		return EXIT_FAILURE;
-	return worst == MARK_ERROR ? EXIT_NOT_WELL : EXIT_SUCCESS;
+	return verb_finish_output(failed < 0            ? EXIT_FAILURE
+	                          : worst == MARK_ERROR ? EXIT_NOT_WELL
+	                                                : EXIT_SUCCESS);
 }
 
 static int

@@ -199,9 +199,9 @@ check_all(struct check *c)
 	while (!offline &&
 	       sinks_next(&c->sinks, sink_name, &at, name, sizeof name))
 		check_store(c, name);
-	if (fflush(stdout) != 0 || ferror(stdout) || c->incomplete)
-		return EXIT_FAILURE;
-	return c->worst == MARK_ERROR ? EXIT_NOT_WELL : EXIT_SUCCESS;
+	return verb_finish_output(c->incomplete            ? EXIT_FAILURE
+	                          : c->worst == MARK_ERROR ? EXIT_NOT_WELL
+	                                                   : EXIT_SUCCESS);
 }
 
 static int

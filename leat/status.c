@@ -227,9 +227,8 @@ print_problems(const msgpack_object *status)
 static int
 status_finish(const msgpack_object *status)
 {
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return EXIT_FAILURE;
-	return count_problems(status) > 0 ? EXIT_NOT_WELL : EXIT_SUCCESS;
+	return verb_finish_output(count_problems(status) > 0 ? EXIT_NOT_WELL
+	                                                     : EXIT_SUCCESS);
 }
 
 static int

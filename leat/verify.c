@@ -432,11 +432,9 @@ verify_print(const char *dir)
 	else if (rc < 0)
 		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
 		          log_quote(file_error(rc)));
-	if (fflush(stdout) != 0 || ferror(stdout))
-		rc = -EIO;
-	if (rc < 0)
-		return EXIT_FAILURE;
-	return v.damages > 0 ? EXIT_NOT_WELL : EXIT_SUCCESS;
+	return verb_finish_output(rc < 0          ? EXIT_FAILURE
+	                          : v.damages > 0 ? EXIT_NOT_WELL
+	                                          : EXIT_SUCCESS);
 }
 
 static const char *dir_option;
