@@ -483,7 +483,7 @@ account_all(const struct sinks *sinks, unsigned timeout_s)
 		if (mark > worst)
 			worst = mark;
 	}
-	return verb_finish_output(failed < 0            ? EXIT_FAILURE
+	return conf_finish_output(failed < 0            ? EXIT_FAILURE
 	                          : worst == MARK_ERROR ? EXIT_NOT_WELL
 	                                                : EXIT_SUCCESS);
 }

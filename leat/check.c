@@ -199,7 +199,7 @@ check_all(struct check *c)
 	while (!offline &&
 	       sinks_next(&c->sinks, sink_name, &at, name, sizeof name))
 		check_store(c, name);
-	return verb_finish_output(c->incomplete            ? EXIT_FAILURE
+	return conf_finish_output(c->incomplete            ? EXIT_FAILURE
 	                          : c->worst == MARK_ERROR ? EXIT_NOT_WELL
 	                                                   : EXIT_SUCCESS);
 }

@@ -286,7 +286,7 @@ completion_run(const struct verb_call *call)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		if (strcmp(all[i].shell, call->args[0]) == 0) {
 			printf("%s", all[i].script);
-			return verb_finish_output(EXIT_SUCCESS);
+			return conf_finish_output(EXIT_SUCCESS);
 		}
 	}
 	log_error("no completion for this shell: it must be bash, zsh or fish "

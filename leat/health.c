@@ -92,7 +92,7 @@ health_run(const struct verb_call *call)
 		return rc;
 	printf("%s\n", with_ingestd ? "well: batchd replies, ingestd is ready"
 	                            : "well: batchd replies");
-	return verb_finish_output(EXIT_SUCCESS);
+	return conf_finish_output(EXIT_SUCCESS);
 }
 
 static const struct conf_flag flags[] = {

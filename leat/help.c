@@ -70,7 +70,7 @@ help_run(const struct verb_call *call)
 		args[i] = call->args[i];
 	if (!args[0] || (is_noun(args[0]) && !args[1])) {
 		help_print_verbs(stdout, args[0]);
-		return verb_finish_output(EXIT_SUCCESS);
+		return conf_finish_output(EXIT_SUCCESS);
 	}
 	v = verb_find(args, &count);
 	if (v && !args[count]) {

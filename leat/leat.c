@@ -35,11 +35,11 @@ main(int argc, char **argv)
 	if (strcmp(argv[1], "--complete") == 0) {
 		completion_print_candidates((const char *const *)argv + 2,
 		                            (size_t)argc - 2);
-		return verb_finish_output(EXIT_SUCCESS);
+		return conf_finish_output(EXIT_SUCCESS);
 	}
 	if (strcmp(argv[1], "--manual") == 0) {
 		manual_print();
-		return verb_finish_output(EXIT_SUCCESS);
+		return conf_finish_output(EXIT_SUCCESS);
 	}
 	if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0) {
 		printf("leat %s\n", LEAT_VERSION);
@@ -48,7 +48,7 @@ main(int argc, char **argv)
 	/* This includes a noun without a verb: leat log --help. */
 	if (is_help(argv[argc - 1])) {
 		help_print_verbs(stdout, argc > 2 ? argv[1] : NULL);
-		return verb_finish_output(EXIT_SUCCESS);
+		return conf_finish_output(EXIT_SUCCESS);
 	}
 	help_print_unknown((const char *const *)argv + 1);
 	return EXIT_CONFIG;

@@ -284,7 +284,7 @@ log_dump_run(const struct verb_call *call)
 		log_warn("not all events could be read events=%" PRIu64
 		         "; leat log verify has more",
 		         lost);
-	return verb_finish_output(rc < 0     ? EXIT_FAILURE
+	return conf_finish_output(rc < 0     ? EXIT_FAILURE
 	                          : lost > 0 ? EXIT_NOT_WELL
 	                                     : EXIT_SUCCESS);
 }

@@ -129,7 +129,7 @@ log_ls_run(const struct verb_call *call)
 	if (damaged)
 		log_warn("a segment's header is damaged; leat log verify has "
 		         "more");
-	return verb_finish_output(rc < 0    ? EXIT_FAILURE
+	return conf_finish_output(rc < 0    ? EXIT_FAILURE
 	                          : damaged ? EXIT_NOT_WELL
 	                                    : EXIT_SUCCESS);
 }

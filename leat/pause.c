@@ -111,7 +111,7 @@ report_paused(const struct ask *a, const struct log_room *room,
 	printf("; nothing is in flight, and the log keeps its events.\n");
 	report_room(room);
 	printf("End the pause with: leat resume %s\n", sink);
-	return verb_finish_output(EXIT_SUCCESS);
+	return conf_finish_output(EXIT_SUCCESS);
 }
 
 /*
@@ -190,7 +190,7 @@ resume_run(const struct verb_call *call)
 		printf("%s is resumed: it goes on where it was; leat status "
 		       "shows its lag.\n",
 		       call->args[0]);
-		rc = verb_finish_output(EXIT_SUCCESS);
+		rc = conf_finish_output(EXIT_SUCCESS);
 	}
 	control_args_fini(&args);
 	ask_fini(&a);

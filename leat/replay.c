@@ -212,7 +212,7 @@ do_move(struct move *m, struct ask *a, const struct verb_call *call,
 	printf("Done: %s moved from %s to %s; %s events are %s.\n", m->sink,
 	       number_text(m->position, from), number_text(m->to, to),
 	       number_text(n, moved), m->back ? "sent again" : "skipped");
-	return verb_finish_output(EXIT_SUCCESS);
+	return conf_finish_output(EXIT_SUCCESS);
 }
 
 /* Show the move and, with --execute, do it.  Returns the exit status. */
@@ -225,7 +225,7 @@ move_run(struct move *m, struct ask *a, const struct verb_call *call,
 	if (m->to == m->position) {
 		printf("%s is at offset %" PRIu64 " already: nothing to do.\n",
 		       m->sink, m->to);
-		return verb_finish_output(EXIT_SUCCESS);
+		return conf_finish_output(EXIT_SUCCESS);
 	}
 	why_not = why_refused(m);
 	if (why_not) {
@@ -234,11 +234,11 @@ move_run(struct move *m, struct ask *a, const struct verb_call *call,
 	}
 	show_move(m, call);
 	if (fflush(stdout) != 0)
-		return verb_finish_output(EXIT_FAILURE);
+		return conf_finish_output(EXIT_FAILURE);
 	if (execute)
 		return do_move(m, a, call, timeout_ms);
 	printf(INDENT "Nothing was changed.  Add --execute to do it.\n");
-	return verb_finish_output(EXIT_SUCCESS);
+	return conf_finish_output(EXIT_SUCCESS);
 }
 
 static int

@@ -227,7 +227,7 @@ print_problems(const msgpack_object *status)
 static int
 status_finish(const msgpack_object *status)
 {
-	return verb_finish_output(count_problems(status) > 0 ? EXIT_NOT_WELL
+	return conf_finish_output(count_problems(status) > 0 ? EXIT_NOT_WELL
 	                                                     : EXIT_SUCCESS);
 }
 

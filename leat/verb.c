@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libbase/log.h"
-
 const char *
 verb_name(const struct verb *v, bool with_arguments, char out[VERB_NAME_TEXT])
 {
@@ -129,13 +127,4 @@ verb_run(const struct verb *v, int argc, char **argv)
 
 	call.arg_count = operands.count;
 	return rc == CONF_RUN ? v->run(&call) : rc;
-}
-
-int
-verb_finish_output(int status)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return status;
-	log_error("cannot write to standard output");
-	return EXIT_FAILURE;
 }

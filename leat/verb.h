@@ -111,10 +111,4 @@ const struct verb *verb_find(const char *const *args, int *count);
  */
 MUST_USE int verb_run(const struct verb *v, int argc, char **argv);
 
-/*
- * Flush standard output.  Returns status, or EXIT_FAILURE after logging that
- * not all could be written.
- */
-MUST_USE int verb_finish_output(int status);
-
 #endif

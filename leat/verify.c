@@ -432,7 +432,7 @@ verify_print(const char *dir)
 	else if (rc < 0)
 		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
 		          log_quote(file_error(rc)));
-	return verb_finish_output(rc < 0          ? EXIT_FAILURE
+	return conf_finish_output(rc < 0          ? EXIT_FAILURE
 	                          : v.damages > 0 ? EXIT_NOT_WELL
 	                                          : EXIT_SUCCESS);
 }

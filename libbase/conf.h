@@ -127,6 +127,12 @@ struct conf_program {
 MUST_USE int conf_start(const struct conf_program *program, int argc,
                         char **argv);
 
+/*
+ * Flush standard output.  Returns status, or EXIT_FAILURE after logging that
+ * not all could be written.
+ */
+MUST_USE int conf_finish_output(int status);
+
 /* The largest settings file, in bytes. */
 #define CONF_FILE_BYTES_MAX (256 * KIB)
 

@@ -179,12 +179,11 @@ print_help(const struct conf_program *program)
 		print_keys(program);
 }
 
-/* Flush standard output.  Returns the status to exit with. */
-static int
-finish_output(void)
+int
+conf_finish_output(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
+		return status;
 	log_error("cannot write to standard output");
 	return EXIT_FAILURE;
 }
@@ -334,12 +333,12 @@ take_arguments(const struct conf_program *program, int argc, char **argv,
 		if (!arguments->only_operands &&
 		    is_one_of(arg, "-h", "--help")) {
 			print_help(program);
-			return finish_output();
+			return conf_finish_output(EXIT_SUCCESS);
 		}
 		if (!arguments->only_operands &&
 		    is_one_of(arg, "-V", "--version")) {
 			printf("%s %s\n", program->name, LEAT_VERSION);
-			return finish_output();
+			return conf_finish_output(EXIT_SUCCESS);
 		}
 		taken = take_argument(program, argv, &i, arguments);
 		if (taken == 1)
@@ -418,5 +417,5 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 	if (rc != CONF_RUN || !arguments.check)
 		return rc;
 	print_tables(program);
-	return finish_output();
+	return conf_finish_output(EXIT_SUCCESS);
 }

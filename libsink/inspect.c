@@ -33,9 +33,7 @@ inspect_end(const struct sink_conf *settings, void *state, int status)
 {
 	settings->sink->close(state);
 	free(state);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return EXIT_FAILURE;
-	return status;
+	return conf_finish_output(status);
 }
 
 int
