@@ -229,23 +229,20 @@ explain_limit(const struct deliver *d, const struct delivery *w,
 		return result;
 	memcpy(text, error->text, sizeof text);
 	if (piece->count == 1)
-		(void)snprintf(error->text, sizeof error->text,
-		               "the event at offset %" PRIu64
-		               " (%zu bytes) fails even alone: raise the "
-		               "store's limit or timeout_ms: %.160s",
-		               batch_origin(piece, 0).offset,
-		               (size_t)e->id.bytes + e->type.bytes +
-		                   e->user_id.bytes + e->payload.bytes,
-		               text);
-	else
-		(void)snprintf(error->text, sizeof error->text,
-		               "%zu events from offset %" PRIu64
-		               " may be stored already, and in smaller batches "
-		               "would be stored twice: raise the store's "
-		               "limit: %.140s",
-		               piece->count, batch_origin(piece, 0).offset,
-		               text);
-	return SINK_MISCONFIGURED;
+		return sink_fail(error, SINK_MISCONFIGURED,
+		                 "the event at offset %" PRIu64
+		                 " (%zu bytes) fails even alone: raise the "
+		                 "store's limit or timeout_ms: %.160s",
+		                 batch_origin(piece, 0).offset,
+		                 (size_t)e->id.bytes + e->type.bytes +
+		                     e->user_id.bytes + e->payload.bytes,
+		                 text);
+	return sink_fail(error, SINK_MISCONFIGURED,
+	                 "%zu events from offset %" PRIu64
+	                 " may be stored already, and in smaller batches "
+	                 "would be stored twice: raise the store's "
+	                 "limit: %.140s",
+	                 piece->count, batch_origin(piece, 0).offset, text);
 }
 
 /*
