@@ -517,7 +517,7 @@ static const struct conf_flag flags[] = {
     {.name = "--timeout",
      .argument = "DURATION",
      .value = &timeout,
-     .help = "longest time for one question to a store (default 10m)"},
+     .help = "longest time for one query to a store (default 10m)"},
     {0},
 };
 
@@ -532,11 +532,11 @@ const struct verb account_verb = {
     .summary = "Counts the events in the stores, and compares with batchd's "
 	       "counts.",
     .details =
-	"accepted = stored + dead letters + dropped + skipped + waiting.  Each "
-	"store is read\nas a whole, which takes its time.  Events may come "
-	"meanwhile.  Exit status 0: the\nnumbers agree, as far as the store "
-	"can "
-	"tell; 3: they do not.",
+	"By batchd's counts, accepted = stored + dead letters + dropped + "
+	"skipped + waiting for each sink.  The command reads each store "
+	"completely, which can take long.  Events may arrive meanwhile.  "
+	"The exit status is 0 if the numbers agree, as far as the store can "
+	"tell, and 3 if they do not.",
     .flags = flags,
     .settings = VERB_PATH,
     .examples = examples,

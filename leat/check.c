@@ -242,13 +242,12 @@ const struct verb check_verb = {
     .summary = "Checks the settings, the directories, the disk of the log and "
 	       "the stores.",
     .details =
-	"Each line has a mark: a tick; ! for what works and should be known; a "
-	"cross for\nwhat does not work.  It ends with what to do.  Nothing is "
-	"changed, the daemons may\nrun or not, and the sinks are not "
-	"disturbed. "
-	" Exit status 0: no cross; 3: one or\nmore; 2: the settings have "
-	"errors, "
-	"and nothing else was checked.",
+	"Each line has a mark: a tick for what is as it should be, ! for what "
+	"works but has a cost or a risk, and a cross for what does not work "
+	"or loses events.  A line without a tick ends with what to do.  The "
+	"command changes nothing, and the daemons may run meanwhile.  The exit "
+	"status is 0 if there is no cross, 3 if there are any, and 2 if the "
+	"settings have errors, so that nothing else was checked.",
     .flags = flags,
     .settings = VERB_PATH,
     .examples = examples,

@@ -38,7 +38,8 @@ static struct dead_options {
 #define SELECTION_FLAGS                                                        \
 	{.name = "--code",                                                     \
 	 .argument = "CODE",                                                   \
-	 .help = "only those with this code of the store, such as 22P02",      \
+	 .help =                                                               \
+	     "only those with this error code of the store, such as 22P02",    \
 	 .value = &options.code},                                              \
 	    {.name = "--type",                                                 \
 	     .argument = "TYPE",                                               \
@@ -51,16 +52,18 @@ static struct dead_options {
 	     .value = &options.since},                                         \
 	    {.name = "--offset",                                               \
 	     .argument = "N",                                                  \
-	     .help = "only that of the event with this offset",                \
+	     .help = "only the one of the event with this offset",             \
 	     .value = &options.offset},                                        \
 	{                                                                      \
-		.name = "--limit", .argument = "N", .help = "at most so many", \
-		.value = &options.limit                                        \
+		.name = "--limit", .argument = "N",                            \
+		.help = "at most N of them", .value = &options.limit           \
 	}
 #define ORDER_FLAGS                                                            \
 	OPTIONS_TIMEOUT_FLAG(options.timeout),                                 \
 	{                                                                      \
-		.name = "--execute", .help = "do it", .set = &options.execute  \
+		.name = "--execute",                                           \
+		.help = "do it; without this, only show what would be done",   \
+		.set = &options.execute                                        \
 	}
 
 /* --- options --- */
@@ -462,7 +465,8 @@ dead_drop_run(const struct verb_call *call)
 static const struct conf_flag ls_flags[] = {
     SELECTION_FLAGS,
     {.name = "--json",
-     .help = "print the lines of the file",
+     .help =
+         "print the dead letters as JSON, one on a line, as the file has them",
      .set = &options.json},
     {0},
 };
@@ -492,7 +496,7 @@ static const struct conf_flag show_flags[] = {
 };
 static const struct verb_example show_examples[] = {
     {"leat dead show kafka --offset 131072 --only-event >event.json",
-     "take out an event that is to be corrected"},
+     "write an event that is to be corrected to a file"},
     {0},
 };
 const struct verb dead_show_verb = {
@@ -509,7 +513,8 @@ static const struct conf_flag retry_flags[] = {
     SELECTION_FLAGS,
     {.name = "--event",
      .argument = "FILE",
-     .help = "write the event in FILE, at most 120 KiB, in place of the one",
+     .help = "retry with the event in FILE, of at most 120 KiB, in place of "
+             "the original one",
      .value = &options.event},
     ORDER_FLAGS,
     {0},
@@ -518,7 +523,7 @@ static const struct verb_example retry_examples[] = {
     {"leat dead retry postgres --code 22P02 --execute",
      "after the column's type was changed"},
     {"leat dead retry kafka --offset 131072 --event event.json --execute",
-     "store a corrected event, with the id of the old one unless it has one"},
+     "store a corrected event; without an id it gets that of the original"},
     {0},
 };
 const struct verb dead_retry_verb = {
@@ -526,8 +531,9 @@ const struct verb dead_retry_verb = {
     .name = "retry",
     .arguments = "SINK",
     .summary = "Has a sink write its dead letters to the store again.",
-    .details = "The sink does it between two batches of the log.  What the "
-	       "store refuses again stays a dead letter.",
+    .details =
+	"The sink retries the dead letters between two batches of the log.  "
+	"What the store refuses again stays a dead letter.",
     .flags = retry_flags,
     .examples = retry_examples,
     .run = dead_retry_run,
@@ -549,7 +555,7 @@ const struct verb dead_drop_verb = {
     .arguments = "SINK",
     .summary = "Has a sink remove dead letters, whose events are then lost "
 	       "for its store.",
-    .details = "They are counted as dropped.",
+    .details = "The events then count as dropped.",
     .flags = drop_flags,
     .examples = drop_examples,
     .run = dead_drop_run,

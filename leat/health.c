@@ -98,8 +98,8 @@ health_run(const struct verb_call *call)
 static const struct conf_flag flags[] = {
     {.name = "--url",
      .argument = "URL",
-     .help =
-         "of ingestd (default " DEFAULT_URL "); " NO_URL ": ask only batchd",
+     .help = "URL of ingestd (default " DEFAULT_URL "); " NO_URL
+             ": ask only batchd",
      .value = &url_option},
     {.name = "--ca-file",
      .argument = "FILE",
@@ -116,8 +116,9 @@ static const struct verb_example examples[] = {
 const struct verb health_verb = {
     .name = "health",
     .summary = "Asks whether batchd replies and ingestd is ready.",
-    .details = "Answers within 10 s.  What sinks and stores do does not count: "
-	       "leat status shows it.",
+    .details =
+	"Takes at most 10 s.  The state of the sinks and the stores has no "
+	"effect; leat status shows it.",
     .flags = flags,
     .examples = examples,
     .run = health_run,

@@ -292,11 +292,11 @@ log_dump_run(const struct verb_call *call)
 static const struct conf_flag flags[] = {
     {.name = "--from",
      .argument = "WHEN",
-     .help = "begin there: " WHEN_FORMS " (default oldest)",
+     .help = "begin at " WHEN_FORMS " (default oldest)",
      .value = &from_option},
     {.name = "--to",
      .argument = "WHEN",
-     .help = "end before there (default: at the end of the log)",
+     .help = "end before this offset or time (default: the end of the log)",
      .value = &to_option},
     {.name = "--dir",
      .argument = "DIR",

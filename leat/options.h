@@ -14,8 +14,9 @@
 #define OPTIONS_TIMEOUT_FLAG(text)                                             \
 	{                                                                      \
 		.name = "--timeout", .argument = "DURATION", .value = &(text), \
-		.help = "wait at most so long until it is done, as 90s or 5m " \
-			"(default 60s); the order goes on after that"          \
+		.help =                                                        \
+		    "wait until it is done, but at most this time, such as "   \
+		    "90s or 5m (default 60s); the order goes on after that"    \
 	}
 #define OPTIONS_TIMEOUT_MS 60000 /* its default */
 

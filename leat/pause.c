@@ -200,8 +200,9 @@ resume_run(const struct verb_call *call)
 static const struct conf_flag pause_flags[] = {
     {.name = "--for",
      .argument = "DURATION",
-     .help = "end the pause by itself after so long, as 90s, 30m, 12h or 7d; "
-             "otherwise leat resume ends it",
+     .help =
+         "end the pause after this time, such as 90s, 30m, 12h or 7d; without "
+         "this, it lasts until leat resume",
      .value = &for_option},
     {.name = "--why",
      .argument = "TEXT",
@@ -223,11 +224,11 @@ const struct verb pause_verb = {
     .summary = "Stops one sink for a time.",
     .details =
 	"Returns when nothing is in flight to its store any more.  The log "
-	"keeps the sink's events, and the other sinks go on.  The pause lasts "
-	"through restarts of everything, and leat status, leat top, the "
-	"dashboard and the metrics show it.  A sink whose store is unreachable "
-	"stops trying to reach it.  The command shows when the log is full if "
-	"events go on to arrive as they do now.",
+	"keeps the sink's events, and the other sinks go on.  No restart ends "
+	"the pause, and leat status, leat top, the dashboard and the metrics "
+	"show it.  A sink whose store is unreachable stops trying to reach "
+	"it.  The command estimates when the log is full if events continue "
+	"to arrive at the present rate.",
     .flags = pause_flags,
     .examples = pause_examples,
     .run = pause_run,
@@ -238,7 +239,7 @@ static const struct conf_flag resume_flags[] = {
     {0},
 };
 static const struct verb_example resume_examples[] = {
-    {"leat resume postgres", "let it go on where it was"},
+    {"leat resume postgres", "let the sink continue where it stopped"},
     {0},
 };
 

@@ -300,7 +300,7 @@ skip_run(const struct verb_call *call)
 static const struct conf_flag replay_flags[] = {
     {.name = "--from",
      .argument = "WHEN",
-     .help = "send again from there on: " WHEN_FORMS,
+     .help = "send again the events from here on: " WHEN_FORMS,
      .value = &from_option},
     EXECUTE_FLAG,
     OPTIONS_TIMEOUT_FLAG(timeout_option),
@@ -311,7 +311,8 @@ static const struct verb_example replay_examples[] = {
      "show what it would send again"},
     {"leat replay postgres --from 2026-11-26T14:00Z --execute",
      "send it again"},
-    {"leat replay kafka --from oldest --execute", "all that the log has"},
+    {"leat replay kafka --from oldest --execute",
+     "send all events that the log still has"},
     {0},
 };
 
@@ -320,10 +321,10 @@ const struct verb replay_verb = {
     .arguments = "SINK",
     .summary = "Sends events of the log to one sink again.",
     .details =
-	"Shows what it would do, and does it with --execute.  The position in "
-	"the store and in batchd move as one, also through a crash.  It is "
-	"refused if the sink is not connected, or the log no longer has the "
-	"events.",
+	"Shows what it would do, and does it with --execute.  The positions "
+	"in the store and in batchd move together, even if a daemon or the "
+	"store crashes.  The order is refused if the sink is not connected, "
+	"or if the log no longer has the events.",
     .flags = replay_flags,
     .examples = replay_examples,
     .run = replay_run,
@@ -332,7 +333,7 @@ const struct verb replay_verb = {
 static const struct conf_flag skip_flags[] = {
     {.name = "--to",
      .argument = "WHEN",
-     .help = "go on from there: " WHEN_FORMS,
+     .help = "continue from here on: " WHEN_FORMS,
      .value = &to_option},
     EXECUTE_FLAG,
     OPTIONS_TIMEOUT_FLAG(timeout_option),
@@ -340,7 +341,7 @@ static const struct conf_flag skip_flags[] = {
 };
 static const struct verb_example skip_examples[] = {
     {"leat skip kafka --to newest", "show what the store would never get"},
-    {"leat skip kafka --to 8812004 --execute", "go on from this offset"},
+    {"leat skip kafka --to 8812004 --execute", "continue at this offset"},
     {0},
 };
 
@@ -350,7 +351,7 @@ const struct verb skip_verb = {
     .summary = "Moves one sink ahead, past events that its store never gets.",
     .details =
 	"Shows what it would do, and does it with --execute.  The events "
-	"count as skipped.  Other sinks get them all the same.",
+	"count as skipped.  The other sinks still get them.",
     .flags = skip_flags,
     .examples = skip_examples,
     .run = skip_run,

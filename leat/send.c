@@ -368,13 +368,14 @@ send_run(const struct verb_call *call)
 static const struct conf_flag flags[] = {
     {.name = "--url",
      .argument = "URL",
-     .help =
-         "of ingestd, as https://events.example.com (default " DEFAULT_URL ")",
+     .help = "URL of ingestd, such as https://events.example.com "
+             "(default " DEFAULT_URL ")",
      .value = &options.url},
     {.name = "--token-file",
      .argument = "FILE",
-     .help = "file whose first line is the token of a sender; without it the "
-             "environment variable " SEND_TOKEN_ENV " may have the token",
+     .help =
+         "file whose first line is the token of a sender; without this, the "
+         "token is read from the environment variable " SEND_TOKEN_ENV,
      .value = &options.token_file},
     {.name = "--ca-file",
      .argument = "FILE",
@@ -383,17 +384,17 @@ static const struct conf_flag flags[] = {
      .value = &options.ca_file},
     {.name = "--limit-rate",
      .argument = "N",
-     .help = "send at most so many bytes a second, as 500K or 10M",
+     .help = "send at most N bytes a second, such as 500K or 10M",
      .value = &options.limit_rate},
     {.name = "--timeout",
      .argument = "DURATION",
-     .help = "give up when ingestd has accepted nothing for so long (default "
+     .help = "give up when ingestd has accepted nothing for this time (default "
              "5m); 0: never",
      .value = &options.timeout},
     {.name = "--name",
      .argument = "NAME",
-     .help = "of a stream, from which the ids of its events are made: the same "
-             "input with the same name has the same ids",
+     .help = "name of a stream, from which the ids of its events are made: the "
+             "same input with the same name has the same ids",
      .value = &options.name},
     {.name = "--restart",
      .help = "send a file from its first byte, whatever FILE.sent contains",
@@ -418,10 +419,10 @@ const struct verb send_verb = {
     .details =
 	"The input has one event on each line, or arrays of events.  Events "
 	"without an id get one that is the same in each run, so that a sink "
-	"with dedup_by_id stores each only once.  FILE.sent has the place up "
-	"to which ingestd has accepted the events; a run that has ended early "
-	"is continued from there.  Events that are rejected are listed on "
-	"standard error with their line and the reason.",
+	"with dedup_by_id stores each only once.  FILE.sent records how much "
+	"of FILE ingestd has accepted; the next run continues from there.  "
+	"Events that are rejected are listed on standard error with their "
+	"line and the reason.",
     .settings = VERB_NO_SETTINGS,
     .flags = flags,
     .examples = examples,

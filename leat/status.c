@@ -322,7 +322,7 @@ static const struct conf_flag flags[] = {
     {0},
 };
 static const struct verb_example examples[] = {
-    {"leat status", "how all of leat is, and what needs attention"},
+    {"leat status", "the state of all of leat, and what needs attention"},
     {"leat status --json | jq .problems", "the same, for programs"},
     {0},
 };

@@ -610,14 +610,15 @@ static const struct conf_flag flags[] = {
      .value = &request.limit},
     {.name = "--bytes-per-s",
      .argument = "N",
-     .help = "take at most so many bytes of events a second; 0: no limit (the "
-             "default; or 1048576 if it follows from newest without an end)",
+     .help =
+         "take at most N bytes of events a second; 0: no limit (default 0, or "
+         "1048576 for a tail from newest without an end)",
      .value = &request.bytes_per_s},
     {.name = "--until-end",
-     .help = "end where the log ends now",
+     .help = "end where the log ends when the command starts",
      .set = &request.until_end},
     {.name = "--json",
-     .help = "one JSON object a line on a terminal, too",
+     .help = "print JSON on a terminal, too",
      .set = &request.json},
     {0},
 };

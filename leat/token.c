@@ -101,7 +101,8 @@ token_run(const struct verb_call *call)
 
 static const struct verb_example examples[] = {
     {"leat token shop >>/etc/leat/tokens",
-     "make a token for the sender \"shop\"; give it the text on the terminal"},
+     "make a token for the sender \"shop\", which needs the text on the "
+     "terminal"},
     {0},
 };
 
@@ -109,9 +110,9 @@ const struct verb token_verb = {
     .name = "token",
     .arguments = "NAME",
     .summary = "Makes a token for a sender.",
-    .details = "Prints its line for ingestd's tokens_file to standard output, "
-	       "and the token itself, which is not shown again, to standard "
-	       "error.",
+    .details =
+	"Prints a line for ingestd's tokens_file to standard output.  It "
+	"prints the token itself, which is not shown again, to standard error.",
     .settings = VERB_NO_SETTINGS,
     .examples = examples,
     .run = token_run,

@@ -319,8 +319,8 @@ const struct verb top_verb = {
     .name = "top",
     .summary = "Shows the sinks live in the terminal: rates, lag, errors, "
 	       "pauses.",
-    .details = "CATCH-UP is the lag divided by how much faster the sink "
-	       "stores than events arrive.\nRates are those of the last 10 s.\n"
+    .details = "CATCH-UP is the time until the sink has no lag, at the "
+	       "present rates.\nRates are those of the last 10 s.\n"
 	       "Keys: s sorts, arrows select a sink, p pauses or resumes it "
 	       "after a question, q quits.",
     .examples = examples,
