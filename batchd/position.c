@@ -289,23 +289,25 @@ position_end_seek(struct position *p, const struct frame_refused *refused)
 {
 	struct cursor *c = &p->cursor;
 	const uint64_t from = c->now.committed, to = c->now.seek_to;
+	const uint64_t lower = to < from ? to : from;
 	/*
 	 * If a sink was killed, its store may have the batch in flight.  A
 	 * store that recognizes repeated batches by their offsets does not
-	 * recognize it in the new generation, so its events are replayed, too.
+	 * recognize it in the new generation, so its events count as replayed,
+	 * too, even if they are skipped.
 	 */
 	const uint64_t sent = cursor_max_sent_offset(&c->now);
 
 	cursor_set_seek(c, CURSOR_NO_SEEK);
 	if (!refused)
 		return;
-	cursor_set(c, to < from ? to : from, CURSOR_NO_BATCH);
+	cursor_set(c, lower, CURSOR_NO_BATCH);
 	p->skip_is_new = false;
 	if (to > from)
 		position_skip(p, to);
 	take_report(p, refused);
 	cursor_set_replay(c, c->now.generation + 1,
-	                  c->now.replayed_events + (to < from ? sent - to : 0));
+	                  c->now.replayed_events + sent - lower);
 }
 
 uint64_t

@@ -718,6 +718,22 @@ TEST(an_operator_moves_the_position)
 	expect(100, 85, 0);
 }
 
+/* The store of a killed sink may have the events from 20 to 40. */
+TEST_LOOP(a_batch_that_may_be_stored_counts_as_replayed, 3)
+{
+	static const uint64_t to[] = {5, 30, 90}, replayed[] = {35, 20, 20};
+	uint64_t offset, wake;
+
+	put(100, 10);
+	ck_assert_int_eq(subscribe_at(false, 0, 40, 1 * MIB, 0, true), 0);
+	ck_assert_uint_eq(next_batch(&offset, &wake), 40);
+	ck_assert_int_eq(commit(20), 0);
+	consumer_unsubscribe(&consumer);
+	seek(to[_i], 0, 0);
+	ck_assert_uint_eq(consumer.position.cursor.now.replayed_events,
+	                  replayed[_i]);
+}
+
 TEST(a_full_socket_is_waited_for)
 {
 	uint64_t offset, wake, at = 0;
