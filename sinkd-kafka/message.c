@@ -1,69 +1,55 @@
 /* message - see message.h. */
 #include "sinkd-kafka/message.h"
 
-#include <errno.h>
-#include <string.h>
+#include "libproto/wire.h"
 
-#include <msgpack.h>
+/*
+ * The most bytes of a message besides the texts of the event.  A key takes one
+ * byte more than its text, as in this list.
+ */
+#define OVERHEAD_MAX                                                           \
+	(1 + sizeof "id type user_id payload created_at received_at" + 4 * 5 + \
+	 2 * 9)
 
-/* msgpack's write callback.  Returns 0, or -1 if the buffer is full. */
-static int
-message_on_bytes(void *out, const char *bytes, size_t n)
+static uint8_t *
+message_put_key(uint8_t *out, const char *key)
 {
-	return buf_add(out, bytes, n) < 0 ? -1 : 0;
+	const struct slice text = slice_of(key);
+
+	return wire_put_str(out, &text);
 }
 
-static int
-pack_string(msgpack_packer *pk, const char *data, size_t n)
+static uint8_t *
+message_put_text(uint8_t *out, const char *key, const struct slice *s)
 {
-	int rc = msgpack_pack_str(pk, n);
-
-	return rc < 0 ? rc : msgpack_pack_str_body(pk, data, n);
+	out = message_put_key(out, key);
+	return s->data ? wire_put_str(out, s) : wire_put_nil(out);
 }
 
-static int
-pack_field(msgpack_packer *pk, const char *key, const struct slice *s)
+static uint8_t *
+message_put_time(uint8_t *out, const char *key, int64_t wall_us)
 {
-	int rc = pack_string(pk, key, strlen(key));
-
-	if (rc < 0)
-		return rc;
-	if (!s->data)
-		return msgpack_pack_nil(pk);
-	return pack_string(pk, s->data, s->bytes);
-}
-
-static int
-pack_time(msgpack_packer *pk, const char *key, int64_t wall_us)
-{
-	int rc = pack_string(pk, key, strlen(key));
-
-	return rc < 0 ? rc : msgpack_pack_int64(pk, wall_us);
+	return wire_put_uint(message_put_key(out, key), (uint64_t)wall_us);
 }
 
 int
 message_msgpack(struct buf *out, const struct event *event)
 {
-	size_t before = out->len;
-	msgpack_packer pk;
-	int rc;
+	uint8_t *p;
+	int rc = buf_reserve(out, OVERHEAD_MAX + (size_t)event->id.bytes +
+	                              event->type.bytes + event->user_id.bytes +
+	                              event->payload.bytes);
 
-	msgpack_packer_init(&pk, out, message_on_bytes);
-	rc = msgpack_pack_map(&pk, 6);
-	if (rc == 0)
-		rc = pack_field(&pk, "id", &event->id);
-	if (rc == 0)
-		rc = pack_field(&pk, "type", &event->type);
-	if (rc == 0)
-		rc = pack_field(&pk, "user_id", &event->user_id);
-	if (rc == 0)
-		rc = pack_field(&pk, "payload", &event->payload);
-	if (rc == 0)
-		rc = pack_time(&pk, "created_at", event->created_at_us);
-	if (rc == 0)
-		rc = pack_time(&pk, "received_at", event->received_at_us);
-	if (rc == 0)
-		return 0;
-	out->len = before;
-	return -EMSGSIZE;
+	if (rc < 0)
+		return rc;
+	p = out->data + out->len;
+	*p++ = 0x80 | FIELD_COUNT;
+	p = message_put_text(p, "id", &event->id);
+	p = message_put_text(p, "type", &event->type);
+	p = message_put_text(p, "user_id", &event->user_id);
+	p = message_put_text(p, "payload", &event->payload);
+	p = message_put_time(p, "created_at", event->created_at_us);
+	p = message_put_time(p, "received_at", event->received_at_us);
+	out->len = (size_t)(p - out->data);
+	return 0;
 }

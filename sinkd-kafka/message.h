@@ -18,7 +18,7 @@
 /*
  * Append the event as a msgpack map.  The payload is a string that holds its
  * unchanged JSON text, and times are integers in microseconds since 1970.
- * Returns 0 or -EMSGSIZE.
+ * Returns as buf_reserve.
  */
 MUST_USE int message_msgpack(struct buf *out, const struct event *event);
 
