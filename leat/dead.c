@@ -353,7 +353,7 @@ add_event(struct control_args *args, const struct preview *p)
 	rc = dead_event_read(options.event, &event, &packed);
 	text = (struct slice){(const char *)packed.data, (uint32_t)packed.len};
 	if (rc == 0)
-		control_args_add_text(args, "event", &text);
+		control_args_add_text(args, "event", text);
 	buf_fini(&packed);
 	return rc;
 }
@@ -396,8 +396,6 @@ static int
 order_execute(const struct verb_call *call, const struct dlq_filter *filter,
               const struct preview *p, uint64_t timeout_ms, bool is_drop)
 {
-	const struct slice sink = slice_of(call->args[0]);
-	const struct slice action = slice_of(is_drop ? "drop" : "retry");
 	struct control_args args;
 	struct ask a;
 	int rc = EXIT_CONFIG;
@@ -405,8 +403,9 @@ order_execute(const struct verb_call *call, const struct dlq_filter *filter,
 	if (ask_init(&a) < 0)
 		return EXIT_FAILURE;
 	control_args_init(&args);
-	control_args_add_text(&args, "sink", &sink);
-	control_args_add_text(&args, "action", &action);
+	control_args_add_text(&args, "sink", slice_of(call->args[0]));
+	control_args_add_text(&args, "action",
+	                      slice_of(is_drop ? "drop" : "retry"));
 	dlq_filter_put(filter, &args);
 	if (!options.event || add_event(&args, p) == 0)
 		rc = ask_order(&a, call->socket, "dead", &args, timeout_ms);

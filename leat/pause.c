@@ -123,14 +123,13 @@ order_sink(struct ask *a, const struct verb_call *call, const char *verb,
            struct control_args *args, uint64_t timeout_ms,
            struct log_room *room)
 {
-	const struct slice sink = slice_of(call->args[0]);
 	int rc = ask_status(a, call->socket);
 
 	if (rc == 0 && !ask_find_sink(a, call->args[0]))
 		rc = EXIT_NOT_WELL;
 	if (rc == 0 && room)
 		estimate_room(a->map, room);
-	control_args_add_text(args, "sink", &sink);
+	control_args_add_text(args, "sink", slice_of(call->args[0]));
 	return rc == 0 ? ask_order(a, call->socket, verb, args, timeout_ms)
 	               : rc;
 }
@@ -141,7 +140,6 @@ pause_run(const struct verb_call *call)
 	uint64_t for_ms = 0, timeout_ms = OPTIONS_TIMEOUT_MS;
 	struct control_args args;
 	struct log_room room;
-	struct slice why;
 	struct ask a;
 	int rc;
 
@@ -160,9 +158,8 @@ pause_run(const struct verb_call *call)
 	control_args_init(&args);
 	if (for_ms > 0)
 		control_args_add_uint(&args, "for_ms", for_ms);
-	why = slice_of(why_option ? why_option : "");
-	if (why.bytes > 0)
-		control_args_add_text(&args, "why", &why);
+	if (why_option && why_option[0])
+		control_args_add_text(&args, "why", slice_of(why_option));
 	rc = order_sink(&a, call, "pause", &args, timeout_ms, &room);
 	if (rc == 0)
 		rc =

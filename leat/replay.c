@@ -195,14 +195,13 @@ static int
 do_move(struct move *m, struct ask *a, const struct verb_call *call,
         uint64_t timeout_ms)
 {
-	const struct slice sink = slice_of(m->sink);
 	char moved[NUMBER_TEXT], from[NUMBER_TEXT], to[NUMBER_TEXT];
 	struct control_args args;
 	uint64_t n = m->back ? m->position - m->to : m->to - m->position;
 	int rc;
 
 	control_args_init(&args);
-	control_args_add_text(&args, "sink", &sink);
+	control_args_add_text(&args, "sink", slice_of(m->sink));
 	control_args_add_uint(&args, "from", m->position);
 	control_args_add_uint(&args, "to", m->to);
 	rc = ask_order(a, call->socket, "seek", &args, timeout_ms);

@@ -165,15 +165,14 @@ static void
 give_order(struct top *t, uint64_t now_ms)
 {
 	struct top_view *v = &t->view;
-	struct slice sink = slice_of(v->order_sink), why = slice_of("leat top");
 	struct control_args args;
 	int rc;
 
 	control_link_close(&t->order);
 	control_args_init(&args);
-	control_args_add_text(&args, "sink", &sink);
+	control_args_add_text(&args, "sink", slice_of(v->order_sink));
 	if (v->order == TOP_PAUSE)
-		control_args_add_text(&args, "why", &why);
+		control_args_add_text(&args, "why", slice_of("leat top"));
 	rc = control_link_open(&t->order, t->socket);
 	if (rc == 0)
 		rc = control_link_ask(&t->order, order_verb(t), &args);

@@ -42,12 +42,12 @@ add_key(struct control_args *a, const char *key, size_t bytes)
 
 void
 control_args_add_text(struct control_args *a, const char *key,
-                      const struct slice *text)
+                      struct slice text)
 {
-	uint8_t *at = add_key(a, key, text->bytes);
+	uint8_t *at = add_key(a, key, text.bytes);
 
 	if (at)
-		a->map.len = (size_t)(wire_put_str(at, text) - a->map.data);
+		a->map.len = (size_t)(wire_put_str(at, &text) - a->map.data);
 }
 
 void

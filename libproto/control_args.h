@@ -24,7 +24,7 @@ void control_args_fini(struct control_args *a);
 
 /* Add an argument; at most CONTROL_ARGS_MAX, each key once. */
 void control_args_add_text(struct control_args *a, const char *key,
-                           const struct slice *text);
+                           struct slice text);
 void control_args_add_uint(struct control_args *a, const char *key,
                            uint64_t value);
 

@@ -7,14 +7,12 @@
 void
 dlq_filter_put(const struct dlq_filter *f, struct control_args *args)
 {
-	const struct slice code = slice_of(f->code), type = slice_of(f->type);
-
 	if (f->has_offset)
 		control_args_add_uint(args, "offset", f->offset);
 	if (f->has_code)
-		control_args_add_text(args, "code", &code);
+		control_args_add_text(args, "code", slice_of(f->code));
 	if (f->has_type)
-		control_args_add_text(args, "type", &type);
+		control_args_add_text(args, "type", slice_of(f->type));
 	if (f->since_us > 0)
 		control_args_add_uint(args, "since_us", (uint64_t)f->since_us);
 	if (f->limit > 0)

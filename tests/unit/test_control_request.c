@@ -101,7 +101,7 @@ TEST(arguments_come_back_as_they_were_added)
 	size_t n;
 
 	control_args_init(&args);
-	control_args_add_text(&args, "sink", &name);
+	control_args_add_text(&args, "sink", name);
 	control_args_add_uint(&args, "for_ms", 1800000);
 	ck_assert_int_eq(args.map.error, 0);
 	map = args.map.data;
@@ -131,7 +131,7 @@ TEST(arguments_that_do_not_fit_a_frame_are_refused)
 	struct control_args args;
 
 	control_args_init(&args);
-	control_args_add_text(&args, "event", &text);
+	control_args_add_text(&args, "event", text);
 	control_args_add_uint(&args, "limit", 1);
 	ck_assert_int_eq(args.map.error, -EMSGSIZE);
 	ck_assert_int_eq(

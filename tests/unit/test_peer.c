@@ -761,7 +761,7 @@ send_args(struct peer *p, const char *verb, struct control_args *args)
 	struct frame f = {.type = FRAME_CONTROL};
 	int rc;
 
-	control_args_add_text(args, "sink", &name);
+	control_args_add_text(args, "sink", name);
 	f.control.id = 5;
 	f.control.verb = slice_of(verb);
 	f.body = args->map.data;
@@ -1096,7 +1096,7 @@ order_dead(const char *action)
 	ck_assert_int_eq(committed(&peer, 3), 0);
 	sent_count = 0;
 	control_args_init(&args);
-	control_args_add_text(&args, "action", &text);
+	control_args_add_text(&args, "action", text);
 	ck_assert_int_eq(send_args(&other, "dead", &args), 0);
 }
 
