@@ -238,6 +238,28 @@ def test_a_missing_topic_is_reported_and_waited_for():
 
 
 @limit(120)
+def test_a_new_topic_is_written_from_the_oldest_event():
+    with stack(topic="one") as (broker, leat):
+        leat.accept(small("t", 30))
+        leat.caught_up()
+        assert len(list(broker.messages("one"))) == 30
+        leat.sink["kafka"].stop()
+        leat.settings["sinkd-kafka"]["topic"] = "two"
+        leat.write_conf()
+        leat.sink["kafka"].start()
+        # It has no position, and would begin where batchd's cursor is.
+        done = leat.run("leat", "replay", "kafka", "--from", "oldest",
+                        "--execute")
+        assert done.returncode == 0, done
+        leat.accept(small("v", 5))
+        leat.caught_up()
+        stored = [json.loads(m.value)["id"] for m in broker.messages("two")]
+        assert sorted(stored) == sorted(
+            [event_id("t", i) for i in range(30)] +
+            [event_id("v", i) for i in range(5)]), stored
+
+
+@limit(120)
 def test_the_broker_is_unreachable_for_a_while():
     with stack(timeout_ms=2000) as (broker, leat):
         leat.accept(small("w", 100))
