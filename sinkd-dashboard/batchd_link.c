@@ -1,7 +1,6 @@
 /* batchd_link - see batchd_link.h. */
 #include "sinkd-dashboard/batchd_link.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #include "libbase/clock.h"

@@ -1,7 +1,6 @@
 /* messages - see messages.h. */
 #include "sinkd-dashboard/messages.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "libbase/base.h"

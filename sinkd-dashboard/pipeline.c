@@ -2,7 +2,6 @@
 #include "sinkd-dashboard/pipeline.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <msgpack.h>

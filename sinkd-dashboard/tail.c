@@ -2,7 +2,6 @@
 #include "sinkd-dashboard/tail.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -126,11 +125,7 @@ tail_poll(struct tail *t)
 int
 tail_open(struct tail *t)
 {
-	const struct frame hello = {.type = FRAME_HELLO,
-	                            .hello = {.version = FRAME_VERSION,
-	                                      .role = ROLE_TAIL,
-	                                      .name = slice_of("dashboard"),
-	                                      .pid = (uint64_t)getpid()}};
+	const struct frame hello = frame_hello(ROLE_TAIL, "dashboard");
 	int rc = chan_connect(&t->chan, t->socket, 0);
 
 	if (rc < 0)

@@ -1,7 +1,6 @@
 /* top - see top.h. */
 #include "sinkd-dashboard/top.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
