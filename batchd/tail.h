@@ -56,7 +56,7 @@
 #define TAIL_LIVE_SHARE_MS 100
 #define TAIL_HISTORY_SHARE_MS 1000
 #define TAIL_BUSY_INTAKE_BYTES_PER_S (32 * MIB)
-#define TAIL_BUSY_BYTES_PER_S (8 * MIB)
+#define TAIL_BUSY_BYTES_PER_S (2 * MIB)
 
 enum tail_state {
 	TAIL_IDLE,      /* nothing was asked for, or all of it was sent */
