@@ -18,7 +18,6 @@
 #include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
-#include "libbase/low_priority.h"
 
 /* Between two tries to reach a batchd that was lost. */
 #define RECONNECT_MS 250
@@ -581,7 +580,6 @@ static struct tail_request request;
 static int
 tail_run_verb(const struct verb_call *call)
 {
-	low_priority_set();
 	request.socket = call->socket;
 	request.log_dir = call->log_dir;
 	return tail_print(&request);

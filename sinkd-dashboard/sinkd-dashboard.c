@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <uv.h>
 
@@ -18,7 +19,6 @@
 #include "libbase/error.h"
 #include "libbase/fd_limit.h"
 #include "libbase/log.h"
-#include "libbase/low_priority.h"
 #include "libbase/restart_pause.h"
 #include "libhttp/http.h"
 #include "sinkd-dashboard/access.h"
@@ -28,6 +28,12 @@
 #include "sinkd-dashboard/request.h"
 #include "sinkd-dashboard/settings.h"
 #include "sinkd-dashboard/viewers.h"
+
+/*
+ * A lower priority than that of the other daemons, so that what many viewers
+ * cost delays no event on a busy machine.
+ */
+#define NICE 10
 
 /* Time for the end of the streams to reach the viewers when stopping. */
 #define DRAIN_MS 300
@@ -314,7 +320,7 @@ main(int argc, char **argv)
 		conf_free(tables, DASHBOARD_SETTINGS_TABLES);
 		return rc;
 	}
-	low_priority_set();
+	(void)setpriority(PRIO_PROCESS, 0, NICE); /* raising it is allowed */
 	rc = daemon_run(&settings);
 	conf_free(tables, DASHBOARD_SETTINGS_TABLES);
 	if (rc < 0)
