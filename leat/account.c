@@ -20,10 +20,12 @@
 #include "libbase/conf.h"
 #include "libbase/error.h"
 #include "libbase/installed.h"
+#include "libbase/log.h"
 #include "libproto/frame.h"
 #include "libproto/status_map.h"
 
 #define TIMEOUT_MS 600000
+#define TIMEOUT_MAX_MS 86400000 /* as a sink's --count allows */
 
 /* Longer than between two reports of a sink. */
 #define REPORT_S 3
@@ -499,6 +501,11 @@ account_run(const struct verb_call *call)
 		return EXIT_FAILURE;
 	if (options_timeout(timeout, &timeout_ms) < 0)
 		rc = EXIT_CONFIG;
+	if (timeout_ms > TIMEOUT_MAX_MS) {
+		log_error("--timeout must be at most 24h value=%s",
+		          log_quote(timeout));
+		rc = EXIT_CONFIG;
+	}
 	if (rc == EXIT_SUCCESS)
 		rc = sinks_read(sinks, call->path);
 	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(sinks, sink_name))

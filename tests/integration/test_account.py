@@ -120,7 +120,8 @@ def test_dead_letters_and_waiting_events_are_not_missing():
         leat.batchd.stop()
         lines, status = account(leat)
         assert status == 1 and lines == {}, lines
-        assert account(leat, "--timeout", "0")[1] == 2
+        for wrong in ("0", "2d"):
+            assert account(leat, "--timeout", wrong)[1] == 2
         assert account(leat, "--sink", "nosuch")[1] == 2
 
 
