@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "libbase/error.h"
 
@@ -67,8 +66,9 @@ segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
 static int
 write_zeros(struct disk *d, int file, uint64_t bytes)
 {
-	uint8_t *zeros = calloc(1, ZERO_BLOCK);
-	int rc = zeros ? 0 : -ENOMEM;
+	/* Not const: the program's file would have the zeros, too. */
+	static uint8_t zeros[ZERO_BLOCK];
+	int rc = 0;
 
 	for (uint64_t at = 0; rc == 0 && at < bytes; at += ZERO_BLOCK) {
 		uint64_t left = bytes - at;
@@ -77,7 +77,6 @@ write_zeros(struct disk *d, int file, uint64_t bytes)
 		                left < ZERO_BLOCK ? (size_t)left : ZERO_BLOCK,
 		                at);
 	}
-	free(zeros);
 	return rc;
 }
 
