@@ -90,10 +90,14 @@ $(foreach p,$(filter sinkd-%,$(DIRS)),$(eval USES-$p := libsink libproto libbase
 # The dashboard shows events and stores none: it is no sink, but a server.
 USES-sinkd-dashboard := libhttp libproto libbase
 
+# What pkg-config prints for these libraries; it runs once for each list.
+pc = $(if $(pc-$(subst $() ,+,$(1))),,$(eval pc-$(subst $() ,+,$(1)) := \
+       $(shell pkg-config --libs $(1))))$(pc-$(subst $() ,+,$(1)))
+
 # x-LIBS are the libraries that x itself uses.  Debian 13 has msgpack-c under
 # the second of its names.
-pc = $(shell pkg-config --libs $(1))
-libproto-LIBS         = $(call pc,$(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c))
+libproto-LIBS         = $(call pc,$(MSGPACK))
+MSGPACK = $(eval MSGPACK := $(shell pkg-config --exists msgpack && echo msgpack || echo msgpack-c))$(MSGPACK)
 libsink-LIBS          = $(call pc,libxxhash)
 libhttp-LIBS          = $(call pc,libuv gnutls nettle libxxhash)
 libjson-LIBS          = $(call pc,simdjson) -lstdc++
