@@ -579,7 +579,8 @@ resident_pages(void)
 /* 200,000 of them in an ordinary run; with LEAT_MANY=1 all. */
 TEST(ten_million_users_and_types_take_no_memory)
 {
-	uint64_t users = getenv("LEAT_MANY") ? 10000000 : 200000;
+	uint64_t users =
+	    getenv("LEAT_MANY") ? 10000000 : 200000 / test_stride();
 	char name[32], payload[200];
 	struct event event = {.id = slice_of("id"),
 	                      .payload = {payload, sizeof payload}};

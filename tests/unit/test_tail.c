@@ -581,7 +581,7 @@ TEST_LOOP(no_more_bytes_a_second_than_asked_for, 3)
 TEST_LOOP(tails_without_a_limit_share_one_while_the_intake_is_busy, 2)
 {
 	bool live = _i == 0;
-	int steps = live ? 200 : 50;
+	int steps = live ? 150 : 50;
 	uint64_t wake = 0, share;
 
 	tails = live ? 1 : 4;

@@ -81,7 +81,7 @@ short_now(const struct simdisk *s)
  * Large buffers of disks that are gone, for the next disk.  Most time of the
  * tests would otherwise be spent in mapping new pages.
  */
-#define KEPT_BUFFERS 64
+#define KEPT_BUFFERS 256
 #define KEPT_BYTES (64 * 1024)
 static struct sim_bytes kept_buffers[KEPT_BUFFERS];
 
@@ -321,7 +321,7 @@ in_directory(const char *name, const char *directory)
 static void
 collect(struct simdisk *s)
 {
-	for (int i = 0; i < SIM_FILES; i++) {
+	for (int i = 0; i < s->file_count; i++) {
 		bool open = false;
 
 		if (!s->files[i].used || s->files[i].names > 0)
@@ -342,8 +342,11 @@ create_file(struct simdisk *s, const char *name)
 	int file = 0;
 
 	collect(s);
-	for (; s->files[file].used; file++)
-		assert(file + 1 < SIM_FILES);
+	while (file < s->file_count && s->files[file].used)
+		file++;
+	assert(file < SIM_FILES);
+	if (file == s->file_count)
+		s->file_count++;
 	s->files[file].used = true;
 	change(s, "", name, file);
 	return file;
@@ -653,7 +656,7 @@ sim_init(struct simdisk *s, uint64_t seed)
 void
 sim_fini(struct simdisk *s)
 {
-	for (int i = 0; i < SIM_FILES; i++)
+	for (int i = 0; i < s->file_count; i++)
 		file_free(&s->files[i]);
 	free(s->files);
 	free(s->now.entries);
@@ -717,7 +720,9 @@ sim_copy(struct simdisk *to, const struct simdisk *from)
 	if (from->change_count > 0)
 		memcpy(to->changes, from->changes,
 		       from->change_count * sizeof *to->changes);
-	for (int i = 0; i < SIM_FILES; i++) {
+	if (to->file_count < before.file_count)
+		to->file_count = before.file_count;
+	for (int i = 0; i < to->file_count; i++) {
 		if (from->files[i].used)
 			file_copy(&to->files[i], &from->files[i]);
 		else
@@ -752,7 +757,7 @@ sim_power_cycle(struct simdisk *s)
 	for (size_t i = 0; i < s->durable.count; i++)
 		names_add(s, &s->now, s->durable.entries[i].name,
 		          s->durable.entries[i].file);
-	for (int i = 0; i < SIM_FILES; i++) {
+	for (int i = 0; i < s->file_count; i++) {
 		struct sim_file *f = &s->files[i];
 
 		if (!f->used)

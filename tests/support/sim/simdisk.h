@@ -77,9 +77,10 @@ struct sim_names {
 };
 
 struct simdisk {
-	struct disk disk;         /* first: the functions cast back */
-	uint64_t random;          /* state of the generator */
-	struct sim_file *files;   /* SIM_FILES */
+	struct disk disk;       /* first: the functions cast back */
+	uint64_t random;        /* state of the generator */
+	struct sim_file *files; /* SIM_FILES, of which file_count were used */
+	int file_count;
 	int handles[SIM_HANDLES]; /* file of each; -1 when closed */
 	struct sim_names now, durable;
 	struct sim_change *changes; /* of `now`, not yet in `durable` */
