@@ -359,7 +359,7 @@ respond_logout(struct request *rq)
 
 	access_logout(rq->all->access, &rq->visitor, cookie);
 	respond_to_page(rq, cookie);
-	viewers_on_tick(viewers); /* the streams of the session end now */
+	viewers_wake(viewers); /* the streams of the session end now */
 }
 
 static void

@@ -84,7 +84,6 @@ daemon_tick(struct daemon *d)
 	d->asked = false;
 	model_tick(&d->model, clock_mono_ms() / 1000 - 1, clock_wall_us(),
 	           &batchd);
-	viewers_on_tick(&d->viewers);
 }
 
 static void on_second(uv_timer_t *timer);
@@ -141,7 +140,7 @@ on_stop(uv_signal_t *handle, int signum)
 	log_info("stopping signal=%d viewers=%zu", signum, d->viewers.count);
 	d->viewers.stopping = true;
 	http_server_quiesce(d->http);
-	viewers_on_tick(&d->viewers);
+	viewers_wake(&d->viewers);
 	(void)uv_timer_start(&d->drain, on_drained, DRAIN_MS, 0);
 }
 
@@ -157,7 +156,7 @@ on_hangup(uv_signal_t *handle, int signum)
 	else
 		log_info("reloaded tokens=%zu tls=%s; all sessions ended",
 		         d->access.tokens.count, d->tls ? "yes" : "no");
-	viewers_on_tick(&d->viewers); /* the streams of sessions end */
+	viewers_wake(&d->viewers); /* the streams of sessions end */
 }
 
 /* --- the parts --- */

@@ -10,17 +10,22 @@
 
 #include "libbase/clock.h"
 
-/* Least time between two `events` of a viewer, a little below a quarter of a
- * second so that a timer of that period always finds it passed. */
-#define EVENTS_MS 240
-
 /*
- * A viewer has its turn in one of TURNS calls of a timer.  If all were woken
- * together, their messages would keep a core from the other daemons for
- * milliseconds.
+ * A viewer has its turn in one of TURNS calls of a timer, so four times a
+ * second.  If all were woken together, their messages would keep a core from
+ * the other daemons for milliseconds.
  */
 #define TURN_MS 25
 #define TURNS 10
+
+/*
+ * Least time between two `events` of a viewer: one turn, or two while more
+ * events arrive than the dashboard reads.  Its rows are a sample then, and the
+ * CPU is needed elsewhere.  Both are a little shorter than the turns, so that
+ * a turn always finds the time passed.
+ */
+#define EVENTS_MS 240
+#define SAMPLE_MS 490
 
 /* Room for what surrounds the data of a message. */
 #define FRAMING_BYTES 64
@@ -66,8 +71,8 @@ viewers_init(struct viewers *v, uv_loop_t *loop)
 {
 	uint64_t boot;
 
-	(void)uv_timer_init(loop, &v->events); /* cannot fail */
-	v->events.data = v;
+	(void)uv_timer_init(loop, &v->turns); /* cannot fail */
+	v->turns.data = v;
 	if (getrandom(&boot, sizeof boot, 0) != (ssize_t)sizeof boot)
 		return -errno;
 	(void)snprintf(v->boot, sizeof v->boot, "%016" PRIx64, boot);
@@ -79,7 +84,7 @@ viewers_init(struct viewers *v, uv_loop_t *loop)
 void
 viewers_close(struct viewers *v)
 {
-	uv_close((uv_handle_t *)&v->events, NULL);
+	uv_close((uv_handle_t *)&v->turns, NULL);
 }
 
 void
@@ -248,19 +253,28 @@ compose_events(struct viewer *viewer)
 	viewer->position = m->ring.next;
 }
 
+/*
+ * Whether the viewer should get events now.  If they are sent together with a
+ * tick, they do not wait for a second turn.
+ */
 static bool
-has_events(const struct viewer *viewer)
+events_are_due(const struct viewer *viewer, uint64_t now_ms, bool together)
 {
 	const struct model *m = viewer->all->model;
+	bool moved = m->moved_ahead != viewer->moved_ahead;
+	uint64_t wait_ms = moved && !together ? SAMPLE_MS : EVENTS_MS;
 
 	return viewer->wish.rows && viewer->stage == VIEWER_LIVE &&
-	       (m->ring.next > viewer->position ||
-	        m->moved_ahead != viewer->moved_ahead);
+	       (m->ring.next > viewer->position || moved) &&
+	       now_ms - viewer->events_ms >= wait_ms;
 }
 
-/* Compose the next message.  Returns false if there is nothing to send. */
+/*
+ * Compose the next message, which is sent together with the one before it, or
+ * alone.  Returns false if there is nothing to send.
+ */
 static bool
-viewer_compose(struct viewer *viewer)
+viewer_compose(struct viewer *viewer, bool together)
 {
 	const struct model *m = viewer->all->model;
 	uint64_t now_ms = clock_mono_ms();
@@ -273,8 +287,7 @@ viewer_compose(struct viewer *viewer)
 		compose_snapshot(viewer);
 	} else if (viewer->tick != m->ticks) {
 		compose_tick(viewer);
-	} else if (has_events(viewer) &&
-	           now_ms - viewer->events_ms >= EVENTS_MS) {
+	} else if (events_are_due(viewer, now_ms, together)) {
 		compose_events(viewer);
 		viewer->events_ms = now_ms;
 	}
@@ -299,36 +312,43 @@ static ssize_t
 viewer_produce(struct http_request *rq, char *out, size_t room)
 {
 	struct viewer *viewer = viewer_of(rq);
-	size_t n;
+	size_t n = 0;
 
 	/* What a login may see ends with the login. */
 	if (viewer->all->stopping ||
 	    !access_goes_on(viewer->all->access, &viewer->visitor))
 		return HTTP_STREAM_END;
-	if (viewer->sent == viewer->text.len && !viewer_compose(viewer))
-		return HTTP_STREAM_WAIT;
-	n = viewer->text.len - viewer->sent;
-	if (n > room)
-		n = room;
-	memcpy(out, viewer->text.data + viewer->sent, n);
-	viewer->sent += n;
-	return (ssize_t)n;
+	while (n < room && (viewer->sent < viewer->text.len ||
+	                    viewer_compose(viewer, n > 0))) {
+		size_t bytes = viewer->text.len - viewer->sent;
+
+		if (bytes > room - n)
+			bytes = room - n;
+		memcpy(out + n, viewer->text.data + viewer->sent, bytes);
+		viewer->sent += bytes;
+		n += bytes;
+	}
+	return n > 0 ? (ssize_t)n : HTTP_STREAM_WAIT;
 }
 
 /* --- beginning and end --- */
 
-/* Wake those whose turn it is and for whom there are events. */
+/* Wake those whose turn it is and for whom there is something. */
 static void
-on_events(uv_timer_t *timer)
+on_turn(uv_timer_t *timer)
 {
 	struct viewers *v = timer->data;
+	uint64_t now_ms = clock_mono_ms();
 
 	if (v->count == 0)
 		(void)uv_timer_stop(timer);
 	v->turn = (v->turn + 1) % TURNS;
 	for (size_t i = v->turn; i < v->max; i += TURNS) {
-		if (v->list[i].rq && has_events(&v->list[i]))
-			http_stream_wake(v->list[i].rq);
+		const struct viewer *viewer = &v->list[i];
+
+		if (viewer->rq && (viewer->tick != v->model->ticks ||
+		                   events_are_due(viewer, now_ms, false)))
+			http_stream_wake(viewer->rq);
 	}
 }
 
@@ -356,7 +376,7 @@ viewer_begin(struct viewers *v, struct http_request *rq, const char *headers,
 		                          .text = text};
 		*data = viewer;
 		if (v->count++ == 0)
-			(void)uv_timer_start(&v->events, on_events, TURN_MS,
+			(void)uv_timer_start(&v->turns, on_turn, TURN_MS,
 			                     TURN_MS);
 		http_stream(rq, &response, viewer_produce);
 		return true;
@@ -374,7 +394,7 @@ viewer_end(struct viewer *viewer)
 }
 
 void
-viewers_on_tick(struct viewers *v)
+viewers_wake(struct viewers *v)
 {
 	for (size_t i = 0; i < v->max; i++) {
 		if (v->list[i].rq)

@@ -9,6 +9,9 @@
  * When that is sent and the socket takes more, the next message is composed,
  * of what is newest at that moment.  So a slow viewer costs no more than
  * others: it misses ticks, and events, of which it gets the number.
+ *
+ * Each viewer has its turn four times a second, and is sent then what is new:
+ * a tick, events, or both together.
  */
 #ifndef SINKD_DASHBOARD_VIEWERS_H
 #define SINKD_DASHBOARD_VIEWERS_H
@@ -74,7 +77,7 @@ struct viewers {
 		struct buf text;     /* empty: not composed */
 	} newest; /* one for all that have their turn together, unfiltered */
 	uint64_t slow_events; /* events that viewers missed, since the start */
-	uv_timer_t events;    /* while there are viewers */
+	uv_timer_t turns;     /* while there are viewers */
 	size_t turn;          /* of it: 0 to TURNS - 1 */
 };
 
@@ -98,8 +101,8 @@ MUST_USE bool viewer_begin(struct viewers *v, struct http_request *rq,
                            const struct viewer_wish *wish);
 void viewer_end(struct viewer *viewer); /* NULL is fine */
 
-/* There is a new tick. */
-void viewers_on_tick(struct viewers *v);
+/* Look at each viewer now, because sessions or all streams end. */
+void viewers_wake(struct viewers *v);
 
 /* The hello for a visitor. */
 struct message_hello viewers_hello(const struct viewers *v,
