@@ -115,7 +115,7 @@ bytes_take_kept(struct sim_bytes *b, uint64_t bytes)
 static void
 bytes_resize(struct sim_bytes *b, uint64_t bytes)
 {
-	if (!b->data && bytes >= KEPT_BYTES)
+	if (b->cap == 0 && bytes >= KEPT_BYTES)
 		bytes_take_kept(b, bytes);
 	if (bytes > b->cap) {
 		b->cap = bytes + bytes / 2 + 1;
