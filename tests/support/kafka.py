@@ -29,13 +29,18 @@ def software():
 
 
 def template(home):
-    """An empty broker's data, made once for all tests of a run."""
+    """An empty broker's data, made once for all tests of a run.
+
+    What lets brokers start quickly is made once for all runs.
+    """
     shared = os.environ.get("LEAT_TEST_TMP")
     if not shared:
         return None
     data = pathlib.Path(shared) / "kafka"
     with open(f"{data}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "classes.jsa").exists():
+            subprocess.run([SCRIPT, "archive", str(home)], check=False)
         if not (data / "log/meta.properties").exists():
             subprocess.run([SCRIPT, "format", str(home), str(data)],
                            check=True)
