@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import threading
 import time
@@ -580,6 +581,36 @@ def test_a_slow_viewer_misses_events_and_is_given_their_number():
         assert grown < 2e6, grown
         fast.close()
         slow.close()
+
+
+def per_tick(stream, load):
+    """The median number of `events` between two ticks, while `load` runs."""
+    with stream.changed:
+        begin = len(stream.messages)
+    load()
+    with stream.changed:
+        kinds = [kind for kind, _ in stream.messages[begin:]]
+    counts = [0]
+    for kind in kinds:
+        if kind == "tick":
+            counts.append(0)
+        elif kind == "events":
+            counts[-1] += 1
+    return statistics.median(counts[1:-1])
+
+
+def test_a_sample_of_the_events_comes_half_as_often():
+    with board("release") as b:
+        stream = b.stream("?rows=1", "all")
+        stream.tick(lambda t: t["batchd"], "batchd answers")
+        quiet = per_tick(stream, lambda: flood(b, 2000, 6))
+        sample = per_tick(stream, lambda: flood(b, 300000, 6))
+        gaps = [g for g in stream.of("gap") if g["why"] == "moved ahead"]
+        assert len(gaps) > 5, gaps
+        stream.close()
+    fact(f"messages with events a second: {quiet}, and {sample} with a sample")
+    assert 3 <= quiet <= 4.5, quiet
+    assert 1.5 <= sample <= 2.5, sample
 
 
 def test_a_frozen_viewer_and_too_many():
