@@ -78,14 +78,17 @@ message_hello(struct buf *out, const struct message_hello *hello)
 
 enum series_value { VALUE_EVENTS, VALUE_READ, VALUE_TYPE };
 
-/* The value of a second; 0 for one that the series has forgotten meanwhile. */
+/*
+ * The value of a second; 0 for one that the series has forgotten meanwhile, or
+ * that was before the first second of the clock.
+ */
 static uint64_t
 value_of(const struct series *s, enum series_value which,
          const struct series_type *type, uint64_t second)
 {
 	size_t at = series_at(second);
 
-	if (s->second - second >= SERIES_SECONDS)
+	if (second > s->second || s->second - second >= SERIES_SECONDS)
 		return 0;
 	switch (which) {
 	case VALUE_EVENTS:

@@ -704,6 +704,26 @@ TEST(a_snapshot_has_900_seconds_and_only_allowed_types)
 	buf_fini(&text);
 }
 
+/* The clock of the seconds begins when the machine does. */
+TEST(a_snapshot_invents_nothing_from_before_the_machine_started)
+{
+	struct message_snapshot s;
+	size_t sevens = 0;
+
+	model_fini(&model);
+	ck_assert_int_eq(model_init(&model, false, 300), 0);
+	give_status(1000, 300000);
+	model_tick(&model, 300, NOW_US, &batchd_up);
+	give_status(1007, 301000);
+	model_tick(&model, 301, NOW_US + SECOND_US, &batchd_up);
+	snapshot_text(SHOW_FIGURES, &s);
+	for (const char *c = (char *)text.data; *c; c++)
+		sevens += strncmp(c, ",7", 2) == 0;
+	ck_assert_uint_eq(sevens, 1);
+	ck_assert_ptr_nonnull(strstr((char *)text.data, ",0,7],\"read\""));
+	buf_fini(&text);
+}
+
 TEST(a_snapshot_in_parts_survives_that_a_row_is_given_away)
 {
 	struct message_snapshot s;
