@@ -84,6 +84,7 @@ daemon_tick(struct daemon *d)
 	d->asked = false;
 	model_tick(&d->model, clock_mono_ms() / 1000 - 1, clock_wall_us(),
 	           &batchd);
+	viewers_on_tick(&d->viewers);
 }
 
 static void on_second(uv_timer_t *timer);

@@ -79,6 +79,7 @@ struct viewers {
 	uint64_t slow_events; /* events that viewers missed, since the start */
 	uv_timer_t turns;     /* while there are viewers */
 	size_t turn;          /* of it: 0 to TURNS - 1 */
+	uint64_t turned_ms;   /* when it was called last */
 };
 
 /*
@@ -100,6 +101,12 @@ MUST_USE bool viewer_begin(struct viewers *v, struct http_request *rq,
                            const char *headers, const struct visitor *visitor,
                            const struct viewer_wish *wish);
 void viewer_end(struct viewer *viewer); /* NULL is fine */
+
+/*
+ * There is a new tick.  Each viewer gets it in its turn, or at once if it came
+ * late in the second: the next tick may come before the turn.
+ */
+void viewers_on_tick(struct viewers *v);
 
 /* Look at each viewer now, because sessions or all streams end. */
 void viewers_wake(struct viewers *v);

@@ -19,12 +19,13 @@ import threading
 import time
 import urllib.parse
 
+from batchd_fake import FakeBatchd
 from certificate import certificate
 from events import NASTY, small
 from leat import Leat, Skip, fact, free_port, limit, program, wait_until
 from process import Daemon
-from wire import (STREAM, TAIL, VERSION, WELCOME, Peer, order, pack,
-                  unpack)
+from wire import (CONTROL, HELLO, STREAM, TAIL, VERSION, WELCOME, Peer, order,
+                  pack, unpack)
 
 TOKENS = {"all": "events", "types": "dashboard", "send": ""}
 SERVER_HEADERS = {
@@ -700,6 +701,70 @@ def test_a_stopped_batchd_is_shown_and_recovered_from():
         tick = b.total(15)["tick"]
         assert tick["log"]["next_offset"] == 15
         stream.close()
+
+
+def assert_no_tick_is_missing(streams):
+    """
+    If the machine is so busy that the daemon makes one tick of two seconds,
+    all have the same.
+    """
+    numbers = [[t["n"] for t in s.of("tick")] for s in streams]
+    first, last = max(n[0] for n in numbers), min(n[-1] for n in numbers)
+    ticks = {n for each in numbers for n in each if first <= n <= last}
+    fact(f"{len(ticks)} ticks in {last + 1 - first} s")
+    for each in numbers:
+        assert ticks <= set(each), (ticks - set(each), each)
+
+
+def test_no_tick_is_missing_on_a_busy_machine():
+    with board() as b:
+        streams = [b.stream() for _ in range(10)]
+        first = max(s.tick()["n"] for s in streams)
+        # It gets the CPU for a moment, six times a second.
+        deadline = time.monotonic() + 60
+        while not all(s.of("tick")[-1]["n"] > first + 4 for s in streams):
+            assert time.monotonic() < deadline
+            b.daemon.signal(signal.SIGSTOP)
+            time.sleep(0.13)
+            b.daemon.signal(signal.SIGCONT)
+            time.sleep(0.03)
+        assert_no_tick_is_missing(streams)
+        for s in streams:
+            s.close()
+
+
+class SlowBatchd(FakeBatchd):
+    """Replies to every second question shortly before the next one."""
+
+    def _serve(self, peer):
+        with peer, contextlib.suppress(OSError):
+            while data := peer.recv(1 << 17):
+                header, body = unpack(data)
+                if header[0] == HELLO:
+                    peer.send(pack([WELCOME, VERSION, 1 << 17]))
+                    peer.send(pack([STREAM, 0, "x", 0, 0]))
+                elif header[0] == CONTROL:
+                    if header[1] % 2:
+                        time.sleep(max(0, 0.8 - time.monotonic() % 1))
+                    peer.send(self._reply(header[1], header[2], body))
+
+
+def test_no_tick_is_missing_if_batchd_replies_late():
+    with board() as b:
+        b.leat.batchd.stop()
+        path = b.leat.settings["leat"]["socket"]
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        with SlowBatchd(path, []):
+            streams = [b.stream() for _ in range(10)]
+            first = max(s.tick(lambda t: t["batchd"])["n"] for s in streams)
+            for s in streams:
+                s.tick(lambda t: t["n"] > first + 6)
+            assert_no_tick_is_missing(streams)
+            for s in streams:
+                s.close()
+        path.unlink()
+        b.leat.batchd.start()
 
 
 def test_what_is_no_batchd_is_tried_less_and_less():
