@@ -2,6 +2,7 @@
 #include "sinkd-dashboard/batchd_link.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "libbase/clock.h"
 #include "libbase/error.h"
@@ -48,14 +49,32 @@ link_on_retry(uv_timer_t *timer)
 
 /* --- frames --- */
 
+/*
+ * Watch the newest events.  After a lost connection to the same log, watch
+ * from where it was lost on, so that what came meanwhile is read, or counted
+ * as skipped.
+ */
+static int
+link_watch(struct batchd_link *l, const struct frame *f)
+{
+	const struct slice *name = &f->stream.name;
+
+	if (slice_is(*name, l->stream) && l->next <= f->stream.next_offset)
+		return tail_watch(&l->tail, &l->next, 0,
+		                  BATCHD_LINK_BYTES_PER_S);
+	memcpy(l->stream, name->data, name->bytes);
+	l->stream[name->bytes] = '\0';
+	l->next = f->stream.next_offset;
+	return tail_watch(&l->tail, NULL, 0, BATCHD_LINK_BYTES_PER_S);
+}
+
 static void
-link_on_open(struct tail *t, uint64_t first, uint64_t next)
+link_on_open(struct tail *t, const struct frame *stream)
 {
 	struct batchd_link *l = t->owner;
-	int rc = tail_watch(t, NULL, 0, BATCHD_LINK_BYTES_PER_S);
+	int rc = link_watch(l, stream);
 	unsigned suppressed;
 
-	(void)first;
 	if (rc < 0) {
 		tail_close(t);
 		link_lost(l, error_text(rc));
@@ -64,7 +83,8 @@ link_on_open(struct tail *t, uint64_t first, uint64_t next)
 	if (log_allow(&l->connected_log, &suppressed))
 		log_info("batchd connected socket=%s next_offset=%llu "
 		         "suppressed=%u",
-		         log_quote(t->socket), (unsigned long long)next,
+		         log_quote(t->socket),
+		         (unsigned long long)stream->stream.next_offset,
 		         suppressed);
 	batchd_link_ask(l);
 }
@@ -83,6 +103,7 @@ link_on_batch(struct tail *t, const struct frame *f)
 			return;
 		}
 		model_event(l->model, f->batch.offset + i, &event);
+		l->next = f->batch.offset + i + 1;
 	}
 }
 
@@ -92,6 +113,7 @@ link_on_skipped(struct tail *t, uint64_t from, uint64_t to)
 	struct batchd_link *l = t->owner;
 
 	model_skipped(l->model, from, to);
+	l->next = to;
 }
 
 static void

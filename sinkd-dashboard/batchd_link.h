@@ -35,6 +35,9 @@ struct batchd_link {
 	uint64_t last_reply_ms; /* or when the connection was opened */
 	int64_t lost_since_us;  /* 0: it answers */
 	char error[FRAME_TEXT_MAX + 1];
+	/* The events of this stream below `next` were read, or skipped. */
+	char stream[FRAME_STREAM_NAME_MAX + 1]; /* "": not connected yet */
+	uint64_t next;
 	struct log_limit unreachable_log, connected_log;
 };
 

@@ -24,13 +24,13 @@ fetch_finish(struct event_fetch *f, enum fetch_result result,
 }
 
 static void
-fetch_on_open(struct tail *t, uint64_t first, uint64_t next)
+fetch_on_open(struct tail *t, const struct frame *stream)
 {
 	struct event_fetch *f = t->owner;
 
-	if (f->offset < first)
+	if (f->offset < stream->stream.first_offset)
 		fetch_finish(f, FETCH_DELETED, NULL);
-	else if (f->offset >= next)
+	else if (f->offset >= stream->stream.next_offset)
 		fetch_finish(f, FETCH_NOT_YET, NULL);
 	else if (tail_watch(t, &f->offset, 1, 0) < 0)
 		fetch_finish(f, FETCH_UNREACHABLE, NULL);

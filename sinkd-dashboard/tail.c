@@ -49,7 +49,7 @@ tail_on_opening(struct tail *t, const struct frame *f)
 	if (f->type != FRAME_STREAM)
 		return -EPROTO;
 	t->state = TAIL_OPEN;
-	t->handler->on_open(t, f->stream.first_offset, f->stream.next_offset);
+	t->handler->on_open(t, f);
 	return 0;
 }
 
@@ -149,7 +149,7 @@ tail_watch(struct tail *t, const uint64_t *from, uint64_t events,
 	                            .watch = {.has_from = from != NULL,
 	                                      .from = from ? *from : 0,
 	                                      .events = events,
-	                                      .live = from == NULL,
+	                                      .live = events == 0,
 	                                      .bytes_per_s = bytes_per_s}};
 
 	return chan_send(&t->chan, &watch);

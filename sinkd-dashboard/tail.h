@@ -24,8 +24,8 @@
 struct tail;
 
 struct tail_handler {
-	/* The connection is open; the stream's offsets are first..next. */
-	void (*on_open)(struct tail *t, uint64_t first, uint64_t next);
+	/* The connection is open, to the log of this stream frame. */
+	void (*on_open)(struct tail *t, const struct frame *stream);
 	/* A batch frame, with complete events from frame->batch.offset on. */
 	void (*on_batch)(struct tail *t, const struct frame *frame);
 	void (*on_skipped)(struct tail *t, uint64_t from, uint64_t to);
@@ -57,7 +57,11 @@ MUST_USE int tail_open(struct tail *t);
 /* Close the connection, without a call of on_lost.  May be called twice. */
 void tail_close(struct tail *t);
 
-/* Send a watch frame: from an offset, or from the newest event. */
+/*
+ * Send a watch frame: from an offset, or from the newest event.  With 0 events
+ * the tail is live: it goes on for ever, and events are skipped rather than
+ * that it lags.
+ */
 MUST_USE int tail_watch(struct tail *t, const uint64_t *from, uint64_t events,
                         uint64_t bytes_per_s);
 

@@ -703,6 +703,38 @@ def test_a_stopped_batchd_is_shown_and_recovered_from():
         stream.close()
 
 
+def test_events_from_while_batchd_was_lost_are_shown():
+    with board() as b:
+        stream = b.stream("?rows=1", "all")
+        stream.tick(lambda t: t["batchd"], "batchd answers")
+        b.leat.accept(events(10))
+        wait_until(lambda: len(stream.rows()) == 10, "the rows before")
+        # It learns of the end of batchd only when the next one has events.
+        b.daemon.signal(signal.SIGSTOP)
+        b.leat.batchd.kill()
+        b.leat.batchd.start()
+        b.leat.intake_open()
+        b.leat.accept(events(20))
+        b.daemon.signal(signal.SIGCONT)
+        stream.tick(lambda t: t["batchd"] and t["total"] == 30, "it is back")
+        wait_until(lambda: len(stream.rows()) == 30, "the rows of meanwhile")
+        assert [r[0] for r in stream.rows()] == list(range(30))
+        assert not stream.of("gap"), stream.of("gap")
+        # Offsets of another log tell nothing.
+        b.daemon.signal(signal.SIGSTOP)
+        b.leat.batchd.kill()
+        shutil.rmtree(b.leat.directory / "log")
+        b.leat.batchd.start()
+        b.leat.intake_open()
+        b.leat.accept(events(40))
+        b.daemon.signal(signal.SIGCONT)
+        stream.tick(lambda t: t["batchd"] and t["total"] == 40, "it is back")
+        b.leat.accept(events(1))
+        wait_until(lambda: stream.rows()[-1][0] == 40, "the newest row")
+        assert len(stream.rows()) == 31 and not stream.of("gap"), stream.rows()
+        stream.close()
+
+
 def assert_no_tick_is_missing(streams):
     """
     If the machine is so busy that the daemon makes one tick of two seconds,
