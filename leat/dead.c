@@ -17,6 +17,7 @@
 #include "leat/options.h"
 #include "leat/when.h"
 #include "libbase/clock.h"
+#include "libbase/json_text.h"
 #include "libbase/log.h"
 #include "libproto/event_json.h"
 #include "libproto/status_map.h"
@@ -144,6 +145,23 @@ add_cell(struct buf *row, struct slice text, unsigned columns)
 	cell_add_spaces(row, columns + 1 - cell_add(row, &text, columns));
 }
 
+/* Print JSON, which on a terminal must not act on it. */
+static void
+print_json(const struct slice *text)
+{
+	struct buf out;
+
+	if (!isatty(STDOUT_FILENO)) {
+		printf("%.*s\n", (int)text->bytes, text->data);
+		return;
+	}
+	/* The longest escape is that of one byte: \u007f. */
+	buf_init(&out, (size_t)6 * DLQ_RECORD_MAX);
+	(void)json_text_add_escaped(&out, text->data, text->bytes);
+	printf("%.*s\n", (int)out.len, (const char *)out.data);
+	buf_fini(&out);
+}
+
 static int
 print_row(void *arg, const struct dlq_record *record, const struct slice *line)
 {
@@ -151,7 +169,7 @@ print_row(void *arg, const struct dlq_record *record, const struct slice *line)
 	char at[CLOCK_TEXT_BYTES + 1];
 
 	if (options.json) {
-		printf("%.*s\n", (int)line->bytes, line->data);
+		print_json(line);
 		l->count++;
 		return 0;
 	}
@@ -213,22 +231,6 @@ dead_ls_run(const struct verb_call *call)
 	return status;
 }
 
-/* Print a text, which on a terminal must not act on it. */
-static void
-print_safely(const struct slice *text)
-{
-	struct buf out;
-
-	if (!isatty(STDOUT_FILENO)) {
-		printf("%.*s\n", (int)text->bytes, text->data);
-		return;
-	}
-	buf_init(&out, 16 * DLQ_RECORD_MAX);
-	(void)cell_add(&out, text, UINT32_MAX);
-	printf("%.*s\n", (int)out.len, (const char *)out.data);
-	buf_fini(&out);
-}
-
 static int
 print_whole(void *arg, const struct dlq_record *record,
             const struct slice *line)
@@ -254,7 +256,7 @@ print_whole(void *arg, const struct dlq_record *record,
 		                      (uint32_t)l->row.len};
 	}
 	if (rc == 0)
-		print_safely(&text);
+		print_json(&text);
 	l->count++;
 	return rc;
 }

@@ -5,13 +5,16 @@ LEAT_DEAD_LETTERS=100000 has so many retried in Kafka and ClickHouse, too.
 import collections
 import contextlib
 import json
+import os
+import pty
 import signal
+import subprocess
 import threading
 import time
 import uuid
 
 from events import small
-from leat import Leat, fact, limit, wait_until
+from leat import Leat, fact, limit, program, wait_until
 from load import Load
 from postgres import Locked
 from stores import (ClickHouse, Kafka, Pg, SignalAt, balanced, installation,
@@ -76,6 +79,52 @@ def test_they_are_listed_and_shown_without_a_daemon():
                      ["--limit", "-1"]):
             done = leat.run("leat", "dead", "ls", "postgres", *args)
             assert done.returncode == 2 and done.stdout == "", done
+
+
+def write_dead_letter(leat, text):
+    """A file with one dead letter, whose texts all contain this one."""
+    at = "2026-01-31T23:59:59.123456Z"
+    (leat.directory / "dead/postgres.ndjson").write_text(json.dumps({
+        "stream": str(uuid.uuid4()), "offset": 0, "sink": "postgres",
+        "at": at, "code": "22P02", "reason": text,
+        "event": {"id": text, "type": text, "user_id": None,
+                  "payload": {"text": text}, "created_at": at,
+                  "received_at": at}},
+        ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def on_a_terminal(leat, *args):
+    """What a program prints on a terminal."""
+    ours, its = pty.openpty()
+    with open(ours, "rb", closefd=True) as out:
+        done = subprocess.run([program("leat"), *args, "--config",
+                               str(leat.conf)], stdout=its, timeout=20)
+        os.close(its)
+        text = b""
+        with contextlib.suppress(OSError):  # its end
+            while data := os.read(out.fileno(), 4096):
+                text += data
+    assert done.returncode == 0, (done, text)
+    return text.decode()
+
+
+def test_what_is_listed_cannot_act_on_a_terminal():
+    evil = "\u202e\u009b31m\x7f\U000e0041é"
+    with Leat(postgres=False, start=False) as leat:
+        write_dead_letter(leat, evil)
+        for args in (("ls", "postgres"), ("ls", "postgres", "--json"),
+                     ("show", "postgres"),
+                     ("show", "postgres", "--only-event")):
+            text = on_a_terminal(leat, "dead", *args)
+            assert not set(evil[:-1]) - set("31m") & set(text), (args, text)
+            if args != ("ls", "postgres"):
+                event = json.loads(text)
+                event = event.get("event", event)
+                assert event["id"] == event["payload"]["text"] == evil, text
+        # On a pipe they are as they are in the file.
+        path = leat.directory / "dead/postgres.ndjson"
+        for verb in (["ls", "postgres", "--json"], ["show", "postgres"]):
+            assert leat.run("leat", "dead", *verb).stdout == path.read_text()
 
 
 def test_orders_are_shown_before_they_are_carried_out():
