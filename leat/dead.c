@@ -228,7 +228,7 @@ dead_ls_run(const struct verb_call *call)
 		printf("%s%" PRIu64 " dead letter%s in %s\n",
 		       l.count > 0 ? "\n" : "", l.count,
 		       l.count == 1 ? "" : "s", l.path);
-	return status;
+	return conf_finish_output(status);
 }
 
 static int
@@ -268,7 +268,7 @@ dead_show_run(const struct verb_call *call)
 	int status = listing_read(&l, call, print_whole);
 
 	if (status != EXIT_SUCCESS || l.count > 0)
-		return status;
+		return conf_finish_output(status);
 	log_warn("no dead letter matches path=%s", log_quote(l.path));
 	return EXIT_NOT_WELL;
 }
@@ -446,7 +446,7 @@ order_run(const struct verb_call *call, bool is_drop)
 	else
 		print_preview(&p, call->args[0], is_drop);
 	buf_fini(&p.old);
-	return status;
+	return conf_finish_output(status);
 }
 
 static int

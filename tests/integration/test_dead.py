@@ -127,6 +127,20 @@ def test_what_is_listed_cannot_act_on_a_terminal():
             assert leat.run("leat", "dead", *verb).stdout == path.read_text()
 
 
+def test_output_that_cannot_be_written_is_a_failure():
+    with Leat(postgres=False, start=False) as leat:
+        write_dead_letter(leat, "x")
+        for args in (["ls"], ["ls", "--json"], ["show"],
+                     ["show", "--only-event"], ["retry"], ["drop"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run(
+                    [program("leat"), "dead", *args, "postgres", "--config",
+                     str(leat.conf)], stdout=full, stderr=subprocess.PIPE,
+                    text=True, timeout=20)
+            assert done.returncode == 1, (args, done)
+            assert "cannot write to standard output" in done.stderr, done
+
+
 def test_orders_are_shown_before_they_are_carried_out():
     with Leat(table=TEXT.format(BAD)) as leat:
         accept_all(leat, bad(3))
