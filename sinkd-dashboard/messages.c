@@ -180,13 +180,17 @@ add_shares(struct buf *out, const struct model_share *shares, size_t count)
 static void
 add_series(struct buf *out, const struct model *m)
 {
-	for (size_t i = 0; i < m->tick.row_count; i++) {
-		const struct series_type *type =
-		    &m->series.types[m->tick.rows[i]];
+	const struct model_tick *t = &m->tick;
 
+	for (size_t i = 0; i < t->row_count; i++) {
+		const struct series_type *type = &m->series.types[t->rows[i]];
+		uint64_t read = 0;
+
+		for (uint64_t s = t->first; s <= t->second; s++)
+			read += type->counts[series_at(s)];
 		buf_add_text(out, i > 0 ? ",[" : "[");
 		add_key(out, &type->key);
-		add_number(out, ",", type->counts[series_at(m->tick.second)]);
+		add_number(out, ",", read);
 		buf_add_text(out, "]");
 	}
 }

@@ -117,10 +117,11 @@ model_status(struct model *m, const void *map, size_t bytes, uint64_t at_ms)
 
 /*
  * Close the seconds from the one in progress to `second`.  Normally that is
- * one.  If this process was stopped for a while, the events are distributed
- * evenly over that time.
+ * one.  If this process was stopped for a while, or batchd did not reply in
+ * time, the events are distributed evenly over that time.  Returns the first
+ * one.
  */
-static void
+static uint64_t
 close_seconds(struct model *m, uint64_t second)
 {
 	uint64_t first = m->series.second;
@@ -136,6 +137,9 @@ close_seconds(struct model *m, uint64_t second)
 		           m->events * (i + 1) / count - m->events * i / count,
 		           m->bytes * (i + 1) / count - m->bytes * i / count);
 	}
+	if (count > 1)
+		series_spread_read(&m->series, first);
+	return first;
 }
 
 /*
@@ -199,16 +203,17 @@ model_tick(struct model *m, uint64_t second, int64_t now_us,
            const struct verdict_batchd *batchd)
 {
 	struct model_tick *t = &m->tick;
-	const struct series_point *point = &m->series.points[series_at(second)];
 
 	if (second < m->series.second)
 		return;
-	close_seconds(m, second);
+	t->first = close_seconds(m, second);
 	t->second = second;
 	t->now_us = now_us;
 	t->events = m->events;
 	t->bytes = m->bytes;
-	t->read = point->read;
+	t->read = 0;
+	for (uint64_t s = t->first; s <= second; s++)
+		t->read += m->series.points[series_at(s)].read;
 	t->type_count = read_shares(&m->types, t->types);
 	t->user_count = read_shares(&m->users, t->users);
 	t->distinct_types = (uint64_t)(top_distinct(&m->types) + 0.5);

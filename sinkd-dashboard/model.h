@@ -34,9 +34,10 @@ struct model_share {
 /* What model_tick computes. */
 struct model_tick {
 	uint64_t second;        /* its number; it is complete */
+	uint64_t first;         /* after the tick before; normally `second` */
 	int64_t now_us;         /* when it ended */
-	uint64_t events, bytes; /* made durable in it: exact */
-	uint64_t read;          /* events read in it */
+	uint64_t events, bytes; /* made durable since `first`: exact */
+	uint64_t read;          /* events read since then */
 	size_t type_count, user_count;
 	struct model_share types[MODEL_TOP], users[MODEL_TOP];
 	uint64_t distinct_types, distinct_users;

@@ -53,6 +53,9 @@ void series_add(struct series *s, uint64_t events, uint64_t bytes);
 /* Count one event that was read, of this type, in this second. */
 void series_read(struct series *s, const struct key *type);
 
+/* Distribute what was read in the second `first` over it and those after it. */
+void series_spread_read(struct series *s, uint64_t first);
+
 /*
  * Give the type a row of its own, in place of the one with the fewest events,
  * if it has had more events than that one in the last 15 minutes.  The row

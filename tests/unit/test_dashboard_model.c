@@ -704,6 +704,36 @@ TEST(a_snapshot_has_900_seconds_and_only_allowed_types)
 	buf_fini(&text);
 }
 
+/* As when batchd replies after a second, and not in time. */
+TEST(what_was_read_is_distributed_with_the_events)
+{
+	const struct series *s = &model.series;
+
+	give_status(0, 1);
+	model_tick(&model, 1000, NOW_US, &batchd_up);
+	give_event(0, "click", NULL);
+	for (int i = 1; i < 11; i++)
+		give_event((uint64_t)i, "order", NULL);
+	give_status(11, 3000);
+	model_tick(&model, 1002, NOW_US, &batchd_up);
+	ck_assert_uint_eq(model.tick.events, 11);
+	ck_assert_uint_eq(model.tick.read, 11);
+	ck_assert_uint_eq(s->points[series_at(1001)].read, 5);
+	ck_assert_uint_eq(s->points[series_at(1002)].read, 6);
+	buf_init(&text, 1 * MIB);
+	message_tick(&text, &model, SHOW_TYPES, 0, 1);
+	ck_assert_int_eq(buf_add(&text, "", 1), 0);
+	ck_assert_ptr_nonnull(strstr(
+	    (char *)text.data, "\"series\":[[\"order\",10],[\"click\",1]]"));
+	buf_fini(&text);
+	/* The next tick is of its second only. */
+	give_event(11, "click", NULL);
+	give_status(12, 4000);
+	model_tick(&model, 1003, NOW_US, &batchd_up);
+	ck_assert_uint_eq(model.tick.read, 1);
+	ck_assert_uint_eq(model.tick.events, 1);
+}
+
 /* The clock of the seconds begins when the machine does. */
 TEST(a_snapshot_invents_nothing_from_before_the_machine_started)
 {
