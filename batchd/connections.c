@@ -272,6 +272,26 @@ may_connect(struct connections *c, int fd, uid_t *uid)
 	return false;
 }
 
+/*
+ * If this process or the system is out of descriptors or memory, stop accepting
+ * until the next second, as the listener would stay readable and keep the loop
+ * busy.  Other errors concern one connection, which is gone (accept(2)).
+ */
+static void
+on_accept_error(struct connections *c, int err)
+{
+	unsigned suppressed = 0;
+
+	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
+		return;
+	if (log_allow(&c->broker->refusals, &suppressed))
+		log_warn("accept failed err=%s suppressed=%u; raise the limit "
+		         "of descriptors if it is reached",
+		         log_quote(strerror(err)), suppressed);
+	(void)uv_poll_stop(&c->listen_poll); /* it is not being closed */
+	c->accept_failed = true;
+}
+
 static void
 connections_on_listener(uv_poll_t *poll, int status, int events)
 {
@@ -285,13 +305,10 @@ connections_on_listener(uv_poll_t *poll, int status, int events)
 		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 		uid_t uid;
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
-		    log_allow(&c->broker->refusals, NULL))
-			log_warn("accept failed; raise the limit of "
-			         "descriptors err=%s",
-			         log_quote(strerror(errno)));
-		if (fd < 0)
+		if (fd < 0) {
+			on_accept_error(c, errno);
 			return;
+		}
 		if (!may_connect(c, fd, &uid)) {
 			(void)close(fd); /* nothing was sent */
 			continue;
@@ -320,6 +337,13 @@ connections_init(struct connections *c, struct broker *b)
 	c->evictions = (struct log_limit){.interval_ms = 10000, .burst = 5};
 }
 
+static int
+watch_listener(struct connections *c)
+{
+	return uv_poll_start(&c->listen_poll, UV_READABLE,
+	                     connections_on_listener);
+}
+
 int
 connections_start(struct connections *c, uv_loop_t *loop)
 {
@@ -328,10 +352,7 @@ connections_start(struct connections *c, uv_loop_t *loop)
 	c->loop = loop;
 	c->listen_poll.data = c;
 	rc = uv_poll_init(loop, &c->listen_poll, c->listener);
-	if (rc == 0)
-		rc = uv_poll_start(&c->listen_poll, UV_READABLE,
-		                   connections_on_listener);
-	return rc;
+	return rc == 0 ? watch_listener(c) : rc;
 }
 
 void
@@ -370,6 +391,8 @@ connections_tick(struct connections *c)
 			read_stats(p);
 	}
 	evict_silent_peers(c);
+	if (c->accept_failed && c->listener >= 0)
+		c->accept_failed = watch_listener(c) < 0;
 }
 
 void

@@ -16,6 +16,7 @@ struct connections {
 	uv_loop_t *loop;       /* borrowed */
 	int listener;          /* owned; -1 when closed */
 	uv_poll_t listen_poll;
+	bool accept_failed;         /* accept again in the next second */
 	struct log_limit evictions; /* log lines of peers that are evicted */
 };
 
@@ -37,7 +38,10 @@ void connections_close_all(struct connections *c, int why);
 /* Close one peer in the same way.  It is off broker->peers then. */
 void connections_close(struct peer *p, int why);
 
-/* Call once a second: read reports of peers that wait, close silent peers. */
+/*
+ * Call once a second: read reports of peers that wait, close silent peers, and
+ * accept again if that has failed.
+ */
 void connections_tick(struct connections *c);
 
 /* Call at the end of each turn of the loop: wait for the right events. */

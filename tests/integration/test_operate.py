@@ -1,14 +1,17 @@
 """What an operator does: twins, new and removed sinks, damage, restarts."""
+import os
 import re
+import resource
 import signal
 import socket
 import time
 
 from events import event_id, small
-from leat import Leat, limit, wait_until
+from leat import Leat, fact, limit, wait_until
 from load import Load, check_exactly_once
 from process import Daemon
-from wire import BATCH, COMMITTED, SINK, SUBSCRIBE, Peer, pack
+from wire import (BATCH, COMMITTED, CONTROLLER, HELLO, SINK, SUBSCRIBE, VERSION,
+                  WELCOME, Peer, control, pack, unpack)
 
 
 def count(leat):
@@ -330,6 +333,43 @@ def test_few_descriptors():
         leat.batchd.start(wait=False)
         assert leat.batchd.wait() == 2
         leat.batchd.wait_line(r"too few descriptors: .* limit=70 need=146")
+
+
+def cpu_s(pid):
+    """Seconds of CPU time that a process has used."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_batchd_without_descriptors_waits_and_goes_on():
+    with Leat(postgres=False, sinks=()) as leat, \
+            Peer(leat, CONTROLLER) as before:
+        def uptime_s():
+            before.send(control(1, "status"))
+            return unpack(unpack(before.receive())[1])[0]["batchd"][
+                "uptime_ms"] / 1000
+
+        pid = leat.batchd.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        began = uptime_s()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (
+            len(os.listdir(f"/proc/{pid}/fd")), limits[1]))
+        # They wait to be accepted.
+        waiting = [Peer(leat) for _ in range(3)]
+        leat.batchd.wait_line("accept failed")
+        used = cpu_s(pid)
+        wait_until(lambda: uptime_s() >= began + 3, "time passes",
+                   pause_s=0.1)
+        used = cpu_s(pid) - used
+        fact(f"{used:.2f} s of CPU time")
+        assert used < 0.75, used
+        leat.accept(small("d", 5))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        for peer in waiting:
+            peer.send(pack([HELLO, VERSION, CONTROLLER, "test", 1]))
+            assert peer.receive_type() == WELCOME
+            peer.socket.close()
 
 
 @limit(60)
