@@ -102,13 +102,16 @@ rate_of(uint64_t before, uint64_t now, uint64_t passed_ms)
 	return ((now - before) * 1000 + passed_ms / 2) / passed_ms;
 }
 
-/* When a condition that holds now began, if it held before; else now. */
+/*
+ * When a condition that holds now began, if it held before; else now.  After
+ * the clock was set back, it counts from now again.
+ */
 static int64_t
 since(bool holds, int64_t before_us, int64_t now_us)
 {
 	if (!holds)
 		return 0;
-	return before_us > 0 ? before_us : now_us;
+	return before_us > 0 && before_us < now_us ? before_us : now_us;
 }
 
 static const struct pipeline_sink *

@@ -363,6 +363,22 @@ TEST(a_sink_that_restarts_is_no_alarm)
 	ck_assert_int_eq(verdict_of(&s)->level, LEVEL_OK);
 }
 
+TEST(what_is_not_connected_is_an_alarm_although_the_clock_was_set_back)
+{
+	struct status s = {.now_us = NOW_US,
+	                   .sink_count = 1,
+	                   .sinks = {{.name = "kafka", .absent = true}}};
+
+	ck_assert_int_eq(verdict_of(&s)->level, LEVEL_WARN);
+	s.now_us -= 3600 * SECOND_US;
+	ck_assert_int_eq(verdict_of(&s)->level, LEVEL_WARN);
+	s.now_us += 11 * SECOND_US;
+	ck_assert_str_eq(verdict_of(&s)->text,
+	                 "ingestd: not connected for 11 s, no event can arrive "
+	                 "(and 1 more)");
+	ck_assert_int_eq(pipeline.sinks[0].level, LEVEL_BAD);
+}
+
 TEST(lag_and_missing_ingestd_are_seen)
 {
 	struct status s = {.ingestd = 1,
