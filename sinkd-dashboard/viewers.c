@@ -336,16 +336,20 @@ viewer_produce(struct http_request *rq, char *out, size_t room)
 
 /* --- beginning and end --- */
 
-/* Wake those whose turn is the next and for whom there is something. */
+/*
+ * Wake those whose turn is the next and for whom there is something; with
+ * ticks_only, for whom there is a tick.
+ */
 static void
-take_turn(struct viewers *v, uint64_t now_ms)
+take_turn(struct viewers *v, uint64_t now_ms, bool ticks_only)
 {
 	v->turn = (v->turn + 1) % TURNS;
 	for (size_t i = v->turn; i < v->max; i += TURNS) {
 		const struct viewer *viewer = &v->list[i];
 
-		if (viewer->rq && (viewer->tick != v->model->ticks ||
-		                   events_are_due(viewer, now_ms, false)))
+		if (viewer->rq &&
+		    (viewer->tick != v->model->ticks ||
+		     (!ticks_only && events_are_due(viewer, now_ms, false))))
 			http_stream_wake(viewer->rq);
 	}
 }
@@ -353,7 +357,8 @@ take_turn(struct viewers *v, uint64_t now_ms)
 /*
  * On a busy machine the timer is late, and the timer of libuv does not make up
  * for that.  Take the turns that were left out, since a viewer whose turn came
- * less than once a second would miss ticks.
+ * less than once a second would miss ticks.  Events can wait: fewer messages
+ * are right on such a machine.
  */
 static void
 on_turn(uv_timer_t *timer)
@@ -364,11 +369,10 @@ on_turn(uv_timer_t *timer)
 
 	if (v->count == 0)
 		(void)uv_timer_stop(timer);
-	if (turns < 1)
-		turns = 1;
-	for (uint64_t i = 0; i < turns && i < TURNS; i++)
-		take_turn(v, now_ms);
 	v->turned_ms = now_ms;
+	for (uint64_t i = 1; i < turns && i < TURNS; i++)
+		take_turn(v, now_ms, true);
+	take_turn(v, now_ms, false);
 }
 
 bool
