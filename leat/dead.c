@@ -128,6 +128,12 @@ read_filter(struct dlq_filter *f)
 		rc = read_number("--offset", o->offset, &f->offset);
 	if (rc == 0 && o->limit)
 		rc = read_number("--limit", o->limit, &f->limit);
+	/* In the filter 0 is no limit, and a limit of 0 could drop all. */
+	if (rc == 0 && o->limit && f->limit == 0) {
+		log_error("--limit must be at least 1 value=%s",
+		          log_quote(o->limit));
+		rc = -EINVAL;
+	}
 	return rc;
 }
 

@@ -45,6 +45,17 @@ read_uint(const uint8_t *map, size_t bytes, const char *key, uint64_t *value)
 	return rc == -ENOENT || (rc == 0 && *value <= INT64_MAX) ? 0 : -EBADMSG;
 }
 
+/* 0 is refused, since an order to drop none must not drop all. */
+static int
+read_limit(const uint8_t *map, size_t bytes, uint64_t *limit)
+{
+	int rc = control_args_find_uint(map, bytes, "limit", limit);
+
+	if (rc == -ENOENT)
+		return 0;
+	return rc == 0 && *limit > 0 && *limit <= INT64_MAX ? 0 : -EBADMSG;
+}
+
 int
 dlq_filter_read(struct dlq_filter *f, const uint8_t *map, size_t bytes)
 {
@@ -65,7 +76,7 @@ dlq_filter_read(struct dlq_filter *f, const uint8_t *map, size_t bytes)
 	if (rc == 0)
 		rc = read_uint(map, bytes, "since_us", &since);
 	if (rc == 0)
-		rc = read_uint(map, bytes, "limit", &f->limit);
+		rc = read_limit(map, bytes, &f->limit);
 	f->since_us = (int64_t)since;
 	return rc;
 }

@@ -127,6 +127,16 @@ def test_what_is_listed_cannot_act_on_a_terminal():
             assert leat.run("leat", "dead", *verb).stdout == path.read_text()
 
 
+def test_a_limit_of_none_is_refused():
+    with Leat(postgres=False, start=False) as leat:
+        write_dead_letter(leat, "x")
+        for args in (["ls"], ["show"], ["retry", "--execute"],
+                     ["drop", "--execute"]):
+            done = leat.run("leat", "dead", *args, "postgres", "--limit", "0")
+            assert done.returncode == 2 and done.stdout == "", done
+            assert "--limit must be at least 1" in done.stderr, done
+
+
 def test_output_that_cannot_be_written_is_a_failure():
     with Leat(postgres=False, start=False) as leat:
         write_dead_letter(leat, "x")

@@ -534,6 +534,23 @@ TEST_LOOP(keeps_what_is_refused_again_with_the_new_reason, 2)
 	ck_assert_uint_eq(find_all().total, 0);
 }
 
+/* A script may have computed the limit. */
+TEST(a_limit_of_none_is_refused_and_not_taken_for_no_limit)
+{
+	struct dlq_filter filter;
+	struct control_args args;
+
+	for (uint64_t limit = 0; limit < 2; limit++) {
+		control_args_init(&args);
+		control_args_add_uint(&args, "limit", limit);
+		ck_assert_int_eq(
+		    dlq_filter_read(&filter, args.map.data, args.map.len),
+		    limit == 0 ? -EBADMSG : 0);
+		control_args_fini(&args);
+	}
+	ck_assert_uint_eq(filter.limit, 1);
+}
+
 TEST(selects_what_matches)
 {
 	struct dlq_retry_order o = make_order(DLQ_RETRY);
