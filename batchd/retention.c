@@ -1,6 +1,7 @@
 /* retention - see retention.h. */
 #include "batchd/retention.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,17 +67,22 @@ retention_run(struct store *s)
 	struct disk *d = s->disk;
 	struct retention *t = &s->retention;
 	char name[SEGMENT_NAME_BYTES];
-	int rc = 0;
+	int rc = 0, recycled = 0;
 
-	for (size_t i = 0; i < t->doomed_count && rc == 0; i++) {
+	for (size_t i = 0; i < t->doomed_count && (rc == 0 || rc == -ENOENT);
+	     i++) {
+		bool recycles = i == 0 && s->spare_plan.recycle;
+
 		segment_name(t->doomed[i], name);
-		rc = i == 0 && s->spare_plan.recycle
-		         ? d->rename(d, name, SPARE_NAME)
-		         : d->unlink(d, name);
+		rc = recycles ? d->rename(d, name, SPARE_NAME)
+		              : d->unlink(d, name);
+		if (recycles)
+			recycled = rc;
 		if (rc < 0)
 			log_warn("cannot delete a segment file=%s err=%s", name,
 			         log_quote(error_text(rc)));
-		else
+		/* One that is gone must not keep those after it. */
+		if (rc == 0 || rc == -ENOENT)
 			t->deleted++;
 	}
 	if (t->deleted > 0) {
@@ -85,7 +91,7 @@ retention_run(struct store *s)
 			log_warn("cannot sync the directory of the log err=%s",
 			         log_quote(error_text(rc)));
 	}
-	segment_pool_provide(s, t->deleted);
+	segment_pool_provide(s, recycled);
 }
 
 void

@@ -103,15 +103,12 @@ make_spare(struct disk *d, const struct spare_plan *p)
 }
 
 void
-segment_pool_provide(struct store *s, size_t deleted)
+segment_pool_provide(struct store *s, int recycled)
 {
 	struct spare_plan *p = &s->spare_plan;
 
-	p->made = p->recycle && deleted > 0;
-	if (p->make) {
-		p->rc = make_spare(s->disk, p);
-		p->made = p->rc == 0;
-	}
+	p->rc = p->make ? make_spare(s->disk, p) : recycled;
+	p->made = (p->make || p->recycle) && p->rc == 0;
 }
 
 void
@@ -124,7 +121,7 @@ segment_pool_finish(struct store *s)
 		s->spare_bytes = p->make_bytes;
 		s->bytes += p->make_bytes;
 		s->full_reason[0] = '\0';
-	} else if (p->make) {
+	} else if (p->make || p->recycle) {
 		(void)snprintf(s->full_reason, sizeof s->full_reason,
 		               "cannot prepare a segment: %s",
 		               error_text(p->rc));

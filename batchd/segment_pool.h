@@ -25,8 +25,12 @@
 void segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
                        int64_t free_bytes);
 
-/* Any thread: do what was planned, after `deleted` segments were deleted. */
-void segment_pool_provide(struct store *s, size_t deleted);
+/*
+ * Any thread: do what was planned, after the doomed segments were deleted.
+ * `recycled` is 0 if the first of them has got the spare's name as planned, or
+ * else -errno.
+ */
+void segment_pool_provide(struct store *s, int recycled);
 
 void segment_pool_finish(struct store *s);
 

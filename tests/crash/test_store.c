@@ -603,6 +603,60 @@ TEST(the_budget_closes_the_log_and_deletion_opens_it)
 /* --- a disk that fails --- */
 
 static int
+failing_rename(struct disk *d, const char *from, const char *to)
+{
+	(void)d;
+	(void)from;
+	(void)to;
+	return -ENOSPC;
+}
+
+/* Senders must get 503, and not wait for a segment until their time is over. */
+TEST(the_log_is_full_if_no_old_segment_can_be_used_again)
+{
+	int (*working)(struct disk *, const char *, const char *);
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	while (store.segment_count < 4)
+		put_durable(50, 2000);
+	while (store_append_buffer(&store)) {
+		append_events(1, 2000);
+		ck_assert_int_eq(store_test_commit(), 0);
+	}
+	working = real.disk.rename;
+	real.disk.rename = failing_rename;
+	run_retention(store.durable_offset);
+	ck_assert(store_is_full(&store));
+	ck_assert(!store_accepts_requests(&store));
+	real.disk.rename = working;
+	run_retention(store.durable_offset);
+	ck_assert(store_accepts_requests(&store));
+	put_durable(10, 2000);
+	close_store();
+}
+
+/* An operator has deleted it.  The segments after it must go nevertheless. */
+TEST(a_segment_that_is_gone_keeps_no_other)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	while (store.segment_count < 6)
+		put_durable(50, 2000);
+	for (size_t i = 0; i < 3; i += 2) {
+		segment_name(store.segments[i].first_offset, name);
+		shell("rm %s/%s", dir, name);
+	}
+	run_retention(store.segments[1].first_offset);
+	ck_assert_uint_eq(store.segment_count, 5);
+	run_retention(store.durable_offset);
+	ck_assert_uint_eq(store.segment_count, 1);
+	run_retention(store.durable_offset);
+	put_durable(10, 2000);
+	close_store();
+}
+
+static int
 failing_sync(struct disk *d, int file)
 {
 	(void)d;
