@@ -35,6 +35,22 @@ count_doomed(const struct store *s, uint64_t lowest, int64_t now_us,
 	return n;
 }
 
+/*
+ * Return the bytes of a last segment that is not being filled and that no sink
+ * needs.  It goes when the next segment follows it.  If it did not make room
+ * for that one, the log would stay full when max_bytes was lowered below it.
+ */
+static uint64_t
+freed_later(const struct store *s, size_t doomed_count, uint64_t lowest)
+{
+	bool is_filled = s->file >= 0;
+
+	return !is_filled && doomed_count + 1 == s->segment_count &&
+	               lowest >= s->next_offset
+	           ? s->segments[doomed_count].bytes
+	           : 0;
+}
+
 bool
 retention_begin(struct store *s, uint64_t lowest, int64_t now_us)
 {
@@ -54,7 +70,7 @@ retention_begin(struct store *s, uint64_t lowest, int64_t now_us)
 		doomed[i] = s->segments[i].first_offset;
 		freed += s->segments[i].bytes;
 	}
-	segment_pool_plan(s, n, freed, free_bytes);
+	segment_pool_plan(s, n, freed, freed_later(s, n, lowest), free_bytes);
 	if (n == 0 && !s->spare_plan.make)
 		return false;
 	s->retention_running = true;

@@ -13,20 +13,29 @@
 #define ZERO_BLOCK (1 * MIB)
 
 /*
- * Return true if the settings and the disk allow one more segment.  Otherwise
+ * Return true if max_bytes allows one more segment after `freed` bytes were
+ * freed.  Otherwise s->full_reason has the reason.
+ */
+static bool
+has_budget(struct store *s, uint64_t freed)
+{
+	if (s->bytes - freed + s->conf.segment_bytes <= s->conf.max_bytes)
+		return true;
+	(void)snprintf(s->full_reason, sizeof s->full_reason,
+	               "the log has reached max_bytes = %" PRIu64,
+	               s->conf.max_bytes);
+	return false;
+}
+
+/*
+ * Return true if the disk has space for one more segment.  Otherwise
  * s->full_reason has the reason.
  */
 static bool
-may_make(struct store *s, uint64_t freed, int64_t free_bytes)
+has_space(struct store *s, uint64_t freed, int64_t free_bytes)
 {
 	uint64_t need = s->conf.segment_bytes;
 
-	if (s->bytes - freed + need > s->conf.max_bytes) {
-		(void)snprintf(s->full_reason, sizeof s->full_reason,
-		               "the log has reached max_bytes = %" PRIu64,
-		               s->conf.max_bytes);
-		return false;
-	}
 	if (free_bytes >= 0 &&
 	    (uint64_t)free_bytes + freed < s->conf.min_free_bytes + need) {
 		(void)snprintf(s->full_reason, sizeof s->full_reason,
@@ -40,7 +49,7 @@ may_make(struct store *s, uint64_t freed, int64_t free_bytes)
 
 void
 segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
-                  int64_t free_bytes)
+                  uint64_t later, int64_t free_bytes)
 {
 	struct spare_plan *p = &s->spare_plan;
 
@@ -50,9 +59,12 @@ segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
 	if (s->spare_ready || s->filling->roll ||
 	    (s->writing && s->writing->roll))
 		return;
+	/* The budget may be smaller than at the last start. */
+	if (!has_budget(s, freed + later))
+		return;
 	p->recycle =
 	    doomed_count > 0 && s->segments[0].bytes == s->conf.segment_bytes;
-	p->make = !p->recycle && may_make(s, freed, free_bytes);
+	p->make = !p->recycle && has_space(s, freed, free_bytes);
 	/* The first one is small, so that a start does not take long. */
 	if (s->file < 0 && p->make && p->make_bytes > START_SEGMENT_BYTES)
 		p->make_bytes = START_SEGMENT_BYTES;

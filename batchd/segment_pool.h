@@ -19,11 +19,12 @@
 
 /*
  * Decide whether a spare is needed and how to provide it, when deleting
- * `doomed_count` segments will free `freed` bytes.  `free_bytes` is what the
- * file system has left, or negative when unknown.
+ * `doomed_count` segments will free `freed` bytes now, and `later` bytes when
+ * the spare has become a segment.  `free_bytes` is what the file system has
+ * left, or negative when unknown.
  */
 void segment_pool_plan(struct store *s, size_t doomed_count, uint64_t freed,
-                       int64_t free_bytes);
+                       uint64_t later, int64_t free_bytes);
 
 /*
  * Any thread: do what was planned, after the doomed segments were deleted.

@@ -600,6 +600,58 @@ TEST(the_budget_closes_the_log_and_deletion_opens_it)
 	close_store();
 }
 
+/*
+ * The settings of the next start may allow less than the last segment has.
+ * That segment goes only when another one follows it, for which there must be
+ * room.
+ */
+TEST(a_budget_below_the_last_segment_opens_the_log_when_all_is_stored)
+{
+	struct store_conf large = conf, small = conf;
+	uint64_t end;
+
+	large.segment_bytes = 8 * MIB;
+	ck_assert_int_eq(open_with(&large, 0), 0);
+	while (store.segment_count < 3 || store.end_bytes < 6 * MIB)
+		put_durable(50, 2000);
+	end = store.durable_offset;
+	close_store();
+
+	small.max_bytes = 4 * MIB;
+	ck_assert_int_eq(open_with(&small, 0), 0);
+	run_retention(end - 1); /* a sink lacks one event */
+	ck_assert_uint_eq(store.segment_count, 1);
+	ck_assert(store_is_full(&store));
+	run_retention(end);
+	ck_assert(!store_is_full(&store));
+	put_durable(10, 2000);
+	ck_assert_uint_eq(store.durable_offset, end + 10);
+	run_retention(end);
+	ck_assert_uint_eq(store_first_offset(&store), end);
+	ck_assert_uint_le(store.bytes, small.max_bytes);
+	close_store();
+}
+
+/* While a sink lags, the files of old segments must not be used again. */
+TEST(a_log_above_a_smaller_budget_shrinks)
+{
+	struct store_conf small = conf;
+
+	ck_assert_int_eq(open_with(&conf, 0), 0);
+	while (store.bytes < 16 * MIB)
+		put_durable(50, 2000);
+	close_store();
+
+	small.max_bytes = 8 * MIB;
+	ck_assert_int_eq(open_with(&small, 0), 0);
+	while (store.bytes > small.max_bytes) {
+		ck_assert(store_is_full(&store));
+		ck_assert_uint_gt(store.segment_count, 2);
+		run_retention(store.segments[2].first_offset);
+	}
+	close_store();
+}
+
 /* --- a disk that fails --- */
 
 static int
