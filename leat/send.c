@@ -81,7 +81,9 @@ note_signal(struct send *s)
 static void
 wait_turn(struct send *s)
 {
-	const bool reads = !s->input_ended && !send_filling_is_full(s);
+	/* What send_read does not read would end each wait at once. */
+	const bool reads =
+	    !s->stopping && !s->input_ended && !send_filling_is_full(s);
 	const uint64_t now = clock_mono_ms();
 	int ms = TURN_MS;
 

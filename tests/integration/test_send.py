@@ -15,11 +15,13 @@ import struct
 import subprocess
 import tempfile
 import termios
+import threading
 import time
 
 from certificate import certificate
 from leat import ROOT, Leat, fact, limit, program, wait_until
 from listener import Listener
+from test_operate import cpu_s
 from test_security import make_token
 
 ALONE = {"postgres": False, "sinks": (), "also": ["none"]}
@@ -512,6 +514,29 @@ def test_signals_end_it():
         sender.child.send_signal(signal.SIGINT)
         sender.end(-signal.SIGINT, timeout_s=2)
         server.close()
+
+
+def test_input_that_is_not_read_any_more_costs_no_cpu():
+    """After a signal the request in flight ends, and more input arrives."""
+    may_answer = threading.Event()
+    server = Server(lambda _: may_answer.wait(30) and None)
+    sender = Sender("--url", server.url)
+    sender.child.stdin.write(lines_of(1).encode())
+    sender.child.stdin.flush()
+    wait_until(lambda: server.requests, "the first request")
+    sender.child.send_signal(signal.SIGINT)
+    sender.read(b"the signal again ends at once")
+    sender.child.stdin.write(lines_of(1, "later").encode())
+    sender.child.stdin.flush()
+    before = cpu_s(sender.child.pid)
+    time.sleep(1)
+    used = cpu_s(sender.child.pid) - before
+    may_answer.set()
+    out, _ = sender.end(1)
+    assert out.startswith("1 events accepted"), out
+    assert used < 0.3, used
+    server.close()
+    fact(f"{used:.2f} s of CPU in 1 s")
 
 
 @limit(300)
