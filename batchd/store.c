@@ -105,15 +105,18 @@ store_finish(struct store *s)
 	struct disk *d = s->disk;
 	int rc = 0;
 
-	if (s->file < 0 || s->filling->records > 0)
+	if (s->file < 0)
 		return 0;
 	assert(!s->writing && !s->retention_running);
 	if (s->unsynced)
 		rc = d->sync(d, s->file);
-	if (rc < 0 || !s->spare_ready ||
-	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
+	if (rc < 0)
 		return rc;
 	s->unsynced = false;
+	/* Records that were not written are not part of the log. */
+	if (s->filling->records > 0 || !s->spare_ready ||
+	    s->next_offset == s->segments[s->segment_count - 1].first_offset)
+		return 0;
 	/*
 	 * Recovery cuts off the unused space of the last segment only, and this
 	 * one will not be the last any more.

@@ -776,6 +776,29 @@ TEST(what_is_acknowledged_is_synced_when_its_time_comes)
 	close_store();
 }
 
+static int syncs;
+
+static int
+counting_sync(struct disk *d, int file)
+{
+	(void)d;
+	(void)file;
+	syncs++;
+	return 0;
+}
+
+/* A stop that does not wait for what batchd has received and not written. */
+TEST(what_is_acknowledged_is_synced_at_a_stop_with_a_group_unwritten)
+{
+	open_unsynced();
+	append_events(1, 10);
+	syncs = 0;
+	real.disk.sync = counting_sync;
+	ck_assert_int_eq(store_finish(&store), 0);
+	ck_assert_int_eq(syncs, 1);
+	close_store();
+}
+
 /* The next sync must not wait until the clock reaches the old time. */
 TEST(a_clock_set_back_delays_no_sync)
 {
