@@ -55,6 +55,17 @@ model_key(const struct model *m, struct slice name)
 	return key;
 }
 
+struct key
+model_filter_key(const struct model *m, struct slice name)
+{
+	struct key key = model_key(m, name);
+
+	/* This is a whole name: other names may begin as it does. */
+	if (name.bytes > KEY_TEXT_BYTES)
+		key.bytes = 0;
+	return key;
+}
+
 void
 model_event(struct model *m, uint64_t offset, const struct event *event)
 {

@@ -92,4 +92,7 @@ void model_tick(struct model *m, uint64_t second, int64_t now_us,
 /* Make the key of a type, or of a user as it is shown. */
 struct key model_key(const struct model *m, struct slice name);
 
+/* Make the key that a filter has for a name, or for the beginning of one. */
+struct key model_filter_key(const struct model *m, struct slice name);
+
 #endif

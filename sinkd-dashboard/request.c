@@ -186,7 +186,7 @@ read_wish(struct request *rq, const struct http_head *head)
 		struct slice user = {text, (uint32_t)n};
 
 		filter->has_user = true;
-		filter->user = model_key(m, user).hash;
+		filter->user = model_filter_key(m, user);
 	}
 	n = http_query(head, "types", text, sizeof text);
 	if (n == -EMSGSIZE)
@@ -196,7 +196,7 @@ read_wish(struct request *rq, const struct http_head *head)
 		if (filter->type_count == FILTER_TYPES)
 			return too_long;
 		filter->types[filter->type_count++] =
-		    model_key(m, slice_of(type)).hash;
+		    model_filter_key(m, slice_of(type));
 	}
 	return (struct refusal){0};
 }

@@ -790,6 +790,49 @@ TEST(a_snapshot_in_parts_survives_that_a_row_is_given_away)
 	buf_fini(&text);
 }
 
+/* How many of the events a filter of this type, or else of this user, has. */
+static size_t
+count_filtered(const char *type, const char *user)
+{
+	struct filter filter = {0};
+	size_t n;
+
+	if (type)
+		filter.types[filter.type_count++] =
+		    model_filter_key(&model, slice_of(type));
+	filter.has_user = user != NULL;
+	if (user)
+		filter.user = model_filter_key(&model, slice_of(user));
+	buf_init(&text, 1 * MIB);
+	n = message_events(&text, &model.ring, &filter, 0, 1 * MIB);
+	buf_fini(&text);
+	return n;
+}
+
+/* As when a row of the page's lists is clicked. */
+TEST(a_filter_takes_the_beginning_that_the_lists_show)
+{
+	static const char half[] = "0123456789abcdef0123456789abcdef";
+	char shown[KEY_TEXT_BYTES + 1], one[80], two[80];
+	struct key key;
+
+	(void)snprintf(shown, sizeof shown, "%s%s", half, half);
+	(void)snprintf(one, sizeof one, "%s-one", shown);
+	(void)snprintf(two, sizeof two, "%s-two", shown);
+	give_event(0, one, one);
+	give_event(1, two, two);
+	give_event(2, "0123", "0123");
+	key = model_key(&model, slice_of(one));
+	ck_assert_mem_eq(key.text, shown, KEY_TEXT_BYTES);
+	ck_assert_uint_eq(count_filtered(shown, NULL), 2);
+	ck_assert_uint_eq(count_filtered(NULL, shown), 2);
+	/* A whole name is that name only. */
+	ck_assert_uint_eq(count_filtered(one, NULL), 1);
+	ck_assert_uint_eq(count_filtered(NULL, two), 1);
+	ck_assert_uint_eq(count_filtered("0123", NULL), 1);
+	ck_assert_uint_eq(count_filtered(half, half), 0);
+}
+
 TEST(rows_are_the_newest_that_match_and_fit)
 {
 	struct filter filter = {0};
@@ -807,16 +850,16 @@ TEST(rows_are_the_newest_that_match_and_fit)
 	ck_assert_ptr_nonnull(strstr(
 	    (char *)text.data, ",\"odd\",\"ann\",\"{\\\"a\\\":1}\",7]]}"));
 	filter.type_count = 1;
-	filter.types[0] = model_key(&model, slice_of("even")).hash;
+	filter.types[0] = model_filter_key(&model, slice_of("even"));
 	filter.has_user = true;
-	filter.user = model_key(&model, slice_of("ann")).hash;
+	filter.user = model_filter_key(&model, slice_of("ann"));
 	buf_clear(&text);
 	ck_assert_uint_eq(message_events(&text, &model.ring, &filter, 0, 500),
 	                  80);
 	ck_assert_uint_le(text.len, 500);
 	ck_assert_ptr_nonnull(memmem(text.data, text.len, "[198,", 5));
 	ck_assert_ptr_null(memmem(text.data, text.len, "[190,", 5));
-	filter.user = 1;
+	filter.user.hash = 1;
 	buf_clear(&text);
 	ck_assert_uint_eq(
 	    message_events(&text, &model.ring, &filter, 0, 1 * MIB), 0);
