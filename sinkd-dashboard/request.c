@@ -18,7 +18,8 @@
 #define TEXT_BYTES (1 * MIB)
 #define HEADERS_BYTES (4 * KIB)
 
-#define QUERY_TYPES_BYTES 2048
+/* The longest types of a filter, each with a comma or the NUL after it. */
+#define QUERY_TYPES_BYTES (FILTER_TYPES * (EVENT_TYPE_MAX + 1))
 
 /* Every answer has these. */
 #define COMMON_HEADERS                                                         \
