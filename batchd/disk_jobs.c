@@ -136,7 +136,7 @@ disk_jobs_start_retention(struct disk_jobs *j)
 	if (j->retention.busy || !j->retention_wanted)
 		return;
 	j->retention_wanted = false;
-	if (!retention_begin(&b->store, lowest_cursor(b), clock_wall_us()))
+	if (!retention_begin(&b->store, lowest_cursor(b)))
 		return;
 	start_job(j, &j->retention, on_retention_work, on_retention_done);
 }

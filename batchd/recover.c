@@ -13,6 +13,7 @@
 #include "batchd/segment_pool.h"
 #include "batchd/segment_walk.h"
 #include "batchd/store_damage.h"
+#include "libbase/clock.h"
 #include "libbase/compare.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
@@ -50,6 +51,18 @@ recover_on_cursor(void *arg, const char *name)
 	return cursor_stream(s->disk, sink, s->stream) == 0 ? 1 : 0;
 }
 
+/*
+ * Return the time of the monotonic clock when the wall clock was created_us.
+ * That one may have been set back since.
+ */
+static int64_t
+monotonic_time(int64_t created_us)
+{
+	int64_t age_us = clock_wall_us() - created_us;
+
+	return (int64_t)clock_mono_us() - (age_us > 0 ? age_us : 0);
+}
+
 static int
 recover_read_header(struct store *s, struct segment_info *one,
                     bool *stream_known)
@@ -74,10 +87,12 @@ recover_read_header(struct store *s, struct segment_info *one,
 		return rc;
 	one->bytes = (uint64_t)size;
 	s->bytes += one->bytes;
+	one->since_us = monotonic_time(0);
 	if (rc < 0)
 		return 0;
 	one->previous_first = h.previous_first;
 	one->created_us = h.created_us > 0 ? h.created_us : 1;
+	one->since_us = monotonic_time(one->created_us);
 	if (*stream_known &&
 	    memcmp(s->stream, h.stream, STREAM_ID_BYTES) != 0) {
 		log_error("segment %020" PRIu64 ".seg belongs to another log: "

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "batchd/segment_pool.h"
+#include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
 
@@ -20,17 +21,17 @@ pressed(const struct store *s, int64_t free_bytes)
 
 /* Count the segments, from the oldest on, that may be deleted. */
 static size_t
-count_doomed(const struct store *s, uint64_t lowest, int64_t now_us,
-             int64_t free_bytes)
+count_doomed(const struct store *s, uint64_t lowest, int64_t free_bytes)
 {
+	int64_t now_us = (int64_t)clock_mono_us();
 	bool now = pressed(s, free_bytes);
 	size_t n = 0;
 
 	/* A segment was completed when the one after it was created. */
-	while (n + 1 < s->segment_count &&
-	       s->segments[n + 1].first_offset <= lowest &&
-	       (now ||
-	        s->segments[n + 1].created_us + s->conf.retain_us <= now_us))
+	while (
+	    n + 1 < s->segment_count &&
+	    s->segments[n + 1].first_offset <= lowest &&
+	    (now || s->segments[n + 1].since_us + s->conf.retain_us <= now_us))
 		n++;
 	return n;
 }
@@ -52,7 +53,7 @@ freed_later(const struct store *s, size_t doomed_count, uint64_t lowest)
 }
 
 bool
-retention_begin(struct store *s, uint64_t lowest, int64_t now_us)
+retention_begin(struct store *s, uint64_t lowest)
 {
 	int64_t free_bytes = s->disk->free_bytes(s->disk);
 	struct retention *t = &s->retention;
@@ -61,7 +62,7 @@ retention_begin(struct store *s, uint64_t lowest, int64_t now_us)
 
 	if (s->retention_running)
 		return false;
-	n = count_doomed(s, lowest, now_us, free_bytes);
+	n = count_doomed(s, lowest, free_bytes);
 	doomed = realloc(t->doomed, (n + 1) * sizeof *doomed);
 	if (!doomed)
 		return false; /* the next tick tries again */

@@ -16,8 +16,11 @@
  * Decide what to do.  `lowest` is the lowest cursor on disk, or durable_offset
  * without sinks: no event from there on is deleted (I5).  Returns true if
  * retention_run and retention_end must follow.
+ *
+ * The age of a segment is measured with the monotonic clock, so that no event
+ * goes early or stays long because the wall clock was set while batchd ran.
  */
-MUST_USE bool retention_begin(struct store *s, uint64_t lowest, int64_t now_us);
+MUST_USE bool retention_begin(struct store *s, uint64_t lowest);
 void retention_run(struct store *s);
 void retention_end(struct store *s);
 

@@ -81,7 +81,7 @@ store_start(struct store *s, uint64_t least)
 	s->filling->first_offset = s->filling->end_offset = s->next_offset;
 	s->synced_us = now_us;
 
-	if (retention_begin(s, store_first_offset(s), now_us)) {
+	if (retention_begin(s, store_first_offset(s))) {
 		retention_run(s);
 		retention_end(s);
 	}

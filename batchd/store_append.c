@@ -233,6 +233,7 @@ store_append_end(struct store *s, int64_t now_us)
 	struct segment_info one = {.first_offset = g->header.first_offset,
 	                           .previous_first = g->header.previous_first,
 	                           .created_us = g->header.created_us,
+	                           .since_us = (int64_t)clock_mono_us(),
 	                           .bytes = s->claimed_bytes};
 	uint64_t synced;
 	int rc = 0;

@@ -41,6 +41,7 @@ struct segment_info {
 	uint64_t first_offset;   /* first: compare_u64 sorts by it */
 	uint64_t previous_first; /* from the segment's header */
 	int64_t created_us;      /* 0 when the header is damaged */
+	int64_t since_us;        /* the same time on the monotonic clock */
 	uint64_t bytes;          /* size of the file */
 };
 

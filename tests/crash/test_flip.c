@@ -90,7 +90,7 @@ flip_append(struct store *s, uint32_t count, size_t payload_bytes)
 static void
 flip_run_retention(struct store *s)
 {
-	if (!retention_begin(s, 0, 1))
+	if (!retention_begin(s, 0))
 		return;
 	retention_run(s);
 	retention_end(s);

@@ -393,7 +393,7 @@ step_tidy(struct model *m)
 		if (one < lowest)
 			lowest = one;
 	}
-	if (!retention_begin(&m->store, lowest, m->clock_us))
+	if (!retention_begin(&m->store, lowest))
 		return 0;
 	retention_run(&m->store);
 	retention_end(&m->store);

@@ -88,7 +88,7 @@ close_store(void)
 static void
 run_retention(uint64_t lowest)
 {
-	if (!retention_begin(&store, lowest, 1))
+	if (!retention_begin(&store, lowest))
 		return;
 	retention_run(&store);
 	retention_end(&store);
@@ -576,6 +576,59 @@ TEST(a_reader_at_the_heels_of_the_log_loses_nothing)
 	ck_assert_uint_eq(store.lost_events, 0);
 	ck_assert_uint_eq(events, 800);
 	reader_fini(&r);
+	close_store();
+}
+
+#define HOUR_US (INT64_C(3600) * 1000000)
+
+/* All segments were created at 1 us of the wall clock. */
+TEST(a_clock_set_forward_deletes_nothing_early)
+{
+	struct store_conf c = conf;
+	size_t count;
+
+	c.retain_us = HOUR_US;
+	ck_assert_int_eq(open_with(&c, 0), 0);
+	while (store.segment_count < 5)
+		put_durable(50, 2000);
+	run_retention(store.durable_offset);
+	ck_assert_uint_eq(store.segment_count, 5);
+	/* An hour later. */
+	for (size_t i = 0; i < 4; i++)
+		store.segments[i].since_us -= HOUR_US;
+	run_retention(store.durable_offset);
+	ck_assert_uint_eq(store.segment_count, 2);
+	close_store();
+	/* After a start the wall clock alone tells their age. */
+	ck_assert_int_eq(open_with(&c, 0), 0);
+	count = store.segment_count;
+	run_retention(store.durable_offset);
+	ck_assert_uint_lt(store.segment_count, count);
+	close_store();
+}
+
+/* Segments from a time when the clock was ahead are as new as the start. */
+TEST(a_clock_set_back_keeps_no_segment_for_long)
+{
+	struct store_conf c = conf;
+
+	c.retain_us = HOUR_US;
+	ck_assert_int_eq(open_with(&c, 0), 0);
+	while (store.segment_count < 5) {
+		append_events(50, 2000);
+		ck_assert(store_append_begin(&store, INT64_C(1) << 61));
+		ck_assert_int_eq(store_append_run(&store), 0);
+		ck_assert_int_eq(store_append_end(&store, 1), 0);
+		run_retention(0);
+	}
+	close_store();
+	ck_assert_int_eq(open_with(&c, 0), 0);
+	run_retention(store.durable_offset);
+	ck_assert_uint_gt(store.segment_count, 4);
+	for (size_t i = 0; i < store.segment_count; i++)
+		store.segments[i].since_us -= HOUR_US;
+	run_retention(store.durable_offset);
+	ck_assert_uint_eq(store.segment_count, 1);
 	close_store();
 }
 

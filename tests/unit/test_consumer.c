@@ -97,7 +97,7 @@ put(uint32_t count, uint32_t payload_bytes)
 	}
 	place = store_append_buffer(&store);
 	if (!place) {
-		ck_assert(retention_begin(&store, 0, 1));
+		ck_assert(retention_begin(&store, 0));
 		retention_run(&store);
 		retention_end(&store);
 		place = store_append_buffer(&store);
@@ -823,7 +823,7 @@ TEST(a_store_that_goes_back_into_what_is_being_deleted_is_refused)
 	ck_assert_int_eq(subscribe_at(true, 300, 100, 1 * MIB, 10, false), 0);
 	consumer_unsubscribe(&consumer);
 	write_cursor();
-	ck_assert(retention_begin(&store, 300, 1));
+	ck_assert(retention_begin(&store, 300));
 	ck_assert_int_eq(subscribe_at(true, 5, 100, 1 * MIB, 10, false),
 	                 ERROR_TOO_OLD);
 	retention_run(&store);

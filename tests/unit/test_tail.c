@@ -127,7 +127,7 @@ TEST_CASE(tail, .setup = setup, .teardown = teardown);
 static void
 run_retention(uint64_t lowest)
 {
-	if (!retention_begin(&store, lowest, 1))
+	if (!retention_begin(&store, lowest))
 		return;
 	retention_run(&store);
 	retention_end(&store);
@@ -385,7 +385,7 @@ TEST_LOOP(what_is_deleted_under_a_tail_is_skipped, 8)
 	if (sending)
 		while (step(true, &wake) == 1)
 			;
-	ck_assert(retention_begin(&store, store.synced_offset, 1));
+	ck_assert(retention_begin(&store, store.synced_offset));
 	first = store_first_offset(&store);
 	ck_assert_uint_gt(first, 30);
 	if (running)

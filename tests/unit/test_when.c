@@ -128,7 +128,7 @@ append_at(int64_t us, uint32_t count)
 static void
 run_retention(uint64_t below)
 {
-	if (!retention_begin(&store, below, NOW))
+	if (!retention_begin(&store, below))
 		return;
 	retention_run(&store);
 	retention_end(&store);
