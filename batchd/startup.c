@@ -17,11 +17,11 @@
 #include "libbase/file.h"
 #include "libbase/permissions.h"
 
-/*
- * Descriptors other than connections: log, cursors, readers of sinks, event
- * loop.
- */
-#define OTHER_FDS 64
+/* For each sink: its cursor, and the segment that is read for it. */
+#define SINK_FDS 2
+
+/* Descriptors other than these and connections: log, event loop. */
+#define OTHER_FDS 62
 
 #define ONLY_ROOT                                                              \
 	" advice=\"only root can give the socket to another socket_owner, or " \
@@ -233,7 +233,8 @@ int
 startup_open(struct server *s, const struct batchd_settings *settings)
 {
 	uint64_t need = broker_max_peers(settings) +
-	                (uint64_t)settings->max_tails + OTHER_FDS;
+	                (uint64_t)settings->max_tails +
+	                SINK_FDS * settings->sink_count + OTHER_FDS;
 	uint64_t got = fd_limit_raise(need);
 	int rc;
 

@@ -335,6 +335,32 @@ def test_few_descriptors():
         leat.batchd.wait_line(r"too few descriptors: .* limit=70 need=146")
 
 
+def test_as_many_descriptors_as_batchd_asks_for_suffice():
+    """At the start it reads for each sink how old its oldest event is."""
+    sinks = [f"s{i}" for i in range(32)]
+    with Leat(postgres=False, sinks=(), also=sinks, start=False,
+              settings={"batchd": {"max_connections": 4,
+                                   "max_tails": 0}}) as leat:
+        batchd = leat.batchd
+        plain = batchd.argv
+        with_descriptors(batchd, 40)
+        batchd.start(wait=False)
+        assert batchd.wait() == 2
+        line = batchd.wait_line("too few descriptors: .* limit=40 need=")
+        need = int(re.search(r"need=(\d+)", line)[1])
+        batchd.argv = plain
+        with_descriptors(batchd, need)
+        leat.start()
+        leat.accept([{"type": "before"}])
+        batchd.stop()
+        batchd.start()
+        leat.intake_open()
+        leat.accept([{"type": "after"}])
+        assert len(leat.status()["sinks"]) == 32
+        used = len(os.listdir(f"/proc/{batchd.pid}/fd"))
+    fact(f"{used} of {need} descriptors")
+
+
 def cpu_s(pid):
     """Seconds of CPU time that a process has used."""
     with open(f"/proc/{pid}/stat") as stat:
