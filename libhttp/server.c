@@ -148,16 +148,17 @@ static int
 open_connection(struct http_server *s, int fd, const struct sockaddr *from)
 {
 	struct conn_slot *victim = conn_limits_victim(&s->limits);
+	unsigned suppressed;
 	int rc;
 
 	if (victim)
 		conn_evict(CONTAINER_OF(victim, struct conn, slot));
 	rc = conn_open(s, fd, from);
-	if (rc < 0)
-		log_error("cannot serve a connection err=%s",
-		          log_quote(strerror(-rc)));
-	else
+	if (rc == 0)
 		start_ticking(s);
+	else if (log_allow(&s->log, &suppressed))
+		log_error("cannot serve a connection err=%s suppressed=%u",
+		          log_quote(strerror(-rc)), suppressed);
 	return rc;
 }
 

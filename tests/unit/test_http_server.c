@@ -2,10 +2,12 @@
  * test_http_server - the server over socket pairs: responses at once, later, in
  * order and over time, and clients that are slow or leave.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -700,6 +702,34 @@ TEST(a_server_that_stops_lets_each_connection_end)
 	ck_assert_uint_eq(program.bodies, 1);
 	(void)close(idle);
 	(void)close(waiting);
+}
+
+/* epoll refuses a file, as it refuses a socket when the kernel has no room. */
+TEST(connections_that_cannot_be_served_do_not_flood_the_log)
+{
+	char lines[16384];
+	int fds[2], before = dup(STDERR_FILENO);
+	size_t logged = 0;
+	ssize_t n;
+
+	open_server();
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_ge(dup2(fds[1], STDERR_FILENO), 0);
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(
+		    http_server_adopt(server, memfd_create("file", 0)), -EPERM);
+	ck_assert_int_ge(dup2(before, STDERR_FILENO), 0);
+	n = read(fds[0], lines, sizeof lines - 1);
+	ck_assert_int_gt(n, 0);
+	lines[n] = '\0';
+	for (const char *p = lines; (p = strchr(p, '\n')); p++)
+		logged++;
+	ck_assert_uint_eq(logged, 10);
+	ck_assert_ptr_nonnull(strstr(lines, "cannot serve a connection"));
+	ck_assert_uint_eq(http_server_stats(server)->connections, 0);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)close(before);
 }
 
 TEST(a_server_can_close_in_the_middle_of_everything)
