@@ -40,7 +40,7 @@ enum order_kind {
 };
 
 enum order_step {
-	ORDER_HALT,   /* the sink ends its write and closes its store */
+	ORDER_HALT,   /* the sink closes its store, and `to` is synced */
 	ORDER_RECORD, /* the cursor is written, with the order */
 	ORDER_KEEP,   /* a retention job ends that did not know of the order */
 	ORDER_MOVE,   /* the sink moves its store's position */

@@ -290,6 +290,16 @@ is_halted(const struct broker_sink *sink)
 	return !sink->peer || sink->peer->state == PEER_SINK;
 }
 
+/*
+ * Return true if a power cut would keep the log up to where the position is to
+ * be moved.  A position past the end of the log is rejected.
+ */
+static bool
+has_synced_target(const struct broker_sink *sink)
+{
+	return sink->order.to <= sink->consumer.store->synced_offset;
+}
+
 /* Take one step if it can be taken now.  Returns true if there may be more. */
 static bool
 take_step(struct broker_sink *sink)
@@ -301,7 +311,8 @@ take_step(struct broker_sink *sink)
 
 	switch (step) {
 	case ORDER_HALT:
-		if (!is_halted(sink))
+		if (!is_halted(sink) ||
+		    (o->kind == ORDER_SEEK && !has_synced_target(sink)))
 			return false;
 		if (o->kind == ORDER_SEEK)
 			record_seek(sink);

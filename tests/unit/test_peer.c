@@ -1054,6 +1054,29 @@ TEST(a_seek_waits_for_a_retention_job)
 	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
 }
 
+/* With fsync = interval, a power cut may remove what is not synced. */
+TEST(a_seek_waits_until_the_events_before_it_are_synced)
+{
+	const struct cursor *cursor = &broker.sinks[0].consumer.position.cursor;
+
+	connect_subscribed();
+	broker.store.synced_offset = 2;
+	ck_assert_int_eq(send_order(&other, "seek", "from", 0, "to", 3), 0);
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_HALT);
+	ck_assert_int_eq(halted(&peer, true, 0), 0);
+	turn();
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 0);
+	ck_assert_uint_eq(cursor->now.seek_to, CURSOR_NO_SEEK);
+	broker.store.synced_offset = 3;
+	turn();
+	ck_assert_uint_eq(flushed(&peer), 1);
+	ck_assert_int_eq(sent[0].frame.type, FRAME_SEEK);
+	ck_assert_uint_eq(sent[0].frame.seek.to, 3);
+}
+
 /* After a crash the sink that connects is sent seek before start. */
 TEST(a_seek_in_the_cursor_is_taken_up)
 {
