@@ -331,10 +331,10 @@ def test_killed_at_random_and_resumed():
         leat.settings["ingestd"]["port"] = port
         leat.write_conf()
         url = f"http://127.0.0.1:{port}"
-        # It is killed within the time that the rest would take.
+        # The file takes 8 s: longer than all of its senders live.
         ended = 0
         for i in range(kills):
-            sender = Sender(path, "--url", url, "--limit-rate", "2M",
+            sender = Sender(path, "--url", url, "--limit-rate", "500K",
                             mode="release")
             time.sleep(random.uniform(0.01, 0.4))
             if i % 4 == 3:
