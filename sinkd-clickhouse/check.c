@@ -197,8 +197,7 @@ check_table(struct clickhouse *c)
 		    db, table, db, table, c->conf->user);
 		return;
 	}
-	if (ch_table_read_columns(&c->table, &c->client, &c->sql, &error) !=
-	    SINK_DONE) {
+	if (ch_table_read_columns(&c->table, &error) != SINK_DONE) {
 		finding_print(FINDING_ERROR, "%s", error.text);
 		return;
 	}
@@ -215,8 +214,7 @@ static void
 check_server(struct clickhouse *c)
 {
 	struct sink_error error = {.bad_event = 0};
-	enum sink_result result =
-	    ch_table_look(&c->table, &c->client, &c->sql, &error);
+	enum sink_result result = ch_table_look(&c->table, &error);
 
 	if (result != SINK_DONE) {
 		finding_print(FINDING_ERROR, "%s: %s",

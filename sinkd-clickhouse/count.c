@@ -103,7 +103,7 @@ clickhouse_count(void *state, const struct sink_common *common,
 	     clickhouse_nth_url(c->conf->url, i, c->client.url) > 0;
 	     i++) {
 		*error = (struct sink_error){.bad_event = 0};
-		result = ch_table_look(&c->table, &c->client, &c->sql, error);
+		result = ch_table_look(&c->table, error);
 	}
 	if (result != SINK_DONE)
 		return result;

@@ -73,8 +73,7 @@ find_server(struct clickhouse *c, struct sink_error *error)
 
 		if (clickhouse_nth_url(c->conf->url, index, c->client.url) < 0)
 			continue;
-		result = ch_table_read(&c->table, &c->client,
-		                       c->conf->create_table, &c->sql, &now);
+		result = ch_table_read(&c->table, c->conf->create_table, &now);
 		if (result == SINK_DONE) {
 			c->url_index = index;
 			return SINK_DONE;
@@ -103,6 +102,8 @@ clickhouse_prepare(struct clickhouse *c, const struct sink_common *common,
 	buf_init(&c->sql, SQL_MAX);
 	buf_init(&c->rows, SINK_BATCH_BYTES_MAX);
 	buf_init(&c->packed, SINK_BATCH_BYTES_MAX + MIB);
+	c->table.client = &c->client;
+	c->table.sql = &c->sql;
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
 	c->client.timeout_ms = common->timeout_ms;
@@ -156,8 +157,7 @@ confirm_reject(struct clickhouse *c, struct sink_error *error)
 {
 	struct sink_error now = {.bad_event = 0};
 	bool changed = false;
-	enum sink_result result =
-	    ch_table_compare(&c->table, &c->client, &c->sql, &changed, &now);
+	enum sink_result result = ch_table_compare(&c->table, &changed, &now);
 
 	if (result != SINK_DONE) {
 		*error = now;

@@ -50,6 +50,16 @@ struct lines {
 
 #define CELLS_MAX 8
 
+/* Begin with the result of the last statement. */
+static struct lines
+lines_of(const struct ch_table *t)
+{
+	const struct buf *body = &t->client->http.body;
+	const char *text = (const char *)body->data;
+
+	return (struct lines){text, text + body->len};
+}
+
 /* Read the cells of the next line.  Returns their number, or 0 at the end. */
 static size_t
 next_row(struct lines *l, struct slice cells[CELLS_MAX])
@@ -89,9 +99,10 @@ cell_number(struct slice s)
  * of replicated engines.
  */
 static enum sink_result
-run_query(const struct ch_table *t, struct ch_client *client, struct buf *sql,
-          const char *text, struct sink_error *error)
+run_query(const struct ch_table *t, const char *text, struct sink_error *error)
 {
+	struct buf *sql = t->sql;
+
 	buf_clear(sql);
 	for (;;) {
 		size_t n = strcspn(text, "?");
@@ -109,7 +120,7 @@ run_query(const struct ch_table *t, struct ch_client *client, struct buf *sql,
 			                                     : t->database);
 		text += 2;
 	}
-	return ch_client_statement(client, sql, error);
+	return ch_client_statement(t->client, sql, error);
 }
 
 static void
@@ -123,6 +134,8 @@ note_feature(struct ch_table *t, struct slice kind, struct slice name,
 			if (slice_is(name, ch_insert_settings[i].name))
 				t->knows[i] = true;
 		t->knows_token |= slice_is(name, "insert_deduplication_token");
+		t->knows_json |=
+		    slice_is(name, "input_format_binary_read_json_as_string");
 		t->knows_types_header |=
 		    slice_is(name, "input_format_with_types_use_header");
 	} else if (slice_is(kind, "tree")) {
@@ -135,14 +148,13 @@ note_feature(struct ch_table *t, struct slice kind, struct slice name,
 }
 
 static enum sink_result
-read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
-            struct sink_error *error)
+read_server(struct ch_table *t, struct sink_error *error)
 {
 	struct slice cell[CELLS_MAX];
 	struct lines l;
 	size_t n;
 	enum sink_result result = run_query(
-	    t, client, sql,
+	    t,
 	    "SELECT 'version' AS kind, '' AS name, version() AS value "
 	    "UNION ALL SELECT 'setting' AS kind, name, '' AS value "
 	    "FROM system.settings WHERE match(name, "
@@ -158,8 +170,7 @@ read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
 
 	if (result != SINK_DONE)
 		return result;
-	l.at = (const char *)client->http.body.data;
-	l.end = l.at + client->http.body.len;
+	l = lines_of(t);
 	while ((n = next_row(&l, cell)) > 0)
 		if (n == 3)
 			note_feature(t, cell[0], cell[1], cell[2]);
@@ -173,13 +184,12 @@ read_server(struct ch_table *t, struct ch_client *client, struct buf *sql,
 
 /* `extract` returns '' for a setting that engine_full does not contain. */
 static enum sink_result
-read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
-            struct sink_error *error)
+read_engine(struct ch_table *t, struct sink_error *error)
 {
 	struct slice cell[CELLS_MAX];
 	struct lines l;
 	enum sink_result result = run_query(
-	    t, client, sql,
+	    t,
 	    "SELECT engine, "
 	    "if(match(engine, '^(Replicated|Shared).*MergeTree$'), "
 	    "'replicated', "
@@ -206,8 +216,7 @@ read_engine(struct ch_table *t, struct ch_client *client, struct buf *sql,
 
 	if (result != SINK_DONE)
 		return result;
-	l.at = (const char *)client->http.body.data;
-	l.end = l.at + client->http.body.len;
+	l = lines_of(t);
 	t->exists = next_row(&l, cell) == 8;
 	if (!t->exists)
 		return SINK_DONE;
@@ -249,9 +258,10 @@ created_type(const struct ch_table *t, enum event_field field)
 }
 
 static enum sink_result
-create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
-             struct sink_error *error)
+create_table(struct ch_table *t, struct sink_error *error)
 {
+	struct buf *sql = t->sql;
+
 	buf_clear(sql);
 	buf_add_text(sql, "CREATE TABLE IF NOT EXISTS ");
 	ch_table_add_name(t, sql);
@@ -269,15 +279,14 @@ create_table(struct ch_table *t, struct ch_client *client, struct buf *sql,
 	if (t->knows_fsync)
 		buf_add_text(sql, ", fsync_after_insert = 1, "
 		                  "fsync_part_directory = 1");
-	return ch_client_statement(client, sql, error);
+	return ch_client_statement(t->client, sql, error);
 }
 
 static enum sink_result
-query_columns(const struct ch_table *t, struct ch_client *client,
-              struct buf *sql, struct sink_error *error)
+query_columns(const struct ch_table *t, struct sink_error *error)
 {
 	return run_query(
-	    t, client, sql,
+	    t,
 	    "SELECT name, default_kind, type FROM system.columns "
 	    "WHERE database = ?d AND table = ?n AND name IN ('id', "
 	    "'type', 'user_id', 'payload', 'created_at', "
@@ -287,40 +296,28 @@ query_columns(const struct ch_table *t, struct ch_client *client,
 
 /* Find the line of one field. Returns false if the table has no such column. */
 static bool
-find_column(const struct ch_client *client, enum event_field field,
+find_column(const struct ch_table *t, enum event_field field,
             struct slice cell[CELLS_MAX])
 {
-	struct lines l;
+	struct lines l = lines_of(t);
 	size_t n;
 
-	l.at = (const char *)client->http.body.data;
-	l.end = l.at + client->http.body.len;
 	while ((n = next_row(&l, cell)) > 0)
 		if (n == 3 && slice_is(cell[0], event_field_name(field)))
 			return true;
 	return false;
 }
 
-static bool
-knows_json(const struct ch_table *t)
-{
-	for (size_t i = 0; i < ch_insert_setting_count; i++)
-		if (strcmp(ch_insert_settings[i].name,
-		           "input_format_binary_read_json_as_string") == 0)
-			return t->knows[i];
-	return false;
-}
-
 /* Check and store one column. */
 static enum sink_result
-take_column(struct ch_table *t, const struct ch_client *client,
-            enum event_field field, struct sink_error *error)
+take_column(struct ch_table *t, enum event_field field,
+            struct sink_error *error)
 {
 	const char *name = event_field_name(field);
 	struct slice cell[CELLS_MAX];
 	struct column_type *type = &t->types[field];
 
-	if (!find_column(client, field, cell))
+	if (!find_column(t, field, cell))
 		return sink_fail(
 		    error, SINK_MISCONFIGURED,
 		    "table %s.%s has no column %s (%s); run: ALTER "
@@ -336,7 +333,7 @@ take_column(struct ch_table *t, const struct ch_client *client,
 	if (cell[2].bytes >= CH_TABLE_TYPE_TEXT ||
 	    column_type_parse(cell[2].data, cell[2].bytes, type) < 0 ||
 	    !column_type_holds(type, field) ||
-	    (type->kind == COLUMN_JSON && !knows_json(t)))
+	    (type->kind == COLUMN_JSON && !t->knows_json))
 		return sink_fail(
 		    error, SINK_MISCONFIGURED,
 		    "column %s of %s.%s has type %.*s: must be %s; "
@@ -350,39 +347,39 @@ take_column(struct ch_table *t, const struct ch_client *client,
 }
 
 enum sink_result
-ch_table_look(struct ch_table *t, struct ch_client *client, struct buf *sql,
-              struct sink_error *error)
+ch_table_look(struct ch_table *t, struct sink_error *error)
 {
 	enum sink_result result;
 
-	*t = (struct ch_table){.database = t->database, .name = t->name};
-	result = read_server(t, client, sql, error);
+	*t = (struct ch_table){.client = t->client,
+	                       .sql = t->sql,
+	                       .database = t->database,
+	                       .name = t->name};
+	result = read_server(t, error);
 	if (result == SINK_DONE)
-		result = read_engine(t, client, sql, error);
+		result = read_engine(t, error);
 	return result;
 }
 
 enum sink_result
-ch_table_read_columns(struct ch_table *t, struct ch_client *client,
-                      struct buf *sql, struct sink_error *error)
+ch_table_read_columns(struct ch_table *t, struct sink_error *error)
 {
-	enum sink_result result = query_columns(t, client, sql, error);
+	enum sink_result result = query_columns(t, error);
 
 	for (int f = 0; result == SINK_DONE && f < FIELD_COUNT; f++)
-		result = take_column(t, client, (enum event_field)f, error);
+		result = take_column(t, (enum event_field)f, error);
 	return result;
 }
 
 enum sink_result
-ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
-              struct buf *sql, struct sink_error *error)
+ch_table_read(struct ch_table *t, bool create, struct sink_error *error)
 {
-	enum sink_result result = ch_table_look(t, client, sql, error);
+	enum sink_result result = ch_table_look(t, error);
 
 	if (result == SINK_DONE && !t->exists && create) {
-		result = create_table(t, client, sql, error);
+		result = create_table(t, error);
 		if (result == SINK_DONE)
-			result = read_engine(t, client, sql, error);
+			result = read_engine(t, error);
 	}
 	if (result == SINK_DONE && !t->exists)
 		return sink_fail(error, SINK_MISCONFIGURED,
@@ -390,25 +387,23 @@ ch_table_read(struct ch_table *t, struct ch_client *client, bool create,
 		                 "(create_table = yes creates it)",
 		                 t->database, t->name);
 	if (result == SINK_DONE)
-		result = ch_table_read_columns(t, client, sql, error);
+		result = ch_table_read_columns(t, error);
 	return result;
 }
 
 enum sink_result
-ch_table_compare(const struct ch_table *t, struct ch_client *client,
-                 struct buf *sql, bool *changed, struct sink_error *error)
+ch_table_compare(const struct ch_table *t, bool *changed,
+                 struct sink_error *error)
 {
 	struct slice cell[CELLS_MAX];
-	enum sink_result result = query_columns(t, client, sql, error);
+	enum sink_result result = query_columns(t, error);
 
-	if (result != SINK_DONE)
-		return result;
 	*changed = false;
-	for (int f = 0; f < FIELD_COUNT; f++)
-		if (!find_column(client, (enum event_field)f, cell) ||
+	for (int f = 0; result == SINK_DONE && f < FIELD_COUNT; f++)
+		if (!find_column(t, (enum event_field)f, cell) ||
 		    !slice_is(cell[2], t->type_text[f]))
 			*changed = true;
-	return SINK_DONE;
+	return result;
 }
 
 bool

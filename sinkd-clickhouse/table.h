@@ -37,13 +37,17 @@ extern const struct ch_insert_setting ch_insert_settings[];
 extern const size_t ch_insert_setting_count;
 
 struct ch_table {
-	const char *database, *name; /* set by the caller */
+	/* Set by the caller. */
+	struct ch_client *client;
+	struct buf *sql; /* for statements */
+	const char *database, *name;
 
 	/* About the server. */
 	char version[32];
 	/* by index into ch_insert_settings */
 	bool knows[CH_TABLE_SETTINGS_MAX];
 	bool knows_token;        /* insert_deduplication_token */
+	bool knows_json;         /* input_format_binary_read_json_as_string */
 	bool knows_types_header; /* checks the types in a header */
 	bool knows_window;       /* non_replicated_deduplication_window */
 	bool knows_fsync;        /* fsync_after_insert */
@@ -62,31 +66,27 @@ struct ch_table {
 
 /*
  * Ask the server about itself and the table.  If the table does not exist and
- * `create` is set, create it.  `sql` is a buffer for statements.  After
- * SINK_MISCONFIGURED, *error tells what is wrong with the table.
+ * `create` is set, create it.  After SINK_MISCONFIGURED, *error tells what
+ * is wrong with the table.
  */
-enum sink_result ch_table_read(struct ch_table *table, struct ch_client *client,
-                               bool create, struct buf *sql,
+enum sink_result ch_table_read(struct ch_table *table, bool create,
                                struct sink_error *error);
 
 /*
  * The two steps of ch_table_read that create nothing: ask the server about
  * itself and the engine of the table, if that exists, and read its columns.
  */
-enum sink_result ch_table_look(struct ch_table *table, struct ch_client *client,
-                               struct buf *sql, struct sink_error *error);
+enum sink_result ch_table_look(struct ch_table *table,
+                               struct sink_error *error);
 enum sink_result ch_table_read_columns(struct ch_table *table,
-                                       struct ch_client *client,
-                                       struct buf *sql,
                                        struct sink_error *error);
 
 /*
  * Read the columns again.  *changed is set if the type of any field differs
  * from what `table` has.  `table` is not modified.
  */
-enum sink_result ch_table_compare(const struct ch_table *table,
-                                  struct ch_client *client, struct buf *sql,
-                                  bool *changed, struct sink_error *error);
+enum sink_result ch_table_compare(const struct ch_table *table, bool *changed,
+                                  struct sink_error *error);
 
 /*
  * Write one line about which guarantee holds, and why.  Returns true if an
