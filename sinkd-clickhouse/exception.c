@@ -102,10 +102,10 @@ static const int misconfigured_codes[] = {
  * Begins "Type of 'id' must be UUID, not String", which the server reports for
  * the header of an INSERT.
  */
-static const char retyped[] = "Type of '";
+#define RETYPED "Type of '"
 
 /* Older servers report this as LOGICAL_ERROR, newer ones as 691. */
-static const char unknown_element[] = "Unknown element '";
+#define UNKNOWN_ELEMENT "Unknown element '"
 
 /* From these texts on, a message may contain the content of an event. */
 static const char *const content_marks[] = {
@@ -188,8 +188,7 @@ read_exception(const char *at, const char *end, struct ch_exception *e)
 			at = message + strlen(mark);
 			found = true;
 		}
-	} while (message && (size_t)(end - at) > strlen("Code: ") &&
-	         memcmp(at, "Code: ", strlen("Code: ")) == 0);
+	} while (message && starts_with(at, end, "Code: "));
 	if (!found)
 		at = skip_kind(at, end);
 	e->code = code;
@@ -247,11 +246,9 @@ ch_exception_class(const struct ch_exception *e)
 	 * The columns have changed since the sink read them.  Only the
 	 * beginning of the message counts, since the rest quotes events.
 	 */
-	if (e->code == 117 && n >= sizeof retyped - 1 &&
-	    memcmp(text, retyped, sizeof retyped - 1) == 0)
+	if (e->code == 117 && starts_with(text, text + n, RETYPED))
 		return SINK_MISCONFIGURED;
-	if (e->code == 49 && n >= sizeof unknown_element - 1 &&
-	    memcmp(text, unknown_element, sizeof unknown_element - 1) == 0)
+	if (e->code == 49 && starts_with(text, text + n, UNKNOWN_ELEMENT))
 		return SINK_REJECT;
 	if (is_listed(data_codes, ARRAY_LEN(data_codes), e->code))
 		return SINK_REJECT;
@@ -333,12 +330,10 @@ static bool
 is_end(const char *at, const char *end)
 {
 	static const char old[] = ", e.what() = DB::Exception";
-	static const char version[] = " (version ";
 
-	if ((size_t)(end - at) == sizeof old - 1 &&
-	    memcmp(at, old, sizeof old - 1) == 0)
+	if (end - at == sizeof old - 1 && starts_with(at, end, old))
 		return true;
-	if (end - at > 3 && memcmp(at, ". (", 3) == 0) {
+	if (starts_with(at, end, ". (")) {
 		for (at += 3;
 		     at < end && (isupper((unsigned char)*at) ||
 		                  isdigit((unsigned char)*at) || *at == '_');)
@@ -347,8 +342,7 @@ is_end(const char *at, const char *end)
 			return false;
 	}
 	return at == end ||
-	       ((size_t)(end - at) >= sizeof version - 1 &&
-	        memcmp(at, version, sizeof version - 1) == 0 && end[-1] == ')');
+	       (starts_with(at, end, " (version ") && end[-1] == ')');
 }
 
 struct slice
