@@ -22,15 +22,11 @@ static int
 add_header_string(struct buf *out, const char *text)
 {
 	size_t n = strlen(text);
-	int rc;
+	uint8_t length[5];
+	uint8_t *end = rowbinary_put_length(length, (uint32_t)n);
+	int rc = buf_add(out, length, (size_t)(end - length));
 
-	do {
-		uint8_t byte = (uint8_t)((n & 0x7f) | (n >= 0x80 ? 0x80 : 0));
-
-		rc = buf_add(out, &byte, 1);
-		n >>= 7;
-	} while (rc == 0 && n > 0);
-	return rc == 0 ? buf_add(out, text, strlen(text)) : rc;
+	return rc == 0 ? buf_add(out, text, n) : rc;
 }
 
 /*
@@ -51,14 +47,14 @@ add_rows_header(struct buf *out, const struct ch_table *t)
 	return rc;
 }
 
-void
+enum sink_result
 ch_insert_name_field(const struct clickhouse *c, enum event_field field,
                      const char *why, struct sink_error *error)
 {
 	(void)snprintf(error->code, sizeof error->code, "content");
-	(void)snprintf(error->text, sizeof error->text,
-	               "%s %s (column type %s)", event_field_name(field), why,
-	               c->table.type_text[field]);
+	return sink_fail(error, SINK_REJECT, "%s %s (column type %s)",
+	                 event_field_name(field), why,
+	                 c->table.type_text[field]);
 }
 
 enum sink_result
@@ -85,8 +81,7 @@ ch_insert_build_rows(struct clickhouse *c, const struct batch *batch,
 		return SINK_DONE;
 	case -EINVAL:
 		error->bad_event = i + 1;
-		ch_insert_name_field(c, field, why, error);
-		return SINK_REJECT;
+		return ch_insert_name_field(c, field, why, error);
 	case -EMSGSIZE: /* the runtime splits the batch */
 		(void)snprintf(error->code, sizeof error->code, "size");
 		return sink_fail(error, SINK_REJECT,

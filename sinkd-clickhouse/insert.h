@@ -29,8 +29,12 @@ enum sink_result ch_insert_build_rows(struct clickhouse *c,
 MUST_USE int ch_insert_build_url(struct clickhouse *c,
                                  const struct batch *batch);
 
-/* Report in error which column cannot hold its field, and why. */
-void ch_insert_name_field(const struct clickhouse *c, enum event_field field,
-                          const char *why, struct sink_error *error);
+/*
+ * Report in error which column cannot hold its field, and why.  Returns
+ * SINK_REJECT.
+ */
+enum sink_result ch_insert_name_field(const struct clickhouse *c,
+                                      enum event_field field, const char *why,
+                                      struct sink_error *error);
 
 #endif

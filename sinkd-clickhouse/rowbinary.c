@@ -30,8 +30,7 @@ rowbinary_put_le(uint8_t *p, uint64_t v, unsigned bytes)
 	return p;
 }
 
-/* Write a length in LEB128. */
-static uint8_t *
+uint8_t *
 rowbinary_put_length(uint8_t *p, uint32_t n)
 {
 	while (n >= 0x80) {

@@ -14,6 +14,9 @@
 #include "libproto/event.h"
 #include "sinkd-clickhouse/column_type.h"
 
+/* Write a length in LEB128, of at most 5 bytes.  Returns its end. */
+uint8_t *rowbinary_put_length(uint8_t *p, uint32_t n);
+
 /*
  * Append one row to out.  `types` has FIELD_COUNT entries, each of which can
  * hold its field (column_type_holds).

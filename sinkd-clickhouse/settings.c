@@ -36,7 +36,7 @@ const struct conf_key clickhouse_keys[] = {
      "How to compress the rows that are sent."},
     {"connect_timeout_ms", CONF_INT, KEY(connect_timeout_ms), "2000", 10, 60000,
      NULL, "Time to connect to one server before the next is tried."},
-    {NULL, CONF_BOOL, 0, NULL, 0, 0, NULL, NULL},
+    {0},
 };
 #undef KEY
 

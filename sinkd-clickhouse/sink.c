@@ -248,7 +248,7 @@ find_unfit(struct clickhouse *c, const struct batch *batch, size_t i,
 		                  &field, &text) != -EINVAL)
 			continue;
 		*why = (struct sink_error){.bad_event = 0};
-		ch_insert_name_field(c, field, text, why);
+		(void)ch_insert_name_field(c, field, text, why);
 		return i;
 	}
 	return i;
