@@ -46,6 +46,16 @@ secret_read(const char *path, const char *env, char *out, size_t size)
 }
 
 int
+secret_refresh(const char *path, const char *env, char *out, size_t size,
+               bool *known)
+{
+	int rc = path[0] || !*known ? secret_read(path, env, out, size) : 0;
+
+	*known = true;
+	return rc < 0 ? rc : 0;
+}
+
+int
 secret_check_file(const struct conf_source *source, const char *section,
                   const char *key, const char *path)
 {

@@ -20,6 +20,15 @@ MUST_USE int secret_read(const char *path, const char *env, char *out,
                          size_t size);
 
 /*
+ * The same for a client that connects again and again.  A file is read at each
+ * call, so that a changed secret takes effect.  The environment has it only
+ * once, so it is read at the first call, for which *known is false.  Returns 0
+ * or -errno.
+ */
+MUST_USE int secret_refresh(const char *path, const char *env, char *out,
+                            size_t size, bool *known);
+
+/*
  * As conf_check_file, and also warn if users other than root and the user of
  * this process can write the file, or if users other than its owner and its
  * group can read it.  Returns 0 or -EINVAL.

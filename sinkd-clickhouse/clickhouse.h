@@ -36,6 +36,7 @@ struct clickhouse {
 	/* These are kept after close. */
 	unsigned url_index; /* the server to start with */
 	char password[CLICKHOUSE_PASSWORD_MAX];
+	bool password_known;
 	char logged_guarantee[1024]; /* the last one that was logged */
 };
 

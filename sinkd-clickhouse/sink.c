@@ -15,24 +15,6 @@
 
 #define SQL_MAX (16 * KIB)
 
-/*
- * Read the password.  A file is read again each time, so that a changed
- * password takes effect.  The environment provides it only once.  Returns 0 or
- * -errno.
- */
-static int
-clickhouse_read_password(struct clickhouse *c)
-{
-	char text[CLICKHOUSE_PASSWORD_MAX];
-	int rc = secret_read(c->conf->password_file, CLICKHOUSE_PASSWORD_ENV,
-	                     text, sizeof text);
-
-	if (rc > 0 || (rc == 0 && c->conf->password_file[0]))
-		memcpy(c->password, text, (size_t)rc + 1);
-	explicit_bzero(text, sizeof text);
-	return rc < 0 ? rc : 0;
-}
-
 /* Log which guarantee holds, if that has changed. */
 static void
 log_guarantee(struct clickhouse *c)
@@ -107,7 +89,9 @@ clickhouse_prepare(struct clickhouse *c, const struct sink_common *common,
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
 	c->client.timeout_ms = common->timeout_ms;
-	rc = clickhouse_read_password(c);
+	rc = secret_refresh(c->conf->password_file, CLICKHOUSE_PASSWORD_ENV,
+	                    c->password, sizeof c->password,
+	                    &c->password_known);
 	if (rc < 0)
 		return sink_fail(error, SINK_MISCONFIGURED,
 		                 "cannot read password_file: %s",

@@ -147,28 +147,18 @@ set_pair(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
 	return -EINVAL;
 }
 
-/*
- * Set the password.  A file is read each time, so that an operator can change
- * the password while the sink runs.
- */
 static int
 set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
              size_t text_bytes)
 {
 	const char *path = k->conf->password_file;
+	int err = secret_refresh(path, "LEAT_KAFKA_PASSWORD", k->password,
+	                         sizeof k->password, &k->password_known);
 
-	if (path[0] || !k->password_read) {
-		int n = secret_read(path, "LEAT_KAFKA_PASSWORD", k->password,
-		                    sizeof k->password);
-
-		if (n < 0) {
-			(void)snprintf(text, text_bytes, "password_file %s: %s",
-			               path, strerror(-n));
-			return n;
-		}
-		if (n == 0)
-			k->password[0] = '\0';
-		k->password_read = true;
+	if (err < 0) {
+		(void)snprintf(text, text_bytes, "password_file %s: %s", path,
+		               strerror(-err));
+		return err;
 	}
 	if (!k->password[0])
 		return 0;

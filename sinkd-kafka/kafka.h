@@ -73,7 +73,7 @@ struct kafka {
 	struct log_limit log_limit;
 	bool log_ready; /* log_lock is initialized */
 	bool counting;  /* the reader reads messages; see count.c */
-	bool password_read;
+	bool password_known;
 	char password[KAFKA_PASSWORD_MAX];
 };
 

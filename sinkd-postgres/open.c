@@ -17,17 +17,9 @@ static enum sink_result
 postgres_read_password(struct postgres *s, struct sink_error *error)
 {
 	const char *file = s->settings->password_file;
-	int rc;
+	int rc = secret_refresh(file, "LEAT_POSTGRES_PASSWORD", s->password,
+	                        sizeof s->password, &s->password_known);
 
-	/*
-	 * Read a file again for each connection, since an operator may have
-	 * changed the password.
-	 */
-	if (!file[0] && s->password_read)
-		return SINK_DONE;
-	s->password_read = true;
-	rc = secret_read(file, "LEAT_POSTGRES_PASSWORD", s->password,
-	                 sizeof s->password);
 	if (rc < 0)
 		return sink_fail(error, SINK_MISCONFIGURED,
 		                 "cannot read password_file %s: %s", file,

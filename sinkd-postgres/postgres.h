@@ -23,7 +23,7 @@ struct postgres {
 	struct table table;
 	const struct postgres_settings *settings;
 	char password[PASSWORD_MAX];
-	bool password_read; /* the environment is read only once */
+	bool password_known;
 	/*
 	 * The streams whose position rows exist: that of the log, and that of
 	 * a retry of dead letters, of which batches come in turn.
