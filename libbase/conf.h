@@ -157,6 +157,10 @@ void conf_warn(const struct conf_source *source, const char *section,
                const char *key, const char *value, const char *fmt, ...)
     PRINTF_LIKE(5, 6);
 
+/* Warn if the value has quotes, which the file does not need. */
+void conf_warn_quotes(const struct conf_source *source, const char *section,
+                      const char *key, const char *value);
+
 /*
  * Warn of the sections of sinks whose programs are not installed.  They are
  * misspelt, or no program on this machine reads them.

@@ -74,6 +74,16 @@ conf_warn(const struct conf_source *source, const char *section,
 	va_end(ap);
 }
 
+void
+conf_warn_quotes(const struct conf_source *source, const char *section,
+                 const char *key, const char *value)
+{
+	if (strpbrk(value, "\"'"))
+		conf_warn(source, section, key, value,
+		          "the quotes are a part of the value: write it "
+		          "without them");
+}
+
 /* Sections. */
 
 /*

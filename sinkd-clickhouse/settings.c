@@ -111,10 +111,7 @@ check_urls(const struct conf_source *source, const char *list)
 		if (why)
 			return conf_refuse(source, SECTION, "url", url, "%s",
 			                   why);
-		if (strpbrk(url, "\"'"))
-			conf_warn(source, SECTION, "url", url,
-			          "the quotes are a part of the value: write "
-			          "it without them");
+		conf_warn_quotes(source, SECTION, "url", url);
 		count++;
 	}
 	if (rc == 0 && count > 0 && count <= URLS_MAX)

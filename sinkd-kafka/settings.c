@@ -205,10 +205,8 @@ kafka_check(const struct conf_source *source, const void *conf)
 	if (why)
 		rc = conf_refuse(source, SECTION, "brokers", c->brokers, "%s",
 		                 why);
-	else if (strpbrk(c->brokers, "\"'"))
-		conf_warn(source, SECTION, "brokers", c->brokers,
-		          "the quotes are a part of the value: write it "
-		          "without them");
+	else
+		conf_warn_quotes(source, SECTION, "brokers", c->brokers);
 	if (kafka_check_files(source, c) < 0)
 		rc = -EINVAL;
 	kafka_warn_of_settings(source, c);

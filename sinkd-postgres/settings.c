@@ -350,10 +350,7 @@ postgres_check(const struct conf_source *source, const void *conf)
 		rc = conf_refuse(source, SECTION, "host", c->host,
 		                 "must be a name, an address or a directory, "
 		                 "with commas and no blanks between several");
-	if (strpbrk(c->host, "\"'"))
-		conf_warn(source, SECTION, "host", c->host,
-		          "the quotes are a part of the value: write it "
-		          "without them");
+	conf_warn_quotes(source, SECTION, "host", c->host);
 	if (!is_port_list(c->port))
 		rc =
 		    conf_refuse(source, SECTION, "port", c->port, PORT_ALLOWED);
