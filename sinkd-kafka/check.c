@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libbase/clock.h"
 #include "libsink/finding.h"
 #include "sinkd-kafka/admin.h"
 #include "sinkd-kafka/client.h"
@@ -23,12 +22,6 @@ struct topic_settings {
 	long long min_insync, max_message, ahead_ms, retention_ms;
 	bool compacts, known, own_time;
 };
-
-static uint64_t
-check_deadline(const struct kafka *k)
-{
-	return clock_mono_ms() + (uint64_t)k->common->timeout_ms;
-}
 
 /* --- the topic's settings --- */
 
@@ -79,7 +72,7 @@ read_settings(struct kafka *k, struct topic_settings *t)
 {
 	rd_kafka_ConfigResource_t *topic = rd_kafka_ConfigResource_new(
 	    RD_KAFKA_RESOURCE_TOPIC, k->conf->topic);
-	uint64_t deadline_ms = check_deadline(k);
+	uint64_t deadline_ms = client_deadline_ms(k);
 	const char *text;
 	struct admin r;
 
@@ -227,7 +220,7 @@ check_topic(struct kafka *k)
 	const struct rd_kafka_metadata *md = NULL;
 	struct topic_settings t = {.known = false};
 	rd_kafka_resp_err_t err = rd_kafka_metadata(
-	    k->rk, 0, k->topic, &md, client_left_ms(check_deadline(k)));
+	    k->rk, 0, k->topic, &md, client_left_ms(client_deadline_ms(k)));
 	struct replicas r;
 
 	if (err || md->topic_cnt != 1 || md->topics[0].partition_cnt < 1) {
@@ -254,7 +247,7 @@ check_find_topic(struct kafka *k)
 	struct sink_error error = {.bad_event = 0};
 	char unknown[8];
 
-	if (topic_find(k, false, check_deadline(k), &error) == SINK_DONE) {
+	if (topic_find(k, false, client_deadline_ms(k), &error) == SINK_DONE) {
 		check_topic(k);
 		return;
 	}
@@ -295,7 +288,7 @@ check_position(struct kafka *k)
 
 	k->offsets = rd_kafka_topic_partition_list_new(1);
 	(void)rd_kafka_topic_partition_list_add(k->offsets, k->conf->topic, 0);
-	if (position_read(k, check_deadline(k), &error) != SINK_DONE)
+	if (position_read(k, client_deadline_ms(k), &error) != SINK_DONE)
 		finding_print(FINDING_ERROR, "%s", error.text);
 	else
 		finding_print(FINDING_OK,
@@ -320,7 +313,7 @@ kafka_check_store(void *state, const struct sink_common *common,
 		              "%s; correct [sinkd-kafka.rdkafka]", error.text);
 		return;
 	}
-	result = topic_wait_for_broker(k, check_deadline(k), &error);
+	result = topic_wait_for_broker(k, client_deadline_ms(k), &error);
 	if (result != SINK_DONE) {
 		finding_print(
 		    FINDING_ERROR, "%s: %s",

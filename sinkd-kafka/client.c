@@ -136,44 +136,45 @@ librdkafka_on_log(const rd_kafka_t *rk, int level, const char *fac,
 		          log_quote(text), suppressed);
 }
 
-/* Returns 0, or -EINVAL with librdkafka's message in `text`. */
+/* The configuration of a new handle. */
+struct properties {
+	rd_kafka_conf_t *conf;
+	char why[256]; /* if a property cannot be set: the reason */
+};
+
+/* Each of the functions that set properties returns 0 or -errno. */
 static int
-set_pair(rd_kafka_conf_t *rc, const char *name, const char *value, char *text,
-         size_t text_bytes)
+set_pair(struct properties *p, const char *name, const char *value)
 {
-	if (rd_kafka_conf_set(rc, name, value, text, text_bytes) ==
+	if (rd_kafka_conf_set(p->conf, name, value, p->why, sizeof p->why) ==
 	    RD_KAFKA_CONF_OK)
 		return 0;
 	return -EINVAL;
 }
 
 static int
-set_password(struct kafka *k, rd_kafka_conf_t *rc, char *text,
-             size_t text_bytes)
+set_password(struct kafka *k, struct properties *p)
 {
 	const char *path = k->conf->password_file;
 	int err = secret_refresh(path, "LEAT_KAFKA_PASSWORD", k->password,
 	                         sizeof k->password, &k->password_known);
 
 	if (err < 0) {
-		(void)snprintf(text, text_bytes, "password_file %s: %s", path,
-		               strerror(-err));
+		(void)snprintf(p->why, sizeof p->why, "password_file %s: %s",
+		               path, strerror(-err));
 		return err;
 	}
-	if (!k->password[0])
-		return 0;
-	return set_pair(rc, "sasl.password", k->password, text, text_bytes);
+	return k->password[0] ? set_pair(p, "sasl.password", k->password) : 0;
 }
 
 /* Set the pairs in their order. */
 static int
-set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
-          char *text, size_t text_bytes)
+set_pairs(struct properties *p, const char *const (*pairs)[2], size_t n)
 {
 	int err = 0;
 
 	for (size_t i = 0; err == 0 && i < n; i++)
-		err = set_pair(rc, pairs[i][0], pairs[i][1], text, text_bytes);
+		err = set_pair(p, pairs[i][0], pairs[i][1]);
 	return err;
 }
 
@@ -182,9 +183,13 @@ set_pairs(rd_kafka_conf_t *rc, const char *const (*pairs)[2], size_t n,
  * own reconnect.backoff.max.ms is ten seconds; the sink would lag for that long
  * after the broker is back.
  */
-static const char *const producer_defaults[][2] = {
+static const char *const defaults[][2] = {
     {"client.id", "leat"},
     {"reconnect.backoff.max.ms", "1000"},
+    {"receive.message.max.bytes", ANSWER_BYTES},
+    {"log.connection.close", "false"},
+};
+static const char *const producer_defaults[][2] = {
     {"partitioner", "murmur2_random"},
     {"compression.codec", "lz4"},
     {"linger.ms", "1"},
@@ -195,19 +200,10 @@ static const char *const producer_defaults[][2] = {
      * than most batches take.
      */
     {"retry.backoff.ms", "10"},
-    {"receive.message.max.bytes", ANSWER_BYTES},
-    {"log.connection.close", "false"},
-};
-static const char *const reader_defaults[][2] = {
-    {"client.id", "leat"},
-    {"reconnect.backoff.max.ms", "1000"},
-    {"receive.message.max.bytes", ANSWER_BYTES},
-    {"log.connection.close", "false"},
 };
 
 static int
-set_producer(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
-             size_t text_bytes)
+set_producer(const struct kafka *k, struct properties *p)
 {
 	bool once = k->conf->delivery == EXACTLY_ONCE;
 	char timeout[24];
@@ -219,9 +215,8 @@ set_producer(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 
 	(void)snprintf(timeout, sizeof timeout, "%" PRId64,
 	               k->common->timeout_ms);
-	rd_kafka_conf_set_dr_msg_cb(rc, librdkafka_on_delivered);
-	return set_pairs(rc, pairs, ARRAY_LEN(pairs) - (once ? 0 : 1), text,
-	                 text_bytes);
+	rd_kafka_conf_set_dr_msg_cb(p->conf, librdkafka_on_delivered);
+	return set_pairs(p, pairs, ARRAY_LEN(pairs) - (once ? 0 : 1));
 }
 
 /*
@@ -236,8 +231,7 @@ static const char *const counting[][2] = {
 };
 
 static int
-set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
-           size_t text_bytes)
+set_reader(const struct kafka *k, struct properties *p)
 {
 	const char *const pairs[][2] = {
 	    {"group.id", k->stream->name},
@@ -256,11 +250,10 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
 	    {"fetch.max.bytes", "1000000"},
 	};
 
-	int err = set_pairs(rc, pairs, ARRAY_LEN(pairs), text, text_bytes);
+	int err = set_pairs(p, pairs, ARRAY_LEN(pairs));
 
 	if (err == 0 && k->counting)
-		err = set_pairs(rc, counting, ARRAY_LEN(counting), text,
-		                text_bytes);
+		err = set_pairs(p, counting, ARRAY_LEN(counting));
 	return err;
 }
 
@@ -271,65 +264,67 @@ set_reader(const struct kafka *k, rd_kafka_conf_t *rc, char *text,
  * not have this option.
  */
 static int
-push_no_metrics(rd_kafka_conf_t *rc, char *text, size_t text_bytes)
+push_no_metrics(struct properties *p)
 {
-	rd_kafka_conf_res_t res = rd_kafka_conf_set(rc, "enable.metrics.push",
-	                                            "false", text, text_bytes);
+	rd_kafka_conf_res_t res = rd_kafka_conf_set(
+	    p->conf, "enable.metrics.push", "false", p->why, sizeof p->why);
 
 	return res == RD_KAFKA_CONF_INVALID ? -EINVAL : 0;
 }
 
 static int
-set_all(struct kafka *k, rd_kafka_type_t type, rd_kafka_conf_t *rc, char *text,
-        size_t text_bytes)
+set_all(struct kafka *k, rd_kafka_type_t type, struct properties *p)
 {
 	bool producer = type == RD_KAFKA_PRODUCER;
 	int err;
 
-	rd_kafka_conf_set_opaque(rc, k);
-	rd_kafka_conf_set_error_cb(rc, librdkafka_on_error);
-	rd_kafka_conf_set_log_cb(rc, librdkafka_on_log);
-	if (producer)
-		err = set_pairs(rc, producer_defaults,
-		                ARRAY_LEN(producer_defaults), text, text_bytes);
-	else
-		err = set_pairs(rc, reader_defaults, ARRAY_LEN(reader_defaults),
-		                text, text_bytes);
+	rd_kafka_conf_set_opaque(p->conf, k);
+	rd_kafka_conf_set_error_cb(p->conf, librdkafka_on_error);
+	rd_kafka_conf_set_log_cb(p->conf, librdkafka_on_log);
+	err = set_pairs(p, defaults, ARRAY_LEN(defaults));
+	if (err == 0 && producer)
+		err = set_pairs(p, producer_defaults,
+		                ARRAY_LEN(producer_defaults));
 	if (err == 0)
-		err = push_no_metrics(rc, text, text_bytes);
+		err = push_no_metrics(p);
 	if (err == 0)
-		err = options_apply(&k->conf->options, rc, text, text_bytes);
+		err = options_apply(&k->conf->options, p->conf, p->why,
+		                    sizeof p->why);
 	/* options.c refuses the properties that are set from here on. */
 	if (err == 0)
-		err = set_pair(rc, "bootstrap.servers", k->conf->brokers, text,
-		               text_bytes);
+		err = set_pair(p, "bootstrap.servers", k->conf->brokers);
 	if (err == 0)
-		err = producer ? set_producer(k, rc, text, text_bytes)
-		               : set_reader(k, rc, text, text_bytes);
-	return err == 0 ? set_password(k, rc, text, text_bytes) : err;
+		err = producer ? set_producer(k, p) : set_reader(k, p);
+	return err == 0 ? set_password(k, p) : err;
 }
 
 enum sink_result
 client_new(struct kafka *k, rd_kafka_type_t type, rd_kafka_t **out,
            struct sink_error *error)
 {
-	rd_kafka_conf_t *rc = rd_kafka_conf_new();
+	struct properties p = {.conf = rd_kafka_conf_new()};
 	rd_kafka_t *rk = NULL;
-	char text[256] = "";
 
-	if (set_all(k, type, rc, text, sizeof text) == 0)
-		rk = rd_kafka_new(type, rc, text, sizeof text);
+	if (set_all(k, type, &p) == 0)
+		rk = rd_kafka_new(type, p.conf, p.why, sizeof p.why);
 	if (!rk) {
-		rd_kafka_conf_destroy(rc);
+		rd_kafka_conf_destroy(p.conf);
 		/*
 		 * Some settings contradict each other, or a file cannot be
 		 * read.
 		 */
 		return kafka_error_report(error, "cannot create a client",
-		                          RD_KAFKA_RESP_ERR__INVALID_ARG, text);
+		                          RD_KAFKA_RESP_ERR__INVALID_ARG,
+		                          p.why);
 	}
 	*out = rk;
 	return SINK_DONE;
+}
+
+uint64_t
+client_deadline_ms(const struct kafka *k)
+{
+	return clock_mono_ms() + (uint64_t)k->common->timeout_ms;
 }
 
 int

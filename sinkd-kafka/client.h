@@ -36,6 +36,10 @@ enum sink_result client_error(struct kafka *k, const char *what,
                               rd_kafka_resp_err_t err, const char *text,
                               struct sink_error *error);
 
+/* The time, by clock_mono_ms, at which an operation that begins now must end.
+ */
+uint64_t client_deadline_ms(const struct kafka *k);
+
 /* Milliseconds until deadline_ms, or 0 if it has passed. */
 int client_left_ms(uint64_t deadline_ms);
 

@@ -247,7 +247,7 @@ kafka_count(void *state, const struct sink_common *common, const void *conf,
 	client_init(k, common, conf);
 	k->counting = true;
 	producer_select(k, count->stream);
-	c.deadline_ms = clock_mono_ms() + (uint64_t)common->timeout_ms;
+	c.deadline_ms = client_deadline_ms(k);
 	result = client_new(k, RD_KAFKA_CONSUMER, &k->rk, error);
 	if (result == SINK_DONE)
 		result = topic_wait_for_broker(k, c.deadline_ms, error);

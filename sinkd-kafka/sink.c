@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "libbase/clock.h"
 #include "sinkd-kafka/check.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/count.h"
@@ -21,19 +20,13 @@ kafka_open(void *state, const struct sink_common *common, const void *conf,
 	return SINK_DONE;
 }
 
-static uint64_t
-kafka_deadline(const struct kafka *k)
-{
-	return clock_mono_ms() + (uint64_t)k->common->timeout_ms;
-}
-
 static enum sink_result
 kafka_position(void *state, const char *stream, bool *found,
                uint64_t *next_offset, struct sink_error *error)
 {
 	struct kafka *k = state;
 	enum sink_result result =
-	    producer_ready(k, stream, kafka_deadline(k), error);
+	    producer_ready(k, stream, client_deadline_ms(k), error);
 
 	if (result == SINK_DONE && k->stream->found) {
 		*found = true;
@@ -50,7 +43,7 @@ kafka_write(void *state, const struct batch *batch, struct sink_error *error)
 	 * One deadline for both: the time that a new producer takes is part of
 	 * the batch's time.
 	 */
-	uint64_t until = kafka_deadline(k);
+	uint64_t until = client_deadline_ms(k);
 	enum sink_result result =
 	    producer_ready(k, batch->stream, until, error);
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libbase/clock.h"
 #include "libproto/event_json.h"
+#include "libsink/bisection.h"
 #include "sinkd-kafka/client.h"
 #include "sinkd-kafka/error_class.h"
 #include "sinkd-kafka/message.h"
@@ -47,10 +47,7 @@ produce_event(struct kafka *k, const struct batch *batch, size_t i)
 {
 	const struct event *event = &batch->events[i];
 	struct slice key = message_key(k, event);
-	struct origin from =
-	    batch->origins
-		? batch->origins[i]
-		: (struct origin){slice_of(batch->stream), batch->offset + i};
+	struct origin from = batch_origin(batch, i);
 	char offset[24];
 	int n = snprintf(offset, sizeof offset, "%" PRIu64, from.offset);
 	rd_kafka_resp_err_t err;
@@ -172,8 +169,7 @@ call_until(struct kafka *k, enum call call, uint64_t deadline_ms)
 static rd_kafka_error_t *
 end_transaction(struct kafka *k, enum call call)
 {
-	return call_until(k, call,
-	                  clock_mono_ms() + (uint64_t)k->common->timeout_ms);
+	return call_until(k, call, client_deadline_ms(k));
 }
 
 /* Returns true if nothing is left of the transaction. */
