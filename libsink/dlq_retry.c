@@ -30,17 +30,14 @@
 static const char *
 phase_name(enum dlq_retry_phase phase)
 {
-	switch (phase) {
-	case DLQ_RETRY_IDLE:
-		return "idle";
-	case DLQ_RETRY_SELECTING:
-		return "selecting";
-	case DLQ_RETRY_DELIVERING:
-		return "delivering";
-	case DLQ_RETRY_REMOVING:
-		return "removing";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [DLQ_RETRY_IDLE] = "idle",
+	    [DLQ_RETRY_SELECTING] = "selecting",
+	    [DLQ_RETRY_DELIVERING] = "delivering",
+	    [DLQ_RETRY_REMOVING] = "removing",
+	};
+
+	return names[phase];
 }
 
 static const char *

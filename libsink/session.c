@@ -35,34 +35,29 @@ session_refresh_dead_letters(struct session *s)
 	dlq_retry_resume(&s->retry, s->subscription.stream);
 }
 
-/* What an operator can do about batchd's refusal. */
+/* What an operator can do about batchd's refusal; frame_read checks the code.
+ */
 static const char *
 refusal_advice(enum frame_error code)
 {
-	switch (code) {
-	case ERROR_NONE:
-		break;
-	case ERROR_VERSION:
-		return "run batchd and the sinks from one version";
-	case ERROR_UNKNOWN:
-		return ""; /* session_run ends then */
-	case ERROR_BUSY:
-		return "stop the other process of this sink";
-	case ERROR_TOO_OLD:
-		return "the store's position is before the oldest event of the "
-		       "log: restore the store from a newer copy, or move its "
-		       "position forward";
-	case ERROR_AHEAD:
-		return "the log is older than the store: batchd's directory "
-		       "was restored or belongs to another installation";
-	case ERROR_FULL:
-		return "raise [batchd] max_connections";
-	case ERROR_PROTOCOL:
-		return "report this as a fault of leat";
-	case ERROR_STOPPING:
-		return "none: the sink waits for batchd";
-	}
-	return "";
+	static const char *const advice[] = {
+	    [ERROR_NONE] = "",
+	    [ERROR_VERSION] = "run batchd and the sinks from one version",
+	    [ERROR_PROTOCOL] = "report this as a fault of leat",
+	    [ERROR_UNKNOWN] = "", /* session_run ends then */
+	    [ERROR_BUSY] = "stop the other process of this sink",
+	    [ERROR_TOO_OLD] =
+		"the store's position is before the oldest event of the log: "
+		"restore the store from a newer copy, or move its position "
+		"forward",
+	    [ERROR_AHEAD] =
+		"the log is older than the store: batchd's directory was "
+		"restored or belongs to another installation",
+	    [ERROR_FULL] = "raise [batchd] max_connections",
+	    [ERROR_STOPPING] = "none: the sink waits for batchd",
+	};
+
+	return advice[code];
 }
 
 static void
@@ -99,31 +94,21 @@ session_log_failure(struct session *s)
 static const char *
 session_state_name(enum session_state state)
 {
-	switch (state) {
-	case SESSION_CONNECTING:
-		return "connecting";
-	case SESSION_HALTED:
-		return "halted";
-	case SESSION_SEEKING:
-		return "seeking";
-	case SESSION_OPENING_STORE:
-		return "opening-store";
-	case SESSION_RECEIVING:
-		return "receiving";
-	case SESSION_DELIVERING:
-		return "delivering";
-	case SESSION_DRAINING:
-		return "draining";
-	case SESSION_BACKING_OFF:
-		return "backing-off";
-	case SESSION_FENCED:
-		return "fenced";
-	case SESSION_SWITCHED_OFF:
-		return "switched-off";
-	case SESSION_STOPPED:
-		return "stopped";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [SESSION_CONNECTING] = "connecting",
+	    [SESSION_HALTED] = "halted",
+	    [SESSION_SEEKING] = "seeking",
+	    [SESSION_OPENING_STORE] = "opening-store",
+	    [SESSION_RECEIVING] = "receiving",
+	    [SESSION_DELIVERING] = "delivering",
+	    [SESSION_DRAINING] = "draining",
+	    [SESSION_BACKING_OFF] = "backing-off",
+	    [SESSION_FENCED] = "fenced",
+	    [SESSION_SWITCHED_OFF] = "switched-off",
+	    [SESSION_STOPPED] = "stopped",
+	};
+
+	return names[state];
 }
 
 /* The store is closed until batchd's start. */

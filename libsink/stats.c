@@ -9,21 +9,16 @@
 static const char *
 state_name(enum stats_state state)
 {
-	switch (state) {
-	case STATS_STARTING:
-		return "starting";
-	case STATS_IDLE:
-		return "idle";
-	case STATS_WRITING:
-		return "writing";
-	case STATS_RETRYING:
-		return "retrying";
-	case STATS_MISCONFIGURED:
-		return "misconfigured";
-	case STATS_FENCED:
-		return "fenced";
-	}
-	return "?";
+	static const char *const names[] = {
+	    [STATS_STARTING] = "starting",
+	    [STATS_IDLE] = "idle",
+	    [STATS_WRITING] = "writing",
+	    [STATS_RETRYING] = "retrying",
+	    [STATS_MISCONFIGURED] = "misconfigured",
+	    [STATS_FENCED] = "fenced",
+	};
+
+	return names[state];
 }
 
 void
