@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libbase/retry_delay.h"
 
 uint64_t
@@ -50,4 +51,15 @@ back_off_wait(struct deliver *d, enum sink_result result,
 		         d->failures, ms, log_quote(error->code),
 		         log_quote(error->text), suppressed);
 	return d->calls.wait(d->calls.arg, ms);
+}
+
+int
+back_off_wait_for_file(struct deliver *d, const char *what, const char *path,
+                       int rc)
+{
+	struct sink_error error = {0};
+
+	(void)sink_fail(&error, SINK_MISCONFIGURED, "%s %s: %s", what, path,
+	                file_error(rc));
+	return back_off_wait(d, SINK_MISCONFIGURED, &error);
 }

@@ -14,6 +14,13 @@ void back_off_end(struct deliver *d);
 MUST_USE int back_off_wait(struct deliver *d, enum sink_result result,
                            const struct sink_error *error);
 
+/*
+ * The same for a file that cannot be used, for the reason rc; `what` is how the
+ * report begins.
+ */
+MUST_USE int back_off_wait_for_file(struct deliver *d, const char *what,
+                                    const char *path, int rc);
+
 /* Return the n-th delay in a row, by the sink's settings; see retry_delay.h. */
 uint64_t back_off_delay_ms(const struct sink_common *common, unsigned n);
 

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "libbase/clock.h"
@@ -21,19 +20,6 @@
 #define PROBE_AFTER 4
 /* Most events that one probe looks at, which bounds what a failed one costs. */
 #define PROBE_EVENTS 10000
-
-static void
-explain_dlq_error(const char *path, int rc, struct sink_error *error)
-{
-	if (rc == ERR_DEAD_LETTERS_FULL)
-		(void)snprintf(error->text, sizeof error->text,
-		               "dead letters are at dead_max_bytes: run leat "
-		               "dead retry, move the file away, or raise it");
-	else
-		(void)snprintf(error->text, sizeof error->text,
-		               "cannot write the dead letters %s: %s", path,
-		               file_error(rc));
-}
 
 /* The file for what the store refuses of the batch. */
 static struct dlq_file *
@@ -52,7 +38,14 @@ dlq_failed(struct deliver *d, const struct delivery *w, int rc)
 	struct sink_error error = {0};
 	unsigned suppressed;
 
-	explain_dlq_error(target_file(d, w)->path, rc, &error);
+	if (rc == ERR_DEAD_LETTERS_FULL)
+		(void)sink_fail(&error, SINK_MISCONFIGURED,
+		                "dead letters are at dead_max_bytes: run leat "
+		                "dead retry, move the file away, or raise it");
+	else
+		(void)sink_fail(&error, SINK_MISCONFIGURED,
+		                "cannot write the dead letters %s: %s",
+		                target_file(d, w)->path, file_error(rc));
 	if (!w->kept)
 		return back_off_wait(d, SINK_MISCONFIGURED, &error);
 	if (log_allow(&d->kept_limit, &suppressed))
@@ -157,12 +150,8 @@ dead_lettering_add(struct deliver *d, struct delivery *w,
 int
 dead_lettering_await_file(struct deliver *d, int rc)
 {
-	struct sink_error error = {0};
-
-	(void)snprintf(error.text, sizeof error.text,
-	               "cannot read the dead letters %s: %s", d->dlq->path,
-	               file_error(rc));
-	return back_off_wait(d, SINK_MISCONFIGURED, &error);
+	return back_off_wait_for_file(d, "cannot read the dead letters",
+	                              d->dlq->path, rc);
 }
 
 /* The file must have been counted once for the stream and the position. */

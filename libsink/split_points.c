@@ -1,10 +1,8 @@
 /* split_points - see split_points.h. */
 #include "libsink/split_points.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "libbase/file.h"
 #include "libsink/back_off.h"
 
 /*
@@ -22,12 +20,8 @@ journal_key(const struct delivery *w)
 static int
 journal_failed(struct deliver *d, int rc)
 {
-	struct sink_error error = {0};
-
-	(void)snprintf(error.text, sizeof error.text,
-	               "cannot write split journal in %s: %s", d->dlq->dir,
-	               file_error(rc));
-	return back_off_wait(d, SINK_MISCONFIGURED, &error);
+	return back_off_wait_for_file(d, "cannot write split journal in",
+	                              d->dlq->dir, rc);
 }
 
 /* Put on disk what must be there before the next piece is written. */
