@@ -6,11 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libbase/file.h"
 #include "libproto/dlq_record.h"
 
 /* Most dead letters are short, so the buffer grows only when one is not. */
 #define LINES_BYTES_MIN (64 * KIB)
 #define LINES_BYTES_MAX (2 * (size_t)DLQ_RECORD_MAX)
+
+/* Lines are written when they are this many bytes together. */
+#define WRITE_BYTES (256 * KIB)
 
 int
 dlq_lines_init(struct dlq_lines *l, int fd, uint64_t from)
@@ -91,4 +95,51 @@ dlq_lines_next(struct dlq_lines *l, char **line, size_t *bytes)
 	l->start += *bytes + 1;
 	l->at += *bytes + 1;
 	return 1;
+}
+
+void
+dlq_lines_writer_init(struct dlq_lines_writer *w)
+{
+	*w = (struct dlq_lines_writer){.fd = -1};
+	buf_init(&w->buf, WRITE_BYTES + DLQ_RECORD_MAX + 1);
+}
+
+int
+dlq_lines_writer_begin(struct dlq_lines_writer *w, int fd)
+{
+	w->fd = fd;
+	w->bytes = 0;
+	buf_clear(&w->buf);
+	return ftruncate(fd, 0) < 0 ? -errno : 0;
+}
+
+static int
+write_lines(struct dlq_lines_writer *w)
+{
+	int rc = file_write(w->fd, w->buf.data, w->buf.len, w->bytes);
+
+	if (rc == 0)
+		w->bytes += w->buf.len;
+	buf_clear(&w->buf);
+	return rc;
+}
+
+int
+dlq_lines_writer_add(struct dlq_lines_writer *w, const void *line, size_t bytes)
+{
+	int rc = buf_add(&w->buf, line, bytes);
+
+	if (rc == 0)
+		rc = buf_add(&w->buf, "\n", 1);
+	if (rc == 0 && w->buf.len >= WRITE_BYTES)
+		rc = write_lines(w);
+	return rc;
+}
+
+int
+dlq_lines_writer_sync(struct dlq_lines_writer *w)
+{
+	int rc = write_lines(w);
+
+	return rc == 0 && fsync(w->fd) < 0 ? -errno : rc;
 }

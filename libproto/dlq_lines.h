@@ -1,5 +1,5 @@
 /*
- * dlq_lines - read a file of dead letters line by line.
+ * dlq_lines - read or write a file of dead letters line by line.
  */
 #ifndef LIBPROTO_DLQ_LINES_H
 #define LIBPROTO_DLQ_LINES_H
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
+#include "libbase/buf.h"
 
 struct dlq_lines {
 	int fd;             /* not owned */
@@ -33,5 +34,24 @@ void dlq_lines_fini(struct dlq_lines *l);
  * letter; -ENOMEM; or another -errno.
  */
 MUST_USE int dlq_lines_next(struct dlq_lines *l, char **line, size_t *bytes);
+
+struct dlq_lines_writer {
+	int fd;         /* not owned */
+	struct buf buf; /* what is not yet in the file */
+	uint64_t bytes; /* in the file */
+};
+
+/* Allocates nothing.  buf_fini of buf frees the memory. */
+void dlq_lines_writer_init(struct dlq_lines_writer *w);
+
+/* Make the file fd empty, and begin to write it.  Returns 0 or -errno. */
+MUST_USE int dlq_lines_writer_begin(struct dlq_lines_writer *w, int fd);
+
+/* Add a line, given without its newline.  Returns 0 or -errno. */
+MUST_USE int dlq_lines_writer_add(struct dlq_lines_writer *w, const void *line,
+                                  size_t bytes);
+
+/* Write and sync all that was added.  Returns 0 or -errno. */
+MUST_USE int dlq_lines_writer_sync(struct dlq_lines_writer *w);
 
 #endif

@@ -460,7 +460,7 @@ select_step(struct dlq_retry *r)
 			rc = 1;
 	}
 	if (rc > 0 && r->from_fd >= 0)
-		rc = dlq_selection_sync(&r->selection);
+		rc = dlq_lines_writer_sync(&r->selection.out);
 	else if (rc >= 0)
 		rc = end_selecting(r);
 	if (rc < 0) {

@@ -11,14 +11,12 @@
 #include "libbase/directory.h"
 #include "libbase/file.h"
 
-#define WRITE_BYTES (256 * KIB)
-
 void
 dlq_rewrite_init(struct dlq_rewrite *w, struct dlq_file *dlq)
 {
 	*w = (struct dlq_rewrite){
 	    .dlq = dlq, .from = -1, .to = -1, .kept_fd = -1};
-	buf_init(&w->out, WRITE_BYTES + DLQ_RECORD_MAX + 1);
+	dlq_lines_writer_init(&w->out);
 }
 
 static void
@@ -33,8 +31,7 @@ rewrite_close(struct dlq_rewrite *w)
 	w->from = w->to = w->kept_fd = -1;
 	dlq_lines_fini(&w->lines);
 	dlq_lines_fini(&w->kept_lines);
-	buf_fini(&w->out);
-	w->bytes = 0;
+	buf_fini(&w->out.buf);
 }
 
 void
@@ -90,8 +87,9 @@ open_files(struct dlq_rewrite *w, const char *kept_path)
 	if (rc < 0)
 		return rc;
 	w->to = rc;
-	if (ftruncate(w->to, 0) < 0)
-		return -errno;
+	rc = dlq_lines_writer_begin(&w->out, w->to);
+	if (rc < 0)
+		return rc;
 	/* An edited event is not kept; the one that it was made from is. */
 	rc = w->is_kept && !w->selection->is_edited ? open_kept(w, kept_path)
 	                                            : 0;
@@ -115,30 +113,6 @@ dlq_rewrite_begin(struct dlq_rewrite *w, const struct dlq_selection *selection,
 	return rc;
 }
 
-static int
-rewrite_write(struct dlq_rewrite *w)
-{
-	int rc = file_write(w->to, w->out.data, w->out.len, w->bytes);
-
-	if (rc == 0)
-		w->bytes += w->out.len;
-	buf_clear(&w->out);
-	return rc;
-}
-
-/* Write a line, given without its newline, to the new file. */
-static int
-rewrite_put(struct dlq_rewrite *w, const char *line, size_t bytes)
-{
-	int rc = buf_add(&w->out, line, bytes);
-
-	if (rc == 0)
-		rc = buf_add(&w->out, "\n", 1);
-	if (rc == 0 && w->out.len >= WRITE_BYTES)
-		rc = rewrite_write(w);
-	return rc;
-}
-
 /*
  * Keep a dead letter that was refused again, with the new reason.  Both files
  * have them in the same order, unless the file was edited; then the old reason
@@ -157,8 +131,8 @@ put_kept(struct dlq_rewrite *w, const char *line, size_t bytes,
 	        0 ||
 	    kept_offset != offset || kept.bytes != stream->bytes ||
 	    memcmp(kept.data, stream->data, kept.bytes) != 0)
-		return rewrite_put(w, line, bytes);
-	rc = rewrite_put(w, w->kept_line, w->kept_bytes);
+		return dlq_lines_writer_add(&w->out, line, bytes);
+	rc = dlq_lines_writer_add(&w->out, w->kept_line, w->kept_bytes);
 	return rc < 0 ? rc : next_kept(w);
 }
 
@@ -172,19 +146,10 @@ rewrite_line(struct dlq_rewrite *w, const char *line, size_t bytes)
 	if (dlq_record_peek(line, bytes, &stream, &offset) == 0)
 		i = dlq_selection_find(w->selection, &stream, offset);
 	if (i == SIZE_MAX)
-		return rewrite_put(w, line, bytes);
+		return dlq_lines_writer_add(&w->out, line, bytes);
 	if (w->is_kept && w->is_kept[i])
 		return put_kept(w, line, bytes, &stream, offset);
 	return 0;
-}
-
-/* Sync what was put, so that the end is short. */
-static int
-rewrite_sync(struct dlq_rewrite *w)
-{
-	int rc = rewrite_write(w);
-
-	return rc == 0 && fdatasync(w->to) < 0 ? -errno : rc;
 }
 
 /* Return true if the file that was read is still the one at its path. */
@@ -201,17 +166,16 @@ is_still_there(const struct dlq_rewrite *w)
 static int
 rewrite_end(struct dlq_rewrite *w)
 {
-	int rc = rewrite_write(w);
+	int rc = dlq_lines_writer_sync(&w->out);
+	bool is_empty = w->out.bytes == 0;
 
-	if (rc == 0 && fsync(w->to) < 0)
-		rc = -errno;
 	if (rc == 0 && !is_still_there(w))
 		rc = -ESTALE;
-	if (rc == 0 && w->bytes > 0 && rename(w->path, w->dlq->path) < 0)
+	if (rc == 0 && !is_empty && rename(w->path, w->dlq->path) < 0)
 		rc = -errno;
-	if (rc == 0 && w->bytes == 0 && unlink(w->dlq->path) < 0)
+	if (rc == 0 && is_empty && unlink(w->dlq->path) < 0)
 		rc = -errno;
-	if (rc < 0 || w->bytes == 0)
+	if (rc < 0 || is_empty)
 		(void)unlink(w->path); /* the next one truncates it */
 	rewrite_close(w);
 	dlq_file_close(w->dlq);
@@ -235,6 +199,7 @@ dlq_rewrite_step(struct dlq_rewrite *w, uint64_t most)
 		if (rc < 0)
 			return rc;
 	}
-	rc = rewrite_sync(w);
+	/* What is synced now need not be synced at the end. */
+	rc = dlq_lines_writer_sync(&w->out);
 	return rc < 0 ? rc : 1;
 }

@@ -23,8 +23,7 @@ struct dlq_rewrite {
 	char path[PATH_MAX]; /* of the new file */
 	int from, to;        /* -1: not open */
 	struct dlq_lines lines;
-	struct buf out; /* not yet written */
-	uint64_t bytes; /* written */
+	struct dlq_lines_writer out; /* to the file `to` */
 	/* The dead letters that were refused again, with their new reason. */
 	int kept_fd; /* -1: not open */
 	struct dlq_lines kept_lines;

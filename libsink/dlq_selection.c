@@ -18,7 +18,6 @@
 #include "libproto/dlq_record.h"
 
 #define FIRST_KEYS 1024
-#define WRITE_BYTES (256 * KIB)
 #define HEADER_MAX 256
 
 int
@@ -27,7 +26,7 @@ dlq_selection_init(struct dlq_selection *s, const char *dir, const char *sink)
 	int n, m;
 
 	*s = (struct dlq_selection){.dir = dir, .fd = -1};
-	buf_init(&s->out, WRITE_BYTES + DLQ_RECORD_MAX + 1);
+	dlq_lines_writer_init(&s->out);
 	n = snprintf(s->path, sizeof s->path, "%s/%s.retry.ndjson", dir, sink);
 	m = snprintf(s->new_path, sizeof s->new_path, "%s/%s.retry.new", dir,
 	             sink);
@@ -45,8 +44,7 @@ dlq_selection_close(struct dlq_selection *s)
 	free(s->keys);
 	s->keys = NULL;
 	s->count = s->cap = 0;
-	s->bytes = 0;
-	buf_clear(&s->out);
+	buf_clear(&s->out.buf);
 }
 
 void
@@ -57,7 +55,7 @@ dlq_selection_fini(struct dlq_selection *s)
 	s->fd = -1;
 	free(s->keys);
 	s->keys = NULL;
-	buf_fini(&s->out);
+	buf_fini(&s->out.buf);
 }
 
 /* --- keys --- */
@@ -227,17 +225,6 @@ dlq_selection_open(struct dlq_selection *s)
 
 /* --- writing --- */
 
-static int
-selection_write(struct dlq_selection *s)
-{
-	int rc = file_write(s->fd, s->out.data, s->out.len, s->bytes);
-
-	if (rc == 0)
-		s->bytes += s->out.len;
-	buf_clear(&s->out);
-	return rc;
-}
-
 int
 dlq_selection_begin(struct dlq_selection *s)
 {
@@ -252,15 +239,16 @@ dlq_selection_begin(struct dlq_selection *s)
 	if (rc < 0)
 		return rc;
 	s->fd = rc;
-	if (ftruncate(s->fd, 0) < 0)
-		return -errno;
+	rc = dlq_lines_writer_begin(&s->out, s->fd);
+	if (rc < 0)
+		return rc;
 	rc =
-	    buf_addf(&s->out,
+	    buf_addf(&s->out.buf,
 	             "{\"action\":\"%s\",\"stream\":\"%s\",\"batch_events\":"
 	             "%" PRIu64 ",\"batch_bytes\":%" PRIu64 ",\"edited\":%d}\n",
 	             s->action == DLQ_DROP ? "drop" : "retry", s->stream,
 	             s->batch_events, s->batch_bytes, s->is_edited);
-	s->lines_at = s->out.len;
+	s->lines_at = s->out.buf.len;
 	return rc;
 }
 
@@ -270,30 +258,14 @@ dlq_selection_add(struct dlq_selection *s, const void *line, size_t bytes,
 {
 	int rc = add_key(s, stream, offset);
 
-	if (rc == 0)
-		rc = buf_add(&s->out, line, bytes);
-	if (rc == 0)
-		rc = buf_add(&s->out, "\n", 1);
-	if (rc == 0 && s->out.len >= WRITE_BYTES)
-		rc = selection_write(s);
-	return rc;
-}
-
-int
-dlq_selection_sync(struct dlq_selection *s)
-{
-	int rc = selection_write(s);
-
-	return rc == 0 && fdatasync(s->fd) < 0 ? -errno : rc;
+	return rc < 0 ? rc : dlq_lines_writer_add(&s->out, line, bytes);
 }
 
 int
 dlq_selection_commit(struct dlq_selection *s)
 {
-	int rc = selection_write(s);
+	int rc = dlq_lines_writer_sync(&s->out);
 
-	if (rc == 0 && fsync(s->fd) < 0)
-		rc = -errno;
 	if (rc == 0 && rename(s->new_path, s->path) < 0)
 		rc = -errno;
 	if (rc == 0)

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
-#include "libbase/buf.h"
+#include "libproto/dlq_lines.h"
 #include "libproto/event.h"
 
 /* Most dead letters of one selection, which bounds its memory. */
@@ -54,8 +54,8 @@ struct dlq_selection {
 	uint64_t lines_at;    /* where the second line begins */
 	struct dlq_key *keys; /* owned; sorted once it is recorded */
 	size_t count, cap;
-	struct buf out; /* lines that are not written yet */
-	uint64_t bytes; /* written */
+	/* Of a new selection.  Sync it, so that the commit is short. */
+	struct dlq_lines_writer out;
 };
 
 /* Returns 0 or -ENAMETOOLONG.  dir must outlive s. */
@@ -80,8 +80,6 @@ MUST_USE int dlq_selection_add(struct dlq_selection *s, const void *line,
                                size_t bytes, const struct slice *stream,
                                uint64_t offset);
 
-/* Write and sync what was added, so that the commit is short. */
-MUST_USE int dlq_selection_sync(struct dlq_selection *s);
 MUST_USE int dlq_selection_commit(struct dlq_selection *s);
 
 /* Close it, and remove what is not recorded. */
