@@ -125,10 +125,9 @@ copy_add_header(struct buf *out)
 	return buf_add(out, header, COPY_HEADER_BYTES);
 }
 
-/* Append a row.  `n` is the bigint for an additional first column, or NULL. */
-static int
-copy_append_row(struct buf *out, const struct copy_columns *columns,
-                const struct event *event, const uint64_t *n)
+int
+copy_add_row(struct buf *out, const struct copy_columns *columns,
+             const struct event *event, const uint64_t *n)
 {
 	const enum copy_kind *kind = columns->kind;
 	uint8_t *p;
@@ -152,20 +151,6 @@ copy_append_row(struct buf *out, const struct copy_columns *columns,
 	p = copy_put_time(p, kind[FIELD_RECEIVED_AT], event->received_at_us);
 	out->len = (size_t)(p - out->data);
 	return 0;
-}
-
-int
-copy_add_row(struct buf *out, const struct copy_columns *columns,
-             const struct event *event)
-{
-	return copy_append_row(out, columns, event, NULL);
-}
-
-int
-copy_add_numbered_row(struct buf *out, const struct copy_columns *columns,
-                      const struct event *event, uint64_t n)
-{
-	return copy_append_row(out, columns, event, &n);
 }
 
 int

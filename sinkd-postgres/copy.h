@@ -42,16 +42,14 @@ MUST_USE size_t copy_check(const struct copy_columns *columns,
                            const struct event *events, size_t count,
                            enum event_field *field);
 
-/* Append the header, one row, and the trailer. Each returns 0 or as buf_add. */
+/*
+ * Append the header, one row, and the trailer.  Each returns 0 or as buf_add.
+ * `n` is the bigint for an additional first column, or NULL.
+ */
 MUST_USE int copy_add_header(struct buf *out);
 MUST_USE int copy_add_row(struct buf *out, const struct copy_columns *columns,
-                          const struct event *event);
+                          const struct event *event, const uint64_t *n);
 MUST_USE int copy_add_trailer(struct buf *out);
-
-/* Like copy_add_row, with the bigint `n` as an additional first column. */
-MUST_USE int copy_add_numbered_row(struct buf *out,
-                                   const struct copy_columns *columns,
-                                   const struct event *event, uint64_t n);
 
 /*
  * Parse a UUID as PostgreSQL reads one: 32 hexadecimal digits, with or without

@@ -218,9 +218,10 @@ write_rows(struct postgres *s, const struct batch *b,
 	buf_clear(piece);
 	rc = copy_add_header(piece);
 	for (size_t i = 0; rc == 0 && i < b->count; i++) {
-		rc = numbered ? copy_add_numbered_row(piece, columns,
-		                                      &b->events[i], i)
-		              : copy_add_row(piece, columns, &b->events[i]);
+		const uint64_t n = i;
+
+		rc = copy_add_row(piece, columns, &b->events[i],
+		                  numbered ? &n : NULL);
 		if (rc == 0 && piece->len >= WRITE_PIECE_BYTES) {
 			result =
 			    pg_copy(&s->pg, piece->data, piece->len, error);

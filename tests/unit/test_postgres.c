@@ -87,7 +87,7 @@ TEST(writes_a_row_of_text_jsonb_and_timestamps)
 	struct buf out;
 
 	buf_init(&out, 1000);
-	ck_assert_int_eq(copy_add_row(&out, &c, &e), 0);
+	ck_assert_int_eq(copy_add_row(&out, &c, &e, NULL), 0);
 	ck_assert_uint_eq(out.len, sizeof want - 1);
 	ck_assert_mem_eq(out.data, want, sizeof want - 1);
 	buf_fini(&out);
@@ -107,7 +107,7 @@ TEST(writes_a_row_of_uuids_and_milliseconds)
 
 	e.user_id = e.id;
 	buf_init(&out, 1000);
-	ck_assert_int_eq(copy_add_row(&out, &c, &e), 0);
+	ck_assert_int_eq(copy_add_row(&out, &c, &e, NULL), 0);
 	ck_assert_uint_eq(out.len, 2 + 20 + 9 + 20 + sizeof tail - 1);
 	ck_assert_mem_eq(out.data + 2, "\0\0\0\x10", 4);
 	ck_assert_mem_eq(out.data + 6, uuid, 16);
@@ -125,9 +125,9 @@ TEST(distinguishes_an_empty_user_id_from_none)
 	c.kind[FIELD_CREATED_AT] = c.kind[FIELD_RECEIVED_AT] = COPY_TIMESTAMP;
 	buf_init(&none, 1000);
 	buf_init(&empty, 1000);
-	ck_assert_int_eq(copy_add_row(&none, &c, &e), 0);
+	ck_assert_int_eq(copy_add_row(&none, &c, &e, NULL), 0);
 	e.user_id = slice_of("");
-	ck_assert_int_eq(copy_add_row(&empty, &c, &e), 0);
+	ck_assert_int_eq(copy_add_row(&empty, &c, &e, NULL), 0);
 	ck_assert_uint_eq(none.len, empty.len);
 	ck_assert_mem_eq(none.data + 2 + 40 + 9, "\xff\xff\xff\xff", 4);
 	ck_assert_mem_eq(empty.data + 2 + 40 + 9, "\0\0\0\0", 4);
