@@ -172,15 +172,12 @@ enum sink_result
 reject_confirm(struct postgres *s, const struct batch *b,
                struct sink_error *error)
 {
-	enum sink_result result;
+	enum sink_result result = SINK_REJECT;
 
 	if (strcmp(error->code, NOT_NULL_VIOLATION) == 0)
 		result = reject_confirm_null(s, error);
-	else
-		result = SINK_REJECT;
-	if (result == SINK_REJECT)
-		result = pg_position_confirm(s, b, error);
-	return result;
+	return result == SINK_REJECT ? pg_position_confirm(s, b, error)
+	                             : result;
 }
 
 void

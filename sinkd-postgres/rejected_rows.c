@@ -199,24 +199,16 @@ report_rejected(struct postgres *s, const struct batch *b, const PGresult *res,
 	if (row < rows)
 		*looked = event;
 	rows = row;
-	if (nulls) {
-		enum sink_result result = reject_confirm_null(s, error);
-
-		if (result != SINK_REJECT)
-			return result;
-		*error = (struct sink_error){0};
-	}
+	class = nulls ? reject_confirm_null(s, error) : SINK_REJECT;
 	/*
 	 * This process may have been stopped after the probe, and another sink
 	 * may have taken over.
 	 */
-	if (rows > 0) {
-		enum sink_result result = pg_position_confirm(s, b, error);
-
-		if (result != SINK_REJECT)
-			return result;
-		*error = (struct sink_error){0};
-	}
+	if (class == SINK_REJECT && rows > 0)
+		class = pg_position_confirm(s, b, error);
+	if (class != SINK_REJECT)
+		return class;
+	*error = (struct sink_error){0};
 	for (row = 0; row < rows; row++) {
 		(void)classify_row(b, res, row, &event, &why);
 		refused->on_event(refused->arg, event, &why);
@@ -254,10 +246,11 @@ report_known(struct postgres *s, const struct batch *b, size_t first,
 }
 
 enum sink_result
-rejected_rows_find(struct postgres *s, const struct batch *b,
+rejected_rows_find(void *state, const struct batch *b,
                    const struct sink_refused *refused, size_t *looked,
                    struct sink_error *error)
 {
+	struct postgres *s = state;
 	struct probe_results a = {0};
 	enum event_field field;
 	enum sink_result result;

@@ -13,7 +13,7 @@
 #include "sinkd-postgres/postgres.h"
 
 /* Implements struct sink's probe. */
-enum sink_result rejected_rows_find(struct postgres *s, const struct batch *b,
+enum sink_result rejected_rows_find(void *state, const struct batch *b,
                                     const struct sink_refused *refused,
                                     size_t *looked, struct sink_error *error);
 

@@ -38,20 +38,6 @@ postgres_position(void *state, const char *stream, bool *found,
 	return result;
 }
 
-static enum sink_result
-postgres_write(void *state, const struct batch *batch, struct sink_error *error)
-{
-	return write_batch(state, batch, error);
-}
-
-static enum sink_result
-postgres_probe(void *state, const struct batch *batch,
-               const struct sink_refused *refused, size_t *looked,
-               struct sink_error *error)
-{
-	return rejected_rows_find(state, batch, refused, looked, error);
-}
-
 const struct sink postgres_sink = {
     .name = SINK_NAME,
     .summary = "Writes events into a table of PostgreSQL, each exactly once.",
@@ -63,8 +49,8 @@ const struct sink postgres_sink = {
     .check = postgres_check,
     .open = postgres_open,
     .position = postgres_position,
-    .write = postgres_write,
-    .probe = postgres_probe,
+    .write = write_batch,
+    .probe = rejected_rows_find,
     .check_store = postgres_check_store,
     .count = postgres_count,
     .close = postgres_close,

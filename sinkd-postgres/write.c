@@ -161,12 +161,9 @@ static enum sink_result
 write_on_error(const struct batch *b, const struct write_results *a,
                const PGresult *res, struct sink_error *error)
 {
-	enum sink_result result;
+	enum sink_result result = pg_classify(res, error);
 	struct pg_diagnostics diagnostics;
 
-	result = pg_diagnostics_of(res, &diagnostics)
-	             ? pg_classify_diagnostics(&diagnostics, error)
-	             : pg_classify(res, error);
 	if (result != SINK_REJECT)
 		return result;
 	if (a->stored && !a->moved)
@@ -175,9 +172,9 @@ write_on_error(const struct batch *b, const struct write_results *a,
 		           : SINK_MISCONFIGURED;
 	if (!a->copying)
 		return SINK_MISCONFIGURED;
-	return pg_diagnostics_of(res, &diagnostics)
-	           ? reject_classify(b, &diagnostics, 0, error)
-	           : SINK_REJECT;
+	/* libpq's own errors, which have no diagnostics, are no rejects. */
+	(void)pg_diagnostics_of(res, &diagnostics);
+	return reject_classify(b, &diagnostics, 0, error);
 }
 
 /*
@@ -279,8 +276,9 @@ name_table(const struct postgres *s, const struct write_results *a,
 }
 
 enum sink_result
-write_batch(struct postgres *s, const struct batch *b, struct sink_error *error)
+write_batch(void *state, const struct batch *b, struct sink_error *error)
 {
+	struct postgres *s = state;
 	struct write_results a = {.unchanged = true, .stored = b->count == 0};
 	enum event_field field;
 	enum sink_result result;

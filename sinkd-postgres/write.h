@@ -19,7 +19,7 @@
 	(WRITE_PIECE_BYTES + EVENT_PACKED_MAX + COPY_ROW_EXTRA + 64)
 
 /* Implements struct sink's write. */
-enum sink_result write_batch(struct postgres *s, const struct batch *b,
+enum sink_result write_batch(void *state, const struct batch *b,
                              struct sink_error *error);
 
 /*
