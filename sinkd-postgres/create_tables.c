@@ -175,16 +175,6 @@ check_place(const struct postgres *s, const struct needed *table,
 	return SINK_DONE;
 }
 
-static enum sink_result
-create_missing_table(struct postgres *s, const struct needed *table,
-                     const char *name, struct sink_error *error)
-{
-	buf_clear(&s->sql);
-	buf_addf(&s->sql, "CREATE TABLE %s (%s)", name, table->columns);
-	log_info("creating the table name=%s", log_quote(name));
-	return pg_run(&s->pg, pg_statements(&s->sql, error), error);
-}
-
 /*
  * Find out where the table is or would be, and whether the sink may use or
  * create it.  *name is set to its name with its schema, so that the sink uses
@@ -210,6 +200,22 @@ look_for(struct postgres *s, const struct needed *table, char **name,
 	}
 	PQclear(place);
 	return result;
+}
+
+/* The same, and create the table if it is missing. */
+static enum sink_result
+create_if_missing(struct postgres *s, const struct needed *table, char **name,
+                  struct sink_error *error)
+{
+	bool exists = false;
+	enum sink_result result = look_for(s, table, name, &exists, error);
+
+	if (result != SINK_DONE || exists)
+		return result;
+	buf_clear(&s->sql);
+	buf_addf(&s->sql, "CREATE TABLE %s (%s)", *name, table->columns);
+	log_info("creating the table name=%s", log_quote(*name));
+	return pg_run(&s->pg, pg_statements(&s->sql, error), error);
 }
 
 static struct needed
@@ -255,13 +261,8 @@ enum sink_result
 create_position_table(struct postgres *s, struct sink_error *error)
 {
 	const struct needed table = needed_positions(s);
-	bool exists = false;
-	enum sink_result result = find_position_table(s, &exists, error);
 
-	if (result == SINK_DONE && !exists)
-		result =
-		    create_missing_table(s, &table, s->position_table, error);
-	return result;
+	return create_if_missing(s, &table, &s->position_table, error);
 }
 
 enum sink_result
@@ -269,11 +270,8 @@ create_events_table(struct postgres *s, struct sink_error *error)
 {
 	const struct needed table = needed_events(s);
 	char *name = NULL;
-	bool exists = false;
-	enum sink_result result = look_for(s, &table, &name, &exists, error);
+	enum sink_result result = create_if_missing(s, &table, &name, error);
 
-	if (result == SINK_DONE && !exists)
-		result = create_missing_table(s, &table, name, error);
 	free(name);
 	return result;
 }
