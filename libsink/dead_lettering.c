@@ -82,10 +82,8 @@ on_dead_lettered(struct deliver *d, const struct delivery *w,
 	unsigned suppressed;
 
 	back_off_end(d);
-	if (!w->kept) {
-		d->stats->dead_letters = d->dlq->records;
+	if (!w->kept)
 		d->stats->dead_lettered += events;
-	}
 	if (log_allow(w->kept ? &d->kept_limit : &d->dead_letter_limit,
 	              &suppressed))
 		log_warn("%s stream=%.*s offset=%" PRIu64

@@ -65,21 +65,6 @@ reporting_send_refused(struct reporting *r)
 	return subscription_report(r->subscription, r->dlq->position, now);
 }
 
-/* Put what was last read of the dead letters into the statistics. */
-static void
-count_dead_letters(struct reporting *r)
-{
-	struct stats *stats = r->stats;
-
-	stats->dead_letters_known = r->dlq->counted;
-	stats->dead_letters = r->dlq->records;
-	stats->dead_dropped = dlq_file_dropped(r->dlq);
-	stats->pending_dead_letters = r->dlq->own;
-	stats->dead_without_payload = r->dlq->without_payload;
-	stats->dead_bytes = r->dlq->bytes;
-	stats->dead_max_bytes = r->dlq->max_bytes;
-}
-
 int
 reporting_send_changes(struct reporting *r, bool due)
 {
@@ -88,8 +73,7 @@ reporting_send_changes(struct reporting *r, bool due)
 
 	if (rc < 0)
 		return rc;
-	count_dead_letters(r);
-	dead = r->stats->dead_letters + r->stats->dead_dropped;
+	dead = r->dlq->records + dlq_file_dropped(r->dlq);
 	if (!due && r->state == r->stats->state && r->dead == dead)
 		return 0;
 	r->state = r->stats->state;
@@ -98,13 +82,29 @@ reporting_send_changes(struct reporting *r, bool due)
 	return reporting_send(r);
 }
 
+/* Add what was last read of the dead letters. */
+static void
+report_dead_letters(struct report *report, const struct dlq_file *dlq)
+{
+	if (!dlq->counted)
+		return;
+	report_set(report, SINK_DEAD_LETTERS, dlq->records);
+	report_set(report, SINK_PENDING_DEAD_LETTERS, dlq->own);
+	report_set(report, SINK_DEAD_WITHOUT_PAYLOAD, dlq->without_payload);
+	report_set(report, SINK_DEAD_DROPPED, dlq_file_dropped(dlq));
+	report_set(report, SINK_DEAD_BYTES, dlq->bytes);
+	report_set(report, SINK_DEAD_MAX_BYTES, dlq->max_bytes);
+}
+
 int
 reporting_send(struct reporting *r)
 {
-	const struct report now = stats_report(r->stats);
-	const struct report base = report_base(ROLE_SINK, &now, &r->last);
+	struct report now = stats_report(r->stats), base;
 	uint8_t map[REPORT_PACKED_MAX];
 	int rc = 1;
+
+	report_dead_letters(&now, r->dlq);
+	base = report_base(ROLE_SINK, &now, &r->last);
 
 	if (!r->has_base)
 		rc = subscription_stats(r->subscription, map,

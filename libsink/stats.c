@@ -59,19 +59,6 @@ stats_check_dead_letters(struct stats *s, const char *dir, const char *sink,
 	               dir, sink, error_text(rc));
 }
 
-static void
-put_dead_letters(struct report *r, const struct stats *s)
-{
-	if (!s->dead_letters_known)
-		return;
-	report_set(r, SINK_DEAD_LETTERS, s->dead_letters);
-	report_set(r, SINK_PENDING_DEAD_LETTERS, s->pending_dead_letters);
-	report_set(r, SINK_DEAD_WITHOUT_PAYLOAD, s->dead_without_payload);
-	report_set(r, SINK_DEAD_DROPPED, s->dead_dropped);
-	report_set(r, SINK_DEAD_BYTES, s->dead_bytes);
-	report_set(r, SINK_DEAD_MAX_BYTES, s->dead_max_bytes);
-}
-
 struct report
 stats_report(const struct stats *s)
 {
@@ -93,6 +80,5 @@ stats_report(const struct stats *s)
 	report_set(&r, SINK_BYTES, s->bytes);
 	report_set(&r, SINK_RETRIES, s->retries);
 	report_set(&r, SINK_DEAD_LETTERED_EVENTS, s->dead_lettered);
-	put_dead_letters(&r, s);
 	return r;
 }

@@ -23,19 +23,12 @@ enum stats_state {
 
 struct stats {
 	enum stats_state state;
-	uint64_t events;     /* stored since the start, as the next three */
+	uint64_t events;     /* stored since the start, as the next five */
 	uint64_t duplicates; /* events that the store already had by their id */
 	uint64_t batches;
 	uint64_t bytes; /* of packed events */
 	uint64_t retries;
-	uint64_t dead_lettered;        /* events moved to the dead letters */
-	bool dead_letters_known;       /* the next six are what is on disk */
-	uint64_t dead_letters;         /* now, with those being retried */
-	uint64_t pending_dead_letters; /* of these, from this log */
-	uint64_t dead_without_payload; /* of those in the sink's file */
-	uint64_t dead_dropped;         /* not kept, because there was no room */
-	uint64_t dead_bytes;           /* of that file, which may have */
-	uint64_t dead_max_bytes;
+	uint64_t dead_lettered;          /* events moved to the dead letters */
 	char error[STATS_ERROR_MAX + 1]; /* empty if there is no error */
 	/* time of the first of several errors in a row */
 	int64_t error_since_us;
@@ -65,7 +58,7 @@ void stats_well(struct stats *s, enum stats_state state);
 void stats_check_dead_letters(struct stats *s, const char *dir,
                               const char *sink, int rc);
 
-/* Return the same as a report for batchd, without what is not known. */
+/* Return the same as a report for batchd. */
 struct report stats_report(const struct stats *s);
 
 #endif
