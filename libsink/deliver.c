@@ -349,9 +349,9 @@ reopen(struct deliver *d, const struct batch *batch)
 	return ERR_POSITION_MOVED;
 }
 
-static int
-deliver_any(struct deliver *d, const struct batch *batch,
-            const struct delivery_kept *kept)
+int
+deliver_batch(struct deliver *d, const struct batch *batch,
+              const struct delivery_kept *kept)
 {
 	struct delivery w = {
 	    .kept = kept, .splits = kept ? &d->retry_splits : &d->log_splits};
@@ -380,17 +380,4 @@ deliver_any(struct deliver *d, const struct batch *batch,
 	if (rc == 0)
 		d->stats->batches++;
 	return rc;
-}
-
-int
-deliver_batch(struct deliver *d, const struct batch *batch)
-{
-	return deliver_any(d, batch, NULL);
-}
-
-int
-deliver_retry_batch(struct deliver *d, const struct batch *batch,
-                    const struct delivery_kept *kept)
-{
-	return deliver_any(d, batch, kept);
 }

@@ -42,20 +42,18 @@ MUST_USE int deliver_start_retry(struct deliver *d, const char *stream,
  * the sink crashed after it had written the dead letter and before the position
  * had passed the event.
  *
+ * `kept` is NULL for a batch of the log.  For one of dead letters that are
+ * retried, the events of kept->events are not stored, and what the store
+ * refuses is recorded in kept->file.
+ *
  * Returns 0; ERR_POSITION_MOVED when this batch cannot have led to the store's
  * position, so that another writer must be at work or the store was restored
- * from a copy (the owner starts again from the store's position); or what wait
- * or step gave up with.
+ * from a copy (the owner starts again from the store's position);
+ * ERR_RETRY_SUSPENDED when kept->file cannot be written; or what wait or step
+ * gave up with.
  */
-MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch);
-
-/*
- * The same for a batch of dead letters that are retried.  The events of
- * kept->events are not stored, and what the store refuses is recorded in
- * kept->file.  Also returns ERR_RETRY_SUSPENDED, when that cannot be written.
- */
-MUST_USE int deliver_retry_batch(struct deliver *d, const struct batch *batch,
-                                 const struct delivery_kept *kept);
+MUST_USE int deliver_batch(struct deliver *d, const struct batch *batch,
+                           const struct delivery_kept *kept);
 
 /* Close the store.  May be called twice. */
 void deliver_close(struct deliver *d);

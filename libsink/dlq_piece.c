@@ -57,7 +57,7 @@ dlq_piece_fill(struct dlq_piece *p, int fd)
 }
 
 int
-dlq_piece_read(struct dlq_piece *p, int fd, size_t most, const char **why)
+dlq_piece_read(struct dlq_piece *p, int fd, size_t most)
 {
 	int rc = dlq_piece_fill(p, fd);
 
@@ -67,14 +67,14 @@ dlq_piece_read(struct dlq_piece *p, int fd, size_t most, const char **why)
 		char *line = p->bytes + p->parsed;
 		char *end = memchr(line, '\n', p->used - p->parsed);
 		struct dlq_record record;
+		const char *why;
 		size_t at;
 
-		*why = "the line has no end";
 		if (!end && p->count > 0)
 			return 0; /* it comes whole in the next batch */
 		if (!end)
 			return -EBADMSG;
-		rc = dlq_record_read(line, (size_t)(end - line), &record, why,
+		rc = dlq_record_read(line, (size_t)(end - line), &record, &why,
 		                     &at);
 		if (rc < 0)
 			return rc;

@@ -35,9 +35,8 @@ void dlq_piece_seek(struct dlq_piece *p, uint64_t at);
 /*
  * Read the batch that begins there, or after the one that was read last, with
  * at most `most` events.  It has none at the end of the file.  Returns 0;
- * -EBADMSG when a line is no dead letter, with *why (static text); or -errno.
+ * -EBADMSG when a line is no dead letter; or -errno.
  */
-MUST_USE int dlq_piece_read(struct dlq_piece *p, int fd, size_t most,
-                            const char **why);
+MUST_USE int dlq_piece_read(struct dlq_piece *p, int fd, size_t most);
 
 #endif

@@ -256,9 +256,10 @@ open_rest(struct dlq_retry *r, const char *log)
 	char name[FRAME_NAME_MAX + sizeof s->stream + 8];
 	int n, rc;
 
-	n = snprintf(r->kept_path, sizeof r->kept_path, "%s/%s.%s", d->dlq->dir,
-	             d->sink->name, s->stream);
-	if (n < 0 || (size_t)n >= sizeof r->kept_path)
+	n = snprintf(r->progress_path, sizeof r->progress_path,
+	             "%s/%s.%s.progress", d->dlq->dir, d->sink->name,
+	             s->stream);
+	if (n < 0 || (size_t)n >= sizeof r->progress_path)
 		return -ENAMETOOLONG;
 	(void)snprintf(name, sizeof name, "%s.%s.kept", d->sink->name,
 	               s->stream);
@@ -570,7 +571,7 @@ dlq_retry_find_position(struct dlq_retry *r)
 		return rc;
 	dlq_retry_progress_close(&r->progress);
 	rc = dlq_retry_progress_open(&r->progress, r->deliver->dlq->dir,
-	                             r->kept_path);
+	                             r->progress_path);
 	r->line = found ? position : r->progress.line;
 	if (rc == 0 && r->line > s->count)
 		rc = -EBADMSG;
@@ -620,7 +621,7 @@ deliver_piece(struct dlq_retry *r)
 	uint64_t begun_us = clock_mono_us();
 	int rc;
 
-	rc = deliver_retry_batch(d, &batch, &kept);
+	rc = deliver_batch(d, &batch, &kept);
 	if (rc == 0)
 		grow_piece(r, clock_mono_us() - begun_us);
 	if (rc == 0)
@@ -633,14 +634,13 @@ deliver_piece(struct dlq_retry *r)
 static int
 deliver_next(struct dlq_retry *r)
 {
-	const char *why = "";
 	int rc = r->has_position ? 0 : dlq_retry_find_position(r);
 
 	if (rc < 0)
 		return rc;
-	rc = dlq_piece_read(
-	    &r->piece, r->selection.fd,
-	    r->deliver->sink->stable ? r->piece.most : r->piece_events, &why);
+	rc = dlq_piece_read(&r->piece, r->selection.fd,
+	                    r->deliver->sink->stable ? r->piece.most
+	                                             : r->piece_events);
 	if (rc < 0) {
 		suspend_for_disk(r, "read the recorded selection", rc);
 		return ERR_RETRY_SUSPENDED;

@@ -118,11 +118,11 @@ struct dlq_retry {
 	uint64_t line_at;  /* where it begins in the file */
 	struct dlq_retry_progress progress;
 	struct dlq_file kept;
-	char kept_path[PATH_MAX]; /* without the suffix */
-	uint64_t until_ms;        /* when a step has taken long enough */
-	struct dlq_piece piece;   /* empty unless DELIVERING */
-	size_t piece_events;      /* most events of the next one */
-	uint64_t event_us; /* what each event of the last one has taken */
+	char progress_path[PATH_MAX];
+	uint64_t until_ms;      /* when a step has taken long enough */
+	struct dlq_piece piece; /* empty unless DELIVERING */
+	size_t piece_events;    /* most events of the next one */
+	uint64_t event_us;      /* what each event of the last one has taken */
 	struct delivery_calls log_calls; /* the deliverer's own */
 
 	/* REMOVING */

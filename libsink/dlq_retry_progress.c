@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,14 +19,11 @@ int
 dlq_retry_progress_open(struct dlq_retry_progress *p, const char *dir,
                         const char *path)
 {
-	char name[PATH_MAX], text[PROGRESS_BYTES + 1] = "";
-	int n = snprintf(name, sizeof name, "%s.progress", path), rc;
+	char text[PROGRESS_BYTES + 1] = "";
 	ssize_t got;
+	int rc = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, FILE_OWN);
 
 	*p = (struct dlq_retry_progress){.fd = -1};
-	if (n < 0 || n >= PATH_MAX)
-		return -ENAMETOOLONG;
-	rc = file_open(AT_FDCWD, name, O_RDWR | O_CREAT, FILE_OWN);
 	if (rc < 0)
 		return rc;
 	p->fd = rc;

@@ -246,6 +246,20 @@ session_wait(struct session *s, uint64_t until_ms)
 }
 
 /*
+ * The same, and receive a frame.  Returns what subscription_step has received,
+ * or 0 if there was nothing.
+ */
+static int
+session_receive(struct session *s, uint64_t until_ms)
+{
+	int rc = session_wait(s, until_ms);
+
+	if (rc == 0)
+		rc = subscription_step(&s->subscription);
+	return rc == -EAGAIN ? 0 : rc;
+}
+
+/*
  * The wait of deliver.c.  A lost connection ends it, since batchd sends the
  * batch again from the store's position.  So does a stop, since nothing is
  * lost.
@@ -259,15 +273,13 @@ session_on_wait(void *arg, uint64_t ms)
 	if (stop_asked())
 		return ERR_STOPPED;
 	for (;;) {
-		int rc = session_wait(s, until);
+		int rc = session_receive(s, until);
 
 		if (rc == -ETIMEDOUT)
 			return 0;
-		if (rc == 0)
-			rc = subscription_step(&s->subscription);
 		if (rc == SUBSCRIPTION_HALT)
 			return ERR_HALTED;
-		if (rc < 0 && rc != -EAGAIN)
+		if (rc < 0)
 			return rc;
 	}
 }
@@ -506,7 +518,7 @@ session_deliver(struct session *s, const char *stream, bool *known,
 		                         reporting_refused(&s->reporting));
 	}
 	if (rc == 0)
-		rc = deliver_batch(&s->deliver, &batch);
+		rc = deliver_batch(&s->deliver, &batch, NULL);
 	if (rc < 0)
 		return rc;
 	s->has_position = !sub->limits.stable;
@@ -568,13 +580,11 @@ session_await_welcome(struct session *s)
 	const uint64_t until_ms = clock_mono_ms() + WELCOME_MS;
 
 	for (;;) {
-		int rc = session_wait(s, until_ms);
+		int rc = session_receive(s, until_ms);
 
-		if (rc == 0)
-			rc = subscription_step(&s->subscription);
 		if (rc == SUBSCRIPTION_WELCOME)
 			return 0;
-		if (rc < 0 && rc != -EAGAIN)
+		if (rc < 0)
 			return rc;
 	}
 }
@@ -661,7 +671,7 @@ session_seek(struct session *s)
 	rc = deliver_start(&s->deliver, sub->stream, &s->has_position,
 	                   &s->position);
 	if (rc == 0 && s->has_position && s->position == from && from != to) {
-		rc = deliver_batch(&s->deliver, &move);
+		rc = deliver_batch(&s->deliver, &move, NULL);
 		if (rc == 0)
 			s->position = to;
 	}
@@ -686,13 +696,10 @@ session_await_task(struct session *s)
 {
 	for (;;) {
 		int rc =
-		    stop_asked() ? ERR_STOPPED : session_wait(s, UINT64_MAX);
+		    stop_asked() ? ERR_STOPPED : session_receive(s, UINT64_MAX);
 
-		if (rc == 0)
-			rc = subscription_step(&s->subscription);
-		if (rc == SUBSCRIPTION_START || rc == SUBSCRIPTION_SEEK)
-			return rc;
-		if (rc < 0 && rc != -EAGAIN)
+		if (rc == SUBSCRIPTION_START || rc == SUBSCRIPTION_SEEK ||
+		    rc < 0)
 			return rc;
 	}
 }
@@ -758,16 +765,14 @@ session_pause(struct session *s, uint64_t ms)
 	uint64_t until = clock_mono_ms() + ms;
 
 	for (;;) {
-		int rc = session_wait(s, until);
+		int rc = session_receive(s, until);
 
 		if (rc == ERR_STOPPED)
 			return rc;
 		if (rc == -ETIMEDOUT)
 			return 0;
-		if (rc == 0)
-			rc = subscription_step(&s->subscription);
 		/* After a halt batchd need not wait: the store is closed. */
-		if (rc == SUBSCRIPTION_HALT || (rc < 0 && rc != -EAGAIN))
+		if (rc == SUBSCRIPTION_HALT || rc < 0)
 			subscription_close(&s->subscription);
 	}
 }

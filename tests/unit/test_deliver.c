@@ -310,7 +310,7 @@ deliver_at(uint64_t position, uint64_t offset, size_t count)
 	                  .count = count,
 	                  .again = again};
 
-	return deliver_batch(&d, &b);
+	return deliver_batch(&d, &b, NULL);
 }
 
 /* The first batch of a session. */
