@@ -145,31 +145,23 @@ check_position_table(struct postgres *s)
 	PQclear(res);
 }
 
-/* The longest text that a field may have, in bytes. */
-static long
-longest(enum event_field field)
-{
-	static const long bytes[FIELD_COUNT] = {
-	    [FIELD_ID] = EVENT_ID_MAX,
-	    [FIELD_TYPE] = EVENT_TYPE_MAX,
-	    [FIELD_USER_ID] = EVENT_USER_ID_MAX,
-	    [FIELD_PAYLOAD] = EVENT_PACKED_MAX,
-	};
-
-	return bytes[field];
-}
-
 /* One column; a row of the result has its type, its width and NOT NULL. */
 static void
 check_column(const struct postgres *s, enum event_field field,
              const PGresult *res, int row)
 {
+	static const long longest[FIELD_COUNT] = {
+	    [FIELD_ID] = EVENT_ID_MAX,
+	    [FIELD_TYPE] = EVENT_TYPE_MAX,
+	    [FIELD_USER_ID] = EVENT_USER_ID_MAX,
+	    [FIELD_PAYLOAD] = EVENT_PACKED_MAX,
+	};
 	const char *name = event_field_name(field), *table = s->table.name;
 	const char *type = PQgetvalue(res, row, 1);
 	long width = strtol(PQgetvalue(res, row, 2), NULL, 10);
 	bool not_null = PQgetvalue(res, row, 3)[0] == 't';
 
-	if (width > 0 && width < longest(field))
+	if (width > 0 && width < longest[field])
 		finding_print(field == FIELD_PAYLOAD ? FINDING_ERROR
 		                                     : FINDING_WARNING,
 		              "column %s is %s: longer ones become "
