@@ -305,18 +305,27 @@ dlq_file_open_current(struct dlq_file *d, bool create)
 	           : dlq_file_count(d);
 }
 
+/* Return false if the name is too long for a stream. */
+static bool
+take_stream(struct dlq_file *d, const struct slice *stream)
+{
+	if (stream->bytes >= sizeof d->stream)
+		return false;
+	memcpy(d->stream, stream->data, stream->bytes);
+	d->stream[stream->bytes] = '\0';
+	d->has_stream = true;
+	d->dropped.is_known = false;
+	return true;
+}
+
 /* What is counted belongs to one stream.  Count again if it changes. */
 static int
 set_stream(struct dlq_file *d, const struct slice *stream)
 {
 	if (same_stream(d, stream))
 		return 0;
-	if (stream->bytes >= sizeof d->stream)
+	if (!take_stream(d, stream))
 		return -EINVAL;
-	memcpy(d->stream, stream->data, stream->bytes);
-	d->stream[stream->bytes] = '\0';
-	d->has_stream = true;
-	d->dropped.is_known = false;
 	return dlq_file_count(d);
 }
 
@@ -535,9 +544,11 @@ undo_group(struct dlq_file *d)
 int
 dlq_file_end(struct dlq_file *d)
 {
-	int rc = d->in_group ? d->group_error : 0;
+	int rc = d->group_error;
 
-	if (d->in_group && d->group_records > 0) {
+	if (!d->in_group)
+		return 0;
+	if (d->group_records > 0) {
 		if (rc == 0)
 			rc = flush_lines(d);
 		if (rc == 0 && fsync(d->fd) < 0)
@@ -547,7 +558,7 @@ dlq_file_end(struct dlq_file *d)
 		else
 			warn_of_room(d);
 	}
-	if (d->in_group && d->group_dropped > 0) {
+	if (d->group_dropped > 0) {
 		if (rc == 0)
 			rc = save_dropped(d);
 		else
@@ -561,15 +572,10 @@ dlq_file_end(struct dlq_file *d)
 int
 dlq_file_refresh(struct dlq_file *d)
 {
-	struct stat st;
-	int rc;
+	int rc = read_dropped(d);
 
-	rc = read_dropped(d);
 	if (rc < 0)
 		return rc;
-	if (is_current(d) && d->counted && fstat(d->fd, &st) == 0 &&
-	    (uint64_t)st.st_size == d->bytes)
-		return 0;
 	rc = dlq_file_open_current(d, false);
 	if (rc < 0)
 		dlq_file_close(d);
@@ -596,11 +602,8 @@ dlq_file_follow(struct dlq_file *d, const char *stream)
 {
 	struct slice name = slice_of(stream);
 
-	if (same_stream(d, &name) || name.bytes >= sizeof d->stream)
+	if (same_stream(d, &name) || !take_stream(d, &name))
 		return;
-	memcpy(d->stream, stream, name.bytes + 1);
-	d->has_stream = true;
-	d->dropped.is_known = false;
 	dlq_file_close(d); /* to be counted again */
 	d->ahead_known = false;
 }
@@ -625,17 +628,7 @@ dlq_file_start(struct dlq_file *d, const char *stream, uint64_t position)
 static size_t
 first_ahead(const struct dlq_file *d, uint64_t offset)
 {
-	size_t low = 0, high = d->ahead_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (d->ahead[mid] < offset)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return lower_bound_u64(d->ahead, d->ahead_count, offset);
 }
 
 const uint64_t *

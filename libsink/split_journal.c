@@ -121,19 +121,10 @@ split_journal_read(struct split_journal *c, const char *dir, const char *sink,
 uint64_t
 split_journal_next(const struct split_journal *c, uint64_t end, uint64_t offset)
 {
-	size_t low = 0, high = c->count;
+	size_t next = lower_bound_u64(c->at, c->count, offset + 1);
 
-	if (!c->found || c->end != end)
-		return UINT64_MAX;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (c->at[mid] > offset)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low < c->count ? c->at[low] : UINT64_MAX;
+	return c->found && c->end == end && next < c->count ? c->at[next]
+	                                                    : UINT64_MAX;
 }
 
 uint64_t
