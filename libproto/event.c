@@ -28,9 +28,7 @@ event_pack(struct buf *out, const struct event *event)
 	uint8_t *p;
 	int rc;
 
-	rc = buf_reserve(out, EVENT_OVERHEAD_MAX + (size_t)event->id.bytes +
-	                          event->type.bytes + event->user_id.bytes +
-	                          event->payload.bytes);
+	rc = buf_reserve(out, EVENT_OVERHEAD_MAX + event_text_bytes(event));
 	if (rc < 0)
 		return rc;
 	p = out->data + out->len;

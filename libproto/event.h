@@ -46,6 +46,14 @@ struct event {
 	int64_t received_at_us;
 };
 
+/* Return the bytes of its texts together. */
+static inline size_t
+event_text_bytes(const struct event *e)
+{
+	return (size_t)e->id.bytes + e->type.bytes + e->user_id.bytes +
+	       e->payload.bytes;
+}
+
 /* Return the name that senders, columns and messages use: "id", "type" ... */
 const char *event_field_name(enum event_field field);
 

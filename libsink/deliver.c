@@ -234,9 +234,7 @@ explain_limit(const struct deliver *d, const struct delivery *w,
 		                 " (%zu bytes) fails even alone: raise the "
 		                 "store's limit or timeout_ms: %.160s",
 		                 batch_origin(piece, 0).offset,
-		                 (size_t)e->id.bytes + e->type.bytes +
-		                     e->user_id.bytes + e->payload.bytes,
-		                 text);
+		                 event_text_bytes(e), text);
 	return sink_fail(error, SINK_MISCONFIGURED,
 	                 "%zu events from offset %" PRIu64
 	                 " may be stored already, and in smaller batches "

@@ -178,9 +178,7 @@ rowbinary_add(struct buf *out, const struct column_type *types,
               const struct event *event, enum event_field *field,
               const char **why)
 {
-	size_t room = FIELD_COUNT * VALUE_ROOM + event->id.bytes +
-	              event->type.bytes + event->user_id.bytes +
-	              event->payload.bytes;
+	size_t room = FIELD_COUNT * VALUE_ROOM + event_text_bytes(event);
 	uint8_t *p;
 	int rc;
 

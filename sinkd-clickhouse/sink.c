@@ -89,9 +89,9 @@ clickhouse_prepare(struct clickhouse *c, const struct sink_common *common,
 	c->table.database = c->conf->database;
 	c->table.name = c->conf->table;
 	c->client.timeout_ms = common->timeout_ms;
-	rc = secret_refresh(c->conf->password_file, CLICKHOUSE_PASSWORD_ENV,
-	                    c->password, sizeof c->password,
-	                    &c->password_known);
+	rc =
+	    secret_refresh(c->conf->password_file, CLICKHOUSE_PASSWORD_ENV,
+	                   c->password, sizeof c->password, &c->password_known);
 	if (rc < 0)
 		return sink_fail(error, SINK_MISCONFIGURED,
 		                 "cannot read password_file: %s",

@@ -36,9 +36,7 @@ int
 message_msgpack(struct buf *out, const struct event *event)
 {
 	uint8_t *p;
-	int rc = buf_reserve(out, OVERHEAD_MAX + (size_t)event->id.bytes +
-	                              event->type.bytes + event->user_id.bytes +
-	                              event->payload.bytes);
+	int rc = buf_reserve(out, OVERHEAD_MAX + event_text_bytes(event));
 
 	if (rc < 0)
 		return rc;

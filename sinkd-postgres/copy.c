@@ -133,9 +133,7 @@ copy_add_row(struct buf *out, const struct copy_columns *columns,
 	uint8_t *p;
 	int rc;
 
-	rc = buf_reserve(out, COPY_ROW_EXTRA + (size_t)event->id.bytes +
-	                          event->type.bytes + event->user_id.bytes +
-	                          event->payload.bytes);
+	rc = buf_reserve(out, COPY_ROW_EXTRA + event_text_bytes(event));
 	if (rc < 0)
 		return rc;
 	p = out->data + out->len;
