@@ -62,6 +62,15 @@ file_open(int dir, const char *name, int flags, enum file_owner owner)
 	return rc;
 }
 
+bool
+file_is_at(int fd, const char *path)
+{
+	struct stat open, now;
+
+	return fstat(fd, &open) == 0 && lstat(path, &now) == 0 &&
+	       open.st_dev == now.st_dev && open.st_ino == now.st_ino;
+}
+
 const char *
 file_error(int rc)
 {

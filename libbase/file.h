@@ -5,6 +5,7 @@
 #ifndef LIBBASE_FILE_H
 #define LIBBASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,10 @@ enum file_owner {
  */
 MUST_USE int file_open(int dir, const char *name, int flags,
                        enum file_owner owner);
+
+/* Return true if fd is the file at path, and not one that had this path before.
+ */
+bool file_is_at(int fd, const char *path);
 
 /* As error_text, with what to do about what file_open refuses. */
 const char *file_error(int rc);

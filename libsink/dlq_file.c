@@ -78,11 +78,7 @@ dlq_file_fini(struct dlq_file *d)
 	free(d->dir);
 	free(d->lock_path);
 	free(d->ahead);
-	d->ahead_known = false;
-	d->ahead_count = 0;
-	d->path = d->dir = d->lock_path = NULL;
-	d->ahead = NULL;
-	d->ahead_cap = 0;
+	*d = (struct dlq_file){.fd = -1, .lock_fd = -1};
 }
 
 int
@@ -120,16 +116,6 @@ static bool
 may_write(const struct dlq_file *d)
 {
 	return d->is_part || d->lock_fd >= 0;
-}
-
-/* Return true if the open file is still the one at the path. */
-static bool
-is_current(const struct dlq_file *d)
-{
-	struct stat st;
-
-	return d->fd >= 0 && lstat(d->path, &st) == 0 && st.st_dev == d->dev &&
-	       st.st_ino == d->ino;
 }
 
 static bool
@@ -270,7 +256,6 @@ static int
 dlq_file_open(struct dlq_file *d, bool create)
 {
 	int flags = O_RDWR | O_APPEND | (create ? O_CREAT : 0);
-	struct stat st;
 	int rc = directory_make(d->dir);
 
 	dlq_file_close(d);
@@ -279,10 +264,6 @@ dlq_file_open(struct dlq_file *d, bool create)
 	if (rc < 0)
 		return rc;
 	d->fd = rc;
-	if (fstat(d->fd, &st) < 0)
-		return -errno;
-	d->dev = st.st_dev;
-	d->ino = st.st_ino;
 	rc = directory_sync(d->dir);
 	return rc < 0 ? rc : dlq_file_count(d);
 }
@@ -296,7 +277,7 @@ dlq_file_open_current(struct dlq_file *d, bool create)
 {
 	struct stat st;
 
-	if (!is_current(d))
+	if (d->fd < 0 || !file_is_at(d->fd, d->path))
 		return dlq_file_open(d, create);
 	if (fstat(d->fd, &st) < 0)
 		return -errno;

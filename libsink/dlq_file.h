@@ -12,7 +12,6 @@
 #define LIBSINK_DLQ_FILE_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "libbase/base.h"
 #include "libbase/buf.h"
@@ -39,8 +38,6 @@ struct dlq_file {
 	char *lock_path;
 	int lock_fd; /* -1: the lock is not held */
 	int fd;      /* -1: not open */
-	dev_t dev;
-	ino_t ino;
 	uint64_t max_bytes;
 	bool counted;             /* the next four are what is on disk */
 	uint64_t bytes;           /* of the file, all whole lines */

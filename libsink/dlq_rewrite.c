@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libbase/directory.h"
@@ -152,16 +151,6 @@ rewrite_line(struct dlq_rewrite *w, const char *line, size_t bytes)
 	return 0;
 }
 
-/* Return true if the file that was read is still the one at its path. */
-static bool
-is_still_there(const struct dlq_rewrite *w)
-{
-	struct stat read, now;
-
-	return fstat(w->from, &read) == 0 && lstat(w->dlq->path, &now) == 0 &&
-	       read.st_dev == now.st_dev && read.st_ino == now.st_ino;
-}
-
 /* All lines of the old file were read: replace it. */
 static int
 rewrite_end(struct dlq_rewrite *w)
@@ -169,7 +158,7 @@ rewrite_end(struct dlq_rewrite *w)
 	int rc = dlq_lines_writer_sync(&w->out);
 	bool is_empty = w->out.bytes == 0;
 
-	if (rc == 0 && !is_still_there(w))
+	if (rc == 0 && !file_is_at(w->from, w->dlq->path))
 		rc = -ESTALE;
 	if (rc == 0 && !is_empty && rename(w->path, w->dlq->path) < 0)
 		rc = -errno;
