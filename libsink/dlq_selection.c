@@ -34,27 +34,28 @@ dlq_selection_init(struct dlq_selection *s, const char *dir, const char *sink)
 	                                                     : 0;
 }
 
-void
-dlq_selection_close(struct dlq_selection *s)
+static void
+selection_release(struct dlq_selection *s)
 {
 	if (s->fd >= 0)
 		(void)close(s->fd); /* what counts is synced */
 	s->fd = -1;
-	(void)unlink(s->new_path); /* there may be none */
 	free(s->keys);
 	s->keys = NULL;
 	s->count = s->cap = 0;
-	buf_clear(&s->out.buf);
+}
+
+void
+dlq_selection_close(struct dlq_selection *s)
+{
+	selection_release(s);
+	(void)unlink(s->new_path); /* there may be none */
 }
 
 void
 dlq_selection_fini(struct dlq_selection *s)
 {
-	if (s->fd >= 0)
-		(void)close(s->fd); /* what counts is synced */
-	s->fd = -1;
-	free(s->keys);
-	s->keys = NULL;
+	selection_release(s);
 	buf_fini(&s->out.buf);
 }
 
