@@ -68,16 +68,14 @@ has_option(const struct kafka_conf *c, const char *name, const char *value)
 	return given && strcasecmp(given, value) == 0;
 }
 
-/* Check a name by Kafka's rules.  Returns NULL, or why the name is refused. */
-static const char *
-check_topic(const char *topic)
+/* Return true for a name by Kafka's rules. */
+static bool
+is_topic(const char *topic)
 {
-	if (strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0 ||
-	    topic[strspn(topic, "abcdefghijklmnopqrstuvwxyz"
-	                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                        "0123456789._-")] != '\0')
-		return "must be a name of a-z, A-Z, 0-9, '.', '_' and '-'";
-	return NULL;
+	return strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0 &&
+	       topic[strspn(topic, "abcdefghijklmnopqrstuvwxyz"
+	                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                           "0123456789._-")] == '\0';
 }
 
 /* Check one broker of n bytes, such as db.example:9092 or SSL://[::1]:9092. */
@@ -102,8 +100,8 @@ is_broker(const char *text, size_t n)
 	return *port == ':' && conf_is_port(port + 1, (size_t)(end - port - 1));
 }
 
-static const char *
-check_brokers(const char *list)
+static bool
+are_brokers(const char *list)
 {
 	for (;;) {
 		size_t n = strcspn(list, ","), used;
@@ -113,11 +111,10 @@ check_brokers(const char *list)
 		while (n > used && (list[n - 1] == ' ' || list[n - 1] == '\t'))
 			n--;
 		if (!is_broker(list + used, n - used))
-			return "must be host:port, with commas between "
-			       "several, and a port from 1 to 65535";
+			return false;
 		list += strcspn(list, ",");
 		if (list[0] == '\0')
-			return NULL;
+			return true;
 		list++;
 	}
 }
@@ -126,12 +123,19 @@ check_brokers(const char *list)
 static int
 kafka_check_files(const struct conf_source *source, const struct kafka_conf *c)
 {
-	static const char *const files[] = {"ssl.certificate.location",
-	                                    "ssl.crl.location"};
-	static const char *const secrets[] = {
-	    "ssl.key.location", "ssl.keystore.location", "sasl.kerberos.keytab",
-	    "sasl.oauthbearer.assertion.file",
-	    "sasl.oauthbearer.assertion.private.key.file"};
+	static const struct {
+		const char *name;
+		int (*check)(const struct conf_source *, const char *,
+		             const char *, const char *);
+	} files[] = {
+	    {"ssl.certificate.location", conf_check_file},
+	    {"ssl.crl.location", conf_check_file},
+	    {"ssl.key.location", secret_check_file},
+	    {"ssl.keystore.location", secret_check_file},
+	    {"sasl.kerberos.keytab", secret_check_file},
+	    {"sasl.oauthbearer.assertion.file", secret_check_file},
+	    {"sasl.oauthbearer.assertion.private.key.file", secret_check_file},
+	};
 	static const char authorities[] = "ssl.ca.location";
 	const char *ca = options_value(&c->options, authorities);
 	struct stat st;
@@ -146,14 +150,9 @@ kafka_check_files(const struct conf_source *source, const struct kafka_conf *c)
 	    conf_check_file(source, RDKAFKA, authorities, ca) < 0)
 		rc = -EINVAL;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		if (conf_check_file(source, RDKAFKA, files[i],
-		                    options_value(&c->options, files[i])) < 0)
-			rc = -EINVAL;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
-		if (secret_check_file(source, RDKAFKA, secrets[i],
-		                      options_value(&c->options, secrets[i])) <
-		    0)
+		const char *path = options_value(&c->options, files[i].name);
+
+		if (files[i].check(source, RDKAFKA, files[i].name, path) < 0)
 			rc = -EINVAL;
 	}
 	return rc;
@@ -196,15 +195,16 @@ int
 kafka_check(const struct conf_source *source, const void *conf)
 {
 	const struct kafka_conf *c = conf;
-	const char *why = check_topic(c->topic);
 	int rc = 0;
 
-	if (why)
-		rc = conf_refuse(source, SECTION, "topic", c->topic, "%s", why);
-	why = check_brokers(c->brokers);
-	if (why)
-		rc = conf_refuse(source, SECTION, "brokers", c->brokers, "%s",
-		                 why);
+	if (!is_topic(c->topic))
+		rc = conf_refuse(source, SECTION, "topic", c->topic,
+		                 "must be a name of a-z, A-Z, 0-9, '.', '_' "
+		                 "and '-'");
+	if (!are_brokers(c->brokers))
+		rc = conf_refuse(source, SECTION, "brokers", c->brokers,
+		                 "must be host:port, with commas between "
+		                 "several, and a port from 1 to 65535");
 	else
 		conf_warn_quotes(source, SECTION, "brokers", c->brokers);
 	if (kafka_check_files(source, c) < 0)
