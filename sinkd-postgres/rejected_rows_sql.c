@@ -2,7 +2,6 @@
 #include "sinkd-postgres/rejected_rows_sql.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /*
  * Estimated bytes of one refused row in the result, in addition to its three
@@ -21,59 +20,35 @@ _Static_assert(FOUND_BYTES_MAX + 3 * 400 * 4 + ROW_BYTES <
                "what a probe finds is read whole");
 
 /*
- * How a value of the temporary table becomes a value of the column, just as the
- * input function of the column's type would read it.  There is no cast for
- * varchar(n): an explicit cast would truncate the text instead of refusing it.
+ * The type of a column of the temporary table, and how a value of it becomes a
+ * value of the column, just as the input function of the column's type would
+ * read it.  There is no cast for varchar(n): an explicit cast would truncate
+ * the text instead of refusing it.  Texts are bytes, since the database's
+ * encoding may lack a character of them.
  */
-static const char *
-cast_of(enum copy_kind kind)
-{
-	switch (kind) {
-	case COPY_JSON:
-		return "::json";
-	case COPY_JSONB:
-		return "::jsonb";
-	case COPY_UUID:
-		return "::uuid";
-	case COPY_TIMESTAMP:
-		return " AT TIME ZONE 'UTC'";
-	case COPY_TEXT:
-	case COPY_TIMESTAMPTZ:
-	case COPY_INT8_MS:
-		break;
-	}
-	return "";
-}
-
-static const char *
-staged_type(enum copy_kind kind)
-{
-	switch (kind) {
-	case COPY_TIMESTAMP:
-	case COPY_TIMESTAMPTZ:
-		return "timestamptz";
-	case COPY_INT8_MS:
-		return "bigint";
-	case COPY_TEXT:
-	case COPY_JSON:
-	case COPY_JSONB:
-	case COPY_UUID:
-		break;
-	}
-	/* the database's encoding may lack a character of the text */
-	return "bytea";
-}
+static const struct {
+	bool is_bytes;
+	const char *staged, *cast;
+} kinds[] = {
+    [COPY_TEXT] = {true, "bytea", ""},
+    [COPY_JSON] = {true, "bytea", "::json"},
+    [COPY_JSONB] = {true, "bytea", "::jsonb"},
+    [COPY_UUID] = {true, "bytea", "::uuid"},
+    [COPY_TIMESTAMP] = {false, "timestamptz", " AT TIME ZONE 'UTC'"},
+    [COPY_TIMESTAMPTZ] = {false, "timestamptz", ""},
+    [COPY_INT8_MS] = {false, "bigint", ""},
+};
 
 /* Append the value of row r for the column of `field`. */
 static void
 add_row_value(struct buf *out, int field, enum copy_kind kind)
 {
-	bool bytes = strcmp(staged_type(kind), "bytea") == 0;
+	bool bytes = kinds[kind].is_bytes;
 
 	buf_addf(out, "%s%sr.%s%s%s", field ? ", " : "",
 	         bytes ? "convert_from(" : "",
 	         event_field_name((enum event_field)field),
-	         bytes ? ", 'UTF8')" : "", cast_of(kind));
+	         bytes ? ", 'UTF8')" : "", kinds[kind].cast);
 }
 
 /* Append the INSERT of row r. */
@@ -145,7 +120,7 @@ add_probe_tables(struct postgres *s, struct buf *sql)
 	buf_add_text(sql, "CREATE TEMP TABLE leat_probe (n bigint");
 	for (int i = 0; i < FIELD_COUNT; i++)
 		buf_addf(sql, ", %s %s", event_field_name((enum event_field)i),
-		         staged_type(s->table.columns.kind[i]));
+		         kinds[s->table.columns.kind[i]].staged);
 	buf_add_text(sql, ") ON COMMIT DROP; "
 	                  "CREATE TEMP TABLE leat_refused (n bigint, "
 	                  "state text, message text, detail text, "
@@ -213,6 +188,6 @@ rejected_rows_staged_columns(const struct copy_columns *columns,
 {
 	*staged = *columns;
 	for (int i = 0; i < FIELD_COUNT; i++)
-		if (strcmp(staged_type(staged->kind[i]), "bytea") == 0)
+		if (kinds[staged->kind[i]].is_bytes)
 			staged->kind[i] = COPY_TEXT;
 }
