@@ -1,5 +1,5 @@
-/* check - see check.h. */
-#include "sinkd-clickhouse/check.h"
+/* check - what `leat check` wants to know of a ClickHouse server. */
+#include "sinkd-clickhouse/sink.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* count - see count.h. */
-#include "sinkd-clickhouse/count.h"
+/* count - how many events a table of ClickHouse has. */
+#include "sinkd-clickhouse/sink.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,9 +6,7 @@
 
 #include "libbase/log.h"
 #include "libbase/secret.h"
-#include "sinkd-clickhouse/check.h"
 #include "sinkd-clickhouse/clickhouse.h"
-#include "sinkd-clickhouse/count.h"
 #include "sinkd-clickhouse/gzip.h"
 #include "sinkd-clickhouse/insert.h"
 #include "sinkd-clickhouse/rowbinary.h"

@@ -1,5 +1,5 @@
-/* check - see check.h. */
-#include "sinkd-kafka/check.h"
+/* check - what `leat check` wants to know of a Kafka cluster. */
+#include "sinkd-kafka/sink.h"
 
 #include <stdio.h>
 #include <stdlib.h>

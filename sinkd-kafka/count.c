@@ -1,5 +1,5 @@
-/* count - see count.h. */
-#include "sinkd-kafka/count.h"
+/* count - which events of a log a topic has. */
+#include "sinkd-kafka/sink.h"
 
 #include <errno.h>
 #include <stdio.h>

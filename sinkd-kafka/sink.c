@@ -4,9 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "sinkd-kafka/check.h"
 #include "sinkd-kafka/client.h"
-#include "sinkd-kafka/count.h"
 #include "sinkd-kafka/kafka.h"
 #include "sinkd-kafka/producer.h"
 #include "sinkd-kafka/transaction.h"

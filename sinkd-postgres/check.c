@@ -1,5 +1,5 @@
-/* check - see check.h. */
-#include "sinkd-postgres/check.h"
+/* check - what `leat check` wants to know of a PostgreSQL server. */
+#include "sinkd-postgres/sink.h"
 
 #include <stdlib.h>
 #include <string.h>

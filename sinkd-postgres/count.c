@@ -1,5 +1,5 @@
-/* count - see count.h. */
-#include "sinkd-postgres/count.h"
+/* count - how many events a table of PostgreSQL has. */
+#include "sinkd-postgres/sink.h"
 
 #include <stdio.h>
 #include <stdlib.h>

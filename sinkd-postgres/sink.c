@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "sinkd-postgres/check.h"
-#include "sinkd-postgres/count.h"
 #include "sinkd-postgres/open.h"
 #include "sinkd-postgres/position.h"
 #include "sinkd-postgres/postgres.h"
