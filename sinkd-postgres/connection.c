@@ -307,14 +307,13 @@ pg_unexpected(struct sink_error *error)
 }
 
 /*
- * Receive the next result.  No statement of this sink copies data to the
- * client, and most copy none to the server.  During a COPY libpq returns the
- * same result again without end and never waits, so an unexpected COPY is
- * reported as an error.
+ * No statement of this sink copies data to the client, and most copy none to
+ * the server.  During a COPY libpq returns the same result again without end
+ * and never waits, so an unexpected COPY is reported as an error.
  */
-static enum sink_result
-next_result(struct pg_connection *pg, bool copy_in, PGresult **res,
-            struct sink_error *error)
+enum sink_result
+pg_next(struct pg_connection *pg, bool copy_in, PGresult **res,
+        struct sink_error *error)
 {
 	ExecStatusType status;
 
@@ -332,12 +331,6 @@ next_result(struct pg_connection *pg, bool copy_in, PGresult **res,
 	PQclear(*res);
 	*res = NULL;
 	return pg_unexpected(error);
-}
-
-enum sink_result
-pg_next(struct pg_connection *pg, PGresult **res, struct sink_error *error)
-{
-	return next_result(pg, true, res, error);
 }
 
 enum sink_result
@@ -365,8 +358,8 @@ pg_copy_end(struct pg_connection *pg, struct sink_error *error)
 	return flush_output(pg, error);
 }
 
-static bool
-is_error_result(const PGresult *res)
+bool
+pg_is_error(const PGresult *res)
 {
 	ExecStatusType status = PQresultStatus(res);
 
@@ -419,7 +412,7 @@ skip_rest(struct pg_connection *pg)
 	struct sink_error error = {0};
 	PGresult *next;
 
-	while (next_result(pg, false, &next, &error) == SINK_DONE && next)
+	while (pg_next(pg, false, &next, &error) == SINK_DONE && next)
 		PQclear(next);
 }
 
@@ -436,14 +429,14 @@ run_statements(struct pg_connection *pg, const char *sql, PGresult **last,
 
 	*last = NULL;
 	while (result == SINK_DONE &&
-	       (result = next_result(pg, false, &next, error)) == SINK_DONE &&
+	       (result = pg_next(pg, false, &next, error)) == SINK_DONE &&
 	       next) {
 		PQclear(*last);
 		*last = next;
-		if (is_error_result(next))
+		if (pg_is_error(next))
 			break;
 	}
-	if (result == SINK_DONE && *last && is_error_result(*last)) {
+	if (result == SINK_DONE && *last && pg_is_error(*last)) {
 		result = pg_classify(*last, error);
 		if (result == SINK_REJECT)
 			result = SINK_MISCONFIGURED;

@@ -66,11 +66,15 @@ enum sink_result pg_send(struct pg_connection *pg, const char *sql,
 /*
  * Receive the next result of what was sent.  *res is owned by the caller, who
  * calls PQclear, and is NULL after the last result.  A result that reports an
- * error is returned as a result; see pg_classify.  After PGRES_COPY_IN libpq
- * returns the same result again until pg_copy_end.
+ * error is returned as a result; see pg_classify.  PGRES_COPY_IN is an error
+ * unless `copy_in`; after it libpq returns the same result again until
+ * pg_copy_end.
  */
-enum sink_result pg_next(struct pg_connection *pg, PGresult **res,
+enum sink_result pg_next(struct pg_connection *pg, bool copy_in, PGresult **res,
                          struct sink_error *error);
+
+/* Return true if the server reports an error, or sent something invalid. */
+bool pg_is_error(const PGresult *res);
 
 /* Send COPY data.  Returns when libpq holds none of it any more. */
 enum sink_result pg_copy(struct pg_connection *pg, const void *bytes, size_t n,

@@ -52,15 +52,15 @@ probe_read_results(struct postgres *s, struct probe_results *a,
 	enum sink_result result;
 	PGresult *res;
 
-	while ((result = pg_next(&s->pg, &res, error)) == SINK_DONE && res) {
+	while ((result = pg_next(&s->pg, true, &res, error)) == SINK_DONE &&
+	       res) {
 		ExecStatusType status = PQresultStatus(res);
 
 		if (status == PGRES_TUPLES_OK) {
 			probe_on_rows(s, a, res);
 			continue;
 		}
-		if (status == PGRES_FATAL_ERROR ||
-		    status == PGRES_BAD_RESPONSE) {
+		if (pg_is_error(res)) {
 			a->failed = true;
 			(void)pg_classify(res, error);
 		}

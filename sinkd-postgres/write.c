@@ -187,10 +187,11 @@ write_read_results(struct postgres *s, const struct batch *b,
 	enum sink_result result = SINK_DONE, failed;
 	PGresult *res;
 
-	while ((failed = pg_next(&s->pg, &res, error)) == SINK_DONE && res) {
+	while ((failed = pg_next(&s->pg, true, &res, error)) == SINK_DONE &&
+	       res) {
 		ExecStatusType status = PQresultStatus(res);
 
-		if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
+		if (pg_is_error(res))
 			result = write_on_error(b, a, res, error);
 		else
 			write_on_result(s, b, a, res);
