@@ -189,6 +189,23 @@ find_table(struct table *t, struct pg_connection *pg, const char *name,
 }
 
 /*
+ * Set *exists to whether a query of one column has rows.  It consists of head,
+ * the table's name as a literal, and tail.
+ */
+static enum sink_result
+query_exists(const struct table *t, struct pg_connection *pg, const char *head,
+             const char *tail, bool *exists, struct sink_error *error)
+{
+	PGresult *res = NULL;
+	enum sink_result result =
+	    pg_query_with(pg, head, t->name, tail, 1, &res, error);
+
+	*exists = result == SINK_DONE && PQntuples(res) > 0;
+	PQclear(res);
+	return result;
+}
+
+/*
  * Report that the unique index on id is missing.  PostgreSQL does not support
  * one on a table that is partitioned by anything but id.
  */
@@ -196,17 +213,15 @@ static enum sink_result
 report_no_unique_index(const struct table *t, struct pg_connection *pg,
                        struct sink_error *error)
 {
-	PGresult *res = NULL;
-	enum sink_result result = pg_query_with(
-	    pg,
+	bool impossible;
+	enum sink_result result = query_exists(
+	    t, pg,
 	    "SELECT 1 FROM pg_partitioned_table p WHERE (p.partnatts <> 1 "
 	    "OR NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid "
 	    "= p.partrelid AND a.attnum = p.partattrs[0] "
 	    "AND a.attname = 'id')) AND p.partrelid = to_regclass(",
-	    t->name, ")", 1, &res, error);
-	bool impossible = result == SINK_DONE && PQntuples(res) > 0;
+	    ")", &impossible, error);
 
-	PQclear(res);
 	if (result != SINK_DONE)
 		return result;
 	if (impossible)
@@ -229,19 +244,17 @@ static enum sink_result
 check_unique(struct table *t, struct pg_connection *pg,
              struct sink_error *error)
 {
-	PGresult *res = NULL;
-	enum sink_result result = pg_query_with(
-	    pg,
+	bool found;
+	enum sink_result result = query_exists(
+	    t, pg,
 	    "SELECT 1 FROM pg_index i JOIN pg_attribute a "
 	    "ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
 	    "WHERE i.indisunique AND i.indisvalid AND i.indimmediate "
 	    "AND i.indnkeyatts = 1 AND i.indpred IS NULL "
 	    "AND i.indexprs IS NULL AND a.attname = 'id' "
 	    "AND i.indrelid = to_regclass(",
-	    t->name, ")", 1, &res, error);
-	bool found = result == SINK_DONE && PQntuples(res) > 0;
+	    ")", &found, error);
 
-	PQclear(res);
 	if (result == SINK_DONE && !found)
 		result = report_no_unique_index(t, pg, error);
 	return result;
@@ -257,21 +270,15 @@ static enum sink_result
 check_triggers(struct table *t, struct pg_connection *pg,
                struct sink_error *error)
 {
-	PGresult *res = NULL;
 	/* Bits 1, 2 and 4 of tgtype are ROW, BEFORE and INSERT. */
-	enum sink_result result = pg_query_with(
-	    pg,
+	return query_exists(
+	    t, pg,
 	    "SELECT 1 FROM pg_trigger g WHERE g.tgtype & 7 = 7 "
 	    "AND g.tgenabled <> 'D' AND NOT g.tgisinternal "
 	    "AND (g.tgrelid = to_regclass(",
-	    t->name,
 	    ") OR g.tgrelid IN (SELECT i.inhrelid FROM pg_inherits i)) "
 	    "LIMIT 1",
-	    1, &res, error);
-
-	t->may_drop = result == SINK_DONE && PQntuples(res) > 0;
-	PQclear(res);
-	return result;
+	    &t->may_drop, error);
 }
 
 /*
