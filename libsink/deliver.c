@@ -61,20 +61,6 @@ try_start(struct deliver *d, const char *stream, bool *found,
 	return result;
 }
 
-/* Log the first lines of an outage, and then one from time to time. */
-static void
-set_limits(struct deliver *d)
-{
-	d->dead_letter_limit.interval_ms = 10000;
-	d->dead_letter_limit.burst = 5;
-	d->unavailable_limit.interval_ms = d->available_limit.interval_ms =
-	    60000;
-	d->unavailable_limit.burst = d->available_limit.burst = 10;
-	d->kept_limit = d->dead_letter_limit;
-	d->fewer_limit.interval_ms = 60000;
-	d->fewer_limit.burst = 10;
-}
-
 static int
 find_position(struct deliver *d, const char *stream, bool *found,
               uint64_t *position)
@@ -97,7 +83,6 @@ int
 deliver_start(struct deliver *d, const char *stream, bool *found,
               uint64_t *position)
 {
-	set_limits(d);
 	if (strcmp(stream, d->log) != 0)
 		deliver_close(d);
 	(void)snprintf(d->log, sizeof d->log, "%s", stream);

@@ -62,6 +62,8 @@ struct deliver {
 	struct dlq_file *dlq;
 	struct stats *stats;
 	struct delivery_calls calls;
+	struct log_limit dead_letter_limit, unavailable_limit, available_limit,
+	    fewer_limit, kept_limit;
 
 	/* Owned by deliver. */
 	bool open;
@@ -74,8 +76,6 @@ struct deliver {
 	size_t most;      /* events to write at once; 0: no limit was met */
 	unsigned fitting; /* pieces of that size that were stored since */
 	uint64_t unavailable_since_ms;
-	struct log_limit dead_letter_limit, unavailable_limit, available_limit,
-	    fewer_limit, kept_limit;
 };
 
 /* One batch on its way. */

@@ -838,7 +838,13 @@ session_init(struct session *s, struct sink_conf *settings)
 	                .conf = settings->conf,
 	                .dlq = &s->dlq,
 	                .stats = &s->stats,
-	                .calls = {session_on_wait, session_on_step, s}},
+	                .calls = {session_on_wait, session_on_step, s},
+	                .dead_letter_limit = {.interval_ms = 10000, .burst = 5},
+	                .kept_limit = {.interval_ms = 10000, .burst = 5},
+	                .unavailable_limit = {.interval_ms = 60000,
+	                                      .burst = 10},
+	                .available_limit = {.interval_ms = 60000, .burst = 10},
+	                .fewer_limit = {.interval_ms = 60000, .burst = 10}},
 	};
 	s->deliver.state = calloc(1, settings->sink->state_bytes + 1);
 	if (!s->deliver.state)
