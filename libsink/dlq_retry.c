@@ -1,7 +1,6 @@
 /* dlq_retry - see dlq_retry.h. */
 #include "libsink/dlq_retry.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -164,45 +163,11 @@ suspend_for_disk(struct dlq_retry *r, const char *what, int rc)
 
 /* --- the files of a selection --- */
 
-/*
- * Return true if the file belongs to a selection: `<sink>.dead-...`, or one of
- * `<sink>.retry.new` and `<sink>.ndjson.new`, which a crash has left.
- */
-static bool
-is_rest(const char *name, const char *sink)
-{
-	size_t n = strlen(sink);
-
-	return strncmp(name, sink, n) == 0 &&
-	       (strncmp(name + n, ".dead-", strlen(".dead-")) == 0 ||
-	        strcmp(name + n, ".retry.new") == 0 ||
-	        strcmp(name + n, ".ndjson.new") == 0);
-}
-
-/* Remove what belongs to selections that are no longer there. */
-static int
-remove_rest(const struct dlq_retry *r)
-{
-	const struct deliver *d = r->deliver;
-	DIR *dir = opendir(d->dlq->dir);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!dir)
-		return errno == ENOENT ? 0 : -errno;
-	while (rc == 0 && (e = readdir(dir)))
-		if (is_rest(e->d_name, d->sink->name) &&
-		    unlinkat(dirfd(dir), e->d_name, 0) < 0)
-			rc = -errno;
-	(void)closedir(dir); /* read only */
-	return rc;
-}
-
-/* The same when nothing depends on it. */
+/* Remove what is left of earlier selections, on which nothing depends. */
 static void
 clean_up(const struct dlq_retry *r)
 {
-	int rc = remove_rest(r);
+	int rc = dlq_selection_clean_up(&r->selection);
 
 	if (rc < 0)
 		log_warn("cannot remove the files of a retry dir=%s err=%s",
@@ -304,7 +269,7 @@ open_selecting(struct dlq_retry *r)
 	int rc = dlq_file_lock(d->dlq);
 
 	if (rc == 0)
-		rc = remove_rest(r);
+		rc = dlq_selection_clean_up(s);
 	if (rc < 0)
 		return rc;
 	s->action = r->order.action;
@@ -682,21 +647,13 @@ count_result(struct dlq_retry *r)
 	struct dlq_retry_result *result = &r->result;
 	const struct dlq_selection *s = &r->selection;
 
-	result->selected = result->kept = 0;
-	for (size_t i = 0; i < s->count; i++) {
-		const struct dlq_key *key = &s->keys[i];
-
-		/* A dead letter that was there twice counts once. */
-		if (i > 0 && key->stream_hash == key[-1].stream_hash &&
-		    key->offset == key[-1].offset)
-			continue;
-		result->selected++;
-		result->kept += s->action == DLQ_RETRY && r->is_kept[key->line];
-	}
-	if (s->action == DLQ_DROP)
+	result->selected = dlq_selection_count(s, NULL);
+	if (s->action == DLQ_DROP) {
 		result->dropped = result->selected;
-	else
+	} else {
+		result->kept = dlq_selection_count(s, r->is_kept);
 		result->stored = result->selected - result->kept;
+	}
 }
 
 /* What was dropped twice, because of a crash, counts once. */

@@ -1,6 +1,7 @@
 /* dlq_selection - see dlq_selection.h. */
 #include "libsink/dlq_selection.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,7 +26,7 @@ dlq_selection_init(struct dlq_selection *s, const char *dir, const char *sink)
 {
 	int n, m;
 
-	*s = (struct dlq_selection){.dir = dir, .fd = -1};
+	*s = (struct dlq_selection){.dir = dir, .sink = sink, .fd = -1};
 	dlq_lines_writer_init(&s->out);
 	n = snprintf(s->path, sizeof s->path, "%s/%s.retry.ndjson", dir, sink);
 	m = snprintf(s->new_path, sizeof s->new_path, "%s/%s.retry.new", dir,
@@ -128,6 +129,17 @@ dlq_selection_find(const struct dlq_selection *s, const struct slice *stream,
 	return low < s->count && is_same_event(&s->keys[low], &sought)
 	           ? s->keys[low].line
 	           : SIZE_MAX;
+}
+
+size_t
+dlq_selection_count(const struct dlq_selection *s, const bool *lines)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (i == 0 || !is_same_event(&s->keys[i], &s->keys[i - 1]))
+			n += !lines || lines[s->keys[i].line];
+	return n;
 }
 
 void
@@ -281,4 +293,36 @@ dlq_selection_remove(struct dlq_selection *s)
 	if (unlink(s->path) < 0 && errno != ENOENT)
 		return -errno;
 	return directory_sync(s->dir);
+}
+
+/*
+ * Return true if the file belongs to a selection: `<sink>.dead-...`, or one of
+ * `<sink>.retry.new` and `<sink>.ndjson.new`, which a crash has left.
+ */
+static bool
+is_rest(const char *name, const char *sink)
+{
+	size_t n = strlen(sink);
+
+	return strncmp(name, sink, n) == 0 &&
+	       (strncmp(name + n, ".dead-", strlen(".dead-")) == 0 ||
+	        strcmp(name + n, ".retry.new") == 0 ||
+	        strcmp(name + n, ".ndjson.new") == 0);
+}
+
+int
+dlq_selection_clean_up(const struct dlq_selection *s)
+{
+	DIR *dir = opendir(s->dir);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (rc == 0 && (e = readdir(dir)))
+		if (is_rest(e->d_name, s->sink) &&
+		    unlinkat(dirfd(dir), e->d_name, 0) < 0)
+			rc = -errno;
+	(void)closedir(dir); /* read only */
+	return rc;
 }

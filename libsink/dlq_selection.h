@@ -37,7 +37,7 @@ struct dlq_key {
 #define DLQ_STREAM_BYTES (sizeof "dead-" + 16)
 
 struct dlq_selection {
-	const char *dir;         /* not owned */
+	const char *dir, *sink;  /* not owned */
 	char path[PATH_MAX];     /* once it is recorded */
 	char new_path[PATH_MAX]; /* before */
 	int fd;                  /* -1: there is none */
@@ -54,11 +54,14 @@ struct dlq_selection {
 	uint64_t lines_at;    /* where the second line begins */
 	struct dlq_key *keys; /* owned; sorted once it is recorded */
 	size_t count, cap;
-	/* Of a new selection.  Sync it, so that the commit is short. */
+	/*
+	 * Of a new selection.  The owner syncs it now and then, so that the
+	 * commit is short.
+	 */
 	struct dlq_lines_writer out;
 };
 
-/* Returns 0 or -ENAMETOOLONG.  dir must outlive s. */
+/* Returns 0 or -ENAMETOOLONG.  dir and sink must outlive s. */
 MUST_USE int dlq_selection_init(struct dlq_selection *s, const char *dir,
                                 const char *sink);
 void dlq_selection_fini(struct dlq_selection *s);
@@ -89,11 +92,23 @@ void dlq_selection_close(struct dlq_selection *s);
 MUST_USE int dlq_selection_remove(struct dlq_selection *s);
 
 /*
+ * Remove the files of selections that are no longer recorded, and those that a
+ * crash has left.  Returns 0 or -errno.
+ */
+MUST_USE int dlq_selection_clean_up(const struct dlq_selection *s);
+
+/*
  * Return the line that has the dead letter, or SIZE_MAX.  If several have it,
  * the first of them counts.
  */
 size_t dlq_selection_find(const struct dlq_selection *s,
                           const struct slice *stream, uint64_t offset);
+
+/*
+ * Return the number of its dead letters, of which one that is there twice
+ * counts once; with `lines`, only of those whose first line is marked there.
+ */
+size_t dlq_selection_count(const struct dlq_selection *s, const bool *lines);
 
 /* Mark the lines whose dead letter is in an earlier line, too. */
 void dlq_selection_mark_repeated(const struct dlq_selection *s, bool *lines);
