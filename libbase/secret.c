@@ -51,7 +51,8 @@ secret_refresh(const char *path, const char *env, char *out, size_t size,
 {
 	int rc = path[0] || !*known ? secret_read(path, env, out, size) : 0;
 
-	*known = true;
+	if (rc >= 0)
+		*known = true;
 	return rc < 0 ? rc : 0;
 }
 

@@ -22,7 +22,7 @@ MUST_USE int secret_read(const char *path, const char *env, char *out,
 /*
  * The same for a client that connects again and again.  A file is read at each
  * call, so that a changed secret takes effect.  The environment has it only
- * once, so it is read at the first call, for which *known is false.  Returns 0
+ * once, so it is read until a call succeeds, which sets *known.  Returns 0
  * or -errno.
  */
 MUST_USE int secret_refresh(const char *path, const char *env, char *out,
