@@ -1,6 +1,12 @@
-/* account - see account.h. */
-#include "leat/account.h"
-
+/*
+ * account - `leat account`: whether the stores have what batchd reports as
+ * stored.
+ *
+ * Each store is asked how many events it has; batchd knows how many of those it
+ * accepted were stored, became dead letters, were dropped or skipped, or wait.
+ * Events may come meanwhile: the status is read before and after, and the store
+ * must have a number in between.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -17,6 +23,7 @@
 #include "leat/mark.h"
 #include "leat/options.h"
 #include "leat/sinks.h"
+#include "leat/verb.h"
 #include "libbase/conf.h"
 #include "libbase/error.h"
 #include "libbase/installed.h"

@@ -1,6 +1,13 @@
-/* check - see check.h. */
-#include "leat/check.h"
-
+/*
+ * check - `leat check`: whether leat would work with the settings as they are.
+ *
+ * Each line has a mark, what it is about, and what was found; a line without a
+ * tick ends with what to do.  The daemons may run or not.  Nothing is changed.
+ *
+ * The settings, the directories, the disk of the log, and the stores of all
+ * sinks that batchd has are checked; each store by the sink's own program, as
+ * the user of the daemons.
+ */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +18,7 @@
 #include "leat/check_settings.h"
 #include "leat/mark.h"
 #include "leat/sinks.h"
+#include "leat/verb.h"
 #include "libbase/conf.h"
 #include "libbase/directory.h"
 #include "libbase/error.h"

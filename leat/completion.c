@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leat/verb.h"
 #include "libbase/file.h"
 #include "libbase/ini.h"
 #include "libbase/log.h"

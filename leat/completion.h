@@ -9,9 +9,7 @@
 #ifndef LEAT_COMPLETION_H
 #define LEAT_COMPLETION_H
 
-#include "leat/verb.h"
-
-extern const struct verb completion_verb;
+#include <stddef.h>
 
 /*
  * Print what can stand for the last of the words, which follow "leat" on a

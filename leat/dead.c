@@ -1,6 +1,7 @@
-/* dead - see dead.h. */
-#include "leat/dead.h"
-
+/*
+ * dead - `leat dead`: look at a sink's dead letters, which needs no daemon, and
+ * have the sink retry or drop them.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "leat/dead_event.h"
 #include "leat/dead_file.h"
 #include "leat/options.h"
+#include "leat/verb.h"
 #include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/json_text.h"

@@ -1,11 +1,16 @@
-/* health - see health.h. */
-#include "leat/health.h"
-
+/*
+ * health - `leat health`: do batchd and ingestd answer?
+ *
+ * For containers, which have no shell.  The exit status is EXIT_SUCCESS when
+ * batchd replies and ingestd is ready; EXIT_NOT_WELL when ingestd answers that
+ * it is not; EXIT_FAILURE when one of them does not answer.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "leat/ask.h"
+#include "leat/verb.h"
 #include "libbase/http_client.h"
 #include "libbase/log.h"
 

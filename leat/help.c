@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leat/verb.h"
 #include "libbase/log.h"
 #include "libbase/wrap.h"
 

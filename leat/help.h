@@ -4,10 +4,6 @@
 
 #include <stdio.h>
 
-#include "leat/verb.h"
-
-extern const struct verb help_verb;
-
 /*
  * Print the usage of the command, and a line for each verb of this noun, or of
  * all verbs if noun is NULL or no noun.

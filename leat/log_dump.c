@@ -1,8 +1,14 @@
-/* log_dump - see log_dump.h. */
-#include "leat/log_dump.h"
-
+/*
+ * log_dump - `leat log dump`: print the events of the log on disk.
+ *
+ * A line of JSON for each event, as `leat tail` prints them, without batchd.
+ * It takes no lock.  Events that cannot be read are counted on standard error,
+ * and the dump goes on after them.  The exit status is then EXIT_NOT_WELL; it
+ * is EXIT_FAILURE when the log cannot be read.
+ */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,6 +16,7 @@
 #include "batchd/segment_walk.h"
 #include "leat/options.h"
 #include "leat/tail_rows.h"
+#include "leat/verb.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"
@@ -18,7 +25,6 @@ static const char *from_option, *to_option, *dir_option;
 
 struct log_dump {
 	struct disk *disk;
-	FILE *out;
 	bool for_terminal;
 	uint64_t next; /* offset of the event to print next */
 	uint64_t to;
@@ -69,7 +75,7 @@ dump_event(struct log_dump *d, uint64_t offset, const struct event *e)
 	int rc = tail_json_line(&d->line, offset, e, d->for_terminal);
 
 	if (rc == 0 && d->line.len > 0)
-		(void)fwrite(d->line.data, 1, d->line.len, d->out);
+		(void)fwrite(d->line.data, 1, d->line.len, stdout);
 	d->line.len = 0;
 	d->has_printed = true;
 	d->next = offset + 1;
@@ -112,7 +118,7 @@ dump_records(struct log_dump *d, struct segment_walk *w)
 	struct record r;
 	int rc = 0;
 
-	while (d->next < d->to && !ferror(d->out) &&
+	while (d->next < d->to && !ferror(stdout) &&
 	       (rc = segment_walk_find(w, &r)) == 0) {
 		if (segment_walk_skipped(w, &r) && !reread) {
 			/* batchd may have written it while it was read. */
@@ -152,7 +158,7 @@ dump_segment(struct log_dump *d, uint64_t first, uint64_t limit)
 	rc = dump_records(d, &w);
 	segment_walk_fini(&w);
 	d->disk->close(d->disk, file);
-	if (rc == 0 && limit != SEGMENT_WALK_LAST && !ferror(d->out))
+	if (rc == 0 && limit != SEGMENT_WALK_LAST && !ferror(stdout))
 		dump_lose(d, limit, "no valid record at the end");
 	return rc;
 }
@@ -212,21 +218,26 @@ dump_segments(struct log_dump *d)
 		uint64_t limit =
 		    i + 1 < count ? all[i + 1] : (uint64_t)SEGMENT_WALK_LAST;
 
-		if (d->next < limit && d->next < d->to && !ferror(d->out))
+		if (d->next < limit && d->next < d->to && !ferror(stdout))
 			rc = dump_segment(d, all[i], limit);
 	}
 	free(all);
 	return rc == -ENOENT ? 1 : rc;
 }
 
-int
-log_dump(struct disk *disk, uint64_t from, uint64_t to, FILE *out,
-         uint64_t *lost)
+/*
+ * Print the events from the offset `from` on and before `to`.  *lost is set to
+ * the number of those that cannot be read.  Returns 0, -ENOENT when there is no
+ * log, ERR_DAMAGED_HEADER when no segment has a readable header, or another
+ * negative error.  An error of standard output is left in it.
+ */
+static int
+log_dump(struct disk *disk, uint64_t from, uint64_t to, uint64_t *lost)
 {
-	struct log_dump d = {.disk = disk, .out = out, .to = to, .next = from};
+	struct log_dump d = {.disk = disk, .to = to, .next = from};
 	int rc;
 
-	d.for_terminal = isatty(fileno(out));
+	d.for_terminal = isatty(STDOUT_FILENO);
 	buf_init(&d.line, TAIL_ROW_MAX);
 	/* batchd may delete segments meanwhile: go on with what is left. */
 	do
@@ -271,7 +282,7 @@ log_dump_run(const struct verb_call *call)
 		return rc;
 	rc = disk_real_open_read(&real, dir);
 	if (rc == 0)
-		rc = log_dump(&real.disk, from, to, stdout, &lost);
+		rc = log_dump(&real.disk, from, to, &lost);
 	disk_real_close(&real);
 	if (rc == -ENOENT)
 		log_error("no log in this directory dir=%s; correct [batchd] "

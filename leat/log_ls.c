@@ -1,6 +1,10 @@
-/* log_ls - see log_ls.h. */
-#include "leat/log_ls.h"
-
+/*
+ * log_ls - `leat log ls`: list the segments of the log on disk.
+ *
+ * It reads the headers, and the records of the newest segment, and takes no
+ * lock, as `leat log verify`.  The exit status is EXIT_NOT_WELL when a header
+ * is damaged, EXIT_FAILURE when the log cannot be read.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +14,7 @@
 #include "batchd/segment_file.h"
 #include "batchd/segment_walk.h"
 #include "leat/units.h"
+#include "leat/verb.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"

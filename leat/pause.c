@@ -1,6 +1,11 @@
-/* pause - see pause.h. */
-#include "leat/pause.h"
-
+/*
+ * pause - `leat pause` and `leat resume`: stop one sink for a time.
+ *
+ * A pause is durable, so it lasts through restarts of everything.  The exit
+ * status is EXIT_SUCCESS when nothing is in flight any more, EXIT_NOT_WELL when
+ * batchd refuses or --timeout is over, EXIT_CONFIG when an option has a wrong
+ * value, and EXIT_FAILURE when batchd does not answer.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +15,7 @@
 #include "leat/json.h"
 #include "leat/options.h"
 #include "leat/units.h"
+#include "leat/verb.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
 #include "libbase/printable.h"

@@ -1,6 +1,14 @@
-/* replay - see replay.h. */
-#include "leat/replay.h"
-
+/*
+ * replay - `leat replay` and `leat skip`: move the position of a sink back or
+ * ahead.
+ *
+ * Both show what they would do, and do it only with --execute.  The position in
+ * the store and batchd's cursor are moved as one order, which goes on after a
+ * crash at any step.  The exit status is EXIT_SUCCESS when it was done, or only
+ * shown and could be done; EXIT_NOT_WELL when it is refused or --timeout is
+ * over; EXIT_CONFIG when an option has a wrong value; and EXIT_FAILURE when
+ * batchd does not answer.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +19,7 @@
 #include "leat/options.h"
 #include "leat/replay_cost.h"
 #include "leat/units.h"
+#include "leat/verb.h"
 #include "libbase/log.h"
 #include "libproto/status_map.h"
 

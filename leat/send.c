@@ -1,6 +1,4 @@
-/* send - see send.h. */
-#include "leat/send.h"
-
+/* send - `leat send`: send the events of a file or of standard input. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -13,6 +11,7 @@
 #include "leat/send_request.h"
 #include "leat/send_state.h"
 #include "leat/units.h"
+#include "leat/verb.h"
 #include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/printable.h"

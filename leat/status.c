@@ -1,6 +1,10 @@
-/* status - see status.h. */
-#include "leat/status.h"
-
+/*
+ * status - `leat status`: show the status of the log, daemons and sinks.
+ *
+ * The text names the files of dead letters as the settings set them.  The exit
+ * status is EXIT_SUCCESS when batchd reports no problem, EXIT_NOT_WELL when it
+ * does, EXIT_FAILURE when it does not answer.
+ */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -12,6 +16,7 @@
 #include "leat/dead_file.h"
 #include "leat/json.h"
 #include "leat/units.h"
+#include "leat/verb.h"
 #include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"

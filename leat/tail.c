@@ -1,6 +1,13 @@
-/* tail - see tail.h. */
-#include "leat/tail.h"
-
+/*
+ * tail - `leat tail`: show events of the log, and follow it as it grows.
+ *
+ * Prints columns on a terminal, otherwise one line of JSON for each event.
+ * Events that are skipped, and a lost connection, are reported on standard
+ * error.  SIGINT ends the process with EXIT_SUCCESS.  So does the end that was
+ * asked for, and an output that nothing reads any more.  The exit status is
+ * EXIT_CONFIG if an option has a wrong value, and EXIT_FAILURE, after logging
+ * why, if batchd is unreachable or the output cannot be written.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -15,6 +22,7 @@
 #include "leat/options.h"
 #include "leat/tail_link.h"
 #include "leat/tail_rows.h"
+#include "leat/verb.h"
 #include "libbase/clock.h"
 #include "libbase/error.h"
 #include "libbase/log.h"

@@ -1,6 +1,8 @@
-/* token - see token.h. */
-#include "leat/token.h"
-
+/*
+ * token - `leat token`: make a token for ingestd's tokens_file.
+ *
+ * The token is kept nowhere, so it cannot be shown again.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 #include <nettle/base64.h>
 #include <nettle/sha2.h>
 
+#include "leat/verb.h"
 #include "libbase/error.h"
 #include "libbase/log.h"
 

@@ -1,6 +1,9 @@
-/* top - see top.h. */
-#include "leat/top.h"
-
+/*
+ * top - `leat top`: a live page of the sinks in the terminal.
+ *
+ * The process waits for keys, for batchd and for signals at once, and for none
+ * of them alone: batchd may be stopped, frozen or restarted meanwhile.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -19,6 +22,7 @@
 #include "leat/top_signals.h"
 #include "leat/top_view.h"
 #include "leat/units.h"
+#include "leat/verb.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
 

@@ -31,7 +31,7 @@
  *
  *    The options are static, because a process runs one verb, once.
  *
- * 2. Declare the row in leat/noun.h, and add it to the table in verbs.c.
+ * 2. Declare the row below, and add it to the table in verbs.c.
  * 3. Name it in docs/operations.md, and the new files in docs/architecture.md.
  *
  * A verb that changes something, other than pause and resume, shows what it
@@ -90,6 +90,13 @@ struct verb {
 
 /* The table in verbs.c, in the order of `leat help`; NULL is the end. */
 extern const struct verb *const verbs[];
+
+/* The verbs, each of which is in the file of its noun, or of its name. */
+extern const struct verb account_verb, check_verb, completion_verb,
+    dead_drop_verb, dead_ls_verb, dead_retry_verb, dead_show_verb, health_verb,
+    help_verb, log_dump_verb, log_ls_verb, log_verify_verb, pause_verb,
+    replay_verb, resume_verb, send_verb, skip_verb, status_verb, tail_verb,
+    token_verb, top_verb;
 
 /*
  * The whole name of a verb, as "leat log verify", with " SINK" or the like if

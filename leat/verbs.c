@@ -1,23 +1,7 @@
 /* verbs - the table of all verbs of the command; see verb.h. */
 #include <stddef.h>
 
-#include "leat/account.h"
-#include "leat/check.h"
-#include "leat/completion.h"
-#include "leat/dead.h"
-#include "leat/health.h"
-#include "leat/help.h"
-#include "leat/log_dump.h"
-#include "leat/log_ls.h"
-#include "leat/pause.h"
-#include "leat/replay.h"
-#include "leat/send.h"
-#include "leat/status.h"
-#include "leat/tail.h"
-#include "leat/token.h"
-#include "leat/top.h"
 #include "leat/verb.h"
-#include "leat/verify.h"
 
 /* In the order in which `leat help` lists them, one a line. */
 /* clang-format off */

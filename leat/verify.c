@@ -10,6 +10,7 @@
 #include "batchd/cursor.h"
 #include "batchd/segment_file.h"
 #include "batchd/segment_walk.h"
+#include "leat/verb.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
 #include "libbase/log.h"

@@ -5,6 +5,9 @@
  * It takes no lock.  While it runs, a batchd may delete segments, use them
  * again and append to them.  Anything that looks damaged is therefore read once
  * more before it is reported.
+ *
+ * The exit status of the verb is EXIT_NOT_WELL when the log is damaged, and
+ * EXIT_FAILURE when it cannot be read.
  */
 #ifndef LEAT_VERIFY_H
 #define LEAT_VERIFY_H
@@ -13,7 +16,7 @@
 
 #include "batchd/disk.h"
 #include "batchd/segment.h"
-#include "leat/verb.h"
+#include "libbase/base.h"
 
 /* A damaged range of a segment. */
 struct verify_damage {
@@ -47,11 +50,5 @@ struct verify {
  */
 MUST_USE int verify_run(struct verify *v, struct disk *disk, FILE *out);
 void verify_fini(struct verify *v);
-
-/*
- * The exit status of the verb is EXIT_NOT_WELL when the log is damaged, and
- * EXIT_FAILURE when it cannot be read.
- */
-extern const struct verb log_verify_verb;
 
 #endif
