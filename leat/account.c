@@ -29,6 +29,7 @@
 #include "libbase/installed.h"
 #include "libbase/log.h"
 #include "libproto/frame.h"
+#include "libproto/sink_status.h"
 #include "libproto/status_map.h"
 
 #define TIMEOUT_MS 600000
@@ -55,21 +56,6 @@ struct account_count {
 };
 
 /* --- batchd --- */
-
-static const msgpack_object *
-find_sink(const msgpack_object *status, const char *name)
-{
-	const msgpack_object *all =
-	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
-
-	for (uint32_t i = 0; all && i < all->via.array.size; i++) {
-		const msgpack_object *s = &all->via.array.ptr[i];
-
-		if (strcmp(json_get_text(s, "name"), name) == 0)
-			return s;
-	}
-	return NULL;
-}
 
 static void
 take_side(struct account_side *side, const msgpack_object *status,
@@ -110,7 +96,7 @@ ask_batchd(const char *socket, const char *sink, struct account_side *side)
 	if (ask_status(&a, socket) != 0) {
 		rc = -EIO;
 	} else {
-		found = find_sink(a.map, sink);
+		found = sink_status_find(a.map, sink);
 		rc = found ? 0 : ERR_UNKNOWN_SINK;
 		if (found)
 			take_side(side, a.map, found);

@@ -10,6 +10,7 @@
 #include "leat/json.h"
 #include "libbase/log.h"
 #include "libproto/chan.h"
+#include "libproto/sink_status.h"
 #include "libproto/status_map.h"
 
 int
@@ -110,18 +111,17 @@ ask_order(struct ask *a, const char *socket, const char *verb,
 const msgpack_object *
 ask_find_sink(const struct ask *status, const char *name)
 {
-	const msgpack_object *all =
-	    status_map_get_type(status->map, "sinks", MSGPACK_OBJECT_ARRAY);
+	const msgpack_object_array all = status_map_array(status->map, "sinks");
+	const msgpack_object *found = sink_status_find(status->map, name);
 	char names[512] = "";
 
-	for (uint32_t i = 0; all && i < all->via.array.size; i++) {
-		const msgpack_object *s = &all->via.array.ptr[i];
+	if (found)
+		return found;
+	for (uint32_t i = 0; i < all.size; i++) {
 		size_t n = strlen(names);
 
-		if (status_map_text_is(status_map_get(s, "name"), name))
-			return s;
 		(void)snprintf(names + n, sizeof names - n, " %s",
-		               json_get_text(s, "name"));
+		               json_get_text(&all.ptr[i], "name"));
 	}
 	log_error("batchd has no sink of this name sink=%s; it has:%s",
 	          log_quote(name), names[0] ? names : " none");

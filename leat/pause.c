@@ -60,14 +60,12 @@ static void
 estimate_room(const msgpack_object *status, struct log_room *room)
 {
 	const msgpack_object *log = status_map_get(status, "log");
-	const msgpack_object *sinks =
-	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
+	const msgpack_object_array sinks = status_map_array(status, "sinks");
 	uint64_t rate = status_map_uint(log, "bytes_per_s"), held = 0;
 	double ms;
 
-	for (uint32_t i = 0; sinks && i < sinks->via.array.size; i++) {
-		uint64_t lag =
-		    status_map_uint(&sinks->via.array.ptr[i], "lag_bytes");
+	for (uint32_t i = 0; i < sinks.size; i++) {
+		uint64_t lag = status_map_uint(&sinks.ptr[i], "lag_bytes");
 
 		if (lag > held)
 			held = lag;

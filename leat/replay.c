@@ -157,8 +157,6 @@ show_move(const struct move *m, const struct verb_call *call)
 static const char *
 why_refused(const struct move *m)
 {
-	const msgpack_object *connected =
-	    status_map_get_type(m->state, "connected", MSGPACK_OBJECT_BOOLEAN);
 	static char text[160];
 	char number[NUMBER_TEXT];
 
@@ -193,7 +191,7 @@ why_refused(const struct move *m)
 		               json_get_text(m->state, "order"));
 		return text;
 	}
-	if (!connected || !connected->via.boolean)
+	if (!status_map_bool(m->state, "connected"))
 		return "the sink is not connected: start it, because it moves "
 		       "the position in its store";
 	return NULL;

@@ -56,13 +56,10 @@ print_log(const msgpack_object *status)
 static void
 print_daemons(const msgpack_object *status)
 {
-	const msgpack_object *all =
-	    status_map_get_type(status, "daemons", MSGPACK_OBJECT_ARRAY);
+	const msgpack_object_array all = status_map_array(status, "daemons");
 
-	if (!all)
-		return;
-	for (uint32_t i = 0; i < all->via.array.size; i++) {
-		const msgpack_object *d = &all->via.array.ptr[i];
+	for (uint32_t i = 0; i < all.size; i++) {
+		const msgpack_object *d = &all.ptr[i];
 		const msgpack_object *stats = status_map_get(d, "stats");
 
 		if (strcmp(json_get_text(d, "role"), "ingest") != 0)
@@ -168,16 +165,13 @@ print_order(const msgpack_object *sink)
 static void
 print_sinks(const msgpack_object *status, const char *path)
 {
-	const msgpack_object *all =
-	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
+	const msgpack_object_array all = status_map_array(status, "sinks");
 
-	if (!all)
-		return;
 	printf("%-16s %-13s %12s %9s %12s %9s %9s %8s %6s\n", "SINK", "STATE",
 	       "COMMITTED", "EVENTS/S", "LAG EVENTS", "LAG BYTES", "LAG",
 	       "RETRIES", "DEAD");
-	for (uint32_t i = 0; i < all->via.array.size; i++) {
-		const msgpack_object *s = &all->via.array.ptr[i];
+	for (uint32_t i = 0; i < all.size; i++) {
+		const msgpack_object *s = &all.ptr[i];
 		const msgpack_object *stats = status_map_get(s, "stats");
 		char lag[UNITS_TEXT_BYTES], own[STATE_BYTES];
 		char state[PRINTABLE_GROWTH * STATE_BYTES];
@@ -208,32 +202,22 @@ print_sinks(const msgpack_object *status, const char *path)
 	}
 }
 
-/* The number of problems that batchd reports. */
-static uint32_t
-count_problems(const msgpack_object *status)
-{
-	const msgpack_object *all = status_map_get(status, "problems");
-
-	return all && all->type == MSGPACK_OBJECT_ARRAY ? all->via.array.size
-	                                                : 0;
-}
-
 static void
 print_problems(const msgpack_object *status)
 {
-	const msgpack_object *all = status_map_get(status, "problems");
-	uint32_t n = count_problems(status);
+	const msgpack_object_array all = status_map_array(status, "problems");
 
-	for (uint32_t i = 0; i < n; i++)
-		printf("PROBLEM %s\n", json_text(&all->via.array.ptr[i]));
+	for (uint32_t i = 0; i < all.size; i++)
+		printf("PROBLEM %s\n", json_text(&all.ptr[i]));
 }
 
 /* Flush standard output.  Returns the exit status. */
 static int
 status_finish(const msgpack_object *status)
 {
-	return conf_finish_output(count_problems(status) > 0 ? EXIT_NOT_WELL
-	                                                     : EXIT_SUCCESS);
+	return conf_finish_output(status_map_array(status, "problems").size > 0
+	                              ? EXIT_NOT_WELL
+	                              : EXIT_SUCCESS);
 }
 
 static int

@@ -54,26 +54,22 @@ top_read_sink(struct top_sink *s, const msgpack_object *map)
 }
 
 static void
-top_read_sinks(struct top_model *m, const msgpack_object *all)
+top_read_sinks(struct top_model *m, msgpack_object_array all)
 {
-	m->sink_count = 0;
-	for (uint32_t i = 0; all && i < all->via.array.size; i++) {
-		if (m->sink_count == TOP_SINKS_MAX)
-			break;
-		top_read_sink(&m->sinks[m->sink_count++],
-		              &all->via.array.ptr[i]);
-	}
+	m->sink_count = all.size < TOP_SINKS_MAX ? all.size : TOP_SINKS_MAX;
+	for (size_t i = 0; i < m->sink_count; i++)
+		top_read_sink(&m->sinks[i], &all.ptr[i]);
 }
 
 static void
-top_read_problems(struct top_model *m, const msgpack_object *all)
+top_read_problems(struct top_model *m, msgpack_object_array all)
 {
-	m->problem_count = all ? all->via.array.size : 0;
+	m->problem_count = all.size;
 	m->problems_kept = m->problem_count < TOP_PROBLEMS_MAX
 	                       ? m->problem_count
 	                       : TOP_PROBLEMS_MAX;
 	for (size_t i = 0; i < m->problems_kept; i++)
-		status_map_copy_text(&all->via.array.ptr[i], m->problems[i],
+		status_map_copy_text(&all.ptr[i], m->problems[i],
 		                     sizeof m->problems[i]);
 }
 
@@ -225,10 +221,8 @@ top_model_read(struct top_model *m, const msgpack_object *status)
 	m->rejected_events = status_map_uint(ingest, "rejected_events");
 	m->pending_requests = status_map_uint(ingest, "pending_requests");
 	m->responses_503 = status_map_uint(ingest, "responses_503");
-	top_read_sinks(
-	    m, status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY));
-	top_read_problems(
-	    m, status_map_get_type(status, "problems", MSGPACK_OBJECT_ARRAY));
+	top_read_sinks(m, status_map_array(status, "sinks"));
+	top_read_problems(m, status_map_array(status, "problems"));
 	forget_samples(m);
 	keep_sample(m, status_map_uint(log, "appended_bytes"));
 	compute_rates(m);

@@ -5,6 +5,19 @@
 
 #include "libproto/status_map.h"
 
+const msgpack_object *
+sink_status_find(const msgpack_object *status, const char *name)
+{
+	const msgpack_object_array all = status_map_array(status, "sinks");
+
+	for (uint32_t i = 0; i < all.size; i++) {
+		if (status_map_text_is(status_map_get(&all.ptr[i], "name"),
+		                       name))
+			return &all.ptr[i];
+	}
+	return NULL;
+}
+
 void
 sink_status_pause(const msgpack_object *sink, struct sink_pause *out)
 {

@@ -14,6 +14,10 @@
 
 #include <msgpack.h>
 
+/* Find the map of a sink in the status.  Returns NULL if there is none. */
+const msgpack_object *sink_status_find(const msgpack_object *status,
+                                       const char *name);
+
 #define SINK_STATUS_WHY_MAX 200 /* bytes of the reason of a pause */
 
 struct sink_pause {

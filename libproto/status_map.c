@@ -37,6 +37,15 @@ status_map_get_type(const msgpack_object *map, const char *key,
 	return value && value->type == type ? value : NULL;
 }
 
+msgpack_object_array
+status_map_array(const msgpack_object *map, const char *key)
+{
+	const msgpack_object *value =
+	    status_map_get_type(map, key, MSGPACK_OBJECT_ARRAY);
+
+	return value ? value->via.array : (msgpack_object_array){0};
+}
+
 uint64_t
 status_map_uint(const msgpack_object *map, const char *key)
 {

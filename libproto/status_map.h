@@ -21,6 +21,10 @@ const msgpack_object *status_map_get_type(const msgpack_object *map,
                                           const char *key,
                                           msgpack_object_type type);
 
+/* Return the array of `key`, which is empty if there is none. */
+msgpack_object_array status_map_array(const msgpack_object *map,
+                                      const char *key);
+
 /* Return true if the value is the string `text`. */
 bool status_map_text_is(const msgpack_object *value, const char *text);
 

@@ -205,16 +205,13 @@ update_growth(struct pipeline *p)
 static void
 read_status(const msgpack_object *status, struct pipeline *p)
 {
-	const msgpack_object *sinks =
-	    status_map_get_type(status, "sinks", MSGPACK_OBJECT_ARRAY);
+	const msgpack_object_array sinks = status_map_array(status, "sinks");
 
 	p->now_us = (int64_t)pipeline_number(status, "now_us");
 	read_log(status_map_get(status, "log"), &p->log);
 	read_ingest(status_map_get(status, "ingest"), &p->ingest);
-	for (uint32_t i = 0; sinks && i < sinks->via.array.size &&
-	                     p->sink_count < PIPELINE_SINKS;
-	     i++)
-		read_sink(&sinks->via.array.ptr[i], &p->sinks[p->sink_count++]);
+	for (uint32_t i = 0; i < sinks.size && i < PIPELINE_SINKS; i++)
+		read_sink(&sinks.ptr[i], &p->sinks[p->sink_count++]);
 }
 
 int
