@@ -87,22 +87,15 @@ take_side(struct account_side *side, const msgpack_object *status,
 static int
 ask_batchd(const char *socket, const char *sink, struct account_side *side)
 {
-	const msgpack_object *found;
-	struct ask a;
-	int rc = ask_init(&a);
+	const msgpack_object *status, *found;
 
-	if (rc < 0)
-		return rc;
-	if (ask_status(&a, socket) != 0) {
-		rc = -EIO;
-	} else {
-		found = sink_status_find(a.map, sink);
-		rc = found ? 0 : ERR_UNKNOWN_SINK;
-		if (found)
-			take_side(side, a.map, found);
-	}
-	ask_fini(&a);
-	return rc;
+	if (ask_status(socket, &status) != 0)
+		return -EIO;
+	found = sink_status_find(status, sink);
+	if (!found)
+		return ERR_UNKNOWN_SINK;
+	take_side(side, status, found);
+	return 0;
 }
 
 /*

@@ -13,44 +13,25 @@
 #include "libproto/sink_status.h"
 #include "libproto/status_map.h"
 
-int
-ask_init(struct ask *a)
-{
-	*a = (struct ask){.reply = malloc(sizeof *a->reply)};
-	msgpack_unpacked_init(&a->unpacked);
-	if (a->reply)
-		return 0;
-	log_error("out of memory");
-	return -ENOMEM;
-}
-
-void
-ask_fini(struct ask *a)
-{
-	msgpack_unpacked_destroy(&a->unpacked);
-	free(a->reply);
-	a->reply = NULL;
-	a->map = NULL;
-}
+static struct control_reply reply;
 
 /* Send the request.  Returns as control_request, or -EBADMSG. */
 static int
-ask_send(struct ask *a, const struct control_request *request)
+ask_send(const struct control_request *request, const msgpack_object **map)
 {
-	int rc = control_request(request, a->reply);
+	static msgpack_unpacked unpacked;
+	int rc = control_request(request, &reply);
 	size_t at = 0;
 
-	a->map = NULL;
 	if (rc < 0)
 		return rc;
-	msgpack_unpacked_destroy(&a->unpacked);
-	msgpack_unpacked_init(&a->unpacked);
-	if (msgpack_unpack_next(&a->unpacked, (const char *)a->reply->body,
-	                        a->reply->body_bytes,
+	/* This frees the answer before. */
+	if (msgpack_unpack_next(&unpacked, (const char *)reply.body,
+	                        reply.body_bytes,
 	                        &at) != MSGPACK_UNPACK_SUCCESS ||
-	    a->unpacked.data.type != MSGPACK_OBJECT_MAP)
+	    unpacked.data.type != MSGPACK_OBJECT_MAP)
 		return -EBADMSG;
-	a->map = &a->unpacked.data;
+	*map = &unpacked.data;
 	return 0;
 }
 
@@ -68,21 +49,21 @@ ask_no_answer(const char *socket, int rc)
 }
 
 int
-ask_status(struct ask *a, const char *socket)
+ask_status(const char *socket, const msgpack_object **status)
 {
 	const struct control_request request = {
 	    .socket = socket,
 	    .verb = "status",
 	    .timeout_ms = CONTROL_TIMEOUT_MS,
 	};
-	int rc = ask_send(a, &request);
+	int rc = ask_send(&request, status);
 
 	return rc < 0 ? ask_no_answer(socket, rc) : 0;
 }
 
 int
-ask_order(struct ask *a, const char *socket, const char *verb,
-          const struct control_args *args, uint64_t timeout_ms)
+ask_order(const char *socket, const char *verb, const struct control_args *args,
+          uint64_t timeout_ms, const msgpack_object **result)
 {
 	const struct control_request request = {
 	    .socket = socket,
@@ -90,12 +71,12 @@ ask_order(struct ask *a, const char *socket, const char *verb,
 	    .args = args,
 	    .timeout_ms = timeout_ms,
 	};
-	int rc = ask_send(a, &request);
+	int rc = ask_send(&request, result);
 
 	if (rc == 0)
 		return 0;
 	if (rc == -EOPNOTSUPP) {
-		log_error("refused: %s", a->reply->text);
+		log_error("refused: %s", reply.text);
 		return EXIT_NOT_WELL;
 	}
 	if (rc == -ETIMEDOUT) {
@@ -109,10 +90,10 @@ ask_order(struct ask *a, const char *socket, const char *verb,
 }
 
 const msgpack_object *
-ask_find_sink(const struct ask *status, const char *name)
+ask_find_sink(const msgpack_object *status, const char *name)
 {
-	const msgpack_object_array all = status_map_array(status->map, "sinks");
-	const msgpack_object *found = sink_status_find(status->map, name);
+	const msgpack_object_array all = status_map_array(status, "sinks");
+	const msgpack_object *found = sink_status_find(status, name);
 	char names[512] = "";
 
 	if (found)

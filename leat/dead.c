@@ -407,22 +407,20 @@ order_execute(const struct verb_call *call, const struct dlq_filter *filter,
               const struct preview *p, uint64_t timeout_ms, bool is_drop)
 {
 	struct control_args args;
-	struct ask a;
+	const msgpack_object *result;
 	int rc = EXIT_CONFIG;
 
-	if (ask_init(&a) < 0)
-		return EXIT_FAILURE;
 	control_args_init(&args);
 	control_args_add_text(&args, "sink", slice_of(call->args[0]));
 	control_args_add_text(&args, "action",
 	                      slice_of(is_drop ? "drop" : "retry"));
 	dlq_filter_put(filter, &args);
 	if (!options.event || add_event(&args, p) == 0)
-		rc = ask_order(&a, call->socket, "dead", &args, timeout_ms);
+		rc =
+		    ask_order(call->socket, "dead", &args, timeout_ms, &result);
 	if (rc == 0)
-		rc = print_result(call->args[0], a.map, is_drop);
+		rc = print_result(call->args[0], result, is_drop);
 	control_args_fini(&args);
-	ask_fini(&a);
 	return rc;
 }
 

@@ -84,13 +84,9 @@ health_run(const struct verb_call *call)
 {
 	const char *url = url_option ? url_option : DEFAULT_URL;
 	bool with_ingestd = strcmp(url, NO_URL) != 0;
-	struct ask a;
-	int rc;
+	const msgpack_object *status;
+	int rc = ask_status(call->socket, &status);
 
-	if (ask_init(&a) < 0)
-		return EXIT_FAILURE;
-	rc = ask_status(&a, call->socket);
-	ask_fini(&a);
 	if (rc == 0 && with_ingestd)
 		rc = ask_ingestd(url);
 	if (rc != 0)

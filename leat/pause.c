@@ -97,11 +97,11 @@ report_room(const struct log_room *room)
 
 /* Print what has become of a sink that is paused. */
 static int
-report_paused(const struct ask *a, const struct log_room *room,
+report_paused(const msgpack_object *result, const struct log_room *room,
               const char *sink, uint64_t for_ms, const char *why)
 {
 	const msgpack_object *position = status_map_get_type(
-	    a->map, "position", MSGPACK_OBJECT_POSITIVE_INTEGER);
+	    result, "position", MSGPACK_OBJECT_POSITIVE_INTEGER);
 	uint64_t until_us = (uint64_t)clock_wall_us() + for_ms * 1000;
 	char until[UNITS_TEXT_BYTES];
 
@@ -123,19 +123,21 @@ report_paused(const struct ask *a, const struct log_room *room,
  * the status before it; it may be NULL.
  */
 static int
-order_sink(struct ask *a, const struct verb_call *call, const char *verb,
+order_sink(const struct verb_call *call, const char *verb,
            struct control_args *args, uint64_t timeout_ms,
-           struct log_room *room)
+           struct log_room *room, const msgpack_object **result)
 {
-	int rc = ask_status(a, call->socket);
+	const msgpack_object *status;
+	int rc = ask_status(call->socket, &status);
 
-	if (rc == 0 && !ask_find_sink(a, call->args[0]))
-		rc = EXIT_NOT_WELL;
-	if (rc == 0 && room)
-		estimate_room(a->map, room);
+	if (rc != 0)
+		return rc;
+	if (!ask_find_sink(status, call->args[0]))
+		return EXIT_NOT_WELL;
+	if (room)
+		estimate_room(status, room);
 	control_args_add_text(args, "sink", slice_of(call->args[0]));
-	return rc == 0 ? ask_order(a, call->socket, verb, args, timeout_ms)
-	               : rc;
+	return ask_order(call->socket, verb, args, timeout_ms, result);
 }
 
 static int
@@ -144,7 +146,7 @@ pause_run(const struct verb_call *call)
 	uint64_t for_ms = 0, timeout_ms = OPTIONS_TIMEOUT_MS;
 	struct control_args args;
 	struct log_room room;
-	struct ask a;
+	const msgpack_object *result;
 	int rc;
 
 	if ((for_option &&
@@ -157,19 +159,16 @@ pause_run(const struct verb_call *call)
 		          SINK_STATUS_WHY_MAX);
 		return EXIT_CONFIG;
 	}
-	if (ask_init(&a) < 0)
-		return EXIT_FAILURE;
 	control_args_init(&args);
 	if (for_ms > 0)
 		control_args_add_uint(&args, "for_ms", for_ms);
 	if (why_option && why_option[0])
 		control_args_add_text(&args, "why", slice_of(why_option));
-	rc = order_sink(&a, call, "pause", &args, timeout_ms, &room);
+	rc = order_sink(call, "pause", &args, timeout_ms, &room, &result);
 	if (rc == 0)
-		rc =
-		    report_paused(&a, &room, call->args[0], for_ms, why_option);
+		rc = report_paused(result, &room, call->args[0], for_ms,
+		                   why_option);
 	control_args_fini(&args);
-	ask_fini(&a);
 	return rc;
 }
 
@@ -178,15 +177,13 @@ resume_run(const struct verb_call *call)
 {
 	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
 	struct control_args args;
-	struct ask a;
+	const msgpack_object *result;
 	int rc;
 
 	if (options_timeout(timeout_option, &timeout_ms) < 0)
 		return EXIT_CONFIG;
-	if (ask_init(&a) < 0)
-		return EXIT_FAILURE;
 	control_args_init(&args);
-	rc = order_sink(&a, call, "resume", &args, timeout_ms, NULL);
+	rc = order_sink(call, "resume", &args, timeout_ms, NULL, &result);
 	if (rc == 0) {
 		printf("%s is resumed: it goes on where it was; leat status "
 		       "shows its lag.\n",
@@ -194,7 +191,6 @@ resume_run(const struct verb_call *call)
 		rc = conf_finish_output(EXIT_SUCCESS);
 	}
 	control_args_fini(&args);
-	ask_fini(&a);
 	return rc;
 }
 

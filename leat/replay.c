@@ -31,10 +31,11 @@ static bool execute;
 /* A move of a sink's position. */
 struct move {
 	const char *sink;
-	bool back;                         /* a replay; else a skip */
-	uint64_t position, to;             /* the present one and the new one */
-	struct when when;                  /* `to`, as it was given */
-	const msgpack_object *log, *state; /* of the log; of the sink */
+	bool back;             /* a replay; else a skip */
+	uint64_t position, to; /* the present one and the new one */
+	struct when when;      /* `to`, as it was given */
+	/* Of the log and of the sink, until the order is given. */
+	const msgpack_object *log, *state;
 };
 
 /* A number with a comma between each three digits. */
@@ -199,10 +200,10 @@ why_refused(const struct move *m)
 
 /* Give the order.  Returns the exit status. */
 static int
-do_move(struct move *m, struct ask *a, const struct verb_call *call,
-        uint64_t timeout_ms)
+do_move(const struct move *m, const struct verb_call *call, uint64_t timeout_ms)
 {
 	char moved[NUMBER_TEXT], from[NUMBER_TEXT], to[NUMBER_TEXT];
+	const msgpack_object *result;
 	struct control_args args;
 	uint64_t n = m->back ? m->position - m->to : m->to - m->position;
 	int rc;
@@ -211,7 +212,7 @@ do_move(struct move *m, struct ask *a, const struct verb_call *call,
 	control_args_add_text(&args, "sink", slice_of(m->sink));
 	control_args_add_uint(&args, "from", m->position);
 	control_args_add_uint(&args, "to", m->to);
-	rc = ask_order(a, call->socket, "seek", &args, timeout_ms);
+	rc = ask_order(call->socket, "seek", &args, timeout_ms, &result);
 	control_args_fini(&args);
 	if (rc != 0)
 		return rc;
@@ -223,7 +224,7 @@ do_move(struct move *m, struct ask *a, const struct verb_call *call,
 
 /* Show the move and, with --execute, do it.  Returns the exit status. */
 static int
-move_run(struct move *m, struct ask *a, const struct verb_call *call,
+move_run(const struct move *m, const struct verb_call *call,
          uint64_t timeout_ms)
 {
 	const char *why_not;
@@ -242,7 +243,7 @@ move_run(struct move *m, struct ask *a, const struct verb_call *call,
 	if (fflush(stdout) != 0)
 		return conf_finish_output(EXIT_FAILURE);
 	if (execute)
-		return do_move(m, a, call, timeout_ms);
+		return do_move(m, call, timeout_ms);
 	printf(INDENT "Nothing was changed.  Add --execute to do it.\n");
 	return conf_finish_output(EXIT_SUCCESS);
 }
@@ -253,7 +254,7 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
 {
 	struct move m = {.sink = call->args[0], .back = back};
 	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
-	struct ask a;
+	const msgpack_object *status;
 	int rc;
 
 	if (!text) {
@@ -262,26 +263,21 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
 	}
 	if (options_timeout(timeout_option, &timeout_ms) < 0)
 		return EXIT_CONFIG;
-	if (ask_init(&a) < 0)
-		return EXIT_FAILURE;
-	rc = ask_status(&a, call->socket);
-	if (rc == 0) {
-		m.log = status_map_get(a.map, "log");
-		m.state = ask_find_sink(&a, m.sink);
-		rc = m.state ? 0 : EXIT_NOT_WELL;
-	}
-	if (rc == 0)
-		rc = options_offset(option, text, call->log_dir,
-		                    status_map_uint(m.log, "first_offset"),
-		                    status_map_uint(m.log, "durable_offset"),
-		                    &m.when);
-	if (rc == 0) {
-		m.position = status_map_uint(m.state, "committed");
-		m.to = m.when.offset;
-		rc = move_run(&m, &a, call, timeout_ms);
-	}
-	ask_fini(&a);
-	return rc;
+	rc = ask_status(call->socket, &status);
+	if (rc != 0)
+		return rc;
+	m.log = status_map_get(status, "log");
+	m.state = ask_find_sink(status, m.sink);
+	if (!m.state)
+		return EXIT_NOT_WELL;
+	rc = options_offset(option, text, call->log_dir,
+	                    status_map_uint(m.log, "first_offset"),
+	                    status_map_uint(m.log, "durable_offset"), &m.when);
+	if (rc != 0)
+		return rc;
+	m.position = status_map_uint(m.state, "committed");
+	m.to = m.when.offset;
+	return move_run(&m, call, timeout_ms);
 }
 
 static int

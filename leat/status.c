@@ -239,23 +239,18 @@ status_print_json(const msgpack_object *status)
 static int
 status_print(const char *socket, const char *path, bool as_json)
 {
-	struct ask a;
-	int rc;
+	const msgpack_object *status;
+	int rc = ask_status(socket, &status);
 
-	if (ask_init(&a) < 0)
-		return EXIT_FAILURE;
-	rc = ask_status(&a, socket);
-	if (rc == 0 && as_json) {
-		rc = status_print_json(a.map);
-	} else if (rc == 0) {
-		print_log(a.map);
-		print_daemons(a.map);
-		print_sinks(a.map, path);
-		print_problems(a.map);
-		rc = status_finish(a.map);
-	}
-	ask_fini(&a);
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (as_json)
+		return status_print_json(status);
+	print_log(status);
+	print_daemons(status);
+	print_sinks(status, path);
+	print_problems(status);
+	return status_finish(status);
 }
 
 static bool json, watch;
