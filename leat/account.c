@@ -32,11 +32,13 @@
 #include "libproto/sink_status.h"
 #include "libproto/status_map.h"
 
-#define TIMEOUT_MS 600000
 #define TIMEOUT_MAX_MS 86400000 /* as a sink's --count allows */
 
 /* Longer than between two reports of a sink. */
 #define REPORT_S 3
+
+static const char *sink_name;
+static uint64_t timeout_ms = 600000;
 
 /* What batchd reports about one sink at one time. */
 struct account_side {
@@ -189,8 +191,7 @@ account_on_line(void *arg, char *line)
 
 static int
 ask_store(const struct sinks *sinks, const char *sink,
-          const struct account_side *before, unsigned timeout_s,
-          struct account_count *count)
+          const struct account_side *before, struct account_count *count)
 {
 	char program[256], what[128];
 	const struct program_run run = {
@@ -205,8 +206,8 @@ ask_store(const struct sinks *sinks, const char *sink,
 
 	*count = (struct account_count){.done = false};
 	(void)snprintf(program, sizeof program, "sinkd-%s", sink);
-	(void)snprintf(what, sizeof what, "%s:%" PRIu64 ":%u", before->stream,
-	               before->committed, timeout_s);
+	(void)snprintf(what, sizeof what, "%s:%" PRIu64 ":%" PRIu64,
+	               before->stream, before->committed, timeout_ms / 1000);
 	if (!installed_has(program)) {
 		(void)snprintf(count->text, sizeof count->text,
 		               "%s is not installed in %.1000s", program,
@@ -416,8 +417,7 @@ wait_for_duplicates(const struct sinks *sinks, const char *sink,
 }
 
 static enum mark
-account_sink(const struct sinks *sinks, const char *sink, unsigned timeout_s,
-             int *failed)
+account_sink(const struct sinks *sinks, const char *sink, int *failed)
 {
 	struct account_side before, after;
 	struct account_count *count = calloc(1, sizeof *count);
@@ -426,7 +426,7 @@ account_sink(const struct sinks *sinks, const char *sink, unsigned timeout_s,
 	enum mark mark = MARK_ERROR;
 	int rc = count ? ask_side(sinks, sink, &before) : -ENOMEM;
 
-	if (rc == 0 && ask_store(sinks, sink, &before, timeout_s, count) < 0) {
+	if (rc == 0 && ask_store(sinks, sink, &before, count) < 0) {
 		mark_print(MARK_ERROR, sink, "%s", count->text);
 		free(count);
 		return MARK_ERROR;
@@ -452,12 +452,9 @@ account_sink(const struct sinks *sinks, const char *sink, unsigned timeout_s,
 	return mark;
 }
 
-static const char *sink_name;
-static const char *timeout;
-
 /* Count for all sinks.  Returns the exit status. */
 static int
-account_all(const struct sinks *sinks, unsigned timeout_s)
+account_all(const struct sinks *sinks)
 {
 	enum mark worst = MARK_OK;
 	char name[128];
@@ -466,7 +463,7 @@ account_all(const struct sinks *sinks, unsigned timeout_s)
 
 	while (failed == 0 &&
 	       sinks_next(sinks, sink_name, &at, name, sizeof name)) {
-		enum mark mark = account_sink(sinks, name, timeout_s, &failed);
+		enum mark mark = account_sink(sinks, name, &failed);
 
 		if (mark > worst)
 			worst = mark;
@@ -477,27 +474,31 @@ account_all(const struct sinks *sinks, unsigned timeout_s)
 }
 
 static int
+read_timeout(const char *option, const char *text, void *into)
+{
+	int rc = options_timeout(option, text, into);
+
+	if (rc == 0 && timeout_ms > TIMEOUT_MAX_MS) {
+		log_error("%s must be at most 24h value=%s", option,
+		          log_quote(text));
+		rc = -EINVAL;
+	}
+	return rc;
+}
+
+static int
 account_run(const struct verb_call *call)
 {
 	struct sinks *sinks = calloc(1, sizeof *sinks);
-	uint64_t timeout_ms = TIMEOUT_MS;
-	int rc = EXIT_SUCCESS;
+	int rc;
 
 	if (!sinks)
 		return EXIT_FAILURE;
-	if (options_timeout(timeout, &timeout_ms) < 0)
-		rc = EXIT_CONFIG;
-	if (timeout_ms > TIMEOUT_MAX_MS) {
-		log_error("--timeout must be at most 24h value=%s",
-		          log_quote(timeout));
-		rc = EXIT_CONFIG;
-	}
-	if (rc == EXIT_SUCCESS)
-		rc = sinks_read(sinks, call->path);
+	rc = sinks_read(sinks, call->path);
 	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(sinks, sink_name))
 		rc = EXIT_CONFIG;
 	if (rc == EXIT_SUCCESS)
-		rc = account_all(sinks, (unsigned)(timeout_ms / 1000));
+		rc = account_all(sinks);
 	free(sinks);
 	return rc;
 }
@@ -509,7 +510,8 @@ static const struct conf_flag flags[] = {
      .help = "count only in the store of this sink"},
     {.name = "--timeout",
      .argument = "DURATION",
-     .value = &timeout,
+     .read = read_timeout,
+     .into = &timeout_ms,
      .help = "longest time for one query to a store (default 10m)"},
     {0},
 };

@@ -34,9 +34,10 @@
 
 /* The options of all four verbs; each offers some of them. */
 static struct dead_options {
-	const char *code, *type, *since, *limit, *offset, *event, *timeout;
+	const char *code, *type, *since, *limit, *offset, *event;
+	uint64_t timeout_ms;
 	bool json, only_event, execute;
-} options;
+} options = {.timeout_ms = OPTIONS_TIMEOUT_MS};
 
 #define SELECTION_FLAGS                                                        \
 	{.name = "--code",                                                     \
@@ -62,21 +63,15 @@ static struct dead_options {
 		.help = "at most N of them", .value = &options.limit           \
 	}
 #define ORDER_FLAGS                                                            \
-	OPTIONS_TIMEOUT_FLAG(options.timeout),                                 \
-	{                                                                      \
-		.name = "--execute",                                           \
-		.help = "do it; without this, only show what would be done",   \
-		.set = &options.execute                                        \
-	}
+	OPTIONS_TIMEOUT_FLAG(&options.timeout_ms),                             \
+	    OPTIONS_EXECUTE_FLAG(&options.execute)
 
 /* --- options --- */
 
 static int
 read_number(const char *option, const char *text, uint64_t *out)
 {
-	const char *at = text;
-
-	if (when_read_number(&at, out) == 0 && *at == '\0')
+	if (options_number(text, out))
 		return 0;
 	log_error("not a number option=%s value=%s", option, log_quote(text));
 	return -EINVAL;
@@ -404,7 +399,7 @@ print_result(const char *sink, const msgpack_object *map, bool is_drop)
 
 static int
 order_execute(const struct verb_call *call, const struct dlq_filter *filter,
-              const struct preview *p, uint64_t timeout_ms, bool is_drop)
+              const struct preview *p, bool is_drop)
 {
 	struct control_args args;
 	const msgpack_object *result;
@@ -416,8 +411,8 @@ order_execute(const struct verb_call *call, const struct dlq_filter *filter,
 	                      slice_of(is_drop ? "drop" : "retry"));
 	dlq_filter_put(filter, &args);
 	if (!options.event || add_event(&args, p) == 0)
-		rc =
-		    ask_order(call->socket, "dead", &args, timeout_ms, &result);
+		rc = ask_order(call->socket, "dead", &args, options.timeout_ms,
+		               &result);
 	if (rc == 0)
 		rc = print_result(call->args[0], result, is_drop);
 	control_args_fini(&args);
@@ -430,11 +425,9 @@ order_run(const struct verb_call *call, bool is_drop)
 	struct preview p = {0};
 	struct dlq_filter filter;
 	char path[PATH_MAX];
-	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS, damaged;
+	uint64_t damaged;
 	int rc = read_filter(&filter), status = EXIT_SUCCESS;
 
-	if (rc == 0)
-		rc = options_timeout(options.timeout, &timeout_ms);
 	if (rc < 0)
 		return EXIT_CONFIG;
 	buf_init(&p.old, EVENT_PACKED_MAX);
@@ -448,7 +441,7 @@ order_run(const struct verb_call *call, bool is_drop)
 	if (rc < 0)
 		status = EXIT_FAILURE;
 	else if (options.execute)
-		status = order_execute(call, &filter, &p, timeout_ms, is_drop);
+		status = order_execute(call, &filter, &p, is_drop);
 	else
 		print_preview(&p, call->args[0], is_drop);
 	buf_fini(&p.old);

@@ -21,7 +21,8 @@
 #include "libbase/file.h"
 #include "libbase/log.h"
 
-static const char *from_option, *to_option, *dir_option;
+static struct when from, to;
+static const char *dir_option;
 
 struct log_dump {
 	struct disk *disk;
@@ -226,15 +227,16 @@ dump_segments(struct log_dump *d)
 }
 
 /*
- * Print the events from the offset `from` on and before `to`.  *lost is set to
- * the number of those that cannot be read.  Returns 0, -ENOENT when there is no
- * log, ERR_DAMAGED_HEADER when no segment has a readable header, or another
- * negative error.  An error of standard output is left in it.
+ * Print the events from --from on and before --to.  *lost is set to the number
+ * of those that cannot be read.  Returns 0, -ENOENT when there is no log,
+ * ERR_DAMAGED_HEADER when no segment has a readable header, or another negative
+ * error.  An error of standard output is left in it.
  */
 static int
-log_dump(struct disk *disk, uint64_t from, uint64_t to, uint64_t *lost)
+log_dump(struct disk *disk, uint64_t *lost)
 {
-	struct log_dump d = {.disk = disk, .to = to, .next = from};
+	struct log_dump d = {
+	    .disk = disk, .next = from.offset, .to = to.offset};
 	int rc;
 
 	d.for_terminal = isatty(STDOUT_FILENO);
@@ -248,41 +250,27 @@ log_dump(struct disk *disk, uint64_t from, uint64_t to, uint64_t *lost)
 	return rc;
 }
 
-/* Read --from and --to.  Returns 0 or the exit status. */
-static int
-read_range(const char *dir, uint64_t *from, uint64_t *to)
-{
-	struct when begin = {.offset = 0}, end = {.offset = UINT64_MAX};
-	int rc = 0;
-
-	if (from_option)
-		rc = options_offset("--from", from_option, dir, 0, UINT64_MAX,
-		                    &begin);
-	if (rc == 0 && to_option)
-		rc =
-		    options_offset("--to", to_option, dir, 0, UINT64_MAX, &end);
-	*from = begin.offset;
-	*to = end.offset;
-	if (rc != 0 || *to >= *from)
-		return rc;
-	log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64, *to,
-	          *from);
-	return EXIT_CONFIG;
-}
-
 static int
 log_dump_run(const struct verb_call *call)
 {
 	const char *dir = dir_option ? dir_option : call->log_dir;
-	uint64_t from, to, lost = 0;
+	uint64_t lost = 0;
 	struct disk_real real;
-	int rc = read_range(dir, &from, &to);
+	int rc;
 
-	if (rc != 0)
-		return rc;
+	if (to.kind == WHEN_NONE)
+		to.kind = WHEN_NEWEST;
+	if (options_find_offset(&from, dir, 0, UINT64_MAX) < 0 ||
+	    options_find_offset(&to, dir, 0, UINT64_MAX) < 0)
+		return EXIT_FAILURE;
+	if (to.offset < from.offset) {
+		log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64,
+		          to.offset, from.offset);
+		return EXIT_CONFIG;
+	}
 	rc = disk_real_open_read(&real, dir);
 	if (rc == 0)
-		rc = log_dump(&real.disk, from, to, &lost);
+		rc = log_dump(&real.disk, &lost);
 	disk_real_close(&real);
 	if (rc == -ENOENT)
 		log_error("no log in this directory dir=%s; correct [batchd] "
@@ -304,11 +292,13 @@ static const struct conf_flag flags[] = {
     {.name = "--from",
      .argument = "WHEN",
      .help = "begin at " WHEN_FORMS " (default oldest)",
-     .value = &from_option},
+     .read = options_when,
+     .into = &from},
     {.name = "--to",
      .argument = "WHEN",
      .help = "end before this offset or time (default: the end of the log)",
-     .value = &to_option},
+     .read = options_when,
+     .into = &to},
     {.name = "--dir",
      .argument = "DIR",
      .help = "dump the log in DIR, without reading the settings",

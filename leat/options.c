@@ -3,38 +3,35 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 #include "leat/log_time.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
 
 int
-options_duration(const char *option, const char *text, uint64_t *ms)
+options_duration(const char *option, const char *text, void *into)
 {
+	uint64_t *ms = into;
 	int64_t us = 0;
-	int rc = when_read_duration(text, &us);
 
-	/* A poll waits an int of milliseconds, 24 days. */
-	if (rc == 0 && us > 0)
+	if (when_read_duration(text, &us) == 0 && us > 0) {
 		*ms = (uint64_t)us / 1000;
-	if (rc == 0 && us > 0)
 		return 0;
+	}
 	log_error("%s must be a duration, as 90s, 30m, 12h or 7d value=%s",
 	          option, log_quote(text));
 	return -EINVAL;
 }
 
 int
-options_timeout(const char *text, uint64_t *ms)
+options_timeout(const char *option, const char *text, void *into)
 {
-	int rc;
+	const uint64_t *ms = into;
+	int rc = options_duration(option, text, into);
 
-	if (!text)
-		return 0;
-	rc = options_duration("--timeout", text, ms);
+	/* A poll waits an int of milliseconds, 24 days. */
 	if (rc == 0 && *ms > INT_MAX) {
-		log_error("--timeout must be at most 24d value=%s",
+		log_error("%s must be at most 24d value=%s", option,
 		          log_quote(text));
 		rc = -EINVAL;
 	}
@@ -42,9 +39,9 @@ options_timeout(const char *text, uint64_t *ms)
 }
 
 int
-options_when(const char *option, const char *text, struct when *when)
+options_when(const char *option, const char *text, void *into)
 {
-	int rc = when_read(text, clock_wall_us(), when);
+	int rc = when_read(text, clock_wall_us(), into);
 
 	if (rc == -ERANGE)
 		log_error("%s is out of range: a time must be from 1970 to "
@@ -56,23 +53,26 @@ options_when(const char *option, const char *text, struct when *when)
 	return rc < 0 ? -EINVAL : 0;
 }
 
-int
-options_offset(const char *option, const char *text, const char *log_dir,
-               uint64_t first, uint64_t end, struct when *when)
+bool
+options_number(const char *text, uint64_t *number)
 {
-	if (options_when(option, text, when) < 0)
-		return EXIT_CONFIG;
+	return when_read_number(&text, number) == 0 && *text == '\0';
+}
+
+int
+options_find_offset(struct when *when, const char *log_dir, uint64_t first,
+                    uint64_t end)
+{
 	switch (when->kind) {
+	case WHEN_NONE:
 	case WHEN_OLDEST:
 		when->offset = first;
-		break;
+		return 0;
 	case WHEN_NEWEST:
 		when->offset = end;
-		break;
+		return 0;
 	case WHEN_TIME:
-		if (log_time_find_in(log_dir, when->us, &when->offset) < 0)
-			return EXIT_FAILURE;
-		break;
+		return log_time_find_in(log_dir, when->us, &when->offset);
 	case WHEN_OFFSET:
 		break;
 	}

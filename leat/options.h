@@ -1,44 +1,54 @@
 /*
- * options - values of options that several verbs have.  Each function logs what
- * is wrong with a value, and returns 0 or -EINVAL.
+ * options - values of options that several verbs have.
+ *
+ * The functions of the first group are for conf_flag.read: each logs what is
+ * wrong with the text, and returns 0 or -EINVAL.
  */
 #ifndef LEAT_OPTIONS_H
 #define LEAT_OPTIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "leat/when.h"
 #include "libbase/base.h"
 
-/* --timeout, of which options_timeout reads the text. */
-#define OPTIONS_TIMEOUT_FLAG(text)                                             \
+/* --timeout of an order, in ms. */
+#define OPTIONS_TIMEOUT_FLAG(ms)                                               \
 	{                                                                      \
-		.name = "--timeout", .argument = "DURATION", .value = &(text), \
+		.name = "--timeout", .argument = "DURATION",                   \
+		.read = options_timeout, .into = (ms),                         \
 		.help =                                                        \
 		    "wait until it is done, but at most this time, such as "   \
 		    "90s or 5m (default 60s); the order goes on after that"    \
 	}
 #define OPTIONS_TIMEOUT_MS 60000 /* its default */
 
-/* Read --timeout.  Without one, which is NULL, *ms stays as it is. */
-MUST_USE int options_timeout(const char *text, uint64_t *ms);
+#define OPTIONS_EXECUTE_FLAG(execute)                                          \
+	{                                                                      \
+		.name = "--execute", .set = (execute),                         \
+		.help = "do it; without this, only show what would be done"    \
+	}
 
-/* Read a duration such as 30m, which is not 0. */
-MUST_USE int options_duration(const char *option, const char *text,
-                              uint64_t *ms);
+/* A duration such as 30m, which is not 0, in ms: uint64_t. */
+MUST_USE int options_duration(const char *option, const char *text, void *into);
 
-/* Read a point of the log. */
-MUST_USE int options_when(const char *option, const char *text,
-                          struct when *when);
+/* The same, no longer than a poll can wait. */
+MUST_USE int options_timeout(const char *option, const char *text, void *into);
+
+/* A point of the log: struct when. */
+MUST_USE int options_when(const char *option, const char *text, void *into);
+
+/* Return true if the text is a number in decimal digits. */
+bool options_number(const char *text, uint64_t *number);
 
 /*
- * Read a point of the log, and find the offset of a time in the log on disk in
- * log_dir.  `first` and `end` are those of the log: oldest and newest.  Returns
- * 0 or an exit status: EXIT_CONFIG, or EXIT_FAILURE when the log cannot be
- * read.
+ * Set the offset of a point of the log, of whatever kind it is.  `first` and
+ * `end` are those of the log: oldest, as well as none, and newest.  A time is
+ * looked for in the log on disk in log_dir.  Returns 0, or a negative error
+ * after logging it.
  */
-MUST_USE int options_offset(const char *option, const char *text,
-                            const char *log_dir, uint64_t first, uint64_t end,
-                            struct when *when);
+MUST_USE int options_find_offset(struct when *when, const char *log_dir,
+                                 uint64_t first, uint64_t end);
 
 #endif

@@ -6,6 +6,7 @@
  * batchd refuses or --timeout is over, EXIT_CONFIG when an option has a wrong
  * value, and EXIT_FAILURE when batchd does not answer.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,23 +23,37 @@
 #include "libproto/sink_status.h"
 #include "libproto/status_map.h"
 
-static const char *for_option, *why_option, *timeout_option;
+static uint64_t for_ms, timeout_ms = OPTIONS_TIMEOUT_MS;
+static const char *why;
 
 /* batchd shows the text in many places, so it has to be one plain line. */
 static bool
-is_good_why(const char *why)
+is_plain_line(const char *text)
 {
-	size_t bytes = strlen(why), n;
+	size_t bytes = strlen(text), n;
 
 	for (size_t i = 0; i < bytes; i += n) {
 		uint32_t code;
 		bool safe;
 
-		n = printable_next(why + i, bytes - i, &code, &safe);
+		n = printable_next(text + i, bytes - i, &code, &safe);
 		if (!safe)
 			return false;
 	}
 	return bytes <= SINK_STATUS_WHY_MAX;
+}
+
+static int
+read_why(const char *option, const char *text, void *into)
+{
+	(void)into;
+	why = text;
+	if (is_plain_line(text))
+		return 0;
+	log_error("%s must be at most %d bytes, of printable characters on one "
+	          "line",
+	          option, SINK_STATUS_WHY_MAX);
+	return -EINVAL;
 }
 
 /* How long the log can keep the events of a sink that is paused. */
@@ -98,7 +113,7 @@ report_room(const struct log_room *room)
 /* Print what has become of a sink that is paused. */
 static int
 report_paused(const msgpack_object *result, const struct log_room *room,
-              const char *sink, uint64_t for_ms, const char *why)
+              const char *sink)
 {
 	const msgpack_object *position = status_map_get_type(
 	    result, "position", MSGPACK_OBJECT_POSITIVE_INTEGER);
@@ -119,79 +134,56 @@ report_paused(const msgpack_object *result, const struct log_room *room,
 }
 
 /*
- * Give an order of one sink; `args` has its other arguments.  *room is set by
- * the status before it; it may be NULL.
+ * Give an order of one sink.  *room is set by the status before it.  Returns as
+ * ask_order.
  */
 static int
 order_sink(const struct verb_call *call, const char *verb,
-           struct control_args *args, uint64_t timeout_ms,
            struct log_room *room, const msgpack_object **result)
 {
 	const msgpack_object *status;
+	struct control_args args;
 	int rc = ask_status(call->socket, &status);
 
 	if (rc != 0)
 		return rc;
 	if (!ask_find_sink(status, call->args[0]))
 		return EXIT_NOT_WELL;
-	if (room)
-		estimate_room(status, room);
-	control_args_add_text(args, "sink", slice_of(call->args[0]));
-	return ask_order(call->socket, verb, args, timeout_ms, result);
+	estimate_room(status, room);
+	control_args_init(&args);
+	control_args_add_text(&args, "sink", slice_of(call->args[0]));
+	if (for_ms > 0)
+		control_args_add_uint(&args, "for_ms", for_ms);
+	if (why && why[0])
+		control_args_add_text(&args, "why", slice_of(why));
+	rc = ask_order(call->socket, verb, &args, timeout_ms, result);
+	control_args_fini(&args);
+	return rc;
 }
 
 static int
 pause_run(const struct verb_call *call)
 {
-	uint64_t for_ms = 0, timeout_ms = OPTIONS_TIMEOUT_MS;
-	struct control_args args;
-	struct log_room room;
 	const msgpack_object *result;
-	int rc;
+	struct log_room room;
+	int rc = order_sink(call, "pause", &room, &result);
 
-	if ((for_option &&
-	     options_duration("--for", for_option, &for_ms) < 0) ||
-	    options_timeout(timeout_option, &timeout_ms) < 0)
-		return EXIT_CONFIG;
-	if (why_option && !is_good_why(why_option)) {
-		log_error("--why must be at most %d bytes, of printable "
-		          "characters on one line",
-		          SINK_STATUS_WHY_MAX);
-		return EXIT_CONFIG;
-	}
-	control_args_init(&args);
-	if (for_ms > 0)
-		control_args_add_uint(&args, "for_ms", for_ms);
-	if (why_option && why_option[0])
-		control_args_add_text(&args, "why", slice_of(why_option));
-	rc = order_sink(call, "pause", &args, timeout_ms, &room, &result);
-	if (rc == 0)
-		rc = report_paused(result, &room, call->args[0], for_ms,
-		                   why_option);
-	control_args_fini(&args);
-	return rc;
+	return rc == 0 ? report_paused(result, &room, call->args[0]) : rc;
 }
 
 static int
 resume_run(const struct verb_call *call)
 {
-	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
-	struct control_args args;
 	const msgpack_object *result;
-	int rc;
+	struct log_room room;
+	int rc = order_sink(call, "resume", &room, &result);
 
-	if (options_timeout(timeout_option, &timeout_ms) < 0)
-		return EXIT_CONFIG;
-	control_args_init(&args);
-	rc = order_sink(call, "resume", &args, timeout_ms, NULL, &result);
-	if (rc == 0) {
-		printf("%s is resumed: it goes on where it was; leat status "
-		       "shows its lag.\n",
-		       call->args[0]);
-		rc = conf_finish_output(EXIT_SUCCESS);
-	}
-	control_args_fini(&args);
-	return rc;
+	if (rc != 0)
+		return rc;
+	printf("%s is resumed: it goes on where it was; leat status shows its "
+	       "lag.\n",
+	       call->args[0]);
+	return conf_finish_output(EXIT_SUCCESS);
 }
 
 static const struct conf_flag pause_flags[] = {
@@ -200,12 +192,13 @@ static const struct conf_flag pause_flags[] = {
      .help =
          "end the pause after this time, such as 90s, 30m, 12h or 7d; without "
          "this, it lasts until leat resume",
-     .value = &for_option},
+     .read = options_duration,
+     .into = &for_ms},
     {.name = "--why",
      .argument = "TEXT",
      .help = "the reason, for those who see the pause",
-     .value = &why_option},
-    OPTIONS_TIMEOUT_FLAG(timeout_option),
+     .read = read_why},
+    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},
 };
 static const struct verb_example pause_examples[] = {
@@ -232,7 +225,7 @@ const struct verb pause_verb = {
 };
 
 static const struct conf_flag resume_flags[] = {
-    OPTIONS_TIMEOUT_FLAG(timeout_option),
+    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},
 };
 static const struct verb_example resume_examples[] = {

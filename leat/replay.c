@@ -25,15 +25,16 @@
 
 #define INDENT "    "
 
-static const char *from_option, *to_option, *timeout_option;
+static struct when replay_from, skip_to;
+static uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
 static bool execute;
 
 /* A move of a sink's position. */
 struct move {
 	const char *sink;
-	bool back;             /* a replay; else a skip */
-	uint64_t position, to; /* the present one and the new one */
-	struct when when;      /* `to`, as it was given */
+	bool back;               /* a replay; else a skip */
+	uint64_t position, to;   /* the present one and the new one */
+	const struct when *when; /* `to`, as it was given */
 	/* Of the log and of the sink, until the order is given. */
 	const msgpack_object *log, *state;
 };
@@ -136,10 +137,10 @@ show_move(const struct move *m, const struct verb_call *call)
 
 	printf("%s: present position %s, new position %s\n", m->sink,
 	       number_text(m->position, a), number_text(m->to, b));
-	if (m->when.kind == WHEN_TIME)
+	if (m->when->kind == WHEN_TIME)
 		printf(INDENT "(the first event at or after %s by batchd's "
 		              "clock)\n",
-		       units_time((uint64_t)m->when.us, time));
+		       units_time((uint64_t)m->when->us, time));
 	if (m->back) {
 		printf(INDENT "%s events are sent to the store again.\n",
 		       number_text(m->position - m->to, a));
@@ -200,7 +201,7 @@ why_refused(const struct move *m)
 
 /* Give the order.  Returns the exit status. */
 static int
-do_move(const struct move *m, const struct verb_call *call, uint64_t timeout_ms)
+do_move(const struct move *m, const struct verb_call *call)
 {
 	char moved[NUMBER_TEXT], from[NUMBER_TEXT], to[NUMBER_TEXT];
 	const msgpack_object *result;
@@ -224,8 +225,7 @@ do_move(const struct move *m, const struct verb_call *call, uint64_t timeout_ms)
 
 /* Show the move and, with --execute, do it.  Returns the exit status. */
 static int
-move_run(const struct move *m, const struct verb_call *call,
-         uint64_t timeout_ms)
+move_run(const struct move *m, const struct verb_call *call)
 {
 	const char *why_not;
 
@@ -243,26 +243,23 @@ move_run(const struct move *m, const struct verb_call *call,
 	if (fflush(stdout) != 0)
 		return conf_finish_output(EXIT_FAILURE);
 	if (execute)
-		return do_move(m, call, timeout_ms);
+		return do_move(m, call);
 	printf(INDENT "Nothing was changed.  Add --execute to do it.\n");
 	return conf_finish_output(EXIT_SUCCESS);
 }
 
 static int
 move_prepare(const struct verb_call *call, bool back, const char *option,
-             const char *text)
+             struct when *when)
 {
-	struct move m = {.sink = call->args[0], .back = back};
-	uint64_t timeout_ms = OPTIONS_TIMEOUT_MS;
+	struct move m = {.sink = call->args[0], .back = back, .when = when};
 	const msgpack_object *status;
 	int rc;
 
-	if (!text) {
+	if (when->kind == WHEN_NONE) {
 		log_error("%s is missing: it must be %s", option, WHEN_FORMS);
 		return EXIT_CONFIG;
 	}
-	if (options_timeout(timeout_option, &timeout_ms) < 0)
-		return EXIT_CONFIG;
 	rc = ask_status(call->socket, &status);
 	if (rc != 0)
 		return rc;
@@ -270,42 +267,35 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
 	m.state = ask_find_sink(status, m.sink);
 	if (!m.state)
 		return EXIT_NOT_WELL;
-	rc = options_offset(option, text, call->log_dir,
-	                    status_map_uint(m.log, "first_offset"),
-	                    status_map_uint(m.log, "durable_offset"), &m.when);
-	if (rc != 0)
-		return rc;
+	if (options_find_offset(when, call->log_dir,
+	                        status_map_uint(m.log, "first_offset"),
+	                        status_map_uint(m.log, "durable_offset")) < 0)
+		return EXIT_FAILURE;
 	m.position = status_map_uint(m.state, "committed");
-	m.to = m.when.offset;
-	return move_run(&m, call, timeout_ms);
+	m.to = when->offset;
+	return move_run(&m, call);
 }
 
 static int
 replay_run(const struct verb_call *call)
 {
-	return move_prepare(call, true, "--from", from_option);
+	return move_prepare(call, true, "--from", &replay_from);
 }
 
 static int
 skip_run(const struct verb_call *call)
 {
-	return move_prepare(call, false, "--to", to_option);
+	return move_prepare(call, false, "--to", &skip_to);
 }
-
-#define EXECUTE_FLAG                                                           \
-	{                                                                      \
-		.name = "--execute",                                           \
-		.help = "do it; without this, only show what would be done",   \
-		.set = &execute                                                \
-	}
 
 static const struct conf_flag replay_flags[] = {
     {.name = "--from",
      .argument = "WHEN",
      .help = "send again the events from here on: " WHEN_FORMS,
-     .value = &from_option},
-    EXECUTE_FLAG,
-    OPTIONS_TIMEOUT_FLAG(timeout_option),
+     .read = options_when,
+     .into = &replay_from},
+    OPTIONS_EXECUTE_FLAG(&execute),
+    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},
 };
 static const struct verb_example replay_examples[] = {
@@ -336,9 +326,10 @@ static const struct conf_flag skip_flags[] = {
     {.name = "--to",
      .argument = "WHEN",
      .help = "continue from here on: " WHEN_FORMS,
-     .value = &to_option},
-    EXECUTE_FLAG,
-    OPTIONS_TIMEOUT_FLAG(timeout_option),
+     .read = options_when,
+     .into = &skip_to},
+    OPTIONS_EXECUTE_FLAG(&execute),
+    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},
 };
 static const struct verb_example skip_examples[] = {

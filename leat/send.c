@@ -25,12 +25,13 @@
 /* How long the loop waits at most before it looks at time and signals. */
 #define TURN_MS 200
 
-/* What the user asks for: the values of the options. */
-struct send_options {
-	const char *url, *token_file, *ca_file;
-	const char *limit_rate, *name, *timeout;
+/* What the user asks for. */
+static struct send_options {
+	const char *url, *token_file, *ca_file, *name;
+	uint64_t rate; /* bytes a second; 0: no limit */
+	uint64_t give_up_ms;
 	bool restart;
-};
+} options = {.url = DEFAULT_URL, .give_up_ms = GIVE_UP_MS};
 
 static volatile sig_atomic_t interrupted;
 
@@ -169,55 +170,24 @@ report(const struct send *s)
 /* --- start and end --- */
 
 static int
-read_numbers(struct send *s, const struct send_options *q)
-{
-	static const char units[] = "KMG";
-	const char *end = q->limit_rate, *unit;
-
-	if (q->timeout && strcmp(q->timeout, "0") == 0)
-		s->give_up_ms = 0;
-	else if (options_timeout(q->timeout, &s->give_up_ms) < 0)
-		return -EINVAL;
-	if (!q->limit_rate)
-		return 0;
-	if (when_read_number(&end, &s->rate) == 0 && s->rate > 0 &&
-	    s->rate < UINT64_C(1) << 30) {
-		unit = *end ? strchr(units, *end) : NULL;
-		if (unit && !end[1])
-			s->rate <<= 10 * (unit - units + 1);
-		if (!*end || (unit && !end[1])) {
-			/* A request takes a second or less. */
-			if (s->rate < s->max_bytes)
-				s->max_bytes = s->rate;
-			return 0;
-		}
-	}
-	log_error("--limit-rate must be a number of bytes a second, as 500K or "
-	          "10M value=%s",
-	          log_quote(q->limit_rate));
-	return -EINVAL;
-}
-
-static int
-send_open_http(struct send *s, const struct send_options *q)
+send_open_http(struct send *s)
 {
 	char token[SEND_HTTP_TOKEN_MAX + 1];
-	struct send_http_options o = {.url = q->url ? q->url : DEFAULT_URL,
-	                              .token = token,
-	                              .ca_file = q->ca_file};
-	int rc = secret_read(q->token_file ? q->token_file : "", SEND_TOKEN_ENV,
-	                     token, sizeof token);
+	struct send_http_options o = {
+	    .url = options.url, .token = token, .ca_file = options.ca_file};
+	const char *file = options.token_file;
+	int rc =
+	    secret_read(file ? file : "", SEND_TOKEN_ENV, token, sizeof token);
 
 	if (rc < 0) {
-		log_error(
-		    "cannot read the token file=%s err=%s",
-		    log_quote(q->token_file ? q->token_file : SEND_TOKEN_ENV),
-		    log_quote(error_text(rc)));
+		log_error("cannot read the token file=%s err=%s",
+		          log_quote(file ? file : SEND_TOKEN_ENV),
+		          log_quote(error_text(rc)));
 		return -EINVAL;
 	}
-	if (rc == 0 && q->token_file) {
+	if (rc == 0 && file) {
 		log_error("the first line must be the token file=%s",
-		          log_quote(q->token_file));
+		          log_quote(file));
 		return -EINVAL;
 	}
 	rc = send_http_open(&s->http, &o);
@@ -266,7 +236,7 @@ make_label(struct send *s, const char *path)
 
 /* The command line is checked before the input, which is opened last. */
 static int
-send_open(struct send *s, const struct send_options *q, const char *path)
+send_open(struct send *s, const char *path)
 {
 	int rc;
 
@@ -275,14 +245,16 @@ send_open(struct send *s, const struct send_options *q, const char *path)
 	s->filling = &s->batches[1];
 	s->max_events = s->max_window = SEND_BATCH_EVENTS;
 	s->max_bytes = SEND_BATCH_BYTES;
-	s->give_up_ms = GIVE_UP_MS;
+	s->rate = options.rate;
+	s->give_up_ms = options.give_up_ms;
+	/* A request takes a second or less. */
+	if (s->rate > 0 && s->rate < s->max_bytes)
+		s->max_bytes = s->rate;
 	s->failure_limit = (struct log_limit){.interval_ms = 10000, .burst = 1};
 	send_batch_init(s->sending);
 	send_batch_init(s->filling);
-	s->restarted = q->restart;
-	rc = read_numbers(s, q);
-	if (rc == 0)
-		rc = send_open_http(s, q);
+	s->restarted = options.restart;
+	rc = send_open_http(s);
 	if (rc == 0)
 		rc = send_event_init(&s->events);
 	if (rc == 0)
@@ -291,7 +263,8 @@ send_open(struct send *s, const struct send_options *q, const char *path)
 	if (rc == 0 && !s->answers)
 		rc = -ENOMEM;
 	if (rc == 0)
-		rc = send_input_open(&s->input, path, q->name, q->restart);
+		rc = send_input_open(&s->input, path, options.name,
+		                     options.restart);
 	if (rc == 0)
 		rc = open_splitter(s);
 	if (rc == -ENOMEM)
@@ -329,41 +302,58 @@ catch_signals(void)
 }
 
 static int
-send_input_to(const struct send_options *q, const char *path)
-{
-	struct send *s = calloc(1, sizeof *s);
-	int rc, status = EXIT_FAILURE;
-
-	if (!s) {
-		log_error("out of memory");
-		return EXIT_FAILURE;
-	}
-	rc = send_open(s, q, path);
-	if (rc == 0) {
-		catch_signals();
-		s->start_ms = clock_mono_ms();
-		send_progress_start(&s->progress, s->start_bytes, s->start_ms);
-		run(s);
-		report(s);
-		status = s->status;
-	} else if (rc == -EINVAL) {
-		status = EXIT_CONFIG;
-	}
-	send_close(s);
-	free(s);
-	return status;
-}
-
-static struct send_options options;
-
-static int
 send_run(const struct verb_call *call)
 {
+	static struct send s;
 	const char *path = call->arg_count > 0 ? call->args[0] : NULL;
+	int rc;
 
 	if (path && strcmp(path, "-") == 0)
 		path = NULL;
-	return send_input_to(&options, path);
+	rc = send_open(&s, path);
+	if (rc == 0) {
+		catch_signals();
+		s.start_ms = clock_mono_ms();
+		send_progress_start(&s.progress, s.start_bytes, s.start_ms);
+		run(&s);
+		report(&s);
+	} else {
+		s.status = rc == -EINVAL ? EXIT_CONFIG : EXIT_FAILURE;
+	}
+	send_close(&s);
+	return s.status;
+}
+
+/* The values of --limit-rate and --timeout; see conf_flag.read. */
+
+static int
+read_rate(const char *option, const char *text, void *into)
+{
+	static const char units[] = "KMG";
+	const char *end = text, *unit;
+	uint64_t *rate = into;
+
+	if (when_read_number(&end, rate) == 0 && *rate > 0 &&
+	    *rate < UINT64_C(1) << 30) {
+		unit = *end ? strchr(units, *end) : NULL;
+		if (unit && !end[1])
+			*rate <<= 10 * (unit - units + 1);
+		if (!*end || (unit && !end[1]))
+			return 0;
+	}
+	log_error("%s must be a number of bytes a second, as 500K or 10M "
+	          "value=%s",
+	          option, log_quote(text));
+	return -EINVAL;
+}
+
+static int
+read_timeout(const char *option, const char *text, void *into)
+{
+	uint64_t *ms = into;
+
+	*ms = 0;
+	return strcmp(text, "0") == 0 ? 0 : options_timeout(option, text, ms);
 }
 
 static const struct conf_flag flags[] = {
@@ -386,12 +376,14 @@ static const struct conf_flag flags[] = {
     {.name = "--limit-rate",
      .argument = "N",
      .help = "send at most N bytes a second, such as 500K or 10M",
-     .value = &options.limit_rate},
+     .read = read_rate,
+     .into = &options.rate},
     {.name = "--timeout",
      .argument = "DURATION",
      .help = "give up when ingestd has accepted nothing for this time (default "
              "5m); 0: never",
-     .value = &options.timeout},
+     .read = read_timeout,
+     .into = &options.give_up_ms},
     {.name = "--name",
      .argument = "NAME",
      .help = "name of a stream, from which the ids of its events are made: the "

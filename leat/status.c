@@ -15,9 +15,9 @@
 #include "leat/ask.h"
 #include "leat/dead_file.h"
 #include "leat/json.h"
+#include "leat/options.h"
 #include "leat/units.h"
 #include "leat/verb.h"
-#include "leat/when.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
 #include "libbase/printable.h"
@@ -287,8 +287,8 @@ status_run(const struct verb_call *call)
 
 	if (!watch && call->arg_count == 0)
 		return status_print(call->socket, call->path, json);
-	if (!watch || when_read_number(&text, &seconds) < 0 || *text ||
-	    seconds < 1 || seconds > WATCH_S_MAX) {
+	if (!watch || !options_number(text, &seconds) || seconds < 1 ||
+	    seconds > WATCH_S_MAX) {
 		log_error("SECONDS must be a number from 1 to %d, with --watch",
 		          WATCH_S_MAX);
 		return EXIT_CONFIG;

@@ -45,32 +45,27 @@
 
 #define DEFAULT_COLUMNS 80
 #define NO_END UINT64_MAX
+#define NOT_GIVEN UINT64_MAX
 
-/* What the operator asks for.  All texts are borrowed. */
-struct tail_request {
-	const char *socket;  /* of batchd */
-	const char *log_dir; /* read only to find the offset of a time */
-	const char *from, *to, *limit; /* as given, or NULL */
-	const char *bytes_per_s;       /* the same */
-	struct conf_values types;      /* show only these; none: all */
-	const char *user;              /* show only this one; NULL: all */
-	bool until_end;                /* end where the log ends at the start */
-	bool json;                     /* JSON on a terminal as well */
-};
+/* What the operator asks for. */
+static struct tail_options {
+	struct when from, to;
+	uint64_t limit, bytes_per_s;
+	struct conf_values types; /* show only these; none: all */
+	const char *user;         /* show only this one; NULL: all */
+	bool until_end;           /* end where the log ends at the start */
+	bool json;                /* JSON on a terminal as well */
+} options = {.limit = UINT64_MAX, .bytes_per_s = NOT_GIVEN};
 
 struct tail {
-	const struct tail_request *request;
+	const char *socket; /* of batchd */
 	struct tail_link link;
 	bool was_connected; /* at least once */
 
-	struct when from, to;
-	bool has_to;
 	uint64_t next; /* offset of the next event wanted */
 	uint64_t end;  /* offset at which to end, or NO_END */
 	uint64_t left; /* how many events may still be shown */
 	bool live;     /* skip events rather than lag */
-	bool has_rate; /* --bytes-per-s was given */
-	uint64_t bytes_per_s;
 	char stream[FRAME_STREAM_NAME_MAX + 1]; /* that the offsets are of */
 
 	/* Events that were skipped and are not reported yet: */
@@ -198,80 +193,49 @@ tail_catch_signals(void)
 
 /* --- options --- */
 
-/* Return true if the text is a number in decimal digits. */
-static bool
-tail_read_number(const char *text, uint64_t *number)
-{
-	return when_read_number(&text, number) == 0 && *text == '\0';
-}
-
 static int
-tail_read_limit(const char *text, uint64_t *limit)
+tail_read_limit(const char *option, const char *text, void *into)
 {
-	if (tail_read_number(text, limit) && *limit > 0)
+	uint64_t *limit = into;
+
+	if (options_number(text, limit) && *limit > 0)
 		return 0;
-	log_error("--limit must be a number of events, at least 1 value=%s",
+	log_error("%s must be a number of events, at least 1 value=%s", option,
 	          log_quote(text));
 	return -EINVAL;
 }
 
 static int
-tail_read_rate(const char *text, uint64_t *bytes_per_s)
+tail_read_rate(const char *option, const char *text, void *into)
 {
-	if (tail_read_number(text, bytes_per_s))
+	if (options_number(text, into))
 		return 0;
-	log_error("--bytes-per-s must be a number of bytes, or 0 for no limit "
-	          "value=%s",
-	          log_quote(text));
+	log_error("%s must be a number of bytes, or 0 for no limit value=%s",
+	          option, log_quote(text));
 	return -EINVAL;
-}
-
-/*
- * Read the options.  Without --from the tail follows the log from its newest
- * event on, but begins at the oldest one if it has an end in the past.
- */
-static int
-tail_read_options(struct tail *t)
-{
-	const struct tail_request *r = t->request;
-	int rc = 0;
-
-	t->from.kind = r->to || r->until_end ? WHEN_OLDEST : WHEN_NEWEST;
-	t->left = UINT64_MAX;
-	t->end = NO_END;
-	t->has_to = r->to != NULL;
-	if (r->from)
-		rc = options_when("--from", r->from, &t->from);
-	if (rc == 0 && r->to)
-		rc = options_when("--to", r->to, &t->to);
-	if (rc == 0 && r->limit)
-		rc = tail_read_limit(r->limit, &t->left);
-	t->has_rate = r->bytes_per_s != NULL;
-	if (rc == 0 && t->has_rate)
-		rc = tail_read_rate(r->bytes_per_s, &t->bytes_per_s);
-	return rc;
 }
 
 /* Replace a time by its offset, which the log on disk tells. */
 static int
-tail_resolve_time(const struct tail *t, struct when *when)
+tail_resolve_time(struct when *when, const char *log_dir)
 {
 	if (when->kind != WHEN_TIME)
 		return 0;
-	return log_time_find_in(t->request->log_dir, when->us, &when->offset);
+	return log_time_find_in(log_dir, when->us, &when->offset);
 }
 
 /* --- events --- */
 
 static bool
-is_wanted(const struct tail_request *r, const struct event *e)
+is_wanted(const struct event *e)
 {
-	bool type = r->types.count == 0;
+	const struct conf_values *types = &options.types;
+	bool type = types->count == 0;
 
-	for (size_t i = 0; !type && i < r->types.count; i++)
-		type = slice_is(e->type, r->types.at[i]);
-	return type &&
-	       (!r->user || (e->user_id.data && slice_is(e->user_id, r->user)));
+	for (size_t i = 0; !type && i < types->count; i++)
+		type = slice_is(e->type, types->at[i]);
+	return type && (!options.user || (e->user_id.data &&
+	                                  slice_is(e->user_id, options.user)));
 }
 
 /* Returns 0 or a negative error. */
@@ -306,7 +270,7 @@ tail_on_batch(struct tail *t, const struct frame *f)
 		int rc = event_read(&r, &e);
 
 		if (rc == 0 && !t->finished && offset >= t->next &&
-		    offset < t->end && is_wanted(t->request, &e))
+		    offset < t->end && is_wanted(&e))
 			rc = tail_show(t, offset, &e);
 		if (rc < 0)
 			return rc;
@@ -367,35 +331,44 @@ is_offset(const struct when *when)
 	return when->kind == WHEN_OFFSET || when->kind == WHEN_TIME;
 }
 
+static uint64_t
+offset_of(const struct when *when, const struct tail_link *l)
+{
+	switch (when->kind) {
+	case WHEN_NONE:
+		return NO_END;
+	case WHEN_OLDEST:
+		return l->first_offset;
+	case WHEN_NEWEST:
+		return l->next_offset;
+	case WHEN_OFFSET:
+	case WHEN_TIME:
+		break;
+	}
+	return when->offset;
+}
+
 /* Set where to begin and where to end, at the first connection. */
 static int
 tail_start(struct tail *t)
 {
 	const struct tail_link *l = &t->link;
-	uint64_t points[] = {[WHEN_OLDEST] = l->first_offset,
-	                     [WHEN_NEWEST] = l->next_offset,
-	                     [WHEN_OFFSET] = t->from.offset,
-	                     [WHEN_TIME] = t->from.offset};
 
 	memcpy(t->stream, l->stream, sizeof t->stream);
-	t->next = points[t->from.kind];
-	if (t->has_to) {
-		points[WHEN_OFFSET] = t->to.offset;
-		points[WHEN_TIME] = t->to.offset;
-		t->end = points[t->to.kind];
-	}
-	if (t->has_to && t->end < t->next && is_offset(&t->from) &&
-	    is_offset(&t->to)) {
+	t->next = offset_of(&options.from, l);
+	t->end = offset_of(&options.to, l);
+	if (t->end < t->next && is_offset(&options.from) &&
+	    is_offset(&options.to)) {
 		log_error("--to is before --from to=%" PRIu64 " from=%" PRIu64,
 		          t->end, t->next);
 		tail_finish(t, EXIT_CONFIG);
 		return -EINVAL;
 	}
-	if (t->request->until_end && l->next_offset < t->end)
+	if (options.until_end && l->next_offset < t->end)
 		t->end = l->next_offset;
-	t->live = t->from.kind == WHEN_NEWEST && t->end == NO_END;
-	if (t->live && !t->has_rate)
-		t->bytes_per_s = LIVE_BYTES_PER_S;
+	t->live = options.from.kind == WHEN_NEWEST && t->end == NO_END;
+	if (options.bytes_per_s == NOT_GIVEN)
+		options.bytes_per_s = t->live ? LIVE_BYTES_PER_S : 0;
 	if (t->is_table)
 		tail_table_header(&t->table, &t->out);
 	return 0;
@@ -417,7 +390,7 @@ tail_check_log(struct tail *t)
 		return -EINVAL;
 	}
 	if (t->next > l->next_offset && t->next < t->end &&
-	    t->from.kind != WHEN_TIME) {
+	    options.from.kind != WHEN_TIME) {
 		log_error(
 		    "the log ends before the offset wanted offset=%" PRIu64
 		    " log_end=%" PRIu64,
@@ -435,7 +408,7 @@ static int
 tail_connect(struct tail *t)
 {
 	uint64_t events = 0;
-	int rc = tail_link_open(&t->link, t->request->socket);
+	int rc = tail_link_open(&t->link, t->socket);
 
 	if (rc == 0 && !t->was_connected)
 		rc = tail_start(t);
@@ -452,7 +425,7 @@ tail_connect(struct tail *t)
 	if (t->end != NO_END)
 		events = t->end - t->next;
 	return tail_link_watch(&t->link, t->next, events, t->live,
-	                       t->bytes_per_s);
+	                       options.bytes_per_s);
 }
 
 /*
@@ -517,13 +490,13 @@ tail_should_retry(const struct tail *t, int rc)
 
 /* Run until the end, through any number of connections. */
 static void
-tail_run(struct tail *t)
+tail_show_all(struct tail *t)
 {
-	const char *socket = t->request->socket;
 	bool reported = false;
 
 	while (!t->finished) {
 		int rc = tail_connect(t);
+		const char *why;
 
 		if (rc == 0) {
 			reported = false;
@@ -532,65 +505,52 @@ tail_run(struct tail *t)
 		tail_link_close(&t->link);
 		if (t->finished)
 			return;
+		why = tail_link_error(&t->link, t->socket, rc);
 		if (!tail_should_retry(t, rc)) {
-			log_error(
-			    "batchd does not answer socket=%s err=%s",
-			    log_quote(socket),
-			    log_quote(tail_link_error(&t->link, socket, rc)));
+			log_error("batchd does not answer socket=%s err=%s",
+			          log_quote(t->socket), log_quote(why));
 			tail_finish(t, EXIT_FAILURE);
 			return;
 		}
 		if (!reported)
-			log_warn(
-			    "connection to batchd lost; connecting again, "
-			    "to continue at offset=%" PRIu64 " err=%s",
-			    t->next,
-			    log_quote(tail_link_error(&t->link, socket, rc)));
+			log_warn("connection to batchd lost; connecting again, "
+			         "to continue at offset=%" PRIu64 " err=%s",
+			         t->next, log_quote(why));
 		reported = true;
 		tail_wait(t, -1, RECONNECT_MS);
 	}
 }
 
-/* Print the events.  Returns the exit status. */
 static int
-tail_print(const struct tail_request *request)
+tail_run(const struct verb_call *call)
 {
-	struct tail *t = calloc(1, sizeof *t);
-	int status = EXIT_FAILURE;
+	static struct tail t;
 
-	if (!t) {
-		log_error("out of memory");
+	/* Follow the log from its newest event on, unless there is an end. */
+	if (options.from.kind == WHEN_NONE)
+		options.from.kind =
+		    options.to.kind != WHEN_NONE || options.until_end
+			? WHEN_OLDEST
+			: WHEN_NEWEST;
+	if (tail_catch_signals() < 0) {
+		log_error("out of file descriptors");
 		return EXIT_FAILURE;
 	}
-	t->request = request;
-	t->link.chan.fd = -1;
-	t->is_terminal = isatty(STDOUT_FILENO);
-	t->is_table = t->is_terminal && !request->json;
-	buf_init(&t->out, WRITE_BYTES + TAIL_ROW_MAX);
-	tail_table_start(&t->table, terminal_width());
-	if (tail_read_options(t) < 0) {
-		status = EXIT_CONFIG;
-	} else if (tail_catch_signals() < 0) {
-		log_error("out of file descriptors");
-	} else if (tail_resolve_time(t, &t->from) == 0 &&
-	           tail_resolve_time(t, &t->to) == 0) {
-		tail_run(t);
-		tail_write(t);
-		status = t->status;
-	}
-	buf_fini(&t->out);
-	free(t);
-	return status;
-}
-
-static struct tail_request request;
-
-static int
-tail_run_verb(const struct verb_call *call)
-{
-	request.socket = call->socket;
-	request.log_dir = call->log_dir;
-	return tail_print(&request);
+	if (tail_resolve_time(&options.from, call->log_dir) < 0 ||
+	    tail_resolve_time(&options.to, call->log_dir) < 0)
+		return EXIT_FAILURE;
+	t.socket = call->socket;
+	t.left = options.limit;
+	t.end = NO_END;
+	t.link.chan.fd = -1;
+	t.is_terminal = isatty(STDOUT_FILENO);
+	t.is_table = t.is_terminal && !options.json;
+	buf_init(&t.out, WRITE_BYTES + TAIL_ROW_MAX);
+	tail_table_start(&t.table, terminal_width());
+	tail_show_all(&t);
+	tail_write(&t);
+	buf_fini(&t.out);
+	return t.status;
 }
 
 static const struct conf_flag flags[] = {
@@ -599,35 +559,39 @@ static const struct conf_flag flags[] = {
      .help = "begin at an offset, a time (2026-11-26T14:00Z), -10m (s, m, h, "
              "d), oldest or newest (the default; with --to or --until-end: "
              "oldest)",
-     .value = &request.from},
+     .read = options_when,
+     .into = &options.from},
     {.name = "--to",
      .argument = "WHEN",
      .help = "end before this offset, or this time, which must have passed",
-     .value = &request.to},
+     .read = options_when,
+     .into = &options.to},
     {.name = "--type",
      .argument = "TYPE",
      .help = "show only this type; may be given again",
-     .values = &request.types},
+     .values = &options.types},
     {.name = "--user",
      .argument = "USER",
      .help = "show only this user",
-     .value = &request.user},
+     .value = &options.user},
     {.name = "--limit",
      .argument = "N",
      .help = "end after N events were shown",
-     .value = &request.limit},
+     .read = tail_read_limit,
+     .into = &options.limit},
     {.name = "--bytes-per-s",
      .argument = "N",
      .help =
          "take at most N bytes of events a second; 0: no limit (default 0, or "
          "1048576 for a tail from newest without an end)",
-     .value = &request.bytes_per_s},
+     .read = tail_read_rate,
+     .into = &options.bytes_per_s},
     {.name = "--until-end",
      .help = "end where the log ends when the command starts",
-     .set = &request.until_end},
+     .set = &options.until_end},
     {.name = "--json",
      .help = "print JSON on a terminal, too",
-     .set = &request.json},
+     .set = &options.json},
     {0},
 };
 static const struct verb_example examples[] = {
@@ -645,5 +609,5 @@ const struct verb tail_verb = {
 	       "Times are when events were received, in UTC.",
     .flags = flags,
     .examples = examples,
-    .run = tail_run_verb,
+    .run = tail_run,
 };

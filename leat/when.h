@@ -14,7 +14,13 @@
 	"an offset, a time (2026-11-26T14:00Z), -10m (s, m, h or d), oldest "  \
 	"or newest"
 
-enum when_kind { WHEN_OLDEST, WHEN_NEWEST, WHEN_OFFSET, WHEN_TIME };
+enum when_kind {
+	WHEN_NONE, /* none was given */
+	WHEN_OLDEST,
+	WHEN_NEWEST,
+	WHEN_OFFSET,
+	WHEN_TIME,
+};
 
 struct when {
 	enum when_kind kind;

@@ -73,8 +73,15 @@ struct conf_flag {
 	const char *argument; /* what --help calls the value: "DIR" */
 	const char **value;   /* set to the value, which is in argv */
 	struct conf_values *values; /* instead, for an option that repeats */
+	/*
+	 * Instead, reads the value into `into`, after the settings were read.
+	 * Returns 0, or -EINVAL after logging what is wrong with the text.
+	 */
+	int (*read)(const char *name, const char *text, void *into);
+	void *into;
 	bool no_file; /* if it is given, the settings are not read */
 };
+#define CONF_FLAGS_MAX 16
 
 /* The settings file that was read, for messages about its content. */
 struct conf_source;

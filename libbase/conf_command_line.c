@@ -1,4 +1,5 @@
 /* conf_command_line - see conf_start in conf.h. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -193,7 +194,8 @@ struct arguments {
 	const char *path;
 	bool check;
 	bool no_file;
-	bool only_operands; /* "--" was given */
+	bool only_operands;                /* "--" was given */
+	const char *texts[CONF_FLAGS_MAX]; /* for the flags with `read` */
 };
 
 /*
@@ -248,7 +250,9 @@ take_flag(const struct conf_program *program, char **argv, int *at,
 		} else if (f->values) {
 			taken = take_another(f, argv, at);
 		} else {
-			taken = take_value(f->name, argv, at, f->value);
+			taken = take_value(f->name, argv, at,
+			                   f->read ? &arguments->texts[i]
+			                           : f->value);
 		}
 		if (taken > 0 && f->no_file)
 			arguments->no_file = true;
@@ -382,29 +386,24 @@ take_text(const struct conf_source *source)
 	return CONF_RUN;
 }
 
-int
-conf_start(const struct conf_program *program, int argc, char **argv)
+/* Read the settings file.  Returns CONF_RUN, or EXIT_CONFIG. */
+static int
+take_file(const struct conf_program *program, const struct arguments *arguments)
 {
-	struct conf_source source = {.program = program};
-	struct arguments arguments;
+	struct conf_source source = {.program = program,
+	                             .path = arguments->path,
+	                             .check = arguments->check};
 	char *text = NULL;
 	size_t bytes = 0;
-	int rc = take_arguments(program, argc, argv, &arguments);
+	int rc = file_read(arguments->path, CONF_FILE_BYTES_MAX, &text, &bytes);
 
-	if (program->path)
-		*program->path = arguments.path;
-	if (rc != CONF_RUN || arguments.no_file || program->table_count == 0)
-		return rc;
-	rc = file_read(arguments.path, CONF_FILE_BYTES_MAX, &text, &bytes);
 	if (rc < 0) {
 		log_error("cannot read the settings path=%s err=%s "
 		          "(--config names another file)",
-		          log_quote(arguments.path), log_quote(strerror(-rc)));
+		          log_quote(arguments->path), log_quote(strerror(-rc)));
 		return EXIT_CONFIG;
 	}
-	source.path = arguments.path;
 	source.text = text;
-	source.check = arguments.check;
 	if (strlen(text) == bytes) {
 		rc = take_text(&source);
 	} else {
@@ -414,6 +413,38 @@ conf_start(const struct conf_program *program, int argc, char **argv)
 		rc = EXIT_CONFIG;
 	}
 	free(text);
+	return rc;
+}
+
+/* Read the values of the flags that have a function for it. */
+static int
+take_texts(const struct conf_program *program,
+           const struct arguments *arguments)
+{
+	for (size_t i = 0; i < program->flag_count; i++) {
+		const struct conf_flag *f = &program->flags[i];
+		const char *text = arguments->texts[i];
+
+		if (text && f->read(f->name, text, f->into) < 0)
+			return EXIT_CONFIG;
+	}
+	return CONF_RUN;
+}
+
+int
+conf_start(const struct conf_program *program, int argc, char **argv)
+{
+	struct arguments arguments;
+	int rc;
+
+	assert(program->flag_count <= CONF_FLAGS_MAX);
+	rc = take_arguments(program, argc, argv, &arguments);
+	if (program->path)
+		*program->path = arguments.path;
+	if (rc == CONF_RUN && !arguments.no_file && program->table_count > 0)
+		rc = take_file(program, &arguments);
+	if (rc == CONF_RUN)
+		rc = take_texts(program, &arguments);
 	if (rc != CONF_RUN || !arguments.check)
 		return rc;
 	print_tables(program);
