@@ -504,15 +504,10 @@ account_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--sink",
-     .argument = "SINK",
-     .value = &sink_name,
-     .help = "count only in the store of this sink"},
-    {.name = "--timeout",
-     .argument = "DURATION",
-     .read = read_timeout,
-     .into = &timeout_ms,
-     .help = "longest time for one query to a store (default 10m)"},
+    VERB_TEXT("--sink", "SINK", &sink_name,
+              "count only in the store of this sink"),
+    VERB_VALUE("--timeout", "DURATION", read_timeout, &timeout_ms,
+               "longest time for one query to a store (default 10m)"),
     {0},
 };
 

@@ -231,11 +231,9 @@ check_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--sink",
-     .argument = "SINK",
-     .value = &sink_name,
-     .help = "check only the store of this sink"},
-    {.name = "--offline", .set = &offline, .help = "check no store"},
+    VERB_TEXT("--sink", "SINK", &sink_name,
+              "check only the store of this sink"),
+    VERB_SWITCH("--offline", &offline, "check no store"),
     {0},
 };
 

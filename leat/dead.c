@@ -40,28 +40,17 @@ static struct dead_options {
 } options = {.timeout_ms = OPTIONS_TIMEOUT_MS};
 
 #define SELECTION_FLAGS                                                        \
-	{.name = "--code",                                                     \
-	 .argument = "CODE",                                                   \
-	 .help =                                                               \
-	     "only those with this error code of the store, such as 22P02",    \
-	 .value = &options.code},                                              \
-	    {.name = "--type",                                                 \
-	     .argument = "TYPE",                                               \
-	     .help = "only those of events of this type",                      \
-	     .value = &options.type},                                          \
-	    {.name = "--since",                                                \
-	     .argument = "WHEN",                                               \
-	     .help = "only those refused since this time "                     \
-	             "(2026-11-26T14:00Z, -10m)",                              \
-	     .value = &options.since},                                         \
-	    {.name = "--offset",                                               \
-	     .argument = "N",                                                  \
-	     .help = "only the one of the event with this offset",             \
-	     .value = &options.offset},                                        \
-	{                                                                      \
-		.name = "--limit", .argument = "N",                            \
-		.help = "at most N of them", .value = &options.limit           \
-	}
+	VERB_TEXT(                                                             \
+	    "--code", "CODE", &options.code,                                   \
+	    "only those with this error code of the store, such as 22P02"),    \
+	    VERB_TEXT("--type", "TYPE", &options.type,                         \
+	              "only those of events of this type"),                    \
+	    VERB_TEXT("--since", "WHEN", &options.since,                       \
+	              "only those refused since this time "                    \
+	              "(2026-11-26T14:00Z, -10m)"),                            \
+	    VERB_TEXT("--offset", "N", &options.offset,                        \
+	              "only the one of the event with this offset"),           \
+	    VERB_TEXT("--limit", "N", &options.limit, "at most N of them")
 #define ORDER_FLAGS                                                            \
 	OPTIONS_TIMEOUT_FLAG(&options.timeout_ms),                             \
 	    OPTIONS_EXECUTE_FLAG(&options.execute)
@@ -464,10 +453,9 @@ dead_drop_run(const struct verb_call *call)
 
 static const struct conf_flag ls_flags[] = {
     SELECTION_FLAGS,
-    {.name = "--json",
-     .help =
-         "print the dead letters as JSON, one on a line, as the file has them",
-     .set = &options.json},
+    VERB_SWITCH(
+	"--json", &options.json,
+	"print the dead letters as JSON, one on a line, as the file has them"),
     {0},
 };
 static const struct verb_example ls_examples[] = {
@@ -489,9 +477,8 @@ const struct verb dead_ls_verb = {
 
 static const struct conf_flag show_flags[] = {
     SELECTION_FLAGS,
-    {.name = "--only-event",
-     .help = "print the event alone, to be corrected",
-     .set = &options.only_event},
+    VERB_SWITCH("--only-event", &options.only_event,
+                "print the event alone, to be corrected"),
     {0},
 };
 static const struct verb_example show_examples[] = {
@@ -511,11 +498,9 @@ const struct verb dead_show_verb = {
 
 static const struct conf_flag retry_flags[] = {
     SELECTION_FLAGS,
-    {.name = "--event",
-     .argument = "FILE",
-     .help = "retry with the event in FILE, of at most 120 KiB, in place of "
-             "the original one",
-     .value = &options.event},
+    VERB_TEXT("--event", "FILE", &options.event,
+              "retry with the event in FILE, of at most 120 KiB, in place of "
+              "the original one"),
     ORDER_FLAGS,
     {0},
 };

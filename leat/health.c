@@ -97,15 +97,11 @@ health_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--url",
-     .argument = "URL",
-     .help = "URL of ingestd (default " DEFAULT_URL "); " NO_URL
-             ": ask only batchd",
-     .value = &url_option},
-    {.name = "--ca-file",
-     .argument = "FILE",
-     .help = "trust only the certificates in this PEM file",
-     .value = &ca_option},
+    VERB_TEXT("--url", "URL", &url_option,
+              "URL of ingestd (default " DEFAULT_URL "); " NO_URL
+              ": ask only batchd"),
+    VERB_TEXT("--ca-file", "FILE", &ca_option,
+              "trust only the certificates in this PEM file"),
     {0},
 };
 static const struct verb_example examples[] = {

@@ -289,21 +289,11 @@ log_dump_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--from",
-     .argument = "WHEN",
-     .help = "begin at " WHEN_FORMS " (default oldest)",
-     .read = options_when,
-     .into = &from},
-    {.name = "--to",
-     .argument = "WHEN",
-     .help = "end before this offset or time (default: the end of the log)",
-     .read = options_when,
-     .into = &to},
-    {.name = "--dir",
-     .argument = "DIR",
-     .help = "dump the log in DIR, without reading the settings",
-     .value = &dir_option,
-     .no_file = true},
+    VERB_VALUE("--from", "WHEN", options_when, &from,
+               "begin at " WHEN_FORMS " (default oldest)"),
+    VERB_VALUE("--to", "WHEN", options_when, &to,
+               "end before this offset or time (default: the end of the log)"),
+    OPTIONS_DIR_FLAG("dump", &dir_option),
     {0},
 };
 static const struct verb_example examples[] = {

@@ -13,6 +13,7 @@
 #include "batchd/disk.h"
 #include "batchd/segment_file.h"
 #include "batchd/segment_walk.h"
+#include "leat/options.h"
 #include "leat/units.h"
 #include "leat/verb.h"
 #include "libbase/error.h"
@@ -140,11 +141,7 @@ log_ls_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--dir",
-     .argument = "DIR",
-     .help = "list the log in DIR, without reading the settings",
-     .value = &dir_option,
-     .no_file = true},
+    OPTIONS_DIR_FLAG("list", &dir_option),
     {0},
 };
 static const struct verb_example examples[] = {

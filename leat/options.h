@@ -10,24 +10,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "leat/verb.h"
 #include "leat/when.h"
 #include "libbase/base.h"
 
 /* --timeout of an order, in ms. */
 #define OPTIONS_TIMEOUT_FLAG(ms)                                               \
-	{                                                                      \
-		.name = "--timeout", .argument = "DURATION",                   \
-		.read = options_timeout, .into = (ms),                         \
-		.help =                                                        \
-		    "wait until it is done, but at most this time, such as "   \
-		    "90s or 5m (default 60s); the order goes on after that"    \
-	}
+	VERB_VALUE(                                                            \
+	    "--timeout", "DURATION", options_timeout, ms,                      \
+	    "wait until it is done, but at most this time, such as 90s "       \
+	    "or 5m (default 60s); the order goes on after that")
 #define OPTIONS_TIMEOUT_MS 60000 /* its default */
 
 #define OPTIONS_EXECUTE_FLAG(execute)                                          \
+	VERB_SWITCH("--execute", execute,                                      \
+	            "do it; without this, only show what would be done")
+
+/* --dir, for a verb that does this to the log: "list". */
+#define OPTIONS_DIR_FLAG(does, dir)                                            \
 	{                                                                      \
-		.name = "--execute", .set = (execute),                         \
-		.help = "do it; without this, only show what would be done"    \
+		.name = "--dir", .argument = "DIR", .value = dir,              \
+		.no_file = true,                                               \
+		.help = does " the log in DIR, without reading the settings"   \
 	}
 
 /* A duration such as 30m, which is not 0, in ms: uint64_t. */

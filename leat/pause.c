@@ -187,17 +187,12 @@ resume_run(const struct verb_call *call)
 }
 
 static const struct conf_flag pause_flags[] = {
-    {.name = "--for",
-     .argument = "DURATION",
-     .help =
-         "end the pause after this time, such as 90s, 30m, 12h or 7d; without "
-         "this, it lasts until leat resume",
-     .read = options_duration,
-     .into = &for_ms},
-    {.name = "--why",
-     .argument = "TEXT",
-     .help = "the reason, for those who see the pause",
-     .read = read_why},
+    VERB_VALUE(
+	"--for", "DURATION", options_duration, &for_ms,
+	"end the pause after this time, such as 90s, 30m, 12h or 7d; without "
+	"this, it lasts until leat resume"),
+    VERB_VALUE("--why", "TEXT", read_why, NULL,
+               "the reason, for those who see the pause"),
     OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},
 };

@@ -289,11 +289,8 @@ skip_run(const struct verb_call *call)
 }
 
 static const struct conf_flag replay_flags[] = {
-    {.name = "--from",
-     .argument = "WHEN",
-     .help = "send again the events from here on: " WHEN_FORMS,
-     .read = options_when,
-     .into = &replay_from},
+    VERB_VALUE("--from", "WHEN", options_when, &replay_from,
+               "send again the events from here on: " WHEN_FORMS),
     OPTIONS_EXECUTE_FLAG(&execute),
     OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},
@@ -323,11 +320,8 @@ const struct verb replay_verb = {
 };
 
 static const struct conf_flag skip_flags[] = {
-    {.name = "--to",
-     .argument = "WHEN",
-     .help = "continue from here on: " WHEN_FORMS,
-     .read = options_when,
-     .into = &skip_to},
+    VERB_VALUE("--to", "WHEN", options_when, &skip_to,
+               "continue from here on: " WHEN_FORMS),
     OPTIONS_EXECUTE_FLAG(&execute),
     OPTIONS_TIMEOUT_FLAG(&timeout_ms),
     {0},

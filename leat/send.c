@@ -357,41 +357,28 @@ read_timeout(const char *option, const char *text, void *into)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--url",
-     .argument = "URL",
-     .help = "URL of ingestd, such as https://events.example.com "
-             "(default " DEFAULT_URL ")",
-     .value = &options.url},
-    {.name = "--token-file",
-     .argument = "FILE",
-     .help =
-         "file whose first line is the token of a sender; without this, the "
-         "token is read from the environment variable " SEND_TOKEN_ENV,
-     .value = &options.token_file},
-    {.name = "--ca-file",
-     .argument = "FILE",
-     .help = "trust only the certificates in this PEM file (default: those of "
-             "the system)",
-     .value = &options.ca_file},
-    {.name = "--limit-rate",
-     .argument = "N",
-     .help = "send at most N bytes a second, such as 500K or 10M",
-     .read = read_rate,
-     .into = &options.rate},
-    {.name = "--timeout",
-     .argument = "DURATION",
-     .help = "give up when ingestd has accepted nothing for this time (default "
-             "5m); 0: never",
-     .read = read_timeout,
-     .into = &options.give_up_ms},
-    {.name = "--name",
-     .argument = "NAME",
-     .help = "name of a stream, from which the ids of its events are made: the "
-             "same input with the same name has the same ids",
-     .value = &options.name},
-    {.name = "--restart",
-     .help = "send a file from its first byte, whatever FILE.sent contains",
-     .set = &options.restart},
+    VERB_TEXT("--url", "URL", &options.url,
+              "URL of ingestd, such as https://events.example.com "
+              "(default " DEFAULT_URL ")"),
+    VERB_TEXT(
+	"--token-file", "FILE", &options.token_file,
+	"file whose first line is the token of a sender; without this, the "
+	"token is read from the environment variable " SEND_TOKEN_ENV),
+    VERB_TEXT("--ca-file", "FILE", &options.ca_file,
+              "trust only the certificates in this PEM file (default: those of "
+              "the system)"),
+    VERB_VALUE("--limit-rate", "N", read_rate, &options.rate,
+               "send at most N bytes a second, such as 500K or 10M"),
+    VERB_VALUE(
+	"--timeout", "DURATION", read_timeout, &options.give_up_ms,
+	"give up when ingestd has accepted nothing for this time (default "
+	"5m); 0: never"),
+    VERB_TEXT(
+	"--name", "NAME", &options.name,
+	"name of a stream, from which the ids of its events are made: the "
+	"same input with the same name has the same ids"),
+    VERB_SWITCH("--restart", &options.restart,
+                "send a file from its first byte, whatever FILE.sent contains"),
     {0},
 };
 

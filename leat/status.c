@@ -297,12 +297,9 @@ status_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--json",
-     .help = "print the status as one JSON object",
-     .set = &json},
-    {.name = "--watch",
-     .help = "print it again each second, or each SECONDS, until Ctrl-C",
-     .set = &watch},
+    VERB_SWITCH("--json", &json, "print the status as one JSON object"),
+    VERB_SWITCH("--watch", &watch,
+                "print it again each second, or each SECONDS, until Ctrl-C"),
     {0},
 };
 static const struct verb_example examples[] = {

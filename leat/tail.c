@@ -554,44 +554,26 @@ tail_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--from",
-     .argument = "WHEN",
-     .help = "begin at an offset, a time (2026-11-26T14:00Z), -10m (s, m, h, "
-             "d), oldest or newest (the default; with --to or --until-end: "
-             "oldest)",
-     .read = options_when,
-     .into = &options.from},
-    {.name = "--to",
-     .argument = "WHEN",
-     .help = "end before this offset, or this time, which must have passed",
-     .read = options_when,
-     .into = &options.to},
+    VERB_VALUE("--from", "WHEN", options_when, &options.from,
+               "begin at an offset, a time (2026-11-26T14:00Z), -10m (s, m, h, "
+               "d), oldest or newest (the default; with --to or --until-end: "
+               "oldest)"),
+    VERB_VALUE("--to", "WHEN", options_when, &options.to,
+               "end before this offset, or this time, which must have passed"),
     {.name = "--type",
      .argument = "TYPE",
      .help = "show only this type; may be given again",
      .values = &options.types},
-    {.name = "--user",
-     .argument = "USER",
-     .help = "show only this user",
-     .value = &options.user},
-    {.name = "--limit",
-     .argument = "N",
-     .help = "end after N events were shown",
-     .read = tail_read_limit,
-     .into = &options.limit},
-    {.name = "--bytes-per-s",
-     .argument = "N",
-     .help =
-         "take at most N bytes of events a second; 0: no limit (default 0, or "
-         "1048576 for a tail from newest without an end)",
-     .read = tail_read_rate,
-     .into = &options.bytes_per_s},
-    {.name = "--until-end",
-     .help = "end where the log ends when the command starts",
-     .set = &options.until_end},
-    {.name = "--json",
-     .help = "print JSON on a terminal, too",
-     .set = &options.json},
+    VERB_TEXT("--user", "USER", &options.user, "show only this user"),
+    VERB_VALUE("--limit", "N", tail_read_limit, &options.limit,
+               "end after N events were shown"),
+    VERB_VALUE(
+	"--bytes-per-s", "N", tail_read_rate, &options.bytes_per_s,
+	"take at most N bytes of events a second; 0: no limit (default 0, or "
+	"1048576 for a tail from newest without an end)"),
+    VERB_SWITCH("--until-end", &options.until_end,
+                "end where the log ends when the command starts"),
+    VERB_SWITCH("--json", &options.json, "print JSON on a terminal, too"),
     {0},
 };
 static const struct verb_example examples[] = {

@@ -14,9 +14,8 @@
  *	static bool execute;
  *
  *	static const struct conf_flag flags[] = {
- *	    {.name = "--from", .argument = "WHEN", .value = &from,
- *	     .help = "begin there"},
- *	    {.name = "--execute", .set = &execute, .help = "do it"},
+ *	    VERB_TEXT("--from", "WHEN", &from, "begin there"),
+ *	    VERB_SWITCH("--execute", &execute, "do it"),
  *	    {0},
  *	};
  *	static const struct verb_example examples[] = {
@@ -87,6 +86,25 @@ struct verb {
 	/* Returns the exit status (docs/operations.md, "Exit statuses"). */
 	int (*run)(const struct verb_call *call);
 };
+
+/*
+ * The rows of a table of flags: a switch; an option whose value is kept as it
+ * was given; and one whose value `read_` reads into `into_` (conf_flag.read).
+ */
+#define VERB_SWITCH(name_, set_, help_)                                        \
+	{                                                                      \
+		.name = name_, .set = set_, .help = help_                      \
+	}
+#define VERB_TEXT(name_, argument_, value_, help_)                             \
+	{                                                                      \
+		.name = name_, .argument = argument_, .value = value_,         \
+		.help = help_                                                  \
+	}
+#define VERB_VALUE(name_, argument_, read_, into_, help_)                      \
+	{                                                                      \
+		.name = name_, .argument = argument_, .read = read_,           \
+		.into = into_, .help = help_                                   \
+	}
 
 /* The table in verbs.c, in the order of `leat help`; NULL is the end. */
 extern const struct verb *const verbs[];

@@ -10,6 +10,7 @@
 #include "batchd/cursor.h"
 #include "batchd/segment_file.h"
 #include "batchd/segment_walk.h"
+#include "leat/options.h"
 #include "leat/verb.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
@@ -447,11 +448,7 @@ log_verify_run(const struct verb_call *call)
 }
 
 static const struct conf_flag flags[] = {
-    {.name = "--dir",
-     .argument = "DIR",
-     .help = "check the log in DIR, without reading the settings",
-     .value = &dir_option,
-     .no_file = true},
+    OPTIONS_DIR_FLAG("check", &dir_option),
     {0},
 };
 static const struct verb_example examples[] = {
