@@ -416,61 +416,39 @@ wait_for_duplicates(const struct sinks *sinks, const char *sink,
 	return rc;
 }
 
-static enum mark
-account_sink(const struct sinks *sinks, const char *sink, int *failed)
+/* Returns 0 after printing what was found; or an error, after logging it. */
+static int
+account_sink(const struct sinks *sinks, const char *sink)
 {
 	struct account_side before, after;
-	struct account_count *count = calloc(1, sizeof *count);
+	struct account_count count;
 	struct span span;
 	char text[512];
-	enum mark mark = MARK_ERROR;
-	int rc = count ? ask_side(sinks, sink, &before) : -ENOMEM;
+	enum mark mark;
+	int rc = ask_side(sinks, sink, &before);
 
-	if (rc == 0 && ask_store(sinks, sink, &before, count) < 0) {
-		mark_print(MARK_ERROR, sink, "%s", count->text);
-		free(count);
-		return MARK_ERROR;
+	if (rc == 0 && ask_store(sinks, sink, &before, &count) < 0) {
+		mark_print(MARK_ERROR, sink, "%s", count.text);
+		return 0;
 	}
 	if (rc == 0)
 		rc = ask_side(sinks, sink, &after);
-	if (rc == 0 && count->unique_ids)
+	if (rc == 0 && count.unique_ids)
 		rc = wait_for_duplicates(sinks, sink, &after);
-	if (rc == ERR_UNKNOWN_SINK)
+	if (rc == ERR_UNKNOWN_SINK) {
 		mark_print(MARK_ERROR, sink,
 		           "batchd has no such sink; restart it with the "
 		           "present settings");
-	else if (rc < 0)
-		*failed = rc;
-	if (rc == 0) {
-		span = count->has_below ? span_below(&before, &after, count)
-		                        : span_of_rows(&before, &after, count);
-		mark = compare(&after, count, &span, text, sizeof text);
-		print_equation(sink, mark, &after, text);
-		print_notes(sink, &after, count);
+		return 0;
 	}
-	free(count);
-	return mark;
-}
-
-/* Count for all sinks.  Returns the exit status. */
-static int
-account_all(const struct sinks *sinks)
-{
-	enum mark worst = MARK_OK;
-	char name[128];
-	size_t at = 0;
-	int failed = 0;
-
-	while (failed == 0 &&
-	       sinks_next(sinks, sink_name, &at, name, sizeof name)) {
-		enum mark mark = account_sink(sinks, name, &failed);
-
-		if (mark > worst)
-			worst = mark;
-	}
-	return conf_finish_output(failed < 0            ? EXIT_FAILURE
-	                          : worst == MARK_ERROR ? EXIT_NOT_WELL
-	                                                : EXIT_SUCCESS);
+	if (rc < 0)
+		return rc;
+	span = count.has_below ? span_below(&before, &after, &count)
+	                       : span_of_rows(&before, &after, &count);
+	mark = compare(&after, &count, &span, text, sizeof text);
+	print_equation(sink, mark, &after, text);
+	print_notes(sink, &after, &count);
+	return 0;
 }
 
 static int
@@ -489,18 +467,20 @@ read_timeout(const char *option, const char *text, void *into)
 static int
 account_run(const struct verb_call *call)
 {
-	struct sinks *sinks = calloc(1, sizeof *sinks);
-	int rc;
+	static struct sinks sinks;
+	char name[128];
+	size_t at = 0;
+	int rc = sinks_read(&sinks, call->path);
 
-	if (!sinks)
-		return EXIT_FAILURE;
-	rc = sinks_read(sinks, call->path);
-	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(sinks, sink_name))
-		rc = EXIT_CONFIG;
-	if (rc == EXIT_SUCCESS)
-		rc = account_all(sinks);
-	free(sinks);
-	return rc;
+	if (rc != EXIT_SUCCESS)
+		return rc;
+	if (sink_name && !sinks_has(&sinks, sink_name))
+		return EXIT_CONFIG;
+	while (rc == 0 && sinks_next(&sinks, sink_name, &at, name, sizeof name))
+		rc = account_sink(&sinks, name);
+	return conf_finish_output(rc < 0                       ? EXIT_FAILURE
+	                          : mark_worst() == MARK_ERROR ? EXIT_NOT_WELL
+	                                                       : EXIT_SUCCESS);
 }
 
 static const struct conf_flag flags[] = {

@@ -27,20 +27,12 @@
 struct check {
 	struct sinks sinks;
 	char stream[STREAM_TEXT_BYTES]; /* of the log; or empty */
-	enum mark worst;
-	bool incomplete; /* a program could not be run */
+	bool incomplete;                /* a program could not be run */
 	/* The sink that is being checked. */
 	const char *sink;
 	bool answered;
 	char dead_dir[PATH_MAX];
 };
-
-static void
-note_mark(struct check *c, enum mark mark)
-{
-	if (mark > c->worst)
-		c->worst = mark;
-}
 
 /* Read the name of the log from the header of one of its segments. */
 static void
@@ -82,8 +74,8 @@ check_on_sink_setting(void *arg, char *line)
 		               line + sizeof key - 1);
 }
 
-/* Check the directory of a sink's dead letters. */
-static void
+/* Check the directory of a sink's dead letters.  As check_directory. */
+static bool
 check_dead_dir(struct check *c, const char *program)
 {
 	const struct program_run run = {
@@ -96,34 +88,32 @@ check_dead_dir(struct check *c, const char *program)
 
 	c->dead_dir[0] = '\0';
 	(void)snprintf(what, sizeof what, "[%s] dead_dir", program);
-	if (program_run(&run) == EXIT_SUCCESS && c->dead_dir[0])
-		note_mark(c, check_directory(what, c->dead_dir));
+	return program_run(&run) != EXIT_SUCCESS || !c->dead_dir[0] ||
+	       check_directory(what, c->dead_dir);
 }
 
 static void
 check_directories(struct check *c)
 {
-	enum mark before = c->worst;
 	char path[PATH_MAX], name[128], program[sizeof name + 8];
+	bool all_good = true;
 	size_t at = 0;
 
-	c->worst = MARK_OK;
 	(void)snprintf(path, sizeof path, "%s", c->sinks.socket);
 	if (directory_parent(path))
-		note_mark(
-		    c, check_directory("the directory of [leat] socket", path));
-	note_mark(c, check_directory("[batchd] dir", c->sinks.log_dir));
+		all_good =
+		    check_directory("the directory of [leat] socket", path);
+	all_good &= check_directory("[batchd] dir", c->sinks.log_dir);
 	while (sinks_next(&c->sinks, NULL, &at, name, sizeof name)) {
 		(void)snprintf(program, sizeof program, "sinkd-%s", name);
 		if (installed_has(program))
-			check_dead_dir(c, program);
+			all_good &= check_dead_dir(c, program);
 	}
-	if (c->worst == MARK_OK)
+	if (all_good)
 		mark_print(
 		    MARK_OK, "permissions",
 		    "not every user may change the log, the dead letters "
 		    "or the directory of the socket");
-	note_mark(c, before);
 }
 
 /* --- stores --- */
@@ -149,7 +139,6 @@ check_on_finding(void *arg, char *line)
 		return;
 	}
 	c->answered = true;
-	note_mark(c, mark);
 	mark_print(mark, c->sink, "%s", text);
 }
 
@@ -176,7 +165,6 @@ check_store(struct check *c, const char *sink)
 		           "%s is not installed in %s; install it, or remove "
 		           "%s from [batchd] sinks",
 		           program, c->sinks.directory, sink);
-		note_mark(c, MARK_ERROR);
 		return;
 	}
 	rc = program_run(&run);
@@ -202,32 +190,29 @@ check_all(struct check *c)
 	size_t at = 0;
 
 	check_directories(c);
-	note_mark(c, check_disk(&disk));
+	check_disk(&disk);
 	read_stream(c);
 	while (!offline &&
 	       sinks_next(&c->sinks, sink_name, &at, name, sizeof name))
 		check_store(c, name);
-	return conf_finish_output(c->incomplete            ? EXIT_FAILURE
-	                          : c->worst == MARK_ERROR ? EXIT_NOT_WELL
-	                                                   : EXIT_SUCCESS);
+	return conf_finish_output(c->incomplete                ? EXIT_FAILURE
+	                          : mark_worst() == MARK_ERROR ? EXIT_NOT_WELL
+	                                                       : EXIT_SUCCESS);
 }
 
 static int
 check_run(const struct verb_call *call)
 {
-	struct check *c = calloc(1, sizeof *c);
+	static struct check c;
 	int rc = check_settings(call->path);
 
-	if (!c)
-		rc = EXIT_FAILURE;
 	if (rc == EXIT_SUCCESS)
-		rc = sinks_read(&c->sinks, call->path);
-	if (rc == EXIT_SUCCESS && sink_name && !sinks_has(&c->sinks, sink_name))
-		rc = EXIT_CONFIG;
-	if (rc == EXIT_SUCCESS)
-		rc = check_all(c);
-	free(c);
-	return rc;
+		rc = sinks_read(&c.sinks, call->path);
+	if (rc != EXIT_SUCCESS)
+		return rc;
+	if (sink_name && !sinks_has(&c.sinks, sink_name))
+		return EXIT_CONFIG;
+	return check_all(&c);
 }
 
 static const struct conf_flag flags[] = {

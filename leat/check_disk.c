@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "leat/mark.h"
 #include "libbase/compare.h"
 #include "libbase/conf.h"
 #include "libbase/directory.h"
@@ -124,7 +125,7 @@ bytes_in(const char *dir)
 	return sum;
 }
 
-static enum mark
+static void
 print_speed(const char *dir, const char *where)
 {
 	uint64_t us[SYNCS];
@@ -138,7 +139,7 @@ print_speed(const char *dir, const char *where)
 		           "cannot be measured in %s: %s; run leat check as "
 		           "root or as the user of batchd",
 		           log_quote(where), strerror(-n));
-		return MARK_WARNING;
+		return;
 	}
 	qsort(us, (size_t)n, sizeof *us, compare_u64);
 	median = us[n / 2] > 0 ? us[n / 2] : 1;
@@ -155,10 +156,9 @@ print_speed(const char *dir, const char *where)
 	               ? "; slow: set [batchd] dir to a faster disk, best one "
 	                 "whose cache survives a power failure"
 	               : "");
-	return mark;
 }
 
-static enum mark
+static void
 print_room(const struct check_disk *s, const char *where)
 {
 	struct statvfs fs;
@@ -168,7 +168,7 @@ print_room(const struct check_disk *s, const char *where)
 	if (statvfs(where, &fs) < 0) {
 		mark_print(MARK_WARNING, "space", "of %s is not known: %s",
 		           log_quote(where), strerror(errno));
-		return MARK_WARNING;
+		return;
 	}
 	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	keep = (uint64_t)s->min_free_bytes;
@@ -180,7 +180,7 @@ print_room(const struct check_disk *s, const char *where)
 		           "= %s fits",
 		           (double)free_bytes / (1 << 30),
 		           (double)used / (1 << 30), limit);
-		return MARK_OK;
+		return;
 	}
 	/* Some is left for what else grows on that disk. */
 	fits -= fits / 16;
@@ -190,13 +190,11 @@ print_room(const struct check_disk *s, const char *where)
 	           "space",
 	           (double)free_bytes / (1 << 30), limit,
 	           (unsigned long long)(fits / MIB > 64 ? fits / MIB : 64));
-	return fits < 64 * MIB ? MARK_ERROR : MARK_WARNING;
 }
 
-enum mark
+void
 check_disk(const struct check_disk *s)
 {
-	enum mark speed, room;
 	char where[PATH_MAX];
 	struct stat st;
 
@@ -204,25 +202,21 @@ check_disk(const struct check_disk *s)
 	/* batchd creates the last part of the path. */
 	if (stat(where, &st) < 0)
 		(void)directory_parent(where);
-	speed = print_speed(s->dir, where);
-	room = print_room(s, where);
-	return speed > room ? speed : room;
+	print_speed(s->dir, where);
+	print_room(s, where);
 }
 
-enum mark
+bool
 check_directory(const char *what, const char *path)
 {
 	struct stat st;
 
 	/* The check of the settings reports what keeps it from being made. */
-	if (stat(path, &st) < 0)
-		return MARK_OK;
-	if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX)) {
-		mark_print(MARK_ERROR, "permissions",
-		           "any user may change what is in %s = %s; run: chmod "
-		           "o-w %s",
-		           what, path, path);
-		return MARK_ERROR;
-	}
-	return MARK_OK;
+	if (stat(path, &st) < 0 || !(st.st_mode & S_IWOTH) ||
+	    (st.st_mode & S_ISVTX))
+		return true;
+	mark_print(MARK_ERROR, "permissions",
+	           "any user may change what is in %s = %s; run: chmod o-w %s",
+	           what, path, path);
+	return false;
 }

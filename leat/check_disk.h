@@ -6,9 +6,10 @@
 #ifndef LEAT_CHECK_DISK_H
 #define LEAT_CHECK_DISK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "leat/mark.h"
+#include "libbase/base.h"
 
 struct check_disk {
 	const char *dir; /* of the log */
@@ -18,15 +19,15 @@ struct check_disk {
 /*
  * Measure the disk of the log with a temporary file that has no name, if this
  * process may write there, and compare its free space with max_bytes.  Prints
- * one or two lines.  Returns the worst mark.
+ * two lines.
  */
-MUST_USE enum mark check_disk(const struct check_disk *settings);
+void check_disk(const struct check_disk *settings);
 
 /*
- * Check that only the daemons' user may change what is in a directory.  Prints
- * a line if it is not so.  `what` is the setting that names the directory.
- * Returns the mark.
+ * Check that only the daemons' user may change what is in a directory.  `what`
+ * is the setting that names the directory.  Returns true if it is so, or prints
+ * a line.
  */
-MUST_USE enum mark check_directory(const char *what, const char *path);
+MUST_USE bool check_directory(const char *what, const char *path);
 
 #endif

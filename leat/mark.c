@@ -9,6 +9,7 @@
 #include <string.h>
 
 static const char *const words[] = {"ok", "warn", "FAIL"};
+static enum mark worst;
 
 static bool
 is_utf8(void)
@@ -33,6 +34,8 @@ mark_print(enum mark mark, const char *subject, const char *fmt, ...)
 	static const char *const signs[] = {"✔", "!", "✗"};
 	va_list args;
 
+	if (mark > worst)
+		worst = mark;
 	if (is_utf8())
 		printf("%s %-13s ", signs[mark], subject);
 	else
@@ -43,6 +46,12 @@ mark_print(enum mark mark, const char *subject, const char *fmt, ...)
 	printf("\n");
 	/* A store that is asked next may take long. */
 	(void)fflush(stdout);
+}
+
+enum mark
+mark_worst(void)
+{
+	return worst;
 }
 
 const char *

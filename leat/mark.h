@@ -20,6 +20,9 @@ enum mark {
 void mark_print(enum mark mark, const char *subject, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 
+/* The worst mark that was printed so far. */
+enum mark mark_worst(void);
+
 /*
  * Parse a line that a sink has printed (libsink/finding.h).  Returns its text
  * and sets *mark, or returns NULL if it is another line.
