@@ -130,24 +130,19 @@ check_sink(const struct conf_source *source, const struct batchd_settings *s,
 static int
 split_sinks(const struct conf_source *source, struct batchd_settings *s)
 {
-	const char *p = s->sinks;
+	const char *list = s->sinks;
+	struct slice word;
 
 	s->sink_count = 0;
-	for (;;) {
+	while ((word = slice_take_word(&list)).bytes > 0) {
 		char *name = s->sink_names[s->sink_count];
-		size_t n;
 
-		p += strspn(p, " \t");
-		n = strcspn(p, " \t");
-		if (n == 0)
-			break;
-		if (check_sink(source, s, p, n) < 0)
+		if (check_sink(source, s, word.data, word.bytes) < 0)
 			return -EINVAL;
-		memcpy(name, p, n);
-		name[n] = '\0';
+		memcpy(name, word.data, word.bytes);
+		name[word.bytes] = '\0';
 		warn_of_sink(source, s->sinks, name);
 		s->sink_count++;
-		p += n;
 	}
 	if (s->sink_count == 0)
 		conf_warn(source, "batchd", "sinks", "",

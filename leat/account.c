@@ -468,16 +468,16 @@ static int
 account_run(const struct verb_call *call)
 {
 	static struct sinks sinks;
-	char name[128];
-	size_t at = 0;
 	int rc = sinks_read(&sinks, call->path);
 
 	if (rc != EXIT_SUCCESS)
 		return rc;
 	if (sink_name && !sinks_has(&sinks, sink_name))
 		return EXIT_CONFIG;
-	while (rc == 0 && sinks_next(&sinks, sink_name, &at, name, sizeof name))
-		rc = account_sink(&sinks, name);
+	for (size_t i = 0; rc == 0 && i < sinks.count; i++) {
+		if (!sink_name || strcmp(sinks.names[i], sink_name) == 0)
+			rc = account_sink(&sinks, sinks.names[i]);
+	}
 	return conf_finish_output(rc < 0                       ? EXIT_FAILURE
 	                          : mark_worst() == MARK_ERROR ? EXIT_NOT_WELL
 	                                                       : EXIT_SUCCESS);

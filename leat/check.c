@@ -95,17 +95,17 @@ check_dead_dir(struct check *c, const char *program)
 static void
 check_directories(struct check *c)
 {
-	char path[PATH_MAX], name[128], program[sizeof name + 8];
+	char path[PATH_MAX], program[sizeof "sinkd-" + FRAME_NAME_MAX];
 	bool all_good = true;
-	size_t at = 0;
 
 	(void)snprintf(path, sizeof path, "%s", c->sinks.socket);
 	if (directory_parent(path))
 		all_good =
 		    check_directory("the directory of [leat] socket", path);
 	all_good &= check_directory("[batchd] dir", c->sinks.log_dir);
-	while (sinks_next(&c->sinks, NULL, &at, name, sizeof name)) {
-		(void)snprintf(program, sizeof program, "sinkd-%s", name);
+	for (size_t i = 0; i < c->sinks.count; i++) {
+		(void)snprintf(program, sizeof program, "sinkd-%s",
+		               c->sinks.names[i]);
 		if (installed_has(program))
 			all_good &= check_dead_dir(c, program);
 	}
@@ -186,15 +186,14 @@ check_all(struct check *c)
 	                                .max_bytes = c->sinks.max_bytes,
 	                                .min_free_bytes =
 	                                    c->sinks.min_free_bytes};
-	char name[128];
-	size_t at = 0;
 
 	check_directories(c);
 	check_disk(&disk);
 	read_stream(c);
-	while (!offline &&
-	       sinks_next(&c->sinks, sink_name, &at, name, sizeof name))
-		check_store(c, name);
+	for (size_t i = 0; !offline && i < c->sinks.count; i++) {
+		if (!sink_name || strcmp(c->sinks.names[i], sink_name) == 0)
+			check_store(c, c->sinks.names[i]);
+	}
 	return conf_finish_output(c->incomplete                ? EXIT_FAILURE
 	                          : mark_worst() == MARK_ERROR ? EXIT_NOT_WELL
 	                                                       : EXIT_SUCCESS);

@@ -15,6 +15,7 @@
 #include "libbase/ini.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
+#include "libbase/slice.h"
 
 #define PROGRAMS_MAX 64
 #define FINDINGS_MAX 256 /* kept, so that each is printed only once */
@@ -65,9 +66,10 @@ check_add_sinks(struct check *c, const char *text)
 	static const char prefix[] = "sinkd-";
 	struct ini ini = {.rest = text};
 	struct ini_line line;
+	struct slice name;
 
 	while (ini_next(&ini, &line)) {
-		const char *section = line.section + strlen(prefix);
+		const char *list, *section = line.section + strlen(prefix);
 
 		if (line.why)
 			continue;
@@ -77,13 +79,9 @@ check_add_sinks(struct check *c, const char *text)
 		if (!line.name || strcmp(line.section, "batchd") != 0 ||
 		    strcmp(line.name, "sinks") != 0)
 			continue;
-		for (const char *p = line.value; *p;) {
-			size_t n = strcspn(p, " \t");
-
-			if (n > 0)
-				add_program(c, prefix, p, n);
-			p += n + strspn(p + n, " \t");
-		}
+		list = line.value;
+		while ((name = slice_take_word(&list)).bytes > 0)
+			add_program(c, prefix, name.data, name.bytes);
 	}
 }
 

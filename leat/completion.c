@@ -9,6 +9,7 @@
 #include "libbase/file.h"
 #include "libbase/ini.h"
 #include "libbase/log.h"
+#include "libbase/slice.h"
 #include "libproto/frame.h"
 
 /* --- what can stand for a word --- */
@@ -33,12 +34,13 @@ candidates_add(struct candidates *c, const char *text, size_t n,
 
 /* Add the name if it can be a sink's, and so needs no quotes in any shell. */
 static void
-candidates_add_sink(struct candidates *c, const char *name, size_t n)
+candidates_add_sink(struct candidates *c, struct slice name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
 
-	if (n > 0 && n <= FRAME_NAME_MAX && strspn(name, allowed) >= n)
-		candidates_add(c, name, n, "sink");
+	if (name.bytes <= FRAME_NAME_MAX &&
+	    strspn(name.data, allowed) >= name.bytes)
+		candidates_add(c, name.data, name.bytes, "sink");
 }
 
 static void
@@ -53,18 +55,15 @@ candidates_add_sinks(struct candidates *c)
 	                     &bytes) == 0) {
 		ini->rest = text;
 		while (ini_next(ini, &line)) {
-			const char *p = line.value;
+			const char *list = line.value;
+			struct slice name;
 
 			if (line.why || !line.name ||
 			    strcmp(line.section, "batchd") != 0 ||
 			    strcmp(line.name, "sinks") != 0)
 				continue;
-			while (*p) {
-				size_t n = strcspn(p, " \t");
-
-				candidates_add_sink(c, p, n);
-				p += n + strspn(p + n, " \t");
-			}
+			while ((name = slice_take_word(&list)).bytes > 0)
+				candidates_add_sink(c, name);
 		}
 	}
 	free(text);

@@ -9,6 +9,18 @@
 #include "libbase/error.h"
 #include "libbase/installed.h"
 #include "libbase/log.h"
+#include "libbase/slice.h"
+
+static void
+sinks_read_names(struct sinks *s, const char *list)
+{
+	struct slice name;
+
+	while (s->count < SINKS_MAX &&
+	       (name = slice_take_word(&list)).bytes > 0)
+		(void)snprintf(s->names[s->count++], sizeof s->names[0], "%.*s",
+		               (int)name.bytes, name.data);
+}
 
 /* Read a line of `batchd --check`, which has only its sections. */
 static void
@@ -27,7 +39,7 @@ sinks_read_line(void *arg, char *line)
 	else if (strcmp(line, "socket") == 0)
 		(void)snprintf(s->socket, sizeof s->socket, "%s", value);
 	else if (strcmp(line, "sinks") == 0)
-		(void)snprintf(s->list, sizeof s->list, "%s", value);
+		sinks_read_names(s, value);
 	else if (strcmp(line, "max_bytes") == 0 &&
 	         conf_parse_size(value, &size) == 0)
 		s->max_bytes = size;
@@ -64,33 +76,18 @@ sinks_read(struct sinks *s, const char *path)
 }
 
 bool
-sinks_next(const struct sinks *s, const char *only, size_t *at, char *out,
-           size_t out_bytes)
-{
-	for (;;) {
-		const char *p = s->list + *at;
-		size_t n;
-
-		p += strspn(p, " \t");
-		n = strcspn(p, " \t");
-		*at = (size_t)(p - s->list) + n;
-		if (n == 0)
-			return false;
-		(void)snprintf(out, out_bytes, "%.*s", (int)n, p);
-		if (!only || strcmp(only, out) == 0)
-			return true;
-	}
-}
-
-bool
 sinks_has(const struct sinks *s, const char *name)
 {
-	char found[256];
-	size_t at = 0;
+	char list[sizeof s->names] = "none";
+	size_t n = 0;
 
-	if (sinks_next(s, name, &at, found, sizeof found))
-		return true;
+	for (size_t i = 0; i < s->count; i++) {
+		if (strcmp(s->names[i], name) == 0)
+			return true;
+		n += (size_t)snprintf(list + n, sizeof list - n, "%s%s",
+		                      i > 0 ? " " : "", s->names[i]);
+	}
 	log_error("[batchd] sinks has no sink %s; it has: %s", log_quote(name),
-	          s->list[0] ? s->list : "none");
+	          list);
 	return false;
 }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdint.h>
 
+#include "batchd/settings.h"
 #include "leat/program.h"
 
 struct sinks {
@@ -15,7 +16,8 @@ struct sinks {
 	struct program_user user; /* whom to run the programs of sinks as */
 	char socket[128];         /* of batchd, as the rest */
 	char log_dir[4001];
-	char list[8192]; /* its sinks, separated by blanks */
+	char names[SINKS_MAX][FRAME_NAME_MAX + 1]; /* its sinks */
+	size_t count;
 	int64_t max_bytes, min_free_bytes;
 };
 
@@ -25,15 +27,7 @@ struct sinks {
  */
 MUST_USE int sinks_read(struct sinks *sinks, const char *path);
 
-/*
- * Copy the next name of the list to out, which has room for the longest one.
- * *at is where to continue, and 0 at first.  If `only` is not NULL, other names
- * are skipped.  Returns false at the end.
- */
-bool sinks_next(const struct sinks *sinks, const char *only, size_t *at,
-                char *out, size_t out_bytes);
-
-/* Return true if the list has the name, or log that it does not. */
+/* Return true if there is a sink with this name, or log that there is none. */
 bool sinks_has(const struct sinks *sinks, const char *name);
 
 #endif

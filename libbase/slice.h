@@ -21,6 +21,19 @@ slice_of(const char *text)
 	return (struct slice){text, (uint32_t)strlen(text)};
 }
 
+/*
+ * Take the next word from a list of words, which blanks and tabs separate, and
+ * move *list past it.  Returns an empty slice at the end.
+ */
+static inline struct slice
+slice_take_word(const char **list)
+{
+	const char *word = *list + strspn(*list, " \t");
+
+	*list = word + strcspn(word, " \t");
+	return (struct slice){word, (uint32_t)(*list - word)};
+}
+
 /* Return true if the slice is exactly this text. */
 static inline bool
 slice_is(struct slice s, const char *text)
