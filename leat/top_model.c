@@ -22,7 +22,6 @@ top_read_log(struct top_model *m, const msgpack_object *log)
 	m->bytes = status_map_uint(log, "bytes");
 	m->max_bytes = status_map_uint(log, "max_bytes");
 	m->segments = status_map_uint(log, "segments");
-	m->lost_events = status_map_uint(log, "lost_events");
 	m->first_offset = status_map_uint(log, "first_offset");
 	m->durable_offset = status_map_uint(log, "durable_offset");
 	m->next_offset = status_map_uint(log, "next_offset");
@@ -40,7 +39,6 @@ top_read_sink(struct top_sink *s, const msgpack_object *map)
 	top_text(map, "order", s->order, sizeof s->order);
 	top_text(stats, "error", s->error, sizeof s->error);
 	s->error_since_us = status_map_uint(stats, "error_since_us");
-	s->next_retry_us = status_map_uint(stats, "next_retry_us");
 	s->committed = status_map_uint(map, "committed");
 	s->generation = status_map_uint(map, "generation");
 	s->replayed_events = status_map_uint(map, "replayed_events");
@@ -217,7 +215,6 @@ top_model_read(struct top_model *m, const msgpack_object *status)
 	m->uptime_ms = status_map_uint(batchd, "uptime_ms");
 	top_read_log(m, log);
 	m->ingest_processes = status_map_uint(ingest, "processes");
-	m->accepted_events = status_map_uint(ingest, "accepted_events");
 	m->rejected_events = status_map_uint(ingest, "rejected_events");
 	m->pending_requests = status_map_uint(ingest, "pending_requests");
 	m->responses_503 = status_map_uint(ingest, "responses_503");

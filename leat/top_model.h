@@ -49,7 +49,7 @@ struct top_sink {
 	char order[TOP_STATE_MAX + 1]; /* "": none is being carried out */
 	char error[REPORT_TEXT_MAX + 1];
 	struct sink_pause pause;
-	uint64_t error_since_us, next_retry_us;
+	uint64_t error_since_us;
 	uint64_t committed, generation, replayed_events, skipped_events;
 	uint64_t lag_events, lag_bytes, lag_ms;
 	uint64_t retries, dead_letters, dropped_events;
@@ -75,10 +75,10 @@ struct top_model {
 
 	char reason[FRAME_TEXT_MAX + 1]; /* why the log takes no events */
 	char fsync[TOP_STATE_MAX + 1];
-	uint64_t bytes, max_bytes, segments, lost_events;
+	uint64_t bytes, max_bytes, segments;
 	uint64_t first_offset, durable_offset, next_offset;
 	uint64_t ingest_processes, pending_requests, responses_503;
-	uint64_t accepted_events, rejected_events;
+	uint64_t rejected_events;
 
 	bool has_rate;
 	uint64_t events_per_s, bytes_per_s, rejected_per_s;
