@@ -211,17 +211,8 @@ print_problems(const msgpack_object *status)
 		printf("PROBLEM %s\n", json_text(&all.ptr[i]));
 }
 
-/* Flush standard output.  Returns the exit status. */
 static int
-status_finish(const msgpack_object *status)
-{
-	return conf_finish_output(status_map_array(status, "problems").size > 0
-	                              ? EXIT_NOT_WELL
-	                              : EXIT_SUCCESS);
-}
-
-static int
-status_print_json(const msgpack_object *status)
+print_json(const msgpack_object *status)
 {
 	struct buf out;
 	int rc;
@@ -232,28 +223,33 @@ status_print_json(const msgpack_object *status)
 	if (rc == 0)
 		printf("%.*s\n", (int)out.len, (const char *)out.data);
 	buf_fini(&out);
-	return rc < 0 ? EXIT_FAILURE : status_finish(status);
-}
-
-/* Print the status of the batchd at `socket`.  Returns the exit status. */
-static int
-status_print(const char *socket, const char *path, bool as_json)
-{
-	const msgpack_object *status;
-	int rc = ask_status(socket, &status);
-
-	if (rc != 0)
-		return rc;
-	if (as_json)
-		return status_print_json(status);
-	print_log(status);
-	print_daemons(status);
-	print_sinks(status, path);
-	print_problems(status);
-	return status_finish(status);
+	return rc;
 }
 
 static bool json, watch;
+
+/* Print the status once.  Returns the exit status. */
+static int
+status_print(const struct verb_call *call)
+{
+	const msgpack_object *status;
+	int rc = ask_status(call->socket, &status);
+
+	if (rc != 0)
+		return rc;
+	if (json) {
+		if (print_json(status) < 0)
+			return EXIT_FAILURE;
+	} else {
+		print_log(status);
+		print_daemons(status);
+		print_sinks(status, call->path);
+		print_problems(status);
+	}
+	return conf_finish_output(status_map_array(status, "problems").size > 0
+	                              ? EXIT_NOT_WELL
+	                              : EXIT_SUCCESS);
+}
 
 /* The most seconds from one status to the next. */
 #define WATCH_S_MAX 86400
@@ -270,7 +266,7 @@ status_watch(const struct verb_call *call, unsigned seconds)
 		if (!json)
 			printf("--- %s\n",
 			       units_time((uint64_t)clock_wall_us(), now));
-		rc = status_print(call->socket, call->path, json);
+		rc = status_print(call);
 		/* batchd may be started again. */
 		(void)rc;
 		if (fflush(stdout) != 0 || ferror(stdout))
@@ -286,7 +282,7 @@ status_run(const struct verb_call *call)
 	uint64_t seconds;
 
 	if (!watch && call->arg_count == 0)
-		return status_print(call->socket, call->path, json);
+		return status_print(call);
 	if (!watch || !options_number(text, &seconds) || seconds < 1 ||
 	    seconds > WATCH_S_MAX) {
 		log_error("SECONDS must be a number from 1 to %d, with --watch",

@@ -59,10 +59,10 @@ print_line(const char *name, const char *secret)
 	printf("\n");
 }
 
-/* Make a token with the name `name`.  Returns the exit status. */
 static int
-token_make(const char *name)
+token_run(const struct verb_call *call)
 {
+	const char *name = call->args[0];
 	char secret[TOKEN_BYTES];
 	size_t n = strlen(name);
 	int rc;
@@ -94,12 +94,6 @@ token_make(const char *name)
 		log_error("cannot write the token's line to standard output");
 	explicit_bzero(secret, sizeof secret);
 	return rc;
-}
-
-static int
-token_run(const struct verb_call *call)
-{
-	return token_make(call->args[0]);
 }
 
 static const struct verb_example examples[] = {

@@ -417,10 +417,12 @@ verify_fini(struct verify *v)
 	v->cursors = NULL;
 }
 
-/* Verify the log in the directory.  Returns the exit status. */
+static const char *dir_option;
+
 static int
-verify_print(const char *dir)
+log_verify_run(const struct verb_call *call)
 {
+	const char *dir = dir_option ? dir_option : call->log_dir;
 	struct disk_real real;
 	struct verify v = {0};
 	int rc = disk_real_open_read(&real, dir);
@@ -437,14 +439,6 @@ verify_print(const char *dir)
 	return conf_finish_output(rc < 0          ? EXIT_FAILURE
 	                          : v.damages > 0 ? EXIT_NOT_WELL
 	                                          : EXIT_SUCCESS);
-}
-
-static const char *dir_option;
-
-static int
-log_verify_run(const struct verb_call *call)
-{
-	return verify_print(dir_option ? dir_option : call->log_dir);
 }
 
 static const struct conf_flag flags[] = {
