@@ -105,14 +105,14 @@ find_null_id(struct json_walk *w)
 
 static void
 make_id(const struct send_event *s, size_t bytes, uint64_t at,
-        char out[UUID_TEXT_BYTES])
+        char out[UUID_TEXT_BYTES + 1])
 {
 	uint8_t id[UUID_BYTES];
 	char place[PLACE_TEXT];
 	int n = snprintf(place, sizeof place, "%" PRIu64 ":", at);
 
 	uuid5_make(s->key, place, (size_t)n, s->text, bytes, id);
-	uuid5_text(id, out);
+	(void)uuid5_text(id, out);
 }
 
 int
@@ -120,7 +120,7 @@ send_event_put(struct send_event *s, const char *text, size_t bytes,
                uint64_t at, struct buf *out, struct send_event_fault *fault)
 {
 	struct json_walk *w = &s->reader.walk;
-	char id[UUID_TEXT_BYTES];
+	char id[UUID_TEXT_BYTES + 1];
 	const char *open, *end, *null;
 	struct event e;
 	int rc;
@@ -145,10 +145,10 @@ send_event_put(struct send_event *s, const char *text, size_t bytes,
 	null = find_null_id(w);
 	if (null) {
 		rc = buf_add(out, open, (size_t)(null - open));
-		(void)buf_addf(out, "\"%.*s\"", UUID_TEXT_BYTES, id);
+		(void)buf_addf(out, "\"%s\"", id);
 		open = null + 4;
 	} else {
-		(void)buf_addf(out, "{\"id\":\"%.*s\",", UUID_TEXT_BYTES, id);
+		(void)buf_addf(out, "{\"id\":\"%s\",", id);
 		open++;
 	}
 	return rc < 0 ? rc : buf_add(out, open, (size_t)(end - open));

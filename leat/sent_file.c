@@ -85,14 +85,6 @@ sent_file_key(int input, uint8_t key[UUID_BYTES])
 
 /* --- the record --- */
 
-static const char *
-text_of(const uint8_t uuid[UUID_BYTES], char out[UUID_TEXT_BYTES + 1])
-{
-	uuid5_text(uuid, out);
-	out[UUID_TEXT_BYTES] = '\0';
-	return out;
-}
-
 /*
  * Write the record of f.  `before` is the hash of what is before the place.
  * The last line is a hash of all others.
@@ -113,12 +105,12 @@ put_record(const struct sent_file *f, const uint8_t before[UUID_BYTES],
 	             "\nids %s\ninode %" PRIu64 "\nhead_bytes %" PRIu64
 	             "\nhead %s\nbefore %s\n",
 	             s->position.bytes, s->position.line, s->position.in_array,
-	             s->accepted, s->rejected, text_of(s->key, key), f->inode,
-	             f->head_bytes, text_of(f->head, head),
-	             text_of(before, text));
+	             s->accepted, s->rejected, uuid5_text(s->key, key),
+	             f->inode, f->head_bytes, uuid5_text(f->head, head),
+	             uuid5_text(before, text));
 	uuid5_make(namespace, "", 0, record, (size_t)n, sum);
 	n += snprintf(record + n, (size_t)(RECORD_BYTES + 1 - n), "sum %s",
-	              text_of(sum, text));
+	              uuid5_text(sum, text));
 	memset(record + n, ' ', (size_t)(RECORD_BYTES - n));
 	record[RECORD_BYTES - 1] = '\n';
 	record[RECORD_BYTES] = '\0';

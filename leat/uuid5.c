@@ -21,15 +21,18 @@ uuid5_make(const uint8_t namespace[UUID_BYTES], const void *name,
 	out[8] = (uint8_t)((out[8] & 0x3f) | 0x80);
 }
 
-void
-uuid5_text(const uint8_t uuid[UUID_BYTES], char out[UUID_TEXT_BYTES])
+const char *
+uuid5_text(const uint8_t uuid[UUID_BYTES], char out[UUID_TEXT_BYTES + 1])
 {
 	static const char hex[] = "0123456789abcdef";
+	char *at = out;
 
 	for (size_t i = 0; i < UUID_BYTES; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*out++ = '-';
-		*out++ = hex[uuid[i] >> 4];
-		*out++ = hex[uuid[i] & 15];
+			*at++ = '-';
+		*at++ = hex[uuid[i] >> 4];
+		*at++ = hex[uuid[i] & 15];
 	}
+	*at = '\0';
+	return out;
 }

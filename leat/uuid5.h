@@ -15,7 +15,8 @@ void uuid5_make(const uint8_t namespace[UUID_BYTES], const void *name,
                 size_t name_bytes, const void *more, size_t more_bytes,
                 uint8_t out[UUID_BYTES]);
 
-/* Write the identifier as text, without a NUL. */
-void uuid5_text(const uint8_t uuid[UUID_BYTES], char out[UUID_TEXT_BYTES]);
+/* Write the identifier as text, with a NUL.  Returns out. */
+const char *uuid5_text(const uint8_t uuid[UUID_BYTES],
+                       char out[UUID_TEXT_BYTES + 1]);
 
 #endif
