@@ -15,7 +15,6 @@
 #include <msgpack.h>
 
 #include "leat/cell.h"
-#include "leat/control_link.h"
 #include "leat/top_model.h"
 #include "leat/top_page.h"
 #include "leat/top_screen.h"
@@ -25,6 +24,7 @@
 #include "leat/verb.h"
 #include "libbase/clock.h"
 #include "libbase/log.h"
+#include "libproto/control_link.h"
 
 /* From one status to the next, and between two tries to reach batchd. */
 #define REFRESH_MS 1000
@@ -87,7 +87,7 @@ ask_status(struct top *t, uint64_t now_ms)
 	if (t->status.is_asked || now_ms < t->next_ms)
 		return;
 	if (t->status.chan.fd < 0)
-		rc = control_link_open(&t->status, t->socket);
+		rc = control_link_open(&t->status, t->socket, 0);
 	if (rc == 0)
 		rc = control_link_ask(&t->status, "status", NULL);
 	t->asked_ms = now_ms;
@@ -177,7 +177,7 @@ give_order(struct top *t, uint64_t now_ms)
 	control_args_add_text(&args, "sink", slice_of(v->order_sink));
 	if (v->order == TOP_PAUSE)
 		control_args_add_text(&args, "why", slice_of("leat top"));
-	rc = control_link_open(&t->order, t->socket);
+	rc = control_link_open(&t->order, t->socket, 0);
 	if (rc == 0)
 		rc = control_link_ask(&t->order, order_verb(t), &args);
 	control_args_fini(&args);

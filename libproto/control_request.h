@@ -5,8 +5,7 @@
 #include <stdint.h>
 
 #include "libbase/base.h"
-#include "libproto/control_args.h"
-#include "libproto/frame.h"
+#include "libproto/control_link.h"
 
 /* A time that suffices for a verb that batchd replies to at once, ms. */
 #define CONTROL_TIMEOUT_MS 5000
@@ -20,13 +19,10 @@ struct control_request {
 
 struct control_reply {
 	char text[FRAME_TEXT_MAX + 1]; /* why batchd refuses; else empty */
-	const uint8_t *body;           /* one complete map; in `bytes` */
+	const uint8_t *body;           /* one complete map; in `link` */
 	size_t body_bytes;
-	uint8_t bytes[FRAME_MAX]; /* the frame, as it was received */
+	struct control_link link; /* over which it came; closed */
 };
-
-/* The frame of a control verb without arguments.  Keeps `verb`. */
-struct frame control_frame(uint64_t id, const char *verb);
 
 /*
  * Send a control verb to batchd and wait for the reply.  The map of the reply

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "libbase/error.h"
-#include "libproto/control_request.h"
+#include "libproto/control_link.h"
 
 /* Frames received in one turn of the loop, so that viewers get their turn. */
 #define RECV_BURST 16
@@ -158,7 +158,7 @@ tail_watch(struct tail *t, const uint64_t *from, uint64_t events,
 int
 tail_ask_status(struct tail *t, uint64_t id)
 {
-	const struct frame control = control_frame(id, "status");
+	const struct frame control = control_link_frame(id, "status");
 
 	return chan_send(&t->chan, &control);
 }

@@ -1,10 +1,9 @@
 /* control_link - see control_link.h. */
-#include "leat/control_link.h"
+#include "libproto/control_link.h"
 
 #include <errno.h>
 
 #include "libbase/error.h"
-#include "libproto/control_request.h"
 #include "libproto/wire.h"
 
 /* Close the link after an error, which it returns. */
@@ -15,13 +14,27 @@ control_link_fail(struct control_link *l, int rc)
 	return rc;
 }
 
+struct frame
+control_link_frame(uint64_t id, const char *verb)
+{
+	static const uint8_t no_arguments[] = {0x80}; /* an empty map */
+	struct frame f = {.type = FRAME_CONTROL,
+	                  .body = no_arguments,
+	                  .body_bytes = sizeof no_arguments};
+
+	f.control.id = id;
+	f.control.verb = slice_of(verb);
+	return f;
+}
+
 int
-control_link_open(struct control_link *l, const char *socket)
+control_link_open(struct control_link *l, const char *socket, int wait_ms)
 {
 	const struct frame hello = frame_hello(ROLE_CONTROL, "leat");
-	int rc = chan_connect(&l->chan, socket, 0);
+	int rc = chan_connect(&l->chan, socket, wait_ms);
 
 	l->is_asked = false;
+	l->asked_id = 0;
 	if (rc < 0)
 		return rc;
 	rc = chan_send(&l->chan, &hello);
@@ -32,7 +45,7 @@ int
 control_link_ask(struct control_link *l, const char *verb,
                  const struct control_args *args)
 {
-	struct frame f = control_frame(++l->asked_id, verb);
+	struct frame f = control_link_frame(++l->asked_id, verb);
 	int rc = args ? args->map.error : 0;
 
 	if (args) {

@@ -2,12 +2,12 @@
  * control_link - a connection to batchd for control requests, of which one at
  * a time waits for its reply.
  *
- * No function blocks.  Errors are those of chan.h, -EBADMSG for frames that are
- * not understood, and ERR_BATCHD_REFUSED for an error frame; after an error the
- * link is closed.
+ * Only control_link_open blocks, for as long as the caller allows.  Errors are
+ * those of chan.h, -EBADMSG for frames that are not understood, and
+ * ERR_BATCHD_REFUSED for an error frame; after an error the link is closed.
  */
-#ifndef LEAT_CONTROL_LINK_H
-#define LEAT_CONTROL_LINK_H
+#ifndef LIBPROTO_CONTROL_LINK_H
+#define LIBPROTO_CONTROL_LINK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,8 +24,15 @@ struct control_link {
 	uint8_t bytes[FRAME_MAX]; /* of the frame received last */
 };
 
-/* Connect to the batchd at `socket`.  Returns 0 or a negative error. */
-MUST_USE int control_link_open(struct control_link *l, const char *socket);
+/* The frame of a control verb without arguments.  Keeps `verb`. */
+struct frame control_link_frame(uint64_t id, const char *verb);
+
+/*
+ * Connect to the batchd at `socket`; wait_ms is that of chan_connect.  Returns
+ * 0 or a negative error.
+ */
+MUST_USE int control_link_open(struct control_link *l, const char *socket,
+                               int wait_ms);
 
 /* Send a request; args may be NULL.  Returns 0 or a negative error. */
 MUST_USE int control_link_ask(struct control_link *l, const char *verb,
