@@ -167,8 +167,7 @@ take_number(struct account_count *c, const char *key, uint64_t value)
 
 /*
  * Read a line of `sinkd-NAME --count` (libsink/inspect.h).  Of what it logs
- * besides, an error is kept; any other line, such as one of the dynamic linker,
- * is printed as it is.
+ * besides, an error is kept.
  */
 static void
 account_on_line(void *arg, char *line)
@@ -180,13 +179,10 @@ account_on_line(void *arg, char *line)
 	size_t n = strcspn(line, " ");
 
 	(void)snprintf(key, sizeof key, "%.*s", (int)n, line);
-	if (!text && strstr(line, " error sinkd-"))
-		text = line;
 	if (text)
 		(void)snprintf(c->text, sizeof c->text, "%s", text);
-	else if (!take_number(c, key, strtoull(line + n, NULL, 10)) &&
-	         !strstr(line, " warn sinkd-"))
-		(void)fprintf(stderr, "%s\n", line);
+	else if (!take_number(c, key, strtoull(line + n, NULL, 10)))
+		mark_pass_on(line);
 }
 
 static int

@@ -16,6 +16,7 @@
 #include "batchd/segment_file.h"
 #include "leat/check_disk.h"
 #include "leat/check_settings.h"
+#include "leat/dead_file.h"
 #include "leat/mark.h"
 #include "leat/sinks.h"
 #include "leat/verb.h"
@@ -31,7 +32,6 @@ struct check {
 	/* The sink that is being checked. */
 	const char *sink;
 	bool answered;
-	char dead_dir[PATH_MAX];
 };
 
 /* Read the name of the log from the header of one of its segments. */
@@ -63,33 +63,15 @@ read_stream(struct check *c)
 
 /* --- directories --- */
 
-static void
-check_on_sink_setting(void *arg, char *line)
-{
-	static const char key[] = "dead_dir = ";
-	struct check *c = arg;
-
-	if (strncmp(line, key, sizeof key - 1) == 0)
-		(void)snprintf(c->dead_dir, sizeof c->dead_dir, "%s",
-		               line + sizeof key - 1);
-}
-
 /* Check the directory of a sink's dead letters.  As check_directory. */
 static bool
-check_dead_dir(struct check *c, const char *program)
+check_dead_dir(const struct check *c, const char *sink)
 {
-	const struct program_run run = {
-	    .directory = c->sinks.directory,
-	    .args = {program, "--check", "--config", c->sinks.path},
-	    .out = true,
-	    .on_line = check_on_sink_setting,
-	    .arg = c};
-	char what[256];
+	char dir[PATH_MAX], what[256];
 
-	c->dead_dir[0] = '\0';
-	(void)snprintf(what, sizeof what, "[%s] dead_dir", program);
-	return program_run(&run) != EXIT_SUCCESS || !c->dead_dir[0] ||
-	       check_directory(what, c->dead_dir);
+	(void)snprintf(what, sizeof what, "[sinkd-%s] dead_dir", sink);
+	return dead_file_directory(c->sinks.path, sink, dir) < 0 ||
+	       check_directory(what, dir);
 }
 
 static void
@@ -107,7 +89,7 @@ check_directories(struct check *c)
 		(void)snprintf(program, sizeof program, "sinkd-%s",
 		               c->sinks.names[i]);
 		if (installed_has(program))
-			all_good &= check_dead_dir(c, program);
+			all_good &= check_dead_dir(c, c->sinks.names[i]);
 	}
 	if (all_good)
 		mark_print(
@@ -118,10 +100,7 @@ check_directories(struct check *c)
 
 /* --- stores --- */
 
-/*
- * A line of `sinkd-NAME --check-store`.  What it logs besides was found by the
- * check of the settings, unless it is an error.
- */
+/* A line of `sinkd-NAME --check-store`. */
 static void
 check_on_finding(void *arg, char *line)
 {
@@ -129,13 +108,8 @@ check_on_finding(void *arg, char *line)
 	enum mark mark;
 	const char *text = mark_parse(line, &mark);
 
-	if (!text && strstr(line, " error sinkd-")) {
-		mark = MARK_ERROR;
-		text = line;
-	}
 	if (!text) {
-		if (!strstr(line, " warn sinkd-"))
-			(void)fprintf(stderr, "%s\n", line);
+		mark_pass_on(line);
 		return;
 	}
 	c->answered = true;

@@ -36,9 +36,9 @@ find_dir(const char *text, const char *sink, char out[PATH_MAX])
 }
 
 int
-dead_file_path(const char *settings, const char *sink, char out[PATH_MAX])
+dead_file_directory(const char *settings, const char *sink, char out[PATH_MAX])
 {
-	char dir[PATH_MAX], *text;
+	char *text;
 	size_t bytes;
 	int rc = file_read(settings, CONF_FILE_BYTES_MAX, &text, &bytes);
 
@@ -47,8 +47,19 @@ dead_file_path(const char *settings, const char *sink, char out[PATH_MAX])
 		          log_quote(settings), log_quote(file_error(rc)));
 		return rc;
 	}
-	find_dir(text, sink, dir);
+	find_dir(text, sink, out);
 	free(text);
+	return 0;
+}
+
+int
+dead_file_path(const char *settings, const char *sink, char out[PATH_MAX])
+{
+	char dir[PATH_MAX];
+	int rc = dead_file_directory(settings, sink, dir);
+
+	if (rc < 0)
+		return rc;
 	if ((size_t)snprintf(out, PATH_MAX, "%s/%s.ndjson", dir, sink) <
 	    PATH_MAX)
 		return 0;

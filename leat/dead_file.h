@@ -9,9 +9,11 @@
 #include "libproto/dlq_filter.h"
 
 /*
- * Find the file of a sink's dead letters by the settings file at `settings`.
- * Returns 0, or -errno after logging the reason.
+ * Find the directory, and the file, of a sink's dead letters by the settings
+ * file at `settings`.  Both return 0, or -errno after logging the reason.
  */
+MUST_USE int dead_file_directory(const char *settings, const char *sink,
+                                 char out[PATH_MAX]);
 MUST_USE int dead_file_path(const char *settings, const char *sink,
                             char out[PATH_MAX]);
 

@@ -65,5 +65,13 @@ mark_parse(const char *line, enum mark *mark)
 			return line + n + 1;
 		}
 	}
-	return NULL;
+	*mark = MARK_ERROR;
+	return strstr(line, " error sinkd-") ? line : NULL;
+}
+
+void
+mark_pass_on(const char *line)
+{
+	if (!strstr(line, " warn sinkd-"))
+		(void)fprintf(stderr, "%s\n", line);
 }

@@ -24,9 +24,16 @@ void mark_print(enum mark mark, const char *subject, const char *fmt, ...)
 enum mark mark_worst(void);
 
 /*
- * Parse a line that a sink has printed (libsink/finding.h).  Returns its text
- * and sets *mark, or returns NULL if it is another line.
+ * Parse a line that a sink has printed (libsink/finding.h), or an error that it
+ * has logged.  Returns its text and sets *mark, or returns NULL if it is
+ * another line.
  */
 const char *mark_parse(const char *line, enum mark *mark);
+
+/*
+ * Print another line, such as one of the dynamic linker, to standard error, but
+ * no warning, which was found by the check of the settings.
+ */
+void mark_pass_on(const char *line);
 
 #endif
