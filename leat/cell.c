@@ -113,7 +113,7 @@ marks_after(const struct piece *p, unsigned marks)
 
 /* As cell_add, with a function that looks at the first character. */
 static unsigned
-cell_add_pieces(struct buf *out, const struct slice *s, unsigned columns,
+cell_add_pieces(struct buf *out, struct slice s, unsigned columns,
                 void (*take)(struct piece *p, const char *text, size_t bytes,
                              unsigned marks))
 {
@@ -124,8 +124,8 @@ cell_add_pieces(struct buf *out, const struct slice *s, unsigned columns,
 
 	if (columns == 0)
 		return 0;
-	for (size_t at = 0; at < s->bytes; at += p.consumed) {
-		take(&p, s->data + at, s->bytes - at, marks);
+	for (size_t at = 0; at < s.bytes; at += p.consumed) {
+		take(&p, s.data + at, s.bytes - at, marks);
 		if (used + p.columns > columns) {
 			if (out->error == 0)
 				out->len = cut;
@@ -144,26 +144,26 @@ cell_add_pieces(struct buf *out, const struct slice *s, unsigned columns,
 }
 
 unsigned
-cell_add(struct buf *out, const struct slice *s, unsigned columns)
+cell_add(struct buf *out, struct slice s, unsigned columns)
 {
 	return cell_add_pieces(out, s, columns, piece_take);
 }
 
 unsigned
-cell_add_payload(struct buf *out, const struct slice *s, unsigned columns)
+cell_add_payload(struct buf *out, struct slice s, unsigned columns)
 {
 	return cell_add_pieces(out, s, columns, piece_take_payload);
 }
 
 uint32_t
-cell_fit(const struct slice *s, unsigned columns)
+cell_fit(struct slice s, unsigned columns)
 {
 	unsigned used = 0, marks = 0;
 	struct piece p;
 	size_t at;
 
-	for (at = 0; at < s->bytes; at += p.consumed) {
-		piece_take(&p, s->data + at, s->bytes - at, marks);
+	for (at = 0; at < s.bytes; at += p.consumed) {
+		piece_take(&p, s.data + at, s.bytes - at, marks);
 		used += p.columns;
 		if (used > columns)
 			break;
@@ -177,6 +177,12 @@ cell_add_spaces(struct buf *out, unsigned n)
 {
 	for (; n > 0; n--)
 		buf_add_text(out, " ");
+}
+
+void
+cell_add_column(struct buf *out, struct slice s, unsigned columns, unsigned gap)
+{
+	cell_add_spaces(out, columns - cell_add(out, s, columns) + gap);
 }
 
 void

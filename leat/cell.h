@@ -27,18 +27,21 @@ void cell_set_locale(void);
  * Append as much of the text as fits into `columns` columns, with "…" at the
  * end if a part of it is left out.  Returns the number of columns used.
  */
-unsigned cell_add(struct buf *out, const struct slice *s, unsigned columns);
+unsigned cell_add(struct buf *out, struct slice s, unsigned columns);
+
+/* The same, with spaces up to that many columns, and `gap` more. */
+void cell_add_column(struct buf *out, struct slice s, unsigned columns,
+                     unsigned gap);
 
 /*
  * The same for a payload, in which line breaks and tabs can only be between two
  * values; each becomes one space, with the white space after it.
  */
-unsigned cell_add_payload(struct buf *out, const struct slice *s,
-                          unsigned columns);
+unsigned cell_add_payload(struct buf *out, struct slice s, unsigned columns);
 
 /* The number of bytes at the beginning of the text that fit, as cell_add has
  * them. */
-uint32_t cell_fit(const struct slice *s, unsigned columns);
+uint32_t cell_fit(struct slice s, unsigned columns);
 
 void cell_add_spaces(struct buf *out, unsigned n);
 

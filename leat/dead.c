@@ -131,31 +131,25 @@ struct listing {
 	struct buf row;
 };
 
-static void
-add_cell(struct buf *row, struct slice text, unsigned columns)
-{
-	cell_add_spaces(row, columns + 1 - cell_add(row, &text, columns));
-}
-
 /* Print JSON, which on a terminal must not act on it. */
 static void
-print_json(const struct slice *text)
+print_json(struct slice text)
 {
 	struct buf out;
 
 	if (!isatty(STDOUT_FILENO)) {
-		printf("%.*s\n", (int)text->bytes, text->data);
+		printf("%.*s\n", (int)text.bytes, text.data);
 		return;
 	}
 	/* The longest escape is that of one byte: \u007f. */
 	buf_init(&out, (size_t)6 * DLQ_RECORD_MAX);
-	(void)json_text_add_escaped(&out, text->data, text->bytes);
+	(void)json_text_add_escaped(&out, text.data, text.bytes);
 	printf("%.*s\n", (int)out.len, (const char *)out.data);
 	buf_fini(&out);
 }
 
 static int
-print_row(void *arg, const struct dlq_record *record, const struct slice *line)
+print_row(void *arg, const struct dlq_record *record, struct slice line)
 {
 	struct listing *l = arg;
 	char at[CLOCK_TEXT_BYTES + 1];
@@ -171,10 +165,10 @@ print_row(void *arg, const struct dlq_record *record, const struct slice *line)
 		       "TYPE", ID_COLUMNS, "ID", "REASON");
 	clock_format_us(record->at_us, at);
 	buf_clear(&l->row);
-	add_cell(&l->row, record->code, CODE_COLUMNS);
-	add_cell(&l->row, record->event.type, TYPE_COLUMNS);
-	add_cell(&l->row, record->event.id, ID_COLUMNS);
-	(void)cell_add(&l->row, &record->reason, REASON_COLUMNS);
+	cell_add_column(&l->row, record->code, CODE_COLUMNS, 1);
+	cell_add_column(&l->row, record->event.type, TYPE_COLUMNS, 1);
+	cell_add_column(&l->row, record->event.id, ID_COLUMNS, 1);
+	(void)cell_add(&l->row, record->reason, REASON_COLUMNS);
 	printf("%12" PRIu64 " %s %.*s%s\n", record->offset, at, (int)l->row.len,
 	       (const char *)l->row.data,
 	       record->without_payload ? " (no payload)" : "");
@@ -224,11 +218,9 @@ dead_ls_run(const struct verb_call *call)
 }
 
 static int
-print_whole(void *arg, const struct dlq_record *record,
-            const struct slice *line)
+print_whole(void *arg, const struct dlq_record *record, struct slice line)
 {
 	struct listing *l = arg;
-	struct slice text = *line;
 	int rc = 0;
 
 	if (options.only_event && record->without_payload) {
@@ -244,11 +236,10 @@ print_whole(void *arg, const struct dlq_record *record,
 		    sizeof ",\"received_at\":\"\"}" - 1 + CLOCK_TEXT_BYTES;
 		if (rc == 0)
 			rc = buf_add(&l->row, "}", 1);
-		text = (struct slice){(const char *)l->row.data,
-		                      (uint32_t)l->row.len};
+		line = buf_slice(&l->row);
 	}
 	if (rc == 0)
-		print_json(&text);
+		print_json(line);
 	l->count++;
 	return rc;
 }
@@ -280,8 +271,7 @@ struct preview {
 };
 
 static int
-preview_record(void *arg, const struct dlq_record *record,
-               const struct slice *line)
+preview_record(void *arg, const struct dlq_record *record, struct slice line)
 {
 	struct preview *p = arg;
 	size_t i = 0;
@@ -329,7 +319,6 @@ static int
 add_event(struct control_args *args, const struct preview *p)
 {
 	struct wire_reader old = {p->old.data, p->old.data + p->old.len};
-	struct slice text;
 	struct event event;
 	struct buf packed;
 	int rc;
@@ -345,9 +334,8 @@ add_event(struct control_args *args, const struct preview *p)
 		return rc;
 	buf_init(&packed, DEAD_EVENT_MAX);
 	rc = dead_event_read(options.event, &event, &packed);
-	text = (struct slice){(const char *)packed.data, (uint32_t)packed.len};
 	if (rc == 0)
-		control_args_add_text(args, "event", text);
+		control_args_add_text(args, "event", buf_slice(&packed));
 	buf_fini(&packed);
 	return rc;
 }

@@ -75,7 +75,6 @@ read_line(char *line, size_t bytes, struct buf *copy,
           uint64_t *matches, uint64_t *damaged)
 {
 	struct dlq_record record;
-	struct slice text;
 	const char *why;
 	size_t at;
 	int rc;
@@ -91,8 +90,7 @@ read_line(char *line, size_t bytes, struct buf *copy,
 	if (!dlq_filter_matches(filter, &record))
 		return 0;
 	(*matches)++;
-	text = (struct slice){(const char *)copy->data, (uint32_t)copy->len};
-	return f(arg, &record, &text);
+	return f(arg, &record, buf_slice(copy));
 }
 
 int

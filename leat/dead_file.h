@@ -22,7 +22,7 @@ MUST_USE int dead_file_path(const char *settings, const char *sink,
  * Returns 0 to go on.
  */
 typedef int (*dead_file_on_record)(void *arg, const struct dlq_record *record,
-                                   const struct slice *line);
+                                   struct slice line);
 
 /*
  * Read the file at path, of which a missing one has no dead letters, up to the

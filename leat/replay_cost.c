@@ -103,8 +103,7 @@ struct count {
 };
 
 static int
-count_record(void *arg, const struct dlq_record *record,
-             const struct slice *line)
+count_record(void *arg, const struct dlq_record *record, struct slice line)
 {
 	struct count *c = arg;
 

@@ -20,15 +20,6 @@
 
 /* --- the table --- */
 
-/* Append a cell and what separates it from the next one. */
-static void
-add_cell(struct buf *out, const struct slice *s, unsigned columns)
-{
-	unsigned used = cell_add(out, s, columns);
-
-	cell_add_spaces(out, columns - used + GAP_COLUMNS);
-}
-
 /* The widths of the columns that are not always equally wide. */
 struct widths {
 	unsigned type, user, payload;
@@ -61,15 +52,14 @@ tail_table_start(struct tail_table *t, unsigned width)
 /* Append one line of the table.  `time` has TIME_COLUMNS bytes. */
 static void
 add_line(const struct tail_table *t, struct buf *out, const char *time,
-         const struct slice *type, const struct slice *user,
-         const struct slice *payload)
+         struct slice type, struct slice user, struct slice payload)
 {
 	struct widths w = widths_of(t->width);
 	struct slice at = {time, TIME_COLUMNS};
 
-	add_cell(out, &at, TIME_COLUMNS);
-	add_cell(out, type, w.type);
-	add_cell(out, user, w.user);
+	cell_add_column(out, at, TIME_COLUMNS, GAP_COLUMNS);
+	cell_add_column(out, type, w.type, GAP_COLUMNS);
+	cell_add_column(out, user, w.user, GAP_COLUMNS);
 	(void)cell_add_payload(out, payload, w.payload);
 	buf_add_text(out, "\n");
 }
@@ -77,10 +67,8 @@ add_line(const struct tail_table *t, struct buf *out, const char *time,
 void
 tail_table_header(const struct tail_table *t, struct buf *out)
 {
-	struct slice type = slice_of("TYPE"), user = slice_of("USER"),
-		     payload = slice_of("PAYLOAD");
-
-	add_line(t, out, "TIME (UTC)  ", &type, &user, &payload);
+	add_line(t, out, "TIME (UTC)  ", slice_of("TYPE"), slice_of("USER"),
+	         slice_of("PAYLOAD"));
 }
 
 void
@@ -97,8 +85,8 @@ tail_table_row(struct tail_table *t, struct buf *out, const struct event *event)
 		buf_add_text(out, "\n");
 	}
 	t->day = day;
-	add_line(t, out, time + date_bytes + 1, &event->type, &event->user_id,
-	         &event->payload);
+	add_line(t, out, time + date_bytes + 1, event->type, event->user_id,
+	         event->payload);
 }
 
 /* --- JSON --- */

@@ -53,12 +53,10 @@ is_full(const struct top_page *p)
 static void
 add_line(struct top_page *p, enum top_style style, const char *text)
 {
-	struct slice s = slice_of(text);
-
 	if (is_full(p))
 		return;
 	begin_line(p, style);
-	(void)cell_add(&p->text, &s, p->width);
+	(void)cell_add(&p->text, slice_of(text), p->width);
 	end_line(p);
 }
 
@@ -88,11 +86,11 @@ add_wrapped(struct top_page *p, enum top_style style, const char *text,
 		struct slice s = rest;
 
 		if (lines > 0)
-			s.bytes = cell_fit(&rest, p->width);
+			s.bytes = cell_fit(rest, p->width);
 		if (s.bytes == 0)
 			break;
 		begin_line(p, style);
-		(void)cell_add(&p->text, &s, p->width);
+		(void)cell_add(&p->text, s, p->width);
 		end_line(p);
 		rest.data += s.bytes;
 		rest.bytes -= s.bytes;
@@ -179,19 +177,16 @@ layout_of(const struct top_model *m, unsigned width)
 static void
 add_left(struct top_page *p, const char *text, unsigned width)
 {
-	struct slice s = slice_of(text);
-
-	cell_add_spaces(&p->text, width - cell_add(&p->text, &s, width));
+	cell_add_column(&p->text, slice_of(text), width, 0);
 }
 
 static void
 add_right(struct top_page *p, const char *text, unsigned width)
 {
 	struct slice s = slice_of(text);
-	unsigned n = (unsigned)strlen(text);
 
-	cell_add_spaces(&p->text, n < width ? width - n : 0);
-	(void)cell_add(&p->text, &s, width);
+	cell_add_spaces(&p->text, s.bytes < width ? width - s.bytes : 0);
+	(void)cell_add(&p->text, s, width);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "libbase/base.h"
+#include "libbase/slice.h"
 
 struct buf {
 	uint8_t *data;    /* owned; may move on any growth */
@@ -34,6 +35,13 @@ buf_clear(struct buf *b)
 {
 	b->len = 0;
 	b->error = 0;
+}
+
+/* The content as text, valid until the next change. */
+static inline struct slice
+buf_slice(const struct buf *b)
+{
+	return (struct slice){(const char *)b->data, (uint32_t)b->len};
 }
 
 /*
