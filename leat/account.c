@@ -479,20 +479,6 @@ account_run(const struct verb_call *call)
 	                                                       : EXIT_SUCCESS);
 }
 
-static const struct conf_flag flags[] = {
-    VERB_TEXT("--sink", "SINK", &sink_name,
-              "count only in the store of this sink"),
-    VERB_VALUE("--timeout", "DURATION", read_timeout, &timeout_ms,
-               "longest time for one query to a store (default 10m)"),
-    {0},
-};
-
-static const struct verb_example examples[] = {
-    {"leat account", "is everything in the stores that batchd reports?"},
-    {"leat account --sink kafka --timeout 1h", "in a large topic"},
-    {0},
-};
-
 const struct verb account_verb = {
     .name = "account",
     .summary = "Counts the events in the stores, and compares with batchd's "
@@ -503,8 +489,14 @@ const struct verb account_verb = {
 	"completely, which can take long.  Events may arrive meanwhile.  "
 	"The exit status is 0 if the numbers agree, as far as the store can "
 	"tell, and 3 if they do not.",
-    .flags = flags,
+    .flags = VERB_FLAGS(
+	VERB_TEXT("--sink", "SINK", &sink_name,
+                  "count only in the store of this sink"),
+	VERB_VALUE("--timeout", "DURATION", read_timeout, &timeout_ms,
+                   "longest time for one query to a store (default 10m)")),
     .settings = VERB_PATH,
-    .examples = examples,
+    .examples = VERB_EXAMPLES(
+	{"leat account", "is everything in the stores that batchd reports?"},
+	{"leat account --sink kafka --timeout 1h", "in a large topic"}),
     .run = account_run,
 };

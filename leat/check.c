@@ -188,19 +188,6 @@ check_run(const struct verb_call *call)
 	return check_all(&c);
 }
 
-static const struct conf_flag flags[] = {
-    VERB_TEXT("--sink", "SINK", &sink_name,
-              "check only the store of this sink"),
-    VERB_SWITCH("--offline", &offline, "check no store"),
-    {0},
-};
-
-static const struct verb_example examples[] = {
-    {"leat check", "before the first start, or a restart: would it work?"},
-    {"leat check --sink postgres", "after a change in that store"},
-    {0},
-};
-
 const struct verb check_verb = {
     .name = "check",
     .summary = "Checks the settings, the directories, the disk of the log and "
@@ -212,8 +199,12 @@ const struct verb check_verb = {
 	"command changes nothing, and the daemons may run meanwhile.  The exit "
 	"status is 0 if there is no cross, 3 if there are any, and 2 if the "
 	"settings have errors, so that nothing else was checked.",
-    .flags = flags,
+    .flags = VERB_FLAGS(VERB_TEXT("--sink", "SINK", &sink_name,
+                                  "check only the store of this sink"),
+                        VERB_SWITCH("--offline", &offline, "check no store")),
     .settings = VERB_PATH,
-    .examples = examples,
+    .examples = VERB_EXAMPLES(
+	{"leat check", "before the first start, or a restart: would it work?"},
+	{"leat check --sink postgres", "after a change in that store"}),
     .run = check_run,
 };

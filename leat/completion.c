@@ -295,12 +295,6 @@ completion_run(const struct verb_call *call)
 	return EXIT_CONFIG;
 }
 
-static const struct verb_example examples[] = {
-    {"source <(leat completion bash)", "in ~/.bashrc; zsh has the same"},
-    {"leat completion fish | source", "in ~/.config/fish/config.fish"},
-    {0},
-};
-
 const struct verb completion_verb = {
     .name = "completion",
     .arguments = "bash|zsh|fish",
@@ -308,6 +302,8 @@ const struct verb completion_verb = {
 	       "and sinks.",
     .details = "`make install` installs the three scripts.",
     .settings = VERB_NO_SETTINGS,
-    .examples = examples,
+    .examples = VERB_EXAMPLES(
+	{"source <(leat completion bash)", "in ~/.bashrc; zsh has the same"},
+	{"leat completion fish | source", "in ~/.config/fish/config.fish"}),
     .run = completion_run,
 };

@@ -437,19 +437,8 @@ dead_drop_run(const struct verb_call *call)
 	return order_run(call, true);
 }
 
-/* --- the table's rows --- */
+/* --- the verbs --- */
 
-static const struct conf_flag ls_flags[] = {
-    SELECTION_FLAGS,
-    VERB_SWITCH(
-	"--json", &options.json,
-	"print the dead letters as JSON, one on a line, as the file has them"),
-    {0},
-};
-static const struct verb_example ls_examples[] = {
-    {"leat dead ls postgres --since -1h", "those of the last hour"},
-    {0},
-};
 const struct verb dead_ls_verb = {
     .noun = "dead",
     .name = "ls",
@@ -458,47 +447,29 @@ const struct verb dead_ls_verb = {
 	       "refused.",
     .details = "It reads the file in the sink's dead_dir, and needs no "
 	       "daemon.",
-    .flags = ls_flags,
-    .examples = ls_examples,
+    .flags = VERB_FLAGS(SELECTION_FLAGS,
+                        VERB_SWITCH("--json", &options.json,
+                                    "print the dead letters as JSON, one on a "
+                                    "line, as the file has them")),
+    .examples = VERB_EXAMPLES(
+	{"leat dead ls postgres --since -1h", "those of the last hour"}),
     .run = dead_ls_run,
 };
 
-static const struct conf_flag show_flags[] = {
-    SELECTION_FLAGS,
-    VERB_SWITCH("--only-event", &options.only_event,
-                "print the event alone, to be corrected"),
-    {0},
-};
-static const struct verb_example show_examples[] = {
-    {"leat dead show kafka --offset 131072 --only-event >event.json",
-     "write an event that is to be corrected to a file"},
-    {0},
-};
 const struct verb dead_show_verb = {
     .noun = "dead",
     .name = "show",
     .arguments = "SINK",
     .summary = "Shows the dead letters of a sink as JSON, one on a line.",
-    .flags = show_flags,
-    .examples = show_examples,
+    .flags = VERB_FLAGS(SELECTION_FLAGS,
+                        VERB_SWITCH("--only-event", &options.only_event,
+                                    "print the event alone, to be corrected")),
+    .examples = VERB_EXAMPLES(
+	{"leat dead show kafka --offset 131072 --only-event >event.json",
+         "write an event that is to be corrected to a file"}),
     .run = dead_show_run,
 };
 
-static const struct conf_flag retry_flags[] = {
-    SELECTION_FLAGS,
-    VERB_TEXT("--event", "FILE", &options.event,
-              "retry with the event in FILE, of at most 120 KiB, in place of "
-              "the original one"),
-    ORDER_FLAGS,
-    {0},
-};
-static const struct verb_example retry_examples[] = {
-    {"leat dead retry postgres --code 22P02 --execute",
-     "after the column's type was changed"},
-    {"leat dead retry kafka --offset 131072 --event event.json --execute",
-     "store a corrected event; without an id it gets that of the original"},
-    {0},
-};
 const struct verb dead_retry_verb = {
     .noun = "dead",
     .name = "retry",
@@ -507,21 +478,20 @@ const struct verb dead_retry_verb = {
     .details =
 	"The sink retries the dead letters between two batches of the log.  "
 	"What the store refuses again stays a dead letter.",
-    .flags = retry_flags,
-    .examples = retry_examples,
+    .flags = VERB_FLAGS(SELECTION_FLAGS,
+                        VERB_TEXT("--event", "FILE", &options.event,
+                                  "retry with the event in FILE, of at most "
+                                  "120 KiB, in place of the original one"),
+                        ORDER_FLAGS),
+    .examples = VERB_EXAMPLES(
+	{"leat dead retry postgres --code 22P02 --execute",
+         "after the column's type was changed"},
+	{"leat dead retry kafka --offset 131072 --event event.json --execute",
+         "store a corrected event; without an id it gets that of the "
+         "original"}),
     .run = dead_retry_run,
 };
 
-static const struct conf_flag drop_flags[] = {
-    SELECTION_FLAGS,
-    ORDER_FLAGS,
-    {0},
-};
-static const struct verb_example drop_examples[] = {
-    {"leat dead drop postgres --type ping --execute",
-     "give up the events of one type"},
-    {0},
-};
 const struct verb dead_drop_verb = {
     .noun = "dead",
     .name = "drop",
@@ -529,7 +499,8 @@ const struct verb dead_drop_verb = {
     .summary = "Has a sink remove dead letters, whose events are then lost "
 	       "for its store.",
     .details = "The events then count as dropped.",
-    .flags = drop_flags,
-    .examples = drop_examples,
+    .flags = VERB_FLAGS(SELECTION_FLAGS, ORDER_FLAGS),
+    .examples = VERB_EXAMPLES({"leat dead drop postgres --type ping --execute",
+                               "give up the events of one type"}),
     .run = dead_drop_run,
 };

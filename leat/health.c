@@ -96,27 +96,20 @@ health_run(const struct verb_call *call)
 	return conf_finish_output(EXIT_SUCCESS);
 }
 
-static const struct conf_flag flags[] = {
-    VERB_TEXT("--url", "URL", &url_option,
-              "URL of ingestd (default " DEFAULT_URL "); " NO_URL
-              ": ask only batchd"),
-    VERB_TEXT("--ca-file", "FILE", &ca_option,
-              "trust only the certificates in this PEM file"),
-    {0},
-};
-static const struct verb_example examples[] = {
-    {"leat health", "for the health check of a container"},
-    {"leat health --url " NO_URL, "in a container that has only batchd"},
-    {0},
-};
-
 const struct verb health_verb = {
     .name = "health",
     .summary = "Asks whether batchd replies and ingestd is ready.",
     .details =
 	"Takes at most 10 s.  The state of the sinks and the stores has no "
 	"effect; leat status shows it.",
-    .flags = flags,
-    .examples = examples,
+    .flags =
+	VERB_FLAGS(VERB_TEXT("--url", "URL", &url_option,
+                             "URL of ingestd (default " DEFAULT_URL "); " NO_URL
+                             ": ask only batchd"),
+                   VERB_TEXT("--ca-file", "FILE", &ca_option,
+                             "trust only the certificates in this PEM file")),
+    .examples = VERB_EXAMPLES(
+	{"leat health", "for the health check of a container"},
+	{"leat health --url " NO_URL, "in a container that has only batchd"}),
     .run = health_run,
 };

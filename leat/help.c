@@ -84,17 +84,13 @@ help_run(const struct verb_call *call)
 	return EXIT_CONFIG;
 }
 
-static const struct verb_example examples[] = {
-    {"leat help", "what leat can do"},
-    {"leat help log verify", "the same as leat log verify --help"},
-    {0},
-};
-
 const struct verb help_verb = {
     .name = "help",
     .arguments = "[NOUN] [VERB]",
     .summary = "Lists the verbs, or describes one of them.",
     .settings = VERB_NO_SETTINGS,
-    .examples = examples,
+    .examples = VERB_EXAMPLES(
+	{"leat help", "what leat can do"},
+	{"leat help log verify", "the same as leat log verify --help"}),
     .run = help_run,
 };

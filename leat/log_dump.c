@@ -288,22 +288,6 @@ log_dump_run(const struct verb_call *call)
 	                                     : EXIT_SUCCESS);
 }
 
-static const struct conf_flag flags[] = {
-    VERB_VALUE("--from", "WHEN", options_when, &from,
-               "begin at " WHEN_FORMS " (default oldest)"),
-    VERB_VALUE("--to", "WHEN", options_when, &to,
-               "end before this offset or time (default: the end of the log)"),
-    OPTIONS_DIR_FLAG("dump", &dir_option),
-    {0},
-};
-static const struct verb_example examples[] = {
-    {"leat log dump >events.ndjson", "all events that the log has"},
-    {"leat log dump --from -1h | jq .type", "those of the last hour"},
-    {"leat log dump --dir /mnt/backup/log --from 8812004 --to 8812005",
-     "one event of a copy"},
-    {0},
-};
-
 const struct verb log_dump_verb = {
     .noun = "log",
     .name = "dump",
@@ -311,7 +295,17 @@ const struct verb log_dump_verb = {
     .details =
 	"It changes nothing, needs no batchd, and can run beside one.  Events "
 	"that cannot be read are reported, and the exit status is then 3.",
-    .flags = flags,
-    .examples = examples,
+    .flags = VERB_FLAGS(
+	VERB_VALUE("--from", "WHEN", options_when, &from,
+                   "begin at " WHEN_FORMS " (default oldest)"),
+	VERB_VALUE(
+	    "--to", "WHEN", options_when, &to,
+	    "end before this offset or time (default: the end of the log)"),
+	OPTIONS_DIR_FLAG("dump", &dir_option)),
+    .examples = VERB_EXAMPLES(
+	{"leat log dump >events.ndjson", "all events that the log has"},
+	{"leat log dump --from -1h | jq .type", "those of the last hour"},
+	{"leat log dump --dir /mnt/backup/log --from 8812004 --to 8812005",
+         "one event of a copy"}),
     .run = log_dump_run,
 };

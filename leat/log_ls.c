@@ -140,21 +140,13 @@ log_ls_run(const struct verb_call *call)
 	                                    : EXIT_SUCCESS);
 }
 
-static const struct conf_flag flags[] = {
-    OPTIONS_DIR_FLAG("list", &dir_option),
-    {0},
-};
-static const struct verb_example examples[] = {
-    {"leat log ls", "which files hold which events, and since when"},
-    {0},
-};
-
 const struct verb log_ls_verb = {
     .noun = "log",
     .name = "ls",
     .summary = "Lists the segments of the log on disk, in [batchd] dir.",
     .details = "It changes nothing, needs no batchd, and can run beside one.",
-    .flags = flags,
-    .examples = examples,
+    .flags = VERB_FLAGS(OPTIONS_DIR_FLAG("list", &dir_option)),
+    .examples = VERB_EXAMPLES(
+	{"leat log ls", "which files hold which events, and since when"}),
     .run = log_ls_run,
 };

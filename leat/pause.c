@@ -186,23 +186,6 @@ resume_run(const struct verb_call *call)
 	return conf_finish_output(EXIT_SUCCESS);
 }
 
-static const struct conf_flag pause_flags[] = {
-    VERB_VALUE(
-	"--for", "DURATION", options_duration, &for_ms,
-	"end the pause after this time, such as 90s, 30m, 12h or 7d; without "
-	"this, it lasts until leat resume"),
-    VERB_VALUE("--why", "TEXT", read_why, NULL,
-               "the reason, for those who see the pause"),
-    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
-    {0},
-};
-static const struct verb_example pause_examples[] = {
-    {"leat pause postgres --for 30m --why \"index on events\"",
-     "stop it while the table is changed"},
-    {"leat pause kafka", "stop it until leat resume kafka"},
-    {0},
-};
-
 const struct verb pause_verb = {
     .name = "pause",
     .arguments = "SINK",
@@ -214,25 +197,26 @@ const struct verb pause_verb = {
 	"show it.  A sink whose store is unreachable stops trying to reach "
 	"it.  The command estimates when the log is full if events continue "
 	"to arrive at the present rate.",
-    .flags = pause_flags,
-    .examples = pause_examples,
+    .flags = VERB_FLAGS(
+	VERB_VALUE("--for", "DURATION", options_duration, &for_ms,
+                   "end the pause after this time, such as 90s, 30m, 12h or "
+                   "7d; without this, it lasts until leat resume"),
+	VERB_VALUE("--why", "TEXT", read_why, NULL,
+                   "the reason, for those who see the pause"),
+	OPTIONS_TIMEOUT_FLAG(&timeout_ms)),
+    .examples = VERB_EXAMPLES(
+	{"leat pause postgres --for 30m --why \"index on events\"",
+         "stop it while the table is changed"},
+	{"leat pause kafka", "stop it until leat resume kafka"}),
     .run = pause_run,
-};
-
-static const struct conf_flag resume_flags[] = {
-    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
-    {0},
-};
-static const struct verb_example resume_examples[] = {
-    {"leat resume postgres", "let the sink continue where it stopped"},
-    {0},
 };
 
 const struct verb resume_verb = {
     .name = "resume",
     .arguments = "SINK",
     .summary = "Ends the pause of a sink.",
-    .flags = resume_flags,
-    .examples = resume_examples,
+    .flags = VERB_FLAGS(OPTIONS_TIMEOUT_FLAG(&timeout_ms)),
+    .examples = VERB_EXAMPLES(
+	{"leat resume postgres", "let the sink continue where it stopped"}),
     .run = resume_run,
 };

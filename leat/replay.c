@@ -288,23 +288,6 @@ skip_run(const struct verb_call *call)
 	return move_prepare(call, false, "--to", &skip_to);
 }
 
-static const struct conf_flag replay_flags[] = {
-    VERB_VALUE("--from", "WHEN", options_when, &replay_from,
-               "send again the events from here on: " WHEN_FORMS),
-    OPTIONS_EXECUTE_FLAG(&execute),
-    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
-    {0},
-};
-static const struct verb_example replay_examples[] = {
-    {"leat replay postgres --from 2026-11-26T14:00Z",
-     "show what it would send again"},
-    {"leat replay postgres --from 2026-11-26T14:00Z --execute",
-     "send it again"},
-    {"leat replay kafka --from oldest --execute",
-     "send all events that the log still has"},
-    {0},
-};
-
 const struct verb replay_verb = {
     .name = "replay",
     .arguments = "SINK",
@@ -314,22 +297,18 @@ const struct verb replay_verb = {
 	"in the store and in batchd move together, even if a daemon or the "
 	"store crashes.  The order is refused if the sink is not connected, "
 	"or if the log no longer has the events.",
-    .flags = replay_flags,
-    .examples = replay_examples,
+    .flags = VERB_FLAGS(
+	VERB_VALUE("--from", "WHEN", options_when, &replay_from,
+                   "send again the events from here on: " WHEN_FORMS),
+	OPTIONS_EXECUTE_FLAG(&execute), OPTIONS_TIMEOUT_FLAG(&timeout_ms)),
+    .examples = VERB_EXAMPLES(
+	{"leat replay postgres --from 2026-11-26T14:00Z",
+         "show what it would send again"},
+	{"leat replay postgres --from 2026-11-26T14:00Z --execute",
+         "send it again"},
+	{"leat replay kafka --from oldest --execute",
+         "send all events that the log still has"}),
     .run = replay_run,
-};
-
-static const struct conf_flag skip_flags[] = {
-    VERB_VALUE("--to", "WHEN", options_when, &skip_to,
-               "continue from here on: " WHEN_FORMS),
-    OPTIONS_EXECUTE_FLAG(&execute),
-    OPTIONS_TIMEOUT_FLAG(&timeout_ms),
-    {0},
-};
-static const struct verb_example skip_examples[] = {
-    {"leat skip kafka --to newest", "show what the store would never get"},
-    {"leat skip kafka --to 8812004 --execute", "continue at this offset"},
-    {0},
 };
 
 const struct verb skip_verb = {
@@ -339,7 +318,12 @@ const struct verb skip_verb = {
     .details =
 	"Shows what it would do, and does it with --execute.  The events "
 	"count as skipped.  The other sinks still get them.",
-    .flags = skip_flags,
-    .examples = skip_examples,
+    .flags = VERB_FLAGS(VERB_VALUE("--to", "WHEN", options_when, &skip_to,
+                                   "continue from here on: " WHEN_FORMS),
+                        OPTIONS_EXECUTE_FLAG(&execute),
+                        OPTIONS_TIMEOUT_FLAG(&timeout_ms)),
+    .examples = VERB_EXAMPLES(
+	{"leat skip kafka --to newest", "show what the store would never get"},
+	{"leat skip kafka --to 8812004 --execute", "continue at this offset"}),
     .run = skip_run,
 };

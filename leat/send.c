@@ -356,42 +356,6 @@ read_timeout(const char *option, const char *text, void *into)
 	return strcmp(text, "0") == 0 ? 0 : options_timeout(option, text, ms);
 }
 
-static const struct conf_flag flags[] = {
-    VERB_TEXT("--url", "URL", &options.url,
-              "URL of ingestd, such as https://events.example.com "
-              "(default " DEFAULT_URL ")"),
-    VERB_TEXT(
-	"--token-file", "FILE", &options.token_file,
-	"file whose first line is the token of a sender; without this, the "
-	"token is read from the environment variable " SEND_TOKEN_ENV),
-    VERB_TEXT("--ca-file", "FILE", &options.ca_file,
-              "trust only the certificates in this PEM file (default: those of "
-              "the system)"),
-    VERB_VALUE("--limit-rate", "N", read_rate, &options.rate,
-               "send at most N bytes a second, such as 500K or 10M"),
-    VERB_VALUE(
-	"--timeout", "DURATION", read_timeout, &options.give_up_ms,
-	"give up when ingestd has accepted nothing for this time (default "
-	"5m); 0: never"),
-    VERB_TEXT(
-	"--name", "NAME", &options.name,
-	"name of a stream, from which the ids of its events are made: the "
-	"same input with the same name has the same ids"),
-    VERB_SWITCH("--restart", &options.restart,
-                "send a file from its first byte, whatever FILE.sent contains"),
-    {0},
-};
-
-static const struct verb_example examples[] = {
-    {"leat send events.ndjson", "send a file; the same command resumes it"},
-    {"zcat events.ndjson.gz | leat send --name events",
-     "send a stream; sent again, its events have the same ids"},
-    {"leat send --url https://events.example.com --token-file token "
-     "export.json",
-     "send to another machine"},
-    {0},
-};
-
 const struct verb send_verb = {
     .name = "send",
     .arguments = "[FILE]",
@@ -404,7 +368,34 @@ const struct verb send_verb = {
 	"Events that are rejected are listed on standard error with their "
 	"line and the reason.",
     .settings = VERB_NO_SETTINGS,
-    .flags = flags,
-    .examples = examples,
+    .flags = VERB_FLAGS(
+	VERB_TEXT("--url", "URL", &options.url,
+                  "URL of ingestd, such as https://events.example.com "
+                  "(default " DEFAULT_URL ")"),
+	VERB_TEXT(
+	    "--token-file", "FILE", &options.token_file,
+	    "file whose first line is the token of a sender; without this, the "
+	    "token is read from the environment variable " SEND_TOKEN_ENV),
+	VERB_TEXT("--ca-file", "FILE", &options.ca_file,
+                  "trust only the certificates in this PEM file (default: "
+                  "those of the system)"),
+	VERB_VALUE("--limit-rate", "N", read_rate, &options.rate,
+                   "send at most N bytes a second, such as 500K or 10M"),
+	VERB_VALUE("--timeout", "DURATION", read_timeout, &options.give_up_ms,
+                   "give up when ingestd has accepted nothing for this time "
+                   "(default 5m); 0: never"),
+	VERB_TEXT("--name", "NAME", &options.name,
+                  "name of a stream, from which the ids of its events are "
+                  "made: the same input with the same name has the same ids"),
+	VERB_SWITCH(
+	    "--restart", &options.restart,
+	    "send a file from its first byte, whatever FILE.sent contains")),
+    .examples = VERB_EXAMPLES(
+	{"leat send events.ndjson", "send a file; the same command resumes it"},
+	{"zcat events.ndjson.gz | leat send --name events",
+         "send a stream; sent again, its events have the same ids"},
+	{"leat send --url https://events.example.com --token-file token "
+         "export.json",
+         "send to another machine"}),
     .run = send_run,
 };

@@ -292,25 +292,19 @@ status_run(const struct verb_call *call)
 	return status_watch(call, (unsigned)seconds);
 }
 
-static const struct conf_flag flags[] = {
-    VERB_SWITCH("--json", &json, "print the status as one JSON object"),
-    VERB_SWITCH("--watch", &watch,
-                "print it again each second, or each SECONDS, until Ctrl-C"),
-    {0},
-};
-static const struct verb_example examples[] = {
-    {"leat status", "the state of all of leat, and what needs attention"},
-    {"leat status --json | jq .problems", "the same, for programs"},
-    {0},
-};
-
 const struct verb status_verb = {
     .name = "status",
     .arguments = "[SECONDS]",
     .summary = "Shows the status of the log, the daemons and the sinks.",
     .details = "The exit status is 0 if all is well, 3 if batchd reports a "
 	       "problem, and 1 if batchd does not answer.",
-    .flags = flags,
-    .examples = examples,
+    .flags = VERB_FLAGS(
+	VERB_SWITCH("--json", &json, "print the status as one JSON object"),
+	VERB_SWITCH(
+	    "--watch", &watch,
+	    "print it again each second, or each SECONDS, until Ctrl-C")),
+    .examples = VERB_EXAMPLES(
+	{"leat status", "the state of all of leat, and what needs attention"},
+	{"leat status --json | jq .problems", "the same, for programs"}),
     .run = status_run,
 };

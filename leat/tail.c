@@ -553,43 +553,38 @@ tail_run(const struct verb_call *call)
 	return t.status;
 }
 
-static const struct conf_flag flags[] = {
-    VERB_VALUE("--from", "WHEN", options_when, &options.from,
-               "begin at an offset, a time (2026-11-26T14:00Z), -10m (s, m, h, "
-               "d), oldest or newest (the default; with --to or --until-end: "
-               "oldest)"),
-    VERB_VALUE("--to", "WHEN", options_when, &options.to,
-               "end before this offset, or this time, which must have passed"),
-    {.name = "--type",
-     .argument = "TYPE",
-     .help = "show only this type; may be given again",
-     .values = &options.types},
-    VERB_TEXT("--user", "USER", &options.user, "show only this user"),
-    VERB_VALUE("--limit", "N", tail_read_limit, &options.limit,
-               "end after N events were shown"),
-    VERB_VALUE(
-	"--bytes-per-s", "N", tail_read_rate, &options.bytes_per_s,
-	"take at most N bytes of events a second; 0: no limit (default 0, or "
-	"1048576 for a tail from newest without an end)"),
-    VERB_SWITCH("--until-end", &options.until_end,
-                "end where the log ends when the command starts"),
-    VERB_SWITCH("--json", &options.json, "print JSON on a terminal, too"),
-    {0},
-};
-static const struct verb_example examples[] = {
-    {"leat tail", "the events as they become durable, until ^C"},
-    {"leat tail --from -10m --type order", "from ten minutes ago on"},
-    {"leat tail --from 2026-11-26T14:00Z --to 2026-11-26T15:00Z >hour.ndjson",
-     "one hour, as JSON"},
-    {0},
-};
-
 const struct verb tail_verb = {
     .name = "tail",
     .summary = "Shows events as they become durable, or those of the log.",
     .details = "Prints columns on a terminal, otherwise a JSON object a line.  "
 	       "Times are when events were received, in UTC.",
-    .flags = flags,
-    .examples = examples,
+    .flags = VERB_FLAGS(
+	VERB_VALUE("--from", "WHEN", options_when, &options.from,
+                   "begin at an offset, a time (2026-11-26T14:00Z), -10m (s, "
+                   "m, h, d), oldest or newest (the default; with --to or "
+                   "--until-end: oldest)"),
+	VERB_VALUE(
+	    "--to", "WHEN", options_when, &options.to,
+	    "end before this offset, or this time, which must have passed"),
+	{.name = "--type",
+         .argument = "TYPE",
+         .help = "show only this type; may be given again",
+         .values = &options.types},
+	VERB_TEXT("--user", "USER", &options.user, "show only this user"),
+	VERB_VALUE("--limit", "N", tail_read_limit, &options.limit,
+                   "end after N events were shown"),
+	VERB_VALUE(
+	    "--bytes-per-s", "N", tail_read_rate, &options.bytes_per_s,
+	    "take at most N bytes of events a second; 0: no limit (default 0, "
+	    "or 1048576 for a tail from newest without an end)"),
+	VERB_SWITCH("--until-end", &options.until_end,
+                    "end where the log ends when the command starts"),
+	VERB_SWITCH("--json", &options.json, "print JSON on a terminal, too")),
+    .examples = VERB_EXAMPLES(
+	{"leat tail", "the events as they become durable, until ^C"},
+	{"leat tail --from -10m --type order", "from ten minutes ago on"},
+	{"leat tail --from 2026-11-26T14:00Z --to 2026-11-26T15:00Z "
+         ">hour.ndjson",
+         "one hour, as JSON"}),
     .run = tail_run,
 };

@@ -96,13 +96,6 @@ token_run(const struct verb_call *call)
 	return rc;
 }
 
-static const struct verb_example examples[] = {
-    {"leat token shop >>/etc/leat/tokens",
-     "make a token for the sender \"shop\", which needs the text on the "
-     "terminal"},
-    {0},
-};
-
 const struct verb token_verb = {
     .name = "token",
     .arguments = "NAME",
@@ -111,6 +104,8 @@ const struct verb token_verb = {
 	"Prints a line for ingestd's tokens_file to standard output.  It "
 	"prints the token itself, which is not shown again, to standard error.",
     .settings = VERB_NO_SETTINGS,
-    .examples = examples,
+    .examples = VERB_EXAMPLES({"leat token shop >>/etc/leat/tokens",
+                               "make a token for the sender \"shop\", which "
+                               "needs the text on the terminal"}),
     .run = token_run,
 };

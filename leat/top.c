@@ -313,11 +313,6 @@ top_run(const struct verb_call *call)
 	return top_signals_exit(top_signals_end());
 }
 
-static const struct verb_example examples[] = {
-    {"leat top", "the sinks, once a second"},
-    {0},
-};
-
 const struct verb top_verb = {
     .name = "top",
     .summary = "Shows the sinks live in the terminal: rates, lag, errors, "
@@ -326,6 +321,6 @@ const struct verb top_verb = {
 	       "present rates.\nRates are those of the last 10 s.\n"
 	       "Keys: s sorts, arrows select a sink, p pauses or resumes it "
 	       "after a question, q quits.",
-    .examples = examples,
+    .examples = VERB_EXAMPLES({"leat top", "the sinks, once a second"}),
     .run = top_run,
 };

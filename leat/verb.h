@@ -13,19 +13,15 @@
  *	static const char *from;
  *	static bool execute;
  *
- *	static const struct conf_flag flags[] = {
- *	    VERB_TEXT("--from", "WHEN", &from, "begin there"),
- *	    VERB_SWITCH("--execute", &execute, "do it"),
- *	    {0},
- *	};
- *	static const struct verb_example examples[] = {
- *	    {"leat noun name kafka --from -1h", "show what it would do"},
- *	    {0},
- *	};
  *	const struct verb noun_name_verb = {
  *	    .noun = "noun", .name = "name", .arguments = "SINK",
- *	    .summary = "Does one thing.", .flags = flags,
- *	    .examples = examples, .run = noun_name_run,
+ *	    .summary = "Does one thing.",
+ *	    .flags = VERB_FLAGS(
+ *	        VERB_TEXT("--from", "WHEN", &from, "begin there"),
+ *	        VERB_SWITCH("--execute", &execute, "do it")),
+ *	    .examples = VERB_EXAMPLES(
+ *	        {"leat noun name kafka --from -1h", "show what it would do"}),
+ *	    .run = noun_name_run,
  *	};
  *
  *    The options are static, because a process runs one verb, once.
@@ -86,6 +82,10 @@ struct verb {
 	/* Returns the exit status (docs/operations.md, "Exit statuses"). */
 	int (*run)(const struct verb_call *call);
 };
+
+/* The tables of a verb, with the {0} at their end. */
+#define VERB_FLAGS(...) ((const struct conf_flag[]){__VA_ARGS__, {0}})
+#define VERB_EXAMPLES(...) ((const struct verb_example[]){__VA_ARGS__, {0}})
 
 /*
  * The rows of a table of flags: a switch; an option whose value is kept as it

@@ -441,16 +441,6 @@ log_verify_run(const struct verb_call *call)
 	                                          : EXIT_SUCCESS);
 }
 
-static const struct conf_flag flags[] = {
-    OPTIONS_DIR_FLAG("check", &dir_option),
-    {0},
-};
-static const struct verb_example examples[] = {
-    {"leat log verify", "is any part of the log damaged?"},
-    {"leat log verify --dir /mnt/backup/log", "the same, of a copy"},
-    {0},
-};
-
 const struct verb log_verify_verb = {
     .noun = "log",
     .name = "verify",
@@ -458,7 +448,9 @@ const struct verb log_verify_verb = {
 	       "is damaged.",
     .details = "It changes nothing, needs no batchd, and can run beside one.  "
 	       "The exit status is 3 if the log is damaged.",
-    .flags = flags,
-    .examples = examples,
+    .flags = VERB_FLAGS(OPTIONS_DIR_FLAG("check", &dir_option)),
+    .examples = VERB_EXAMPLES(
+	{"leat log verify", "is any part of the log damaged?"},
+	{"leat log verify --dir /mnt/backup/log", "the same, of a copy"}),
     .run = log_verify_run,
 };
