@@ -46,7 +46,7 @@ end_line(struct top_page *p)
 static bool
 is_full(const struct top_page *p)
 {
-	return p->line_count == p->height;
+	return p->line_count == p->end;
 }
 
 /* Add a line, which is cut if it is too long. */
@@ -75,17 +75,16 @@ add_linef(struct top_page *p, enum top_style style, const char *fmt, ...)
 	add_line(p, style, text);
 }
 
-/* Add a text as at most `lines` lines, of which the last one may be cut. */
+/* Add a text as lines, of which the last one on the page may be cut. */
 static void
-add_wrapped(struct top_page *p, enum top_style style, const char *text,
-            size_t lines)
+add_wrapped(struct top_page *p, enum top_style style, const char *text)
 {
 	struct slice rest = slice_of(text);
 
-	while (rest.bytes > 0 && lines-- > 0 && !is_full(p)) {
+	while (rest.bytes > 0 && !is_full(p)) {
 		struct slice s = rest;
 
-		if (lines > 0)
+		if (p->line_count + 1 < p->end)
 			s.bytes = cell_fit(rest, p->width);
 		if (s.bytes == 0)
 			break;
@@ -189,35 +188,53 @@ add_right(struct top_page *p, const char *text, unsigned width)
 	(void)cell_add(&p->text, s, width);
 }
 
+/* The texts of a row's cells, of which the layout shows some. */
+struct row {
+	enum top_style style;
+	bool selected;
+	const char *name, *state, *figures[COLUMNS], *note;
+};
+
+static void
+add_row(struct top_page *p, const struct layout *l, const struct row *row)
+{
+	if (is_full(p))
+		return;
+	begin_line(p, row->style);
+	p->lines[p->line_count].selected = row->selected;
+	add_left(p, row->selected ? ">" : "", p->width > 0);
+	add_left(p, row->name, l->name);
+	cell_add_spaces(&p->text, l->state > 0);
+	add_left(p, row->state, l->state);
+	for (size_t i = 0; i < COLUMNS; i++) {
+		if (!l->shown[i])
+			continue;
+		cell_add_spaces(&p->text, 1);
+		add_right(p, row->figures[i], columns[i].width);
+	}
+	cell_add_spaces(&p->text, l->note > 0);
+	add_left(p, row->note, l->note);
+	end_line(p);
+}
+
 static void
 add_header(struct top_page *p, const struct top_model *m,
            const struct top_view *v, const struct layout *l)
 {
 	char name[64] = "SINK";
+	struct row row = {.style = TOP_HEADER,
+	                  .name = name,
+	                  .state = "STATE",
+	                  .note = "NOTE"};
 
-	if (is_full(p))
-		return;
 	if (v->page_rows < m->sink_count)
 		(void)snprintf(name, sizeof name, "%s%zu-%zu/%zu",
 		               l->name < NAME_COLUMNS ? "" : "SINK ",
 		               v->first_row + 1, v->first_row + v->page_rows,
 		               m->sink_count);
-	begin_line(p, TOP_HEADER);
-	cell_add_spaces(&p->text, p->width > 0);
-	add_left(p, name, l->name);
-	cell_add_spaces(&p->text, l->state > 0);
-	add_left(p, "STATE", l->state);
-	for (size_t i = 0; i < COLUMNS; i++) {
-		if (!l->shown[i])
-			continue;
-		cell_add_spaces(&p->text, 1);
-		add_right(p, columns[i].title, columns[i].width);
-	}
-	if (l->note > 0) {
-		cell_add_spaces(&p->text, 1);
-		add_left(p, "NOTE", l->note);
-	}
-	end_line(p);
+	for (size_t i = 0; i < COLUMNS; i++)
+		row.figures[i] = columns[i].title;
+	add_row(p, l, &row);
 }
 
 static const char *
@@ -295,31 +312,20 @@ static void
 add_sink(struct top_page *p, const struct top_view *v, const struct layout *l,
          const struct top_sink *s)
 {
-	bool selected = strcmp(s->name, v->selected) == 0;
-	char text[UNITS_TEXT_BYTES], note[LINE_BYTES] = "";
+	char figures[COLUMNS][UNITS_TEXT_BYTES], note[LINE_BYTES];
+	struct row row = {.style = v->trouble[0] ? TOP_OLD : sink_style(s),
+	                  .selected = strcmp(s->name, v->selected) == 0,
+	                  .name = s->name,
+	                  .state = s->order[0] ? s->order : s->state,
+	                  .note = s->error};
 
-	if (is_full(p))
-		return;
-	begin_line(p, v->trouble[0] ? TOP_OLD : sink_style(s));
-	p->lines[p->line_count].selected = selected;
-	add_left(p, selected ? ">" : "", p->width > 0);
-	add_left(p, s->name, l->name);
-	cell_add_spaces(&p->text, l->state > 0);
-	add_left(p, s->order[0] ? s->order : s->state, l->state);
-	for (size_t i = 0; i < COLUMNS; i++) {
-		if (!l->shown[i])
-			continue;
-		cell_add_spaces(&p->text, 1);
-		add_right(p, figure_text(s, (enum column)i, text),
-		          columns[i].width);
+	for (size_t i = 0; i < COLUMNS; i++)
+		row.figures[i] = figure_text(s, (enum column)i, figures[i]);
+	if (s->pause.paused) {
+		pause_text(s, note);
+		row.note = note;
 	}
-	if (l->note > 0) {
-		if (s->pause.paused)
-			pause_text(s, note);
-		cell_add_spaces(&p->text, 1);
-		add_left(p, s->pause.paused ? note : s->error, l->note);
-	}
-	end_line(p);
+	add_row(p, l, &row);
 }
 
 /* --- above the table --- */
@@ -376,40 +382,36 @@ add_problems(struct top_page *p, const struct top_model *m, size_t lines)
 	}
 }
 
-/* Add what is above the table, in at most `lines` lines. */
+/* Add what is above the table. */
 static void
 add_head(struct top_page *p, const struct top_model *m,
-         const struct top_view *v, size_t lines)
+         const struct top_view *v)
 {
-	size_t end = p->line_count + lines, most = p->height / 8 + 1;
+	size_t lines, most = p->height / 8 + 1;
 
-	if (v->trouble[0] && p->line_count < end)
+	if (v->trouble[0])
 		add_line(p, TOP_BAD, v->trouble);
 	if (!m->known)
 		return;
-	if (p->line_count < end)
-		add_title(p, m);
-	if (p->line_count < end)
-		add_log(p, m);
-	if (p->line_count < end)
-		add_ingest(p, m);
-	lines = end - p->line_count;
+	add_title(p, m);
+	add_log(p, m);
+	add_ingest(p, m);
+	lines = p->end - p->line_count;
 	add_problems(p, m, lines < most ? lines : most);
 }
 
 /* --- below the table --- */
 
-/* Add more about the selected sink, in at most `lines` lines. */
+/* Add more about the selected sink. */
 static void
 add_detail(struct top_page *p, const struct top_model *m,
-           const struct top_view *v, size_t lines)
+           const struct top_view *v)
 {
 	int at = top_model_find(m, v->selected);
 	const struct top_sink *s = &m->sinks[at < 0 ? 0 : at];
-	size_t end = p->line_count + lines;
 	char text[LINE_BYTES], since[UNITS_TEXT_BYTES];
 
-	if (at < 0 || lines == 0)
+	if (at < 0)
 		return;
 	add_linef(p, TOP_STRONG,
 	          "%s: committed %" PRIu64 ", skipped %" PRIu64
@@ -417,15 +419,15 @@ add_detail(struct top_page *p, const struct top_model *m,
 	          ", dropped %" PRIu64 ", retries %" PRIu64,
 	          s->name, s->committed, s->skipped_events, s->replayed_events,
 	          s->dead_letters, s->dropped_events, s->retries);
-	if (s->pause.paused && p->line_count < end) {
+	if (s->pause.paused) {
 		pause_text(s, text);
 		add_line(p, TOP_PAUSED, text);
 	}
-	if (!s->error[0] || p->line_count >= end)
+	if (!s->error[0])
 		return;
 	(void)snprintf(text, sizeof text, "since %s: %s",
 	               units_time(s->error_since_us, since), s->error);
-	add_wrapped(p, TOP_BAD, text, end - p->line_count);
+	add_wrapped(p, TOP_BAD, text);
 }
 
 static void
@@ -519,11 +521,15 @@ top_page_make(struct top_page *p, const struct top_model *m, struct top_view *v)
 	top_view_follow(v, m);
 	head = p->height > rows + 2 ? p->height - rows - 2 : 0;
 	detail = p->height >= 12 ? p->height / 5 : 0;
-	add_head(p, m, v, head);
-	if (m->known) {
+	p->end = head;
+	add_head(p, m, v);
+	p->end = p->height;
+	if (m->known)
 		add_table(p, m, v, detail + 1);
-		if (p->line_count + 1 + detail <= p->height)
-			add_detail(p, m, v, detail);
+	if (m->known && p->line_count + 1 + detail <= p->height) {
+		p->end = p->line_count + detail;
+		add_detail(p, m, v);
+		p->end = p->height;
 	}
 	while (p->line_count + 1 < p->height)
 		add_line(p, TOP_PLAIN, "");

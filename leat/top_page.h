@@ -35,7 +35,8 @@ struct top_line {
 struct top_page {
 	unsigned width, height; /* of the terminal, set by the owner */
 	struct buf text;
-	size_t line_count; /* at most height */
+	size_t line_count;
+	size_t end; /* for the part that is being made: its last line */
 	struct top_line lines[TOP_HEIGHT_MAX];
 };
 
