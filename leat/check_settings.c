@@ -23,7 +23,7 @@
 struct check {
 	const char *path; /* of the settings */
 	char directory[PATH_MAX];
-	char *programs[PROGRAMS_MAX];
+	char programs[PROGRAMS_MAX][NAME_MAX + 1];
 	size_t program_count;
 	char *findings[FINDINGS_MAX];
 	size_t finding_count;
@@ -37,26 +37,24 @@ struct check {
 static void
 add_program(struct check *c, const char *prefix, const char *name, size_t n)
 {
-	char *program = NULL;
+	char program[NAME_MAX + 1];
+	int bytes =
+	    snprintf(program, sizeof program, "%s%.*s", prefix, (int)n, name);
 
-	if (n > NAME_MAX || memchr(name, '/', n) ||
-	    asprintf(&program, "%s%.*s", prefix, (int)n, name) < 0)
+	if (bytes > NAME_MAX || memchr(name, '/', n))
 		return;
 	for (size_t i = 0; i < c->program_count; i++) {
-		if (strcmp(c->programs[i], program) == 0) {
-			free(program);
+		if (strcmp(c->programs[i], program) == 0)
 			return;
-		}
 	}
 	/*
 	 * batchd itself reports sinks that are not installed, and more sinks
 	 * than it can have.
 	 */
-	if (c->program_count == PROGRAMS_MAX ||
-	    (prefix[0] && !installed_has(program)))
-		free(program);
-	else
-		c->programs[c->program_count++] = program;
+	if (c->program_count < PROGRAMS_MAX &&
+	    (!prefix[0] || installed_has(program)))
+		memcpy(c->programs[c->program_count++], program,
+		       sizeof program);
 }
 
 /* Add the sinks that the settings name, or have sections for. */
@@ -211,11 +209,12 @@ print_result(const struct check *c)
 int
 check_settings(const char *path)
 {
-	struct check c = {.path = path};
+	static struct check c;
 	char *text = NULL;
 	size_t bytes;
 	int rc = file_read(path, CONF_FILE_BYTES_MAX, &text, &bytes);
 
+	c.path = path;
 	if (rc < 0) {
 		log_error("cannot read the settings path=%s err=%s "
 		          "(--config names another file)",
@@ -232,12 +231,7 @@ check_settings(const char *path)
 	add_program(&c, "", "batchd", strlen("batchd"));
 	add_program(&c, "", "ingestd", strlen("ingestd"));
 	check_add_sinks(&c, text);
-	ask_programs(&c);
-	rc = print_result(&c);
-	for (size_t i = 0; i < c.program_count; i++)
-		free(c.programs[i]);
-	for (size_t i = 0; i < c.finding_count; i++)
-		free(c.findings[i]);
 	free(text);
-	return rc;
+	ask_programs(&c);
+	return print_result(&c);
 }
