@@ -109,16 +109,11 @@ ask_batchd(const char *socket, const char *sink, struct account_side *side)
 static bool
 has_unfinished_retry(const char *settings, const char *sink)
 {
-	static const char end[] = ".ndjson";
-	char path[PATH_MAX];
-	size_t n;
+	char dir[PATH_MAX], path[PATH_MAX + 256];
 
-	if (dead_file_path(settings, sink, path) < 0)
+	if (dead_file_directory(settings, sink, dir) < 0)
 		return false;
-	n = strlen(path) - strlen(end);
-	if ((size_t)snprintf(path + n, sizeof path - n, ".retry%s", end) >=
-	    sizeof path - n)
-		return false;
+	(void)snprintf(path, sizeof path, "%s/%s.retry.ndjson", dir, sink);
 	return access(path, F_OK) == 0;
 }
 

@@ -235,15 +235,6 @@ find_difference(const struct sent_file *f, const uint8_t before[UUID_BYTES])
 	return NULL;
 }
 
-static int
-sent_file_refuse(const char *sent_path, const char *path, const char *why)
-{
-	log_error("%s does not describe %s: %s; to send the file from its "
-	          "first byte, add --restart",
-	          sent_path, path, why);
-	return -EINVAL;
-}
-
 /* Read what is there, and compare it with the file.  See sent_file_open. */
 static int
 resume(struct sent_file *f, const char *sent_path, const char *path,
@@ -265,10 +256,13 @@ resume(struct sent_file *f, const char *sent_path, const char *path,
 	/* The same events keep their ids, so that stores know them again. */
 	if (restart)
 		return begin(f, !why);
-	if (why)
-		return sent_file_refuse(sent_path, path, why);
-	f->resumed = true;
-	return 0;
+	f->resumed = !why;
+	if (!why)
+		return 0;
+	log_error("%s does not describe %s: %s; to send the file from its "
+	          "first byte, add --restart",
+	          sent_path, path, why);
+	return -EINVAL;
 }
 
 /* Make the name of the file durable, which has just been created. */
