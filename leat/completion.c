@@ -21,14 +21,14 @@ struct candidates {
 };
 
 static void
-candidates_add(struct candidates *c, const char *text, size_t n,
-               const char *what)
+candidates_add(struct candidates *c, struct slice text, const char *what)
 {
 	size_t start = strlen(c->start);
 
-	if (n < start || memcmp(text, c->start, start) != 0)
+	if (text.bytes < start || memcmp(text.data, c->start, start) != 0)
 		return;
-	printf("%.*s\t%.*s\n", (int)n, text, (int)strcspn(what, "\n"), what);
+	printf("%.*s\t%.*s\n", (int)text.bytes, text.data,
+	       (int)strcspn(what, "\n"), what);
 	c->count++;
 }
 
@@ -40,7 +40,7 @@ candidates_add_sink(struct candidates *c, struct slice name)
 
 	if (name.bytes <= FRAME_NAME_MAX &&
 	    strspn(name.data, allowed) >= name.bytes)
-		candidates_add(c, name.data, name.bytes, "sink");
+		candidates_add(c, name, "sink");
 }
 
 static void
@@ -70,31 +70,29 @@ candidates_add_sinks(struct candidates *c)
 	free(ini);
 }
 
-/* Add what can stand for an argument that is called `name`, of n bytes. */
+/* Add what can stand for an argument that is called `name`. */
 static void
-candidates_add_argument(struct candidates *c, const char *name, size_t n)
+candidates_add_argument(struct candidates *c, struct slice name)
 {
-	static const char *const files[] = {"FILE", "DIR", "PATH"};
+	const char *bar;
 
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		if (n == strlen(files[i]) && memcmp(name, files[i], n) == 0) {
-			printf(":files\n");
-			c->count++;
-			return;
-		}
+	if (slice_is(name, "FILE") || slice_is(name, "DIR") ||
+	    slice_is(name, "PATH")) {
+		printf(":files\n");
+		c->count++;
+		return;
 	}
-	if (n == 4 && memcmp(name, "SINK", n) == 0) {
+	if (slice_is(name, "SINK")) {
 		candidates_add_sinks(c);
 		return;
 	}
-	while (memchr(name, '|', n)) {
-		size_t one = strcspn(name, "|");
+	while ((bar = memchr(name.data, '|', name.bytes))) {
+		uint32_t n = (uint32_t)(bar - name.data);
 
-		candidates_add(c, name, one, "");
-		name += one + 1;
-		n -= one + 1;
-		if (!memchr(name, '|', n))
-			candidates_add(c, name, n, "");
+		candidates_add(c, (struct slice){name.data, n}, "");
+		name = (struct slice){bar + 1, name.bytes - n - 1};
+		if (!memchr(name.data, '|', name.bytes))
+			candidates_add(c, name, "");
 	}
 }
 
@@ -102,28 +100,23 @@ candidates_add_argument(struct candidates *c, const char *name, size_t n)
 static void
 candidates_add_operand(struct candidates *c, const char *arguments, size_t i)
 {
-	for (const char *p = arguments; p && *p; i--) {
-		size_t n = strcspn(p, " ");
+	struct slice name = {"", 0};
 
-		if (i == 0 && *p == '[')
-			candidates_add_argument(c, p + 1, n - 2);
-		else if (i == 0)
-			candidates_add_argument(c, p, n);
-		if (i == 0)
-			return;
-		p += n + strspn(p + n, " ");
-	}
+	for (size_t at = 0; arguments && at <= i; at++)
+		name = slice_take_word(&arguments);
+	if (name.bytes > 0 && name.data[0] == '[')
+		name = (struct slice){name.data + 1, name.bytes - 2};
+	candidates_add_argument(c, name);
 }
 
 static void
 candidates_add_options(struct candidates *c, const struct verb *v)
 {
 	for (size_t i = 0; v->flags && v->flags[i].name; i++)
-		candidates_add(c, v->flags[i].name, strlen(v->flags[i].name),
-		               v->flags[i].help);
+		candidates_add(c, slice_of(v->flags[i].name), v->flags[i].help);
 	if (v->settings != VERB_NO_SETTINGS)
-		candidates_add(c, "--config", strlen("--config"), "settings");
-	candidates_add(c, "--help", strlen("--help"), "describe the verb");
+		candidates_add(c, slice_of("--config"), "settings");
+	candidates_add(c, slice_of("--help"), "describe the verb");
 }
 
 /* Add the nouns and the verbs without one; or the verbs of a noun. */
@@ -135,13 +128,11 @@ candidates_add_verbs(struct candidates *c, const char *noun)
 	for (size_t i = 0; verbs[i]; i++) {
 		const struct verb *v = verbs[i];
 
-		if (noun && v->noun && strcmp(v->noun, noun) == 0)
-			candidates_add(c, v->name, strlen(v->name), v->summary);
-		if (!noun && !v->noun)
-			candidates_add(c, v->name, strlen(v->name), v->summary);
+		if (noun ? v->noun && strcmp(v->noun, noun) == 0 : !v->noun)
+			candidates_add(c, slice_of(v->name), v->summary);
 		/* The verbs of a noun follow each other in the table. */
 		if (!noun && v->noun && strcmp(v->noun, last) != 0)
-			candidates_add(c, v->noun, strlen(v->noun), "");
+			candidates_add(c, slice_of(v->noun), "");
 		if (v->noun)
 			last = v->noun;
 	}
@@ -179,7 +170,7 @@ complete_arguments(struct candidates *c, const struct verb *v,
 			operands++;
 	}
 	if (waiting) {
-		candidates_add_argument(c, waiting, strlen(waiting));
+		candidates_add_argument(c, slice_of(waiting));
 		return;
 	}
 	if (c->start[0] != '-')
