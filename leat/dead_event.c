@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "libbase/file.h"
 #include "libbase/log.h"
@@ -61,26 +60,23 @@ dead_event_read(const char *path, const struct event *old, struct buf *out)
 	struct json_report report = {0};
 	struct edited e = {.old = old, .out = out};
 	struct json_reader *reader = json_reader_new();
-	char *text = NULL, *padded = NULL;
+	char *text = NULL, *padded;
 	const char *problem;
 	size_t bytes = 0;
 	int rc = file_read(path, FILE_BYTES_MAX, &text, &bytes);
 
-	if (rc == 0)
-		padded = malloc(bytes + JSON_PADDING);
-	if (rc == 0 && padded && reader) {
-		memcpy(padded, text, bytes);
-		rc = json_read(reader, padded, bytes, &rules, on_edited, &e,
+	padded = realloc(text, bytes + JSON_PADDING);
+	text = padded ? padded : text;
+	if (rc == 0 && padded && reader)
+		rc = json_read(reader, text, bytes, &rules, on_edited, &e,
 		               &report);
-	} else if (rc == 0) {
+	else if (rc == 0)
 		rc = -ENOMEM;
-	}
 	problem = event_problem(rc, &e, &report);
 	if (problem)
 		log_error("no event to retry path=%s err=%s", log_quote(path),
 		          log_quote(problem));
 	free(text);
-	free(padded);
 	json_reader_free(reader);
 	return problem && rc >= 0 ? -EINVAL : rc;
 }
