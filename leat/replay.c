@@ -34,6 +34,7 @@ struct move {
 	const char *sink;
 	bool back;               /* a replay; else a skip */
 	uint64_t position, to;   /* the present one and the new one */
+	uint64_t first, durable; /* the range that the log has */
 	const struct when *when; /* `to`, as it was given */
 	/* Of the log and of the sink, until the order is given. */
 	const msgpack_object *log, *state;
@@ -55,24 +56,6 @@ number_text(uint64_t n, char out[NUMBER_TEXT])
 	return out + at;
 }
 
-/* Print what the store has twice after a replay. */
-static void
-show_doubles(const struct move *m, const char *path)
-{
-	static const char *const texts[] = {
-	    [REPLAY_ONCE] = "dedup_by_id = yes: those that the table still has "
-			    "are not stored again.",
-	    [REPLAY_TWICE] = "dedup_by_id = no: those that the table still has "
-			     "will be in it TWICE.",
-	    [REPLAY_NO_SETTING] = "Those that the store still has will be in "
-				  "it TWICE.",
-	    [REPLAY_UNKNOWN] = "Those that the store still has will be in it "
-			       "TWICE, unless it drops known ids.",
-	};
-
-	printf(INDENT "%s\n", texts[replay_cost_doubles(path, m->sink)]);
-}
-
 /*
  * Print what of the log the replay holds: exactly, or, if this process may not
  * read the log, as if all its events had one size.
@@ -80,17 +63,16 @@ show_doubles(const struct move *m, const char *path)
 static void
 show_log(const struct move *m, const char *dir)
 {
-	uint64_t first = status_map_uint(m->log, "first_offset");
 	uint64_t next = status_map_uint(m->log, "next_offset");
 	uint64_t bytes = status_map_uint(m->log, "bytes");
-	uint64_t events = next > first ? next - first : 1;
+	uint64_t events = next > m->first ? next - m->first : 1;
 	double estimate =
 	    (double)bytes / (double)events * (double)(m->position - m->to);
 	char number[NUMBER_TEXT], part[UNITS_TEXT_BYTES], max[UNITS_TEXT_BYTES];
 	struct replay_held held;
 
 	printf(INDENT "The log keeps events from offset %s on.\n",
-	       number_text(first, number));
+	       number_text(m->first, number));
 	(void)units_bytes(status_map_uint(m->log, "max_bytes"), max);
 	if (replay_cost_held(dir, m->to, m->position, &held) == 0)
 		printf(INDENT "The replay holds %s of %s in it meanwhile, in "
@@ -145,7 +127,7 @@ show_move(const struct move *m, const struct verb_call *call)
 		printf(INDENT "%s events are sent to the store again.\n",
 		       number_text(m->position - m->to, a));
 		show_dead_letters(m, call->path, m->to, m->position);
-		show_doubles(m, call->path);
+		printf(INDENT "%s\n", replay_cost_doubles(call->path, m->sink));
 		show_log(m, call->log_dir);
 	} else {
 		printf(INDENT "%s events are NEVER sent to this store; they "
@@ -168,22 +150,18 @@ why_refused(const struct move *m)
 	if (!m->back && m->to < m->position)
 		return "that is before the present position: leat replay "
 		       "moves it back";
-	if (m->to < status_map_uint(m->log, "first_offset")) {
-		(void)snprintf(
-		    text, sizeof text,
-		    "the log has deleted what was before offset %s: "
-		    "give that one (oldest), or a later one",
-		    number_text(status_map_uint(m->log, "first_offset"),
-		                number));
+	if (m->to < m->first) {
+		(void)snprintf(text, sizeof text,
+		               "the log has deleted what was before offset %s: "
+		               "give that one (oldest), or a later one",
+		               number_text(m->first, number));
 		return text;
 	}
-	if (m->to > status_map_uint(m->log, "durable_offset")) {
-		(void)snprintf(
-		    text, sizeof text,
-		    "the log ends at offset %s: give that one "
-		    "(newest), or an earlier one",
-		    number_text(status_map_uint(m->log, "durable_offset"),
-		                number));
+	if (m->to > m->durable) {
+		(void)snprintf(text, sizeof text,
+		               "the log ends at offset %s: give that one "
+		               "(newest), or an earlier one",
+		               number_text(m->durable, number));
 		return text;
 	}
 	if (json_get_text(m->state, "order")[0] != '\0') {
@@ -267,9 +245,9 @@ move_prepare(const struct verb_call *call, bool back, const char *option,
 	m.state = ask_find_sink(status, m.sink);
 	if (!m.state)
 		return EXIT_NOT_WELL;
-	if (options_find_offset(when, call->log_dir,
-	                        status_map_uint(m.log, "first_offset"),
-	                        status_map_uint(m.log, "durable_offset")) < 0)
+	m.first = status_map_uint(m.log, "first_offset");
+	m.durable = status_map_uint(m.log, "durable_offset");
+	if (options_find_offset(when, call->log_dir, m.first, m.durable) < 0)
 		return EXIT_FAILURE;
 	m.position = status_map_uint(m.state, "committed");
 	m.to = when->offset;

@@ -19,19 +19,22 @@
 static void
 read_setting(void *arg, char *line)
 {
-	enum replay_doubles *doubles = arg;
+	const char **doubles = arg;
 
 	if (strcmp(line, "dedup_by_id = yes") == 0)
-		*doubles = REPLAY_ONCE;
+		*doubles = "dedup_by_id = yes: those that the table still has "
+			   "are not stored again.";
 	else if (strcmp(line, "dedup_by_id = no") == 0)
-		*doubles = REPLAY_TWICE;
+		*doubles = "dedup_by_id = no: those that the table still has "
+			   "will be in it TWICE.";
 }
 
-enum replay_doubles
+const char *
 replay_cost_doubles(const char *settings, const char *sink)
 {
 	char directory[PATH_MAX], program[sizeof "sinkd-" + FRAME_NAME_MAX];
-	enum replay_doubles doubles = REPLAY_NO_SETTING;
+	const char *doubles = "Those that the store still has will be in it "
+			      "TWICE.";
 	struct program_run run = {
 	    .directory = directory,
 	    .args = {program, "--check", "--config", settings},
@@ -42,7 +45,8 @@ replay_cost_doubles(const char *settings, const char *sink)
 	(void)snprintf(program, sizeof program, "sinkd-%s", sink);
 	if (!installed_has(program) || installed_directory(directory) < 0 ||
 	    program_run(&run) != EXIT_SUCCESS)
-		return REPLAY_UNKNOWN;
+		return "Those that the store still has will be in it TWICE, "
+		       "unless it drops known ids.";
 	return doubles;
 }
 

@@ -12,18 +12,12 @@
 
 #include "libbase/base.h"
 
-enum replay_doubles {
-	REPLAY_ONCE,       /* dedup_by_id is set */
-	REPLAY_TWICE,      /* the sink has dedup_by_id, and it is not set */
-	REPLAY_NO_SETTING, /* the sink has no such setting: twice */
-	REPLAY_UNKNOWN,    /* the sink's program is not here */
-};
-
 /*
- * Whether a store that still has the events has them twice after a replay, by
- * the settings in force, which the sink's own program prints.
+ * Return a sentence: whether a store that still has the events has them twice
+ * after a replay, by the settings in force, which the sink's own program
+ * prints.
  */
-enum replay_doubles replay_cost_doubles(const char *settings, const char *sink);
+const char *replay_cost_doubles(const char *settings, const char *sink);
 
 /* The segments that the log cannot delete while a range is sent again. */
 struct replay_held {
