@@ -56,15 +56,11 @@ read_why(const char *option, const char *text, void *into)
 	return -EINVAL;
 }
 
-/* How long the log can keep the events of a sink that is paused. */
-struct log_room {
-	bool full;
-	uint64_t max_bytes, full_in_ms; /* LOG_NEVER_FULL: it is not known */
-};
-#define LOG_NEVER_FULL UINT64_MAX
-
 /* What is full only after this is not worth a figure: the rate will change. */
 #define FULL_IN_MOST_MS (UINT64_C(30) * 86400 * 1000)
+
+/* How long the log can keep the events of a paused sink: a line, or "". */
+static char room[200];
 
 /*
  * Estimate when the log is full if events arrive as they do now.  When space is
@@ -72,11 +68,13 @@ struct log_room {
  * full when what is left is max_bytes.
  */
 static void
-estimate_room(const msgpack_object *status, struct log_room *room)
+estimate_room(const msgpack_object *status)
 {
 	const msgpack_object *log = status_map_get(status, "log");
 	const msgpack_object_array sinks = status_map_array(status, "sinks");
 	uint64_t rate = status_map_uint(log, "bytes_per_s"), held = 0;
+	uint64_t max_bytes = status_map_uint(log, "max_bytes");
+	char max[UNITS_TEXT_BYTES], time[UNITS_TEXT_BYTES];
 	double ms;
 
 	for (uint32_t i = 0; i < sinks.size; i++) {
@@ -85,35 +83,27 @@ estimate_room(const msgpack_object *status, struct log_room *room)
 		if (lag > held)
 			held = lag;
 	}
-	*room =
-	    (struct log_room){.max_bytes = status_map_uint(log, "max_bytes"),
-	                      .full = json_get_text(log, "reason")[0] != '\0',
-	                      .full_in_ms = LOG_NEVER_FULL};
-	if (rate == 0 || held >= room->max_bytes)
+	if (json_get_text(log, "reason")[0] != '\0') {
+		(void)snprintf(
+		    room, sizeof room,
+		    "The log takes no events now: senders get 503.\n");
 		return;
-	ms = (double)(room->max_bytes - held) * 1000 / (double)rate;
+	}
+	if (rate == 0 || held >= max_bytes)
+		return;
+	ms = (double)(max_bytes - held) * 1000 / (double)rate;
 	if (ms <= (double)FULL_IN_MOST_MS)
-		room->full_in_ms = (uint64_t)ms;
-}
-
-static void
-report_room(const struct log_room *room)
-{
-	char max[UNITS_TEXT_BYTES], time[UNITS_TEXT_BYTES];
-
-	if (room->full)
-		printf("The log takes no events now: senders get 503.\n");
-	else if (room->full_in_ms != LOG_NEVER_FULL)
-		printf("The log has room for %s, and is full in about %s at "
-		       "the present rate; then senders get 503.\n",
-		       units_bytes(room->max_bytes, max),
-		       units_duration(room->full_in_ms, time));
+		(void)snprintf(
+		    room, sizeof room,
+		    "The log has room for %s, and is full in about "
+		    "%s at the present rate; then senders get 503.\n",
+		    units_bytes(max_bytes, max),
+		    units_duration((uint64_t)ms, time));
 }
 
 /* Print what has become of a sink that is paused. */
 static int
-report_paused(const msgpack_object *result, const struct log_room *room,
-              const char *sink)
+report_paused(const msgpack_object *result, const char *sink)
 {
 	const msgpack_object *position = status_map_get_type(
 	    result, "position", MSGPACK_OBJECT_POSITIVE_INTEGER);
@@ -128,18 +118,14 @@ report_paused(const msgpack_object *result, const struct log_room *room,
 	if (why)
 		printf(" (%s)", why);
 	printf("; nothing is in flight, and the log keeps its events.\n");
-	report_room(room);
-	printf("End the pause with: leat resume %s\n", sink);
+	printf("%sEnd the pause with: leat resume %s\n", room, sink);
 	return conf_finish_output(EXIT_SUCCESS);
 }
 
-/*
- * Give an order of one sink.  *room is set by the status before it.  Returns as
- * ask_order.
- */
+/* Give an order of one sink.  Returns as ask_order. */
 static int
 order_sink(const struct verb_call *call, const char *verb,
-           struct log_room *room, const msgpack_object **result)
+           const msgpack_object **result)
 {
 	const msgpack_object *status;
 	struct control_args args;
@@ -149,7 +135,7 @@ order_sink(const struct verb_call *call, const char *verb,
 		return rc;
 	if (!ask_find_sink(status, call->args[0]))
 		return EXIT_NOT_WELL;
-	estimate_room(status, room);
+	estimate_room(status);
 	control_args_init(&args);
 	control_args_add_text(&args, "sink", slice_of(call->args[0]));
 	if (for_ms > 0)
@@ -165,18 +151,16 @@ static int
 pause_run(const struct verb_call *call)
 {
 	const msgpack_object *result;
-	struct log_room room;
-	int rc = order_sink(call, "pause", &room, &result);
+	int rc = order_sink(call, "pause", &result);
 
-	return rc == 0 ? report_paused(result, &room, call->args[0]) : rc;
+	return rc == 0 ? report_paused(result, call->args[0]) : rc;
 }
 
 static int
 resume_run(const struct verb_call *call)
 {
 	const msgpack_object *result;
-	struct log_room room;
-	int rc = order_sink(call, "resume", &room, &result);
+	int rc = order_sink(call, "resume", &result);
 
 	if (rc != 0)
 		return rc;
