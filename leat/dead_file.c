@@ -68,40 +68,17 @@ dead_file_path(const char *settings, const char *sink, char out[PATH_MAX])
 	return -ENAMETOOLONG;
 }
 
-/* Read one line, which is changed; `copy` keeps its text. */
-static int
-read_line(char *line, size_t bytes, struct buf *copy,
-          const struct dlq_filter *filter, dead_file_on_record f, void *arg,
-          uint64_t *matches, uint64_t *damaged)
-{
-	struct dlq_record record;
-	const char *why;
-	size_t at;
-	int rc;
-
-	buf_clear(copy);
-	rc = buf_add(copy, line, bytes);
-	if (rc < 0)
-		return rc;
-	if (dlq_record_read(line, bytes, &record, &why, &at) < 0) {
-		(*damaged)++;
-		return 0;
-	}
-	if (!dlq_filter_matches(filter, &record))
-		return 0;
-	(*matches)++;
-	return f(arg, &record, buf_slice(copy));
-}
-
 int
 dead_file_read(const char *path, const struct dlq_filter *filter,
                dead_file_on_record f, void *arg, uint64_t *damaged)
 {
 	int fd = file_open(AT_FDCWD, path, O_RDONLY, FILE_ANY), rc = fd;
 	struct dlq_lines lines = {0};
+	struct dlq_record record;
 	uint64_t matches = 0;
-	struct buf copy;
-	size_t bytes;
+	struct buf copy; /* of the line, which is changed by reading it */
+	size_t bytes, at;
+	const char *why;
 	char *line;
 
 	*damaged = 0;
@@ -114,8 +91,16 @@ dead_file_read(const char *path, const struct dlq_filter *filter,
 		rc = dlq_lines_next(&lines, &line, &bytes);
 		if (rc <= 0)
 			break;
-		rc = read_line(line, bytes, &copy, filter, f, arg, &matches,
-		               damaged);
+		buf_clear(&copy);
+		rc = buf_add(&copy, line, bytes);
+		if (rc < 0)
+			break;
+		if (dlq_record_read(line, bytes, &record, &why, &at) < 0) {
+			(*damaged)++;
+		} else if (dlq_filter_matches(filter, &record)) {
+			matches++;
+			rc = f(arg, &record, buf_slice(&copy));
+		}
 	}
 	if (rc < 0)
 		log_error("cannot read the dead letters path=%s err=%s",
