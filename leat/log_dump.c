@@ -226,35 +226,11 @@ dump_segments(struct log_dump *d)
 	return rc == -ENOENT ? 1 : rc;
 }
 
-/*
- * Print the events from --from on and before --to.  *lost is set to the number
- * of those that cannot be read.  Returns 0, -ENOENT when there is no log,
- * ERR_DAMAGED_HEADER when no segment has a readable header, or another negative
- * error.  An error of standard output is left in it.
- */
-static int
-log_dump(struct disk *disk, uint64_t *lost)
-{
-	struct log_dump d = {
-	    .disk = disk, .next = from.offset, .to = to.offset};
-	int rc;
-
-	d.for_terminal = isatty(STDOUT_FILENO);
-	buf_init(&d.line, TAIL_ROW_MAX);
-	/* batchd may delete segments meanwhile: go on with what is left. */
-	do
-		rc = dump_segments(&d);
-	while (rc > 0);
-	buf_fini(&d.line);
-	*lost = d.lost;
-	return rc;
-}
-
 static int
 log_dump_run(const struct verb_call *call)
 {
 	const char *dir = dir_option ? dir_option : call->log_dir;
-	uint64_t lost = 0;
+	struct log_dump d = {.for_terminal = isatty(STDOUT_FILENO)};
 	struct disk_real real;
 	int rc;
 
@@ -269,8 +245,17 @@ log_dump_run(const struct verb_call *call)
 		return EXIT_CONFIG;
 	}
 	rc = disk_real_open_read(&real, dir);
-	if (rc == 0)
-		rc = log_dump(&real.disk, &lost);
+	d.disk = &real.disk;
+	d.next = from.offset;
+	d.to = to.offset;
+	buf_init(&d.line, TAIL_ROW_MAX);
+	/* batchd may delete segments meanwhile: go on with what is left. */
+	if (rc == 0) {
+		do
+			rc = dump_segments(&d);
+		while (rc > 0);
+	}
+	buf_fini(&d.line);
 	disk_real_close(&real);
 	if (rc == -ENOENT)
 		log_error("no log in this directory dir=%s; correct [batchd] "
@@ -279,13 +264,13 @@ log_dump_run(const struct verb_call *call)
 	else if (rc < 0)
 		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
 		          log_quote(file_error(rc)));
-	if (lost > 0)
+	if (d.lost > 0)
 		log_warn("not all events could be read events=%" PRIu64
 		         "; leat log verify has more",
-		         lost);
-	return conf_finish_output(rc < 0     ? EXIT_FAILURE
-	                          : lost > 0 ? EXIT_NOT_WELL
-	                                     : EXIT_SUCCESS);
+		         d.lost);
+	return conf_finish_output(rc < 0       ? EXIT_FAILURE
+	                          : d.lost > 0 ? EXIT_NOT_WELL
+	                                       : EXIT_SUCCESS);
 }
 
 const struct verb log_dump_verb = {
