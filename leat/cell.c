@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <wchar.h>
 
 #include "libbase/printable.h"
@@ -189,4 +190,14 @@ void
 cell_set_locale(void)
 {
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+unsigned
+cell_terminal_width(int fd)
+{
+	struct winsize size = {0};
+
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
+	           ? size.ws_col
+	           : 80;
 }

@@ -23,6 +23,9 @@
  */
 void cell_set_locale(void);
 
+/* The width of the terminal `fd` in columns, or 80 if it is not known. */
+unsigned cell_terminal_width(int fd);
+
 /*
  * Append as much of the text as fits into `columns` columns, with "…" at the
  * end if a part of it is left out.  Returns the number of columns used.

@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "leat/cell.h"
 #include "leat/units.h"
 
 #define DRAW_MS 200
@@ -15,7 +15,6 @@
 #define BAR_MIN 10
 #define BAR_MAX 40
 #define LINE_BYTES 1024
-#define DEFAULT_COLUMNS 80
 #define TIME_LEFT_MAX_S (100.0 * 24 * 3600)
 
 void
@@ -111,14 +110,12 @@ void
 send_progress_draw(struct send_progress *p, uint64_t now_ms)
 {
 	char line[LINE_BYTES + 8];
-	struct winsize size = {0};
-	unsigned width = DEFAULT_COLUMNS;
+	unsigned width;
 
 	if (!p->shown || now_ms - p->drawn_ms < DRAW_MS)
 		return;
 	measure_rates(p, now_ms);
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
-		width = size.ws_col;
+	width = cell_terminal_width(STDERR_FILENO);
 	if (width > LINE_BYTES)
 		width = LINE_BYTES;
 	/* The last column is left free: some terminals wrap there. */

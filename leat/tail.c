@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "leat/cell.h"
 #include "leat/log_time.h"
 #include "leat/options.h"
 #include "leat/tail_link.h"
@@ -43,7 +43,6 @@
  */
 #define LIVE_BYTES_PER_S (1 * MIB)
 
-#define DEFAULT_COLUMNS 80
 #define NO_END UINT64_MAX
 #define NOT_GIVEN UINT64_MAX
 
@@ -124,16 +123,6 @@ tail_write(struct tail *t)
 	if (interrupted)
 		tail_finish(t, EXIT_SUCCESS);
 	buf_clear(&t->out);
-}
-
-static unsigned
-terminal_width(void)
-{
-	struct winsize size = {0};
-
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
-	           ? size.ws_col
-	           : DEFAULT_COLUMNS;
 }
 
 /*
@@ -265,7 +254,7 @@ tail_on_batch(struct tail *t, const struct frame *f)
 	struct event e;
 
 	if (t->is_table)
-		t->table.width = terminal_width();
+		t->table.width = cell_terminal_width(STDOUT_FILENO);
 	for (uint32_t i = 0; i < f->batch.count; i++, offset++) {
 		int rc = event_read(&r, &e);
 
@@ -546,7 +535,7 @@ tail_run(const struct verb_call *call)
 	t.is_terminal = isatty(STDOUT_FILENO);
 	t.is_table = t.is_terminal && !options.json;
 	buf_init(&t.out, WRITE_BYTES + TAIL_ROW_MAX);
-	tail_table_start(&t.table, terminal_width());
+	tail_table_start(&t.table, cell_terminal_width(STDOUT_FILENO));
 	tail_show_all(&t);
 	tail_write(&t);
 	buf_fini(&t.out);
