@@ -1,6 +1,7 @@
 /* send - `leat send`: send the events of a file or of standard input. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 #include "leat/verb.h"
 #include "libbase/clock.h"
 #include "libbase/error.h"
-#include "libbase/printable.h"
 #include "libbase/secret.h"
 
 #define DEFAULT_URL "http://127.0.0.1:8080"
@@ -221,25 +221,14 @@ open_splitter(struct send *s)
 	return rc;
 }
 
-static int
-make_label(struct send *s, const char *path)
-{
-	const char *text = path ? path : "(standard input)";
-	size_t n = strlen(text);
-
-	s->label = malloc(PRINTABLE_GROWTH * n + 1);
-	if (!s->label)
-		return -ENOMEM;
-	(void)printable_put(s->label, text, n, "");
-	return 0;
-}
-
 /* The command line is checked before the input, which is opened last. */
 static int
 send_open(struct send *s, const char *path)
 {
+	const char *label = path ? path : "(standard input)";
 	int rc;
 
+	(void)printable_put(s->label, label, strnlen(label, PATH_MAX), "");
 	s->input.fd = s->input.sent.fd = -1;
 	s->sending = &s->batches[0];
 	s->filling = &s->batches[1];
@@ -257,8 +246,6 @@ send_open(struct send *s, const char *path)
 	rc = send_open_http(s);
 	if (rc == 0)
 		rc = send_event_init(&s->events);
-	if (rc == 0)
-		rc = make_label(s, path);
 	s->answers = json_structure_new();
 	if (rc == 0 && !s->answers)
 		rc = -ENOMEM;
@@ -282,7 +269,6 @@ send_close(struct send *s)
 	json_structure_free(s->answers);
 	splitter_fini(&s->splitter);
 	send_input_close(&s->input);
-	free(s->label);
 }
 
 /*

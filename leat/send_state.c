@@ -8,7 +8,6 @@
 
 #include "leat/send_answer.h"
 #include "libbase/error.h"
-#include "libbase/printable.h"
 
 void
 send_finish(struct send *s, int status)

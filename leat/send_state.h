@@ -7,6 +7,7 @@
 #ifndef LEAT_SEND_STATE_H
 #define LEAT_SEND_STATE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include "leat/send_progress.h"
 #include "leat/splitter.h"
 #include "libbase/log.h"
+#include "libbase/printable.h"
 
 struct send {
 	struct send_input input;
@@ -26,7 +28,8 @@ struct send {
 	struct json_structure *answers; /* owned; for reading answers */
 	struct send_http http;
 	struct send_progress progress;
-	char *label; /* owned: the input's name in messages, printable */
+	/* The input's name in messages. */
+	char label[PRINTABLE_GROWTH * PATH_MAX + 1];
 
 	/*
 	 * While the events of one batch are sent, the other one is filled.
