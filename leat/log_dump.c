@@ -18,7 +18,6 @@
 #include "leat/tail_rows.h"
 #include "leat/verb.h"
 #include "libbase/error.h"
-#include "libbase/file.h"
 #include "libbase/log.h"
 
 static struct when from, to;
@@ -257,13 +256,9 @@ log_dump_run(const struct verb_call *call)
 	}
 	buf_fini(&d.line);
 	disk_real_close(&real);
-	if (rc == -ENOENT)
-		log_error("no log in this directory dir=%s; correct [batchd] "
-		          "dir, or give --dir",
-		          log_quote(dir));
-	else if (rc < 0)
-		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
-		          log_quote(file_error(rc)));
+	if (rc < 0)
+		options_log_unreadable(dir, rc,
+		                       "; correct [batchd] dir, or give --dir");
 	if (d.lost > 0)
 		log_warn("not all events could be read events=%" PRIu64
 		         "; leat log verify has more",

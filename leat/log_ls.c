@@ -17,7 +17,6 @@
 #include "leat/units.h"
 #include "leat/verb.h"
 #include "libbase/error.h"
-#include "libbase/file.h"
 #include "libbase/log.h"
 
 static const char *dir_option;
@@ -125,13 +124,9 @@ log_ls_run(const struct verb_call *call)
 	if (rc == 0)
 		rc = list_segments(&real.disk, &damaged);
 	disk_real_close(&real);
-	if (rc == -ENOENT)
-		log_error("no log in this directory dir=%s; correct [batchd] "
-		          "dir, or give --dir",
-		          log_quote(dir));
-	else if (rc < 0)
-		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
-		          log_quote(file_error(rc)));
+	if (rc < 0)
+		options_log_unreadable(dir, rc,
+		                       "; correct [batchd] dir, or give --dir");
 	if (damaged)
 		log_warn("a segment's header is damaged; leat log verify has "
 		         "more");

@@ -6,6 +6,7 @@
 
 #include "leat/log_time.h"
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libbase/log.h"
 
 int
@@ -77,4 +78,15 @@ options_find_offset(struct when *when, const char *log_dir, uint64_t first,
 		break;
 	}
 	return 0;
+}
+
+void
+options_log_unreadable(const char *dir, int rc, const char *advice)
+{
+	if (rc == -ENOENT)
+		log_error("no log in this directory dir=%s%s", log_quote(dir),
+		          advice);
+	else
+		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
+		          log_quote(file_error(rc)));
 }

@@ -1,8 +1,5 @@
 /*
- * options - values of options that several verbs have.
- *
- * The functions of the first group are for conf_flag.read: each logs what is
- * wrong with the text, and returns 0 or -EINVAL.
+ * options - options that several verbs have, and their values.
  */
 #ifndef LEAT_OPTIONS_H
 #define LEAT_OPTIONS_H
@@ -34,6 +31,11 @@
 		.help = does " the log in DIR, without reading the settings"   \
 	}
 
+/*
+ * These are for conf_flag.read: they log what is wrong with the text, and
+ * return 0 or -EINVAL.
+ */
+
 /* A duration such as 30m, which is not 0, in ms: uint64_t. */
 MUST_USE int options_duration(const char *option, const char *text, void *into);
 
@@ -54,5 +56,11 @@ bool options_number(const char *text, uint64_t *number);
  */
 MUST_USE int options_find_offset(struct when *when, const char *log_dir,
                                  uint64_t first, uint64_t end);
+
+/*
+ * Log why the log in the directory dir cannot be read.  `advice` ends the
+ * message if there is no log in it.
+ */
+void options_log_unreadable(const char *dir, int rc, const char *advice);
 
 #endif

@@ -14,7 +14,6 @@
 #include "leat/verb.h"
 #include "libbase/error.h"
 #include "libbase/file.h"
-#include "libbase/log.h"
 #include "libbase/printable.h"
 
 struct verify_segment {
@@ -431,11 +430,8 @@ log_verify_run(const struct verb_call *call)
 		rc = verify_run(&v, &real.disk, stdout);
 	verify_fini(&v);
 	disk_real_close(&real);
-	if (rc == -ENOENT)
-		log_error("no log in this directory dir=%s", log_quote(dir));
-	else if (rc < 0)
-		log_error("cannot read the log dir=%s err=%s", log_quote(dir),
-		          log_quote(file_error(rc)));
+	if (rc < 0)
+		options_log_unreadable(dir, rc, "");
 	return conf_finish_output(rc < 0          ? EXIT_FAILURE
 	                          : v.damages > 0 ? EXIT_NOT_WELL
 	                                          : EXIT_SUCCESS);
