@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "libbase/json_text.h"
 #include "libbase/printable.h"

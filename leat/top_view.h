@@ -9,8 +9,6 @@
 #ifndef LEAT_TOP_VIEW_H
 #define LEAT_TOP_VIEW_H
 
-#include <stdbool.h>
-
 #include "leat/top_model.h"
 
 /* Keys that are not characters. */

@@ -1,8 +1,6 @@
 /* uuid5 - see uuid5.h. */
 #include "leat/uuid5.h"
 
-#include <string.h>
-
 #include <nettle/sha1.h>
 
 void
