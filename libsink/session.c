@@ -47,12 +47,12 @@ refusal_advice(enum frame_error code)
 	    [ERROR_UNKNOWN] = "", /* session_run ends then */
 	    [ERROR_BUSY] = "stop the other process of this sink",
 	    [ERROR_TOO_OLD] =
-		"the store's position is before the oldest event of the log: "
-		"restore the store from a newer copy, or move its position "
-		"forward",
+		("the store's position is before the oldest event of the log: "
+	         "restore the store from a newer copy, or move its position "
+	         "forward"),
 	    [ERROR_AHEAD] =
-		"the log is older than the store: batchd's directory was "
-		"restored or belongs to another installation",
+		("the log is older than the store: batchd's directory was "
+	         "restored or belongs to another installation"),
 	    [ERROR_FULL] = "raise [batchd] max_connections",
 	    [ERROR_STOPPING] = "none: the sink waits for batchd",
 	};
