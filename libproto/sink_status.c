@@ -11,9 +11,10 @@ sink_status_find(const msgpack_object *status, const char *name)
 	const msgpack_object_array all = status_map_array(status, "sinks");
 
 	for (uint32_t i = 0; i < all.size; i++) {
-		if (status_map_text_is(status_map_get(&all.ptr[i], "name"),
-		                       name))
-			return &all.ptr[i];
+		const msgpack_object *sink = all.ptr + i;
+
+		if (status_map_text_is(status_map_get(sink, "name"), name))
+			return sink;
 	}
 	return NULL;
 }
