@@ -144,9 +144,8 @@ close_seconds(struct model *m, uint64_t second)
 	}
 	for (uint64_t i = 0; i < count; i++) {
 		series_advance(&m->series, first + i);
-		series_add(&m->series,
-		           m->events * (i + 1) / count - m->events * i / count,
-		           m->bytes * (i + 1) / count - m->bytes * i / count);
+		series_add(&m->series, series_part(m->events, i, count),
+		           series_part(m->bytes, i, count));
 	}
 	if (count > 1)
 		series_spread_read(&m->series, first);

@@ -80,13 +80,6 @@ series_read(struct series *s, const struct key *type)
 	}
 }
 
-/* Part i of n, of which there are `count`, as equal as possible. */
-static uint64_t
-part_of(uint64_t n, uint64_t i, uint64_t count)
-{
-	return n * (i + 1) / count - n * i / count;
-}
-
 void
 series_spread_read(struct series *s, uint64_t first)
 {
@@ -94,14 +87,15 @@ series_spread_read(struct series *s, uint64_t first)
 	uint64_t read = s->points[series_at(first)].read;
 
 	for (uint64_t i = 0; i < count; i++)
-		s->points[series_at(first + i)].read = part_of(read, i, count);
+		s->points[series_at(first + i)].read =
+		    series_part(read, i, count);
 	for (int row = 0; row < SERIES_TYPES; row++) {
 		struct series_type *t = &s->types[row];
 		uint64_t n = t->counts[series_at(first)];
 
 		for (uint64_t i = 0; i < count; i++)
 			t->counts[series_at(first + i)] =
-			    (uint32_t)part_of(n, i, count);
+			    (uint32_t)series_part(n, i, count);
 	}
 }
 

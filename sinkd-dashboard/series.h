@@ -47,6 +47,13 @@ struct series {
  */
 void series_advance(struct series *s, uint64_t second);
 
+/* Part i of n, of which there are `count`, as equal as possible. */
+static inline uint64_t
+series_part(uint64_t n, uint64_t i, uint64_t count)
+{
+	return n * (i + 1) / count - n * i / count;
+}
+
 /* Add events that batchd has made durable in this second. */
 void series_add(struct series *s, uint64_t events, uint64_t bytes);
 
