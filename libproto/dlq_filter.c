@@ -38,22 +38,14 @@ read_text(const uint8_t *map, size_t bytes, const char *key, bool *has,
 }
 
 static int
-read_uint(const uint8_t *map, size_t bytes, const char *key, uint64_t *value)
+read_uint(const uint8_t *map, size_t bytes, const char *key, uint64_t least,
+          uint64_t *value)
 {
 	int rc = control_args_find_uint(map, bytes, key, value);
 
-	return rc == -ENOENT || (rc == 0 && *value <= INT64_MAX) ? 0 : -EBADMSG;
-}
-
-/* 0 is refused, since an order to drop none must not drop all. */
-static int
-read_limit(const uint8_t *map, size_t bytes, uint64_t *limit)
-{
-	int rc = control_args_find_uint(map, bytes, "limit", limit);
-
 	if (rc == -ENOENT)
 		return 0;
-	return rc == 0 && *limit > 0 && *limit <= INT64_MAX ? 0 : -EBADMSG;
+	return rc == 0 && *value >= least && *value <= INT64_MAX ? 0 : -EBADMSG;
 }
 
 int
@@ -74,9 +66,10 @@ dlq_filter_read(struct dlq_filter *f, const uint8_t *map, size_t bytes)
 		rc = read_text(map, bytes, "type", &f->has_type, f->type,
 		               sizeof f->type - 1);
 	if (rc == 0)
-		rc = read_uint(map, bytes, "since_us", &since);
+		rc = read_uint(map, bytes, "since_us", 0, &since);
+	/* An order to drop none must not drop all: in f, 0 is no limit. */
 	if (rc == 0)
-		rc = read_limit(map, bytes, &f->limit);
+		rc = read_uint(map, bytes, "limit", 1, &f->limit);
 	f->since_us = (int64_t)since;
 	return rc;
 }
