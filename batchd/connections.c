@@ -10,6 +10,7 @@
 
 #include "batchd/peer_input.h"
 #include "libbase/clock.h"
+#include "libbase/fd_limit.h"
 
 /* Frames read from one peer before the others have their turn. */
 #define READ_BURST 64
@@ -272,17 +273,13 @@ may_connect(struct connections *c, int fd, uid_t *uid)
 	return false;
 }
 
-/*
- * If this process or the system is out of descriptors or memory, stop accepting
- * until the next second, as the listener would stay readable and keep the loop
- * busy.  Other errors concern one connection, which is gone (accept(2)).
- */
+/* If accept(2) cannot work, stop it until the next second. */
 static void
 on_accept_error(struct connections *c, int err)
 {
 	unsigned suppressed = 0;
 
-	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
+	if (!fd_limit_stops_accept(err))
 		return;
 	if (log_allow(&c->broker->refusals, &suppressed))
 		log_warn("accept failed err=%s suppressed=%u; raise the limit "

@@ -1,6 +1,7 @@
 /* fd_limit - see fd_limit.h. */
 #include "libbase/fd_limit.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 
 uint64_t
@@ -15,4 +16,11 @@ fd_limit_raise(uint64_t want)
 	    getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return want; /* getrlimit has worked before */
 	return limit.rlim_cur < want ? limit.rlim_cur : want;
+}
+
+bool
+fd_limit_stops_accept(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS ||
+	       err == ENOMEM;
 }

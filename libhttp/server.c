@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "libbase/fd_limit.h"
 #include "libhttp/conn.h"
 
 #define BACKLOG 4096
@@ -162,18 +163,13 @@ open_connection(struct http_server *s, int fd, const struct sockaddr *from)
 	return rc;
 }
 
-/*
- * accept(2) has failed.  If this process or the system is out of descriptors
- * or memory, stop accepting until a connection ends or for one tick, as the
- * listener would stay readable and keep the loop busy.  Other errors concern
- * one connection, which is gone (accept(2)).
- */
+/* If accept(2) cannot work, stop it until a connection ends or for one tick. */
 static void
 on_accept_error(struct http_server *s, int err)
 {
 	unsigned suppressed;
 
-	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM)
+	if (!fd_limit_stops_accept(err))
 		return;
 	if (log_allow(&s->log, &suppressed))
 		log_warn("accept failed err=%s suppressed=%u; raise the limit "
