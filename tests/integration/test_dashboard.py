@@ -782,12 +782,17 @@ class SlowBatchd(FakeBatchd):
                     peer.send(self._reply(header[1], header[2], body))
 
 
+def stop_batchd(b):
+    """Returns the path of its socket, at which another may listen."""
+    b.leat.batchd.stop()
+    path = b.leat.settings["leat"]["socket"]
+    path.unlink(missing_ok=True)
+    return path
+
+
 def test_no_tick_is_missing_if_batchd_replies_late():
     with board() as b:
-        b.leat.batchd.stop()
-        path = b.leat.settings["leat"]["socket"]
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        path = stop_batchd(b)
         with SlowBatchd(path, []):
             streams = [b.stream() for _ in range(10)]
             first = max(s.tick(lambda t: t["batchd"])["n"] for s in streams)
@@ -802,10 +807,7 @@ def test_no_tick_is_missing_if_batchd_replies_late():
 
 def test_what_is_no_batchd_is_tried_less_and_less():
     with board() as b:
-        b.leat.batchd.stop()
-        path = b.leat.settings["leat"]["socket"]
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        path = stop_batchd(b)
         logged, opened = len(b.daemon.lines), 0
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as fake:
             fake.bind(str(path))
